@@ -1,0 +1,3 @@
+"""Headrace: a data platform that you copy."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,98 @@
+"""``headrace``: the commands, and how a failure ends."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from headrace.cli.inspect import doctor, status, where
+from headrace.cli.options import STATE
+from headrace.cli.run import build, load, publish, run
+
+app = typer.Typer(
+    name="headrace",
+    help="A data platform that you copy: load, build, test, publish.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # plain help: rich markup would take half of the start-up
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 good, 1 a check failed, 2 could not run, 130 stopped by Ctrl-C.",
+)
+
+
+def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
+    """Let Ctrl-C through to ``main``: Typer would end the process without a word."""
+
+    @functools.wraps(command)
+    def stoppable(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            from headrace.errors import StoppedError
+
+            raise StoppedError(
+                "stopped: what is published is untouched; the same command takes up where it ended"
+            ) from error
+
+    return stoppable
+
+
+for _command in (run, load, build, publish, where, status, doctor):
+    app.command()(_stoppable(_command))
+
+
+def _version(value: bool) -> None:
+    if value:
+        from headrace import __version__
+
+        typer.echo(f"headrace {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line; every failure ends in one line and an exit code."""
+    from headrace.errors import CheckFailedError, HeadraceError, StoppedError
+
+    try:
+        app()
+    except StoppedError as error:
+        _fail(str(error), 130)
+    except CheckFailedError as error:
+        _fail(str(error), 1)
+    except HeadraceError as error:
+        _fail(str(error), 2)
+    except BrokenPipeError:
+        # whoever read our output has gone; there is nobody left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(2)
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        _fail(
+            f"unexpected {type(error).__name__}: {text[0] if text else 'no message'} "
+            "(please report it, with what --debug prints)",
+            2,
+        )
+
+
+def _fail(message: str, code: int) -> None:
+    if STATE.debug:
+        import traceback
+
+        traceback.print_exc()
+    typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+    typer.echo(message, err=True)
+    # threads of a library must not keep a run that has ended alive
+    sys.exit(code)

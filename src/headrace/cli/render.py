@@ -1,0 +1,279 @@
+"""What a person sees: progress while a run goes on, and the tables at its end."""
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from headrace.pipeline.doctor import DoctorReport
+from headrace.pipeline.events import Event
+from headrace.pipeline.reports import NodeReport, RunReport
+from headrace.pipeline.status import StatusReport
+from headrace.pipeline.where import DEFAULT, WhereReport
+
+_MARKS = {
+    "done": "[green]✓[/]",
+    "warn": "[yellow]![/]",
+    "failed": "[red]✗[/]",
+    "skipped": "[dim]-[/]",
+}
+_COLORS = {
+    "success": "green",
+    "failed": "red",
+    "error": "red",
+    "interrupted": "yellow",
+    "running": "cyan",
+}
+_WIDTH = 100
+
+
+class RunScreen:
+    """Shows a run: a live line on a terminal, a line per step elsewhere, nothing when quiet."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = _console()
+        self._quiet = quiet
+        self._live: Status | None = None
+        self._running: dict[str, None] = {}
+        self._phase = ""
+        self._tests = 0
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._quiet:
+            self._live = self._console.status("starting")
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def listen(self, event: Event) -> None:
+        """Show an event."""
+        if self._quiet:
+            return
+        is_step = event.name == event.step
+        if event.state == "phase":
+            self._phase = event.name
+        elif event.state == "started":
+            if is_step:
+                self._running.clear()
+                self._phase = ""
+            else:
+                self._running[event.name] = None
+        else:
+            self._running.pop(event.name, None)
+            self._finished(event, is_step=is_step)
+        if self._live is not None:
+            tests = f"{self._tests} tests done · " if event.step == "build" and self._tests else ""
+            words = ", ".join(self._running) or self._phase
+            line = Text.from_markup(f"[cyan]{event.step}[/] {tests}{escape(words)}")
+            line.truncate(self._console.width - 4, overflow="ellipsis")
+            self._live.update(line)
+
+    def _finished(self, event: Event, *, is_step: bool) -> None:
+        is_test = event.name.startswith(("test ", "unit test "))
+        self._tests += is_test
+        is_good = event.state in {"done", "skipped"}
+        # the summary tells of steps, and counts what was skipped
+        if (is_step and (is_good or event.step == "audit")) or (is_good and is_test):
+            return
+        if is_good and not self._console.is_terminal:
+            return
+        seconds = "" if event.seconds is None else f"{event.seconds:.2f} s"
+        detail = " · ".join(part for part in (event.detail, seconds) if part)
+        name = f"{event.name}  [dim]{escape(detail)}[/]" if detail else event.name
+        self._console.print(f"{_MARKS[event.state]} [dim]{event.step:<8}[/]{name}")
+
+    def summary(self, report: RunReport) -> None:
+        """Print what a run did."""
+        console = self._console
+        if report.load is not None:
+            console.print(_loaded(report))
+        if report.build is not None:
+            console.print(_built(report))
+            for node in (*report.build.nodes, *report.build.freshness):
+                if node.status == "warn":
+                    console.print(_node_line(node))
+        for note in report.notes:
+            console.print(f"[yellow]![/] {escape(note)}")
+        if report.audit is not None and not report.audit.passed:
+            self._not_published(report)
+        elif report.publish is not None:
+            publish = report.publish
+            word = "published" if publish.written else "published file is current:"
+            rows = ", ".join(f"{table.name} {table.rows:,}" for table in publish.tables)
+            console.print(
+                f"[green]✓[/] {word} [bold]{escape(publish.path)}[/] ({escape(rows)} rows)"
+            )
+        console.print(_took(report), end="\n")
+
+    def _not_published(self, report: RunReport) -> None:
+        problems = report.audit.problems if report.audit else ()
+        self._console.print("[red]✗ not published[/], the published file is what it was:")
+        for problem in problems[:20]:
+            self._console.print(f"  [red]·[/] {escape(problem)}")
+        if len(problems) > 20:
+            self._console.print(f"  and {len(problems) - 20} more (headrace status --json)")
+
+
+def show_where(report: WhereReport) -> None:
+    """Print the resolved paths and settings."""
+    console = _console()
+    places = Table(title="Where things are", title_justify="left", box=None, pad_edge=False)
+    for column in ("what", "path", "there"):
+        places.add_column(column, overflow="fold")
+    for place in report.places:
+        places.add_row(place.name, escape(place.path), "yes" if place.exists else "[dim]no[/]")
+    settings = Table(
+        title=f"\nSettings (environment {report.env or '-'}, target {report.target})",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for column in ("key", "value", "from"):
+        settings.add_column(column, overflow="fold")
+    for setting in report.settings:
+        layer = "[dim]default[/]" if setting.layer == DEFAULT else escape(setting.layer)
+        settings.add_row(setting.key, escape(setting.value), layer)
+    console.print(places)
+    console.print(settings)
+
+
+def show_status(report: StatusReport) -> None:
+    """Print the last runs."""
+    console = _console()
+    if not report.runs:
+        console.print("No run is recorded yet: [bold]headrace run[/] makes the first.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("started (UTC)", "command", "status", "rows", "took", "code"):
+        table.add_column(column, justify="right" if column in {"rows", "took"} else "left")
+    for run in report.runs:
+        color = _COLORS.get(run.status, "white")
+        table.add_row(
+            f"{run.started_at:%Y-%m-%d %H:%M:%S}",
+            run.command,
+            f"[{color}]{run.status}[/]",
+            "-" if run.rows_loaded is None else f"{run.rows_loaded:,}",
+            "-" if run.seconds is None else f"{run.seconds:.1f} s",
+            run.code_version,
+        )
+    console.print(table)
+    last = report.runs[0]
+    for failure in last.failures:
+        console.print(f"[red]✗[/] {escape(failure.label)}: {escape(failure.message)}")
+    if last.error:
+        console.print(f"[red]✗[/] {escape(last.error)}")
+    when = f"{report.published_at:%Y-%m-%d %H:%M:%S %Z}" if report.published_at else "not yet"
+    console.print(f"published: {escape(report.published_path)} ({when})")
+
+
+def show_doctor(report: DoctorReport) -> None:
+    """Print the checks, and advice for those that are not good."""
+    console = _console()
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
+    for check in report.checks:
+        mark = {True: _MARKS["done"], False: _MARKS["failed"], None: _MARKS["skipped"]}[check.good]
+        found = escape(check.found)
+        if check.advice:
+            color = "red" if check.good is False else "dim"
+            found = "\n".join(
+                part for part in (found, f"[{color}]{escape(check.advice)}[/]") if part
+            )
+        table.add_row(mark, check.name, found)
+    console.print(table)
+    console.print("[green]all good[/]" if report.ok else "[red]something is missing, see above[/]")
+
+
+def _loaded(report: RunReport) -> Table:
+    table = Table(title="Loaded", title_justify="left", box=None, pad_edge=False)
+    table.add_column("table", overflow="fold")
+    for column in ("new", "changed", "total", "quarantined"):
+        table.add_column(column, justify="right")
+    table.add_column("", overflow="fold")
+    for row in report.load.tables if report.load else ():
+        words = [f"new column: {name}" for name in row.new_columns]
+        if row.files_unchanged and not row.files_read:
+            words.append("unchanged, not read")
+        words += row.notes
+        table.add_row(
+            escape(f"{row.source}.{row.table}"),
+            f"{row.rows_new:,}",
+            f"{row.rows_changed:,}",
+            f"{row.rows_total:,}",
+            f"[yellow]{row.rows_quarantined:,}[/]" if row.rows_quarantined else "0",
+            escape("; ".join(words)),
+        )
+    return table
+
+
+def _built(report: RunReport) -> Table:
+    build = report.build
+    assert build is not None  # the caller asked
+    table = Table(title="\nBuilt and tested", title_justify="left", box=None, pad_edge=False)
+    for column in ("", "good", "warned", "failed", "skipped"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, tests in (("models", False), ("tests", True)):
+        table.add_row(
+            name,
+            str(build.count("success", "pass", tests=tests)),
+            _number(build.count("warn", tests=tests), "yellow"),
+            _number(build.count("fail", "error", tests=tests), "red"),
+            _number(build.count("skipped", tests=tests), "yellow"),
+        )
+    stale = [node for node in build.freshness if node.status != "pass"]
+    table.add_row(
+        "sources fresh",
+        str(len(build.freshness) - len(stale)),
+        _number(sum(node.status == "warn" for node in stale), "yellow"),
+        _number(sum(node.status == "error" for node in stale), "red"),
+        "0",
+    )
+    if build.reused:
+        table.caption = "nothing changed since the last good build: its results stand"
+        table.caption_justify = "left"
+    return table
+
+
+def _number(count: int, color: str) -> str:
+    return f"[{color}]{count}[/]" if count else "0"
+
+
+def _node_line(node: NodeReport) -> str:
+    color = "yellow" if node.status == "warn" else "red"
+    mark = "!" if node.status == "warn" else "✗"
+    message = escape(node.message or node.status)
+    return f"[{color}]{mark}[/] {node.kind} {escape(node.label)}: {message}"
+
+
+def _took(report: RunReport) -> str:
+    steps: Iterable[tuple[str, float | None]] = (
+        ("load", report.load.seconds if report.load else None),
+        ("build", report.build.seconds if report.build else None),
+        ("audit", report.audit.seconds if report.audit else None),
+        ("publish", report.publish.seconds if report.publish else None),
+    )
+    parts = " · ".join(f"{name} {took:.1f} s" for name, took in steps if took is not None)
+    color = _COLORS[report.status]
+    return f"[{color}]{report.status}[/] in {report.seconds:.1f} s [dim]({parts})[/]"
+
+
+def _console() -> Console:
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    return console

@@ -1,0 +1,80 @@
+"""The exceptions of Headrace.
+
+    HeadraceError
+    ├── UserError            could not run; the message says what to change (exit code 2)
+    │   ├── SettingsError    a setting is wrong: which key, which layer, what is allowed
+    │   ├── ProjectError     this directory holds no Headrace project, or a part is missing
+    │   ├── SourceError      the input of a source cannot be loaded as it stands
+    │   ├── WarehouseError   the warehouse cannot be opened or written
+    │   ├── LockedError      another run holds the warehouse
+    │   ├── TransformError   dbt could not parse or compile the project
+    │   ├── PublishError     the published copy could not be written
+    │   └── RunStoreError    the run store cannot be opened or written
+    ├── CheckFailedError     everything ran, a check did not pass (exit code 1)
+    └── StoppedError         the user pressed Ctrl-C (exit code 130)
+
+Every message is one or two plain sentences: what is wrong, and what to run or change next.
+"""
+
+__all__ = [
+    "CheckFailedError",
+    "HeadraceError",
+    "LockedError",
+    "ProjectError",
+    "PublishError",
+    "RunStoreError",
+    "SettingsError",
+    "SourceError",
+    "StoppedError",
+    "TransformError",
+    "UserError",
+    "WarehouseError",
+]
+
+
+class HeadraceError(Exception):
+    """Base of all errors that Headrace raises itself."""
+
+
+class UserError(HeadraceError):
+    """Headrace could not run; the message tells the user what to change. Exit code 2."""
+
+
+class SettingsError(UserError):
+    """A settings file, variable or flag is wrong."""
+
+
+class ProjectError(UserError):
+    """The project directory, or a part of it, is missing."""
+
+
+class SourceError(UserError):
+    """The input of a source cannot be loaded as it stands; nothing of it was loaded."""
+
+
+class WarehouseError(UserError):
+    """The warehouse cannot be opened, read or written."""
+
+
+class LockedError(UserError):
+    """Another run holds the warehouse."""
+
+
+class TransformError(UserError):
+    """dbt could not parse, compile or start."""
+
+
+class PublishError(UserError):
+    """The published copy could not be written; the old one stays."""
+
+
+class RunStoreError(UserError):
+    """The run store cannot be opened or written."""
+
+
+class CheckFailedError(HeadraceError):
+    """Everything ran, and a check did not pass. Exit code 1."""
+
+
+class StoppedError(HeadraceError):
+    """The user pressed Ctrl-C. Exit code 130."""

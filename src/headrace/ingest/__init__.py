@@ -1,0 +1,13 @@
+"""From files to rows that dlt can load: discovery, checks, quarantine, and what changed."""
+
+from headrace.ingest.model import FileTable, IngestContext, SchemaContract, TableLoad
+from headrace.ingest.resource import QUARANTINE_TABLE, file_resources
+
+__all__ = [
+    "QUARANTINE_TABLE",
+    "FileTable",
+    "IngestContext",
+    "SchemaContract",
+    "TableLoad",
+    "file_resources",
+]

@@ -1,0 +1,161 @@
+"""What a file table is, what a load of it found and hands over, and what it runs in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import ConfigDict
+
+from headrace.ingest.types import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FILE_COLUMN = "_file_name"  # in a table without a key: the file that a row came from
+
+ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
+
+
+@dataclass(frozen=True)
+class SchemaContract:
+    """dlt's schema contract, per kind of change.
+
+    Attributes:
+        tables: a table that the raw schema does not have yet.
+        columns: a column that the raw table does not have yet.
+        data_type: a value that does not fit its column's type. ``evolve`` keeps it in a variant
+            column (``amount__v_text``), as dlt does; ``discard_row`` puts the row into quarantine;
+            ``discard_value`` stores null and keeps a copy of the row in quarantine.
+    """
+
+    tables: ContractMode = "evolve"
+    columns: ContractMode = "evolve"
+    data_type: ContractMode = "freeze"
+
+
+@dataclass(frozen=True)
+class FileTable:
+    """One raw table that is read from files.
+
+    Attributes:
+        pattern: glob of its files below the source's path, for example ``orders*.csv``.
+        primary_key: the columns of its key; without a key the file is the unit: a file that
+            changed replaces the rows that came from it.
+        cursor: a column that tells which version of a row is newer, for example ``updated_at``;
+            an older version never overwrites a newer one.
+        columns: types of columns, in DuckDB's words; others are found by looking at the data.
+            A time without an offset counts as UTC where its column has a time zone.
+        required: columns that every file must have, besides the key.
+        delimiter: of CSV files; by default ``,``, and a tab for ``.tsv``.
+        encoding: of CSV files: ``utf-8``, ``utf-16`` or ``latin-1``.
+        allow_empty: whether a file with a header and no rows is fine.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    pattern: str
+    primary_key: tuple[str, ...] = ()
+    cursor: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    delimiter: str | None = None
+    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+    allow_empty: bool = False
+
+    def normalized(self, normalize: Callable[[str], str]) -> "FileTable":
+        """The same table with its columns named as they are in the raw schema."""
+        return replace(
+            self,
+            primary_key=tuple(normalize(name) for name in self.primary_key),
+            cursor=normalize(self.cursor) if self.cursor else None,
+            columns={normalize(name): kind for name, kind in self.columns.items()},
+            required=tuple(normalize(name) for name in self.required),
+        )
+
+
+@dataclass(frozen=True)
+class TableLoad:
+    """What one load of one table found.
+
+    Attributes:
+        source: the source's name.
+        table: the raw table's name.
+        files_read: files that are new or changed, and were read.
+        files_unchanged: files that were not read, because nothing in them changed.
+        rows_new: rows whose key the raw table did not have.
+        rows_changed: rows whose key it had, with other values.
+        rows_quarantined: rows kept aside in ``_quarantine``.
+        new_columns: columns that this load added to the table.
+        notes: what else a person should know, one sentence each.
+    """
+
+    source: str
+    table: str
+    files_read: int = 0
+    files_unchanged: int = 0
+    rows_new: int = 0
+    rows_changed: int = 0
+    rows_quarantined: int = 0
+    new_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class IngestContext:
+    """What a source's resources run in; the pipeline makes one for each load.
+
+    Attributes:
+        source: the source's name in the settings.
+        sample_dir: where a source that ships sample data writes it (``data/<source>``).
+        scratch_dir: where staged rows are kept until they are loaded.
+        cache_path: the file that remembers the content hash of files by size and time.
+        dataset: the raw schema, for example ``jaffle_shop_raw``.
+        contract: the source's schema contract.
+        attach_warehouse: gives SQL that attaches the warehouse read-only to a local DuckDB, or
+            None where there is no warehouse yet (or it cannot be attached).
+        accepts_sql: whether the warehouse can run a ``SELECT`` over local files itself.
+        full_refresh: whether what was loaded before is to be forgotten.
+        thorough: whether every value is to be checked before anything is handed over, whatever
+            the size of the files.
+        memory_limit: DuckDB's memory limit while staging.
+        report: takes the result of each table.
+    """
+
+    source: str
+    sample_dir: Path
+    scratch_dir: Path
+    cache_path: Path
+    dataset: str
+    contract: SchemaContract
+    attach_warehouse: Callable[[str], str | None]
+    accepts_sql: bool
+    full_refresh: bool
+    thorough: bool
+    memory_limit: str
+    report: Callable[[TableLoad], None]
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What is to be loaded into one raw table.
+
+    Attributes:
+        select: a ``SELECT`` of all columns, readable by any DuckDB on this machine.
+        columns: the columns that it gives, in order.
+        rows_new: rows whose key the raw table does not have.
+        rows_changed: rows whose key it has, with other values.
+        is_first: whether the raw table has no rows of a completed load yet.
+        new_columns: columns that the raw table does not have yet (none on the first load).
+        quarantine: rows kept aside, in the shape of ``_quarantine``; None when there are none.
+        notes: sentences for the user.
+    """
+
+    select: str
+    columns: tuple[Column, ...]
+    rows_new: int
+    rows_changed: int
+    is_first: bool
+    new_columns: tuple[str, ...] = ()
+    quarantine: "pa.Table | None" = None
+    notes: tuple[str, ...] = ()

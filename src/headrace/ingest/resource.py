@@ -1,0 +1,216 @@
+"""dlt resources over files: read what changed, load what is new."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.errors import SourceError
+from headrace.ingest.discover import HashCache, SourceFile, changed_files, find_files
+from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged, TableLoad
+from headrace.ingest.stage import stage
+
+if TYPE_CHECKING:
+    import duckdb
+    from dlt.extract import DltResource
+
+QUARANTINE_TABLE = "_quarantine"
+_BATCH_ROWS = 1_000_000
+_TABLE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def file_resources(
+    directory: Path,
+    tables: Mapping[str, FileTable],
+    context: IngestContext,
+    *,
+    is_sample: bool = False,
+) -> "list[DltResource]":
+    """One dlt resource for each table, merged on its key, incremental on the files' content.
+
+    A file whose content did not change since it was loaded is not read again. The fingerprints
+    are kept in dlt's resource state, so they are committed together with the rows.
+
+    Args:
+        directory: the root of all patterns.
+        tables: raw table name to its files.
+        context: what the load runs in.
+        is_sample: whether the files are sample data; the first load of other files replaces it.
+
+    Raises:
+        SourceError: a table's name is not what dlt would make of it.
+    """
+    for name in tables:
+        if not _TABLE_NAME.fullmatch(name):
+            raise SourceError(
+                f"sources.{context.source}.tables: {name!r} cannot be the name of a raw table; use "
+                "small letters, digits and single underscores, like web_orders"
+            )
+    return [
+        _file_resource(directory, name, table, context, is_sample=is_sample)
+        for name, table in tables.items()
+    ]
+
+
+def _file_resource(
+    directory: Path, name: str, table: FileTable, context: IngestContext, *, is_sample: bool
+) -> "DltResource":
+    import dlt
+
+    def rows() -> Iterator[Any]:
+        state = dlt.current.resource_state()
+        known: dict[str, str] = state.setdefault("files", {})
+        run = context
+        origin, before = ("sample" if is_sample else str(directory)), state.get("origin")
+        if before == "sample" and not is_sample:
+            known.clear()
+            run = replace(context, full_refresh=True)
+        notes = _moved(before, origin)
+        cache = HashCache(context.cache_path)
+        files = find_files(directory, table.pattern, cache)
+        cache.save()
+        if not files:
+            if known:
+                context.report(TableLoad(context.source, name, notes=("its files are gone",)))
+                return
+            raise SourceError(
+                f"no file in {directory} matches {table.pattern!r} (table {name}): put one there, "
+                f"or point sources.{context.source}.path at the right directory"
+            )
+        changed = changed_files(files, known)
+        if not changed:
+            context.report(TableLoad(context.source, name, files_unchanged=len(files)))
+            return
+        if context.contract.tables != "evolve" and not known and _is_frozen_out(name, context):
+            return
+        yield from _load(
+            name, table, changed, run, unchanged=len(files) - len(changed), notes=notes
+        )
+        known.update({file.name: file.digest for file in changed})
+        state["origin"] = origin
+
+    hints: dict[str, Any] = (
+        {"primary_key": list(table.primary_key)}
+        if table.primary_key
+        else {"merge_key": FILE_COLUMN}
+    )
+    return dlt.resource(rows, name=name, write_disposition="merge", **hints)
+
+
+def _moved(before: str | None, origin: str) -> tuple[str, ...]:
+    """What to tell the user when the files come from another place than the last time."""
+    if before is None or before == origin:
+        return ()
+    if before == "sample":
+        return ("the rows of the sample data were replaced",)
+    return (f"rows that were loaded from {before} are kept (--full-refresh starts over)",)
+
+
+def _is_frozen_out(name: str, context: IngestContext) -> bool:
+    """Whether the contract keeps a table out that is not in the raw schema yet."""
+    import dlt
+
+    schema = dlt.current.source_schema()
+    if name in schema.tables or not schema.data_tables(seen_data_only=True):
+        return False  # the first load of all makes the tables that the contract then keeps
+    if context.contract.tables == "freeze":
+        raise SourceError(
+            f"{name} is a new table, and the schema contract of {context.source} freezes tables: "
+            f"set sources.{context.source}.schema_contract.tables to evolve, or remove the table"
+        )
+    context.report(
+        TableLoad(context.source, name, notes=("a new table, left out by the schema contract",))
+    )
+    return True
+
+
+def _load(
+    name: str,
+    table: FileTable,
+    files: list[SourceFile],
+    context: IngestContext,
+    *,
+    unchanged: int,
+    notes: tuple[str, ...],
+) -> Iterator[Any]:
+    import dlt
+    import duckdb
+
+    context.scratch_dir.mkdir(parents=True, exist_ok=True)
+    normalize = dlt.current.source_schema().naming.normalize_identifier
+    config: dict[str, Any] = {
+        "memory_limit": context.memory_limit,
+        "temp_directory": str(context.scratch_dir / "spill"),
+    }
+    table = table.normalized(normalize)
+    with duckdb.connect(config=config) as connection:
+        staged = stage(connection, name, table, files, context, normalize)
+        kept_aside = 0
+        if staged.quarantine is not None:
+            reasons = staged.quarantine.column("reason").to_pylist()
+            kept_aside = sum(not reason.endswith("_value") for reason in reasons)
+            yield dlt.mark.with_hints(
+                staged.quarantine,
+                dlt.mark.make_hints(
+                    table_name=QUARANTINE_TABLE,
+                    primary_key="quarantine_id",
+                    write_disposition="merge",
+                ),
+                create_table_variant=True,
+            )
+        if staged.rows_new + staged.rows_changed:
+            yield from _hand_over(connection, name, table, staged, context)
+    context.report(
+        TableLoad(
+            context.source,
+            name,
+            files_read=len(files),
+            files_unchanged=unchanged,
+            rows_new=staged.rows_new,
+            rows_changed=staged.rows_changed,
+            rows_quarantined=kept_aside,
+            new_columns=staged.new_columns,
+            notes=(*notes, *staged.notes),
+        )
+    )
+
+
+def _hand_over(
+    connection: "duckdb.DuckDBPyConnection",
+    name: str,
+    table: FileTable,
+    staged: Staged,
+    context: IngestContext,
+) -> Iterator[Any]:
+    """Give dlt the staged rows: as SQL where the warehouse can run it, else as Arrow batches.
+
+    The first load replaces (the table has no loaded rows), because an insert into an empty table
+    is what a merge would come to, without its second copy; every later one merges.
+    """
+    import dlt
+    from dlt.common.destination.client import SqlModel
+
+    key = set(table.primary_key)
+    hints = dlt.mark.make_hints(
+        columns={
+            column.name: column.hint(nullable=column.name not in key) for column in staged.columns
+        },
+        write_disposition="replace" if staged.is_first else "merge",
+        **(
+            {"primary_key": list(table.primary_key)}
+            if table.primary_key
+            else {"merge_key": FILE_COLUMN}
+        ),
+    )
+    if context.accepts_sql:
+        model = SqlModel.from_query_string(staged.select, "duckdb")
+        path = context.scratch_dir / f"{name}.model"
+        path.write_text(str(model), encoding="utf-8")
+        rows = staged.rows_new + staged.rows_changed
+        yield dlt.mark.with_file_import(str(path), "model", rows, hints=hints)
+        return
+    first = True
+    for batch in connection.execute(staged.select).to_arrow_reader(_BATCH_ROWS):
+        yield dlt.mark.with_hints(batch, hints) if first else batch
+        first = False

@@ -1,0 +1,437 @@
+"""Stage a table's changed files: check them, keep bad rows aside, find what is new or changed.
+
+Two ways lead to the same rows. Files that are large and come first are only checked for their
+keys and then handed over as they are, as a ``SELECT`` that the warehouse runs itself. All others
+are read into a local DuckDB, where every value is checked, the rows that break a rule are put
+aside, and the rest is compared with the raw table, so that only what is new or changed is loaded.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from headrace.errors import SourceError
+from headrace.ingest.bulk import stage_whole
+from headrace.ingest.casts import exact_cast
+from headrace.ingest.discover import SourceFile
+from headrace.ingest.infer import declared_types, infer_types
+from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged
+from headrace.ingest.scan import FileScan, malformed_line, scan_file, vanished
+from headrace.ingest.sql import identifier, identifiers, literal, scalar
+from headrace.ingest.types import Column
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+BULK_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Existing:
+    """The raw table as it is.
+
+    Attributes:
+        columns: name to DuckDB type, dlt's own columns left out; empty when there is no table.
+        relation: SQL of its rows of completed loads.
+        has_rows: whether there are any.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    relation: str = ""
+    has_rows: bool = False
+
+
+def stage(
+    connection: "duckdb.DuckDBPyConnection",
+    name: str,
+    table: FileTable,
+    files: list[SourceFile],
+    context: IngestContext,
+    normalize: Callable[[str], str],
+) -> Staged:
+    """Stage the changed files of one table.
+
+    Args:
+        connection: an in-memory DuckDB for this table alone.
+        name: the raw table's name.
+        table: its files and key.
+        files: the files that changed, sorted by name; at least one.
+        context: what the load runs in.
+        normalize: dlt's naming convention.
+
+    Raises:
+        SourceError: a file breaks a rule that stops the load; nothing was handed over.
+    """
+    import duckdb
+
+    try:
+        # a time without an offset counts as UTC, on every machine
+        connection.execute("set TimeZone = 'UTC'")
+        existing = _existing(connection, name, context)
+        scans = [scan_file(connection, file, table, normalize) for file in files]
+        bulk = (
+            context.accepts_sql
+            and not context.thorough
+            and not existing.has_rows
+            and sum(file.size for file in files) >= BULK_BYTES
+        )
+        if bulk and (staged := stage_whole(connection, table, scans)) is not None:
+            return staged
+        return _Stager(connection, name, table, scans, existing, context).run()
+    except duckdb.Error as error:
+        raise explain(error, files) from error
+
+
+def explain(error: Exception, files: list[SourceFile]) -> SourceError:
+    """DuckDB's error while it read source files, as one line for the user."""
+    message = str(error)
+    first = message.strip().splitlines()[0]
+    names = ", ".join(file.name for file in files[:3])
+    hit = next((file for file in files if str(file.path) in message), None)
+    where = hit.name if hit else names
+    if "No files found" in message or "Cannot open file" in message:
+        return vanished(next((file for file in files if not file.path.exists()), hit or files[0]))
+    if "CSV Error on Line" in message:
+        lines = message.splitlines()
+        at = lines[0].rpartition("Line: ")[2].strip()
+        reason = next((line for line in lines[2:] if line.strip()), "it cannot be parsed")
+        if "nicode" in reason:
+            reason = "it is not UTF-8; set the table's `encoding`"
+        return SourceError(f"{where} line {at}: {reason.strip()}; correct the line and run again")
+    if "Malformed JSON" in message and hit is not None:
+        return SourceError(
+            f"{hit.name} line {malformed_line(hit)}: not a JSON object; correct it and run again"
+        )
+    if "No space left" in message or "max_temp_directory_size" in message:
+        return SourceError(f"the disk is full while {where} was staged: free some space ({first})")
+    return SourceError(f"{where} cannot be read: {first}")
+
+
+def _existing(
+    connection: "duckdb.DuckDBPyConnection", name: str, context: IngestContext
+) -> Existing:
+    attach = None if context.full_refresh else context.attach_warehouse("warehouse")
+    if attach is None:
+        return Existing()
+    connection.execute(attach)
+    rows = connection.execute(
+        "select column_name, data_type from duckdb_columns() where database_name = 'warehouse' "
+        "and schema_name = ? and table_name = ? and not starts_with(column_name, '_dlt')",
+        [context.dataset, name],
+    ).fetchall()
+    if not rows:
+        return Existing()
+    schema = f"warehouse.{identifier(context.dataset)}"
+    relation = (
+        f"(select * from {schema}.{identifier(name)} where _dlt_load_id in "
+        f"(select load_id from {schema}._dlt_loads where status = 0))"
+    )
+    found = connection.execute(f"select 1 from {relation} limit 1").fetchone()
+    return Existing({row[0]: row[1] for row in rows}, relation, found is not None)
+
+
+@dataclass
+class _Stager:
+    """The thorough way; one use each."""
+
+    connection: "duckdb.DuckDBPyConnection"
+    name: str
+    table: FileTable
+    scans: list[FileScan]
+    existing: Existing
+    context: IngestContext
+    notes: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    new_columns: list[str] = field(default_factory=list)
+    read_types: dict[str, str] = field(default_factory=dict)
+
+    def run(self) -> Staged:
+        types = self._column_types()
+        self._check_contract(types)
+        self._read(types)
+        columns = [Column(name, kind) for name, kind in types.items() if name not in self.dropped]
+        columns += self._check_values(columns)
+        self._type_view(columns)
+        self._check_keys()
+        if not self.table.primary_key:
+            columns.append(Column(FILE_COLUMN, "VARCHAR"))
+        counts = self._pick(columns)
+        path = self.context.scratch_dir / f"{self.name}-{uuid.uuid4().hex}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = identifiers(column.name for column in columns)
+        self.connection.execute(f"copy (select {names} from picked) to {literal(str(path))}")
+        return Staged(
+            f"select {names} from read_parquet({literal(str(path))}) as staged",
+            tuple(columns),
+            rows_new=counts[0],
+            rows_changed=counts[1],
+            is_first=not self.existing.has_rows,
+            new_columns=tuple(self.new_columns),
+            quarantine=self._quarantine(),
+            notes=tuple(self.notes),
+        )
+
+    def _column_types(self) -> dict[str, str]:
+        """Every raw column's stored type: the table's, else the declared, else what is seen."""
+        fixed = declared_types(self.connection, self.table) | dict(self.existing.columns)
+        types: dict[str, str] = {}
+        for scan in self.scans:
+            seen = infer_types(self.connection, scan, sample=False, known=fixed.keys())
+            for column, kind in seen.items():
+                if types.setdefault(column, kind) != kind:
+                    types[column] = _wider(types[column], kind)
+        self.notes += [
+            f"column {name} has a type in the settings, but is in no file that was read"
+            for name in self.table.columns
+            if name not in types
+        ]
+        return {column: fixed.get(column, seen) for column, seen in types.items()}
+
+    def _check_contract(self, types: Mapping[str, str]) -> None:
+        if not self.existing.columns:
+            return
+        self.new_columns = [column for column in types if column not in self.existing.columns]
+        mode = self.context.contract.columns
+        if self.new_columns and mode == "freeze":
+            raise SourceError(
+                f"{self.scans[-1].file.name}: the column {self.new_columns[0]!r} is not in "
+                f"{self.name}, and the schema contract of {self.context.source} freezes columns: "
+                f"remove the column, or set sources.{self.context.source}.schema_contract.columns "
+                "to evolve (add it), discard_value (leave it out) or discard_row (quarantine)"
+            )
+        if self.new_columns and mode in {"discard_value", "discard_row"}:
+            self.dropped = self.new_columns
+            self.new_columns = []
+            if mode == "discard_value":
+                self.notes.append(f"left out by the schema contract: {', '.join(self.dropped)}")
+        for column in self.existing.columns:
+            if column not in types and column != FILE_COLUMN and "__v_" not in column:
+                self.notes.append(
+                    f"column {column} is no longer in the files: null in what was read"
+                )
+
+    def _read(self, types: Mapping[str, str]) -> None:
+        """Read the files into ``incoming``, one row each, numbered as they stand in the file."""
+        for column in types:
+            kinds = {scan.types[column] for scan in self.scans if column in scan.types}
+            self.read_types[column] = kinds.pop() if len(kinds) == 1 else "VARCHAR"
+        for number, scan in enumerate(self.scans):
+            names = {raw: name for name, raw in scan.columns.items()}
+            selected = ", ".join(
+                (
+                    f"cast({identifier(names[column])} as {kind})"
+                    if column in names
+                    else f"cast(null as {kind})"
+                )
+                + f" as {identifier(column)}"
+                for column, kind in self.read_types.items()
+            )
+            select = (
+                f"select {number} as __file, row_number() over () as __row, "
+                f"{literal(scan.file.name)} as {FILE_COLUMN}, {selected} from {scan.sql}"
+            )
+            into = "create temp table incoming as" if number == 0 else "insert into incoming"
+            self.connection.execute(f"{into} {select}")
+            empty = scalar(
+                self.connection, f"select count(*) = 0 from incoming where __file = {number}"
+            )
+            if empty and not self.table.allow_empty:
+                raise SourceError(
+                    f"{scan.file.name} has a header and no rows: write rows to it or remove it "
+                    "(for a table of the files source, `allow_empty: true` lets it pass)"
+                )
+        self.connection.execute(
+            "create temp table bad (__file bigint, __row bigint, reason varchar, message varchar)"
+        )
+
+    def _check_values(self, columns: list[Column]) -> list[Column]:
+        """Find values that do not fit their column; gives the variant columns to add."""
+        variants: list[Column] = []
+        mode = self.context.contract.data_type
+        if self.context.contract.columns == "discard_row" and self.dropped:
+            filled = " or ".join(f"{identifier(name)} is not null" for name in self.dropped)
+            self._mark(filled, "schema_contract", f"unknown columns: {', '.join(self.dropped)}")
+        for column in list(columns):
+            read = self.read_types[column.name]
+            if read == column.duckdb_type:
+                continue
+            name = identifier(column.name)
+            cast_sql = exact_cast(column.name, read, column.duckdb_type)
+            misfit = f"{name} is not null and ({cast_sql}) is null"
+            first = self.connection.execute(
+                f"select {FILE_COLUMN}, __row, cast({name} as varchar) from incoming "
+                f"where {misfit} order by __file, __row limit 1"
+            ).fetchone()
+            if first is None:
+                continue
+            message = f"{column.name} is not a {column.duckdb_type}"
+            if mode == "freeze":
+                raise SourceError(
+                    f"{first[0]} row {first[1]}: {column.name} is {first[2]!r}, which is not a "
+                    f"{column.duckdb_type}: correct it, or set sources.{self.context.source}."
+                    "schema_contract.data_type to discard_row (quarantine), discard_value or evolve"
+                )
+            self._mark(misfit, "data_type", message, row_kept=mode != "discard_row")
+            if mode == "evolve":
+                variant = Column(f"{column.name}__v_text", "VARCHAR")
+                self.connection.execute(
+                    f"alter table incoming add column {identifier(variant.name)} varchar"
+                )
+                self.connection.execute(
+                    f"update incoming set {identifier(variant.name)} = {name} where {misfit}"
+                )
+                self.read_types[variant.name] = "VARCHAR"
+                variants.append(variant)
+                if variant.name not in self.existing.columns:
+                    self.new_columns.append(variant.name)
+        return variants
+
+    def _mark(self, where: str, reason: str, message: str, *, row_kept: bool = False) -> None:
+        kept = f"{reason}_value" if row_kept else reason
+        self.connection.execute(
+            f"insert into bad select __file, __row, {literal(kept)}, {literal(message)} "
+            f"from incoming where {where}"
+        )
+
+    def _type_view(self, columns: list[Column]) -> None:
+        casts = ", ".join(
+            f"{exact_cast(column.name, self.read_types[column.name], column.duckdb_type)} "
+            f"as {identifier(column.name)}"
+            for column in columns
+        )
+        self.connection.execute(
+            f"create temp view typed as select __file, __row, {FILE_COLUMN}, {casts} from incoming"
+        )
+
+    def _check_keys(self) -> None:
+        """Put aside rows with a null key, and all but the newest of a file's rows with one key."""
+        key = self.table.primary_key
+        if not key:
+            return
+        nulls = " or ".join(f"{identifier(column)} is null" for column in key)
+        words = ", ".join(key)
+        self.connection.execute(
+            f"insert into bad select __file, __row, 'null_key', {literal(f'{words} is null')} "
+            f"from typed where ({nulls}) and {self._is_good()}"
+        )
+        order = f"{identifier(self.table.cursor)} desc nulls last, " if self.table.cursor else ""
+        self.connection.execute(
+            "insert into bad select __file, __row, 'duplicate_key', "
+            f"{literal(f'a later row of the file has the same {words}')} "
+            f"from typed where {self._is_good()} qualify row_number() over "
+            f"(partition by __file, {identifiers(key)} order by {order}__row desc) > 1"
+        )
+
+    @staticmethod
+    def _is_good() -> str:
+        return (
+            "(__file, __row) not in "
+            "(select (__file, __row) from bad where reason <> 'data_type_value')"
+        )
+
+    def _pick(self, columns: list[Column]) -> tuple[int, int]:
+        """Fill ``picked`` with the rows to load; gives how many of them are new and changed."""
+        key = self.table.primary_key
+        good = f"select * from typed where {self._is_good()}"
+        if key:
+            order = (
+                f"{identifier(self.table.cursor)} desc nulls last, " if self.table.cursor else ""
+            )
+            good += (
+                f" qualify row_number() over (partition by {identifiers(key)} "
+                f"order by {order}__file desc, __row desc) = 1"
+            )
+        if not self.existing.has_rows:
+            self.connection.execute(f"create temp table picked as {good}")
+            return scalar(self.connection, "select count(*) from picked"), 0
+        if not key:
+            return self._pick_by_file(good)
+        return self._pick_by_key(good, columns)
+
+    def _pick_by_key(self, good: str, columns: list[Column]) -> tuple[int, int]:
+        key = self.table.primary_key
+        joined = " and ".join(
+            f"incoming_row.{identifier(column)} = raw_row.{identifier(column)}" for column in key
+        )
+        differs = []
+        for column in columns:
+            name = identifier(column.name)
+            if column.name in key:
+                continue
+            if column.name not in self.existing.columns:
+                differs.append(f"incoming_row.{name} is not null")
+            elif column.duckdb_type == "JSON":
+                differs.append(
+                    f"cast(incoming_row.{name} as varchar) is distinct from "
+                    f"cast(raw_row.{name} as varchar)"
+                )
+            else:
+                differs.append(f"incoming_row.{name} is distinct from raw_row.{name}")
+        known = {column.name for column in columns}
+        differs += [
+            f"raw_row.{identifier(column)} is not null"
+            for column in self.existing.columns
+            if column not in known
+        ]
+        is_new = f"raw_row.{identifier(key[0])} is null"
+        changed = f"({' or '.join(differs) or 'false'})"
+        if self.table.cursor and self.table.cursor in self.existing.columns:
+            cursor = identifier(self.table.cursor)
+            changed += (
+                f" and (raw_row.{cursor} is null or incoming_row.{cursor} >= raw_row.{cursor})"
+            )
+        self.connection.execute(
+            f"create temp table picked as select incoming_row.*, {is_new} as __is_new "
+            f"from ({good}) as incoming_row left join {self.existing.relation} as raw_row "
+            f"on {joined} where {is_new} or ({changed})"
+        )
+        new = scalar(self.connection, "select count(*) from picked where __is_new")
+        return new, scalar(self.connection, "select count(*) from picked") - new
+
+    def _pick_by_file(self, good: str) -> tuple[int, int]:
+        """Without a key, all rows of a changed file take the place of those it gave before."""
+        self.connection.execute(f"create temp table picked as {good}")
+        known = "false"
+        if FILE_COLUMN in self.existing.columns:
+            known = f"{FILE_COLUMN} in (select {FILE_COLUMN} from {self.existing.relation})"
+        changed = scalar(self.connection, f"select count(*) from picked where {known}")
+        return scalar(self.connection, "select count(*) from picked") - changed, changed
+
+    def _quarantine(self) -> "pa.Table | None":
+        if not scalar(self.connection, "select count(*) from bad"):
+            return None
+        digests = ", ".join(
+            f"({number}, {literal(scan.file.digest)})" for number, scan in enumerate(self.scans)
+        )
+        fields = ", ".join(
+            f"{identifier(name)} := incoming.{identifier(name)}" for name in self.read_types
+        )
+        sql = f"""
+            select
+                md5(concat_ws(
+                    '|', ?, incoming.{FILE_COLUMN}, digests.digest, bad.__row, bad.reason
+                )) as quarantine_id,
+                ? as table_name,
+                incoming.{FILE_COLUMN} as file_name,
+                bad.__row as row_number,
+                bad.reason as reason,
+                bad.message as message,
+                cast(to_json(struct_pack({fields})) as varchar) as row_json,
+                now() as quarantined_at
+            from bad
+            inner join incoming on bad.__file = incoming.__file and bad.__row = incoming.__row
+            inner join (values {digests}) as digests (file, digest) on bad.__file = digests.file
+            order by bad.__file, bad.__row
+        """
+        return cast("Any", self.connection.execute(sql, [self.name, self.name]).to_arrow_table())
+
+
+def _wider(one: str, other: str) -> str:
+    """The narrowest type that holds the values of both."""
+    if {one, other} <= {"BIGINT", "DOUBLE"}:
+        return "DOUBLE"
+    if {one, other} <= {"DATE", "TIMESTAMP"}:
+        return "TIMESTAMP"
+    return "VARCHAR"

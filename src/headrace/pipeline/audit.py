@@ -1,0 +1,64 @@
+"""The audit step: may what was built be published?"""
+
+import time
+
+from headrace.artifacts import read_manifest
+from headrace.pipeline import build_state, publication
+from headrace.pipeline.build_state import BuildState
+from headrace.pipeline.events import Event, Listener
+from headrace.pipeline.reports import AuditReport
+from headrace.settings import Resolved
+from headrace.targets import Target
+
+
+def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditReport:
+    """Judge the last build.
+
+    It passes when the build is that of the project and the data as they stand now, when no model
+    failed, no test of severity error did, every table to be published is there, and none has
+    lost all the rows that are published of it.
+
+    Raises:
+        TransformError: there is no manifest to judge by.
+        WarehouseError: the target cannot be read.
+    """
+    started = time.monotonic()
+    state = build_state.read(resolved)
+    problems = _problems(resolved, target, state)
+    passed = not problems
+    seconds = time.monotonic() - started
+    detail = "passed" if passed else f"{len(problems)} against publishing"
+    listen(Event("audit", "audit", "done" if passed else "failed", detail, seconds))
+    return AuditReport(passed=passed, problems=tuple(problems), seconds=seconds)
+
+
+def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> list[str]:
+    if state is None:
+        return ["there is no finished build: run `headrace build`"]
+    if state.signature is not None and state.signature != target.signature():
+        return ["the warehouse changed after the last build: run `headrace build`"]
+    if state.inputs != build_state.inputs(resolved, target):
+        return ["the dbt project changed after the last build: run `headrace build`"]
+    problems = [
+        f"{node.kind} {node.label}: {node.message or node.status}"
+        for node in (*state.nodes, *state.freshness)
+        if node.status in {"fail", "error"}
+    ]
+    if problems:
+        return problems
+    built = {node.unique_id for node in state.nodes}
+    marts = read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
+    published = publication.tables(resolved.published)
+    for mart in marts:
+        if mart.unique_id not in built:
+            continue
+        name = f"{mart.schema_name}.{mart.relation_name}"
+        count = target.count_rows(mart.schema_name or "", mart.relation_name)
+        if count is None:
+            problems.append(f"{name} is not in the warehouse: run `headrace build --full-refresh`")
+        elif count == 0 and published.get(name, 0) > 0:
+            problems.append(
+                f"{name} is empty now, and {published[name]:,} rows of it are published: look at "
+                f"its sources; if it is right, delete {resolved.published} and publish again"
+            )
+    return problems

@@ -1,0 +1,88 @@
+"""What the last build was made from, so that an unchanged one need not be made again."""
+
+import os
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import xxhash
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headrace.pipeline.reports import NodeReport
+from headrace.settings import Resolved
+from headrace.targets import Target
+
+_SKIPPED = {"target", "logs", "dbt_packages", "__pycache__"}
+
+
+class BuildState(BaseModel):
+    """The outcome of a build and all that it depended on.
+
+    Attributes:
+        passed: whether no model failed and no test of severity error did.
+        inputs: digest of the dbt project, its settings, the versions and the day (UTC; a model
+            may call ``current_date``).
+        signature: the target as the build left it.
+        nodes: what was built and tested.
+        finished_at: UTC.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    passed: bool
+    inputs: str
+    signature: str | None
+    nodes: tuple[NodeReport, ...]
+    freshness: tuple[NodeReport, ...] = ()
+    finished_at: datetime
+
+
+def path_of(resolved: Resolved) -> Path:
+    """Where the state is kept."""
+    return resolved.data_dir / "dbt" / "build_state.json"
+
+
+def read(resolved: Resolved) -> BuildState | None:
+    """The last build's state; None where there is none that can be read."""
+    try:
+        return BuildState.model_validate_json(path_of(resolved).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write(resolved: Resolved, state: BuildState) -> None:
+    """Keep the state, in one step."""
+    path = path_of(resolved)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # one name: the caller holds the lock, and what a kill leaves is overwritten
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(state.model_dump_json(), encoding="utf-8")
+    temporary.replace(path)
+
+
+def forget(resolved: Resolved) -> None:
+    """Drop the state."""
+    path_of(resolved).unlink(missing_ok=True)
+
+
+def inputs(resolved: Resolved, target: Target) -> str:
+    """Digest of everything but the data that a build depends on."""
+    state = xxhash.xxh3_128()
+    for part in (
+        version("headrace"),
+        version("dbt-core"),
+        version("dbt-duckdb"),
+        target.name,
+        target.location,
+        repr(sorted(resolved.settings.dbt.vars.items())),
+        datetime.now(UTC).date().isoformat(),
+    ):
+        state.update(part.encode() + b"\0")
+    root = resolved.dbt_project
+    for directory, folders, files in os.walk(root):
+        folders[:] = sorted(set(folders) - _SKIPPED)
+        for name in sorted(files):
+            path = Path(directory, name)
+            state.update(path.relative_to(root).as_posix().encode() + b"\0")
+            state.update(path.read_bytes() + b"\0")
+    return state.hexdigest()

@@ -1,0 +1,18 @@
+"""What an error came of."""
+
+from collections.abc import Iterator
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what it was raised from, outermost first."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def came_of_ctrl_c(error: BaseException) -> bool:
+    """Whether Ctrl-C is behind an error: dlt and DuckDB wrap it, dbt returns it as a result."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))

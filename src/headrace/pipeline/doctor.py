@@ -1,0 +1,206 @@
+"""Check the machine and the project, and say what to do about what is missing."""
+
+import os
+import platform
+import shutil
+import socket
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from headrace.catalog import RunStore
+from headrace.errors import HeadraceError
+from headrace.pipeline import lock
+from headrace.pipeline.reports import Report
+from headrace.settings import Resolved
+
+_PORT = 8585
+_LEAST_FREE = 1 << 30
+_NEEDED_EXTENSIONS = ("icu", "json", "parquet")
+
+
+class CheckReport(Report):
+    """One check: ``good`` is None when the thing is optional and not there."""
+
+    name: str
+    good: bool | None
+    found: str
+    advice: str = ""
+
+
+class DoctorReport(Report):
+    """The answer of ``headrace doctor``."""
+
+    ok: bool
+    checks: tuple[CheckReport, ...]
+
+
+def doctor(resolved: Resolved) -> DoctorReport:
+    """Run all checks; nothing is changed, but for a probe file that is written and deleted."""
+    checks = (
+        _interpreter(),
+        _versions(),
+        _writable(resolved.data_dir),
+        _disk(resolved.data_dir),
+        _warehouse(resolved),
+        _published(resolved.published),
+        _run_store(resolved),
+        _dbt_project(resolved),
+        _port(),
+        _extensions(),
+        _git(),
+    )
+    return DoctorReport(ok=all(check.good is not False for check in checks), checks=checks)
+
+
+def _interpreter() -> CheckReport:
+    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return CheckReport(
+        name="interpreter",
+        good=good,
+        found=f"Python {platform.python_version()} on {platform.system()} {platform.machine()}",
+        advice=""
+        if good
+        else "use Python 3.11, 3.12 or 3.13: uv run --python 3.12 headrace doctor",
+    )
+
+
+def _versions() -> CheckReport:
+    found, missing = [], []
+    for package in ("dlt", "dbt-core", "dbt-duckdb", "duckdb", "pyarrow"):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            missing.append(package)
+    return CheckReport(
+        name="packages",
+        good=not missing,
+        found=", ".join(found),
+        advice=f"missing: {', '.join(missing)}; run `uv sync`" if missing else "",
+    )
+
+
+def _writable(directory: Path) -> CheckReport:
+    probe = directory / f".doctor-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        return CheckReport(
+            name="write access",
+            good=False,
+            found=f"{directory}: {error.strerror or error}",
+            advice="change its owner, or point data_dir (HEADRACE_DATA_DIR) elsewhere",
+        )
+    return CheckReport(name="write access", good=True, found=str(directory))
+
+
+def _disk(directory: Path) -> CheckReport:
+    place = directory
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    return CheckReport(
+        name="disk",
+        good=free >= _LEAST_FREE,
+        found=f"{free / (1 << 30):,.1f} GiB free at {place}",
+        advice="" if free >= _LEAST_FREE else "free at least 1 GiB",
+    )
+
+
+def _warehouse(resolved: Resolved) -> CheckReport:
+    target = resolved.target
+    if lock.is_held(target.lock_path):
+        return CheckReport(name="warehouse", good=True, found=f"{target.location}: a run holds it")
+    try:
+        target.check()
+    except HeadraceError as error:
+        return CheckReport(name="warehouse", good=False, found="", advice=str(error))
+    there = Path(target.location).exists()
+    return CheckReport(
+        name="warehouse",
+        good=True if there else None,
+        found=target.location if there else "not there yet",
+        advice="" if there else "`headrace run` makes it",
+    )
+
+
+def _published(path: Path) -> CheckReport:
+    if not path.exists():
+        return CheckReport(
+            name="published", good=None, found="not there yet", advice="`headrace run` makes it"
+        )
+    import duckdb
+
+    from headrace.targets.duckdb import explain_duckdb_error
+
+    try:
+        with duckdb.connect(str(path), read_only=True):
+            return CheckReport(name="published", good=True, found=str(path))
+    except duckdb.Error as error:
+        return CheckReport(
+            name="published",
+            good=False,
+            found=explain_duckdb_error(path, str(error)),
+            advice="`headrace publish` writes it anew",
+        )
+
+
+def _run_store(resolved: Resolved) -> CheckReport:
+    try:
+        RunStore(resolved.run_store_url).close()
+    except HeadraceError as error:
+        return CheckReport(name="run store", good=False, found="", advice=str(error))
+    return CheckReport(name="run store", good=True, found="opens")
+
+
+def _dbt_project(resolved: Resolved) -> CheckReport:
+    there = (resolved.dbt_project / "dbt_project.yml").is_file()
+    return CheckReport(
+        name="dbt project",
+        good=there,
+        found=str(resolved.dbt_project),
+        advice="" if there else "it has no dbt_project.yml: set dbt.project_dir",
+    )
+
+
+def _port() -> CheckReport:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", _PORT))
+        except OSError:
+            return CheckReport(
+                name="port",
+                good=None,
+                found=f"{_PORT} is in use",
+                advice="only the page needs it; it can be told to use another",
+            )
+    return CheckReport(name="port", good=True, found=f"{_PORT} is free")
+
+
+def _extensions() -> CheckReport:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select extension_name from duckdb_extensions() where installed"
+        ).fetchall()
+    there = {str(row[0]) for row in rows}
+    missing = [name for name in _NEEDED_EXTENSIONS if name not in there]
+    return CheckReport(
+        name="extensions",
+        good=not missing,
+        found=", ".join(sorted(there)),
+        advice="" if not missing else f"reinstall DuckDB, which lacks {', '.join(missing)}",
+    )
+
+
+def _git() -> CheckReport:
+    there = shutil.which("git")
+    return CheckReport(
+        name="git",
+        good=True if there else None,
+        found=there or "not found",
+        advice="" if there else "without it, runs are recorded without a commit",
+    )

@@ -1,0 +1,111 @@
+"""One run at a time per warehouse.
+
+The lock is the operating system's (``filelock``): it ends with the process that holds it, however
+that ends. Who holds it stands in a file beside it, for people.
+"""
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from headrace.errors import LockedError, WarehouseError
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock.
+
+    Attributes:
+        pid: process id.
+        host: the machine's name.
+        command: what it runs, for example ``headrace run``.
+        since: when it took the lock, ISO 8601 in UTC.
+    """
+
+    pid: int
+    host: str
+    command: str
+    since: str
+
+
+@contextmanager
+def hold(path: Path, command: str) -> Iterator[Holder | None]:
+    """Hold the lock at ``path`` while the block runs.
+
+    Args:
+        path: the lock file.
+        command: what this process is about to do.
+
+    Yields:
+        The dead process that the lock was taken over from, or None.
+
+    Raises:
+        LockedError: another process holds it.
+        WarehouseError: the lock file cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    info = path.with_name(path.name + ".json")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=0)
+        lock.acquire()
+    except Timeout as error:
+        raise LockedError(_busy(path, _read(info))) from error
+    except OSError as error:
+        raise WarehouseError(
+            f"no lock can be taken at {path} ({error.strerror or error}): make {path.parent} "
+            "writable, or point data_dir (HEADRACE_DATA_DIR) at a directory that is"
+        ) from error
+    try:
+        dead = _read(info)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = Holder(os.getpid(), socket.gethostname(), command, now)
+        with suppress(OSError):  # the note is for people; a full disk must not stop them here
+            info.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+        yield dead
+    finally:
+        with suppress(OSError):
+            info.unlink(missing_ok=True)
+        lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds the lock at ``path``."""
+    from filelock import FileLock, Timeout
+
+    if not path.exists():
+        return False
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except (Timeout, OSError):
+        return True
+    lock.release()
+    return False
+
+
+def _read(info: Path) -> Holder | None:
+    try:
+        return Holder(**json.loads(info.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _busy(path: Path, holder: Holder | None) -> str:
+    if holder is None:
+        return f"another run holds {path}: wait until it has ended"
+    since = datetime.fromisoformat(holder.since)
+    minutes = int((datetime.now(UTC) - since).total_seconds() // 60)
+    stop = f"taskkill /PID {holder.pid}" if sys.platform == "win32" else f"kill {holder.pid}"
+    return (
+        f"another run holds the warehouse: `{holder.command}`, process {holder.pid} on "
+        f"{holder.host}, since {since:%Y-%m-%d %H:%M:%S} UTC ({minutes} min): wait until it has "
+        f"ended, or stop it ({stop})"
+    )

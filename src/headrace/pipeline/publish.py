@@ -1,0 +1,316 @@
+"""The publish step: the marts in a file of their own, replaced by one rename.
+
+The new file starts as a copy of the published one; only tables whose content changed are written
+again. Readers that have the old file open keep it until they open it anew.
+"""
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.artifacts import Node, read_manifest
+from headrace.errors import PublishError
+from headrace.ingest.sql import identifier, literal
+from headrace.pipeline.events import Event, Listener
+from headrace.pipeline.publication import INFO_SCHEMA as _INFO
+from headrace.pipeline.reports import PublishedTable, PublishReport
+from headrace.settings import Resolved
+from headrace.targets import Target
+
+if TYPE_CHECKING:
+    import duckdb
+
+_SLACK_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class _Mart:
+    """A relation to publish, and what its content is.
+
+    Attributes:
+        node: its dbt node.
+        rows: its number of rows.
+        fingerprint: changes with any value, column, type or description.
+    """
+
+    node: Node
+    rows: int
+    fingerprint: str
+
+    @property
+    def schema(self) -> str:
+        return self.node.schema_name or "main"
+
+    @property
+    def table(self) -> str:
+        return self.node.relation_name
+
+    @property
+    def name(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+    @property
+    def quoted(self) -> str:
+        return f"{identifier(self.schema)}.{identifier(self.table)}"
+
+
+def publish(
+    resolved: Resolved, target: Target, *, run_id: str, code_version: str, listen: Listener
+) -> PublishReport:
+    """Publish what was built; the caller has audited it.
+
+    Args:
+        resolved: the settings.
+        target: where the marts are.
+        run_id: recorded in the published file (``_headrace.publication``).
+        code_version: recorded beside it.
+        listen: is told of each table that is written.
+
+    Raises:
+        PublishError: the file cannot be written; the old one is untouched.
+        WarehouseError: the warehouse cannot be read.
+    """
+    import duckdb
+
+    started = time.monotonic()
+    path = resolved.published
+    nodes = [
+        node
+        for node in read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
+        if target.count_rows(node.schema_name or "", node.relation_name) is not None
+    ]
+    if not nodes:
+        raise PublishError(
+            f"there is nothing to publish: no model is built in the schemas "
+            f"{', '.join(resolved.settings.publish.schemas)} (publish.schemas)"
+        )
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        with duckdb.connect() as connection:
+            # views name their own database, so it must keep its name here
+            warehouse = identifier(Path(target.location).stem)
+            attach = target.attach_sql(warehouse)
+            if attach is None:
+                raise PublishError(
+                    f"there is no warehouse at {target.location}: run `headrace run`"
+                )
+            connection.execute(attach)
+            marts = [_look_at(connection, warehouse, node) for node in nodes]
+            published = _published(connection, path)
+            changed = [mart for mart in marts if published.get(mart.name) != mart.fingerprint]
+            gone = sorted(set(published) - {mart.name for mart in marts})
+            if changed or gone:
+                keep = bool(published) and len(changed) < len(marts)
+                if keep and _is_worth_copying(connection, path):
+                    _copy(path, temporary)
+                else:
+                    changed, gone = marts, []
+                _write(connection, warehouse, temporary, marts, changed, gone, listen)
+                _note(connection, marts, run_id, code_version, target)
+                connection.execute("detach published")
+                _replace(temporary, path)
+    except duckdb.Error as error:
+        raise _explain(path, error) from error
+    except OSError as error:
+        raise _explain(path, error) from error
+    finally:
+        for leftover in (temporary, Path(f"{temporary}.wal")):
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
+    names = {mart.name for mart in changed}
+    return PublishReport(
+        path=str(path),
+        written=bool(changed or gone),
+        tables=tuple(
+            PublishedTable(name=mart.name, rows=mart.rows, changed=mart.name in names)
+            for mart in marts
+        ),
+        bytes=path.stat().st_size,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _look_at(connection: "duckdb.DuckDBPyConnection", warehouse: str, node: Node) -> _Mart:
+    """Count a relation's rows and fingerprint its content (order of rows aside)."""
+    import duckdb
+
+    relation = f"{identifier(node.schema_name or 'main')}.{identifier(node.relation_name)}"
+    name = f"{warehouse}.{relation}"
+    described = connection.execute(f"describe {name}").fetchall()
+    columns = ", ".join(identifier(str(row[0])) for row in described)
+    row = connection.execute(
+        f"select count(*), bit_xor(hash({columns})), sum(hash({columns})::hugeint) from {name}"
+    ).fetchone()
+    rows, xor, total = row if row is not None else (0, None, None)
+    shape = [(str(column[0]), str(column[1])) for column in described]
+    docs = [node.description, *(f"{c.name}:{c.description}" for c in node.columns.values())]
+    fingerprint = repr((duckdb.__version__, rows, xor, total, shape, docs))
+    return _Mart(node, int(rows), fingerprint)
+
+
+def _published(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, str]:
+    """Fingerprints of what is published; empty when there is no file, or none that can be read."""
+    import duckdb
+
+    if not path.exists():
+        return {}
+    try:
+        connection.execute(f"attach {literal(str(path))} as before (read_only)")
+    except duckdb.Error:
+        return {}  # a file that cannot be read is replaced as a whole
+    try:
+        rows = connection.execute(f"select name, fingerprint from before.{_INFO}.tables").fetchall()
+    except duckdb.Error:
+        rows = []  # cut short, or not written by Headrace
+    finally:
+        connection.execute("detach before")
+    return {str(name): str(fingerprint) for name, fingerprint in rows}
+
+
+def _is_worth_copying(connection: "duckdb.DuckDBPyConnection", path: Path) -> bool:
+    """Whether most of the published file is live; free blocks are not worth carrying along."""
+    connection.execute(f"attach {literal(str(path))} as before (read_only)")
+    row = connection.execute(
+        "select used_blocks, free_blocks, block_size from pragma_database_size() "
+        "where database_name = 'before'"
+    ).fetchone()
+    connection.execute("detach before")
+    used, free, size = row if row is not None else (0, 0, 0)
+    return bool(free <= used or free * size < _SLACK_BYTES)
+
+
+def _copy(source: Path, destination: Path) -> None:
+    """Copy a file; file systems that share blocks (btrfs, XFS) only note that it was copied."""
+    copy_range: Callable[..., int] | None = getattr(os, "copy_file_range", None)
+    if copy_range is None:
+        shutil.copyfile(source, destination)
+        return
+    with source.open("rb") as reader, destination.open("wb") as writer:
+        left = os.fstat(reader.fileno()).st_size
+        try:
+            while left > 0:
+                copied = copy_range(reader.fileno(), writer.fileno(), left)
+                if copied == 0:
+                    break
+                left -= copied
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}:
+                raise
+            left = -1
+    if left:
+        shutil.copyfile(source, destination)
+
+
+def _write(
+    connection: "duckdb.DuckDBPyConnection",
+    warehouse: str,
+    path: Path,
+    marts: list[_Mart],
+    changed: list[_Mart],
+    gone: list[str],
+    listen: Listener,
+) -> None:
+    connection.execute(f"attach {literal(str(path))} as published")
+    for name in gone:
+        schema, _, table = name.partition(".")
+        connection.execute(
+            f"drop table if exists published.{identifier(schema)}.{identifier(table)}"
+        )
+    for mart in changed:
+        began = time.monotonic()
+        relation = f"published.{mart.quoted}"
+        connection.execute(f"create schema if not exists published.{identifier(mart.schema)}")
+        connection.execute(
+            f"create or replace table {relation} as select * from {warehouse}.{mart.quoted}"
+        )
+        _describe(connection, relation, mart.node)
+        listen(Event("publish", mart.name, "done", f"{mart.rows:,} rows", time.monotonic() - began))
+    for mart in marts:
+        row = connection.execute(f"select count(*) from published.{mart.quoted}").fetchone()
+        if row is None or row[0] != mart.rows:
+            raise PublishError(
+                f"{mart.name} has {row[0] if row else 'no'} rows in the new file, not {mart.rows}: "
+                "nothing was published; run again"
+            )
+
+
+def _describe(connection: "duckdb.DuckDBPyConnection", relation: str, node: Node) -> None:
+    """Carry dbt's descriptions over as comments, so that a reader finds them in the file."""
+    if node.description:
+        connection.execute(f"comment on table {relation} is {literal(node.description)}")
+    there = {str(row[0]).lower() for row in connection.execute(f"describe {relation}").fetchall()}
+    for column in node.columns.values():
+        if column.description and column.name.lower() in there:
+            connection.execute(
+                f"comment on column {relation}.{identifier(column.name)} "
+                f"is {literal(column.description)}"
+            )
+
+
+def _note(
+    connection: "duckdb.DuckDBPyConnection",
+    marts: list[_Mart],
+    run_id: str,
+    code_version: str,
+    target: Target,
+) -> None:
+    """Say in the file itself which run published it, and what each table's content is."""
+    connection.execute(f"create schema if not exists published.{_INFO}")
+    connection.execute(
+        f"create or replace table published.{_INFO}.publication as select ? as run_id, "
+        "?::timestamptz as published_at, ? as code_version, ? as target",
+        [run_id, datetime.now(UTC), code_version, target.name],
+    )
+    connection.execute(
+        f"create or replace table published.{_INFO}.tables "
+        "(name varchar, row_count bigint, unique_id varchar, fingerprint varchar)"
+    )
+    connection.executemany(
+        f"insert into published.{_INFO}.tables values (?, ?, ?, ?)",
+        [[mart.name, mart.rows, mart.node.unique_id, mart.fingerprint] for mart in marts],
+    )
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Make the new file durable, then take the old one's place in one step."""
+    with temporary.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    # a log that somebody who wrote to the published file left behind does not fit the new one
+    path.with_name(path.name + ".wal").unlink(missing_ok=True)
+    temporary.replace(path)
+    if hasattr(os, "O_DIRECTORY"):
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what a killed publish left; the caller holds the lock, so nobody is writing them."""
+    for leftover in path.parent.glob(f"{path.name}.*.tmp*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _explain(path: Path, error: Exception) -> PublishError:
+    first = str(error).strip().splitlines()[0]
+    if "No space left" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+        return PublishError(
+            f"the disk of {path} is full: free some space, then run `headrace publish`; the "
+            "published file is what it was"
+        )
+    if isinstance(error, PermissionError):
+        return PublishError(
+            f"{path} cannot be replaced ({error.strerror}): close the programs that have it open, "
+            "or make its directory writable, then run `headrace publish`"
+        )
+    return PublishError(f"{path} was not published: {first}")

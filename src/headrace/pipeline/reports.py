@@ -1,0 +1,126 @@
+"""What a run and its steps report; the same models are shown, recorded and printed as JSON."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["success", "failed", "error"]
+NodeStatus = Literal["success", "pass", "warn", "fail", "error", "skipped", "reused"]
+
+
+class Report(BaseModel):
+    """Base of all reports: frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class TableReport(Report):
+    """One raw table of one load. Rows are counted after the load."""
+
+    source: str
+    table: str
+    rows_new: int = Field(description="rows whose key the table did not have")
+    rows_changed: int = Field(description="rows whose key it had, with other values")
+    rows_total: int = Field(description="rows of the table after the load")
+    rows_quarantined: int = Field(0, description="rows kept aside in `_quarantine`")
+    files_read: int = 0
+    files_unchanged: int = 0
+    new_columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class LoadReport(Report):
+    """The load step."""
+
+    tables: tuple[TableReport, ...]
+    load_ids: tuple[str, ...] = Field(description="dlt's ids of the load packages")
+    seconds: float
+
+    @property
+    def rows_loaded(self) -> int:
+        """Rows that are new or changed, over all tables."""
+        return sum(table.rows_new + table.rows_changed for table in self.tables)
+
+
+class NodeReport(Report):
+    """One dbt node: a model, a test, a unit test, a seed or a snapshot."""
+
+    unique_id: str
+    name: str = Field(description="dbt's name")
+    label: str = Field(description="a test in words: `unique(order_id) on orders`; else the name")
+    resource_type: str
+    status: NodeStatus
+    severity: Literal["warn", "error"] | None = None
+    seconds: float = 0.0
+    failures: int | None = Field(None, description="rows that a test found")
+    message: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The resource type in words: ``unit test``."""
+        return self.resource_type.replace("_", " ")
+
+
+class BuildReport(Report):
+    """The build step."""
+
+    nodes: tuple[NodeReport, ...]
+    reused: bool = Field(
+        False, description="nothing had changed since the last good build, so nothing was run"
+    )
+    freshness: tuple[NodeReport, ...] = ()
+    seconds: float
+
+    def count(self, *statuses: NodeStatus, tests: bool) -> int:
+        """Nodes with one of ``statuses``, among tests or among all others."""
+        return sum(
+            node.status in statuses
+            for node in self.nodes
+            if (node.resource_type in {"test", "unit_test"}) == tests
+        )
+
+
+class AuditReport(Report):
+    """Whether what was built may be published."""
+
+    passed: bool
+    problems: tuple[str, ...] = Field(description="one sentence for each reason against it")
+    seconds: float
+
+
+class PublishedTable(Report):
+    """A table of the published file."""
+
+    name: str = Field(description="`schema.table`")
+    rows: int
+    changed: bool = Field(description="whether this publish wrote it")
+
+
+class PublishReport(Report):
+    """The publish step."""
+
+    path: str
+    written: bool = Field(description="false when the published file was current already")
+    tables: tuple[PublishedTable, ...]
+    bytes: int
+    seconds: float
+
+
+class RunReport(Report):
+    """A whole run; its `status` is `failed` when a check did not pass."""
+
+    run_id: str
+    command: str
+    status: Status
+    started_at: datetime
+    seconds: float
+    target: str
+    code_version: str
+    load: LoadReport | None = None
+    build: BuildReport | None = None
+    audit: AuditReport | None = None
+    publish: PublishReport | None = None
+    published_path: str | None = Field(None, description="the file that readers open")
+    notes: tuple[str, ...] = ()
+    error: str | None = None

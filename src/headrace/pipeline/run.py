@@ -1,0 +1,242 @@
+"""A run: its steps under one lock, each recorded."""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from headrace import telemetry
+from headrace.catalog import INTERRUPTED, RunStore
+from headrace.errors import HeadraceError
+from headrace.pipeline import audit as audit_step
+from headrace.pipeline import build as build_step
+from headrace.pipeline import load as load_step
+from headrace.pipeline import lock, sources
+from headrace.pipeline import publish as publish_step
+from headrace.pipeline.causes import came_of_ctrl_c
+from headrace.pipeline.events import Event, Listener, nobody
+from headrace.pipeline.reports import (
+    AuditReport,
+    BuildReport,
+    LoadReport,
+    NodeReport,
+    PublishReport,
+    RunReport,
+    Status,
+)
+from headrace.pipeline.version import code_version
+from headrace.settings import Resolved
+from headrace.targets import Target
+
+Step = Literal["load", "build", "publish"]
+_LOG = logging.getLogger("headrace.pipeline")
+ALL_STEPS: tuple[Step, ...] = ("load", "build", "publish")
+
+
+def run(
+    resolved: Resolved,
+    *,
+    steps: tuple[Step, ...] = ALL_STEPS,
+    source_names: tuple[str, ...] = (),
+    full_refresh: bool = False,
+    listen: Listener = nobody,
+) -> RunReport:
+    """Run the steps in order; a failed check ends the run before it publishes.
+
+    Args:
+        resolved: the settings.
+        steps: which of load, build and publish; the audit belongs to publish.
+        source_names: the sources to load; by default those that are enabled.
+        full_refresh: forget what was loaded and built before.
+        listen: is told what happens.
+
+    Returns:
+        The report; its status is ``failed`` when a check did not pass.
+
+    Raises:
+        UserError: it could not run; what was published before is untouched, and the run is
+            recorded with the error.
+    """
+    chosen = sources.chosen(resolved, source_names) if "load" in steps else {}
+    target = resolved.target
+    command = f"headrace {'run' if len(steps) > 1 else steps[0]}"
+    with lock.hold(target.lock_path, command) as dead, _logged(resolved):
+        store = RunStore(resolved.run_store_url)
+        try:
+            return _Run(resolved, target, store, command, listen).execute(
+                steps, chosen, full_refresh=full_refresh, dead=dead
+            )
+        finally:
+            store.close()
+
+
+@contextmanager
+def _logged(resolved: Resolved) -> Iterator[None]:
+    handler = telemetry.open_log(resolved.data_dir / "logs", resolved.settings.log_level)
+    try:
+        yield
+    finally:
+        telemetry.close_log(handler)
+
+
+@dataclass
+class _Run:
+    """One run; one use."""
+
+    resolved: Resolved
+    target: Target
+    store: RunStore
+    command: str
+    listen: Listener
+    run_id: str = field(
+        default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    )
+    notes: list[str] = field(default_factory=list)
+    loaded: LoadReport | None = None
+    built: BuildReport | None = None
+    audited: AuditReport | None = None
+    published: PublishReport | None = None
+
+    def execute(
+        self,
+        steps: tuple[Step, ...],
+        chosen: dict[str, Any],
+        *,
+        full_refresh: bool,
+        dead: lock.Holder | None,
+    ) -> RunReport:
+        started_at, started = datetime.now(UTC), time.monotonic()
+        version = code_version(self.resolved.root)
+        self.store.begin_run(
+            self.run_id,
+            command=self.command,
+            target=self.target.name,
+            lock=str(self.target.lock_path),
+            code_version=version,
+        )
+        if dead is not None:
+            self.notes.append(
+                f"took over from `{dead.command}` (process {dead.pid}, since {dead.since}), "
+                "which was stopped"
+            )
+        try:
+            passed = self._steps(steps, chosen, version, full_refresh=full_refresh)
+        except BaseException as error:
+            if came_of_ctrl_c(error):
+                _LOG.info("run was interrupted", extra=self._fields())
+                with suppress(HeadraceError):
+                    self._record_end(INTERRUPTED, time.monotonic() - started, None)
+                raise KeyboardInterrupt from error
+            text = str(error) if isinstance(error, HeadraceError) else repr(error)
+            _LOG.exception("run ended by an error", extra=self._fields(error=text))
+            with suppress(HeadraceError):  # the first error is the one to show
+                self._record_end("error", time.monotonic() - started, text)
+            raise
+        status: Status = "success" if passed else "failed"
+        self._record_end(status, time.monotonic() - started, None)
+        _LOG.info("run ended", extra=self._fields(status=status))
+        path = self.resolved.published
+        return RunReport(
+            run_id=self.run_id,
+            command=self.command,
+            status=status,
+            started_at=started_at,
+            seconds=time.monotonic() - started,
+            target=self.target.name,
+            code_version=version,
+            load=self.loaded,
+            build=self.built,
+            audit=self.audited,
+            publish=self.published,
+            published_path=str(path) if path.exists() else None,
+            notes=tuple(self.notes),
+        )
+
+    def _steps(
+        self, steps: tuple[Step, ...], chosen: dict[str, Any], version: str, *, full_refresh: bool
+    ) -> bool:
+        """Run the steps; gives whether all checks passed."""
+        if "load" in steps:
+            with self._step("load"):
+                self.loaded = load_step.load(
+                    self.resolved,
+                    self.target,
+                    chosen,
+                    full_refresh=full_refresh,
+                    listen=self.listen,
+                )
+            self._record_loads(self.loaded)
+        if "build" in steps:
+            with self._step("build"):
+                self.built = build_step.build(
+                    self.resolved, self.target, full_refresh=full_refresh, listen=self.listen
+                )
+            self._record_nodes(self.built)
+        if "build" in steps or "publish" in steps:
+            with self._step("audit"):
+                self.audited = audit_step.audit(self.resolved, self.target, listen=self.listen)
+            if not self.audited.passed:
+                return False
+        if "publish" in steps:
+            with self._step("publish"):
+                self.published = publish_step.publish(
+                    self.resolved,
+                    self.target,
+                    run_id=self.run_id,
+                    code_version=version,
+                    listen=self.listen,
+                )
+        return True
+
+    @contextmanager
+    def _step(self, name: Literal["load", "build", "audit", "publish"]) -> Iterator[None]:
+        started = time.monotonic()
+        self.listen(Event(name, name, "started"))
+        _LOG.info("step began", extra=self._fields(step=name))
+        try:
+            yield
+        except BaseException:
+            with suppress(HeadraceError):  # the first error is the one to show
+                self.store.add_step(self.run_id, name, "error", time.monotonic() - started)
+            raise
+        seconds = time.monotonic() - started
+        self.store.add_step(self.run_id, name, "success", seconds)
+        self.listen(Event(name, name, "done", "", seconds))
+        _LOG.info("step ended", extra=self._fields(step=name, seconds=round(seconds, 3)))
+
+    def _fields(self, **fields: object) -> dict[str, object]:
+        return {"fields": {"run_id": self.run_id, **fields}}
+
+    def _record_end(self, status: str, seconds: float, error: str | None) -> None:
+        self.store.end_run(
+            self.run_id,
+            status=status,
+            seconds=seconds,
+            error=error,
+            rows_loaded=self.loaded.rows_loaded if self.loaded else None,
+            published_path=self.published.path if self.published else None,
+        )
+
+    def _record_loads(self, report: LoadReport) -> None:
+        keys = {"source", "table", "rows_new", "rows_changed", "rows_total", "rows_quarantined"}
+        self.store.add_loads(
+            self.run_id,
+            [
+                {
+                    **table.model_dump(include=keys),
+                    "new_columns": ", ".join(table.new_columns) or None,
+                }
+                for table in report.tables
+            ],
+        )
+
+    def _record_nodes(self, report: BuildReport) -> None:
+        keys = set(NodeReport.model_fields) - {"severity"}
+        rows = [node.model_dump(include=keys) for node in (*report.nodes, *report.freshness)]
+        if report.reused:
+            rows = [{**row, "status": "reused", "seconds": 0.0} for row in rows]
+        self.store.add_nodes(self.run_id, rows)

@@ -1,0 +1,142 @@
+"""Find a source's folder in ``dlt_pipelines`` and build it from its settings."""
+
+import dataclasses
+import importlib
+import inspect
+import sys
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from headrace.errors import ProjectError, SettingsError, SourceError
+from headrace.ingest import IngestContext
+from headrace.settings import Resolved, SourceSettings
+
+
+def chosen(resolved: Resolved, names: tuple[str, ...]) -> dict[str, SourceSettings]:
+    """The sources to load: those named, else those enabled.
+
+    Raises:
+        SettingsError: an unknown name, or nothing to load.
+    """
+    sources = resolved.settings.sources
+    for name in names:
+        if name not in sources:
+            raise SettingsError(
+                f"--source {name}: not in the settings; known: {', '.join(sorted(sources)) or '-'}"
+            )
+    found = {
+        name: source
+        for name, source in sources.items()
+        if (name in names if names else source.enabled)
+    }
+    if not found:
+        raise SettingsError(
+            "no source is enabled: set `enabled: true` for one in config/default.yml"
+        )
+    return found
+
+
+def build(resolved: Resolved, name: str, settings: SourceSettings, context: IngestContext) -> Any:
+    """The dlt source of one entry of the settings.
+
+    Raises:
+        ProjectError: no such folder, or it has no ``build_source``.
+        SettingsError: an option is unknown, missing or of a wrong type.
+        SourceError: the source cannot read or write its files.
+    """
+    factory = _factory(resolved, name, settings.kind or name)
+    arguments = _arguments(resolved, name, settings, factory)
+    takes_context = "context" in inspect.signature(factory).parameters
+    if takes_context:
+        arguments["context"] = context
+    try:
+        source = factory(**arguments)
+    except OSError as error:
+        raise SourceError(
+            f"source {name}: {error.filename or context.sample_dir}: {error.strerror or error}; "
+            f"make it writable, or set sources.{name}.path to your own files"
+        ) from error
+    if not takes_context:
+        # what reads files keeps the contract itself; dlt keeps it for all others
+        source.schema_contract = dataclasses.asdict(context.contract)
+    return source
+
+
+def _factory(resolved: Resolved, name: str, kind: str) -> Callable[..., Any]:
+    folder = resolved.root / "dlt_pipelines" / kind
+    if not (folder / "__init__.py").is_file():
+        known = sorted(p.parent.name for p in folder.parent.glob("*/__init__.py"))
+        raise ProjectError(
+            f"source {name}: there is no {folder / '__init__.py'}; set sources.{name}.kind to one "
+            f"of {', '.join(known)}, or write it"
+        )
+    root = str(resolved.root)
+    if root not in sys.path:
+        sys.path.insert(0, root)
+    module = importlib.import_module(f"dlt_pipelines.{kind}")
+    factory = getattr(module, "build_source", None)
+    if not callable(factory):
+        raise ProjectError(f"{folder / '__init__.py'} has no function build_source(): write one")
+    return typing.cast("Callable[..., Any]", factory)
+
+
+def _arguments(
+    resolved: Resolved, name: str, settings: SourceSettings, factory: Callable[..., Any]
+) -> dict[str, Any]:
+    parameters = {
+        key: parameter
+        for key, parameter in inspect.signature(factory).parameters.items()
+        if key != "context"
+    }
+    annotations = typing.get_type_hints(factory)
+    arguments: dict[str, Any] = {}
+    for key, value in settings.options.items():
+        where = f"{_origin(resolved, f'sources.{name}.{key}')}: sources.{name}.{key}"
+        if key not in parameters:
+            raise SettingsError(
+                f"{where}: unknown key; this source takes: {', '.join(sorted(parameters)) or '-'} "
+                "(and enabled, kind, schema_contract)"
+            )
+        try:
+            checked = TypeAdapter(annotations.get(key, Any)).validate_python(value)
+        except ValidationError as error:
+            raise SettingsError(_explain(where, error, annotations.get(key))) from error
+        arguments[key] = resolved.source_path(checked) if isinstance(checked, Path) else checked
+    for key, parameter in parameters.items():
+        if key not in arguments and parameter.default is inspect.Parameter.empty:
+            raise SettingsError(
+                f"sources.{name}.{key} is not set: write it to config/default.yml "
+                f"(it is a {_readable(annotations.get(key))})"
+            )
+    return arguments
+
+
+def _explain(where: str, error: ValidationError, annotation: Any) -> str:
+    """Pydantic's first error as one line; an unknown key before a missing one."""
+    unknown = [found for found in error.errors() if found["type"] == "unexpected_keyword_argument"]
+    first = (unknown or error.errors())[0]
+    key = ".".join((where, *(str(part) for part in first["loc"])))
+    if not unknown:
+        return f"{key} = {first.get('input')!r}: {first['msg']}"
+    kinds = (annotation, *typing.get_args(annotation))
+    allowed = [
+        f.name for kind in kinds if dataclasses.is_dataclass(kind) for f in dataclasses.fields(kind)
+    ]
+    return f"{key}: unknown key; allowed: {', '.join(allowed)}"
+
+
+def _origin(resolved: Resolved, key: str) -> str:
+    """The layer that sets a key, or something below it."""
+    found = (layer for path, layer in resolved.origins.items() if f"{path}.".startswith(f"{key}."))
+    return next(found, "settings")
+
+
+def _readable(annotation: Any) -> str:
+    if isinstance(annotation, types.GenericAlias):
+        return str(annotation)
+    return getattr(annotation, "__name__", str(annotation))

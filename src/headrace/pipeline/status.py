@@ -1,0 +1,78 @@
+"""How the last runs went."""
+
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import ConfigDict
+
+from headrace.catalog import INTERRUPTED, RUNNING, RunStore
+from headrace.pipeline import lock, publication
+from headrace.pipeline.reports import Report
+from headrace.settings import Resolved
+
+
+class FailureReport(Report):
+    """A node that failed, in words (``unique(order_id) on orders``), and what it said."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    label: str
+    message: str
+
+
+class RunLine(Report):
+    """A recorded run. ``status`` is also ``running`` or ``interrupted``."""
+
+    model_config = ConfigDict(frozen=True, from_attributes=True)
+
+    run_id: str
+    command: str
+    status: str
+    target: str
+    started_at: datetime
+    seconds: float | None
+    rows_loaded: int | None
+    failures: tuple[FailureReport, ...]
+    error: str | None
+    code_version: str
+
+
+class StatusReport(Report):
+    """The answer of ``headrace status``: the newest run first."""
+
+    runs: tuple[RunLine, ...]
+    published_path: str
+    published_at: datetime | None
+
+
+def status(resolved: Resolved, *, limit: int) -> StatusReport:
+    """Read the last runs; a run whose process is dead counts as interrupted.
+
+    Raises:
+        RunStoreError: the run store cannot be opened.
+    """
+    is_held = lock.is_held(resolved.target.lock_path)
+    path = resolved.published
+    store = RunStore(resolved.run_store_url) if _has_store(resolved) else None
+    runs = []
+    if store is not None:
+        try:
+            runs = store.last_runs(limit)
+        finally:
+            store.close()
+    lines = [RunLine.model_validate(stored) for stored in runs]
+    if not is_held:
+        lines = [
+            line.model_copy(update={"status": INTERRUPTED}) if line.status == RUNNING else line
+            for line in lines
+        ]
+    return StatusReport(
+        runs=tuple(lines), published_path=str(path), published_at=publication.published_at(path)
+    )
+
+
+def _has_store(resolved: Resolved) -> bool:
+    """Reading must not make a store where there is none."""
+    url = resolved.run_store_url
+    prefix = "sqlite:///"
+    return not url.startswith(prefix) or Path(url.removeprefix(prefix)).exists()

@@ -1,0 +1,327 @@
+"""Settings: the one place where a path, a target or a secret is resolved.
+
+``resolve`` merges defaults, ``config/default.yml``, ``config/<env>.yml``, ``.env``, environment
+variables and flags, in that order, and knows where each value came from.
+"""
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
+
+from headrace import layers
+from headrace.errors import ProjectError, SettingsError
+from headrace.ingest.model import ContractMode, SchemaContract
+from headrace.targets import DuckDbSettings, DuckDbTarget, Target
+
+_NAME = r"^[a-z][a-z0-9_]*$"
+Name = Annotated[str, Field(pattern=_NAME)]
+
+
+def _contract(value: Any) -> Any:
+    """A bare mode stands for tables and columns; for values too, unless it is ``evolve``."""
+    if isinstance(value, str):
+        mode = "discard_row" if value == "discard" else value
+        data_type = "freeze" if mode == "evolve" else mode
+        return {"tables": mode, "columns": mode, "data_type": data_type}
+    return value
+
+
+class ContractSettings(BaseModel):
+    """dlt's schema contract: what happens when data does not fit the raw schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tables: ContractMode = Field("evolve", description="a new table")
+    columns: ContractMode = Field("evolve", description="a new column")
+    data_type: ContractMode = Field("freeze", description="a value that does not fit its column")
+
+
+class SourceSettings(BaseModel):
+    """One source (``sources.<name>``); keys beside these go to its ``build_source``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: Name | None = Field(
+        None, description="the folder in `dlt_pipelines` that loads it; by default its own name"
+    )
+    enabled: bool = Field(True, description="whether `headrace run` loads it unless told otherwise")
+    schema_contract: Annotated[ContractSettings, BeforeValidator(_contract)] = Field(
+        default_factory=ContractSettings,
+        description="evolve, freeze, discard_row or discard_value; or one for each of tables, "
+        "columns and data_type",
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What goes to the source's ``build_source``."""
+        return dict(self.model_extra or {})
+
+
+class DbtSettings(BaseModel):
+    """How dbt is run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project_dir: Path = Field(Path("dbt_project"), description="the dbt project")
+    vars: dict[str, Any] = Field(default_factory=dict, description="dbt variables")
+
+
+class PublishSettings(BaseModel):
+    """What readers get."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = Field(
+        None, description="the published file; by default `published.duckdb` in `data_dir`"
+    )
+    schemas: tuple[Name, ...] = Field(
+        ("marts",), min_length=1, description="the dbt schemas whose tables are published"
+    )
+
+
+class RunStoreSettings(BaseModel):
+    """Where runs are recorded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr | None = Field(
+        None, description="a SQLAlchemy URL; by default SQLite in `data_dir`/headrace.sqlite"
+    )
+
+
+class Settings(BaseModel):
+    """All settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Path = Field(
+        Path("data"), description="everything that Headrace writes; relative to the project"
+    )
+    target: str = Field("duckdb", description="the entry of `targets` to load into and build in")
+    targets: dict[Name, DuckDbSettings] = Field(
+        default_factory=lambda: {"duckdb": DuckDbSettings()}, description="the targets by name"
+    )
+    sources: dict[Name, SourceSettings] = Field(
+        default_factory=dict, description="the sources by name"
+    )
+    dbt: DbtSettings = Field(default_factory=DbtSettings, description="how dbt is run")
+    publish: PublishSettings = Field(
+        default_factory=PublishSettings, description="what readers get"
+    )
+    run_store: RunStoreSettings = Field(
+        default_factory=RunStoreSettings, description="where runs are recorded"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="of the log file"
+    )
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """Settings with every path absolute, and the origin of every value.
+
+    Attributes:
+        root: the project's directory.
+        env: the name of the environment whose ``config/<env>.yml`` is in, or None.
+        settings: the merged settings.
+        origins: dotted key to the layer that set it; a key that is not there has its default.
+    """
+
+    root: Path
+    env: str | None
+    settings: Settings
+    origins: Mapping[str, str]
+
+    @property
+    def data_dir(self) -> Path:
+        """Where Headrace writes."""
+        return self._path(self.settings.data_dir)
+
+    @property
+    def published(self) -> Path:
+        """The file that readers open."""
+        path = self.settings.publish.path
+        return self._path(path) if path else self.data_dir / "published.duckdb"
+
+    @property
+    def dbt_project(self) -> Path:
+        """The dbt project's directory."""
+        return self._path(self.settings.dbt.project_dir)
+
+    @property
+    def artifacts(self) -> Path:
+        """Where dbt writes its artifacts when Headrace runs it."""
+        return self.data_dir / "dbt" / "target"
+
+    @property
+    def run_store_url(self) -> str:
+        """SQLAlchemy URL of the run store; may hold a password."""
+        url = self.settings.run_store.url
+        if url is not None:
+            return url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'headrace.sqlite'}"
+
+    @property
+    def target(self) -> Target:
+        """The target to load into and build in."""
+        name = self.settings.target
+        options = self.settings.targets[name]
+        default = "warehouse.duckdb" if name == "duckdb" else f"{name}.duckdb"
+        return DuckDbTarget(
+            name=name,
+            path=self._path(options.path) if options.path else self.data_dir / default,
+            memory_limit=options.memory_limit,
+            load_memory_limit=options.load_memory_limit,
+            threads=options.threads,
+            temp_directory=self.data_dir / "spill",
+        )
+
+    def source_path(self, path: Path) -> Path:
+        """A path of a source's options; relative ones start at the project's directory."""
+        return self._path(path)
+
+    def _path(self, path: Path) -> Path:
+        return Path(os.path.normpath(self.root / path.expanduser()))
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The nearest directory at or above ``start`` that holds a Headrace project.
+
+    Raises:
+        ProjectError: there is none.
+    """
+    start = (start or Path.cwd()).resolve()
+    for directory in (start, *start.parents):
+        if (directory / "dlt_pipelines").is_dir() and (directory / "config").is_dir():
+            return directory
+    raise ProjectError(
+        f"{start} is not inside a Headrace project (no config/ and dlt_pipelines/ here or above): "
+        "change into one, or name it with --project-dir"
+    )
+
+
+def resolve(
+    root: Path,
+    *,
+    env: str | None = None,
+    flags: Iterable[str] = (),
+    environ: Mapping[str, str] | None = None,
+) -> Resolved:
+    """Merge all layers.
+
+    Args:
+        root: the project's directory.
+        env: name of the environment; by default HEADRACE_ENV says it.
+        flags: ``a.b=value`` assignments.
+        environ: the environment; by default the process's.
+
+    Raises:
+        SettingsError: a key or value is wrong; the message names the key, the layer and what is
+            allowed.
+    """
+    dotenv = layers.dotenv_layer(root / ".env")
+    variables = (
+        layers.environment_layer() if environ is None else layers.env_layer(environ, "environment")
+    )
+    env = _environment_name(env, variables, dotenv)
+    stack = [layers.yaml_layer(root / "config" / "default.yml", "config/default.yml")]
+    if env is not None:
+        name = f"config/{env}.yml"
+        layer = layers.yaml_layer(root / "config" / f"{env}.yml", name)
+        if layer is None:
+            raise SettingsError(
+                f"the environment {env!r} has no {name}: write it, or name one of "
+                f"{sorted(p.stem for p in (root / 'config').glob('*.yml') if p.stem != 'default')}"
+            )
+        stack.append(layer)
+    stack += [dotenv, variables, layers.flags_layer(flags)]
+    present = [_without_env(layer) for layer in stack if layer is not None]
+    try:
+        settings = Settings.model_validate(layers.merge(present))
+    except ValidationError as error:
+        raise SettingsError(_explain(error, present)) from error
+    if settings.target not in settings.targets:
+        where = _locate(("target",), present)
+        raise SettingsError(
+            f"{where}: target {settings.target!r} is not one of {sorted(settings.targets)}"
+        )
+    origins = {".".join(path): layer.name for layer in present for path, _ in layer.leaves()}
+    return Resolved(root, env, settings, origins)
+
+
+def _environment_name(
+    flag: str | None, variables: layers.Layer, dotenv: layers.Layer | None
+) -> str | None:
+    name = flag or variables.values.get("env") or (dotenv.values.get("env") if dotenv else None)
+    if name is not None and not str(name).replace("-", "_").isidentifier():
+        raise SettingsError(f"{name!r} is no name of an environment: letters, digits, - and _ only")
+    return str(name) if name else None
+
+
+def _without_env(layer: layers.Layer) -> layers.Layer:
+    """HEADRACE_ENV chooses a file; it is no setting itself."""
+    if layer.name not in {".env", "environment"}:
+        return layer
+    values = {key: value for key, value in layer.values.items() if key != "env"}
+    return layers.Layer(layer.name, values, layer.locate)
+
+
+def _locate(path: tuple[str, ...], present: list[layers.Layer]) -> str:
+    for layer in reversed(present):
+        if layer.holds(path):
+            return layer.locate(path)
+    for length in range(len(path) - 1, 0, -1):
+        for layer in reversed(present):
+            if layer.holds(path[:length]):
+                return layer.locate(path[:length])
+    return "settings"
+
+
+def _explain(error: ValidationError, present: list[layers.Layer]) -> str:
+    """Pydantic's first error as one line: where, which key, what is wrong, what is allowed."""
+    first = error.errors()[0]
+    path = tuple(str(part) for part in first["loc"] if part != "[key]")
+    key = ".".join(path)
+    where = _locate(path, present)
+    if first["type"] == "extra_forbidden":
+        allowed = sorted(_model_at(path[:-1]).model_fields)
+        close = difflib.get_close_matches(path[-1], allowed, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"{where}: unknown key {key!r}{hint} Allowed: {', '.join(allowed)}"
+    shown = "***" if "url" in path[-1:] else repr(first.get("input"))
+    return f"{where}: {key} = {shown}: {first['msg']}"
+
+
+def _model_at(path: tuple[str, ...]) -> type[BaseModel]:
+    """The settings model that a dotted path leads to."""
+    model: type[BaseModel] = Settings
+    for part in path:
+        if part in model.model_fields:
+            annotation = model.model_fields[part].annotation
+            arguments = getattr(annotation, "__args__", ())
+            found = [
+                kind
+                for kind in (annotation, *arguments)
+                if isinstance(kind, type) and issubclass(kind, BaseModel)
+            ]
+            if found:
+                model = found[-1]
+    return model
+
+
+def contract_of(source: SourceSettings) -> SchemaContract:
+    """A source's schema contract as ingest takes it."""
+    contract = source.schema_contract
+    return SchemaContract(contract.tables, contract.columns, contract.data_type)

@@ -1,0 +1,55 @@
+"""What a target is: a dlt destination, a dbt profile, a SQL dialect, and how to reach it."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Target(Protocol):
+    """A place where raw data is loaded and marts are built.
+
+    The rooms above (pipeline, cli) know a target by this protocol only.
+    """
+
+    @property
+    def name(self) -> str:
+        """The name it has in the settings, for example ``duckdb``."""
+
+    @property
+    def dialect(self) -> str:
+        """sqlglot's name of its SQL dialect."""
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people; never a secret."""
+
+    @property
+    def lock_path(self) -> Path:
+        """The file whose lock stands for "one run at a time"."""
+
+    def check(self) -> None:
+        """Open it and close it again.
+
+        Raises:
+            WarehouseError: it is corrupt, of a newer version, or held by another program.
+        """
+
+    def dlt_destination(self) -> Any:
+        """A dlt destination object that loads into it."""
+
+    def dbt_output(self) -> dict[str, Any]:
+        """Its entry under ``outputs`` in a dbt ``profiles.yml``."""
+
+    def release(self) -> None:
+        """Close what dbt left open in this process, so that others can open the target."""
+
+    def attach_sql(self, alias: str) -> str | None:
+        """SQL that lets a local DuckDB read it as ``alias``; None where that is not possible."""
+
+    def row_counts(self, schema: str) -> dict[str, int]:
+        """Rows per table of a schema; empty when there is no such schema."""
+
+    def count_rows(self, schema: str, name: str) -> int | None:
+        """Rows of a table or view; None when there is none of that name."""
+
+    def signature(self) -> str | None:
+        """Changes whenever anything in the target changed; None where that cannot be known."""

@@ -1,0 +1,244 @@
+"""The DuckDB target: one file that one process writes."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.errors import WarehouseError
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class DuckDbSettings(BaseModel):
+    """Settings of a DuckDB target (``targets.<name>`` in the settings)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = Field(
+        None, description="the warehouse file; by default `warehouse.duckdb` in `data_dir`"
+    )
+    memory_limit: str = Field(
+        "2GB",
+        description="DuckDB's memory limit, while dbt builds above all",
+        pattern=r"^\d+ ?[KMG]i?B$",
+    )
+    load_memory_limit: str = Field(
+        "512MB",
+        description="DuckDB's memory limit while dlt loads; more than this is spilled to disk",
+        pattern=r"^\d+ ?[KMG]i?B$",
+    )
+    threads: int | None = Field(
+        None, ge=1, le=256, description="DuckDB's threads; all cores by default"
+    )
+
+
+@dataclass(frozen=True)
+class DuckDbTarget:
+    """A DuckDB warehouse file.
+
+    Attributes:
+        name: its name in the settings.
+        path: the file; absolute.
+        memory_limit: DuckDB's ``memory_limit``, for example ``2GB``.
+        load_memory_limit: the same while dlt loads.
+        threads: DuckDB's threads; None for all cores.
+        temp_directory: where DuckDB spills to.
+    """
+
+    name: str
+    path: Path
+    memory_limit: str
+    load_memory_limit: str
+    threads: int | None
+    temp_directory: Path
+    dialect: str = "duckdb"
+
+    @property
+    def location(self) -> str:
+        """The warehouse file's path."""
+        return str(self.path)
+
+    @property
+    def lock_path(self) -> Path:
+        """``warehouse.duckdb.lock`` beside the warehouse."""
+        return self.path.with_name(self.path.name + ".lock")
+
+    @property
+    def config(self) -> dict[str, str]:
+        """DuckDB settings for every connection that Headrace opens."""
+        config = {"memory_limit": self.memory_limit, "temp_directory": str(self.temp_directory)}
+        if self.threads is not None:
+            config["threads"] = str(self.threads)
+        return config
+
+    def check(self) -> None:
+        """Open the file for writing and close it again; a missing file is fine.
+
+        Raises:
+            WarehouseError: corrupt, newer, held by another process, or not writable.
+        """
+        if self.path.exists():
+            with self.connect(read_only=False):
+                pass
+        elif not os.access(_nearest_existing(self.path.parent), os.W_OK):
+            raise WarehouseError(
+                f"no permission to write {self.path.parent}: change its owner, "
+                "or point data_dir (HEADRACE_DATA_DIR) at a directory that you can write"
+            )
+
+    @contextmanager
+    def connect(self, *, read_only: bool) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """A connection to the warehouse, closed at the end.
+
+        Raises:
+            WarehouseError: see ``check``.
+        """
+        import duckdb
+
+        try:
+            connection = duckdb.connect(
+                str(self.path), read_only=read_only, config=dict(self.config)
+            )
+        except duckdb.Error as error:
+            raise self.explain(error) from error
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def explain(self, error: Exception) -> WarehouseError:
+        """DuckDB's error as one sentence that says what to do."""
+        return WarehouseError(explain_duckdb_error(self.path, str(error)))
+
+    def dlt_destination(self) -> Any:
+        """dlt's duckdb destination for this file."""
+        import dlt
+        from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        credentials = DuckDbCredentials(str(self.path))
+        credentials.global_config = {**self.config, "memory_limit": self.load_memory_limit}
+        return dlt.destinations.duckdb(
+            credentials=credentials, preferred_loader_file_format="parquet"
+        )
+
+    def dbt_output(self) -> dict[str, Any]:
+        """The dbt-duckdb output for this file."""
+        threads = self.threads or os.cpu_count() or 2
+        return {
+            "type": "duckdb",
+            "path": str(self.path),
+            "schema": "main",
+            "threads": min(threads, 4),
+            "config_options": dict(self.config),
+        }
+
+    def release(self) -> None:
+        """Close the connection that dbt-duckdb keeps for the next invocation."""
+        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+        manager: Any = DuckDBConnectionManager
+        environment = manager._ENV  # noqa: SLF001  # it has no public way to close
+        if environment is not None:
+            environment.close()
+        manager.close_all_connections()
+
+    def attach_sql(self, alias: str) -> str | None:
+        """``ATTACH … (READ_ONLY)``; None while there is no file yet."""
+        if not self.path.exists():
+            return None
+        quoted = str(self.path).replace("'", "''")
+        return f"attach '{quoted}' as {alias} (read_only)"
+
+    def row_counts(self, schema: str) -> dict[str, int]:
+        """Rows of each table of ``schema``, dlt's own tables left out."""
+        if not self.path.exists():
+            return {}
+        with self.connect(read_only=True) as connection:
+            names = connection.execute(
+                "select table_name from duckdb_tables() where schema_name = ?", [schema]
+            ).fetchall()
+            counts = {}
+            for (name,) in names:
+                if name.startswith("_dlt"):
+                    continue
+                row = connection.execute(f"select count(*) from {_quoted(schema, name)}").fetchone()
+                counts[str(name)] = int(row[0]) if row else 0
+            return counts
+
+    def count_rows(self, schema: str, name: str) -> int | None:
+        """Rows of a table or view of the file; None when there is none of that name."""
+        import duckdb
+
+        if not self.path.exists():
+            return None
+        with self.connect(read_only=True) as connection:
+            try:
+                row = connection.execute(f"select count(*) from {_quoted(schema, name)}").fetchone()
+            except duckdb.CatalogException:
+                return None
+            except duckdb.Error as error:
+                raise self.explain(error) from error
+        return int(row[0]) if row else None
+
+    def signature(self) -> str | None:
+        """Size and modification time of the file and its write-ahead log."""
+        parts = []
+        for path in (self.path, self.path.with_name(self.path.name + ".wal")):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                parts.append("-")
+            else:
+                parts.append(f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}")
+        return "/".join(parts)
+
+
+def explain_duckdb_error(path: Path, message: str) -> str:
+    """DuckDB's message about a file as one sentence for the user.
+
+    Args:
+        path: the database file.
+        message: DuckDB's own words.
+    """
+    first = message.strip().splitlines()[0] if message.strip() else "unknown error"
+    if "Could not set lock" in message or "being used by another process" in message:
+        holder = re.search(r"held in (.+?) \(PID (\d+)\)", message)
+        who = f"process {holder[2]} ({holder[1]})" if holder else "another program"
+        return (
+            f"{path} is open in {who}: close it there, and let readers open the published copy "
+            "instead, which is never locked"
+        )
+    if "newer version" in message or "version number" in message:
+        return (
+            f"{path} was written by another version of DuckDB ({first}): upgrade "
+            "Headrace's duckdb, or move the file away and run `headrace run` to load it anew"
+        )
+    damaged = ("not a valid DuckDB database", "orrupt", "checksum", "Could not read enough bytes")
+    if any(words in message for words in damaged):
+        return (
+            f"{path} is not a readable DuckDB file ({first}): move it away (the published copy is "
+            "untouched) and run `headrace run` to load everything anew"
+        )
+    if "No space left" in message or "out of disk" in message.lower():
+        return (
+            f"the disk of {path} is full ({first}): free some space and run the same command again"
+        )
+    return f"{path} could not be opened: {first}"
+
+
+def _quoted(schema: str, name: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, name))
+
+
+def _nearest_existing(path: Path) -> Path:
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return path

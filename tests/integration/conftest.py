@@ -1,0 +1,58 @@
+"""Labs to run in: empty ones, and copies of one that has run once."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from lab import REAL_DATA, Lab, Shop
+
+from headrace.pipeline import build_state
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """An empty data directory."""
+    return Lab(tmp_path / "data")
+
+
+@pytest.fixture
+def shop(lab: Lab, tmp_path: Path) -> Shop:
+    """An empty folder for the ``files`` source."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    return Shop(lab, folder)
+
+
+@pytest.fixture(scope="session")
+def _sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data_dir = tmp_path_factory.mktemp("sample") / "data"
+    assert Lab(data_dir).run().status == "success"
+    return data_dir
+
+
+@pytest.fixture
+def done(_sample_run: Path, tmp_path: Path) -> Lab:
+    """A data directory in which the sample was run once (a copy, told that it was built there)."""
+    shutil.copytree(_sample_run, tmp_path / "data")
+    lab = Lab(tmp_path / "data")
+    resolved = lab.resolved
+    state = build_state.read(resolved)
+    assert state is not None
+    here = {
+        "inputs": build_state.inputs(resolved, resolved.target),
+        "signature": resolved.target.signature(),
+    }
+    build_state.write(resolved, state.model_copy(update=here))
+    return lab
+
+
+@pytest.fixture
+def real_files(tmp_path: Path) -> Path:
+    """The three files of the jaffle shop, to change at will."""
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"the data handed over with the project is not at {REAL_DATA}")
+    folder = tmp_path / "real"
+    folder.mkdir()
+    for path in REAL_DATA.glob("*.csv"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder

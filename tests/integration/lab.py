@@ -1,0 +1,168 @@
+"""A project to try things in: the repository's own, with a data directory that is thrown away."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from headrace.errors import UserError
+from headrace.pipeline.reports import LoadReport, RunReport, TableReport
+from headrace.pipeline.run import Step, run
+from headrace.settings import Resolved, resolve
+
+ROOT = Path(__file__).parents[2]
+REAL_DATA = ROOT.parent / "shared" / "data" / "jaffle_shop"
+
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A data directory and the settings of what runs in it.
+
+    Attributes:
+        data_dir: where everything is written.
+        root: the project; the repository unless files of it must differ.
+        flags: ``--set`` assignments besides the data directory.
+    """
+
+    data_dir: Path
+    root: Path = ROOT
+    flags: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def set(self, *flags: str) -> "Lab":
+        """The same lab with more settings."""
+        return replace(self, flags=(*self.flags, *flags))
+
+    @property
+    def resolved(self) -> Resolved:
+        return resolve(
+            self.root, flags=[f"data_dir={self.data_dir}", *self.flags], environ=self.environ
+        )
+
+    @property
+    def warehouse(self) -> Path:
+        return self.data_dir / "warehouse.duckdb"
+
+    @property
+    def published(self) -> Path:
+        return self.data_dir / "published.duckdb"
+
+    def run(
+        self, *steps: Step, sources: tuple[str, ...] = (), full_refresh: bool = False
+    ) -> RunReport:
+        """Run the steps, by default all of them."""
+        return run(
+            self.resolved,
+            steps=steps or ("load", "build", "publish"),
+            source_names=sources,
+            full_refresh=full_refresh,
+        )
+
+    def load(self, *sources: str, full_refresh: bool = False) -> LoadReport:
+        """The load step alone."""
+        report = self.run("load", sources=sources, full_refresh=full_refresh).load
+        assert report is not None
+        return report
+
+    def load_one(self, *sources: str, full_refresh: bool = False) -> TableReport:
+        """The load step of a source that has one table."""
+        (table,) = self.load(*sources, full_refresh=full_refresh).tables
+        return table
+
+    def query(self, sql: str, *, path: Path | None = None) -> Rows:
+        """Rows of the warehouse, or of another DuckDB file."""
+        with duckdb.connect(str(path or self.warehouse), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+
+    def schema(self, table: str) -> dict[str, str]:
+        """The columns of a raw table and their types, dlt's own left out."""
+        rows = self.query(f"describe {table}")
+        return {name: kind for name, kind, *_ in rows if not name.startswith("_dlt")}
+
+    def quarantine(self, source: str = "shop") -> Rows:
+        """Table, file, row, reason and message of each row that was put aside."""
+        return self.query(
+            "select table_name, file_name, row_number, reason, message "
+            f"from {source}_raw._quarantine order by all"
+        )
+
+    def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The real command, in a process of its own."""
+        plain = {key: text for key, text in os.environ.items() if not key.startswith("HEADRACE_")}
+        flags = [
+            word for flag in (f"data_dir={self.data_dir}", *self.flags) for word in ("--set", flag)
+        ]
+        return subprocess.run(
+            [sys.executable, "-m", "headrace", *arguments, *flags],
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+            env=plain | dict(self.environ),
+        )
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A folder of files and the ``files`` source over it, with one table unless told otherwise."""
+
+    lab: Lab
+    folder: Path
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def lab_with(self, tables: str, **options: str) -> Lab:
+        """The lab whose source ``shop`` has these tables (YAML flow)."""
+        return self.lab.set(
+            "sources.shop.kind=files",
+            f"sources.shop.path={self.folder}",
+            f"sources.shop.tables={tables}",
+            "sources.jaffle_shop.enabled=false",
+            *(f"sources.shop.{key}={value}" for key, value in options.items()),
+        )
+
+
+def copy_project(destination: Path) -> Path:
+    """A project of one's own, with all that a user may edit."""
+    for part in ("config", "dlt_pipelines", "dbt_project", ".dlt"):
+        shutil.copytree(
+            ROOT / part,
+            destination / part,
+            ignore=shutil.ignore_patterns("target", "logs", "__pycache__"),
+        )
+    return destination
+
+
+def refused(lab: Lab, *steps: Step, kind: type[UserError], words: Sequence[str]) -> str:
+    """Run what cannot run; the message, which holds all the words in one line."""
+    before = fingerprint(lab.published)
+    with pytest.raises(UserError) as caught:
+        lab.run(*steps)
+    message = str(caught.value)
+    assert caught.type is kind, message
+    assert [word for word in words if word not in message] == [], message
+    assert "\n" not in message
+    assert fingerprint(lab.published) == before
+    return message
+
+
+def fingerprint(path: Path) -> tuple[int, int, bytes] | None:
+    """What a file is, down to its inode and the time it was written."""
+    if not path.exists():
+        return None
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, path.read_bytes()

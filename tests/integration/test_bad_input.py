@@ -1,0 +1,346 @@
+"""Input that cannot be loaded: one clear line, nothing published, and the next run succeeds."""
+
+import gzip
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab, Shop, fingerprint, refused
+
+from headrace.errors import SettingsError, SourceError, WarehouseError
+from headrace.ingest import stage
+from headrace.ingest.model import Staged
+from headrace.ingest.scan import FileScan, scan_file
+from headrace.settings import resolve
+
+CUSTOMERS = "id,first_name,last_name\n1,Ada,L.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("empty file", b"", ["raw_customers.csv is empty", "remove it"]),
+        ("header only", b"id,first_name,last_name\n", ["raw_customers.csv", "no rows"]),
+        (
+            "wrong delimiter",
+            CUSTOMERS.replace(",", ";").encode(),
+            ["raw_customers.csv is separated by ';', not by ','", "`delimiter`"],
+        ),
+        (
+            "missing key column",
+            b"number,first_name,last_name\n1,Ada,L.\n",
+            ["raw_customers.csv lacks the key column 'id'", "'number'"],
+        ),
+        (
+            "missing column",
+            b"id,first_name\n1,Ada\n",
+            ["raw_customers.csv lacks the column 'last_name'"],
+        ),
+        (
+            "text in a number column",
+            b"id,first_name,last_name\n1,Ada,L.\nx2,Bob,B.\n",
+            ["raw_customers.csv row 2", "id is 'x2'", "schema_contract.data_type"],
+        ),
+        (
+            "UTF-16",
+            CUSTOMERS.encode("utf-16"),
+            ["raw_customers.csv looks like UTF-16", "encoding: utf-16"],
+        ),
+        (
+            "UTF-16 without a mark",
+            CUSTOMERS.encode("utf-16-le"),
+            ["raw_customers.csv looks like UTF-16"],
+        ),
+        (
+            "latin-1",
+            CUSTOMERS.replace("Ada", "Zoë").encode("latin-1"),
+            ["raw_customers.csv", "utf-8", "`encoding`"],
+        ),
+        (
+            "latin-1 deep in the file",
+            (CUSTOMERS + "1,Ada,L.\n" * 20_000 + "2,Zoë,L.\n").encode("latin-1"),
+            ["raw_customers.csv line 20003", "UTF-8", "`encoding`"],
+        ),
+        (
+            "too few columns",
+            (CUSTOMERS + "2,Bob\n").encode(),
+            ["raw_customers.csv line 3", "correct the line"],
+        ),
+        (
+            "too many columns",
+            (CUSTOMERS + "2,Bob,B.,?\n").encode(),
+            ["raw_customers.csv line 3", "correct the line"],
+        ),
+        (
+            "two columns of one name",
+            b"id,first_name,last_name,First Name\n1,Ada,L.,x\n",
+            ["raw_customers.csv", "'first_name' and 'First Name'", "rename one"],
+        ),
+        (
+            "column without a name",
+            b"id,first_name,last_name,\n1,Ada,L.,x\n",
+            ["raw_customers.csv: column 4 of the header has no name"],
+        ),
+        (
+            "name that dlt keeps for itself",
+            b"id,first_name,last_name,_dlt_load_id\n1,Ada,L.,x\n",
+            ["raw_customers.csv", "_dlt_load_id", "rename it"],
+        ),
+        ("nothing but lines", b"\n\n\n", ["raw_customers.csv has no header line"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)  # fmt: skip
+def test_bad_file(done: Lab, name: str, content: bytes, words: list[str]) -> None:
+    path = done.data_dir / "jaffle_shop" / "raw_customers.csv"
+    good = path.read_bytes()
+    path.write_bytes(content)
+    refused(done, kind=SourceError, words=words)
+
+    path.write_bytes(good + b"101,Ada,L.\n")
+    after = done.load()
+    assert [(table.rows_new, table.rows_changed) for table in after.tables] == [
+        (1, 0), (0, 0), (0, 0),
+    ], name  # fmt: skip
+
+
+@pytest.mark.slow
+def test_next_run_publishes_what_was_corrected(done: Lab) -> None:
+    path = done.data_dir / "jaffle_shop" / "raw_customers.csv"
+    good = path.read_bytes()
+    path.write_bytes(b"")
+    refused(done, kind=SourceError, words=["raw_customers.csv is empty"])
+    path.write_bytes(good + b"101,Ada,L.\n")
+
+    assert done.run().status == "success"
+    count = done.query("select count(*) from marts.customers", path=done.published)
+    assert count == [(101,)]
+
+
+def test_first_run_that_fails_publishes_nothing(lab: Lab, real_files: Path) -> None:
+    (real_files / "raw_payments.csv").write_bytes(b"")
+    own = lab.set(f"sources.jaffle_shop.path={real_files}")
+    refused(own, kind=SourceError, words=["raw_payments.csv is empty"])
+    assert not own.published.exists()
+
+
+def test_missing_file_and_missing_folder(done: Lab, real_files: Path) -> None:
+    own = done.set(f"sources.jaffle_shop.path={real_files}")
+    (real_files / "raw_orders.csv").unlink()
+    refused(own, kind=SourceError, words=["raw_orders.csv", "raw_orders", "jaffle_shop.path"])
+    refused(
+        done.set(f"sources.jaffle_shop.path={real_files}/nowhere"),
+        kind=SourceError,
+        words=[f"{real_files}/nowhere is not a directory", "path"],
+    )
+
+
+def test_no_data_and_no_place_to_write_the_sample(lab: Lab) -> None:
+    lab.data_dir.mkdir()
+    (lab.data_dir / "jaffle_shop").write_text("in the way")
+    refused(lab, kind=SourceError, words=[str(lab.data_dir / "jaffle_shop"), "jaffle_shop.path"])
+
+    (lab.data_dir / "jaffle_shop").unlink()
+    assert lab.load().rows_loaded == 312
+
+
+def test_data_dir_that_cannot_be_made(lab: Lab) -> None:
+    lab.data_dir.write_text("in the way")
+    refused(lab, kind=WarehouseError, words=[str(lab.data_dir), "data_dir"])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("orders.jsonl", b'{"id": 1}\n{"id": \n', ["orders.jsonl line 2"]),
+        ("orders.jsonl", b'{"id": 1}\nhello\n', ["orders.jsonl line 2"]),
+        ("orders.jsonl", b'[{"id": 1}, {"id": 2}]', ["orders.jsonl", "JSON array"]),
+        ("orders.jsonl", b"1\n2\n", ["orders.jsonl", "one object on each line"]),
+        ("orders.jsonl", b'{"number": 1}\n', ["orders.jsonl lacks the key column 'id'"]),
+        ("orders.jsonl", b"", ["orders.jsonl is empty"]),
+        ("orders.parquet", b"PAR1 and no more", ["orders.parquet cannot be read"]),
+        ("orders.csv.gz", b"no gzip", ["orders.csv.gz cannot be read"]),
+        ("orders.csv.gz", gzip.compress(b"id\n" + b"1\n" * 9999)[:-20], ["orders.csv.gz"]),
+    ],
+)  # fmt: skip
+def test_bad_file_of_another_format(
+    shop: Shop, name: str, content: bytes, words: list[str]
+) -> None:
+    path = shop.write(name, content)
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    refused(lab, "load", kind=SourceError, words=words)
+
+    path.unlink()
+    shop.write("orders.csv", "id\n1\n")
+    assert lab.load_one().rows_new == 1
+
+
+def test_wrong_delimiter_without_a_key(shop: Shop) -> None:
+    shop.write("events.csv", "event;at\nclick;2024-01-01\n")
+    lab = shop.lab_with("{events: {pattern: '*'}}")
+    refused(lab, "load", kind=SourceError, words=["events.csv is separated by ';'", "delimiter"])
+    lab = shop.lab_with("{events: {pattern: '*', delimiter: ';'}}")
+    assert lab.load_one().rows_new == 1
+
+
+def test_header_only_may_be_allowed(shop: Shop) -> None:
+    shop.write("orders.csv", "id,amount\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id], allow_empty: true}}")
+    assert lab.load_one().rows_total == 0
+    shop.write("orders.csv", "id,amount\n1,10\n")
+    assert lab.load_one().rows_new == 1
+
+
+@pytest.fixture(params=["after it was hashed", "after it was staged"])
+def vanishing(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[Path], None]]:
+    """Makes a file vanish at one of two moments of a load."""
+    victims: list[Path] = []
+
+    def vanish() -> None:
+        for path in victims:
+            path.unlink(missing_ok=True)
+
+    def scan_after(*arguments: Any) -> FileScan:
+        vanish()
+        return scan_file(*arguments)
+
+    def stage_before(*arguments: Any) -> Staged:
+        staged = stage.stage(*arguments)
+        vanish()
+        return staged
+
+    if request.param == "after it was hashed":
+        monkeypatch.setattr("headrace.ingest.stage.scan_file", scan_after)
+    else:
+        # handed over as it is, so that the warehouse is the one to miss it
+        monkeypatch.setattr(stage, "BULK_BYTES", 0)
+        monkeypatch.setattr("headrace.ingest.resource.stage", stage_before)
+    yield victims.append
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+def test_file_that_vanishes(shop: Shop, vanishing: Callable[[Path], None], form: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = shop.folder / f"orders.{form}"
+    if form == "parquet":
+        pq.write_table(pa.table({"id": [1, 2]}), path)
+    else:
+        path.write_text("id\n1\n2\n" if form == "csv" else '{"id": 1}\n{"id": 2}\n')
+    content = path.read_bytes()
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    vanishing(path)
+    refused(lab, "load", kind=SourceError, words=["orders", "put"])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "unlink", lambda self, **_: None)
+        path.write_bytes(content)
+        assert lab.load_one().rows_new == 2
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ("{orders: {patern: '*'}}", ["flag: sources.shop.tables", "patern"]),
+        ("{orders: {pattern: '*', primry_key: [id]}}", ["primry_key", "primary_key", "cursor"]),
+        ("{orders: {}}", ["sources.shop.tables", "pattern"]),
+        ("{orders: '*.csv'}", ["sources.shop.tables"]),
+        ("{orders: {pattern: '*', encoding: ebcdic}}", ["encoding", "ebcdic", "utf-16"]),
+        ("[orders]", ["sources.shop.tables"]),
+    ],
+)
+def test_wrong_settings_of_a_table(shop: Shop, tables: str, words: list[str]) -> None:
+    refused(shop.lab_with(tables), "load", kind=SettingsError, words=words)
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ("{Web Orders: {pattern: '*'}}", ["'Web Orders'", "web_orders"]),
+        ("{_dlt_loads: {pattern: '*'}}", ["'_dlt_loads'"]),
+        ("{orders: {pattern: '/etc/*'}}", ["'/etc/*'", "relative"]),
+        ("{orders: {pattern: '../*'}}", ["'../*'", "relative"]),
+        ("{orders: {pattern: ''}}", ["''", "relative"]),
+        ("{orders: {pattern: '*.xls'}}", ["'*.xls'", "orders"]),
+        ("{orders: {pattern: '*', columns: {id: nummer}}}", ["columns.id", "'nummer'", "bigint"]),
+        ("{orders: {pattern: '*', columns: {id: 'int; drop'}}}", ["columns.id", "is no type"]),
+        ("{orders: {pattern: '*', cursor: at}}", ["orders.csv lacks the column 'at'"]),
+    ],
+)  # fmt: skip
+def test_settings_of_a_table_that_do_not_fit(shop: Shop, tables: str, words: list[str]) -> None:
+    shop.write("orders.csv", "id\n1\n")
+    refused(shop.lab_with(tables), "load", kind=SourceError, words=words)
+
+
+def test_source_without_its_options(lab: Lab) -> None:
+    refused(
+        lab.set("sources.shop.kind=files", "sources.jaffle_shop.enabled=false"),
+        "load",
+        kind=SettingsError,
+        words=["sources.shop.path is not set"],
+    )
+    refused(
+        lab.set("sources.jaffle_shop.pfad=/tmp"),
+        "load",
+        kind=SettingsError,
+        words=["flag: sources.jaffle_shop.pfad", "unknown key", "path"],
+    )
+
+
+def test_unknown_source(lab: Lab) -> None:
+    with pytest.raises(SettingsError, match=r"--source nobody: .*known: jaffle_shop"):
+        lab.run("load", sources=("nobody",))
+    with pytest.raises(SettingsError, match="no source is enabled"):
+        lab.set("sources.jaffle_shop.enabled=false").run("load")
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("dta_dir=/tmp", ["--set dta_dir", "unknown key 'dta_dir'", "data_dir", "Allowed"]),
+        ("log_level=loud", ["--set log_level", "'loud'", "'debug', 'info', 'warning' or 'error'"]),
+        ("target=mars", ["--set target", "'mars'", "duckdb"]),
+        ("sources.jaffle_shop.schema_contract=melt", ["schema_contract", "'melt'", "'freeze'"]),
+        ("sources.jaffle_shop.enabled=perhaps", ["--set sources.jaffle_shop.enabled", "perhaps"]),
+        ("targets.duckdb.threads=0", ["--set targets.duckdb.threads", "greater than"]),
+        ("publish.schemas=[]", ["--set publish.schemas"]),
+        ("log_level", ["--set log_level", "KEY=VALUE"]),
+    ],
+)
+def test_wrong_flag(lab: Lab, flag: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as error:
+        assert lab.set(flag).resolved
+    assert [word for word in words if word not in str(error.value)] == [], str(error.value)
+
+
+def test_wrong_environment_variable(lab: Lab) -> None:
+    with pytest.raises(SettingsError, match="environment HEADRACE_LOG_LEVEL: log_level = 'loud'"):
+        resolve(lab.root, environ={"HEADRACE_LOG_LEVEL": "loud"})
+
+
+def test_empty_fifo_and_folder_are_no_files(shop: Shop) -> None:
+    (shop.folder / "orders.csv").mkdir()
+    refused(
+        shop.lab_with("{orders: {pattern: '*'}}"),
+        "load",
+        kind=SourceError,
+        words=["no file in", "orders"],
+    )
+
+
+@pytest.mark.slow
+def test_command_ends_with_2_and_one_line(done: Lab) -> None:
+    before = fingerprint(done.published)
+    (done.data_dir / "jaffle_shop" / "raw_orders.csv").write_bytes(b"")
+    ended: subprocess.CompletedProcess[str] = done.command("run", "--json")
+
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "error: raw_orders.csv is empty: write a header and rows to it, or remove it\n"
+    )
+    assert fingerprint(done.published) == before

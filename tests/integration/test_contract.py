@@ -1,0 +1,236 @@
+"""The schema contract, and the quarantine of rows that break a rule."""
+
+import pytest
+from lab import Lab, Rows, Shop, refused
+
+from headrace.errors import SourceError
+
+ORDERS = "{orders: {pattern: '*', primary_key: [id]}}"
+
+
+def rows(lab: Lab, columns: str) -> Rows:
+    return lab.query(f"select {columns} from shop_raw.orders order by all")
+
+
+def loaded(shop: Shop, **options: str) -> Lab:
+    """A lab that has loaded two orders."""
+    shop.write("orders.csv", "id,amount\n1,10\n2,20\n")
+    lab = shop.lab_with(ORDERS, **options)
+    assert lab.load_one().rows_new == 2
+    return lab
+
+
+@pytest.mark.parametrize("mode", ["freeze", "{columns: freeze}"])
+def test_frozen_columns_refuse_a_new_one(shop: Shop, mode: str) -> None:
+    lab = loaded(shop, schema_contract=mode)
+    shop.write("orders.csv", "id,amount,note\n1,10,x\n3,30,\n")
+    refused(
+        lab,
+        "load",
+        kind=SourceError,
+        words=["orders.csv", "'note'", "sources.shop.schema_contract.columns", "evolve"],
+    )
+    assert rows(lab, "id, amount") == [(1, 10), (2, 20)]
+
+    table = shop.lab_with(ORDERS, schema_contract="evolve").load_one()
+    assert (table.rows_new, table.rows_changed, table.new_columns) == (1, 1, ("note",))
+
+
+def test_discarded_columns_are_left_out(shop: Shop) -> None:
+    lab = loaded(shop, schema_contract="{columns: discard_value}")
+    shop.write("orders.csv", "id,amount,note\n1,10,x\n3,30,\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.new_columns) == (1, 0, ())
+    assert any("note" in note for note in table.notes)
+    assert lab.schema("shop_raw.orders") == {"id": "BIGINT", "amount": "BIGINT"}
+
+
+def test_rows_with_an_unknown_column_are_put_aside(shop: Shop) -> None:
+    lab = loaded(shop, schema_contract="{columns: discard_row}")
+    shop.write("orders.csv", "id,amount,note\n1,11,x\n3,30,\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.rows_quarantined) == (1, 0, 1)
+    assert rows(lab, "id, amount") == [(1, 10), (2, 20), (3, 30)]
+    assert lab.quarantine() == [
+        ("orders", "orders.csv", 1, "schema_contract", "unknown columns: note")
+    ]
+
+
+def test_text_in_a_number_column_stops_the_load(shop: Shop) -> None:
+    lab = loaded(shop)
+    shop.write("orders.csv", "id,amount\n1,10\n2,many\n3,30\n")
+    refused(
+        lab,
+        "load",
+        kind=SourceError,
+        words=["orders.csv row 2", "amount is 'many'", "sources.shop.schema_contract.data_type"],
+    )
+    assert rows(lab, "id, amount") == [(1, 10), (2, 20)]
+
+    shop.write("orders.csv", "id,amount\n1,10\n2,21\n3,30\n")
+    table = lab.load_one()
+    assert (table.rows_new, table.rows_changed) == (1, 1)
+
+
+@pytest.mark.parametrize("value", ["10.5", "1e-3", "99999999999999999999", "0x1f"])
+def test_integer_column_refuses_what_it_would_have_to_round(shop: Shop, value: str) -> None:
+    lab = loaded(shop)
+    shop.write("orders.csv", f"id,amount\n3,{value}\n")
+    refused(lab, "load", kind=SourceError, words=[f"amount is '{value}'"])
+
+
+def test_values_that_do_not_fit_put_their_row_aside(shop: Shop) -> None:
+    lab = loaded(shop, schema_contract="{data_type: discard_row}")
+    shop.write("orders.csv", "id,amount\n2,many\n3,30\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.rows_quarantined) == (1, 0, 1)
+    assert rows(lab, "id, amount") == [(1, 10), (2, 20), (3, 30)]
+    assert lab.quarantine() == [("orders", "orders.csv", 1, "data_type", "amount is not a BIGINT")]
+    assert lab.query("select row_json ->> '$.amount' from shop_raw._quarantine") == [("many",)]
+
+
+def test_values_that_do_not_fit_are_discarded(shop: Shop) -> None:
+    lab = loaded(shop, schema_contract="{data_type: discard_value}")
+    shop.write("orders.csv", "id,amount\n2,many\n3,30\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.rows_quarantined) == (1, 1, 0)
+    assert rows(lab, "id, amount") == [(1, 10), (2, None), (3, 30)]
+    assert lab.quarantine() == [
+        ("orders", "orders.csv", 1, "data_type_value", "amount is not a BIGINT")
+    ]
+
+
+def test_values_that_do_not_fit_get_a_column_of_their_own(shop: Shop) -> None:
+    lab = loaded(shop, schema_contract="{data_type: evolve}")
+    shop.write("orders.csv", "id,amount\n2,many\n3,30\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed) == (1, 1)
+    assert table.new_columns == ("amount__v_text",)
+    assert rows(lab, "id, amount, amount__v_text") == [(1, 10, None), (2, None, "many"),
+                                                       (3, 30, None)]  # fmt: skip
+
+    shop.write("orders.csv", "id,amount\n2,22\n3,30\n")
+    table = lab.load_one()
+    assert (table.rows_new, table.rows_changed, table.new_columns) == (0, 1, ())
+    assert rows(lab, "id, amount, amount__v_text")[1] == (2, 22, None)
+
+
+def test_frozen_tables_let_the_first_load_in_and_no_later_table(shop: Shop) -> None:
+    lab = loaded(shop, schema_contract="freeze")
+    shop.write("more/refunds.jsonl", '{"id": 1}\n')
+    tables = "{orders: {pattern: '*', primary_key: [id]}, refunds: {pattern: 'more/*'}}"
+    more = shop.lab_with(tables, schema_contract="freeze")
+    refused(
+        more,
+        "load",
+        kind=SourceError,
+        words=["refunds is a new table", "sources.shop.schema_contract.tables"],
+    )
+
+    left_out = shop.lab_with(tables, schema_contract="{tables: discard_row}").load()
+    assert [(table.table, table.files_read) for table in left_out.tables] == [
+        ("orders", 0),
+        ("refunds", 0),
+    ]
+    assert "left out by the schema contract" in left_out.tables[1].notes[0]
+    assert "refunds" not in lab.resolved.target.row_counts("shop_raw")
+
+
+def test_column_that_left_the_file_is_noted(shop: Shop) -> None:
+    lab = loaded(shop)
+    shop.write("orders.csv", "id\n1\n3\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed) == (1, 1)
+    assert table.notes == ("column amount is no longer in the files: null in what was read",)
+
+
+BAD_KEYS = "id,state\n1,a\n,b\n2,c\n1,d\n"
+
+
+def test_bad_keys_are_put_aside_and_counted(shop: Shop) -> None:
+    shop.write("orders.csv", BAD_KEYS)
+    lab = shop.lab_with(ORDERS)
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_total, table.rows_quarantined) == (2, 2, 2)
+    assert rows(lab, "id, state") == [(1, "d"), (2, "c")]
+    assert lab.quarantine() == [
+        ("orders", "orders.csv", 1, "duplicate_key", "a later row of the file has the same id"),
+        ("orders", "orders.csv", 2, "null_key", "id is null"),
+    ]
+    assert lab.query("select row_json::json ->> 'state' from shop_raw._quarantine order by 1") == [
+        ("a",), ("b",),
+    ]  # fmt: skip
+
+
+def test_rows_are_put_aside_once(shop: Shop) -> None:
+    shop.write("orders.csv", BAD_KEYS)
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+    assert lab.load_one().rows_quarantined == 0  # not read again
+    assert len(lab.quarantine()) == 2
+
+    lab.load(full_refresh=True)
+    assert len(lab.quarantine()) == 2
+
+    shop.write("orders.csv", "id,state\n1,a\n2,c\n")
+    table = lab.load_one()
+    assert (table.rows_quarantined, table.rows_changed) == (0, 1)
+
+
+def test_partly_null_composite_key(shop: Shop) -> None:
+    shop.write("orders.csv", "shop,number\nA,1\nA,\n,\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [shop, number]}}")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_quarantined) == (1, 2)
+    assert {row[4] for row in lab.quarantine()} == {"shop, number is null"}
+
+
+def test_newest_of_duplicate_keys_wins_by_the_cursor(shop: Shop) -> None:
+    shop.write("orders.csv", "id,state,at\n1,new,2024-02-01\n1,old,2024-01-01\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id], cursor: at}}")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_quarantined) == (1, 1)
+    assert rows(lab, "state") == [("new",)]
+
+
+def test_file_of_nothing_but_bad_rows(shop: Shop) -> None:
+    shop.write("orders.csv", "id,state\n,a\n,b\n")
+    lab = shop.lab_with(ORDERS)
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_total, table.rows_quarantined) == (0, 0, 2)
+    assert len(lab.quarantine()) == 2
+    shop.write("orders.csv", "id,state\n1,a\n2,b\n")
+    assert lab.load_one().rows_new == 2
+
+
+def test_tables_of_one_source_share_the_quarantine(shop: Shop) -> None:
+    shop.write("a.csv", "id\n1\n1\n")
+    shop.write("b.csv", "id\n2\n2\n")
+    lab = shop.lab_with(
+        "{a: {pattern: a.csv, primary_key: [id]}, b: {pattern: b.csv, primary_key: [id]}}"
+    )
+    assert [table.rows_quarantined for table in lab.load().tables] == [1, 1]
+    assert [row[0] for row in lab.quarantine()] == ["a", "b"]
+
+
+def test_quarantine_of_the_jaffle_shop(done: Lab) -> None:
+    path = done.data_dir / "jaffle_shop" / "raw_customers.csv"
+    path.write_text(path.read_text() + ",Nobody,N.\n1,Twice,T.\n")
+    report = done.run()
+
+    assert report.status == "success"
+    assert report.load is not None
+    customers = report.load.tables[0]
+    assert (customers.table, customers.rows_quarantined) == ("raw_customers", 2)
+    assert (customers.rows_new, customers.rows_changed) == (0, 1)
+    assert [row[3] for row in done.quarantine("jaffle_shop")] == ["duplicate_key", "null_key"]

@@ -1,0 +1,490 @@
+"""The ``files`` source: a user's own files by settings alone."""
+
+import gzip
+import json
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lab import Lab, Rows, Shop
+
+from headrace.ingest import stage
+
+ORDERS = "{orders: {pattern: 'orders*', primary_key: [order_id]}}"
+CSV = "order_id,customer,amount,is_paid,day\n1,ada,10,true,2024-01-31\n2,bob,20,false,2024-02-29\n"
+
+
+def rows(lab: Lab, columns: str = "*", table: str = "orders") -> Rows:
+    return lab.query(f"select {columns} from shop_raw.{table} order by all")
+
+
+def test_csv_with_types_by_looking(shop: Shop) -> None:
+    shop.write("orders.csv", CSV)
+    lab = shop.lab_with(ORDERS)
+    table = lab.load_one()
+
+    assert (table.source, table.table) == ("shop", "orders")
+    assert (table.rows_new, table.rows_changed, table.rows_total, table.files_read) == (2, 0, 2, 1)
+    assert lab.schema("shop_raw.orders") == {
+        "order_id": "BIGINT",
+        "customer": "VARCHAR",
+        "amount": "BIGINT",
+        "is_paid": "BOOLEAN",
+        "day": "DATE",
+    }
+    assert rows(lab, "order_id, customer, amount, is_paid, day") == [
+        (1, "ada", 10, True, date(2024, 1, 31)),
+        (2, "bob", 20, False, date(2024, 2, 29)),
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "csv.zst", "tsv", "jsonl", "ndjson", "jsonl.gz",
+                                  "parquet"])  # fmt: skip
+def test_every_format_gives_the_same_rows(shop: Shop, form: str) -> None:
+    names = ["order_id", "note", "amount"]
+    values: list[list[Any]] = [[1, "a, b", 1.5], [2, None, 2.0], [3, 'say "hi"', None]]
+    records = [dict(zip(names, row, strict=True)) for row in values]
+    path = shop.folder / f"orders.{form}"
+    if form == "parquet":
+        pq.write_table(pa.Table.from_pylist(records), path)
+    else:
+        if "json" in form:
+            text = "".join(json.dumps(record) + "\n" for record in records)
+        else:
+            text = 'order_id,note,amount\n1,"a, b",1.5\n2,,2.0\n3,"say ""hi""",\n'
+            if form == "tsv":
+                text = 'order_id\tnote\tamount\n1\ta, b\t1.5\n2\t\t2.0\n3\t"say ""hi"""\t\n'
+        with pa.output_stream(path) as stream:  # compresses by the name's ending
+            stream.write(text.encode())
+    lab = shop.lab_with(ORDERS)
+
+    assert lab.load_one().rows_new == 3
+    assert rows(lab, "order_id, note, amount") == [tuple(row) for row in values]
+
+
+def test_several_files_of_a_pattern_and_below_folders(shop: Shop) -> None:
+    shop.write("2024/01/orders.csv", "order_id,amount\n1,10\n")
+    shop.write("2024/02/orders.csv", "order_id,amount\n2,20\n")
+    shop.write("2024/02/orders.txt", "not a table")
+    lab = shop.lab_with("{orders: {pattern: '**/orders.*', primary_key: [order_id]}}")
+
+    assert lab.load_one().files_read == 2
+    shop.write("2024/03/orders.csv", "order_id,amount\n3,30\n")
+    table = lab.load_one()
+    assert (table.files_read, table.files_unchanged, table.rows_new) == (1, 2, 1)
+    assert rows(lab, "order_id, amount") == [(1, 10), (2, 20), (3, 30)]
+
+
+def test_files_that_differ_in_types_and_columns_share_the_widest(shop: Shop) -> None:
+    shop.write("orders_1.csv", "order_id,amount,day\n1,10,2024-01-01\n")
+    shop.write("orders_2.csv", "day,order_id,amount,note\n2024-01-02T10:30:00,2,2.5,x\n")
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+
+    assert lab.schema("shop_raw.orders") == {
+        "order_id": "BIGINT", "amount": "DOUBLE", "day": "TIMESTAMP", "note": "VARCHAR",
+    }  # fmt: skip
+    assert rows(lab, "order_id, amount, day, note") == [
+        (1, 10.0, datetime(2024, 1, 1), None),  # noqa: DTZ001  # a time without zone
+        (2, 2.5, datetime(2024, 1, 2, 10, 30), "x"),  # noqa: DTZ001
+    ]
+
+
+def test_two_tables_in_one_source(shop: Shop) -> None:
+    shop.write("orders.csv", "order_id\n1\n")
+    shop.write("events.jsonl", '{"event": "click"}\n{"event": "view"}\n')
+    lab = shop.lab_with(
+        "{orders: {pattern: 'orders*', primary_key: [order_id]}, events: {pattern: 'events*'}}"
+    )
+
+    assert [(table.table, table.rows_new) for table in lab.load().tables] == [
+        ("orders", 1),
+        ("events", 2),
+    ]
+
+
+def test_key_merges_and_only_what_changed_is_loaded(shop: Shop) -> None:
+    shop.write("orders.csv", "order_id,amount\n1,10\n2,20\n")
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+    loads = load_ids(lab)
+    shop.write("orders.csv", "order_id,amount\n1,10\n2,21\n3,30\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.rows_total) == (1, 1, 3)
+    assert rows(lab, "order_id, amount") == [(1, 10), (2, 21), (3, 30)]
+    after = load_ids(lab)
+    assert after[1] == loads[1]
+    assert after[2] == after[3] != loads[2]
+
+
+def load_ids(lab: Lab) -> dict[int, str]:
+    """The load that brought each order."""
+    found = lab.query("select order_id, _dlt_load_id from shop_raw.orders")
+    return {int(order): str(load) for order, load in found}
+
+
+def test_row_that_left_its_file_stays(shop: Shop) -> None:
+    shop.write("orders.csv", "order_id,amount\n1,10\n2,20\n")
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+    shop.write("orders.csv", "order_id,amount\n2,20\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.rows_total) == (0, 0, 2)
+
+
+def test_older_version_never_overwrites_a_newer_one(shop: Shop) -> None:
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id], cursor: updated_at}}")
+    shop.write("a.csv", "id,state,updated_at\n1,new,2024-03-01\n2,old,2024-01-01\n")
+    lab.load()
+    shop.write("b.csv", "id,state,updated_at\n1,late,2024-02-01\n2,newer,2024-02-01\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed) == (0, 1)
+    assert rows(lab, "id, state") == [(1, "new"), (2, "newer")]
+
+
+def test_cursor_decides_between_files_of_one_load(shop: Shop) -> None:
+    shop.write("a.csv", "id,state,updated_at\n1,newest,2024-03-01\n")
+    shop.write("b.csv", "id,state,updated_at\n1,older,2024-02-01\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id], cursor: updated_at}}")
+
+    assert lab.load_one().rows_new == 1
+    assert rows(lab, "id, state") == [(1, "newest")]
+
+
+def test_without_a_cursor_the_last_file_wins(shop: Shop) -> None:
+    shop.write("a.csv", "id,state\n1,first\n")
+    shop.write("b.csv", "id,state\n1,second\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+
+    assert lab.load_one().rows_new == 1
+    assert rows(lab, "id, state") == [(1, "second")]
+
+
+def test_composite_key(shop: Shop) -> None:
+    shop.write("orders.csv", "shop,number,amount\nA,1,10\nB,1,20\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [shop, number]}}")
+    lab.load()
+    shop.write("orders.csv", "shop,number,amount\nA,1,10\nB,1,21\nB,2,30\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed) == (1, 1)
+    assert rows(lab, "shop, number, amount") == [("A", 1, 10), ("B", 1, 21), ("B", 2, 30)]
+
+
+def test_without_a_key_a_changed_file_replaces_its_rows(shop: Shop) -> None:
+    shop.write("a.csv", "event\nclick\nclick\nview\n")
+    shop.write("b.csv", "event\nbuy\n")
+    lab = shop.lab_with("{events: {pattern: '*.csv'}}")
+    assert lab.load_one().rows_new == 4
+    shop.write("a.csv", "event\nclick\n")
+    shop.write("c.csv", "event\nlogin\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.rows_total) == (1, 1, 3)
+    assert rows(lab, "_file_name, event", "events") == [
+        ("a.csv", "click"), ("b.csv", "buy"), ("c.csv", "login"),
+    ]  # fmt: skip
+
+
+def test_declared_types(shop: Shop) -> None:
+    shop.write("orders.csv", "order_id,code,amount,at\n1,7,10.5,2024-01-01\n2,08,3,2024-01-02\n")
+    lab = shop.lab_with(
+        "{orders: {pattern: '*', primary_key: [order_id], columns: "
+        "{order_id: int, code: text, amount: 'decimal(12, 2)', at: timestamp}}}"
+    )
+    lab.load()
+
+    assert lab.schema("shop_raw.orders") == {
+        "order_id": "BIGINT", "code": "VARCHAR", "amount": "DECIMAL(12,2)", "at": "TIMESTAMP",
+    }  # fmt: skip
+    assert rows(lab, "code, amount") == [("08", Decimal("3.00")), ("7", Decimal("10.50"))]
+
+
+def test_settings_may_name_columns_as_the_file_does(shop: Shop) -> None:
+    shop.write("orders.csv", "Order ID,Last Change,Größe\n1,2024-01-01,3\n")
+    lab = shop.lab_with(
+        "{orders: {pattern: '*', primary_key: ['Order ID'], cursor: Last Change, "
+        "columns: {Größe: text}}}"
+    )
+    lab.load()
+
+    assert lab.schema("shop_raw.orders") == {
+        "order_id": "BIGINT", "last_change": "DATE", "gr_e": "VARCHAR",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "-2", "+3"], "BIGINT"),
+        (["1", ""], "BIGINT"),
+        (["01", "2"], "VARCHAR"),
+        (["0", "10"], "BIGINT"),
+        (["1.5", "2"], "DOUBLE"),
+        (["1e3", ".5"], "DOUBLE"),
+        (["0.30000000000000004"], "DOUBLE"),
+        (["12345678901234567890"], "VARCHAR"),
+        (["9007199254740993", "1.5"], "VARCHAR"),
+        (["3.14159265358979323846"], "VARCHAR"),
+        (["NaN"], "VARCHAR"),
+        (["1,5"], "VARCHAR"),
+        (["true", "FALSE"], "BOOLEAN"),
+        (["yes", "no"], "VARCHAR"),
+        (["2024-02-29"], "DATE"),
+        (["2023-02-29"], "VARCHAR"),
+        (["01/02/2024"], "VARCHAR"),
+        (["2024-01-01 10:00:00"], "TIMESTAMP"),
+        (["2024-01-01T10:00:00.123456"], "TIMESTAMP"),
+        (["2024-01-01T10:00:00Z"], "TIMESTAMP WITH TIME ZONE"),
+        (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00-05"], "TIMESTAMP WITH TIME ZONE"),
+        (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00"], "VARCHAR"),
+        (["", ""], "VARCHAR"),
+        (["a"], "VARCHAR"),
+    ],
+)  # fmt: skip
+def test_type_of_text(shop: Shop, values: list[str], kind: str) -> None:
+    lines = "".join(f'{number},"{value}"\n' for number, value in enumerate(values))
+    path = shop.write("orders.csv", "order_id,value\n" + lines)
+
+    assert inferred(path)["value"] == kind
+
+
+def inferred(path: Path) -> dict[str, str]:
+    import duckdb
+
+    from headrace.ingest.discover import SourceFile
+    from headrace.ingest.infer import infer_types
+    from headrace.ingest.model import FileTable
+    from headrace.ingest.scan import scan_file
+
+    file = SourceFile(path, path.name, path.stat().st_size, "")
+    with duckdb.connect() as connection:
+        scan = scan_file(connection, file, FileTable("*"), lambda name: name)
+        return infer_types(connection, scan, sample=False)
+
+
+def test_times_with_an_offset_are_one_moment_in_utc(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    shop.write("orders.csv", "order_id,at\n1,2024-01-01T12:00:00+02:00\n2,2024-01-01T10:00:00Z\n")
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+
+    assert lab.query('select count(distinct "at"), min(epoch("at")) from shop_raw.orders') == [
+        (1, datetime(2024, 1, 1, 10, tzinfo=UTC).timestamp())
+    ]
+    shop.write("orders.csv", "order_id,at\n1,2024-01-01T13:00:00+03:00\n2,2024-01-01T10:00:00Z\n")
+    assert lab.load_one().rows_changed == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_declared_encoding(shop: Shop, encoding: str) -> None:
+    shop.write("orders.csv", "order_id,größe\n1,süß\n2,naïve\n".encode(encoding))
+    lab = shop.lab_with(
+        f"{{orders: {{pattern: '*', primary_key: [order_id], encoding: {encoding}}}}}"
+    )
+    lab.load()
+
+    assert [name for (name, *_) in rows(lab, "columns('gr.*')")] == ["naïve", "süß"]
+
+
+def test_byte_order_mark_and_windows_line_ends(shop: Shop) -> None:
+    shop.write("orders.csv", b"\xef\xbb\xbforder_id,amount\r\n1,10\r\n2,20\r\n")
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+
+    assert rows(lab, "order_id, amount") == [(1, 10), (2, 20)]
+
+
+def test_nested_values_become_json(shop: Shop) -> None:
+    lines = [
+        '{"id": 1, "address": {"city": "Bern", "lines": ["a", "b"]}, "tags": ["x"]}',
+        '{"id": 2, "address": {"city": "Rom"}, "tags": []}',
+    ]
+    shop.write("orders.jsonl", "\n".join(lines))
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    lab.load()
+
+    assert lab.schema("shop_raw.orders") == {"id": "BIGINT", "address": "JSON", "tags": "JSON"}
+    assert rows(lab, "id, address ->> 'city', tags ->> 0") == [(1, "Bern", "x"), (2, "Rom", None)]
+    shop.write("orders.jsonl", "\n".join(reversed(lines)))
+    assert lab.load_one().rows_changed == 0
+
+
+def test_dates_in_json_count_only_in_iso_form(shop: Shop) -> None:
+    shop.write(
+        "orders.jsonl",
+        '{"id": 1, "day": "2024-01-31", "us": "01/02/2024", "at": "2024-01-31T10:00:00Z", '
+        '"code": "007"}\n',
+    )
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    lab.load()
+
+    schema = lab.schema("shop_raw.orders")
+    assert (schema["day"], schema["us"], schema["code"]) == ("DATE", "VARCHAR", "VARCHAR")
+    assert lab.query('select epoch("at") from shop_raw.orders') == [
+        (datetime(2024, 1, 31, 10, tzinfo=UTC).timestamp(),)
+    ]
+
+
+EVERY_TYPE = pa.table(
+    {
+        "id": pa.array([1, 2], pa.int32()),
+        "u64": pa.array([2**64 - 1, 0], pa.uint64()),
+        "f32": pa.array([0.1, None], pa.float32()),
+        "dec": pa.array([Decimal("1.50"), Decimal("-2.25")], pa.decimal128(10, 2)),
+        "flag": pa.array([True, None]),
+        "day": pa.array([date(2024, 1, 1), None]),
+        "clock": pa.array([time(10, 30, 1, 250), None], pa.time64("us")),
+        "at_ms": pa.array([1_700_000_000_123, None], pa.timestamp("ms")),
+        "at_ns": pa.array([1_700_000_000_123_456_789, None], pa.timestamp("ns")),
+        "at_tz": pa.array([1_700_000_000_123_456, None], pa.timestamp("us", "UTC")),
+        "raw": pa.array([b"\x00\xff", None], pa.binary()),
+        "dict": pa.array(["a", "b"]).dictionary_encode(),
+        "items": pa.array([[1, 2], []], pa.list_(pa.int64())),
+        "place": pa.array([{"city": "Bern"}, None]),
+    }
+)
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_types_of_parquet_survive_a_merge(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, bulk: bool
+) -> None:
+    monkeypatch.setattr(stage, "BULK_BYTES", 0 if bulk else 1 << 40)
+    pq.write_table(EVERY_TYPE, shop.folder / "orders.parquet")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    lab.load()
+
+    assert lab.schema("shop_raw.orders") == {
+        "id": "BIGINT", "u64": "DECIMAL(20,0)", "f32": "DOUBLE", "dec": "DECIMAL(10,2)",
+        "flag": "BOOLEAN", "day": "DATE", "clock": "TIME", "at_ms": "TIMESTAMP",
+        "at_ns": "TIMESTAMP_NS", "at_tz": "TIMESTAMP WITH TIME ZONE", "raw": "BLOB",
+        "dict": "VARCHAR", "items": "JSON", "place": "JSON",
+    }  # fmt: skip
+    before = rows(lab, "* exclude (_dlt_load_id)")
+    changed = EVERY_TYPE.set_column(1, "u64", pa.array([2**64 - 1, 7], pa.uint64()))
+    pq.write_table(changed, shop.folder / "orders.parquet")
+    table = lab.load_one()
+    assert (table.rows_new, table.rows_changed, table.new_columns) == (0, 1, ())
+    after = rows(lab, "* exclude (_dlt_load_id)")
+    assert after[0] == before[0]
+    assert after[1][:2] == (2, 7)
+    assert after[1][2:] == before[1][2:]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("key", ["primary_key: [id]", ""])
+def test_bulk_way_gives_what_the_thorough_way_gives(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, key: str
+) -> None:
+    for part in range(2):
+        table = pa.table(
+            {
+                "id": pa.array(range(part * 500, part * 500 + 500)),
+                "Some Text": [f"text, {n}" if n % 7 else None for n in range(500)],
+                "amount": [n / 4 for n in range(500)],
+                "day": [f"2024-01-{n % 28 + 1:02d}" for n in range(500)],
+                "at": [f"2024-01-01T00:00:00.{n:03d}+01:00" for n in range(500)],
+                "code": [f"0{n}" for n in range(500)],
+                "empty": pa.array([None] * 500, pa.string()),
+            }
+        )
+        write(table, shop.folder / f"orders_{part}.{form}")
+    tables = f"{{orders: {{pattern: '*', {key}}}}}"
+    lab = shop.lab_with(tables)
+    thorough = lab.load_one()
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    monkeypatch.setattr(stage._Stager, "run", None)  # the thorough way would fail
+    other = Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(tables)
+    bulk = other.load_one()
+
+    assert (bulk.rows_new, bulk.rows_total) == (thorough.rows_new, 1000)
+    assert other.schema("shop_raw.orders") == lab.schema("shop_raw.orders")
+    columns = "* exclude (_dlt_load_id)"
+    assert rows(other, columns) == rows(lab, columns)
+
+
+def write(table: pa.Table, path: Path) -> None:
+    import pyarrow.csv
+
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    elif path.suffix == ".csv":
+        pyarrow.csv.write_csv(table, path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+@pytest.mark.parametrize("last", [{"id": 1}, {"id": None}])
+def test_large_files_with_bad_keys_are_looked_at_row_by_row(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, form: str, last: dict[str, int | None]
+) -> None:
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    ids = pa.array([1, 2, last["id"]], pa.int64())
+    write(pa.table({"id": ids, "state": ["a", "b", "c"]}), shop.folder / f"orders.{form}")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_quarantined) == (2, 1)
+    assert rows(lab, "id, state") == ([(1, "c"), (2, "b")] if last["id"] else [(1, "a"), (2, "b")])
+
+
+@pytest.mark.parametrize(
+    ("usual", "last", "declared"),
+    [
+        ("{n}", "many", None),  # no number at all
+        ("{n}", "1.5", None),  # DuckDB would round it to 2
+        ("{n}", "99999999999999999999", None),
+        ("1{n:05d}", "000007", None),  # a code
+        ("2024-01-01", "2024-01-02T10:30:00", None),  # DuckDB would cut the time of day
+        ("2024-01-01", "02/01/2024", None),
+        ("2024-01-01 10:00:00", "2024-01-01 10:00:00+02:00", None),  # DuckDB drops the offset
+        ("{n}.5", "", None),
+        ("{n}.25", "0.125", "decimal(12, 2)"),  # DuckDB would round it
+        ("{n}", "7.0", "bigint"),
+        ("{n}", "x", "text"),
+        ("9{n:017d}", "9007199254740993", "bigint"),  # no double holds it
+    ],
+)  # fmt: skip
+def test_value_unlike_the_sample_deep_in_a_large_file(
+    shop: Shop,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    usual: str,
+    last: str,
+    declared: str | None,
+) -> None:
+    lines = "".join(f"{n},{usual.format(n=n)}\n" for n in range(21_000))
+    shop.write("orders.csv", f"id,value\n{lines}21000,{last}\n")
+    columns = f", columns: {{value: '{declared}'}}" if declared else ""
+    tables = f"{{orders: {{pattern: '*', primary_key: [id]{columns}}}}}"
+    contract = "{data_type: discard_value}"
+    thorough = shop.lab_with(tables, schema_contract=contract)
+    bulk = Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(tables, schema_contract=contract)
+    thorough.load()
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    bulk.load()
+
+    assert bulk.schema("shop_raw.orders") == thorough.schema("shop_raw.orders")
+    value = "select id, value from shop_raw.orders where id in (1, 21000) order by id"
+    assert bulk.query(value) == thorough.query(value)
+
+
+def test_last_of_many_rows_with_one_key_wins(shop: Shop) -> None:
+    text = "id,state\n" + "".join(f"{number % 1000},{number}\n" for number in range(60_000))
+    shop.write("orders.csv.gz", gzip.compress(text.encode(), 1))
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_quarantined) == (1000, 59_000)
+    assert rows(lab, "min(state), max(state)") == [(59_000, 59_999)]

@@ -1,0 +1,69 @@
+"""The manifest reader: what it takes from dbt's file, and what it says of a bad one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.artifacts import read_manifest
+from headrace.errors import TransformError
+
+
+def node(name: str, kind: str = "model", **more: Any) -> dict[str, Any]:
+    unique_id = f"{kind}.shop.{name}"
+    base = {"unique_id": unique_id, "name": name, "resource_type": kind, "schema": "marts"}
+    return base | {"alias": name, "config": {"materialized": "table"}, "unknown": [1]} | more
+
+
+def write(path: Path, *nodes: dict[str, Any], **more: Any) -> Path:
+    document = {
+        "metadata": {"dbt_schema_version": "v12"},
+        "nodes": {item["unique_id"]: item for item in nodes},
+        "sources": {},
+    }
+    (path / "manifest.json").write_text(json.dumps(document | more))
+    return path
+
+
+def test_relations_are_what_stands_in_the_schemas(tmp_path: Path) -> None:
+    manifest = read_manifest(
+        write(
+            tmp_path,
+            node("orders"),
+            node("customers", alias="clients"),
+            node("staged", schema="staging"),
+            node("inlined", config={"materialized": "ephemeral"}),
+            node("off", config={"enabled": False}),
+            node("codes", kind="seed"),
+            node("unique_orders", kind="test"),
+        )
+    )
+    names = [found.relation_name for found in manifest.relations(("marts",))]
+    assert names == ["clients", "codes", "orders"]
+
+
+def test_a_generic_test_is_told_in_words_unless_somebody_named_it(tmp_path: Path) -> None:
+    metadata = {"name": "unique", "kwargs": {"column_name": "order_id"}}
+    more = {"test_metadata": metadata, "attached_node": "model.shop.orders"}
+    manifest = read_manifest(
+        write(
+            tmp_path,
+            node("unique_orders_order_id", kind="test", **more),
+            node("every_order_comes_once", kind="test", **more),
+        )
+    )
+    labels = [found.label for found in manifest.nodes.values()]
+    assert labels == ["unique(order_id) on orders", "every_order_comes_once"]
+    assert manifest.label("model.gone", "gone") == "gone"
+
+
+def test_a_missing_or_broken_manifest_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(TransformError, match="run `headrace build` first"):
+        read_manifest(tmp_path)
+    write(tmp_path, node("orders"))
+    text = (tmp_path / "manifest.json").read_text()
+    (tmp_path / "manifest.json").write_text(text[: len(text) // 2])
+    with pytest.raises(TransformError, match="delete it and run") as caught:
+        read_manifest(tmp_path)
+    assert "\n" not in str(caught.value)

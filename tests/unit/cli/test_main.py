@@ -1,0 +1,100 @@
+"""The command line: lazy start-up, exit codes, one line of error."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def headrace(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headrace", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=cwd,
+        check=False,
+    )
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; sys.argv = ['headrace', '--help']\n"
+        "from headrace.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: code = end.code\n"
+        "heavy = {'dlt', 'dbt', 'pandas', 'duckdb', 'pyarrow', 'sqlalchemy', 'pydantic', 'rich'}\n"
+        "print(code or 0, sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.splitlines()[-1] == "0 []"
+
+
+def test_version() -> None:
+    assert headrace("--version").stdout == "headrace 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("where", "--set", "log_level=loud"), "log_level"),
+        (("where", "--env", "nowhere"), "config/nowhere.yml"),
+        (("where", "--target", "lake"), "'lake' is not one of"),
+        (("load", "--source", "nothing"), "known: jaffle_shop"),
+        (("load", "--set", "sources.jaffle_shop.pth=x"), "unknown key; this source takes"),
+    ],
+)
+def test_a_wrong_call_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    result = headrace(*arguments, "--set", f"data_dir={tmp_path}")
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_debug_adds_the_traceback(tmp_path: Path) -> None:
+    result = headrace("where", "--set", "log_level=loud", "--debug")
+    assert result.returncode == 2
+    assert "Traceback" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+
+
+def test_outside_a_project_it_says_so(tmp_path: Path) -> None:
+    result = headrace("status", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "not inside a Headrace project" in result.stderr
+
+
+def test_where_and_status_are_json_and_write_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    where = json.loads(headrace("where", "--json", "--set", f"data_dir={data}").stdout)
+    assert {"key": "data_dir", "value": str(data), "layer": "flag"} in where["settings"]
+    status = json.loads(headrace("status", "--json", "--set", f"data_dir={data}").stdout)
+    assert status["runs"] == []
+    assert not data.exists()
+
+
+def test_doctor_finds_this_machine_good(tmp_path: Path) -> None:
+    result = headrace("doctor", "--json", "--set", f"data_dir={tmp_path}")
+    report = json.loads(result.stdout)
+    assert result.returncode == 0, report
+    assert report["ok"]
+    assert {"interpreter", "packages", "disk", "write access", "port", "extensions"} <= {
+        check["name"] for check in report["checks"]
+    }
+
+
+def test_doctor_says_what_to_do_about_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = headrace("doctor", "--set", f"data_dir={tmp_path / 'file' / 'data'}")
+    assert result.returncode == 1
+    assert "HEADRACE_DATA_DIR" in result.stdout

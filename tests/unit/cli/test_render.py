@@ -1,0 +1,156 @@
+"""What a person reads, at 100 columns."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from headrace.cli.render import RunScreen, show_status
+from headrace.pipeline.events import Event
+from headrace.pipeline.reports import (
+    AuditReport,
+    BuildReport,
+    LoadReport,
+    NodeReport,
+    PublishedTable,
+    PublishReport,
+    RunReport,
+    TableReport,
+)
+from headrace.pipeline.status import FailureReport, RunLine, StatusReport
+
+
+def node(label: str, kind: str, status: str, message: str | None = None) -> NodeReport:
+    return NodeReport.model_validate(
+        {
+            "unique_id": f"{kind}.{label}",
+            "name": label,
+            "label": label,
+            "resource_type": kind,
+            "status": status,
+            "message": message,
+        }
+    )
+
+
+def report(tmp_path: Path, *, passed: bool) -> RunReport:
+    broken = node("unique(id) on orders", "test", "fail", "broken by 2 rows")
+    problems = () if passed else ("test unique(id) on orders: broken by 2 rows",)
+    path = str(tmp_path / "published.duckdb")
+    published = PublishReport(
+        path="published.duckdb",
+        written=True,
+        tables=(PublishedTable(name="marts.orders", rows=1200, changed=True),),
+        bytes=1,
+        seconds=0.5,
+    )
+    return RunReport(
+        run_id="r",
+        command="headrace run",
+        status="success" if passed else "failed",
+        started_at=datetime(2026, 1, 2, tzinfo=UTC),
+        seconds=4.0,
+        target="duckdb",
+        code_version="abc",
+        load=LoadReport(
+            tables=(
+                TableReport(
+                    source="shop",
+                    table="raw_orders",
+                    rows_new=1200,
+                    rows_changed=3,
+                    rows_total=5000,
+                    rows_quarantined=2,
+                    files_read=1,
+                    new_columns=("coupon",),
+                ),
+            ),
+            load_ids=("1",),
+            seconds=1.0,
+        ),
+        build=BuildReport(
+            nodes=(
+                node("orders", "model", "success"),
+                node("not_null(id) on orders", "test", "pass"),
+                node("[odd] name", "test", "warn", "broken by 1 row"),
+                *(() if passed else (broken,)),
+            ),
+            seconds=2.0,
+        ),
+        audit=AuditReport(passed=passed, problems=problems, seconds=0.1),
+        publish=published if passed else None,
+        published_path=path,
+    )
+
+
+def lines(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    RunScreen(quiet=False).summary(report(tmp_path, passed=True))
+    assert lines(capsys.readouterr().out) == [
+        "Loaded",
+        "table              new  changed  total  quarantined",
+        "shop.raw_orders  1,200        3  5,000            2  new column: coupon",
+        "Built and tested",
+        "               good  warned  failed  skipped",
+        "models            1       0       0        0",
+        "tests             1       1       0        0",
+        "sources fresh     0       0       0        0",
+        "! test [odd] name: broken by 1 row",
+        "✓ published published.duckdb (marts.orders 1,200 rows)",
+        "success in 4.0 s (load 1.0 s · build 2.0 s · audit 0.1 s · publish 0.5 s)",
+    ]
+
+
+def test_a_failed_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    RunScreen(quiet=False).summary(report(tmp_path, passed=False))
+    out = lines(capsys.readouterr().out)
+    assert out[-3:] == [
+        "✗ not published, the published file is what it was:",
+        "  · test unique(id) on orders: broken by 2 rows",
+        "failed in 4.0 s (load 1.0 s · build 2.0 s · audit 0.1 s)",
+    ]
+
+
+def test_without_a_terminal_only_what_is_not_good_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with RunScreen(quiet=False) as screen:
+        screen.listen(Event("load", "load", "started"))
+        screen.listen(Event("load", "shop.raw_orders", "done", "3 new"))
+        screen.listen(Event("load", "shop.raw_items", "warn", "1 in quarantine"))
+        screen.listen(Event("build", "test unique(id) on orders", "failed", "fail", 0.25))
+    assert lines(capsys.readouterr().out) == [
+        "! load    shop.raw_items  1 in quarantine",
+        "✗ build   test unique(id) on orders  fail · 0.25 s",
+    ]
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunScreen(quiet=True) as screen:
+        screen.listen(Event("build", "test x", "failed"))
+    assert capsys.readouterr().out == ""
+
+
+def test_status(capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunLine(
+        run_id="r",
+        command="headrace run",
+        status="failed",
+        target="duckdb",
+        started_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+        seconds=4.0,
+        rows_loaded=1203,
+        failures=(FailureReport(label="unique(id) on [orders]", message="broken by 2 rows"),),
+        error=None,
+        code_version="abc",
+    )
+    show_status(StatusReport(runs=(run,), published_path="p.duckdb", published_at=None))
+    assert lines(capsys.readouterr().out) == [
+        "started (UTC)        command       status   rows   took  code",
+        "2026-01-02 03:04:05  headrace run  failed  1,203  4.0 s  abc",
+        "✗ unique(id) on [orders]: broken by 2 rows",
+        "published: p.duckdb (not yet)",
+    ]

@@ -1,0 +1,156 @@
+"""Settings: which layer wins, what errors say, and that secrets stay secret."""
+
+from pathlib import Path
+
+import pytest
+
+from headrace.errors import ProjectError, SettingsError
+from headrace.pipeline.where import where
+from headrace.settings import Resolved, find_root, resolve
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "dlt_pipelines").mkdir()
+    (tmp_path / "config" / "default.yml").write_text(
+        "log_level: debug\ndata_dir: from_default\nsources:\n  jaffle_shop: {enabled: true}\n"
+    )
+    (tmp_path / "config" / "production.yml").write_text("data_dir: from_production\n")
+    return tmp_path
+
+
+def test_each_layer_wins_over_the_one_below(project: Path) -> None:
+    def data_dir(environ: dict[str, str], flags: list[str]) -> str:
+        return resolve(project, environ=environ, flags=flags).data_dir.name
+
+    assert data_dir({}, []) == "from_default"
+    assert data_dir({"HEADRACE_ENV": "production"}, []) == "from_production"
+    (project / ".env").write_text("HEADRACE_DATA_DIR=from_dotenv\nHEADRACE_ENV=production\n")
+    assert data_dir({}, []) == "from_dotenv"
+    assert data_dir({"HEADRACE_DATA_DIR": "from_environment"}, []) == "from_environment"
+    assert data_dir({"HEADRACE_DATA_DIR": "from_environment"}, ["data_dir=flag"]) == "flag"
+
+
+def test_the_origin_of_every_value_is_known(project: Path) -> None:
+    resolved = resolve(
+        project,
+        environ={"HEADRACE_SOURCES__JAFFLE_SHOP__PATH": "/csv"},
+        flags=["targets.duckdb.threads=3"],
+    )
+    assert resolved.origins["log_level"] == "config/default.yml"
+    assert resolved.origins["sources.jaffle_shop.path"] == "environment"
+    assert resolved.origins["targets.duckdb.threads"] == "flag"
+    assert resolved.settings.targets["duckdb"].threads == 3
+    assert resolved.settings.sources["jaffle_shop"].options == {"path": "/csv"}
+    layers = {row.key: row.layer for row in where(resolved).settings}
+    assert layers["targets.duckdb.threads"] == "flag"
+    assert layers["publish.schemas"] == "default"
+
+
+def test_a_list_or_mapping_is_read_as_yaml(project: Path) -> None:
+    resolved = resolve(
+        project,
+        environ={"HEADRACE_PUBLISH__SCHEMAS": "[marts, reports]"},
+        flags=["sources.mine={kind: files, tables: {t: {pattern: '*.csv', primary_key: [no]}}}"],
+    )
+    assert resolved.settings.publish.schemas == ("marts", "reports")
+    # YAML 1.2: `no` is a name, not false
+    assert resolved.settings.sources["mine"].options["tables"]["t"]["primary_key"] == ["no"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "sorces: {}\n",
+            r"config/default.yml line 1: unknown key 'sorces'; did you mean 'sources'",
+        ),
+        (
+            "targets:\n  duckdb:\n    threads: many\n",
+            r"config/default.yml line 3: targets.duckdb.threads = 'many': .*integer",
+        ),
+        (
+            "sources:\n  shop:\n    schema_contract: loose\n",
+            r"line 3: .*schema_contract.* = 'loose'.*'evolve', 'freeze', 'discard_row'",
+        ),
+        ("a: [1\n", r"config/default.yml line 2: not valid YAML"),
+        ("a: 1\na: 2\n", r"config/default.yml line 2: not valid YAML: found duplicate key"),
+        ("just text\n", r"config/default.yml: a settings file is a mapping"),
+        ("target: lake\n", r"config/default.yml line 1: target 'lake' is not one of \['duckdb'\]"),
+        ("sources: {Shop-1: {}}\n", r"sources.Shop-1"),
+        ("log_level: loud\n", r"'debug', 'info', 'warning' or 'error'"),
+    ],
+)
+def test_a_wrong_file_is_one_clear_line(project: Path, text: str, message: str) -> None:
+    (project / "config" / "default.yml").write_text(text)
+    with pytest.raises(SettingsError, match=message) as caught:
+        resolve(project, environ={})
+    assert "\n" not in str(caught.value)
+
+
+def test_errors_name_the_layer(project: Path) -> None:
+    with pytest.raises(SettingsError, match=r"environment HEADRACE_LOG_LEVEL"):
+        resolve(project, environ={"HEADRACE_LOG_LEVEL": "loud"})
+    with pytest.raises(SettingsError, match=r"environment HEADRACE_DATADIR: .*mean 'data_dir'"):
+        resolve(project, environ={"HEADRACE_DATADIR": "x"})
+    with pytest.raises(SettingsError, match=r"--set log_level: "):
+        resolve(project, environ={}, flags=["log_level=loud"])
+    with pytest.raises(SettingsError, match="KEY=VALUE"):
+        resolve(project, environ={}, flags=["log_level"])
+    (project / ".env").write_text("HEADRACE_LOG_LEVEL=loud\n")
+    with pytest.raises(SettingsError, match=r"\.env HEADRACE_LOG_LEVEL"):
+        resolve(project, environ={})
+
+
+def test_an_environment_without_a_file_names_those_there_are(project: Path) -> None:
+    with pytest.raises(SettingsError, match=r"no config/staging.yml.*\['production'\]"):
+        resolve(project, env="staging", environ={})
+    with pytest.raises(SettingsError, match="no name of an environment"):
+        resolve(project, env="../etc/passwd", environ={})
+
+
+def test_contradicting_variables_are_an_error(project: Path) -> None:
+    with pytest.raises(SettingsError, match="contradicts"):
+        resolve(project, environ={"HEADRACE_DBT": "x", "HEADRACE_DBT__PROJECT_DIR": "y"})
+
+
+def test_a_secret_is_masked_everywhere(project: Path) -> None:
+    url = "postgresql://me:hunter2@localhost/runs"
+    resolved = resolve(project, environ={"HEADRACE_RUN_STORE__URL": url})
+    assert resolved.run_store_url == url
+    report = where(resolved).model_dump_json()
+    assert "hunter2" not in report
+    assert "hunter2" not in repr(resolved)
+    with pytest.raises(SettingsError) as caught:
+        resolve(project, environ={}, flags=["run_store.url=[hunter2]"])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_paths_are_absolute_and_start_at_the_project(project: Path) -> None:
+    resolved = resolve(project, environ={}, flags=["publish.path=../shared/marts.duckdb"])
+    assert resolved.published == project.parent / "shared" / "marts.duckdb"
+    assert resolved.target.location == str(project / "from_default" / "warehouse.duckdb")
+
+
+def test_the_project_is_found_from_below(project: Path, tmp_path: Path) -> None:
+    below = project / "dlt_pipelines" / "x"
+    below.mkdir()
+    assert find_root(below) == project
+    with pytest.raises(ProjectError, match="not inside a Headrace project"):
+        find_root(Path(tmp_path.anchor))
+
+
+def test_the_bare_dbt_profile_is_the_one_that_the_settings_give() -> None:
+    from ruamel.yaml import YAML
+
+    resolved: Resolved = resolve(REPOSITORY, environ={}, flags=["data_dir=data"])
+    ours = resolved.target.dbt_output()
+    profile = YAML(typ="safe").load((REPOSITORY / "dbt_project" / "profiles.yml").read_text())
+    bare = profile["headrace"]["outputs"]["duckdb"]
+    assert bare["type"] == ours["type"]
+    assert bare["schema"] == ours["schema"]
+    assert "env_var('HEADRACE_WAREHOUSE', '../data/warehouse.duckdb')" in bare["path"]
+    assert Path(ours["path"]) == REPOSITORY / "data" / "warehouse.duckdb"

@@ -1,0 +1,388 @@
+"""The workshop's files: what can be said of CI, containers and hooks without Docker or GitHub."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+CI_RUN = ROOT / ".ci" / "run"
+DEVCONTAINER = ROOT / ".devcontainer" / "devcontainer.json"
+DEVCONTAINER_SCHEMA = ROOT / "tests" / "fixtures" / "schemas" / "devcontainer.schema.json"
+
+needs_bash = pytest.mark.skipif(sys.platform == "win32", reason=".ci/run is for Linux and macOS")
+
+
+def load_yaml(path: Path) -> Any:
+    return YAML(typ="safe").load(path)
+
+
+def yaml_files() -> list[Path]:
+    folders = [".github", "config", "dlt_pipelines", "dbt_project", "data/schemas"]
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*.y*ml")]
+    written_by_dbt = {ROOT / "dbt_project" / "target", ROOT / "dbt_project" / "dbt_packages"}
+    return sorted(
+        path
+        for path in [*ROOT.glob("*.y*ml"), *ROOT.glob(".*.y*ml"), *found]
+        if not written_by_dbt & set(path.parents)
+    )
+
+
+@pytest.mark.parametrize("path", yaml_files(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_yaml_parses(path: Path) -> None:
+    assert load_yaml(path) is not None
+
+
+# ── the workflow ────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def workflow() -> Any:
+    return load_yaml(ROOT / ".github" / "workflows" / "ci.yml")
+
+
+def test_workflow_covers_every_system_with_every_python(workflow: Any) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    promised = set(re.findall(r":: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE))
+
+    matrix = workflow["jobs"]["test"]["strategy"]["matrix"]
+
+    assert {os_.split("-")[0] for os_ in matrix["os"]} == {"ubuntu", "macos", "windows"}
+    assert set(matrix["python"]) == promised == {"3.11", "3.12", "3.13"}
+    assert not {"include", "exclude"} & set(matrix), "nine full jobs, no exception"
+
+
+def test_workflow_lints_once_and_tests_and_runs_twice_everywhere(workflow: Any) -> None:
+    def commands(job: str) -> list[str]:
+        return [step["run"] for step in workflow["jobs"][job]["steps"] if "run" in step]
+
+    assert commands("lint") == [".ci/run lint"]
+    assert commands("test") == [
+        "uv sync --locked",
+        "uv run pytest",
+        "uv run headrace run",
+        "uv run headrace run",
+    ]
+
+
+def test_workflow_has_least_rights_pins_and_time_limits(workflow: Any) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    assert workflow["concurrency"]["group"]
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        assert 0 < job["timeout-minutes"] <= 30
+        for step in job["steps"]:
+            assert "uses" not in step or re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"])
+
+
+# ── .ci/run ─────────────────────────────────────────────────────────────────
+
+
+class Bench:
+    """A throw-away clone that holds `.ci/run` alone, and a PATH whose `uv` only takes notes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clone, self.bin, self.notes = folder / "clone", folder / "bin", folder / "notes"
+        (self.clone / ".ci").mkdir(parents=True)
+        self.bin.mkdir()
+        shutil.copy(CI_RUN, self.clone / ".ci" / "run")
+        for tool in ["bash", "dirname", "cp"]:
+            found = shutil.which(tool)
+            assert found, f"{tool} is needed"
+            (self.bin / tool).symlink_to(found)
+        self.script("uv", 'echo "$*" >> "$NOTES"; [[ "$*" != "$FAILS" ]]')
+
+    def script(self, name: str, body: str) -> Path:
+        path = self.bin / name
+        path.write_text(f"#!/usr/bin/env bash\n{body}\n", encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    def run(self, *words: str, fails: str = "") -> int:
+        self.notes.write_text("", encoding="utf-8")
+        env = {"PATH": str(self.bin), "HOME": str(self.clone), "CI": "true"}
+        env |= {"NOTES": str(self.notes), "FAILS": fails}
+        command = [str(self.bin / "bash"), str(self.clone / ".ci" / "run"), *words]
+        return subprocess.run(
+            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+        ).returncode
+
+    @property
+    def calls(self) -> list[str]:
+        return self.notes.read_text("utf-8").splitlines()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+@needs_bash
+def test_ci_run_is_executable() -> None:
+    assert os.access(CI_RUN, os.X_OK)
+
+
+@needs_bash
+def test_ci_run_does_every_check_and_the_readmes_test_command_last(bench: Bench) -> None:
+    assert bench.run() == 0
+
+    assert bench.calls[:2] == ["--version", "sync --locked --quiet"]
+    assert bench.calls[-1] == "run pytest"
+    tools = {call.split()[1] for call in bench.calls if call.startswith("run ")}
+    assert tools == {
+        *("ruff", "mypy", "lint-imports", "sqlfluff", "check-jsonschema", "pre-commit", "pytest")
+    }
+
+
+@needs_bash
+def test_ci_run_lint_stops_before_the_tests(bench: Bench) -> None:
+    assert bench.run() == 0
+    everything = bench.calls
+
+    assert bench.run("lint") == 0
+    assert bench.calls == everything[:-1]
+
+
+@needs_bash
+def test_ci_run_ends_at_the_first_failure(bench: Bench) -> None:
+    assert bench.run() == 0
+    everything = bench.calls
+
+    for number, call in enumerate(everything, start=1):
+        assert bench.run(fails=call) != 0, call
+        assert bench.calls == everything[:number]
+
+
+@needs_bash
+def test_ci_run_installs_uv_where_it_is_missing(bench: Bench, tmp_path: Path) -> None:
+    scripts = tmp_path / "scripts"  # not on PATH, as with a user install
+    scripts.mkdir()
+    (bench.bin / "uv").rename(tmp_path / "uv")
+    bench.script(
+        "python",
+        f"""case "$*" in
+            "-m pip install -q uv") cp {tmp_path}/uv {scripts}/uv ;;
+            *sysconfig*) echo {scripts}:{tmp_path} ;;
+            *) exit 9 ;;
+        esac""",
+    )
+
+    assert bench.run() == 0
+    assert bench.calls[-1] == "run pytest"
+
+
+# ── schemas ─────────────────────────────────────────────────────────────────
+
+
+def schema_checks() -> list[list[str]]:
+    """The arguments of each `check-jsonschema` in `.ci/run`, with its file patterns expanded."""
+    prefix = "uv run check-jsonschema "
+    lines = [line for line in CI_RUN.read_text("utf-8").splitlines() if line.startswith(prefix)]
+    checks = []
+    for line in lines:
+        option, schema, *patterns = shlex.split(line.removeprefix(prefix))
+        files = [p.relative_to(ROOT).as_posix() for pattern in patterns for p in ROOT.glob(pattern)]
+        checks.append([option, schema, *files])
+    return checks
+
+
+def check_jsonschema(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "check_jsonschema", *words]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
+    )
+
+
+def test_every_file_with_a_schema_is_checked() -> None:
+    checked = {file for _, _, *files in schema_checks() for file in files}
+    workflows = {p.relative_to(ROOT).as_posix() for p in (ROOT / ".github/workflows").iterdir()}
+    assert checked == workflows | {
+        ".devcontainer/devcontainer.json",
+        ".github/dependabot.yml",
+        "docker-compose.yml",
+    }
+
+
+@pytest.mark.parametrize("words", schema_checks(), ids=lambda words: words[-1])
+def test_file_fits_its_schema(words: list[str]) -> None:
+    result = check_jsonschema(*words)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"postCreateComand": "true"},
+        {"image": "mcr.microsoft.com/devcontainers/python"},
+        {"forwardPorts": [85850]},
+        {"customizations": {"vscode": {"extensions": ["ruff"]}}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_dev_container_schema_has_teeth(change: dict[str, Any], tmp_path: Path) -> None:
+    content = json.loads(DEVCONTAINER.read_text("utf-8")) | change
+    changed = tmp_path / "devcontainer.json"
+    changed.write_text(json.dumps(content), encoding="utf-8")
+
+    assert check_jsonschema("--schemafile", str(DEVCONTAINER_SCHEMA), str(changed)).returncode == 1
+
+
+# ── containers ──────────────────────────────────────────────────────────────
+
+
+def pinned(image: str) -> bool:
+    """Whether the tag names a version, major and minor at least: `postgres:17.6`."""
+    return re.fullmatch(r"[\w./-]+:(\d+-)?\d+\.\d+[\w.-]*", image) is not None
+
+
+@pytest.mark.parametrize(
+    "image", ["python", "python:latest", "python:slim", "python:3", "a:1/python"]
+)
+def test_pinned_refuses(image: str) -> None:
+    assert not pinned(image)
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> list[tuple[str, str]]:
+    """Pairs of instruction and arguments; comments are dropped, continued lines joined."""
+    text = (ROOT / "Dockerfile").read_text("utf-8")
+    joined = re.sub(r"\\\n\s*", "", re.sub(r"(?m)^\s*#.*\n", "", text))
+    lines = [line for line in joined.splitlines() if line.strip()]
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in lines]
+
+
+def test_dockerfile_pins_its_base_and_uv(dockerfile: list[tuple[str, str]], workflow: Any) -> None:
+    known = {"FROM", "ARG", "RUN", "ENV", "WORKDIR", "COPY", "USER", "VOLUME", "HEALTHCHECK"}
+    assert {name for name, _ in dockerfile} <= known | {"ENTRYPOINT", "CMD"}
+
+    bases = [words.split()[0] for name, words in dockerfile if name == "FROM"]
+    assert bases
+    assert all(pinned(base) and "slim" in base for base in bases)
+    python = re.search(r"python:(\d+\.\d+)", bases[-1])
+    assert python, "the base is a Python image"
+    assert python[1] in workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+
+    arguments = dict(words.split("=") for name, words in dockerfile if name == "ARG")
+    assert re.fullmatch(r"\d+\.\d+\.\d+", arguments["UV_VERSION"])
+    assert any(name == "RUN" and '"uv==${UV_VERSION}"' in words for name, words in dockerfile)
+
+
+def test_dockerfile_caches_dependencies_by_the_lock(dockerfile: list[tuple[str, str]]) -> None:
+    lock = dockerfile.index(("COPY", "pyproject.toml uv.lock ./"))
+    source = dockerfile.index(("COPY", ". ."))
+    between = [words for _, words in dockerfile[lock + 1 : source]]
+
+    assert len(between) == 1
+    assert {"--locked", "--no-dev", "--no-install-project"} <= set(between[0].split())
+    syncs = [words for name, words in dockerfile if name == "RUN" and "uv sync" in words]
+    assert all("--locked" in words and "--no-dev" in words for words in syncs)
+
+
+def test_container_runs_headrace_as_an_ordinary_user(dockerfile: list[tuple[str, str]]) -> None:
+    users = [words for name, words in dockerfile if name == "USER"]
+    assert users[-1] == "headrace"
+    last = dict(dockerfile)  # of several with one name, the last holds
+    assert json.loads(last["ENTRYPOINT"]) == ["headrace"]
+    assert json.loads(last["CMD"]) == ["run"]
+    assert last["HEALTHCHECK"].endswith('CMD ["headrace", "doctor"]')
+    assert (last["WORKDIR"], last["VOLUME"]) == ("/app", "/app/data")
+
+
+def test_no_secret_and_no_data_enter_the_image() -> None:
+    ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    assert {"**/.env", "**/secrets.toml", "data/*", ".git", ".venv"} <= set(ignored)
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return load_yaml(ROOT / "docker-compose.yml")
+
+
+def test_compose_pins_and_declares_what_it_uses(compose: Any) -> None:
+    for name, service in compose["services"].items():
+        assert "build" in service or pinned(service["image"]), name
+        named = [v.split(":")[0] for v in service["volumes"] if not v.startswith(".")]
+        assert set(named) <= set(compose["volumes"])
+
+
+def test_compose_runs_headrace_as_an_ordinary_user(compose: Any) -> None:
+    headrace = compose["services"]["headrace"]
+    assert headrace["init"] is True
+    assert headrace["user"].split(":")[0] not in {"", "0", "root"}
+    assert "profiles" not in headrace
+
+
+def test_compose_keeps_postgres_optional_and_its_password_outside(compose: Any) -> None:
+    postgres = compose["services"]["postgres"]
+    assert postgres["profiles"] == ["postgres"]
+    assert postgres["healthcheck"]["test"]
+    assert postgres["environment"]["POSTGRES_PASSWORD"] is None, "passed on from the shell"
+    # A required variable is asked for even where its profile is off: headrace would not start.
+    assert ":?" not in json.dumps(compose)
+
+
+# ── settings, hooks, licence ────────────────────────────────────────────────
+
+
+def test_env_example_offers_only_headrace_settings_each_explained() -> None:
+    blocks = (ROOT / ".env.example").read_text("utf-8").strip().split("\n\n")[1:]
+    names = set()
+    for block in blocks:
+        explanation, setting = block.splitlines()
+        assert re.fullmatch(r"# [A-Z].*\.", explanation)
+        match = re.fullmatch(r"# (HEADRACE_[A-Z0-9_]+)=\S+", setting)
+        assert match, f"{setting}: commented out, prefixed, with an example value"
+        names.add(match[1])
+    assert names == {
+        "HEADRACE_DATA_DIR",
+        "HEADRACE_ENV",
+        "HEADRACE_RUN_STORE__URL",
+        "HEADRACE_SOURCES__JAFFLE_SHOP__PATH",
+        "HEADRACE_TARGET",
+    }
+
+
+@pytest.fixture(scope="module")
+def hooks() -> dict[str, Any]:
+    config = load_yaml(ROOT / ".pre-commit-config.yaml")
+    assert [repo["repo"] for repo in config["repos"]] == ["local"]
+    return {hook["id"]: hook for repo in config["repos"] for hook in repo["hooks"]}
+
+
+def test_hooks_run_what_the_lock_names(hooks: dict[str, Any]) -> None:
+    assert {hook["language"] for hook in hooks.values()} == {"system"}
+    entries = [hook["entry"] for hook in hooks.values()]
+    assert all(entry.startswith(("uv run ", "git ")) for entry in entries)
+    for tool in ["ruff check", "ruff format", "mypy", "sqlfluff lint", "lint-imports"]:
+        assert any(entry.startswith(f"uv run {tool}") for entry in entries), tool
+
+
+@pytest.mark.parametrize(("size", "code"), [(1_000_000, 0), (1_000_001, 1)])
+def test_large_file_hook(hooks: dict[str, Any], tmp_path: Path, size: int, code: int) -> None:
+    words = shlex.split(hooks["large-files"]["entry"])
+    assert words[:3] == ["uv", "run", "python"]
+    file = tmp_path / "some.csv"
+    file.write_bytes(b"x" * size)
+
+    result = subprocess.run(
+        [sys.executable, *words[3:], str(file)], capture_output=True, text=True, check=False
+    )
+
+    assert result.returncode == code
+    assert ("some.csv" in result.stderr) is bool(code)
+
+
+def test_licence_is_whole() -> None:
+    text = (ROOT / "LICENSE").read_text("utf-8")
+    assert "Version 2.0, January 2004" in text
+    assert "APPENDIX: How to apply the Apache License to your work." in text
+    assert text.rstrip().endswith("limitations under the License.")
