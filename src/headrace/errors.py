@@ -10,8 +10,9 @@
     │   ├── TransformError   dbt could not parse or compile the project
     │   ├── PublishError     the published copy could not be written
     │   └── RunStoreError    the run store cannot be opened or written
-    ├── CheckFailedError     everything ran, a check did not pass (exit code 1)
-    └── StoppedError         the user pressed Ctrl-C (exit code 130)
+    └── CheckFailedError     everything ran, a check did not pass (exit code 1)
+
+Ctrl-C stays a ``KeyboardInterrupt``; the command line ends it with one line and exit code 130.
 
 Every message is one or two plain sentences: what is wrong, and what to run or change next.
 """
@@ -25,7 +26,6 @@ __all__ = [
     "RunStoreError",
     "SettingsError",
     "SourceError",
-    "StoppedError",
     "TransformError",
     "UserError",
     "WarehouseError",
@@ -74,7 +74,3 @@ class RunStoreError(UserError):
 
 class CheckFailedError(HeadraceError):
     """Everything ran, and a check did not pass. Exit code 1."""
-
-
-class StoppedError(HeadraceError):
-    """The user pressed Ctrl-C. Exit code 130."""

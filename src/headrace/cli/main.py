@@ -1,16 +1,21 @@
 """``headrace``: the commands, and how a failure ends."""
 
-import functools
+import _thread
 import os
+import signal
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+import threading
+from typing import Annotated
 
 import typer
 
 from headrace.cli.inspect import doctor, status, where
 from headrace.cli.options import STATE
 from headrace.cli.run import build, load, publish, run
+from headrace.errors import CheckFailedError, HeadraceError
+
+_STOPPED_CODE = 130
+_STOPPED = "stopped: what is published is untouched; the same command takes up where it ended"
 
 app = typer.Typer(
     name="headrace",
@@ -23,25 +28,8 @@ app = typer.Typer(
 )
 
 
-def _stoppable(command: Callable[..., None]) -> Callable[..., None]:
-    """Let Ctrl-C through to ``main``: Typer would end the process without a word."""
-
-    @functools.wraps(command)
-    def stoppable(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except KeyboardInterrupt as error:
-            from headrace.errors import StoppedError
-
-            raise StoppedError(
-                "stopped: what is published is untouched; the same command takes up where it ended"
-            ) from error
-
-    return stoppable
-
-
 for _command in (run, load, build, publish, where, status, doctor):
-    app.command()(_stoppable(_command))
+    app.command()(_command)
 
 
 def _version(value: bool) -> None:
@@ -64,12 +52,16 @@ def _root(
 
 def main() -> None:
     """Run the command line; every failure ends in one line and an exit code."""
-    from headrace.errors import CheckFailedError, HeadraceError, StoppedError
-
     try:
+        sys.unraisablehook = _press_again
         app()
-    except StoppedError as error:
-        _fail(str(error), 130)
+    except KeyboardInterrupt:
+        _fail(_STOPPED, _STOPPED_CODE)
+    except SystemExit as end:
+        # Typer ends the process on Ctrl-C without a word
+        if end.code == _STOPPED_CODE:
+            _fail(_STOPPED, _STOPPED_CODE)
+        raise
     except CheckFailedError as error:
         _fail(str(error), 1)
     except HeadraceError as error:
@@ -85,6 +77,22 @@ def main() -> None:
             "(please report it, with what --debug prints)",
             2,
         )
+
+
+def _press_again(unraisable: "sys.UnraisableHookArgs") -> None:
+    """Python drops what a finalizer raises: a Ctrl-C that lands in one would be lost."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        # from another thread and a moment later, for here it would be dropped again
+        threading.Timer(0.02, _interrupt).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt() -> None:
+    if sys.platform == "win32":
+        _thread.interrupt_main()
+    else:  # a real signal, which also ends a wait
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _fail(message: str, code: int) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.cli.main import main
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -98,3 +100,46 @@ def test_doctor_says_what_to_do_about_a_place_that_cannot_be_written(tmp_path: P
     result = headrace("doctor", "--set", f"data_dir={tmp_path / 'file' / 'data'}")
     assert result.returncode == 1
     assert "HEADRACE_DATA_DIR" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param("typer.core.TyperGroup.parse_args", id="reading the arguments"),
+        pytest.param("headrace.cli.inspect.resolved", id="in the command"),
+    ],
+)
+def test_ctrl_c_is_one_line_and_exit_code_130_at_any_moment(
+    moment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(moment, press)
+    monkeypatch.setattr(sys, "argv", ["headrace", "where"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr().err
+    assert end.value.code == 130
+    assert said.startswith("error: stopped")
+    assert len(said.splitlines()) == 1
+
+
+def test_ctrl_c_in_a_finalizer_is_not_lost() -> None:
+    script = (
+        "import signal, time\n"
+        "import headrace.cli.main as cli\n"
+        "class Finalized:\n"
+        "    def __del__(self): signal.raise_signal(signal.SIGINT)\n"
+        "def app():\n"
+        "    Finalized()\n"
+        "    time.sleep(60)\n"
+        "cli.app = app\n"
+        "cli.main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 130
+    assert result.stderr.startswith("error: stopped")
+    assert len(result.stderr.splitlines()) == 1
