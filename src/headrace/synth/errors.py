@@ -1,0 +1,50 @@
+"""The exceptions of the generator; it stands alone, so they are not Headrace's.
+
+SynthError               could not generate; the message says what to change
+├── SchemaError          the schema file is wrong: file, line, column, and what is allowed
+└── OutputError          the output cannot be written
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["OutputError", "Place", "Problem", "SchemaError", "SynthError"]
+
+
+class SynthError(Exception):
+    """Nothing could be generated; the message says what to change."""
+
+
+class OutputError(SynthError):
+    """The output cannot be written where it was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in a schema file; lines and columns count from 1."""
+
+    file: Path | None
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file or 'schema'}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a schema file."""
+
+    place: Place
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"
+
+
+class SchemaError(SynthError):
+    """A schema file is wrong; ``problems`` holds each thing, first in the file first."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: (problem.place.line, problem.message))
+        super().__init__("\n".join(str(problem) for problem in self.problems))

@@ -1,0 +1,1 @@
+"""The schema file: its models, its reader and its checks."""

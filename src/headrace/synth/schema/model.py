@@ -1,0 +1,638 @@
+"""The schema file: which tables there are, how many rows they have, and what each column holds.
+
+Pydantic models of the parsed YAML. What one model cannot see (references between tables,
+expressions, sizes of pools) is checked by ``headrace.synth.schema.check``.
+"""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic_core import PydanticCustomError
+
+Scalar = str | int | float | bool | None
+Share = Annotated[float, Field(ge=0, le=1)]
+Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+Moment = datetime | date
+Duration = Annotated[
+    str,
+    Field(
+        pattern=r"^\s*\d+(\.\d+)?\s*(s|min|h|d|w)\s*$",
+        description="A length of time: a number and s, min, h, d or w, like 36h or 1.5d.",
+    ),
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
+Expression = Annotated[
+    str | int | float,
+    Field(description="An expression over the row's and its parents' columns."),
+]
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_its_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            allowed = [info.alias or name for name, info in cls.model_fields.items()]
+            for name in data:
+                if name not in allowed:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "unknown key {name}; allowed: {allowed}",
+                        {"name": repr(name), "key": name, "allowed": ", ".join(allowed)},
+                    )
+        return data
+
+
+class Base(Strict):
+    """What every field may say."""
+
+    description: str = ""
+    primary_key: bool = Field(False, description="Part of the table's primary key.")
+    pii: bool | str | list[str] = Field(
+        False, description="Personal data: true, or its kinds, such as email or name."
+    )
+    null_rate: Share = Field(0.0, description="Share of rows that hold null.")
+    hidden: bool = Field(False, description="Computed for others to use, and not written.")
+
+
+class Serial(Base):
+    """A running number; in a table that hangs ``per`` another the numbers have gaps."""
+
+    type: Literal["serial"]
+    start: int = 1
+    step: Annotated[int, Field(ge=1)] = 1
+    as_: Literal["integer", "text"] = Field("integer", alias="as")
+
+
+class Uuid(Base):
+    """A version 4 UUID as text, unique within the table."""
+
+    type: Literal["uuid"]
+
+
+class Case(Strict):
+    """Values for the rows where ``if`` holds."""
+
+    if_: Expression | None = Field(None, alias="if")
+    values: list[Scalar | list[Scalar]] | dict[str, float]
+    weights: Weights | None = None
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        _check_weights(self.values, self.weights)
+        return self
+
+
+class Categorical(Base):
+    """One of some values, by weight; or one of a pool, by ``generator``."""
+
+    type: Literal["categorical"]
+    values: list[Scalar | list[Scalar]] | dict[str, float] | None = Field(
+        None, description="The values, or a mapping of value to weight."
+    )
+    weights: Weights | None = None
+    cases: Annotated[list[Case], Field(min_length=1)] | None = Field(
+        None, description="Other values for rows of which an expression holds; the first wins."
+    )
+    generator: Annotated[str, Field(pattern=r"^faker\.[a-z_0-9]+$")] | None = Field(
+        None, description="faker.<provider>: any provider of Faker that takes no arguments."
+    )
+    locale: str | None = Field(None, description="Faker's locale, such as de_DE.")
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        given = [n for n in ("values", "cases", "generator") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of: values, cases, generator")
+        if self.values is not None:
+            _check_weights(self.values, self.weights)
+        elif self.weights is not None:
+            raise ValueError("weights go with values")
+        return self
+
+
+class Unique(Base):
+    """Text that no two rows of the table share, by construction."""
+
+    type: Literal["unique"]
+    generator: Annotated[str, Field(pattern=r"^faker\.[a-z_0-9]+$")] | None = Field(
+        None, description="faker.<provider>, such as faker.email or faker.user_name."
+    )
+    pattern: str | None = Field(
+        None, description="# is a digit, ? a capital letter, everything else stands: SKU-####-??"
+    )
+    locale: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.generator is None) == (self.pattern is None):
+            raise ValueError("give exactly one of: generator, pattern")
+        return self
+
+
+class Datetime(Base):
+    """A moment in UTC, or a date."""
+
+    type: Literal["datetime"]
+    distribution: Literal["uniform", "rate", "updated"] = Field(
+        "uniform",
+        description="uniform within range; rate: the moment at which the row comes into being; "
+        "updated: the moment of the row's last change.",
+    )
+    range: Annotated[list[Moment], Field(min_length=2, max_length=2)] | None = None
+    precision: Literal["day", "second", "millisecond", "microsecond"] = "second"
+    start: Moment | None = Field(None, description="rate: the first day.")
+    per_day: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="rate: rows a day, on average, at the start."
+    )
+    growth: Annotated[float, Field(gt=-1)] = Field(
+        0.0, description="rate: growth in a year, 0.2 for a fifth more."
+    )
+    weekday: Annotated[Weights, Field(min_length=7, max_length=7)] | None = Field(
+        None, description="rate: weights of Monday to Sunday."
+    )
+    hour: Annotated[Weights, Field(min_length=24, max_length=24)] | None = Field(
+        None, description="rate: weights of the hours of the day, UTC."
+    )
+    season: Annotated[Weights, Field(min_length=12, max_length=12)] | None = Field(
+        None, description="rate: weights of January to December."
+    )
+    noise: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="rate: standard deviation of a day's rows, as a share of them."
+    )
+    initial: Annotated[int, Field(ge=0)] = Field(
+        0, description="rate: rows that came before the start."
+    )
+    initial_span: Duration = Field("365d", description="rate: how long before it they began.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        rate_only = {"start", "per_day", "growth", "weekday", "hour", "season", "noise",
+                     "initial", "initial_span"} & self.model_fields_set  # fmt: skip
+        if self.distribution != "rate" and rate_only:
+            raise ValueError(f"{sorted(rate_only)[0]} goes with distribution: rate")
+        if self.distribution == "uniform":
+            if self.range is None:
+                raise ValueError("distribution: uniform needs a range: [from, to]")
+            first, last = map(as_datetime, self.range)
+            if first > last:
+                raise ValueError(f"impossible range: {self.range[0]} is after {self.range[1]}")
+        elif self.distribution == "updated" and self.range is not None:
+            raise ValueError("range does not go with distribution: updated")
+        if self.distribution == "rate":
+            if self.range is None and (self.per_day is None or self.start is None):
+                raise ValueError(
+                    "distribution: rate needs start and per_day, or a range and the table's count"
+                )
+            if self.range is not None and {"start", "per_day", "initial"} & rate_only:
+                raise ValueError("give range, or start and per_day")
+            if self.range is not None and as_datetime(self.range[0]) >= as_datetime(self.range[1]):
+                raise ValueError(f"impossible range: {self.range[0]} is not before {self.range[1]}")
+            for name in ("weekday", "hour", "season"):
+                weights = getattr(self, name)
+                if weights is not None and sum(weights) == 0:
+                    raise ValueError(f"a rate of zero: the weights of {name} are all 0")
+        return self
+
+
+class Numerical(Base):
+    """A number by a distribution."""
+
+    type: Literal["numerical"]
+    distribution: Literal[
+        "uniform", "gaussian", "lognormal", "exponential", "poisson", "zipf", "empirical"
+    ] = "uniform"
+    mean: float | None = None
+    stddev: Annotated[float, Field(gt=0)] | None = None
+    min: float | None = None
+    max: float | None = None
+    range: Annotated[list[float], Field(min_length=2, max_length=2)] | None = Field(
+        None, description="[min, max] in one."
+    )
+    exponent: Annotated[float, Field(gt=0)] = Field(1.1, description="zipf: the skew.")
+    quantiles: Annotated[list[float], Field(min_length=2)] | None = Field(
+        None, description="empirical: evenly spaced quantiles, from the minimum to the maximum."
+    )
+    round: Annotated[int, Field(ge=0, le=15)] | None = Field(
+        2, description="Decimals; 0 gives integers, null leaves the number as it is."
+    )
+    clip: bool = Field(
+        True,
+        description="gaussian, without min and max: keep within 4 standard deviations, and above "
+        "zero where the mean is.",
+    )
+    as_: Literal["number", "decimal", "text"] = Field(
+        "number", alias="as", description="decimal is exact; text is the decimal as a string."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        needs = {
+            "gaussian": ("mean", "stddev"),
+            "lognormal": ("mean", "stddev"),
+            "exponential": ("mean",),
+            "poisson": ("mean",),
+            "empirical": ("quantiles",),
+        }.get(self.distribution, ())
+        for name in needs:
+            if getattr(self, name) is None:
+                raise ValueError(f"distribution: {self.distribution} needs {name}")
+        if self.range is not None and (self.min is not None or self.max is not None):
+            raise ValueError("give range, or min and max")
+        low, high = self.bounds
+        if self.distribution == "uniform" and (low is None or high is None):
+            raise ValueError("distribution: uniform needs min and max")
+        if low is not None and high is not None and low > high:
+            raise ValueError(f"impossible range: min {low:g} is above max {high:g}")
+        if self.distribution in {"lognormal", "exponential", "poisson"} and (self.mean or 0) <= 0:
+            raise ValueError(f"distribution: {self.distribution} needs a mean above 0")
+        if self.distribution == "poisson" and (self.mean or 0) > 100_000:
+            raise ValueError("distribution: poisson takes a mean up to 100000; use gaussian")
+        if self.distribution == "zipf" and (high is None or high < 1):
+            raise ValueError("distribution: zipf needs max, the number of ranks")
+        if self.quantiles is not None and sorted(self.quantiles) != list(self.quantiles):
+            raise ValueError("quantiles must not fall")
+        if self.as_ != "number" and self.round is None:
+            raise ValueError(f"as: {self.as_} needs round, its decimals")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The smallest and the largest value that were asked for."""
+        return (self.range[0], self.range[1]) if self.range else (self.min, self.max)
+
+
+class Boolean(Base):
+    """True or false."""
+
+    type: Literal["boolean"]
+    probability: Share = Field(0.5, description="Share of rows that are true.")
+
+
+class Text(Base):
+    """Words, or a pattern filled in."""
+
+    type: Literal["text"]
+    words: Annotated[
+        list[Annotated[int, Field(ge=1, le=200)]], Field(min_length=2, max_length=2)
+    ] = [
+        3,
+        12,
+    ]
+    pattern: str | None = Field(None, description="# is a digit, ? a capital letter.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.words[0] > self.words[1]:
+            raise ValueError(f"impossible range: {self.words[0]} words to {self.words[1]}")
+        return self
+
+
+class ForeignKey(Base):
+    """The key of a row of another table, or of this one."""
+
+    type: Literal["foreign_key"]
+    references: Annotated[
+        str, Field(pattern=r"^[A-Za-z_]\w*\.[A-Za-z_]\w*$", description="table.column")
+    ]
+    distribution: Literal["uniform", "zipf", "cover"] = Field(
+        "uniform",
+        description="zipf: few parents have most rows; cover: every parent once before any twice.",
+    )
+    exponent: Annotated[float, Field(gt=0)] = Field(0.8, description="zipf: the skew.")
+    row: Expression | None = Field(
+        None, description="Which row: an expression such as child(order_line, order, number)."
+    )
+    optional: bool = Field(
+        False, description="A row may have no parent; null_rate says how many do not."
+    )
+
+    @property
+    def table(self) -> str:
+        """The table it points at."""
+        return self.references.split(".")[0]
+
+    @property
+    def column(self) -> str:
+        """The column it holds a copy of."""
+        return self.references.split(".")[1]
+
+    @property
+    def may_be_null(self) -> bool:
+        """Whether a row can be without a parent."""
+        return self.optional or self.null_rate > 0 or self.row is not None
+
+
+class Derived(Base):
+    """An expression over the row's, its parents' and its children's columns."""
+
+    type: Literal["derived"]
+    expression: Expression
+    round: Annotated[int, Field(ge=0, le=15)] | None = None
+    as_: Literal["number", "integer", "decimal", "text", "datetime", "date", "boolean"] | None = (
+        Field(None, alias="as", description="What the result is written as.")
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.as_ == "decimal" and self.round is None:
+            raise ValueError("as: decimal needs round, its decimals")
+        return self
+
+
+class Struct(Base):
+    """A nested record."""
+
+    type: Literal["struct"]
+    fields: "Annotated[dict[Name, AnyField], Field(min_length=1)]"
+    if_: Expression | None = Field(None, alias="if", description="Null where this does not hold.")
+
+
+class Item(Strict):
+    """One element of a list, in the rows where ``if`` holds."""
+
+    if_: Expression | None = Field(None, alias="if")
+    fields: "Annotated[dict[Name, AnyField], Field(min_length=1)]"
+
+
+class ListOf(Base):
+    """A list: of a table's rows that hang per this one's, or of items written out."""
+
+    type: Literal["list"]
+    of: Name | None = Field(None, description="A table whose rows hang per this table's rows.")
+    fields: "Annotated[dict[Name, AnyField], Field(min_length=1)] | None" = Field(
+        None, description="of: what an element holds; all columns of the table without it."
+    )
+    items: "Annotated[list[Item], Field(min_length=1)] | None" = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.of is None) == (self.items is None):
+            raise ValueError("give exactly one of: of, items")
+        if self.items is not None and self.fields is not None:
+            raise ValueError("fields goes with of")
+        return self
+
+
+class Delay(Strict):
+    """How long a row stays in a status; bounded, so that changes can be found."""
+
+    min: Duration = "0s"
+    max: Duration
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if duration_us(self.min) > duration_us(self.max):
+            raise ValueError(f"impossible range: min {self.min} is above max {self.max}")
+        return self
+
+
+class Step(Strict):
+    """What follows a status."""
+
+    to: Annotated[dict[str, Annotated[float, Field(ge=0, le=1)]], Field(min_length=1)] = Field(
+        description="Probability of each next status; what is left to 1 stays for good."
+    )
+    delay: Delay
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if sum(self.to.values()) > 1 + 1e-9:
+            raise ValueError(f"probabilities add up to {sum(self.to.values()):g}, above 1")
+        return self
+
+
+class Status(Base):
+    """A ladder of statuses that a row climbs with bounded delays."""
+
+    type: Literal["status"]
+    start: str = Field(description="The first status.")
+    ladder: dict[str, Step] = Field(description="From a status: what follows it, and when.")
+    no_value: str | None = Field(None, description="A status that is written as null.")
+
+    @model_validator(mode="after")
+    def _is_a_ladder(self) -> Self:
+        seen: dict[str, int] = {}
+
+        def depth(status: str, path: tuple[str, ...]) -> int:
+            if status in path:
+                raise ValueError(f"the ladder is a circle: {' > '.join([*path, status])}")
+            if status not in seen:
+                step = self.ladder.get(status)
+                nexts = step.to if step else {}
+                seen[status] = max((1 + depth(to, (*path, status)) for to in nexts), default=0)
+            return seen[status]
+
+        depth(self.start, ())
+        lost = [status for status in self.ladder if status not in seen]
+        if lost:
+            raise ValueError(f"{lost[0]!r} is never reached from {self.start!r}")
+        return self
+
+    @property
+    def statuses(self) -> tuple[str, ...]:
+        """Every status, the first one first."""
+        names = [self.start]
+        for name in names:
+            step = self.ladder.get(name)
+            names += [to for to in (step.to if step else {}) if to not in names]
+        return tuple(names)
+
+
+AnyField = Annotated[
+    Annotated[Serial, Tag("serial")]
+    | Annotated[Uuid, Tag("uuid")]
+    | Annotated[Categorical, Tag("categorical")]
+    | Annotated[Unique, Tag("unique")]
+    | Annotated[Datetime, Tag("datetime")]
+    | Annotated[Numerical, Tag("numerical")]
+    | Annotated[Boolean, Tag("boolean")]
+    | Annotated[Text, Tag("text")]
+    | Annotated[ForeignKey, Tag("foreign_key")]
+    | Annotated[Derived, Tag("derived")]
+    | Annotated[Struct, Tag("struct")]
+    | Annotated[ListOf, Tag("list")]
+    | Annotated[Status, Tag("status")],
+    Discriminator("type"),
+]
+
+FIELD_TYPES = (
+    "serial", "uuid", "categorical", "unique", "datetime", "numerical", "boolean", "text",
+    "foreign_key", "derived", "struct", "list", "status",
+)  # fmt: skip
+
+
+class Count(Strict):
+    """How many rows hang per parent."""
+
+    distribution: Literal["uniform", "poisson", "geometric"] = "uniform"
+    mean: Annotated[float, Field(gt=0)] | None = None
+    min: Annotated[int, Field(ge=0)] = 0
+    max: Annotated[int, Field(ge=1, le=65_536)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"impossible range: min {self.min} is above max {self.max}")
+        if self.distribution != "uniform" and self.mean is None:
+            raise ValueError(f"distribution: {self.distribution} needs mean")
+        return self
+
+
+class Per(Strict):
+    """The rows of this table hang per the rows of another."""
+
+    table: Name
+    count: Annotated[int, Field(ge=1, le=65_536)] | Count | str = Field(
+        1, description="A number, a distribution, or an expression over the parent's row."
+    )
+    max: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
+        None, description="The most that an expression gives."
+    )
+    at: Expression | None = Field(
+        None,
+        description="When the row comes into being; where it is null, there is no such row. "
+        "Without it, when its parent does.",
+    )
+    within: Duration | None = Field(
+        None, description="at is at most this long after the parent came into being."
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if isinstance(self.count, str) and self.max is None:
+            raise ValueError("a count that is an expression needs max")
+        if self.at is not None and self.within is None:
+            raise ValueError("at needs within, so that changes can be found")
+        return self
+
+
+class Late(Strict):
+    """Rows that arrive after they came into being."""
+
+    rate: Share
+    max: Duration
+
+
+class Corrections(Strict):
+    """Rows of which some columns are given other values, once."""
+
+    rate: Share
+    within: Duration
+    columns: Annotated[list[str], Field(min_length=1)]
+
+
+class Deletions(Strict):
+    """Rows that go away; a delta holds them as tombstones."""
+
+    rate: Share
+    within: Duration
+    column: Name = Field("_deleted", description="The column that is true in a tombstone.")
+
+
+class Correlation(Strict):
+    """A Gaussian copula over numerical, datetime and categorical columns."""
+
+    columns: Annotated[list[str], Field(min_length=2)]
+    matrix: list[list[Annotated[float, Field(ge=-1, le=1)]]]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        size = len(self.columns)
+        if len(self.matrix) != size or any(len(row) != size for row in self.matrix):
+            raise ValueError(f"the matrix must have {size} rows of {size} numbers, one a column")
+        if any(abs(self.matrix[k][k] - 1) > 1e-6 for k in range(size)):
+            raise ValueError("the matrix must have 1 on its diagonal")
+        return self
+
+
+class Table(Strict):
+    """A table: how many rows, and its fields."""
+
+    description: str = ""
+    count: Annotated[int, Field(ge=0)] | None = Field(None, description="Number of rows.")
+    per: Per | None = Field(None, description="Rows hang per the rows of another table.")
+    scale: bool = Field(True, description="Whether --scale applies.")
+    hidden: bool = Field(False, description="For others to use; not written.")
+    group: str | None = Field(None, description="What --group selects by.")
+    primary_key: Annotated[list[str], Field(min_length=1)] | None = None
+    late: Late | None = None
+    corrections: Corrections | None = None
+    deletions: Deletions | None = None
+    correlation: Correlation | None = None
+    fields: Annotated[dict[Name, AnyField], Field(min_length=1)]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns of the primary key; empty if there is none."""
+        if self.primary_key is not None:
+            return tuple(self.primary_key)
+        return tuple(name for name, field in self.fields.items() if field.primary_key)
+
+    @property
+    def clock(self) -> tuple[str, Datetime] | None:
+        """The field by whose rate the rows come into being."""
+        for name, field in self.fields.items():
+            if isinstance(field, Datetime) and field.distribution == "rate":
+                return name, field
+        return None
+
+
+class Schema(Strict):
+    """A schema file."""
+
+    description: str = ""
+    seed: int = Field(0, description="What --seed is without the option.")
+    as_of: Moment | None = Field(None, description="What --as-of is without the option.")
+    locale: str = Field("en_US", description="Faker's locale where a field names none.")
+    uses: list[str] = Field(
+        [], description="Other schema files, beside this one, whose tables this one refers to."
+    )
+    faults: list[dict[str, Any]] = Field([], description="Faults to overlay; see --faults.")
+    tables: Annotated[dict[Name, Table], Field(min_length=1)] = Field(
+        alias="schema", description="The tables by name."
+    )
+
+
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def duration_us(text: str) -> int:
+    """A duration such as ``36h`` in microseconds."""
+    text = text.strip()
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ").strip()
+    unit = text[len(number) :].strip()
+    return round(float(number) * _UNITS[unit] * 1_000_000)
+
+
+def as_datetime(moment: Moment) -> datetime:
+    """A date or a moment as a moment in UTC without a time zone."""
+    if isinstance(moment, datetime):
+        if moment.tzinfo is not None:
+            from datetime import UTC
+
+            return moment.astimezone(UTC).replace(tzinfo=None)
+        return moment
+    return datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001
+
+
+def _check_weights(values: list[Any] | dict[str, float], weights: list[float] | None) -> None:
+    if isinstance(values, dict):
+        if weights is not None:
+            raise ValueError("a mapping of value to weight needs no weights")
+        weights, count = list(values.values()), len(values)
+    else:
+        count = len(values)
+    if count == 0:
+        raise ValueError("values is empty")
+    if weights is None:
+        return
+    if len(weights) != count:
+        raise ValueError(f"{len(weights)} weights for {count} values")
+    if any(weight < 0 for weight in weights) or sum(weights) <= 0:
+        raise ValueError("weights must not be negative, and one must be above 0")

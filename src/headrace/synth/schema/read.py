@@ -1,0 +1,195 @@
+"""From a YAML file to a ``Schema``; every error names file, line and column."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from headrace.synth.errors import Place, Problem, SchemaError, SynthError
+from headrace.synth.schema.model import FIELD_TYPES, Schema
+
+MOST_BYTES: Final = 2_000_000
+"""A schema file is written by hand, or learned; the largest of ours has 50,000 bytes."""
+MOST_NODES: Final = 200_000
+"""Keys and values after aliases are followed."""
+_MOST_DEPTH: Final = 40
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed schema file that knows where everything stands."""
+
+    schema: Schema
+    tree: CommentedMap
+    file: Path | None
+
+    def place(self, *path: str | int) -> Place:
+        """Where the value of a key path stands; of its nearest parent if it is not there."""
+        return _place(self.tree, self.file, path)
+
+    def problem(self, message: str, *path: str | int) -> Problem:
+        """A problem with what stands at a key path."""
+        return Problem(self.place(*path), message)
+
+
+def read(path: Path) -> Document:
+    """Read and validate a schema file.
+
+    Raises:
+        SchemaError: it is no schema file; says where and what is allowed.
+        SynthError: it cannot be read.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise SynthError(
+                f"{path} has {size / 1e6:.1f} MB; a schema file has at most "
+                f"{MOST_BYTES / 1e6:.0f} MB. Is it data? Then `headrace learn` reads it."
+            )
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemaError([Problem(Place(path), f"not UTF-8 text: {error.reason}")]) from error
+    except OSError as error:
+        raise SynthError(f"cannot read the schema file {path}: {error.strerror}") from error
+    return parse(text, path)
+
+
+def parse(text: str, file: Path | None = None) -> Document:
+    """Validate the text of a schema file.
+
+    Raises:
+        SchemaError: it is no schema file; says where and what is allowed.
+    """
+    yaml = YAML(typ="rt")
+    yaml.version = (1, 2)
+    try:
+        tree = yaml.load(io.StringIO(text))
+    except DuplicateKeyError as error:
+        raise SchemaError([_marked(error, file, "the same key twice")]) from error
+    except MarkedYAMLError as error:
+        raise SchemaError([_marked(error, file, error.problem or "not YAML")]) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        first = str(error).splitlines()[0] if str(error) else "nested too deeply"
+        raise SchemaError([Problem(Place(file), f"not YAML 1.2: {first}")]) from error
+    if not isinstance(tree, CommentedMap):
+        raise SchemaError([Problem(Place(file), "a schema file is a mapping with the key schema")])
+    try:
+        plain = _Plain().of(tree, 0)
+    except _TooMuchError as error:
+        raise SchemaError([Problem(Place(file), str(error))]) from error
+    try:
+        schema = Schema.model_validate(plain)
+    except ValidationError as error:
+        raise SchemaError(_problems(error, tree, file)) from error
+    return Document(schema, tree, file)
+
+
+class _TooMuchError(Exception):
+    """More than any schema holds: an alias bomb, most likely."""
+
+
+class _Plain:
+    """Plain Python values of a YAML tree, with an end to what aliases may unfold to."""
+
+    def __init__(self) -> None:
+        self.nodes = 0
+
+    def of(self, node: Any, depth: int) -> Any:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise _TooMuchError(f"more than {MOST_NODES:,} keys and values once aliases unfold")
+        if depth > _MOST_DEPTH:
+            raise _TooMuchError(f"nested more than {_MOST_DEPTH} levels deep")
+        if isinstance(node, Mapping):
+            return {self._key(key): self.of(value, depth + 1) for key, value in node.items()}
+        if isinstance(node, Sequence) and not isinstance(node, str | bytes):
+            return [self.of(value, depth + 1) for value in node]
+        if isinstance(node, bool) or node is None:
+            return node
+        for kind in (int, float, str):
+            if isinstance(node, kind):
+                return kind(node)
+        return bool(node) if type(node).__name__ == "ScalarBoolean" else node
+
+    @staticmethod
+    def _key(key: Any) -> Any:
+        return str(key) if isinstance(key, str) else key
+
+
+def _marked(error: MarkedYAMLError, file: Path | None, message: str) -> Problem:
+    mark = error.problem_mark or error.context_mark
+    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+    if isinstance(error, DuplicateKeyError):
+        found = re.search(r'duplicate key "([^"]*)"', str(error))
+        message = f"the key {found[1]!r} stands here twice" if found else message
+    return Problem(place, message)
+
+
+def _place(tree: Any, file: Path | None, path: Path_) -> Place:
+    line, column = 0, 0
+    node = tree
+    for step in path:
+        if isinstance(node, CommentedMap) and step in node:
+            line, column = node.lc.key(step)
+        elif isinstance(node, CommentedSeq) and isinstance(step, int) and step < len(node):
+            line, column = node.lc.item(step)
+        else:
+            continue  # a tag of a union that Pydantic put into the path
+        node = node[step]
+    return Place(file, line + 1, column + 1)
+
+
+def _problems(error: ValidationError, tree: CommentedMap, file: Path | None) -> list[Problem]:
+    problems: dict[Place, list[str]] = {}
+    for item in error.errors(include_url=False):
+        path, context = item["loc"], item.get("ctx", {})
+        if item["type"] == "unknown_key":
+            path = (*path, context["key"])
+        texts = problems.setdefault(_place(tree, file, path), [])
+        text = _message(item, path)
+        if text not in texts:
+            texts.append(text)
+    return [Problem(place, "; or ".join(texts)) for place, texts in problems.items()]
+
+
+def _message(item: Any, path: Path_) -> str:
+    context = item.get("ctx", {})
+    name = str(path[-1]) if path else "the file"
+    kind = item["type"]
+    if kind == "union_tag_invalid":
+        close = get_close_matches(str(context["tag"]), FIELD_TYPES, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        return f"unknown type {context['tag']!r}{meant} One of: {', '.join(FIELD_TYPES)}".replace(
+            "? One", "? One"
+        )
+    if kind == "union_tag_not_found":
+        return f"{name} has no type; one of: {', '.join(FIELD_TYPES)}"
+    if kind == "missing":
+        return f"the key {name!r} is missing"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "unknown_key":
+        allowed = context["allowed"].split(", ")
+        close = get_close_matches(str(context["key"]), allowed, n=1)
+        return item["msg"] + (f" (did you mean {close[0]!r}?)" if close else "")
+    if kind == "literal_error":
+        return f"{name} is {item['input']!r}; one of: {context['expected']}"
+    if kind == "string_pattern_mismatch":
+        return f"{name} is {item['input']!r}, which does not fit {context['pattern']}"
+    return f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, not {_short(item['input'])}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,568 @@
+"""A simulated world: a schema file and a seed; a view is what it holds as of a moment."""
+
+import math
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace.synth import draw, pools
+from headrace.synth.errors import Problem, SchemaError, SynthError
+from headrace.synth.expression import Node
+from headrace.synth.frame import Frame, aggregated
+from headrace.synth.plan import UNBOUNDED, TablePlan, make_plans, walk_fields
+from headrace.synth.population import Fixed, Population, Rate, to_us
+from headrace.synth.schema.model import Categorical, Unique, as_datetime
+from headrace.synth.schema.read import Document, read
+from headrace.synth.values import ALWAYS, NEVER, Kind, Values
+
+SMALL: Final = 1 << 16
+"""A table of at most so many rows is computed once, and looked up then."""
+BLOCK_ROWS: Final = 1 << 16
+"""About how many rows of a table a block has."""
+
+Range = tuple[int, int]
+
+
+class World:
+    """The tables of a schema file under a seed and a scale; pure functions of time.
+
+    Args:
+        document: the schema file, as read.
+        seed: any integer; the schema file's without it.
+        scale: multiplies counts and rates.
+
+    Raises:
+        SchemaError: the schema file is wrong; says where.
+    """
+
+    def __init__(self, document: Document, *, seed: int | None = None, scale: float = 1.0) -> None:
+        if not (math.isfinite(scale) and scale > 0):
+            raise SynthError(f"the scale is {scale:g}; it must be above 0")
+        self.document = document
+        self.schema = document.schema
+        self.seed = self.schema.seed if seed is None else seed
+        self.scale = scale
+        self.plans = make_plans(document)
+        self._populations = {
+            plan.name: self._populate(plan) for plan in self.plans.values() if plan.parent is None
+        }
+        self._check_rates()
+        self._check_pools()
+
+    @classmethod
+    def from_file(cls, path: Path, *, seed: int | None = None, scale: float = 1.0) -> "World":
+        """The world of a schema file.
+
+        Raises:
+            SynthError: it cannot be read, or is wrong.
+        """
+        return cls(read(path), seed=seed, scale=scale)
+
+    def _populate(self, plan: TablePlan) -> Population:
+        scale = self.scale if plan.table.scale else 1.0
+        clock = plan.table.clock
+        count = None if plan.table.count is None else round(plan.table.count * scale)
+        if clock is not None:
+            return Rate(clock[1], self.seed, plan.name, scale, count)
+        return Fixed(count or 0)
+
+    def population(self, plan: TablePlan) -> Population:
+        """The rows of a table without a parent."""
+        return self._populations[plan.name]
+
+    def address_limit(self, plan: TablePlan) -> int:
+        """An address above that of every row there will ever be."""
+        if plan.parent is not None:
+            return self.address_limit(plan.parent) * plan.stride
+        return self.population(plan).total(NEVER)
+
+    def home(self, plan: TablePlan, locale: str | None) -> tuple[str, Path | None]:
+        """The locale of a field, and where the frozen pools of its schema file are."""
+        return locale or self.schema.locale, plan.file.parent if plan.file else None
+
+    def factor(self, plan: TablePlan) -> NDArray[np.float64]:
+        """The lower triangle by which independent normals become correlated (Cholesky)."""
+        correlation = plan.table.correlation
+        assert correlation is not None
+        matrix = np.array(correlation.matrix, dtype=np.float64)
+        size = len(matrix)
+        lower = np.zeros((size, size))
+        for row in range(size):
+            for column in range(row + 1):
+                rest = matrix[row, column] - float(
+                    sum(lower[row, k] * lower[column, k] for k in range(column))
+                )
+                if row == column:
+                    lower[row, column] = math.sqrt(max(rest, 0.0))
+                elif lower[column, column] > 1e-9:
+                    lower[row, column] = rest / lower[column, column]
+        return lower
+
+    @property
+    def tables(self) -> list[TablePlan]:
+        """The tables that are written, in the order of the file."""
+        return [plan for plan in self.plans.values() if plan.own and not plan.table.hidden]
+
+    @property
+    def evolves(self) -> bool:
+        """Whether any table does."""
+        return any(plan.evolves for plan in self.tables)
+
+    @property
+    def start(self) -> datetime | None:
+        """The first moment of any table that evolves."""
+        starts = [
+            as_datetime(clock[1].start or (clock[1].range or [datetime(1970, 1, 1)])[0])  # noqa: DTZ001
+            for plan in self.plans.values()
+            if (clock := plan.table.clock) is not None
+        ]
+        return min(starts, default=None)
+
+    def at(self, moment: datetime | None = None) -> "View":
+        """What there is as of a moment, in UTC; without one, as of the schema file's, else today.
+
+        Raises:
+            SynthError: the moment lies before the start.
+        """
+        if moment is None:
+            moment = self.schema.as_of and as_datetime(self.schema.as_of)
+        if moment is None:
+            moment = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        plain = as_datetime(moment)
+        start = self.start
+        if start is not None and plain < start:
+            raise SynthError(
+                f"as of {plain:%Y-%m-%d %H:%M}, nothing has happened yet: "
+                f"the first table starts at {start:%Y-%m-%d}"
+            )
+        return View(self, to_us(plain))
+
+    def _check_rates(self) -> None:
+        for plan in self.plans.values():
+            for column, target in plan.keys.items():
+                if plan.own and self.address_limit(target) == 0 and self.address_limit(plan) > 0:
+                    item = plan.table.fields[column]
+                    if not getattr(item, "may_be_null", False):
+                        raise SchemaError([
+                            self.document.problem(
+                                f"{target.name} has no rows to point at",
+                                "schema", plan.name, "fields", column,
+                            )
+                        ])  # fmt: skip
+
+    def _check_pools(self) -> None:
+        problems: list[Problem] = []
+        for plan in self.plans.values():
+            if not plan.own:
+                continue
+            for place, item in walk_fields(plan.table.fields):
+                if isinstance(item, Unique | Categorical):
+                    try:
+                        self._check_pool(plan, item)
+                    except SynthError as error:
+                        problems.append(
+                            self.document.problem(str(error), "schema", plan.name, *place)
+                        )
+        if problems:
+            raise SchemaError(problems)
+
+    def _check_pool(self, plan: TablePlan, item: Unique | Categorical) -> None:
+        provider = (item.generator or "").removeprefix("faker.")
+        home = self.home(plan, item.locale)
+        if isinstance(item, Categorical):
+            if provider:
+                pools.load(provider, *home)
+            return
+        if item.pattern is not None or provider in draw.PATTERNS:
+            size = draw.capacity(item.pattern or draw.PATTERNS[provider])
+            name = f"the pattern {item.pattern or draw.PATTERNS[provider]!r}"
+        elif provider in draw.BUILT:
+            return
+        else:
+            size = len(pools.load(provider, *home).values)
+            name = f"faker.{provider}"
+        needed = self.address_limit(plan)
+        clock = plan.root.table.clock
+        if clock is not None and clock[1].range is None:
+            needed = min(needed, self.population(plan.root).total(_far()) * _strides(plan))
+        if needed > size:
+            raise SynthError(
+                f"the pool is too small: {name} has {size:,} distinct values, and {plan.name} "
+                f"{needed:,} rows; use a pattern with more # and ?, or type categorical"
+            )
+
+
+def _far() -> int:
+    """Ten years from now: how far a pool must reach for a table without an end."""
+    now = datetime.now(UTC)
+    return to_us(now.replace(year=now.year + 10, day=1, tzinfo=None))
+
+
+def _strides(plan: TablePlan) -> int:
+    return 1 if plan.parent is None else plan.stride * _strides(plan.parent)
+
+
+@dataclass
+class Rollup:
+    """What the rows of a table add up to, by the row they point at."""
+
+    kind: Kind
+    data: NDArray[Any]
+    seen: NDArray[np.bool_] | None = None
+    wanted: NDArray[np.int64] | None = None
+    """The addresses that ``data`` is about, sorted; None for all from 0."""
+
+    def _positions(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        if self.wanted is None:
+            known = rows < len(self.data)
+            return np.where(known, rows, 0), known
+        place = np.minimum(np.searchsorted(self.wanted, rows), max(0, len(self.wanted) - 1))
+        known = self.wanted[place] == rows if len(self.wanted) else np.zeros(len(rows), dtype=bool)
+        return place, known
+
+    def gather(self, rows: NDArray[np.int64], missing: Any) -> NDArray[Any]:
+        """For each row; ``missing`` where nothing points at it."""
+        if not len(self.data):
+            return np.full(len(rows), missing, dtype=self.data.dtype)
+        place, known = self._positions(rows)
+        return np.where(known, self.data[place], missing)
+
+    def values(self, rows: NDArray[np.int64]) -> Values:
+        """For each row, 0 or null where nothing points at it."""
+        data = self.gather(rows, 0)
+        if self.seen is None:
+            return Values(self.kind, data)
+        seen = Rollup(Kind.BOOLEAN, self.seen, None, self.wanted).gather(rows, missing=False)
+        return Values(self.kind, data, seen.astype(bool))
+
+
+RollupKey = tuple[str, str, str, Node | None]
+
+
+@dataclass(eq=False)
+class View:
+    """A world as of a moment; with ``since``, what changed after that.
+
+    Attributes:
+        world: what it is a view of.
+        moment: microseconds since 1970, UTC.
+        since: rows that have not changed after this moment are left out, where it is given.
+    """
+
+    world: World
+    moment: int
+    since: int | None = None
+    threads: int = 1
+    blank: bool = False
+    """Whether nothing is to be seen: for the types of columns alone."""
+    _rollups: dict[RollupKey, Rollup] = field(default_factory=dict)
+    _small: dict[str, Frame | None] = field(default_factory=dict)
+    _candidates: dict[str, NDArray[np.int64] | Range] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether this is the end of time, where everything that will happen has."""
+        return self.moment == NEVER
+
+    @cached_property
+    def planned(self) -> "View":
+        """The world at the end of time."""
+        return View(self.world, NEVER, blank=self.blank)
+
+    @cached_property
+    def whole(self) -> "View":
+        """The same moment, with all rows."""
+        return self if self.since is None else View(self.world, self.moment, threads=self.threads)
+
+    def delta(self, since: datetime) -> "View":
+        """What changed after a moment, tombstones among it."""
+        moment = to_us(as_datetime(since))
+        if moment > self.moment:
+            raise SynthError("since lies after as of: give an earlier since, or a later as of")
+        return View(self.world, self.moment, moment, self.threads)
+
+    # lookups
+
+    def small(self, plan: TablePlan) -> Frame | None:
+        """All rows of a table without a parent, if they are few; None if they are many."""
+        if plan.name not in self._small:
+            with self._lock:
+                if plan.name not in self._small:
+                    self._small[plan.name] = self._all_of(plan)
+        return self._small[plan.name]
+
+    def _all_of(self, plan: TablePlan) -> Frame | None:
+        if plan.parent is not None or self.blank:
+            return None
+        total = self.world.population(plan).total(self.moment)
+        if not 0 < total <= SMALL:
+            return None
+        return Frame(self, plan, np.arange(total, dtype=np.int64))
+
+    def rollup(
+        self, plan: TablePlan, column: str, target: TablePlan, function: str, node: Node | None
+    ) -> Rollup:
+        """What the rows of ``plan`` that point at ``target`` by a foreign key add up to."""
+        name: RollupKey = (plan.name, column, function, node)
+        if name not in self._rollups:
+            with self._lock:
+                if name not in self._rollups:
+                    self._rollups[name] = self._roll(plan, column, target, function, node)
+        return self._rollups[name]
+
+    def _roll(
+        self, plan: TablePlan, column: str, target: TablePlan, function: str, node: Node | None
+    ) -> Rollup:
+        wanted: NDArray[np.int64] | None = None
+        size = 0 if self.blank else self._addresses(target)
+        view = self.whole
+        if self.since is not None:
+            wanted = self._wanted(target)
+            size = len(wanted)
+            if function == "changed":
+                view = self  # who changed last, changed after since
+        totals: NDArray[Any] | None = None
+        kind, seen = Kind.INTEGER, None
+        for frame in () if self.blank else view.frames(plan):
+            part = _pointing(frame, column, wanted)
+            if part is None:
+                continue
+            frame, index = part
+            if function == "changed":
+                if totals is None:
+                    totals = np.full(size, ALWAYS, dtype=np.int64)
+                np.maximum.at(totals, index, frame.changed())
+                continue
+            found = aggregated(function, node, frame, index, size)
+            kind = found.kind
+            if totals is None:
+                totals, seen = found.data, found.valid
+            elif function in {"sum", "count"}:
+                totals = totals + found.data
+            else:
+                assert seen is not None
+                assert found.valid is not None
+                best = (np.minimum if function == "min" else np.maximum)(totals, found.data)
+                totals = np.where(
+                    seen & found.valid, best, np.where(found.valid, found.data, totals)
+                )
+                seen = seen | found.valid
+        if totals is None:
+            empty = Frame(view, plan, np.empty(0, dtype=np.int64))
+            kind = Kind.INTEGER
+            if function == "changed":
+                totals = np.full(size, ALWAYS, dtype=np.int64)
+            else:
+                found = aggregated(function, node, empty, np.empty(0, dtype=np.int64), size)
+                kind, totals, seen = found.kind, found.data, found.valid
+        return Rollup(kind, totals, seen, wanted)
+
+    def _addresses(self, plan: TablePlan) -> int:
+        if plan.parent is not None:
+            return self._addresses(plan.parent) * plan.stride
+        return self.world.population(plan).total(self.moment)
+
+    # blocks of rows
+
+    def root_total(self, plan: TablePlan) -> int:
+        """How many rows the table at the top of a table's chain has."""
+        return self.world.population(plan.root).total(self.moment)
+
+    def block_size(self, plan: TablePlan) -> int:
+        """How many root rows a block of a table comes from."""
+        return max(16, int(BLOCK_ROWS / max(1.0, plan.multiplicity)))
+
+    def frames(self, plan: TablePlan, rows: Range | None = None) -> Iterator[Frame]:
+        """The rows of a table in blocks, in order; those of a range of root rows, or all."""
+        for block in self.blocks(plan, rows):
+            frame = self.frame(plan, block)
+            if len(frame):
+                yield frame
+
+    def blocks(self, plan: TablePlan, rows: Range | None = None) -> Iterator[NDArray[np.int64]]:
+        """The root rows that a table's rows come from, in blocks."""
+        size = self.block_size(plan)
+        candidates = self.candidates(plan)
+        if isinstance(candidates, tuple):
+            low, high = candidates
+            if rows is not None:
+                low, high = max(low, rows[0]), min(high, rows[1])
+            for first in range(low, high, size):
+                yield np.arange(first, min(high, first + size), dtype=np.int64)
+            return
+        if rows is not None:
+            low, high = np.searchsorted(candidates, rows)
+            candidates = candidates[low:high]
+        for first in range(0, len(candidates), size):
+            yield candidates[first : first + size]
+
+    def frame(self, plan: TablePlan, root_rows: NDArray[np.int64]) -> Frame:
+        """The rows of a table that come from some root rows, as far as the view shows them."""
+        if self.since is None:
+            return self._seen(plan, root_rows)
+        frame = self._seen(plan, root_rows, with_tombstones=True)
+        frame = frame.only(frame.changed() > self.since)
+        deleted = frame.deleted()
+        if deleted is not None:
+            # what came and went in between was never there for who merges
+            frame = frame.only((deleted > self.moment) | (frame.arrival() <= self.since))
+        return frame
+
+    def _seen(
+        self, plan: TablePlan, root_rows: NDArray[np.int64], *, with_tombstones: bool = False
+    ) -> Frame:
+        if plan.parent is None:
+            frame = Frame(self, plan, root_rows)
+            if not plan.evolves:
+                return frame
+            if with_tombstones and plan.table.deletions:
+                return frame.only(frame.arrival() <= self.moment)
+            return frame.only(frame.present())
+        parent = self._seen(plan.parent, root_rows)
+        if with_tombstones and plan.table.deletions:
+            counts = parent.child_counts(plan)
+            index = np.repeat(np.arange(len(parent)), counts)
+            number = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts)
+            rows = parent.rows[index] * plan.stride + number
+            frame = Frame(self, plan, rows, parent, index)
+            return frame.only(frame.arrival() <= self.moment)
+        return parent.children(plan)
+
+    def batches(self, plan: TablePlan, rows: Range | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows of a table as Arrow, in blocks."""
+        for frame in self.frames(plan, rows):
+            yield frame.arrow()
+
+    def arrow_schema(self, plan: TablePlan) -> pa.Schema:
+        """The Arrow schema of what is written, strings not as dictionaries."""
+        nothing = View(self.world, self.moment, blank=True)
+        empty = Frame(nothing, plan, np.empty(0, dtype=np.int64))
+        return plain_schema(empty.arrow().schema)
+
+    def table(self, name: str) -> pa.Table:
+        """A whole table, for tests and small ones."""
+        plan = self.world.plans[name]
+        schema = self.arrow_schema(plan)
+        batches = [pa.Table.from_batches([b]).cast(schema) for b in self.batches(plan)]
+        return pa.concat_tables(batches) if batches else schema.empty_table()
+
+    # what changed
+
+    def candidates(self, plan: TablePlan) -> "NDArray[np.int64] | Range":
+        """The root rows from which a table's rows can come: a range, or their addresses."""
+        if self.since is None:
+            return (0, self.root_total(plan))
+        if plan.name not in self._candidates:
+            with self._lock:
+                if plan.name not in self._candidates:
+                    self._candidates[plan.name] = self._changed_roots(plan)
+        return self._candidates[plan.name]
+
+    def _changed_roots(self, plan: TablePlan) -> "NDArray[np.int64] | Range":
+        assert self.since is not None
+        total = self.root_total(plan)
+        if not plan.evolves and not plan.rollups:
+            return (0, 0)
+        bound = plan.bound
+        if bound >= UNBOUNDED:
+            return (0, total)
+        population = self.world.population(plan.root)
+        low = population.total(self.since - bound) if plan.evolves else total
+        found = self._rolled_up(plan)
+        if found is None:
+            return (low, total)
+        return np.union1d(np.arange(low, total, dtype=np.int64), found)
+
+    def _rolled_up(self, plan: TablePlan) -> NDArray[np.int64] | None:
+        """Root rows of rows that others point at, of which one changed; None without any."""
+        strides = _strides(plan)
+        found: list[NDArray[np.int64]] = []
+        hung = [other for other in (plan, *_ancestors_that_matter(plan)) if other.rollups]
+        for other in hung:
+            for child, column in other.rollups:
+                for frame in self.frames(child):
+                    address = frame.key_rows(column)
+                    rows = address.data if address.valid is None else address.data[address.valid]
+                    found.append(np.unique(rows // _strides(other)))
+        del strides
+        return np.unique(np.concatenate(found)) if found else None
+
+    def _wanted(self, target: TablePlan) -> NDArray[np.int64]:
+        """Addresses of the rows of a table that may be in the delta."""
+        candidates = self.candidates(target)
+        roots = np.arange(*candidates) if isinstance(candidates, tuple) else candidates
+        size = _strides(target)
+        if size == 1:
+            return roots
+        result: NDArray[np.int64] = (roots[:, None] * size + np.arange(size)).ravel()
+        return result
+
+    def prepare(self, plans: Iterable[TablePlan], pool: ThreadPoolExecutor) -> None:
+        """Compute what tables add up over others before they are written."""
+        del pool
+        for plan in plans:
+            for frame in self.frames(plan):
+                if plan.rollups:
+                    frame.at_positions(np.arange(min(1, len(frame)))).arrow()
+                break
+
+
+def _ancestors_that_matter(plan: TablePlan) -> list[TablePlan]:
+    """Parents of which a table reads what changes."""
+    found = []
+    for path in plan.moving_parents:
+        here: TablePlan = plan
+        for step in path:
+            linked = here.link(step)
+            if linked is None or linked[1] is not None:
+                break
+            here = linked[0]
+            found.append(here)
+    return found
+
+
+def _pointing(
+    frame: Frame, column: str, wanted: NDArray[np.int64] | None
+) -> tuple[Frame, NDArray[np.int64]] | None:
+    """The rows that point at a wanted row, and the position of that row among the wanted."""
+    address = frame.key_rows(column)
+    index, keep = address.data, address.valid
+    if wanted is not None:
+        if not len(wanted):
+            return None
+        place = np.minimum(np.searchsorted(wanted, index), len(wanted) - 1)
+        hits = wanted[place] == index
+        keep = hits if keep is None else keep & hits
+        index = place
+    if keep is not None and not bool(keep.all()):
+        positions = np.flatnonzero(keep)
+        return (frame.at_positions(positions), index[positions]) if positions.size else None
+    return frame, index
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """A schema in which no string is a dictionary, and no column without a type."""
+    return pa.schema([pa.field(each.name, _plain(each.type)) for each in schema])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(each.name, _plain(each.type)) for each in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return pa.string() if pa.types.is_null(kind) else kind
+
+
+__all__ = ["Range", "Rollup", "View", "World", "plain_schema"]
