@@ -8,6 +8,7 @@
     │   ├── WarehouseError   the warehouse cannot be opened or written
     │   ├── LockedError      another run holds the warehouse
     │   ├── TransformError   dbt could not parse or compile the project
+    │   ├── GenerateError    no data could be generated or learned from
     │   ├── PublishError     the published copy could not be written
     │   └── RunStoreError    the run store cannot be opened or written
     └── CheckFailedError     everything ran, a check did not pass (exit code 1)
@@ -19,6 +20,7 @@ Every message is one or two plain sentences: what is wrong, and what to run or c
 
 __all__ = [
     "CheckFailedError",
+    "GenerateError",
     "HeadraceError",
     "LockedError",
     "ProjectError",
@@ -62,6 +64,10 @@ class LockedError(UserError):
 
 class TransformError(UserError):
     """dbt could not parse, compile or start."""
+
+
+class GenerateError(UserError):
+    """No data could be generated, or learned from; see ``headrace.synth.errors``."""
 
 
 class PublishError(UserError):

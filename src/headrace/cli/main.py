@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli.generate import generate
 from headrace.cli.inspect import doctor, status, where
 from headrace.cli.options import STATE
 from headrace.cli.run import build, load, publish, run
@@ -28,7 +29,7 @@ app = typer.Typer(
 )
 
 
-for _command in (run, load, build, publish, where, status, doctor):
+for _command in (run, load, build, publish, generate, where, status, doctor):
     app.command()(_command)
 
 

@@ -96,7 +96,8 @@ def _truth(values: Values) -> Mask:
     values = unpooled(values)
     if values.kind in {Kind.TEXT, Kind.POOLED}:
         return values.is_valid().copy()
-    return values.data.astype(bool) & values.is_valid()
+    held: Mask = values.data.astype(bool) & values.is_valid()
+    return held
 
 
 def _number(values: Values) -> Kind:
@@ -254,9 +255,10 @@ def _hashable(value: Any) -> Any:
 def _call(node: Call, rows: Rows) -> Values:
     name, arguments = node.name, node.arguments
     first = arguments[0]
-    if name in AGGREGATES and isinstance(first, Ref) and len(first.path) == 1:
-        if name == "count" or rows.is_child(first.path[0]):
-            return rows.aggregate(name, first.path[0], arguments[1] if len(arguments) > 1 else None)
+    is_table = isinstance(first, Ref) and len(first.path) == 1 and rows.is_child(first.path[0])
+    if name in AGGREGATES and is_table:
+        assert isinstance(first, Ref)
+        return rows.aggregate(name, first.path[0], arguments[1] if len(arguments) > 1 else None)
     if name == "entered":
         assert isinstance(first, Ref)
         assert isinstance(arguments[1], Literal)

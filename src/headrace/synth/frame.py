@@ -182,12 +182,16 @@ class Frame:
     def deleted(self) -> NDArray[np.int64] | None:
         """When each row went away; None for tables whose rows do not."""
         deletions = self.plan.table.deletions
-        return deletions and self._event("deletion", deletions.rate, deletions.within)
+        if deletions is None:
+            return None
+        return self._event("deletion", deletions.rate, deletions.within)
 
     def corrected(self) -> NDArray[np.int64] | None:
         """When some columns of each row got other values; None for tables without corrections."""
         corrections = self.plan.table.corrections
-        return corrections and self._event("correction", corrections.rate, corrections.within)
+        if corrections is None:
+            return None
+        return self._event("correction", corrections.rate, corrections.within)
 
     def present(self) -> Mask:
         """The rows that can be seen: arrived, and not deleted."""
@@ -216,6 +220,10 @@ class Frame:
                 frame = self.children(child)
                 assert frame.index is not None
                 np.maximum.at(latest, frame.index, frame.changed())
+        for child in self.plan.listed_beside:
+            frame = self.beside(child)
+            assert frame.index is not None
+            np.maximum.at(latest, frame.index, frame.changed())
         for child, column in self.plan.rollups:
             rolled = self.view.rollup(child, column, self.plan, "changed", None)
             np.maximum(latest, rolled.gather(self.rows, ALWAYS), out=latest)
@@ -374,7 +382,9 @@ class Frame:
             return values  # its nulls are those of the rows it points at
         return values.masked(self._not_null(item, path, None))
 
-    def _drawn(self, item: AnyField, place: Place, path: tuple[str, ...], salt: str) -> Values:
+    def _drawn(  # noqa: PLR0912, one case for each type
+        self, item: AnyField, place: Place, path: tuple[str, ...], salt: str
+    ) -> Values:
         full = (self.plan.name, *path)
         match item:
             case Serial():
@@ -553,6 +563,15 @@ class Frame:
             self._children[plan.name] = frame.only(frame.present())
         return self._children[plan.name]
 
+    def beside(self, plan: TablePlan) -> "Frame":
+        """The rows of a table that hang per these rows' parents; the index is of these rows."""
+        if plan.name not in self._children:
+            assert plan.parent is not None
+            parent, index, _ = self.follow(plan.parent.name)
+            owners = parent if index is None else parent.at_positions(index)
+            self._children[plan.name] = owners.children(plan)
+        return self._children[plan.name]
+
     def is_child(self, table: str) -> bool:
         """Whether a name is that of a table that can be aggregated here."""
         return self.plan.child(table) is not None
@@ -614,10 +633,7 @@ class Frame:
                 return self._list_of(item, place)
             case ListOf():
                 return self._list_items(item, place)
-        if len(place) == 2:
-            values = self.column(str(place[1]))
-        else:
-            values = self._make(item, place)
+        values = self.column(str(place[1])) if len(place) == 2 else self._make(item, place)
         written_as: str | None = None
         scale: int | None = None
         if (isinstance(item, Numerical) and item.as_ != "number") or isinstance(item, Derived):
@@ -651,8 +667,9 @@ class Frame:
 
     def _list_of(self, item: ListOf, place: Place) -> pa.Array:
         assert item.of is not None
-        plan = self.plan.hung[item.of]
-        frame = self.children(plan)
+        plan = self.plan.listable(item.of)
+        assert plan is not None
+        frame = self.children(plan) if plan.parent is self.plan else self.beside(plan)
         assert frame.index is not None
         if item.fields is None:
             elements = frame.arrow().to_struct_array()
@@ -697,6 +714,9 @@ class _Nested(Frame):
 
     def children(self, plan: TablePlan) -> Frame:
         return self._base.children(plan)
+
+    def beside(self, plan: TablePlan) -> Frame:
+        return self._base.beside(plan)
 
     def key_rows(self, column: str) -> Values:
         return self._base.key_rows(column)

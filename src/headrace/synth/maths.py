@@ -76,7 +76,7 @@ def power(base: Any, exponent: Any) -> Floats:
     return exp(log(base) * exponent)
 
 
-# Wichura, "Algorithm AS 241: the percentage points of the normal distribution", 1988
+# Algorithm AS 241 of Wichura (1988), the percentage points of the normal distribution
 _A: Final = (
     2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608,
@@ -157,7 +157,8 @@ def normal_quantile(probability: Floats) -> Floats:
     return result
 
 
-# Hart's approximation as given by West, "Better approximations to cumulative normal functions", 2005
+# Hart's approximation as West gives it in "Better approximations to cumulative normal
+# functions" (2005)
 _HART_ABOVE: Final = (
     3.52624965998911e-02, 0.700383064443688, 6.37396220353165, 33.912866078383,
     112.079291497871, 221.213596169931, 220.206867912376,

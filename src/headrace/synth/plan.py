@@ -162,6 +162,18 @@ class TablePlan:
         names |= {item.of for item in self._all_fields() if isinstance(item, ListOf) and item.of}
         return [self.hung[name] for name in self.hung if name in names]
 
+    def listable(self, name: str) -> "TablePlan | None":
+        """A table whose rows a list may hold: it hangs per this one, or per this one's parent."""
+        beside = self.parent.hung if self.parent is not None else {}
+        return self.hung.get(name) or (beside.get(name) if name != self.name else None)
+
+    @cached_property
+    def listed_beside(self) -> "list[TablePlan]":
+        """Tables hung per this one's parent whose rows it lists."""
+        names = {item.of for item in self._all_fields() if isinstance(item, ListOf) and item.of}
+        beside = self.parent.hung if self.parent is not None else {}
+        return [beside[name] for name in beside if name in names and name not in self.hung]
+
     @cached_property
     def moving_parents(self) -> list[tuple[str, ...]]:
         """Paths to parents of which it reads what changes over time."""
@@ -183,7 +195,7 @@ class TablePlan:
             or table.deletions
             or any(isinstance(item, Status) for item in table.fields.values())
             or self.rollups
-            or any(child.evolves for child in self.aggregated)
+            or any(child.evolves for child in (*self.aggregated, *self.listed_beside))
             or self.moving_parents
         )
 
@@ -225,7 +237,8 @@ class TablePlan:
         for change in (table.corrections, table.deletions):
             if change is not None:
                 own = max(own, duration_us(change.within))
-        own = max([own, *(child.bound - total for child in self.aggregated)])
+        listed = (*self.aggregated, *self.listed_beside)
+        own = max([own, *(child.bound - total for child in listed)])
         for path in self.moving_parents:
             plan: TablePlan = self
             for step in path:
@@ -489,7 +502,7 @@ class Planner:
         if len(seen) > _MOST_DEPTH:
             self._say(plan, f"tables hang per each other at most {_MOST_DEPTH} deep", "per")
 
-    def _expressions(self, plan: TablePlan) -> None:
+    def _expressions(self, plan: TablePlan) -> None:  # noqa: PLR0912, one branch a type
         per = plan.table.per
         if per is not None and isinstance(per.count, str):
             assert plan.parent is not None
@@ -511,7 +524,7 @@ class Planner:
                     if case.if_ is not None:
                         self._expression(plan, case.if_, scope, *place, "cases", number, "if")
             elif isinstance(item, ListOf):
-                if item.of is not None and item.of not in scope.hung:
+                if item.of is not None and scope.listable(item.of) is None:
                     self._say(plan, f"no table {item.of!r} hangs per {scope.name}", *place, "of")
                 for number, element in enumerate(item.items or ()):
                     if element.if_ is not None:
@@ -525,9 +538,10 @@ class Planner:
         for step in place[1:]:
             if step == "fields":
                 if isinstance(item, ListOf) and item.of:
-                    if item.of not in scope.hung:
+                    listed = scope.listable(item.of)
+                    if listed is None:
                         return None
-                    scope = scope.hung[item.of]
+                    scope = listed
                 fields = item.fields
             elif step == "items":
                 fields = item.items
@@ -555,9 +569,7 @@ class Planner:
         for name in changes:
             if name not in table.fields:
                 self._say(plan, f"there is no column {name!r}", "corrections", "columns")
-            elif not hasattr(table.fields[name], "distribution") and table.fields[name].type not in {
-                "categorical", "boolean", "text", "numerical",
-            }:  # fmt: skip
+            elif not _is_drawn(table.fields[name]):
                 self._say(plan, f"{name!r} is not drawn, and so cannot be corrected; correct a "
                           "categorical, numerical, boolean, text or datetime",
                           "corrections", "columns")  # fmt: skip
@@ -581,13 +593,10 @@ class Planner:
         assert correlation is not None
         for name in correlation.columns:
             item = plan.table.fields.get(name)
-            drawn = item is not None and (
-                item.type in {"numerical", "categorical", "boolean"}
-                or (isinstance(item, Datetime) and item.distribution == "uniform")
-            )
-            if not drawn:
+            if item is None or item.type == "text" or not _is_drawn(item):
                 self._say(plan, f"{name!r} cannot be correlated; name numerical, categorical, "
-                          "boolean or uniform datetime columns", "correlation", "columns")  # fmt: skip
+                          "boolean or uniform datetime columns",
+                          "correlation", "columns")  # fmt: skip
 
     def _time(self, plan: TablePlan) -> None:
         table = plan.table
@@ -650,6 +659,12 @@ class Planner:
                         stack.append((target, (*path, target.name)))
 
 
+def _is_drawn(item: AnyField) -> bool:
+    if isinstance(item, Datetime):
+        return item.distribution == "uniform"
+    return item.type in {"categorical", "boolean", "text", "numerical"}
+
+
 def _with_tables(node: Node, scope: TablePlan) -> Node:
     """The node with the tables of aggregates marked as such."""
     match node:
@@ -682,7 +697,7 @@ def _with_tables(node: Node, scope: TablePlan) -> Node:
     return node
 
 
-def _check_names(node: Node, scope: TablePlan) -> None:
+def _check_names(node: Node, scope: TablePlan) -> None:  # noqa: PLR0912, one a function
     for path in refs(node):
         scope.resolve(path)
     for call in (part for part in expression.walk(node) if isinstance(part, Call)):

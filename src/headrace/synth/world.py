@@ -2,8 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -134,7 +133,7 @@ class World:
             SynthError: the moment lies before the start.
         """
         if moment is None:
-            moment = self.schema.as_of and as_datetime(self.schema.as_of)
+            moment = as_datetime(self.schema.as_of) if self.schema.as_of else None
         if moment is None:
             moment = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         plain = as_datetime(moment)
@@ -337,13 +336,13 @@ class View:
             part = _pointing(frame, column, wanted)
             if part is None:
                 continue
-            frame, index = part
+            pointing, index = part
             if function == "changed":
                 if totals is None:
                     totals = np.full(size, ALWAYS, dtype=np.int64)
-                np.maximum.at(totals, index, frame.changed())
+                np.maximum.at(totals, index, pointing.changed())
                 continue
-            found = aggregated(function, node, frame, index, size)
+            found = aggregated(function, node, pointing, index, size)
             kind = found.kind
             if totals is None:
                 totals, seen = found.data, found.valid
@@ -443,11 +442,14 @@ class View:
         for frame in self.frames(plan, rows):
             yield frame.arrow()
 
-    def arrow_schema(self, plan: TablePlan) -> pa.Schema:
-        """The Arrow schema of what is written, strings not as dictionaries."""
+    def arrow_types(self, plan: TablePlan) -> pa.Schema:
+        """The Arrow schema of a table's blocks, strings of a pool as dictionaries."""
         nothing = View(self.world, self.moment, blank=True)
-        empty = Frame(nothing, plan, np.empty(0, dtype=np.int64))
-        return plain_schema(empty.arrow().schema)
+        return Frame(nothing, plan, np.empty(0, dtype=np.int64)).arrow().schema
+
+    def arrow_schema(self, plan: TablePlan) -> pa.Schema:
+        """The Arrow schema of a table, strings not as dictionaries."""
+        return plain_schema(self.arrow_types(plan))
 
     def table(self, name: str) -> pa.Table:
         """A whole table, for tests and small ones."""
@@ -485,7 +487,6 @@ class View:
 
     def _rolled_up(self, plan: TablePlan) -> NDArray[np.int64] | None:
         """Root rows of rows that others point at, of which one changed; None without any."""
-        strides = _strides(plan)
         found: list[NDArray[np.int64]] = []
         hung = [other for other in (plan, *_ancestors_that_matter(plan)) if other.rollups]
         for other in hung:
@@ -494,7 +495,6 @@ class View:
                     address = frame.key_rows(column)
                     rows = address.data if address.valid is None else address.data[address.valid]
                     found.append(np.unique(rows // _strides(other)))
-        del strides
         return np.unique(np.concatenate(found)) if found else None
 
     def _wanted(self, target: TablePlan) -> NDArray[np.int64]:
@@ -506,15 +506,6 @@ class View:
             return roots
         result: NDArray[np.int64] = (roots[:, None] * size + np.arange(size)).ravel()
         return result
-
-    def prepare(self, plans: Iterable[TablePlan], pool: ThreadPoolExecutor) -> None:
-        """Compute what tables add up over others before they are written."""
-        del pool
-        for plan in plans:
-            for frame in self.frames(plan):
-                if plan.rollups:
-                    frame.at_positions(np.arange(min(1, len(frame)))).arrow()
-                break
 
 
 def _ancestors_that_matter(plan: TablePlan) -> list[TablePlan]:

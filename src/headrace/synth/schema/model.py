@@ -175,7 +175,7 @@ class Datetime(Base):
         rate_only = {"start", "per_day", "growth", "weekday", "hour", "season", "noise",
                      "initial", "initial_span"} & self.model_fields_set  # fmt: skip
         if self.distribution != "rate" and rate_only:
-            raise ValueError(f"{sorted(rate_only)[0]} goes with distribution: rate")
+            raise ValueError(f"{min(rate_only)} goes with distribution: rate")
         if self.distribution == "uniform":
             if self.range is None:
                 raise ValueError("distribution: uniform needs a range: [from, to]")
@@ -364,7 +364,9 @@ class ListOf(Base):
     """A list: of a table's rows that hang per this one's, or of items written out."""
 
     type: Literal["list"]
-    of: Name | None = Field(None, description="A table whose rows hang per this table's rows.")
+    of: Name | None = Field(
+        None, description="A table whose rows hang per this one's rows, or per its parent's."
+    )
     fields: "Annotated[dict[Name, AnyField], Field(min_length=1)] | None" = Field(
         None, description="of: what an element holds; all columns of the table without it."
     )

@@ -170,9 +170,7 @@ def _message(item: Any, path: Path_) -> str:
     if kind == "union_tag_invalid":
         close = get_close_matches(str(context["tag"]), FIELD_TYPES, n=1)
         meant = f"; did you mean {close[0]!r}?" if close else ""
-        return f"unknown type {context['tag']!r}{meant} One of: {', '.join(FIELD_TYPES)}".replace(
-            "? One", "? One"
-        )
+        return f"unknown type {context['tag']!r}{meant}; one of: {', '.join(FIELD_TYPES)}"
     if kind == "union_tag_not_found":
         return f"{name} has no type; one of: {', '.join(FIELD_TYPES)}"
     if kind == "missing":
@@ -182,7 +180,7 @@ def _message(item: Any, path: Path_) -> str:
     if kind == "unknown_key":
         allowed = context["allowed"].split(", ")
         close = get_close_matches(str(context["key"]), allowed, n=1)
-        return item["msg"] + (f" (did you mean {close[0]!r}?)" if close else "")
+        return str(item["msg"]) + (f" (did you mean {close[0]!r}?)" if close else "")
     if kind == "literal_error":
         return f"{name} is {item['input']!r}; one of: {context['expected']}"
     if kind == "string_pattern_mismatch":

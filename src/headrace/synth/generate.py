@@ -1,0 +1,207 @@
+"""Generate a schema file's tables into a directory: the service behind ``headrace generate``."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.synth import pools
+from headrace.synth.errors import SynthError
+from headrace.synth.plan import TablePlan, walk_fields
+from headrace.synth.schema.model import Categorical, Unique
+from headrace.synth.world import View, World
+from headrace.synth.write import BegunListener, Format, Progress, Share, Writer, Written
+
+if TYPE_CHECKING:
+    from headrace.synth.faults import Overlay
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What one call wrote.
+
+    Attributes:
+        tables: what was written of each.
+        directory: where.
+        seed: of the world.
+        scale: of the world.
+        as_of: the moment, UTC.
+        since: the moment after which rows changed, UTC; None for a snapshot.
+        share: which part.
+        evolves: whether any table does; otherwise moments make no difference.
+        frozen: pools that were drawn from Faker and written beside the schema file.
+        unfrozen: generators whose pools could not be written there: another Faker may change them.
+        manifest: the file that names the faults' rows, if there are faults.
+        seconds: how long it took.
+    """
+
+    tables: tuple[Written, ...]
+    directory: Path
+    seed: int
+    scale: float
+    as_of: datetime
+    since: datetime | None
+    share: Share
+    evolves: bool
+    frozen: tuple[Path, ...]
+    unfrozen: tuple[str, ...]
+    manifest: Path | None
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Of all tables."""
+        return sum(table.rows for table in self.tables)
+
+
+def generate(
+    schema: Path,
+    out: Path,
+    *,
+    kind: Format = "parquet",
+    seed: int | None = None,
+    scale: float = 1.0,
+    as_of: datetime | None = None,
+    since: datetime | None = None,
+    share: Share | None = None,
+    tables: tuple[str, ...] = (),
+    group: str | None = None,
+    faults: str | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    begun: BegunListener | None = None,
+) -> Generated:
+    """Write the tables of a schema file.
+
+    Args:
+        schema: the schema file.
+        out: the directory; made where there is none. Tables that are written replace those of
+            an earlier call.
+        kind: parquet (snappy), or csv.
+        seed: the schema file's without it.
+        scale: multiplies counts and rates.
+        as_of: the moment, UTC; the schema file's without it, else the beginning of today.
+        since: only rows that changed after this moment.
+        share: one of several equal parts.
+        tables: only these.
+        group: only tables of this group.
+        faults: what to overlay: a file, or kind:table.column:argument; besides those of the
+            schema file.
+        threads: as many as there are cores without it. The bytes do not depend on it.
+        progress: is told of rows as they are written.
+        begun: is told, before the first row, about how many each table will have.
+
+    Raises:
+        SynthError: the schema file is wrong, or something that was asked for cannot be had;
+            nothing was written.
+    """
+    started = time.monotonic()
+    world = World.from_file(schema, seed=seed, scale=scale)
+    view = world.at(as_of)
+    if since is not None:
+        if not world.evolves:
+            raise SynthError(
+                f"{schema.name} has no table that comes into being over time: --since needs a "
+                "datetime with distribution: rate"
+            )
+        view = view.delta(since)
+    plans = _chosen(world, tables, group)
+    overlay = _overlay(view, faults)
+    writer = Writer(
+        view, out, kind=kind, share=share, threads=threads, overlay=overlay, progress=progress
+    )
+    if begun is not None:
+        begun({plan.name: writer.expected(plan) for plan in plans})
+    frozen, unfrozen = _freeze(world)
+    written = writer.write(plans)
+    manifest = None
+    if overlay is not None:
+        manifest = out / "_faults.parquet"
+        overlay.manifest().write(manifest)
+    return Generated(
+        tables=tuple(written),
+        directory=out,
+        seed=world.seed,
+        scale=scale,
+        as_of=_utc(view.moment),
+        since=None if view.since is None else _utc(view.since),
+        share=writer.share,
+        evolves=world.evolves,
+        frozen=tuple(frozen),
+        unfrozen=tuple(unfrozen),
+        manifest=manifest,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _utc(moment: int) -> datetime:
+    return datetime.fromtimestamp(moment / 1_000_000, UTC)
+
+
+def _chosen(world: World, tables: tuple[str, ...], group: str | None) -> list[TablePlan]:
+    known = {plan.name: plan for plan in world.tables}
+    for name in tables:
+        if name not in known:
+            raise SynthError(f"--table {name}: no such table; there are {', '.join(known)}")
+    groups = sorted({plan.table.group for plan in world.tables if plan.table.group})
+    if group is not None and group not in groups:
+        raise SynthError(f"--group {group}: no such group; there are {', '.join(groups) or 'none'}")
+    return [
+        plan
+        for plan in world.tables
+        if (not tables or plan.name in tables) and (group is None or plan.table.group == group)
+    ]
+
+
+def _overlay(view: View, spec: str | None) -> "Overlay | None":
+    if spec is None and not view.world.schema.faults:
+        return None
+    from headrace.synth.faults import Overlay, faults_of, parse_spec
+
+    faults = faults_of(view.world)
+    if spec is not None:
+        faults = [*faults, *parse_spec(spec, view.world)]
+    return Overlay(view, faults)
+
+
+def _freeze(world: World) -> tuple[list[Path], list[str]]:
+    """Write pools that only Faker knows beside the schema file, as a lock file does."""
+    frozen: list[Path] = []
+    unfrozen: list[str] = []
+    for plan in world.tables:
+        for _, item in walk_fields(plan.table.fields):
+            if not isinstance(item, Unique | Categorical) or item.generator is None:
+                continue
+            provider = item.generator.removeprefix("faker.")
+            locale, beside = world.home(plan, item.locale)
+            names = [provider]
+            if isinstance(item, Unique):
+                names = ["first_name", "last_name"] if needs_names(provider) else []
+                names = names or ([] if not drawn_from_pool(provider) else [provider])
+            for name in names:
+                if pools.is_frozen(name, locale, beside):
+                    continue
+                label = f"faker.{name} ({locale})"
+                try:
+                    if beside is None:
+                        raise OSError
+                    frozen.append(pools.freeze(name, locale, beside / "pools"))
+                except OSError:
+                    if label not in unfrozen:
+                        unfrozen.append(label)
+    return frozen, unfrozen
+
+
+def needs_names(provider: str) -> bool:
+    """Whether a unique generator is built from first and last names."""
+    from headrace.synth.draw import BUILT
+
+    return provider in BUILT and provider != "uuid4"
+
+
+def drawn_from_pool(provider: str) -> bool:
+    """Whether a unique generator takes its values from a pool."""
+    from headrace.synth.draw import BUILT, PATTERNS
+
+    return provider not in BUILT and provider not in PATTERNS

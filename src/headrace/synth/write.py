@@ -1,0 +1,418 @@
+"""Files of a view: Parquet or CSV, by several threads, the same bytes for any number of them."""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from headrace.synth.errors import OutputError, SynthError
+from headrace.synth.plan import TablePlan
+from headrace.synth.schema.model import Datetime, Serial
+from headrace.synth.world import Range, View, plain_schema
+
+if TYPE_CHECKING:
+    from headrace.synth.frame import Frame
+
+FILE_ROWS: Final = 1 << 20
+"""About how many rows a file has; a table of more is written to several."""
+GROUP_ROWS: Final = 1 << 18
+"""About how many rows a row group has."""
+_SAMPLE_ROWS: Final = 4_096
+
+Format = Literal["parquet", "csv"]
+Progress = Callable[[str, int], None]
+"""Takes the name of a table, and how many more of its rows are written."""
+BegunListener = Callable[[dict[str, int]], None]
+"""Takes, by table, about how many rows there will be."""
+
+
+class Overlaid(Protocol):
+    """What changes the rows of a table after they were generated."""
+
+    def schema(self, plan: TablePlan, schema: pa.Schema) -> pa.Schema:
+        """What is written."""
+        ...
+
+    def apply(self, plan: TablePlan, frame: "Frame", batch: pa.RecordBatch) -> list[pa.RecordBatch]:
+        """The rows of a block that are written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Part ``number`` of ``of`` parts, counted from 1: an equal share of each table's rows."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Share":
+        """A part as it is written on the command line, such as ``2/4``.
+
+        Raises:
+            SynthError: it is none.
+        """
+        number, slash, of = text.partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            raise SynthError(f"--part {text}: write the number of the part and of all, like 2/4")
+        return cls(int(number), int(of))
+
+    def rows(self, total: int) -> Range:
+        """The rows of this part."""
+        return total * (self.number - 1) // self.of, total * self.number // self.of
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether there is no other part."""
+        return self.of == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written of a table.
+
+    Attributes:
+        table: its name.
+        rows: how many rows.
+        files: their names within the directory, in order.
+        bytes: the size of all of them.
+    """
+
+    table: str
+    rows: int
+    files: tuple[str, ...]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    plan: TablePlan
+    name: str
+    rows: Range
+
+
+class Writer:
+    """Writes the tables of a view into a directory.
+
+    Files are written under a hidden name and given their own when all of them are complete, so
+    that a run that is stopped or fails leaves none behind.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        directory: Path,
+        *,
+        kind: Format = "parquet",
+        share: Share | None = None,
+        threads: int | None = None,
+        overlay: Overlaid | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.view = view
+        self.directory = directory
+        self.kind = kind
+        self.share = share or Share()
+        self.threads = threads or os.cpu_count() or 1
+        self.overlay = overlay
+        self.progress = progress
+        self._stop = threading.Event()
+        self._hidden = directory / f".generating-{os.getpid()}"
+
+    def write(self, plans: list[TablePlan]) -> list[Written]:
+        """Write tables; what was there of them before is replaced.
+
+        Raises:
+            OutputError: the directory cannot be written, or the disk is too small.
+        """
+        tasks = [task for plan in plans for task in self._tasks(plan)]
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._check_disk(plans)
+            self._hidden.mkdir(exist_ok=True)
+            rows = self._run(tasks)
+            return self._finish(plans, tasks, rows)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write {error.filename or self.directory}: {error.strerror or error}; "
+                "nothing was written under its final name"
+            ) from error
+        finally:
+            shutil.rmtree(self._hidden, ignore_errors=True)
+
+    def expected(self, plan: TablePlan) -> int:
+        """About how many rows a table will have."""
+        low, high = self._span(plan)
+        return int((high - low) * plan.multiplicity)
+
+    def _span(self, plan: TablePlan) -> Range:
+        """Root rows, or positions among the candidates of a delta."""
+        candidates = self.view.candidates(plan)
+        low, high = self.share.rows(self.view.root_total(plan))
+        if isinstance(candidates, tuple):
+            low = max(low, candidates[0])
+            return low, max(low, min(high, candidates[1]))
+        first, last = np.searchsorted(candidates, (low, high))
+        return int(first), int(last)
+
+    def _tasks(self, plan: TablePlan) -> Iterator[_Task]:
+        low, high = self._span(plan)
+        size = self.view.block_size(plan)
+        per_file = max(1, round(FILE_ROWS / plan.multiplicity / size)) * size
+        count = max(1, -(-(high - low) // per_file))
+        candidates = self.view.candidates(plan)
+        for number in range(count):
+            first, last = low + number * per_file, min(high, low + (number + 1) * per_file)
+            if not isinstance(candidates, tuple):
+                rows = candidates[first:last]
+                first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
+            yield _Task(plan, self._name(plan, number, count), (first, last))
+
+    def _name(self, plan: TablePlan, number: int, count: int) -> str:
+        name = plan.name
+        if self.view.since is not None:
+            name += f"-{_compact(self.view.since)}-{_compact(self.view.moment)}"
+        if not self.share.is_whole:
+            name += f"-part-{self.share.number}-of-{self.share.of}"
+        if count > 1:
+            name += f"-{number + 1:05d}-of-{count:05d}"
+        return f"{name}.{self.kind}"
+
+    def _check_disk(self, plans: list[TablePlan]) -> None:
+        total = sum(self.expected(plan) for plan in plans)
+        if total < 200_000:
+            return
+        needed = sum(self.expected(plan) * self._row_bytes(plan) for plan in plans)
+        free = shutil.disk_usage(self.directory).free
+        if needed > free:
+            raise OutputError(
+                f"{total:,} rows need about {needed / 1e9:,.1f} GB, and {self.directory} has "
+                f"{free / 1e9:,.1f} GB left: take a smaller --scale, or write parts of it to "
+                "several disks with --part"
+            )
+
+    def _row_bytes(self, plan: TablePlan) -> float:
+        """About how large a row is, by writing a few."""
+        low, high = self._span(plan)
+        roots = np.arange(low, min(high, low + max(16, int(_SAMPLE_ROWS / plan.multiplicity))))
+        if not isinstance(self.view.candidates(plan), tuple):
+            return 200.0
+        frame = self.view.frame(plan, roots.astype(np.int64))
+        if not len(frame):
+            return 0.0
+        batch = frame.arrow()
+        if self.kind == "csv":
+            return float(batch.nbytes) / len(batch)
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, batch.schema, **_options(plan, batch.schema)) as writer:
+            writer.write_batch(batch)
+        return float(sink.getvalue().size) / len(batch)
+
+    def _run(self, tasks: list[_Task]) -> list[int]:
+        if self.threads == 1 or len(tasks) == 1:
+            return [self._write(task) for task in tasks]
+        with ThreadPoolExecutor(min(self.threads, len(tasks))) as pool:
+            futures = [pool.submit(self._write, task) for task in tasks]
+            try:
+                _first_failure(futures)
+            except BaseException:
+                self._stop.set()
+                for future in futures:
+                    future.cancel()
+                raise
+        return [future.result() for future in futures]
+
+    def _write(self, task: _Task) -> int:
+        schema = self._schema(task.plan)
+        rows = 0
+        waiting: list[pa.RecordBatch] = []
+        with _sink(self._hidden / task.name, self.kind, task.plan, schema) as sink:
+            count = 0
+            for frame in self.view.frames(task.plan, task.rows):
+                if self._stop.is_set():
+                    break
+                for batch in self._overlaid(task.plan, frame):
+                    waiting.append(_fitted(batch, schema))
+                    count += len(batch)
+                if count >= GROUP_ROWS:
+                    sink.write(pa.Table.from_batches(waiting, schema))
+                    rows, count, waiting = rows + count, 0, []
+                if self.progress is not None:
+                    self.progress(task.plan.name, len(frame))
+            if waiting:
+                sink.write(pa.Table.from_batches(waiting, schema))
+                rows += count
+        return rows
+
+    def _overlaid(self, plan: TablePlan, frame: "Frame") -> list[pa.RecordBatch]:
+        batch = frame.arrow()
+        return [batch] if self.overlay is None else self.overlay.apply(plan, frame, batch)
+
+    def _schema(self, plan: TablePlan) -> pa.Schema:
+        """As it comes, but with types for columns of nulls, and nested strings plain."""
+        schema = self.view.arrow_types(plan)
+        plain = plain_schema(schema)
+        if self.kind == "parquet":
+            plain = pa.schema(
+                [
+                    each if pa.types.is_dictionary(each.type) else plain.field(each.name)
+                    for each in schema
+                ]
+            )
+        return plain if self.overlay is None else self.overlay.schema(plan, plain)
+
+    def _finish(self, plans: list[TablePlan], tasks: list[_Task], rows: list[int]) -> list[Written]:
+        if self._stop.is_set():
+            raise SynthError("stopped")
+        known = _Record(self.directory)
+        whole = self.view.since is None and self.share.is_whole
+        written = []
+        for plan in plans:
+            counted = zip(tasks, rows, strict=True)
+            own = [(task, count) for task, count in counted if task.plan is plan]
+            names = tuple(task.name for task, _ in own)
+            sizes = [(self._hidden / name).stat().st_size for name in names]
+            for name in names:
+                (self._hidden / name).replace(self.directory / name)
+            if whole:
+                known.forget(plan.name, names)
+            known.add(plan.name, names)
+            written.append(Written(plan.name, sum(count for _, count in own), names, sum(sizes)))
+        known.save()
+        return written
+
+
+class _Record:
+    """Which files of a directory were generated, so that a later run can replace them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.path = directory / ".generated.json"
+        try:
+            self.files: dict[str, list[str]] = json.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self.files = {}
+
+    def forget(self, table: str, kept: tuple[str, ...]) -> None:
+        """Remove what an earlier run wrote of a table, and this one did not."""
+        for name in self.files.pop(table, []):
+            if name not in kept and Path(name).name == name:
+                (self.directory / name).unlink(missing_ok=True)
+
+    def add(self, table: str, names: tuple[str, ...]) -> None:
+        self.files[table] = sorted({*self.files.get(table, []), *names})
+
+    def save(self) -> None:
+        beginning = self.path.with_suffix(f".{os.getpid()}.tmp")
+        beginning.write_text(json.dumps(self.files, indent=1, sort_keys=True), encoding="utf-8")
+        beginning.replace(self.path)
+
+
+def _first_failure(futures: "list[Future[int]]") -> None:
+    pending = set(futures)
+    while pending:
+        done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+        for future in done:
+            future.result()
+
+
+def _compact(moment: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(moment / 1_000_000, UTC).strftime("%Y%m%dT%H%M%S")
+
+
+def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    return batch if batch.schema.equals(schema) else batch.cast(schema)
+
+
+def _options(plan: TablePlan, schema: pa.Schema) -> dict[str, Any]:
+    """Dictionaries where there is a pool, deltas where numbers run; the rest as it is."""
+    pooled = [each.name for each in schema if pa.types.is_dictionary(each.type)]
+    encodings = {}
+    for each in schema:
+        item = plan.table.fields.get(each.name)
+        runs = isinstance(item, Serial) or (
+            isinstance(item, Datetime) and item.distribution == "rate"
+        )
+        if runs and (pa.types.is_int64(each.type) or pa.types.is_timestamp(each.type)):
+            encodings[each.name] = "DELTA_BINARY_PACKED"
+    return {
+        "compression": "snappy",
+        "use_dictionary": pooled or False,
+        "column_encoding": encodings or None,
+        "store_schema": False,
+        "write_statistics": True,
+    }
+
+
+class _Sink(Protocol):
+    def write(self, table: pa.Table) -> None: ...
+    def __enter__(self) -> "_Sink": ...
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _sink(path: Path, kind: Format, plan: TablePlan, schema: pa.Schema) -> "_Sink":
+    return _Parquet(path, plan, schema) if kind == "parquet" else _Csv(path, plan, schema)
+
+
+class _Parquet:
+    def __init__(self, path: Path, plan: TablePlan, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, **_options(plan, schema))
+
+    def write(self, table: pa.Table) -> None:
+        self._writer.write_table(table, row_group_size=len(table))
+
+    def __enter__(self) -> "_Parquet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+class _Csv:
+    """UTF-8, a header, moments as ISO 8601 in UTC; nested columns as JSON."""
+
+    def __init__(self, path: Path, plan: TablePlan, schema: pa.Schema) -> None:
+        self._plan = plan
+        self._schema = pa.schema([self._field(each) for each in schema])
+        self._writer = pacsv.CSVWriter(path, self._schema)
+
+    def _field(self, each: pa.Field) -> pa.Field:
+        if pa.types.is_nested(each.type):
+            return pa.field(each.name, pa.string())
+        item = self._plan.table.fields.get(each.name)
+        if isinstance(item, Datetime) and item.precision == "second":
+            return pa.field(each.name, pa.timestamp("s", tz="UTC"))
+        return each
+
+    def write(self, table: pa.Table) -> None:
+        columns = []
+        for each in self._schema:
+            column = table.column(each.name)
+            if pa.types.is_nested(column.type):
+                column = pa.array(map(_json, column.to_pylist()), pa.string())
+            elif column.type != each.type:
+                column = column.cast(each.type, safe=False)
+            columns.append(column)
+        self._writer.write_table(pa.table(columns, schema=self._schema))
+
+    def __enter__(self) -> "_Csv":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value, default=str, ensure_ascii=False)
