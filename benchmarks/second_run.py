@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dlt_pipelines.jaffle_shop import TABLES
+from dlt_pipelines.jaffle_shop.sample import complete_sample
+
 from benchmarks.headrace_cli import headrace
 from benchmarks.measure import (
     ROOT,
@@ -25,7 +28,6 @@ from benchmarks.measure import (
     run_process,
 )
 from benchmarks.report import Report, parser, work_dir
-from headrace.synth.jaffle_shop import write_sample
 
 PROMISE = 0.6
 _PLAIN = Path(__file__).parent / "plain"
@@ -68,7 +70,7 @@ def measure(work: Path, *, runs: int) -> Report:
     }
     homes = {name: Home(home / str(number)) for number, name in enumerate(ways)}
     for name, way in ways.items():
-        write_sample(homes[name].files)
+        complete_sample(homes[name].files, [table.pattern for table in TABLES.values()])
         homes[name].data.mkdir()
         way(homes[name])  # the first run
         way(homes[name])  # and one that is not counted, with all caches in place

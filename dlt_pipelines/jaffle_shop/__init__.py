@@ -7,8 +7,8 @@ from typing import Any, Literal
 import dlt
 from dlt.extract import DltSource
 
+from dlt_pipelines.jaffle_shop.sample import complete_sample
 from headrace.ingest import FileTable, IngestContext, file_resources
-from headrace.synth.jaffle_shop import lacks_sample, write_sample
 
 TABLES = {
     "raw_customers": FileTable(
@@ -64,8 +64,7 @@ def build_source(
     directory = path
     if directory is None:
         directory = context.sample_dir
-        if lacks_sample(directory):
-            write_sample(directory)
+        complete_sample(directory, [table.pattern for table in TABLES.values()])
     tables = {
         name: replace(table, delimiter=delimiter, encoding=encoding)
         for name, table in TABLES.items()

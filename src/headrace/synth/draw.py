@@ -241,7 +241,8 @@ def _empirical(field: Numerical, units: Units) -> Units:
     knots = np.array(field.quantiles, dtype=np.float64)
     place = units * (len(knots) - 1)
     cell = np.minimum(place.astype(np.int64), len(knots) - 2)
-    return knots[cell] + (knots[cell + 1] - knots[cell]) * (place - cell)
+    result: Units = knots[cell] + (knots[cell + 1] - knots[cell]) * (place - cell)
+    return result
 
 
 def _open(units: Units) -> Units:
@@ -475,4 +476,5 @@ def parent_rows(
         return rank.astype(np.int64)
     if len(safe) and int(safe.max()) < 2**32:
         return below(bits(key(seed, *path), rows), safe)
-    return np.minimum((unit(key(seed, *path), rows) * safe).astype(np.int64), safe - 1)
+    many: Rows = np.minimum((unit(key(seed, *path), rows) * safe).astype(np.int64), safe - 1)
+    return many

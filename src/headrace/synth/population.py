@@ -165,7 +165,8 @@ class Rate:
         inside = np.minimum((share - low) / width, 1.0 - 2.0**-40)
         offset = (np.clip(hour + inside, 0.0, 24.0 - 1e-9) * 3_600_000_000).astype(np.int64)
         offset -= offset % self._precision
-        return self.start + day * DAY_US + offset
+        moments: Moments = self.start + day * DAY_US + offset
+        return moments
 
     def before(self, moments: Moments) -> NDArray[np.int64]:
         """How many rows there were when the day of each moment began."""

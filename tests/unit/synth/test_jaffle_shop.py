@@ -11,21 +11,24 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-
-from headrace.synth.jaffle_shop import lacks_sample, write_sample
+from dlt_pipelines.jaffle_shop import TABLES
+from dlt_pipelines.jaffle_shop.sample import SCHEMA, complete_sample
 
 Rows = list[dict[str, str]]
 
+NAMES = [table.pattern for table in TABLES.values()]
 GOLDEN = {
-    "raw_customers.csv": "7bd458a7d15e1cfc33cceed1f30c5c76cdf3763ce0c9a8f25436b82e0bec667a",
-    "raw_orders.csv": "4eef61a77eb6200572be7bca06f3ba4a0150899498b97b3350b65868ad1d0764",
-    "raw_payments.csv": "e8c5ffbdca0d54bb44d1f784ed875d114b9730c542cf708f89d0eb11939ebd4a",
+    "raw_customers.csv": "4ac44092374a9470ac700920dd6c6c49665034f2e461a8523cb6bbf79e90b34f",
+    "raw_orders.csv": "0da3a40f794de5599965318f9534ea7abef5700864019126b00c5501171f0834",
+    "raw_payments.csv": "4c0f06fe3d4dde0926c58cb6acdd93a1955f0b4da69ac139e7998f6928efae85",
 }
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return write_sample(tmp_path_factory.mktemp("jaffle_shop") / "not" / "there yet")
+    directory = tmp_path_factory.mktemp("jaffle_shop") / "not" / "there yet"
+    complete_sample(directory, NAMES)
+    return [directory / name for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +56,13 @@ def test_same_bytes_on_every_machine(files: list[Path]) -> None:
 
 
 def test_same_bytes_whatever_the_hash_seed_time_zone_and_locale(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from headrace.synth.jaffle_shop import write_sample;"
-        "write_sample(Path(sys.argv[1]))"
-    )
     environment = os.environ | {"PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo", "LC_ALL": "C"}
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], env=environment, check=True)
-    digests = {path.name: sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+    arguments = ["generate", str(SCHEMA), "--format", "csv", "--out", str(tmp_path)]
+    subprocess.run(
+        [sys.executable, "-m", "headrace", *arguments],
+        env=environment, check=True, capture_output=True,
+    )  # fmt: skip
+    digests = {path.name: sha256(path.read_bytes()).hexdigest() for path in tmp_path.glob("*.csv")}
     assert digests == GOLDEN
 
 
@@ -119,10 +122,10 @@ def test_orders_lie_within_2024_and_are_numbered_by_date(orders: Rows) -> None:
 def test_status_follows_from_the_age_of_an_order(orders: Rows) -> None:
     plausible = {
         "placed": range(14),
-        "shipped": range(14, 30),
-        "completed": range(30, 366),
-        "return_pending": range(30, 75),
-        "returned": range(75, 366),
+        "shipped": range(2, 34),
+        "completed": range(12, 366),
+        "return_pending": range(13, 99),
+        "returned": range(33, 366),
     }
     assert {row["status"] for row in orders} == set(plausible)
     for row in orders:
@@ -141,46 +144,23 @@ def test_amounts_are_cents_and_mostly_whole_dollars(payments: Rows) -> None:
     amounts = [int(row["amount"]) for row in payments]
     assert all(50 <= amount <= 3000 for amount in amounts)
     odd = sum(amount % 100 != 0 for amount in amounts)
-    assert 0 < odd < len(amounts) / 5
-
-
-def test_writing_again_repairs_and_leaves_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "raw_orders.csv").write_text("torn")
-    first = write_sample(tmp_path)
-    assert [path.name for path in first] == list(GOLDEN)
-    assert write_sample(tmp_path) == first
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(GOLDEN)
-    assert {path.name: sha256(path.read_bytes()).hexdigest() for path in first} == GOLDEN
-
-
-def test_a_failed_write_keeps_the_old_file_and_leaves_no_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = tmp_path / "raw_customers.csv"
-    old.write_text("old")
-
-    def disk_full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", disk_full)
-    with pytest.raises(OSError, match="No space left"):
-        write_sample(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["raw_customers.csv"]
-    assert old.read_text() == "old"
+    assert 0 < odd < len(amounts) / 4
 
 
 def test_a_file_in_the_place_of_the_directory_is_an_os_error(tmp_path: Path) -> None:
     place = tmp_path / "taken"
     place.touch()
     with pytest.raises(FileExistsError):
-        write_sample(place)
+        complete_sample(place, NAMES)
 
 
 def test_missing_files_are_completed_unless_one_is_somebodys_own(tmp_path: Path) -> None:
-    assert lacks_sample(tmp_path)
-    write_sample(tmp_path)
-    assert not lacks_sample(tmp_path)
+    complete_sample(tmp_path, NAMES)
     (tmp_path / "raw_orders.csv").unlink()
-    assert lacks_sample(tmp_path)
+    complete_sample(tmp_path, NAMES)
+    found = {path.name: sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}
+    assert found == GOLDEN  # and nothing else is left there
+    (tmp_path / "raw_orders.csv").unlink()
     (tmp_path / "raw_customers.csv").write_text("id,first_name,last_name\n1,Own,O.\n")
-    assert not lacks_sample(tmp_path)
+    complete_sample(tmp_path, NAMES)
+    assert not (tmp_path / "raw_orders.csv").exists()
