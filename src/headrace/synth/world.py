@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -245,6 +245,8 @@ class Rollup:
 
 
 RollupKey = tuple[str, str, str, Node | None]
+Until = Callable[[Frame], NDArray[np.int64]]
+"""When each row of a frame can be seen, in microseconds."""
 
 
 @dataclass(eq=False)
@@ -266,6 +268,7 @@ class View:
     _rollups: dict[RollupKey, Rollup] = field(default_factory=dict)
     _small: dict[str, Frame | None] = field(default_factory=dict)
     _candidates: dict[str, NDArray[np.int64] | Range] = field(default_factory=dict)
+    _delays: dict[str, tuple[int, Until]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -289,6 +292,17 @@ class View:
         if moment > self.moment:
             raise SynthError("since lies after as of: give an earlier since, or a later as of")
         return View(self.world, self.moment, moment, self.threads)
+
+    def delay(self, plan: TablePlan, most: int, until: Until) -> None:
+        """Hold rows of a table back: a delta has those, too, that are let go after ``since``.
+
+        Args:
+            plan: the table.
+            most: no row is held back for longer than this, in microseconds.
+            until: when each row is let go.
+        """
+        self._delays[plan.name] = (most, until)
+        self._candidates.pop(plan.name, None)
 
     # lookups
 
@@ -410,7 +424,11 @@ class View:
         if self.since is None:
             return self._seen(plan, root_rows)
         frame = self._seen(plan, root_rows, with_tombstones=True)
-        frame = frame.only(frame.changed() > self.since)
+        is_news = frame.changed() > self.since
+        if plan.name in self._delays:
+            until = self._delays[plan.name][1](frame)
+            is_news |= (until > self.since) & (until <= self.moment)
+        frame = frame.only(is_news)
         deleted = frame.deleted()
         if deleted is not None:
             # what came and went in between was never there for who merges
@@ -475,7 +493,7 @@ class View:
         total = self.root_total(plan)
         if not plan.evolves and not plan.rollups:
             return (0, 0)
-        bound = plan.bound
+        bound = plan.bound + self._delays.get(plan.name, (0, None))[0]
         if bound >= UNBOUNDED:
             return (0, total)
         population = self.world.population(plan.root)

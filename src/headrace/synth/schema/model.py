@@ -4,48 +4,20 @@ Pydantic models of the parsed YAML. What one model cannot see (references betwee
 expressions, sizes of pools) is checked by ``headrace.synth.schema.check``.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from headrace.synth.schema.base import Duration, Moment, Name, Share, Strict
+from headrace.synth.schema.fault import AnyFault
 
 Scalar = str | int | float | bool | None
-Share = Annotated[float, Field(ge=0, le=1)]
 Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
-Moment = datetime | date
-Duration = Annotated[
-    str,
-    Field(
-        pattern=r"^\s*\d+(\.\d+)?\s*(s|min|h|d|w)\s*$",
-        description="A length of time: a number and s, min, h, d or w, like 36h or 1.5d.",
-    ),
-]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)]
 Expression = Annotated[
     str | int | float,
     Field(description="An expression over the row's and its parents' columns."),
 ]
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _knows_its_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            allowed = [info.alias or name for name, info in cls.model_fields.items()]
-            for name in data:
-                if name not in allowed:
-                    raise PydanticCustomError(
-                        "unknown_key",
-                        "unknown key {name}; allowed: {allowed}",
-                        {"name": repr(name), "key": name, "allowed": ", ".join(allowed)},
-                    )
-        return data
 
 
 class Base(Strict):
@@ -280,10 +252,7 @@ class Text(Base):
     type: Literal["text"]
     words: Annotated[
         list[Annotated[int, Field(ge=1, le=200)]], Field(min_length=2, max_length=2)
-    ] = [
-        3,
-        12,
-    ]
+    ] = Field([3, 12])
     pattern: str | None = Field(None, description="# is a digit, ? a capital letter.")
 
     @model_validator(mode="after")
@@ -595,7 +564,7 @@ class Schema(Strict):
     uses: list[str] = Field(
         [], description="Other schema files, beside this one, whose tables this one refers to."
     )
-    faults: list[dict[str, Any]] = Field([], description="Faults to overlay; see --faults.")
+    faults: list[AnyFault] = Field([], description="Faults to overlay; see --faults.")
     tables: Annotated[dict[Name, Table], Field(min_length=1)] = Field(
         alias="schema", description="The tables by name."
     )

@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from headrace.synth.errors import Place, Problem, SchemaError, SynthError
+from headrace.synth.schema.fault import FAULT_KINDS
 from headrace.synth.schema.model import FIELD_TYPES, Schema
 
 MOST_BYTES: Final = 2_000_000
@@ -24,6 +25,7 @@ MOST_NODES: Final = 200_000
 _MOST_DEPTH: Final = 40
 
 Path_ = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,18 @@ def parse(text: str, file: Path | None = None) -> Document:
     Raises:
         SchemaError: it is no schema file; says where and what is allowed.
     """
+    tree = load(text, file)
+    if not isinstance(tree, CommentedMap):
+        raise SchemaError([Problem(Place(file), "a schema file is a mapping with the key schema")])
+    return Document(validate(Schema, tree, file), tree, file)
+
+
+def load(text: str, file: Path | None) -> Any:
+    """The tree of a YAML file, which knows where everything stands.
+
+    Raises:
+        SchemaError: it is no YAML.
+    """
     yaml = YAML(typ="rt")
     yaml.version = (1, 2)
     try:
@@ -82,17 +96,23 @@ def parse(text: str, file: Path | None = None) -> Document:
     except (YAMLError, ValueError, RecursionError) as error:
         first = str(error).splitlines()[0] if str(error) else "nested too deeply"
         raise SchemaError([Problem(Place(file), f"not YAML 1.2: {first}")]) from error
-    if not isinstance(tree, CommentedMap):
-        raise SchemaError([Problem(Place(file), "a schema file is a mapping with the key schema")])
+    return tree
+
+
+def validate(model: type[Model], tree: CommentedMap, file: Path | None) -> Model:
+    """The model of a tree.
+
+    Raises:
+        SchemaError: it does not fit; says where and what is allowed.
+    """
     try:
         plain = _Plain().of(tree, 0)
     except _TooMuchError as error:
         raise SchemaError([Problem(Place(file), str(error))]) from error
     try:
-        schema = Schema.model_validate(plain)
+        return model.model_validate(plain)
     except ValidationError as error:
         raise SchemaError(_problems(error, tree, file)) from error
-    return Document(schema, tree, file)
 
 
 class _TooMuchError(Exception):
@@ -168,10 +188,14 @@ def _message(item: Any, path: Path_) -> str:
     name = str(path[-1]) if path else "the file"
     kind = item["type"]
     if kind == "union_tag_invalid":
-        close = get_close_matches(str(context["tag"]), FIELD_TYPES, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        return f"unknown type {context['tag']!r}{meant}; one of: {', '.join(FIELD_TYPES)}"
+        known = _tags(context)
+        what = context["discriminator"].strip("'")
+        close = get_close_matches(str(context["tag"]), known, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ";"
+        return f"unknown {what} {context['tag']!r}{meant} one of: {', '.join(known)}"
     if kind == "union_tag_not_found":
+        if context["discriminator"] == "'kind'":
+            return f"a fault has no kind; one of: {', '.join(FAULT_KINDS)}"
         return f"{name} has no type; one of: {', '.join(FIELD_TYPES)}"
     if kind == "missing":
         return f"the key {name!r} is missing"
@@ -186,6 +210,11 @@ def _message(item: Any, path: Path_) -> str:
     if kind == "string_pattern_mismatch":
         return f"{name} is {item['input']!r}, which does not fit {context['pattern']}"
     return f"{name}: {item['msg'][0].lower()}{item['msg'][1:]}, not {_short(item['input'])}"
+
+
+def _tags(context: Any) -> tuple[str, ...]:
+    """What a union knows: types of fields, or kinds of faults."""
+    return FAULT_KINDS if context["discriminator"] == "'kind'" else FIELD_TYPES
 
 
 def _short(value: Any) -> str:

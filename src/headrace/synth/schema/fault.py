@@ -1,0 +1,253 @@
+"""What can be made wrong with generated data: a model for each kind of fault."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from headrace.synth.schema.base import Duration, Moment, Name, Share, Strict
+
+Type = Literal["text", "integer", "number", "boolean", "datetime", "date"]
+Scalar = str | int | float | bool
+
+
+class Base(Strict):
+    """What every fault says."""
+
+    table: Name
+
+
+class Window(Base):
+    """A fault of rows that came into being within a time."""
+
+    from_: Moment | None = Field(None, alias="from", description="The first moment, UTC.")
+    to: Moment | None = Field(None, description="The moment before which it ends, UTC.")
+
+
+class Some(Window):
+    """A fault of some rows: a share of them, or these."""
+
+    share: Share | None = Field(None, description="Share of the rows; 0.01 without it.")
+    rows: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
+        None, description="Addresses of rows, from 0, instead of a share."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if self.share is not None and self.rows is not None:
+            raise ValueError("give share or rows, not both")
+        return self
+
+
+class OrphanKeys(Some):
+    """A foreign key points at a row that there never was."""
+
+    kind: Literal["orphan_keys"]
+    column: Name
+
+
+class Duplicates(Some):
+    """A row is there again, right after itself."""
+
+    kind: Literal["duplicates"]
+    copies: Annotated[int, Field(ge=1, le=100)] = Field(1, description="How many more there are.")
+
+
+class Nulls(Some):
+    """A value is null."""
+
+    kind: Literal["nulls"]
+    column: Name
+
+
+class OutOfRange(Some):
+    """A number or a moment lies outside the column's range."""
+
+    kind: Literal["out_of_range"]
+    column: Name
+    value: float | None = Field(None, description="This number; one outside without it.")
+
+
+class TypeFlip(Some):
+    """A value is of another type; the column is written as text."""
+
+    kind: Literal["type_flip"]
+    column: Name
+
+
+class LateRows(Some):
+    """A row arrives later than it should; what it says stays the same."""
+
+    kind: Literal["late_rows"]
+    max: Duration = Field("2d", description="How much later at most.")
+
+
+class OutOfOrder(Some):
+    """A row stands where another one should, and that one where it should."""
+
+    kind: Literal["out_of_order"]
+    distance: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="How many rows lie between the two, in addresses of the topmost table."
+    )
+
+
+class Day(Base):
+    """A fault of a day's rows."""
+
+    day: Moment = Field(description="A day, UTC.")
+    column: Name | None = Field(
+        None, description="The datetime that says which day; by when the row came without it."
+    )
+
+
+class MissingDay(Day):
+    """A day has no rows."""
+
+    kind: Literal["missing_day"]
+
+
+class VolumeSpike(Day):
+    """A day has many times its rows: copies with new keys."""
+
+    kind: Literal["volume_spike"]
+    factor: Annotated[float, Field(gt=1, le=100)] = 3.0
+
+
+class VolumeDrop(Day):
+    """A day has a fraction of its rows."""
+
+    kind: Literal["volume_drop"]
+    factor: Annotated[float, Field(ge=0, lt=1)] = 0.3
+
+
+class Drift(Window):
+    """From a moment on a column is distributed differently."""
+
+    kind: Literal["drift"]
+    column: Name
+    scale: float = Field(1.0, description="What numbers are multiplied by.")
+    shift: float = Field(0.0, description="What is added to them then.")
+    weights: dict[Scalar, Annotated[float, Field(ge=0)]] | None = Field(
+        None, description="The weights of a categorical column's values."
+    )
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        moved = self.scale != 1.0 or self.shift != 0.0
+        if moved == (self.weights is not None):
+            raise ValueError("give scale or shift for a number, or weights for a category")
+        if self.weights is not None and sum(self.weights.values()) <= 0:
+            raise ValueError("one of the weights must be above 0")
+        return self
+
+
+class StaleFeed(Base):
+    """Nothing arrives after a moment: neither rows nor changes of them."""
+
+    kind: Literal["stale_feed"]
+    from_: Moment = Field(alias="from", description="The last moment of which it knows, UTC.")
+
+
+class SchemaChange(Base):
+    """A change of the columns that are written."""
+
+    column: Name
+    from_: Moment | None = Field(
+        None, alias="from", description="It is there in a run as of this moment or later, UTC."
+    )
+
+
+class ColumnAdded(SchemaChange):
+    """There is one more column, the last."""
+
+    kind: Literal["column_added"]
+    type: Type = "text"
+    value: Scalar | None = Field(None, description="What it holds; null without it.")
+
+
+class ColumnDropped(SchemaChange):
+    """A column is not there."""
+
+    kind: Literal["column_dropped"]
+
+
+class ColumnRenamed(SchemaChange):
+    """A column has another name."""
+
+    kind: Literal["column_renamed"]
+    to: Name
+
+
+class ColumnRetyped(SchemaChange):
+    """A column has another type."""
+
+    kind: Literal["column_retyped"]
+    type: Type = "text"
+
+
+class ColumnNested(SchemaChange):
+    """A column stands inside a struct."""
+
+    kind: Literal["column_nested"]
+    into: Name = Field(description="The struct's name; columns with the same one share it.")
+
+
+AnyFault = Annotated[
+    Annotated[OrphanKeys, Tag("orphan_keys")]
+    | Annotated[Duplicates, Tag("duplicates")]
+    | Annotated[Nulls, Tag("nulls")]
+    | Annotated[OutOfRange, Tag("out_of_range")]
+    | Annotated[TypeFlip, Tag("type_flip")]
+    | Annotated[LateRows, Tag("late_rows")]
+    | Annotated[OutOfOrder, Tag("out_of_order")]
+    | Annotated[MissingDay, Tag("missing_day")]
+    | Annotated[VolumeSpike, Tag("volume_spike")]
+    | Annotated[VolumeDrop, Tag("volume_drop")]
+    | Annotated[Drift, Tag("drift")]
+    | Annotated[StaleFeed, Tag("stale_feed")]
+    | Annotated[ColumnAdded, Tag("column_added")]
+    | Annotated[ColumnDropped, Tag("column_dropped")]
+    | Annotated[ColumnRenamed, Tag("column_renamed")]
+    | Annotated[ColumnRetyped, Tag("column_retyped")]
+    | Annotated[ColumnNested, Tag("column_nested")],
+    Discriminator("kind"),
+]
+
+FAULT_KINDS = (
+    "orphan_keys", "duplicates", "nulls", "out_of_range", "type_flip", "late_rows",
+    "out_of_order", "missing_day", "volume_spike", "volume_drop", "drift", "stale_feed",
+    "column_added", "column_dropped", "column_renamed", "column_retyped", "column_nested",
+)  # fmt: skip
+
+
+class FaultFile(Strict):
+    """A file of faults."""
+
+    faults: list[AnyFault]
+
+
+__all__ = [
+    "FAULT_KINDS",
+    "AnyFault",
+    "ColumnAdded",
+    "ColumnDropped",
+    "ColumnNested",
+    "ColumnRenamed",
+    "ColumnRetyped",
+    "Day",
+    "Drift",
+    "Duplicates",
+    "FaultFile",
+    "LateRows",
+    "MissingDay",
+    "Nulls",
+    "OrphanKeys",
+    "OutOfOrder",
+    "OutOfRange",
+    "SchemaChange",
+    "Some",
+    "StaleFeed",
+    "TypeFlip",
+    "VolumeDrop",
+    "VolumeSpike",
+    "Window",
+]
