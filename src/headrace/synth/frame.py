@@ -674,7 +674,7 @@ class Frame:
         if item.fields is None:
             elements = frame.arrow().to_struct_array()
         else:
-            elements = _Nested(frame, self.plan)._struct(  # noqa: SLF001
+            elements = _Nested(frame, self.nodes)._struct(  # noqa: SLF001
                 Struct(type="struct", fields=item.fields), place
             )
         counts = np.bincount(frame.index, minlength=len(self))
@@ -701,9 +701,9 @@ class Frame:
 class _Nested(Frame):
     """A child's frame for the fields of a list, which stand in the table that lists it."""
 
-    def __init__(self, frame: Frame, owner: TablePlan) -> None:
+    def __init__(self, frame: Frame, nodes: "dict[Place, Node]") -> None:
         super().__init__(frame.view, frame.plan, frame.rows, frame.parent, frame.index)
-        self.nodes = owner.nodes
+        self.nodes = nodes
         self._base = frame
 
     def column(self, name: str) -> Values:

@@ -178,7 +178,9 @@ class TablePlan:
     def moving_parents(self) -> list[tuple[str, ...]]:
         """Paths to parents of which it reads what changes over time."""
         found: list[tuple[str, ...]] = []
-        for node in self.nodes.values():
+        for place, node in self.nodes.items():
+            if place == ("per", "count") or _inside_list(self, place):
+                continue  # these are over other rows than this table's
             for ref in refs(node):
                 if len(ref) > 1 and ref[:-1] not in found:
                     plan, column = self.resolve(ref)
@@ -535,19 +537,20 @@ class Planner:
         scope: TablePlan = plan
         fields: Any = plan.table.fields
         item: Any = None
+        expects_name = True
         for step in place[1:]:
-            if step == "fields":
+            if expects_name:  # which may be any word, "items" and "fields" too
+                item, expects_name = fields[step], False
+            elif step == "fields":
                 if isinstance(item, ListOf) and item.of:
                     listed = scope.listable(item.of)
                     if listed is None:
                         return None
                     scope = listed
-                fields = item.fields
+                fields, expects_name = item.fields, True
             elif step == "items":
                 fields = item.items
-            elif isinstance(fields, list) and isinstance(step, int):
-                item = fields[step]
-            else:
+            elif isinstance(step, int):
                 item = fields[step]
         return scope
 
