@@ -176,6 +176,8 @@ def _problems(error: ValidationError, tree: CommentedMap, file: Path | None) -> 
         path, context = item["loc"], item.get("ctx", {})
         if item["type"] == "unknown_key":
             path = (*path, context["key"])
+        elif item["type"] == "union_tag_invalid":
+            path = (*path, "type")
         texts = problems.setdefault(_place(tree, file, path), [])
         text = _message(item, path)
         if text not in texts:
