@@ -217,13 +217,27 @@ class TablePlan:
         for place, node in self.nodes.items():
             if place[:2] != ("fields", column):
                 continue
-            if any(True for _ in _aggregates(node)):
+            if not all(self._is_settled(call, seen) for call in _aggregates(node)):
                 return True
             for ref in refs(node):
                 plan, name = self.resolve(ref)
                 if plan.moves(name, seen):
                     return True
         return isinstance(item, ListOf) and item.of is not None
+
+    def _is_settled(self, call: Call, seen: frozenset[tuple[str, str]]) -> bool:
+        """Whether an aggregate is over rows that come with this one, and never change."""
+        child = self.child(_table_of(call))
+        if child is None or child[1] is not None:
+            return False
+        plan, table = child[0], child[0].table
+        if table.late or table.deletions or (table.per is not None and table.per.at is not None):
+            return False
+        arguments = call.arguments[1:]
+        if any(True for argument in arguments for _ in _aggregates(argument)):
+            return False
+        reads = [plan.resolve(ref) for argument in arguments for ref in refs(argument)]
+        return not any(other.moves(name, seen) for other, name in reads)
 
     @cached_property
     def bound(self) -> int:
