@@ -1,0 +1,45 @@
+"""A simulated Shopify-style shop: relational tables, or the nested objects of the Admin API."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import dlt
+from dlt.extract import DltSource
+
+from headrace.ingest import IngestContext
+from headrace.synth.resources import Simulation, simulated_resources
+
+SCHEMA = Path(__file__).parents[2] / "data" / "schemas" / "shop.yml"
+
+
+def build_source(
+    context: IngestContext,
+    *,
+    schema: Path | None = None,
+    seed: int = 0,
+    scale: float = 1.0,
+    as_of: datetime | None = None,
+    shape: Literal["relational", "api"] = "relational",
+) -> DltSource:
+    """The source as the settings describe it.
+
+    Args:
+        context: what the load runs in; nothing of it is needed.
+        schema: the schema file; without it, the project's ``data/schemas/shop.yml``.
+        seed: another seed is another shop.
+        scale: multiplies the orders a day, the customers and the products.
+        as_of: the moment up to which things have happened, UTC; without it, now.
+        shape: ``relational`` for twenty tables, ``api`` for products, customers and orders, nested.
+
+    Raises:
+        SynthError: the schema file is wrong; says where.
+    """
+    del context
+    return shop(Simulation(schema or SCHEMA, seed=seed, scale=scale, as_of=as_of), shape)
+
+
+@dlt.source(name="shop")
+def shop(simulation: Simulation, shape: str) -> Any:
+    """The tables of one shape, each merged on its key and incremental on its last change."""
+    return simulated_resources(simulation, group=shape)

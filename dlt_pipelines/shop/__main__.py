@@ -1,0 +1,8 @@
+"""Load this source alone: ``python -m dlt_pipelines.shop [--full-refresh]``."""
+
+import subprocess
+import sys
+
+if __name__ == "__main__":
+    command = [sys.executable, "-m", "headrace", "load", "--source", "shop"]
+    sys.exit(subprocess.run([*command, *sys.argv[1:]], check=False).returncode)
