@@ -1,7 +1,7 @@
 """The laws of a shop hold at any moment, and for who merges what changed."""
 
 from collections import Counter, defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.synth.world import World
 
 SCHEMA = Path(__file__).parents[3] / "data" / "schemas" / "shop.yml"
-START = datetime(2024, 1, 1)
+START = datetime(2024, 1, 1, tzinfo=UTC)
 ZERO = Decimal(0)
 
 Row = dict[str, Any]
@@ -188,7 +188,7 @@ def check_time(tables: Tables, moment: datetime) -> None:
                 assert row["created_at"] <= row["updated_at"], name
             for column, value in row.items():
                 if isinstance(value, datetime):
-                    assert value.replace(tzinfo=None) <= moment, f"{name}.{column}"
+                    assert value <= moment, f"{name}.{column}"
     for name, links in PARENTS.items():
         for column, parent in links:
             began = {row["id"]: row["created_at"] for row in tables[parent]}
@@ -276,7 +276,7 @@ def test_the_laws_hold_after_merges(seed: int, times: list[datetime]) -> None:
 
 
 def test_every_status_occurs() -> None:
-    tables = snapshot(1, datetime(2024, 10, 1))
+    tables = snapshot(1, datetime(2024, 10, 1, tzinfo=UTC))
     seen = {row["financial_status"] for row in tables["order"]}
     assert {"paid", "partially_refunded", "refunded", "voided"} <= seen
     assert {"fulfilled", "restocked"} <= {row["fulfillment_status"] for row in tables["order"]}
