@@ -131,7 +131,7 @@ class Frame:
         if plan.parent is None:
             return self.view.world.population(plan).at(self.rows)
         parent, index, _ = self.follow(plan.parent.name)
-        above = parent.arrival()
+        above = parent.at()
         above = above if index is None else above[index]
         node = plan.nodes.get(("per", "at"))
         if node is None:
@@ -149,20 +149,26 @@ class Frame:
         return result
 
     def arrival(self) -> NDArray[np.int64]:
-        """When each row can be seen: late rows come after they came into being."""
-        late = self.plan.table.late
-        if late is None:
-            return self.at()
+        """When each row can be seen: late rows, and those of a late parent, come later."""
         if "arrival" not in self._still:
+            self._still["arrival"] = self._arrival()
+        result: NDArray[np.int64] = self._still["arrival"]
+        return result
+
+    def _arrival(self) -> NDArray[np.int64]:
+        moments = self.at()
+        late = self.plan.table.late
+        if late is not None:
             share = unit(key(self.seed, self.plan.name, "", "late"), self.rows)
             delay = unit(key(self.seed, self.plan.name, "", "late by"), self.rows)
             more = 1 + (delay * (duration_us(late.max) - 1)).astype(np.int64)
-            moments = self.at()
             is_late = (share < late.rate) & (moments != NEVER) & (moments != ALWAYS)
-            self._still["arrival"] = np.where(
-                is_late, moments + np.where(is_late, more, 0), moments
-            )
-        result: NDArray[np.int64] = self._still["arrival"]
+            moments = np.where(is_late, moments + np.where(is_late, more, 0), moments)
+        if self.plan.parent is None or self.plan.parent.lateness == 0:
+            return moments
+        parent, index, _ = self.follow(self.plan.parent.name)
+        above = parent.arrival()
+        result: NDArray[np.int64] = np.maximum(moments, above if index is None else above[index])
         return result
 
     def _event(self, name: str, rate: float, within: str) -> NDArray[np.int64]:
