@@ -66,7 +66,8 @@ def categorical(
     """
     if isinstance(field, Categorical) and field.generator is not None:
         assert provider is not None
-        pool, thresholds = _pool(field.generator.removeprefix("faker."), *provider)
+        name = field.generator.removeprefix("faker.")
+        pool, thresholds = _pool(name, *provider, pools.stamp(name, *provider))
     else:
         assert field.values is not None
         pool, thresholds = _listed(field)
@@ -74,7 +75,8 @@ def categorical(
 
 
 @cache
-def _pool(provider: str, locale: str, beside: Path | None) -> tuple[Pool, "Guide"]:
+def _pool(provider: str, locale: str, beside: Path | None, stamp: int) -> tuple[Pool, "Guide"]:
+    del stamp
     frozen = pools.load(provider, locale, beside)
     return Pool(frozen.values), Guide(frozen.thresholds)
 

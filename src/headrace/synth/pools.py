@@ -47,6 +47,14 @@ class PoolError(SynthError):
     """There is no such provider or locale."""
 
 
+def stamp(provider: str, locale: str, beside: Path | None) -> int:
+    """When the pool beside the schema file was last written, 0 without any: for caches."""
+    try:
+        return (beside / "pools" / locale / f"{provider}.tsv").stat().st_mtime_ns if beside else 0
+    except OSError:
+        return 0
+
+
 def load(provider: str, locale: str, beside: Path | None = None) -> StringPool:
     """A pool: frozen beside the schema file, else the package's, else drawn from Faker.
 
