@@ -21,7 +21,7 @@ import headrace.synth.world as world_module
 import headrace.synth.write as write_module
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.generate import generate
-from headrace.synth.write import Share
+from headrace.synth.write import Format, Share
 
 EXAMPLE = """\
 schema:
@@ -32,7 +32,8 @@ schema:
       first_name: {type: categorical, pii: false, generator: faker.first_name}
       last_name: {type: categorical, pii: false, generator: faker.last_name}
       email: {type: unique, generator: faker.email}
-      registration_date: {type: datetime, distribution: uniform, range: ["2023-01-01", "2024-12-31"]}
+      registration_date:
+        {type: datetime, distribution: uniform, range: ["2023-01-01", "2024-12-31"]}
   Order:
     count: 50000
     fields:
@@ -149,12 +150,11 @@ def test_another_seed_is_other_data(shop: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_several_files_hold_what_one_does(
-    kind: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: Format, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    of = "csv" if kind == "csv" else "parquet"
-    generate(shop, tmp_path / "one", kind=of, as_of=MOMENT, scale=3)
+    generate(shop, tmp_path / "one", kind=kind, as_of=MOMENT, scale=3)
     small_files(monkeypatch, 300)
-    result = generate(shop, tmp_path / "many", kind=of, as_of=MOMENT, scale=3)
+    result = generate(shop, tmp_path / "many", kind=kind, as_of=MOMENT, scale=3)
     assert max(len(table.files) for table in result.tables) > 3
     for table in result.tables:
         reader = f"read_{kind}" + ("('{}', all_varchar=true)" if kind == "csv" else "('{}')")
@@ -246,7 +246,7 @@ def test_bad_wishes_are_refused_before_anything_is_written(example: Path, tmp_pa
         generate(example, out, group="api")
     with pytest.raises(SynthError, match="--since needs a"):
         generate(example, out, since=MOMENT)
-    with pytest.raises(SynthError, match="GB, and .* has .* GB left"):
+    with pytest.raises(SynthError, match=r"GB, and .* has .* GB left"):
         generate(example, out, scale=10_000_000)
     assert not out.exists() or not list(out.iterdir())
 
