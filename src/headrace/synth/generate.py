@@ -159,9 +159,9 @@ def _overlay(view: View, spec: str | None) -> "Overlay | None":
         return None
     from headrace.synth.faults import Overlay, faults_of, parse_spec
 
-    faults = faults_of(view.world)
+    faults = faults_of(view.world, view)
     if spec is not None:
-        faults = [*faults, *parse_spec(spec, view.world)]
+        faults = [*faults, *parse_spec(spec, view.world, view)]
     return Overlay(view, faults)
 
 

@@ -219,6 +219,13 @@ FAULT_KINDS = (
 )  # fmt: skip
 
 
+def model_of(kind: str) -> type[Base]:
+    """The model of a kind of fault."""
+    name = "".join(word.capitalize() for word in kind.split("_"))
+    model: type[Base] = globals()[name]
+    return model
+
+
 class FaultFile(Strict):
     """A file of faults."""
 
@@ -228,6 +235,7 @@ class FaultFile(Strict):
 __all__ = [
     "FAULT_KINDS",
     "AnyFault",
+    "Base",
     "ColumnAdded",
     "ColumnDropped",
     "ColumnNested",
@@ -250,4 +258,5 @@ __all__ = [
     "VolumeDrop",
     "VolumeSpike",
     "Window",
+    "model_of",
 ]

@@ -38,7 +38,7 @@ class Document:
 
     def place(self, *path: str | int) -> Place:
         """Where the value of a key path stands; of its nearest parent if it is not there."""
-        return _place(self.tree, self.file, path)
+        return place_of(self.tree, self.file, path)
 
     def problem(self, message: str, *path: str | int) -> Problem:
         """A problem with what stands at a key path."""
@@ -156,7 +156,8 @@ def _marked(error: MarkedYAMLError, file: Path | None, message: str) -> Problem:
     return Problem(place, message)
 
 
-def _place(tree: Any, file: Path | None, path: Path_) -> Place:
+def place_of(tree: Any, file: Path | None, path: Path_) -> Place:
+    """Where the value of a key path stands; of its nearest parent if it is not there."""
     line, column = 0, 0
     node = tree
     for step in path:
@@ -178,7 +179,7 @@ def _problems(error: ValidationError, tree: CommentedMap, file: Path | None) -> 
             path = (*path, context["key"])
         elif item["type"] == "union_tag_invalid":
             path = (*path, "type")
-        texts = problems.setdefault(_place(tree, file, path), [])
+        texts = problems.setdefault(place_of(tree, file, path), [])
         text = _message(item, path)
         if text not in texts:
             texts.append(text)

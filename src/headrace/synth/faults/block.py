@@ -1,0 +1,154 @@
+"""A block of a table's rows while faults are laid over it."""
+
+import json
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.synth.faults.columns import plain
+from headrace.synth.frame import Frame
+from headrace.synth.hashing import Key, key, unit
+from headrace.synth.plan import TablePlan
+from headrace.synth.population import to_us
+from headrace.synth.schema.fault import Base, Day, Some, Window
+from headrace.synth.schema.model import Datetime, as_datetime
+from headrace.synth.values import ALWAYS, NEVER, Mask, to_arrow
+from headrace.synth.world import View
+
+DAY_US = 86_400_000_000
+
+
+def fault_key(seed: int, number: int, fault: Base, *purpose: str) -> Key:
+    """The key of what a fault draws."""
+    column = getattr(fault, "column", None) or ""
+    return key(seed, "fault", str(number), fault.table, column, *purpose)
+
+
+def clock_of(plan: TablePlan) -> str | None:
+    """The datetime that says when a row of a table that does not evolve came, if there is one."""
+    for name in plan.columns:
+        item = plan.table.fields[name]
+        if isinstance(item, Datetime) and item.distribution == "uniform":
+            return name
+    return None
+
+
+def strides(plan: TablePlan) -> int:
+    """The most rows per row of the topmost table."""
+    return 1 if plan.parent is None else plan.stride * strides(plan.parent)
+
+
+class Block:
+    """Rows as they are without faults.
+
+    Attributes:
+        frame: the rows.
+        plan: their table.
+        rows: their addresses, shape (n,), rising.
+        clean: what is written of them, by column, strings not as dictionaries.
+    """
+
+    def __init__(
+        self, frame: Frame, batch: pa.RecordBatch, views: dict[int, View] | None = None
+    ) -> None:
+        self.frame = frame
+        self.plan = frame.plan
+        self.rows = frame.rows
+        self._views = {} if views is None else views
+        table = plain(pa.Table.from_batches([batch])).combine_chunks()
+        self.clean: dict[str, pa.Array] = {
+            name: pa.concat_arrays(table.column(name).chunks)
+            if table.column(name).num_chunks
+            else pa.array([], table.schema.field(name).type)
+            for name in table.column_names
+        }
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def as_of(self, moment: int) -> View:
+        """The world at another moment, one for all blocks."""
+        return self._views.setdefault(moment, View(self.frame.view.world, moment))
+
+    @cached_property
+    def times(self) -> NDArray[np.int64]:
+        """When each row came into being, in microseconds; ``ALWAYS`` where nothing says it."""
+        if self.plan.evolves:
+            return self.frame.at()
+        column = clock_of(self.plan)
+        return np.full(len(self), ALWAYS) if column is None else self.moments(column)
+
+    def moments(self, column: str) -> NDArray[np.int64]:
+        """A column of datetimes or dates in microseconds; ``NEVER`` where it is null."""
+        array = self.clean[column].cast(pa.timestamp("us")).cast(pa.int64())
+        result: NDArray[np.int64] = pc.fill_null(array, NEVER).to_numpy(zero_copy_only=False)
+        return result
+
+    def valid(self, column: str) -> Mask:
+        """Where a column is not null."""
+        result: Mask = self.clean[column].is_valid().to_numpy(zero_copy_only=False)
+        return result
+
+    def chosen(self, number: int, fault: Base) -> Mask:
+        """The rows that a fault is about: by its share or rows, its window or its day."""
+        mask = np.ones(len(self), dtype=bool)
+        if isinstance(fault, Some):
+            mask &= picked(self.frame.seed, number, fault, self.rows)
+        if isinstance(fault, Window):
+            mask &= within(fault, self.times)
+        if isinstance(fault, Day):
+            first = day_of(fault)
+            times = self.times if fault.column is None else self.moments(fault.column)
+            mask &= (times >= first) & (times < first + DAY_US)
+        return mask
+
+    def keys(self) -> pa.Array:
+        """The primary key of each row as a JSON object; null in a table without one."""
+        names = self.plan.table.key
+        if not names:
+            return pa.nulls(len(self), pa.string())
+        columns = [self.column(name) for name in names]
+        if len(names) == 1 and pa.types.is_integer(columns[0].type):
+            return pc.binary_join_element_wise(
+                f'{{"{names[0]}": ', columns[0].cast(pa.string()), "}", ""
+            )
+        rows = zip(*(column.to_pylist() for column in columns), strict=True)
+        return pa.array([key_text(names, row) for row in rows], pa.string())
+
+    def column(self, name: str) -> pa.Array:
+        """A column, written or not."""
+        return self.clean[name] if name in self.clean else to_arrow(self.frame.column(name))
+
+
+def key_text(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    """A key as JSON."""
+    return json.dumps(dict(zip(names, values, strict=True)), default=str, ensure_ascii=False)
+
+
+def picked(seed: int, number: int, fault: Some, rows: NDArray[np.int64]) -> Mask:
+    """The rows of a fault's share, or those it names."""
+    if fault.rows is not None:
+        return np.isin(rows, fault.rows)
+    share = 0.01 if fault.share is None else fault.share
+    mask: Mask = unit(fault_key(seed, number, fault), rows) < share
+    return mask
+
+
+def within(fault: Window, times: NDArray[np.int64]) -> Mask:
+    """The rows that came within a fault's window."""
+    mask = np.ones(len(times), dtype=bool)
+    if fault.from_ is not None:
+        mask &= (times >= to_us(as_datetime(fault.from_))) & (times != NEVER)
+    if fault.to is not None:
+        mask &= times < to_us(as_datetime(fault.to))
+    return mask
+
+
+def day_of(fault: Day) -> int:
+    """The first microsecond of a fault's day."""
+    moment = to_us(as_datetime(fault.day))
+    return moment - moment % DAY_US

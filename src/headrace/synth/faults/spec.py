@@ -1,0 +1,176 @@
+"""Faults as they are asked for: in the schema file, in a file of their own, or in a few words."""
+
+from datetime import date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from headrace.synth.errors import Place, Problem, SchemaError, SynthError
+from headrace.synth.faults.check import problems
+from headrace.synth.schema.fault import FAULT_KINDS, AnyFault, FaultFile, model_of
+from headrace.synth.schema.read import MOST_BYTES, load, place_of, validate
+from headrace.synth.world import View, World
+
+_SHARE: Final = ("share",)
+_ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
+    "orphan_keys": _SHARE, "duplicates": _SHARE, "nulls": _SHARE, "out_of_range": _SHARE,
+    "type_flip": _SHARE, "late_rows": ("share", "max"), "out_of_order": ("share", "distance"),
+    "missing_day": ("day",), "volume_spike": ("day", "factor"), "volume_drop": ("day", "factor"),
+    "drift": ("from", "scale", "shift"), "stale_feed": ("from",), "column_added": ("type", "value"),
+    "column_dropped": (), "column_renamed": ("to",), "column_retyped": ("type",),
+    "column_nested": ("into",),
+}  # fmt: skip
+"""What follows kind:table.column, in order."""
+_MOMENTS: Final = {"day", "from"}
+_NUMBERS: Final = {"share", "factor", "scale", "shift", "distance"}
+
+
+def faults_of(world: World, view: View | None = None) -> list[AnyFault]:
+    """The faults of a schema file.
+
+    Raises:
+        SchemaError: one does not fit the tables; says where it stands.
+    """
+    document = world.document
+    faults = list(world.schema.faults)
+    found = problems(view or world.at(), faults) if faults else []
+    if found:
+        raise SchemaError(
+            [document.problem(unfit.message, "faults", unfit.number, unfit.key) for unfit in found]
+        )
+    return faults
+
+
+def parse_spec(spec: str, world: World, view: View | None = None) -> list[AnyFault]:
+    """Faults of a file, or of words such as ``nulls:customer.email:0.01``.
+
+    Args:
+        spec: the path of a YAML file, or kind:table.column:argument, several with commas.
+        world: the tables.
+        view: as of when; the world's own moment without it.
+
+    Raises:
+        SynthError: a fault is none, or does not fit the tables.
+    """
+    view = view or world.at()
+    path = Path(spec)
+    if path.suffix.lower() in {".yml", ".yaml"} or (":" not in spec and path.exists()):
+        return _read(path, view)
+    words = [part.strip() for part in spec.split(",") if part.strip()]
+    if not words:
+        raise SynthError("--faults: name a file, or write kind:table.column:argument")
+    faults = [_parse(word) for word in words]
+    found = problems(view, faults)
+    if found:
+        raise SynthError(
+            "\n".join(f"--faults {words[unfit.number]}: {unfit.message}" for unfit in found)
+        )
+    return faults
+
+
+def _read(path: Path, view: View) -> list[AnyFault]:
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise SynthError(f"{path} is too large to be a file of faults")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemaError([Problem(Place(path), f"not UTF-8 text: {error.reason}")]) from error
+    except OSError as error:
+        raise SynthError(f"cannot read the file of faults {path}: {error.strerror}") from error
+    tree = load(text, path)
+    if isinstance(tree, CommentedSeq):
+        whole = CommentedMap({"faults": tree})
+        whole.lc.add_kv_line_col("faults", [0, 0, 0, 0])
+        tree = whole
+    if not isinstance(tree, CommentedMap):
+        message = "a file of faults is a list of them, or a mapping with the key faults"
+        raise SchemaError([Problem(Place(path), message)])
+    faults = validate(FaultFile, tree, path).faults
+    found = problems(view, faults)
+    if found:
+        raise SchemaError(
+            [
+                Problem(place_of(tree, path, ("faults", unfit.number, unfit.key)), unfit.message)
+                for unfit in found
+            ]
+        )
+    return faults
+
+
+def _parse(text: str) -> AnyFault:
+    """One fault of an inline spec."""
+    kind, _, rest = text.partition(":")
+    if kind not in FAULT_KINDS:
+        close = get_close_matches(kind, FAULT_KINDS, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ";"
+        raise SynthError(
+            f"--faults {text}: unknown kind {kind!r}{meant} one of: {', '.join(FAULT_KINDS)}"
+        )
+    target, _, rest = rest.partition(":")
+    table, dot, column = target.partition(".")
+    if not table:
+        raise SynthError(f"--faults {text}: write {_form(kind)}")
+    given: dict[str, Any] = {"kind": kind, "table": table}
+    if dot:
+        given["column"] = column
+    names = _ARGUMENTS[kind]
+    words = _split(rest, names)
+    if len(words) > len(names):
+        raise SynthError(f"--faults {text}: too many arguments; write {_form(kind)}")
+    for name, word in zip(names, words, strict=False):
+        given[name] = _value(text, name, word)
+    try:
+        fault: AnyFault = TypeAdapter(AnyFault).validate_python(given)
+    except ValidationError as error:
+        raise SynthError(f"--faults {text}: {_told(error)}; write {_form(kind)}") from error
+    return fault
+
+
+def _split(rest: str, names: tuple[str, ...]) -> list[str]:
+    """The arguments; a moment may hold colons."""
+    if not rest:
+        return []
+    words = rest.split(":")
+    if names and names[0] in _MOMENTS and "T" in words[0]:
+        count = 1
+        while count < 3 and count < len(words) and words[count][:2].isdecimal():
+            if "." in words[count] and count == 1:
+                break
+            count += 1
+        words = [":".join(words[:count]), *words[count:]]
+    return words
+
+
+def _value(text: str, name: str, word: str) -> Any:
+    try:
+        if name in _MOMENTS:
+            return datetime.fromisoformat(word) if "T" in word else date.fromisoformat(word)
+        if name in _NUMBERS:
+            return int(word) if word.isdecimal() else float(word)
+    except ValueError as error:
+        wanted = "a day such as 2024-03-05" if name in _MOMENTS else "a number"
+        raise SynthError(f"--faults {text}: {name} is {word!r}, and not {wanted}") from error
+    return word
+
+
+def _told(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][-1]) if len(first["loc"]) > 1 else ""
+    if first["type"] == "missing":
+        return f"the {name} is missing"
+    if first["type"] == "unknown_key":
+        return f"it takes no {first['ctx']['key']}"
+    message = first["msg"]
+    return f"{name}: {message[0].lower()}{message[1:]}, not {first['input']!r}"
+
+
+def _form(kind: str) -> str:
+    """How a fault is written inline."""
+    column = model_of(kind).model_fields.get("column")
+    target = "table" if column is None else "table.column"
+    if column is not None and not column.is_required():
+        target = "table[.column]"
+    return ":".join([kind, target, *(name.upper() for name in _ARGUMENTS[kind])])
