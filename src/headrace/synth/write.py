@@ -214,7 +214,7 @@ class Writer:
         if self.kind == "csv":
             return float(batch.nbytes) / len(batch)
         sink = pa.BufferOutputStream()
-        with pq.ParquetWriter(sink, batch.schema, **_options(plan, batch.schema)) as writer:
+        with pq.ParquetWriter(sink, batch.schema, **parquet_options(plan, batch.schema)) as writer:
             writer.write_batch(batch)
         return float(sink.getvalue().size) / len(batch)
 
@@ -233,7 +233,7 @@ class Writer:
         return [future.result() for future in futures]
 
     def _write(self, task: _Task) -> int:
-        schema = self._schema(task.plan)
+        schema = self.file_schema(task.plan)
         rows = 0
         waiting: list[pa.RecordBatch] = []
         with _sink(self._hidden / task.name, self.kind, task.plan, schema) as sink:
@@ -258,7 +258,7 @@ class Writer:
         batch = frame.arrow()
         return [batch] if self.overlay is None else self.overlay.apply(plan, frame, batch)
 
-    def _schema(self, plan: TablePlan) -> pa.Schema:
+    def file_schema(self, plan: TablePlan) -> pa.Schema:
         """As it comes, but with types for columns of nulls, and nested strings plain."""
         schema = self.view.arrow_types(plan)
         plain = plain_schema(schema)
@@ -336,7 +336,7 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return batch if batch.schema.equals(schema) else batch.cast(schema)
 
 
-def _options(plan: TablePlan, schema: pa.Schema) -> dict[str, Any]:
+def parquet_options(plan: TablePlan, schema: pa.Schema) -> dict[str, Any]:
     """Dictionaries where there is a pool, deltas where numbers run; the rest as it is."""
     pooled = [each.name for each in schema if pa.types.is_dictionary(each.type)]
     encodings = {}
@@ -368,7 +368,7 @@ def _sink(path: Path, kind: Format, plan: TablePlan, schema: pa.Schema) -> "_Sin
 
 class _Parquet:
     def __init__(self, path: Path, plan: TablePlan, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, **_options(plan, schema))
+        self._writer = pq.ParquetWriter(path, schema, **parquet_options(plan, schema))
 
     def write(self, table: pa.Table) -> None:
         self._writer.write_table(table, row_group_size=len(table))

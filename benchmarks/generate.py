@@ -1,0 +1,282 @@
+"""Generation: rows a second, memory, the share of Parquet encoding, and peers at their own job.
+
+uv run python -m benchmarks.generate [--runs 5] [--only example peers …] [--out generate.json]
+"""
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.headrace_cli import headrace
+from benchmarks.measure import ROOT, Sample, alternate, python, run_process
+from benchmarks.report import machine, parser, work_dir
+
+CASES = ("example", "start", "delta", "peers", "domains")
+_PEERS = Path(__file__).parent / "peers"
+_EXAMPLE = """\
+schema:
+  Customer:
+    count: 10000
+    fields:
+      customer_id: {type: serial, primary_key: true}
+      first_name: {type: categorical, generator: faker.first_name}
+      last_name: {type: categorical, generator: faker.last_name}
+      email: {type: unique, generator: faker.email}
+      registration_date: {type: datetime, range: ["2023-01-01", "2024-12-31"]}
+  Order:
+    count: 50000
+    fields:
+      order_id: {type: serial, primary_key: true}
+      customer_id: {type: foreign_key, references: Customer.customer_id}
+      order_total: {type: numerical, distribution: gaussian, mean: 150.00, stddev: 50.00}
+"""
+_DELTA = """\
+schema:
+  order:
+    fields:
+      id: {type: serial, primary_key: true}
+      created_at:
+        {type: datetime, distribution: rate, start: 2023-01-01, per_day: 6850}
+      status:
+        type: status
+        start: pending
+        ladder:
+          pending: {to: {paid: 0.95}, delay: {max: 2d}}
+          paid: {to: {shipped: 1}, delay: {max: 5d}}
+      amount: {type: numerical, distribution: lognormal, mean: 50, stddev: 30}
+      city: {type: categorical, generator: faker.city}
+      updated_at: {type: datetime, distribution: updated}
+"""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the result."""
+
+    case: str
+    who: str
+    figures: dict[str, str]
+
+
+def main() -> None:
+    """Measure, print one table a case."""
+    options = parser(__doc__)
+    options.add_argument("--only", nargs="+", choices=CASES, default=CASES)
+    options.add_argument("--orders", type=float, default=1.0, help="millions of orders of the shop")
+    options.add_argument("--events", type=float, default=10.0, help="millions of web events")
+    chosen = options.parse_args()
+    lines: list[Line] = []
+    with work_dir(chosen.work_dir) as work:
+        (work / "example.yml").write_text(_EXAMPLE, encoding="utf-8")
+        (work / "delta.yml").write_text(_DELTA, encoding="utf-8")
+        measures: dict[str, Callable[[], list[Line]]] = {
+            "example": lambda: example(work, chosen.runs),
+            "start": lambda: start(work),
+            "delta": lambda: delta(work, chosen.runs),
+            "peers": lambda: peers(work),
+            "domains": lambda: domains(work, chosen.orders, chosen.events),
+        }
+        for name in chosen.only:
+            found = measures[name]()
+            lines += found
+            print(_markdown(found), end="\n\n", flush=True)
+    print(machine())
+    if chosen.out:
+        content = {"machine": machine(), "lines": [vars(line) for line in lines]}
+        chosen.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _markdown(lines: list[Line]) -> str:
+    names = list(dict.fromkeys(name for line in lines for name in line.figures))
+    rows = [f"| case | who | {' | '.join(names)} |", f"|---|---|{'---:|' * len(names)}"]
+    rows += [
+        f"| {line.case} | {line.who} | {' | '.join(line.figures.get(n, '') for n in names)} |"
+        for line in lines
+    ]
+    return "\n".join(rows)
+
+
+def _generate(schema: Path, out: Path, *arguments: str) -> tuple[Sample, dict[str, Any]]:
+    sample = run_process(
+        python("-m", "headrace", "generate", schema, "--out", out, "--json", *arguments)
+    )
+    return sample, json.loads(sample.stdout)
+
+
+def example(work: Path, runs: int) -> list[Line]:
+    """10 million customers and 10 million orders, and how long their encoding alone takes."""
+    lines = []
+    for table, scale, promise in (("Customer", "1000", 5e6), ("Order", "200", 15e6)):
+        told: dict[str, Any] = {}
+
+        def ours(
+            _: int, table: str = table, scale: str = scale, told: dict[str, Any] = told
+        ) -> Sample:
+            sample, report = _generate(
+                work / "example.yml", work / "out", "--table", table, "--scale", scale
+            )
+            told.update(report)
+            return Sample(
+                sample.seconds, sample.cpu_seconds, sample.peak_bytes, float(report["seconds"])
+            )
+
+        def encoding(_: int, table: str = table, scale: str = scale) -> Sample:
+            sample = run_process(
+                python("-m", "benchmarks.encode", work / "example.yml", table, scale, work / "enc")
+            )
+            return Sample(
+                sample.seconds, sample.cpu_seconds, sample.peak_bytes, float(sample.stdout)
+            )
+
+        samples = alternate({"headrace": ours, "encoding": encoding}, runs=runs)
+        inside = [sample.inner_seconds or 0 for sample in samples["headrace"]]
+        share = statistics.median(
+            (alone.inner_seconds or 0) / (whole.inner_seconds or 1)
+            for whole, alone in zip(samples["headrace"], samples["encoding"], strict=True)
+        )
+        rate = told["rows"] / statistics.median(inside)
+        lines.append(
+            Line(
+                f"{told['rows']:,} rows of {table}",
+                "Headrace",
+                {
+                    "rows/s": f"{rate:,.0f} (promise {promise:,.0f}, {_kept(rate >= promise)})",
+                    "seconds": f"{statistics.median(inside):.2f}",
+                    "encoding's share": f"{share:.0%} (promise 60%, {_kept(share >= 0.6)})",
+                    "peak MB": _peak(samples["headrace"], 600),
+                },
+            )
+        )
+    return lines
+
+
+def start(work: Path) -> list[Line]:
+    """The example as it stands, 20 times, the start of the process included."""
+    seconds = sorted(
+        _generate(work / "example.yml", work / f"start{number}")[0].seconds for number in range(20)
+    )
+    p95 = seconds[18]
+    figures = {
+        "median s": f"{seconds[10]:.2f}",
+        "p95 s": f"{p95:.2f} (promise 1.5, {_kept(p95 < 1.5)})",
+    }
+    return [Line("the example, 60,000 rows, whole process", "Headrace", figures)]
+
+
+def delta(work: Path, runs: int) -> list[Line]:
+    """What changed in a day, of a table of 5 million rows."""
+
+    def timed(*since: str) -> Callable[[int], Sample]:
+        def run(_: int) -> Sample:
+            sample, report = _generate(
+                work / "delta.yml", work / "delta", "--as-of", "2025-01-01", *since
+            )
+            return Sample(
+                sample.seconds, sample.cpu_seconds, sample.peak_bytes, float(report["seconds"])
+            )
+
+        return run
+
+    samples = alternate({"snapshot": timed(), "delta": timed("--since", "2024-12-31")}, runs=runs)
+    ratio = statistics.median(
+        (part.inner_seconds or 0) / (whole.inner_seconds or 1)
+        for whole, part in zip(samples["snapshot"], samples["delta"], strict=True)
+    )
+    figures = {"delta / snapshot": f"{ratio:.1%} (promise 2%, {_kept(ratio <= 0.02)})"}
+    for name, taken in samples.items():
+        figures[f"{name} s"] = f"{statistics.median(s.inner_seconds or 0 for s in taken):.3f}"
+    return [Line("one day of 5,007,350 rows", "Headrace", figures)]
+
+
+def peers(work: Path) -> list[Line]:
+    """10,000 customers with unique e-mails, by each in an environment of its own; twice."""
+    lines = []
+    sample, _ = _generate(
+        work / "example.yml", work / "p1", "--table", "Customer", "--scale", "100"
+    )
+    report = _generate(work / "example.yml", work / "p2", "--table", "Customer", "--scale", "100")[
+        1
+    ]
+    same = all(
+        (work / "p1" / name).read_bytes() == (work / "p2" / name).read_bytes()
+        for name in report["tables"][0]["files"]
+    )
+    ours = report["rows"] / report["seconds"]
+    lines.append(_peer_line("Headrace (1,000,000 customers)", ours, sample.peak_bytes, same, None))
+    for name, packages in {
+        "mimesis": ["mimesis"],
+        "faker": ["faker"],
+        "snowfakery": ["snowfakery", "setuptools<81"],
+        "jafgen": ["jafgen"],
+        "sdv_hma": [],
+    }.items():
+        given = [flag for package in packages for flag in ("--with", package)]
+        extra = ["--extra", "learn"] if not packages else ["--isolated", "--no-project"]
+        command = ["uv", "run", "--quiet", *extra, *given, "python", str(_PEERS / f"{name}.py")]
+        try:
+            sample = run_process([*command, str(work / name)])
+        except Exception as error:
+            lines.append(Line("customers", name, {"rows/s": f"does not run here: {error}"[:80]}))
+            continue
+        told = json.loads(sample.stdout.splitlines()[-1])
+        rate = told["rows"] / told["seconds"]
+        lines.append(
+            _peer_line(f"{name} ({told['what']})", rate, sample.peak_bytes, told["same"], ours)
+        )
+    return lines
+
+
+def _peer_line(who: str, rate: float, peak: int, same: bool | None, ours: float | None) -> Line:
+    figures = {"rows/s": f"{rate:,.0f}", "peak MB": f"{peak / 1e6:,.0f}"}
+    figures["the same twice"] = {True: "yes", False: "no", None: "not asked"}[same]
+    if ours is not None:
+        figures["Headrace is faster by"] = f"{ours / rate:,.0f}"
+    return Line("customers", who, figures)
+
+
+def domains(work: Path, orders: float, events: float) -> list[Line]:
+    """The shop with all its tables, web analytics, and `headrace run` over each."""
+    lines = []
+    for name, table, millions in (("shop", "order", orders), ("web_analytics", "events", events)):
+        schema = ROOT / "data" / "schemas" / f"{name}.yml"
+        _, small = _generate(schema, work / name, "--as-of", "2026-01-01", "--scale", "0.1")
+        rows = next(each["rows"] for each in small["tables"] if each["table"] == table)
+        scale = f"{0.1 * millions * 1e6 / rows:.4f}"
+        sample, report = _generate(schema, work / name, "--as-of", "2026-01-01", "--scale", scale)
+        count = next(each["rows"] for each in report["tables"] if each["table"] == table)
+        figures = {
+            "rows": f"{report['rows']:,}",
+            "seconds": f"{report['seconds']:.1f}",
+            "rows/s": f"{report['rows'] / report['seconds']:,.0f}",
+            "peak MB": f"{sample.peak_bytes / 1e6:,.0f}",
+        }
+        lines.append(Line(f"{name}, {count:,} rows of {table}", "headrace generate", figures))
+        sample, run = headrace(
+            "run", "--source", name, data_dir=work / f"{name}_data",
+            sets=(f"sources.{name}.scale={scale}", f"sources.{name}.as_of=2026-01-01"),
+        )  # fmt: skip
+        loaded = sum(each["rows_total"] for each in run["load"]["tables"])
+        figures = {
+            "rows": f"{loaded:,}",
+            "seconds": f"{sample.seconds:.1f}",
+            "rows/s": f"{loaded / sample.seconds:,.0f}",
+            "peak MB": f"{sample.peak_bytes / 1e6:,.0f}",
+        }
+        lines.append(Line(f"{name}, {count:,} rows of {table}", "headrace run", figures))
+    return lines
+
+
+def _kept(kept: bool) -> str:
+    return "kept" if kept else "**missed**"
+
+
+def _peak(samples: list[Sample], promise: int) -> str:
+    peak = max(sample.peak_bytes for sample in samples) / 1e6
+    return f"{peak:,.0f} (promise {promise}, {_kept(peak < promise)})"
+
+
+if __name__ == "__main__":
+    main()
