@@ -1,0 +1,523 @@
+"""A model that SDV fitted, in a file: a Gaussian copula for one table, HMA for related ones.
+
+A model file is a zip of ``header.json`` (kind, versions, tables) and ``model.pkl``. A pickle is
+code: whoever wrote the file decides what runs when it is loaded. Load only models that you, or
+people you trust, made; the header and the checksum tell other files apart, and no attackers.
+
+SDV is licensed under the Business Source License 1.1: use within an organisation is free,
+offering it to others as a service is not.
+"""
+
+import hashlib
+import json
+import logging
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.synth.errors import SynthError
+from headrace.synth.learn.data import Sample
+from headrace.synth.learn.personal import Personal, find_personal
+from headrace.synth.learn.relations import Relation, Relations
+from headrace.synth.learn.to_schema import Field, fields_of
+from headrace.synth.learn.whole import whole
+
+KIND: Final = "headrace-model"
+_FORMAT: Final = 1
+_MOST_HEADER: Final = 10_000_000
+_UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_LOGGERS: Final = (
+    "sdv", "rdt", "copulas", "SingleTableSynthesizer", "MultiTableSynthesizer",
+)  # fmt: skip
+_PROVIDERS: Final = {
+    "phone": "phone_number",
+    "ssn": "ssn",
+    "iban": "iban",
+    "passport": "passport_number",
+    "card_number": "credit_card_number",
+}
+"""The Faker providers that SDV takes for what the schema file has patterns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Tables that are related, and the synthesizer that SDV fitted on them.
+
+    Attributes:
+        tables: their names.
+        synthesizer: SDV's; None where a table has nothing but what is filled in afterwards.
+    """
+
+    tables: tuple[str, ...]
+    synthesizer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A fitted model.
+
+    Attributes:
+        parts: one for each group of related tables.
+        schemas: the Arrow schema of each table, columns in the order of the sample.
+        rows: how many rows each table of the sample had.
+        relations: keys and relations.
+        kinds: what each column is to SDV, by table and column.
+    """
+
+    parts: tuple[Part, ...]
+    schemas: Mapping[str, pa.Schema]
+    rows: Mapping[str, int]
+    relations: Relations
+    kinds: Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+    def metadata(self, frames: Mapping[str, Any]) -> dict[str, Any]:
+        """SDV's metadata of some tables, as a dictionary."""
+        return _metadata(frames, self.relations, self.kinds)
+
+
+def require_sdv() -> None:
+    """Raise a ``SynthError`` that says how to install SDV, if it is missing."""
+    try:
+        with quiet():
+            import sdv  # noqa: F401
+    except ImportError as error:
+        raise SynthError(
+            "a model takes SDV, which is not installed: run `uv sync --extra learn`; or learn a "
+            "schema file by --to-schema, which takes nothing more"
+        ) from error
+
+
+def fit(sample: Sample, relations: Relations, *, seed: int = 0) -> Model:
+    """Fit SDV on a sample.
+
+    Texts that fewer than three rows hold, and free text, are not learned; personal data is
+    replaced by Faker.
+
+    Args:
+        sample: the tables.
+        relations: their keys and relations.
+        seed: of the little that is drawn here.
+
+    Raises:
+        SynthError: SDV is not installed, or cannot learn this sample; says why.
+    """
+    require_sdv()
+    kinds = {name: _kinds(sample, relations, name) for name in sample.tables}
+    frames = {
+        name: _frame(data, kinds[name], np.random.default_rng([seed, place]))
+        for place, (name, data) in enumerate(sample.tables.items())
+    }
+    parts = []
+    for group in _groups(sample, relations):
+        learned = {name: frames[name] for name in group}
+        metadata = _metadata(learned, relations, kinds)
+        parts.append(Part(group, _fitted(learned, metadata, seed)))
+    return Model(
+        tuple(parts),
+        {name: data.schema for name, data in sample.tables.items()},
+        {name: len(data) for name, data in sample.tables.items()},
+        relations,
+        kinds,
+    )
+
+
+def draw(model: Model, *, scale: float = 1.0, seed: int = 0) -> dict[str, pa.Table]:
+    """Sample from a model.
+
+    Args:
+        model: as fitted or loaded.
+        scale: multiplies the rows of the sample; related tables come close to it.
+        seed: the same one gives the same rows with the same versions of SDV and NumPy.
+
+    Returns:
+        The tables by name, with the columns and types of the sample.
+
+    Raises:
+        SynthError: the scale is not above 0, or SDV cannot give so many rows.
+    """
+    if not (np.isfinite(scale) and scale > 0):
+        raise SynthError(f"the scale is {scale:g}; it must be above 0")
+    frames: dict[str, Any] = {}
+    for part in model.parts:
+        frames |= _sampled(part, model, scale, seed)
+    return {
+        name: _table(name, frames[name], model, np.random.default_rng([seed, place]))
+        for place, name in enumerate(model.schemas)
+    }
+
+
+# what the columns are
+
+
+def _kinds(sample: Sample, relations: Relations, table: str) -> dict[str, dict[str, Any]]:
+    data = sample.tables[table]
+    fields = {each.name: each for each in fields_of(sample, relations, table)}
+    own = relations.of(table)
+    result = {}
+    for name in data.column_names:
+        column = data.column(name)
+        personal = find_personal(table, name, column, tuple(data.column_names))
+        result[name] = _kind(fields[name], column, own.get(name), personal, sample, relations)
+    return result
+
+
+def _kind(
+    field: Field,
+    column: pa.ChunkedArray,
+    relation: Relation | None,
+    personal: Personal | None,
+    sample: Sample,
+    relations: Relations,
+) -> dict[str, Any]:
+    """The entry of SDV's metadata; ``sdtype: none`` for what it does not see."""
+    settings = field.settings
+    if relation is not None:
+        if relation.parent == relation.table:
+            return {"sdtype": "none"}
+        parent = next(
+            each
+            for each in fields_of(sample, relations, relation.parent)
+            if each.name == relation.parent_column
+        )
+        data = sample.tables[relation.parent].column(relation.parent_column)
+        return _kind(parent, data, None, None, sample, relations)
+    if pa.types.is_null(column.type):
+        return {"sdtype": "none"}
+    if settings["type"] == "serial":
+        return {"sdtype": "id", **({"regex_format": "[1-9][0-9]{11}"} if "as" in settings else {})}
+    if settings["type"] == "uuid":
+        return {"sdtype": "id", "regex_format": _UUID}
+    if settings["type"] == "unique" and "pattern" in settings:
+        return {"sdtype": "id", "regex_format": _regex(settings["pattern"])}
+    if personal is not None and personal.kind != "birth_date":
+        provider = _PROVIDERS.get(personal.kind, personal.provider)
+        return {"sdtype": provider, "pii": True}
+    if pa.types.is_boolean(column.type):
+        return {"sdtype": "categorical"}
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        return {"sdtype": "datetime"}
+    if not pa.types.is_string(column.type):
+        return {"sdtype": "numerical"}
+    if settings["type"] == "categorical":
+        return {"sdtype": "categorical", "values": list(settings["values"])}
+    if "pattern" in settings:
+        return {"sdtype": "id", "regex_format": _regex(settings["pattern"])}
+    return {"sdtype": "sentence", "pii": True}
+
+
+def _regex(pattern: str) -> str:
+    """A pattern as a regular expression, of which SDV's generator knows the simple ones."""
+    result = ""
+    for run in re.findall(r"#+|\?+|[^#?]", pattern):
+        if run[0] == "#":
+            result += f"[0-9]{{{len(run)}}}"
+        elif run[0] == "?":
+            result += f"[A-Z]{{{len(run)}}}"
+        else:
+            result += re.escape(run) if not run.isalnum() else run
+    return result
+
+
+def shape(data: pa.Table, model: Model, table: str) -> Any:
+    """A table as SDV takes it, a pandas frame."""
+    return _frame(data, model.kinds[table], None)
+
+
+def _frame(data: pa.Table, kinds: Mapping[str, Mapping[str, Any]], random: Any) -> Any:
+    """A table as SDV takes it: without what it does not see, rare texts drawn anew."""
+    columns: dict[str, Any] = {}
+    for name in data.column_names:
+        kind, column = kinds[name], data.column(name)
+        if kind["sdtype"] == "none":
+            continue
+        if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+            try:
+                column = column.cast(pa.timestamp("us")).cast(pa.timestamp("ns"))
+            except pa.ArrowInvalid as error:
+                raise SynthError(
+                    f"{name}: SDV takes moments from 1678 to 2261 only; learn a schema file by "
+                    "--to-schema, or take the others out of the sample"
+                ) from error
+        elif pa.types.is_decimal(column.type):
+            column = column.cast(pa.float64())
+        elif kind.get("pii") and not pa.types.is_string(column.type):
+            column = column.cast(pa.string())
+        series = column.to_pandas()
+        if "values" in kind and random is not None:
+            known = series[series.isin(kind["values"])].to_numpy()
+            rare = series.notna() & ~series.isin(kind["values"])
+            series = series.mask(rare, random.choice(known, len(series)))
+        columns[name] = series
+    import pandas as pd
+
+    return pd.DataFrame(columns)
+
+
+def _groups(sample: Sample, relations: Relations) -> list[tuple[str, ...]]:
+    """The tables in groups between which there is no relation."""
+    home = {name: name for name in sample.tables}
+    for each in relations.relations:
+        old, new = home[each.table], home[each.parent]
+        home = {name: new if where == old else where for name, where in home.items()}
+    groups: dict[str, list[str]] = {}
+    for name, where in home.items():
+        groups.setdefault(where, []).append(name)
+    return [tuple(group) for group in groups.values()]
+
+
+def _metadata(frames: Mapping[str, Any], relations: Relations, kinds: Any) -> dict[str, Any]:
+    tables: dict[str, dict[str, Any]] = {}
+    for name, frame in frames.items():
+        columns = {
+            column: {key: value for key, value in kinds[name][column].items() if key != "values"}
+            for column in frame.columns
+        }
+        tables[name] = {"columns": columns}
+        if name in relations.keys:
+            tables[name]["primary_key"] = relations.keys[name]
+    return {
+        "METADATA_SPEC_VERSION": "V1",
+        "tables": tables,
+        "relationships": [
+            {
+                "parent_table_name": each.parent,
+                "parent_primary_key": each.parent_column,
+                "child_table_name": each.table,
+                "child_foreign_key": each.column,
+            }
+            for each in relations.relations
+            if each.table in frames and each.table != each.parent
+        ],
+    }
+
+
+# SDV
+
+
+def _sdv_errors() -> tuple[type[Exception], ...]:
+    """What SDV raises where a sample does not suit it; it has no common base."""
+    from sdv import errors
+    from sdv.metadata.errors import InvalidMetadataError
+
+    return (
+        InvalidMetadataError,
+        errors.InvalidDataError,
+        errors.InvalidDataTypeError,
+        errors.SamplingError,
+        errors.SynthesizerInputError,
+        errors.SynthesizerProcessingError,
+        KeyError,
+        TypeError,
+        ValueError,
+    )
+
+
+def _fitted(frames: Mapping[str, Any], metadata: Mapping[str, Any], seed: int) -> Any:
+    if all(frame.empty for frame in frames.values()):
+        return None
+    with quiet(seed):
+        from sdv.metadata import Metadata
+        from sdv.multi_table import HMASynthesizer
+        from sdv.single_table import GaussianCopulaSynthesizer
+
+        try:
+            known = Metadata.load_from_dict(dict(metadata))
+            known.validate()
+            if len(frames) == 1:
+                synthesizer: Any = GaussianCopulaSynthesizer(known)
+            else:
+                synthesizer = HMASynthesizer(known, verbose=False)
+            synthesizer.fit(dict(frames))
+        except _sdv_errors() as error:
+            names = ", ".join(frames)
+            raise SynthError(f"SDV cannot learn {names}: {_first_line(error)}") from error
+    return synthesizer
+
+
+def _sampled(part: Part, model: Model, scale: float, seed: int) -> dict[str, Any]:
+    import pandas as pd
+
+    if part.synthesizer is None:
+        rows = {name: max(1, round(model.rows[name] * scale)) for name in part.tables}
+        return {name: pd.DataFrame(index=range(count)) for name, count in rows.items()}
+    with quiet(seed):
+        from sdv.single_table import base
+
+        synthesizer = part.synthesizer
+        synthesizer.reset_sampling()
+        synthesizer._numpy_seed = seed  # noqa: SLF001  # SDV has no public seed
+        usual = base.FIXED_RNG_SEED
+        base.FIXED_RNG_SEED = seed
+        try:
+            if len(part.tables) == 1:
+                count = max(1, round(model.rows[part.tables[0]] * scale))
+                drawn = synthesizer.sample(num_rows=count)
+            else:
+                drawn = synthesizer.sample_scale(scale)
+        except _sdv_errors() as error:
+            names = ", ".join(part.tables)
+            raise SynthError(f"SDV cannot sample {names}: {_first_line(error)}") from error
+        finally:
+            base.FIXED_RNG_SEED = usual
+    return dict(drawn)
+
+
+def _table(name: str, frame: Any, model: Model, random: Any) -> pa.Table:
+    """What SDV gave, with the columns and the types of the sample."""
+    schema = model.schemas[name]
+    columns: dict[str, pa.Array] = {}
+    for field in schema:
+        if field.name in frame.columns:
+            columns[field.name] = _array(frame[field.name], field.type)
+        else:
+            columns[field.name] = pa.nulls(len(frame), field.type)
+    own = {each.column: each for each in model.relations.of(name).values() if each.parent == name}
+    for column, relation in own.items():
+        # SDV knows no table that points at itself: an earlier row, the first has none
+        key = columns[relation.parent_column]
+        before = np.floor(random.random(len(frame)) * np.arange(len(frame))).astype(np.int64)
+        columns[column] = key.take(pa.array(before, mask=np.arange(len(frame)) == 0))
+    return pa.table(columns, schema=schema)
+
+
+def _array(series: Any, kind: pa.DataType) -> pa.Array:
+    import pandas as pd
+
+    if pa.types.is_integer(kind) and series.dtype == object:
+        digits = series.astype("string").str.replace(r"\D", "", regex=True).str[-18:]
+        series = pd.to_numeric(digits)
+    if pa.types.is_integer(kind) and pd.api.types.is_float_dtype(series):
+        series = series.round().astype("Int64")
+    if pa.types.is_boolean(kind):
+        series = series.astype("boolean")
+    if pa.types.is_decimal(kind):
+        rounded = pa.array(series.astype("float64"), pa.float64(), from_pandas=True)
+        return rounded.cast(kind, safe=False)
+    if pa.types.is_date(kind):
+        series = pd.to_datetime(series)
+        return pa.array(series, pa.timestamp("us"), from_pandas=True, safe=False).cast(
+            pa.date32(), safe=False
+        )
+    if pa.types.is_string(kind):
+        series = series.astype("string")
+    array = pa.array(series, kind, from_pandas=True, safe=False)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+
+
+@contextmanager
+def quiet(seed: int | None = None) -> Iterator[None]:
+    """Without SDV's warnings and progress; NumPy's global state as it was, afterwards."""
+    state = np.random.get_state() if seed is not None else None
+    if seed is not None:
+        np.random.seed(seed % 2**32)
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if state is not None:
+            np.random.set_state(state)
+
+
+def _first_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text[:300] or type(error).__name__
+
+
+# files
+
+
+def save(model: Model, path: Path) -> None:
+    """Write a model file, under its name when it is complete.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    import cloudpickle
+
+    pickled = cloudpickle.dumps(model)
+    header = {
+        "kind": KIND,
+        "format": _FORMAT,
+        "versions": {name: version(name) for name in ("sdv", "pandas", "numpy")},
+        "sha256": hashlib.sha256(pickled).hexdigest(),
+        "tables": {
+            name: {"rows": model.rows[name], "columns": schema.names}
+            for name, schema in model.schemas.items()
+        },
+        "relations": [str(each) for each in model.relations.relations],
+    }
+    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", json.dumps(header, indent=1))
+        archive.writestr("model.pkl", pickled)
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is a model file, by its header; nothing is unpickled."""
+    try:
+        _header(path)
+    except SynthError:
+        return False
+    return True
+
+
+def load(path: Path) -> Model:
+    """Read a model file. It runs the code that is in it: load only your own.
+
+    Raises:
+        SynthError: it is no model file, is damaged, or was made by another version of SDV.
+    """
+    header = _header(path)
+    require_sdv()
+    made = str(header.get("versions", {}).get("sdv", "unknown"))
+    here = version("sdv")
+    if made.split(".", maxsplit=1)[0] != here.split(".")[0]:
+        raise SynthError(f"{path} was made by SDV {made}, and this is {here}: learn it again")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            pickled = archive.read("model.pkl")
+    except (OSError, KeyError, zipfile.BadZipFile) as error:
+        raise SynthError(f"{path} is damaged: learn it again") from error
+    if hashlib.sha256(pickled).hexdigest() != header.get("sha256"):
+        raise SynthError(f"{path} is damaged, its checksum does not fit: learn it again")
+    import pickle
+
+    with quiet():
+        model = pickle.loads(pickled)  # noqa: S301  # said in the docstring
+    if not isinstance(model, Model):
+        raise SynthError(f"{path} holds no model: learn it again")
+    return model
+
+
+def _header(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SynthError(f"there is no model {path}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo("header.json").file_size > _MOST_HEADER:
+                raise SynthError(f"{path} is no model of `headrace learn`")
+            header = json.loads(archive.read("header.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise SynthError(
+            f"{path} is no model of `headrace learn`; nothing of it was loaded"
+        ) from error
+    if not isinstance(header, dict) or header.get("kind") != KIND:
+        raise SynthError(f"{path} is no model of `headrace learn`; nothing of it was loaded")
+    if header.get("format") != _FORMAT:
+        raise SynthError(f"{path} has format {header.get('format')}: learn it again")
+    return header

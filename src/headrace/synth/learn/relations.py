@@ -1,0 +1,266 @@
+"""Keys and relations of a sample: declared ones checked, others found, both exactly."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.synth.errors import SynthError
+from headrace.synth.learn.data import Sample
+
+_PARENTS: Final = ("parent", "manager", "reports_to", "previous", "referrer", "referred_by")
+"""What the columns that point into their own table are called."""
+_KEY_NAME: Final = re.compile(r"(^|_)(id|key|uuid|guid|no|nr|number|code|sku)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Relation:
+    """A foreign key: each value of ``table.column`` is a value of ``parent.parent_column``."""
+
+    table: str
+    column: str
+    parent: str
+    parent_column: str
+
+    def __str__(self) -> str:
+        return f"{self.table}.{self.column}={self.parent}.{self.parent_column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """The keys of a sample.
+
+    Attributes:
+        keys: the primary key of each table that has one, by table.
+        relations: foreign keys; no circles but that of a table with itself.
+        notes: what was found, and what was not taken for a key and why.
+    """
+
+    keys: Mapping[str, str]
+    relations: tuple[Relation, ...]
+    notes: tuple[str, ...] = ()
+
+    def of(self, table: str) -> dict[str, Relation]:
+        """The foreign keys of a table by column."""
+        return {each.column: each for each in self.relations if each.table == table}
+
+
+def relate(
+    sample: Sample,
+    *,
+    keys: Mapping[str, str] | None = None,
+    relations: Sequence[str] | None = None,
+) -> Relations:
+    """The keys and relations of a sample.
+
+    Args:
+        sample: the tables.
+        keys: the primary key's column by table; found for tables that are not named.
+        relations: such as ``orders.customer_id=customers.id``; with any, none are searched for.
+            The parent's column becomes its primary key if none was declared.
+
+    Raises:
+        SynthError: what was declared does not hold in the sample; says by how much.
+    """
+    notes: list[str] = []
+    found = {table: _declared_key(sample, table, column) for table, column in (keys or {}).items()}
+    wanted = [_parse(sample, text) for text in relations or ()]
+    for each in wanted:
+        known = found.setdefault(
+            each.parent, _declared_key(sample, each.parent, each.parent_column)
+        )
+        if known != each.parent_column:
+            raise SynthError(f"{each}: the key of {each.parent} is {known}, not its other columns")
+    taken = {(each.table, each.column) for each in wanted}
+    for table, data in sample.tables.items():
+        if table not in found:
+            column = _find_key(table, data, {name for owner, name in taken if owner == table})
+            if column is not None:
+                found[table] = column
+                notes.append(f"key found: {table}.{column} (unique, never null)")
+    if relations is None:
+        wanted = _search(sample, found, notes)
+        notes += [f"relation found: {each}" for each in wanted]
+    else:
+        for each in wanted:
+            _check(sample, each)
+    return Relations(found, tuple(_without_circles(wanted, notes, strict=relations is not None)),
+                     tuple(notes))  # fmt: skip
+
+
+def is_key(column: pa.ChunkedArray) -> bool:
+    """Whether a column is unique and never null, and of a type that keys have."""
+    return bool(
+        (pa.types.is_integer(column.type) or pa.types.is_string(column.type))
+        and column.null_count == 0
+        and pc.count_distinct(column).as_py() == len(column)
+    )
+
+
+def orphans(column: pa.ChunkedArray, key: pa.ChunkedArray) -> int:
+    """How many values, nulls aside, are no value of a key."""
+    values = column.drop_null()
+    if values.type != key.type:
+        return len(values)
+    found = pc.is_in(values, value_set=key.combine_chunks())
+    return len(values) - int(pc.sum(found).as_py() or 0)
+
+
+def _declared_key(sample: Sample, table: str, column: str) -> str:
+    data = _column(sample, table, column)
+    if not (pa.types.is_integer(data.type) or pa.types.is_string(data.type)):
+        raise SynthError(f"{table}.{column} is of type {data.type}; a key is integer or text")
+    if data.null_count:
+        raise SynthError(f"{table}.{column} is no key: {data.null_count} rows hold null")
+    distinct = pc.count_distinct(data).as_py()
+    if distinct != len(data):
+        raise SynthError(
+            f"{table}.{column} is no key: {len(data)} rows have {distinct} different values"
+        )
+    return column
+
+
+def _column(sample: Sample, table: str, column: str) -> pa.ChunkedArray:
+    if table not in sample.tables:
+        raise SynthError(f"there is no table {table!r}; tables: {', '.join(sample.tables)}")
+    data = sample.tables[table]
+    if column not in data.column_names:
+        raise SynthError(
+            f"{table} has no column {column!r}; columns: {', '.join(data.column_names)}"
+        )
+    return data.column(column)
+
+
+def _parse(sample: Sample, text: str) -> Relation:
+    found = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=\s*(\w+)\.(\w+)\s*", text)
+    if found is None:
+        raise SynthError(f"{text!r} is no relation: write orders.customer_id=customers.id")
+    relation = Relation(*found.groups())
+    _column(sample, relation.table, relation.column)
+    _column(sample, relation.parent, relation.parent_column)
+    return relation
+
+
+def _check(sample: Sample, relation: Relation) -> None:
+    column = _column(sample, relation.table, relation.column)
+    key = _column(sample, relation.parent, relation.parent_column)
+    if column.type != key.type and column.null_count < len(column):
+        raise SynthError(f"{relation}: one is {column.type}, the other {key.type}")
+    lost = orphans(column, key)
+    if lost:
+        raise SynthError(
+            f"{relation} does not hold: {lost} of {len(column)} rows point at no row; take a "
+            f"sample of {relation.table} whose {relation.parent} are in the sample"
+        )
+
+
+def _find_key(table: str, data: pa.Table, not_these: set[str]) -> str | None:
+    singular = _singular(table)
+    best: tuple[int, str] | None = None
+    for place, name in enumerate(data.column_names):
+        if name in not_these or not is_key(data.column(name)):
+            continue
+        lower = name.lower()
+        if lower in {"id", f"{singular}_id", f"{table.lower()}_id"}:
+            rank = 0
+        elif _KEY_NAME.search(name) and place == 0:
+            rank = 1
+        elif _KEY_NAME.search(name) and singular in lower:
+            rank = 2
+        elif place == 0 and pa.types.is_integer(data.column(name).type):
+            rank = 3
+        elif _KEY_NAME.search(name) and len(data) >= 10:
+            rank = 4
+        else:
+            continue
+        if best is None or rank < best[0]:
+            best = (rank, name)
+    return best[1] if best else None
+
+
+def _search(sample: Sample, keys: Mapping[str, str], notes: list[str]) -> list[Relation]:
+    found = []
+    for table, data in sample.tables.items():
+        for name in data.column_names:
+            column = data.column(name)
+            if name == keys.get(table) or column.null_count == len(column):
+                continue
+            options = []
+            for parent, key in keys.items():
+                rank = _hint(table, name, column, parent, key)
+                if rank is None:
+                    continue
+                lost = orphans(column, sample.tables[parent].column(key))
+                if not lost:
+                    options.append((rank, Relation(table, name, parent, key)))
+                elif rank == 0:
+                    notes.append(
+                        f"no relation: {table}.{name} is called like {parent}.{key}, and {lost} "
+                        f"of {len(column)} rows point at no row"
+                    )
+            if options:
+                found.append(min(options)[1])
+    return found
+
+
+def _hint(table: str, name: str, column: pa.ChunkedArray, parent: str, key: str) -> int | None:
+    """How much a column looks like a foreign key, 0 the most; None if it does not."""
+    lower, singular = name.lower(), _singular(parent)
+    if table == parent:
+        base = lower.removesuffix("_id").removesuffix(f"_{singular}")
+        return 0 if base in _PARENTS else None
+    names = {f"{singular}_{key.lower()}", f"{parent.lower()}_{key.lower()}", f"{singular}_id"}
+    if _KEY_NAME.search(key) and key.lower() not in {"id", "key", "uuid", "code", "no", "number"}:
+        names.add(key.lower())
+    if lower in names:
+        return 0
+    if any(lower.endswith(f"_{each}") for each in names):
+        return 1
+    if not pa.types.is_string(column.type):
+        return None  # small numbers are contained in any serial key
+    if lower in {singular, parent.lower()}:
+        return 2
+    return 3 if pc.count_distinct(column).as_py() >= 3 else None
+
+
+def _singular(table: str) -> str:
+    lower = table.lower()
+    lower = re.sub(r"^(stg|raw|dim|fct|src)_+", "", lower)
+    if lower.endswith("ies"):
+        return f"{lower[:-3]}y"
+    if lower.endswith(("sses", "xes", "ches", "shes")):
+        return lower[:-2]
+    return lower[:-1] if lower.endswith("s") and not lower.endswith("ss") else lower
+
+
+def _without_circles(
+    wanted: Sequence[Relation], notes: list[str], *, strict: bool
+) -> list[Relation]:
+    """A relation that would close a circle is an error if declared, and left out if found."""
+    above: dict[str, set[str]] = {}
+    kept = []
+    for each in wanted:
+        if each.table != each.parent and _reaches(above, each.parent, each.table):
+            if strict:
+                raise SynthError(f"{each} closes a circle of relations: leave one of them out")
+            notes.append(f"no relation: {each} would close a circle")
+            continue
+        if each.table != each.parent:
+            above.setdefault(each.table, set()).add(each.parent)
+        kept.append(each)
+    return kept
+
+
+def _reaches(above: Mapping[str, set[str]], start: str, goal: str) -> bool:
+    seen, stack = set(), [start]
+    while stack:
+        here = stack.pop()
+        if here == goal:
+            return True
+        if here not in seen:
+            seen.add(here)
+            stack += above.get(here, ())
+    return False

@@ -1,0 +1,216 @@
+"""What ``headrace learn`` and ``headrace generate MODEL`` do."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+
+from headrace.synth.errors import OutputError, SynthError
+from headrace.synth.learn.data import read
+from headrace.synth.learn.model import draw, fit, load, require_sdv, save
+from headrace.synth.learn.relations import Relations, relate
+from headrace.synth.learn.report import Report, report
+from headrace.synth.learn.to_schema import to_schema
+from headrace.synth.learn.whole import whole
+
+Format = Literal["parquet", "csv", "jsonl"]
+FORMATS: Final = ("parquet", "csv", "jsonl")
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A model that was fitted and written.
+
+    Attributes:
+        out: the model file.
+        rows: how many rows each table of the sample had, by table.
+        relations: the keys and relations, declared or found; their notes say which.
+        notes: what was left out of the sample, or renamed.
+        report: quality and privacy.
+    """
+
+    out: Path
+    rows: Mapping[str, int]
+    relations: Relations
+    notes: tuple[str, ...]
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedSchema:
+    """A schema file that was written.
+
+    Attributes:
+        out: the schema file.
+        rows: how many rows each table of the sample had, by table.
+        relations: the keys and relations, declared or found; their notes say which.
+        notes: what was left out of the sample, or renamed.
+    """
+
+    out: Path
+    rows: Mapping[str, int]
+    relations: Relations
+    notes: tuple[str, ...]
+
+
+def learn(
+    paths: Sequence[str | Path],
+    *,
+    out: Path,
+    keys: Mapping[str, str] | None = None,
+    relations: Sequence[str] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    held_out: bool = True,
+) -> Learned:
+    """Fit SDV on a sample, write the model, and report how good and how private it is.
+
+    A Gaussian copula for a table without relations, HMA for related ones. The model is written
+    whatever the report says; who calls decides what a failed check means.
+
+    Args:
+        paths: CSV, TSV, Parquet and JSON lines files, one table each and named by the file, and
+            ``DATABASE.duckdb:schema.table``.
+        out: the model file to write.
+        keys: the primary key's column by table; found for tables that are not named.
+        relations: such as ``orders.customer_id=customers.id``; found if None, none if empty.
+        seed: of the report's draw and halves.
+        overwrite: whether a file that is there may be replaced.
+        held_out: whether to fit a second model on half of the sample, for the distance to the
+            closest record.
+
+    Raises:
+        OutputError: ``out`` is there already, or cannot be written.
+        SynthError: SDV is not installed, the sample cannot be read, what was declared does not
+            hold in it, or SDV cannot learn it. Nothing is written.
+    """
+    _check_out(out, overwrite=overwrite)
+    require_sdv()
+    data = read(paths)
+    found = relate(data, keys=keys, relations=relations)
+    model = fit(data, found, seed=seed)
+    figures = report(data, found, model, seed=seed, held_out=held_out)
+    save(model, out)
+    return Learned(out, model.rows, found, data.notes, figures)
+
+
+def learn_schema(
+    paths: Sequence[str | Path],
+    *,
+    out: Path,
+    keys: Mapping[str, str] | None = None,
+    relations: Sequence[str] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> LearnedSchema:
+    """Learn a schema file, from which the engine makes data of any size; takes no SDV.
+
+    Args:
+        paths: as for ``learn``.
+        out: the schema file to write, such as ``shop.yml``.
+        keys: the primary key's column by table; found for tables that are not named.
+        relations: such as ``orders.customer_id=customers.id``; found if None, none if empty.
+        seed: the seed that is written into the file.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        OutputError: ``out`` is there already, or cannot be written.
+        SynthError: the sample cannot be read, or what was declared does not hold in it. Nothing
+            is written.
+    """
+    from headrace.synth.schema.read import parse
+    from headrace.synth.world import World
+
+    _check_out(out, overwrite=overwrite)
+    data = read(paths)
+    found = relate(data, keys=keys, relations=relations)
+    text = to_schema(data, found, seed=seed)
+    World(parse(text, out))  # the engine takes it, or nothing is written
+    with whole(out) as file:
+        file.write_text(text, encoding="utf-8", newline="\n")
+    rows = {name: len(table) for name, table in data.tables.items()}
+    return LearnedSchema(out, rows, found, data.notes)
+
+
+def sample(
+    model_path: Path,
+    *,
+    out: Path,
+    format: Format = "parquet",  # noqa: A002
+    scale: float = 1.0,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> dict[str, int]:
+    """Sample from a model into files, one a table. It runs the code in the model file.
+
+    Args:
+        model_path: a model that ``learn`` wrote. Load only your own: a model file is code.
+        out: the directory to write ``<table>.<format>`` into; made if it is not there.
+        format: parquet, csv or jsonl.
+        scale: multiplies the rows of the sample; related tables come close to it.
+        seed: the same one gives the same rows with the same versions of SDV and NumPy.
+        overwrite: whether files that are there may be replaced.
+
+    Returns:
+        The rows of each table.
+
+    Raises:
+        OutputError: a file is there already, or cannot be written.
+        SynthError: it is no model, SDV is not installed, or it cannot give so many rows.
+    """
+    if format not in FORMATS:
+        raise SynthError(f"unknown format {format!r}; one of: {', '.join(FORMATS)}")
+    model = load(model_path)
+    files = {name: out / f"{name}.{format}" for name in model.schemas}
+    for file in files.values():
+        if file.exists() and not overwrite:
+            raise OutputError(f"{file} is there already: take another directory, or overwrite it")
+    tables = draw(model, scale=scale, seed=seed)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".sample-") as folder:
+            made = {name: Path(folder) / file.name for name, file in files.items()}
+            for name, table in tables.items():
+                _write_table(table, made[name], format)
+            for name, file in files.items():
+                os.replace(made[name], file)  # noqa: PTH105
+    except OSError as error:
+        raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error
+    return {name: len(table) for name, table in tables.items()}
+
+
+def _write_table(table: pa.Table, file: Path, format_: Format) -> None:
+    if format_ == "parquet":
+        import pyarrow.parquet as pq
+
+        pq.write_table(table, file)
+    elif format_ == "csv":
+        from pyarrow import csv
+
+        csv.write_csv(table, file)
+    else:
+        import json
+
+        with file.open("w", encoding="utf-8", newline="\n") as lines:
+            for batch in table.to_batches(max_chunksize=10_000):
+                for row in batch.to_pylist():
+                    lines.write(json.dumps(row, default=_as_text, ensure_ascii=False) + "\n")
+
+
+def _as_text(value: Any) -> str:
+    """Moments and dates as ISO 8601, decimals as they are."""
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _check_out(out: Path, *, overwrite: bool) -> None:
+    """Before an hour of fitting, not after it."""
+    if out.is_dir():
+        raise OutputError(f"{out} is a directory: name a file")
+    if out.exists() and not overwrite:
+        raise OutputError(f"{out} is there already: take another name, or overwrite it")
+    if not out.absolute().parent.is_dir():
+        raise OutputError(f"there is no directory {out.absolute().parent}")

@@ -1,0 +1,27 @@
+"""Files that come under their name when they are complete."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headrace.synth.errors import OutputError
+
+
+@contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A path to write to; what is there at the end replaces ``out``, unless there is an error.
+
+    Raises:
+        OutputError: it cannot be written there.
+    """
+    made = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        try:
+            yield made
+            made.replace(out)
+        except BaseException:
+            made.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
