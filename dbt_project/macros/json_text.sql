@@ -1,0 +1,7 @@
+{% macro json_text(column_name, path) -%}
+    {{ return(adapter.dispatch('json_text', 'headrace')(column_name, path)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_text(column_name, path) -%}
+    json_extract_string({{ column_name }}, '$.{{ path }}')
+{%- endmacro %}

@@ -1,0 +1,7 @@
+{% macro parameter_keys(column_name) -%}
+    {{ return(adapter.dispatch('parameter_keys', 'headrace')(column_name)) }}
+{%- endmacro %}
+
+{% macro duckdb__parameter_keys(column_name) -%}
+    json_extract_string({{ column_name }}, '$[*].key')
+{%- endmacro %}

@@ -1,0 +1,11 @@
+{% macro parameters(column_name) -%}
+    {{ return(adapter.dispatch('parameters', 'headrace')(column_name)) }}
+{%- endmacro %}
+
+{#- Parsed once for a row, in which every parameter is then looked up. -#}
+{% macro duckdb__parameters(column_name) -%}
+    from_json(
+        {{ column_name }},
+        '[{"key":"varchar","value":{"string_value":"varchar","int_value":"bigint","double_value":"double"}}]'
+    )
+{%- endmacro %}
