@@ -392,7 +392,8 @@ class _Csv:
         if pa.types.is_nested(each.type):
             return pa.field(each.name, pa.string())
         item = self._plan.table.fields.get(each.name)
-        if isinstance(item, Datetime) and item.precision == "second":
+        is_moment = pa.types.is_timestamp(each.type)  # a fault may have made it another type
+        if is_moment and isinstance(item, Datetime) and item.precision == "second":
             return pa.field(each.name, pa.timestamp("s", tz="UTC"))
         return each
 
