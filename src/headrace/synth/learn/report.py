@@ -168,7 +168,7 @@ def _values(sample: Sample, drawn: Mapping[str, pa.Table], model: Model) -> list
             if kind["sdtype"] in {"numerical", "datetime"}:
                 checks.append(_range(subject, known, made))
             elif kind["sdtype"] == "categorical":
-                strange = orphans(made, known.unique())
+                strange = orphans(made, known)
                 message = f"{strange} rows hold a value that is not in the sample"
                 checks.append(Check("categories", subject, strange == 0, message))
     return checks
@@ -394,8 +394,8 @@ def _comparable(
     """Each column as numbers from 0 to 1, or as codes; NaN for null."""
     if kind == "categorical":
         values = pa.chunked_array([chunk for column in columns for chunk in column.chunks])
-        known = values.drop_null().unique().combine_chunks()
-        codes = [pc.index_in(column, value_set=known, skip_nulls=True) for column in columns]
+        known = values.drop_null().unique()
+        codes = [pc.index_in(column, value_set=known) for column in columns]
         return [_floats(code) for code in codes], True
     numbers = []
     for column in columns:
