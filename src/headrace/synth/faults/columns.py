@@ -56,7 +56,7 @@ RETYPES: Final = {
 
 
 def as_text(array: pa.Array) -> pa.Array:
-    """A column as strings: moments as in ``2024-03-05 10:00:00.000000``, nested ones as JSON."""
+    """A column as strings: moments as in ``2024-03-05 10:00:00Z``, nested ones as JSON."""
     if pa.types.is_string(array.type):
         return array
     if pa.types.is_nested(array.type):
@@ -68,7 +68,9 @@ def as_text(array: pa.Array) -> pa.Array:
             pa.string(),
         )
     if pa.types.is_timestamp(array.type):
-        array = array.cast(pa.timestamp("us"))
+        plain_text = array.cast(pa.timestamp("us")).cast(pa.string())
+        seconds = pc.replace_substring_regex(plain_text, r"\.000000$", "")
+        return pc.binary_join_element_wise(seconds, "Z", "")
     return array.cast(pa.string())
 
 
