@@ -1,6 +1,7 @@
 """Faults: what differs from the clean tables is what the manifest names, and nothing else."""
 
 import json
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -503,3 +504,17 @@ def test_the_schema_file_has_faults() -> None:
     assert [fault.kind for fault in faults_of(world, world.at(MOMENT))] == ["nulls"]
     with pytest.raises(SchemaError, match="unknown kind 'nul'; did you mean 'nulls'"):
         parse(text.replace("kind: nulls", "kind: nul"))
+
+
+def test_every_kind_is_documented_with_a_true_example() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/faults.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .+? \| (.+?) \| `(.+?)` \|$", page, re.MULTILINE)
+    assert tuple(kind for kind, _, _ in rows) == FAULT_KINDS
+    for kind, options, example in rows:
+        view = WORLD.at(datetime(2024, 6, 1))  # noqa: DTZ001
+        (fault,) = parse_spec(example, WORLD, view)
+        assert fault.kind == kind
+        said = {"kind", "table", *re.findall(r"`(\w+)`", options)}
+        said |= {"share", "rows", "from", "to"} if "some" in options else set()
+        fields = type(fault).model_fields.items()
+        assert said == {info.alias or name for name, info in fields}, kind
