@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from headrace.synth.draw import uuids
 from headrace.synth.expression import Ref
 from headrace.synth.faults.block import Block, fault_key
-from headrace.synth.faults.columns import as_text, kind_of
+from headrace.synth.faults.columns import kind_of
 from headrace.synth.hashing import Key, below, bits, unit
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
@@ -235,7 +235,6 @@ def _drifted(fault: Drift, item: AnyField, array: pa.Array, units: NDArray[np.fl
 __all__ = [
     "NO_SUCH_ROW",
     "Cell",
-    "as_text",
     "cell",
     "differs",
     "is_key_kind",

@@ -10,7 +10,7 @@ import pyarrow as pa
 from headrace.synth.faults.block import DAY_US, clock_of, day_of, strides
 from headrace.synth.faults.cells import is_key_kind, key_target, number_text
 from headrace.synth.faults.columns import RETYPES, added_value, changed, kind_of
-from headrace.synth.faults.rows import spiked_key
+from headrace.synth.faults.copies import spiked_key
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.synth.faults.block import picked, strides, within
-from headrace.synth.faults.rows import Hits, Lines
+from headrace.synth.faults.lines import Hits, Lines
 from headrace.synth.plan import TablePlan
 from headrace.synth.schema.fault import OutOfOrder
 

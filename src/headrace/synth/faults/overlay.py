@@ -10,12 +10,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.synth.errors import SynthError
+from headrace.synth.faults.absent import hold_back
 from headrace.synth.faults.block import Block
 from headrace.synth.faults.check import problems
 from headrace.synth.faults.columns import changed, kind_of
+from headrace.synth.faults.copies import lines_of
+from headrace.synth.faults.lines import Lines
 from headrace.synth.faults.manifest import SCHEMA, Counted, Manifest, Recorder
 from headrace.synth.faults.order import in_other_order
-from headrace.synth.faults.rows import Lines, hold_back, lines_of
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
