@@ -139,6 +139,13 @@ def test_a_hundred_times_the_rows_with_the_columns_and_types_of_the_sample(shop:
     assert shop.many_orders.schema.types == shop.orders.schema.types
 
 
+def test_there_is_room_for_ten_thousand_times_the_rows(shop: Shop) -> None:
+    world = World(parse(shop.text), scale=10_000)
+    rows = np.array([0, 10_000 * CUSTOMERS // 2, 10_000 * CUSTOMERS - 1])
+    frame = world.at().frame(world.plans["customers"], rows)
+    assert pc.count_distinct(frame.arrow().column("code")).as_py() == 3
+
+
 def test_keys_are_unique_and_relations_hold(shop: Shop) -> None:
     customers, orders = shop.many_customers, shop.many_orders
     for table, name in (
