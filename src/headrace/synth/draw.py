@@ -289,10 +289,22 @@ def moment(field: Datetime, units: Units) -> Values:
     step = PRECISION_US[field.precision]
     if last % DAY_US == 0:
         last += DAY_US - step if field.precision != "day" else 0
+    kind = Kind.DATE if field.precision == "day" else Kind.MOMENT
+    if field.quantiles is not None:
+        return Values(kind, np.clip(_between_quantiles(field, units, first, step), first, last))
     places = (last - first) // step + 1
     drawn = first + (units * places).astype(np.int64) * step
-    kind = Kind.DATE if field.precision == "day" else Kind.MOMENT
     return Values(kind, np.minimum(drawn, last))
+
+
+def _between_quantiles(field: Datetime, units: Units, first: int, step: int) -> Rows:
+    assert field.quantiles is not None
+    knots = np.array([to_us(as_datetime(knot)) for knot in field.quantiles], dtype=np.int64)
+    place = units * (len(knots) - 1)
+    cell = np.minimum(place.astype(np.int64), len(knots) - 2)
+    drawn = knots[cell] + (np.diff(knots)[cell] * (place - cell)).astype(np.int64)
+    result: Rows = first + (drawn - first + step // 2) // step * step
+    return result
 
 
 def boolean(field: Boolean, units: Units) -> Values:

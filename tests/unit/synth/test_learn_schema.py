@@ -225,6 +225,16 @@ def test_distributions(shop: Shop) -> None:
         assert given == pytest.approx(expected, rel=0.05), name
 
 
+def test_moments_keep_their_distribution(shop: Shop) -> None:
+    def middle(table: pa.Table, place: float) -> float:
+        days = table.column("joined").cast(pa.int32()).to_numpy()
+        return float(np.quantile(days, place))
+
+    for place in (0.1, 0.25, 0.5, 0.9):
+        expected = middle(shop.customers, place)
+        assert middle(shop.many_customers, place) == pytest.approx(expected, abs=5)
+
+
 def test_categories_keep_their_weights(shop: Shop) -> None:
     for seen, made in (
         (shop.customers.column("segment"), shop.many_customers.column("segment")),
@@ -462,3 +472,15 @@ def test_parents_chosen_evenly_have_no_exponent() -> None:
     random = np.random.default_rng(2)
     counts = np.bincount(random.integers(0, 500, 5_000), minlength=500)
     assert zipf_exponent(counts, 500) is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("range: [2024-01-01, 2024-02-01], quantiles: [2024-01-09, 2024-01-02]", "must not fall"),
+        ("distribution: updated, quantiles: [2024-01-01, 2024-01-02]", "goes with distribution"),
+    ],
+)
+def test_quantiles_of_moments_that_are_wrong(settings: str, message: str) -> None:
+    with pytest.raises(SynthError, match=message):
+        parse(f"schema: {{t: {{count: 1, fields: {{x: {{type: datetime, {settings}}}}}}}}}")

@@ -55,8 +55,8 @@ def to_schema(sample: Sample, relations: Relations, *, seed: int = 0) -> str:
     """The text of a schema file that gives data like the sample, of any size.
 
     Keys become serials, UUIDs or unique patterns; foreign keys keep how unevenly the parents are
-    chosen; numbers keep 101 quantiles and their decimals, categories their weights, moments
-    their range, all columns their share of null; and each table the correlations between its
+    chosen; numbers and moments keep 101 quantiles and their precision, categories their weights,
+    all columns their share of null; and each table the correlations between its
     own columns. What depends on another table's columns is not learned.
 
     Args:
@@ -304,9 +304,13 @@ def _datetime(column: _Column, tag: Mapping[str, str]) -> Field:
     }
     if precision != "second":
         settings["precision"] = precision
-    return Field(
-        column.name, {**settings, **tag, **column.nulls}, classes=_ranks(numbers, column.data)
-    )
+    settings |= {**tag, **column.nulls}
+    values = column.values
+    if len(values) >= 2 * QUANTILES:
+        places = np.linspace(0, len(values) - 1, QUANTILES).astype(np.int64)
+        ordered = values.take(pc.sort_indices(values)).take(pa.array(places))
+        settings["quantiles"] = [_moment(moment) for moment in ordered.to_pylist()]
+    return Field(column.name, settings, classes=_ranks(numbers, column.data))
 
 
 def _last(high: date, low: date) -> date:

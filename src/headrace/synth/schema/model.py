@@ -117,6 +117,9 @@ class Datetime(Base):
         "updated: the moment of the row's last change.",
     )
     range: Annotated[list[Moment], Field(min_length=2, max_length=2)] | None = None
+    quantiles: Annotated[list[Moment], Field(min_length=2)] | None = Field(
+        None, description="uniform: evenly spaced quantiles, between which the rows are spread."
+    )
     precision: Literal["day", "second", "millisecond", "microsecond"] = "second"
     start: Moment | None = Field(None, description="rate: the first day.")
     per_day: Annotated[float, Field(gt=0)] | None = Field(
@@ -141,6 +144,15 @@ class Datetime(Base):
         0, description="rate: rows that came before the start."
     )
     initial_span: Duration = Field("365d", description="rate: how long before it they began.")
+
+    @model_validator(mode="after")
+    def _has_quantiles_that_rise(self) -> Self:
+        if self.quantiles is not None and self.distribution != "uniform":
+            raise ValueError("quantiles goes with distribution: uniform")
+        knots = [as_datetime(knot) for knot in self.quantiles or ()]
+        if knots != sorted(knots):
+            raise ValueError("quantiles must not fall")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
