@@ -182,8 +182,12 @@ def to_arrow(
     if values.kind is Kind.POOLED:
         assert values.pool is not None
         if values.pool.is_text and len(values.pool) > 0:
+            names = values.pool.arrow.cast(pa.string())
+            if names.null_count:  # Parquet takes no null inside a dictionary
+                valid = both(valid, names.is_valid().to_numpy(zero_copy_only=False)[values.data])
+                names = names.fill_null("")
             codes = pa.array(values.data, mask=None if valid is None else ~valid)
-            return pa.DictionaryArray.from_arrays(codes, values.pool.arrow.cast(pa.string()))
+            return pa.DictionaryArray.from_arrays(codes, names)
         return nulled(values.pool.arrow.take(pa.array(values.data)), valid)
     return nulled(pa.array(values.data), valid)
 
