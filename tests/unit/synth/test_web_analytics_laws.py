@@ -1,5 +1,6 @@
 """The laws of web analytics hold at any moment, and for who merges what changed."""
 
+import io
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,3 +193,13 @@ def test_the_columns_are_those_of_the_export() -> None:
     assert pa.types.is_struct(device.field("web_info").type)
     for name in ("user_id", "user_pseudo_id"):
         assert plan.table.fields[name].pii
+
+
+def test_batches_can_be_written_as_parquet() -> None:
+    """Dictionaries hold no null, which Parquet does not take."""
+    plan = world("web_analytics", 0).plans["events"]
+    for batch in world("web_analytics", 0).at(START + timedelta(days=2)).batches(plan):
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_batches([batch]), sink)
+        names = pq.read_table(sink)["event_name"]
+        assert set(names.to_pylist()) >= {"session_start", *FUNNEL}
