@@ -331,6 +331,33 @@ def test_json_lines_and_names_that_a_schema_file_does_not_take(tmp_path: Path) -
     assert fields["ber"].values == ['\u20280: "x" #', '\u20281: "x" #']
 
 
+def test_names_and_numbers_at_the_edge(tmp_path: Path) -> None:
+    path, size = tmp_path / "null.parquet", 300
+    numbers = range(size)
+    table = pa.table({
+        "true": pa.array(numbers, pa.int64()),
+        "on": [2**63 - 1 - 7 * number for number in numbers],
+        "vast": [1e300 * number for number in numbers],
+        "exact": pa.array([Decimal("123456789012345678.12") + n for n in numbers]),
+        "same": [1.5] * size,
+        "marks": ["line\nbreak", "tab\t", "", "q'\"\\", "yes", "null", "1.5", "~", "a: b", "\x7f"]
+        * (size // 10),
+        "last": pa.array([2_932_896] * size, pa.int32()).view(pa.date32()),
+    })  # fmt: skip
+    pq.write_table(table, path)
+    sample = read([path])
+    text = to_schema(sample, relate(sample))
+    made = World(parse(text), scale=20).at().table("null")
+    assert made.schema.names == table.schema.names
+    for name in ("on", "vast", "exact", "same", "last"):
+        low, high = (end.as_py() for end in pc.min_max(table.column(name)).values())
+        made_low, made_high = (end.as_py() for end in pc.min_max(made.column(name)).values())
+        assert float(low) <= made_low if name != "last" else low <= made_low, name
+        assert made_high <= float(high) if name != "last" else made_high <= high, name
+        assert made_low < made_high or name in {"same", "last"}, name
+    assert set(made.column("marks").to_pylist()) == set(table.column("marks").to_pylist())
+
+
 def test_a_relation_is_not_found_where_one_row_points_at_nothing(tmp_path: Path) -> None:
     csv(tmp_path, "stores", "id,size", *(f"{n},{n % 3}" for n in range(20)))
     csv(tmp_path, "sales", "id,store_id", *(f"{n},{n % 20}" for n in range(100)), "100,77")

@@ -92,7 +92,7 @@ def _fields(sample: Sample, relations: Relations, table: str) -> list[Field]:
 def _table(sample: Sample, relations: Relations, name: str, data: pa.Table) -> list[str]:
     keys = relations.of(name)
     fields, correlation = _correlate(_fields(sample, relations, name))
-    lines = [f"  {name}:", f"    count: {len(data)}"]
+    lines = [f"  {_flow(name)}:", f"    count: {len(data)}"]
     children = [len(sample.tables[r.table]) for r in relations.relations if r.parent == name]
     if not keys and len(data) <= 50 and min(children, default=0) >= 20 * len(data):
         lines.append("    scale: false  # few rows that many refer to; leave out to let it grow")
@@ -100,7 +100,7 @@ def _table(sample: Sample, relations: Relations, name: str, data: pa.Table) -> l
     lines.append("    fields:")
     for each in fields:
         comment = f"  # {_one_line(each.comment)}" if each.comment else ""
-        lines.append(f"      {each.name}: {_flow(each.settings)}{comment}")
+        lines.append(f"      {_flow(each.name)}: {_flow(each.settings)}{comment}")
     return lines
 
 
@@ -180,9 +180,13 @@ def _serial(column: _Column, more: Mapping[str, Any], *, as_text: bool = False) 
     # with a larger step, a table 10,000 times as large must still fit 64 bits
     if step > 1 and step * len(data) < 2**62 // ROOM:
         settings["step"] = step
+    comment = ""
+    if settings["start"] > 2**62:
+        settings |= {"start": 1, "step": 1}
+        comment = "the sample's are too large to go on from"
     if as_text:
         settings["as"] = "text"
-    return Field(column.name, {**settings, **more})
+    return Field(column.name, {**settings, **more}, comment)
 
 
 def _unique_text(column: _Column, more: Mapping[str, Any]) -> Field | None:
@@ -330,8 +334,11 @@ def _number(column: _Column) -> Field:
     data = column.data
     if pa.types.is_decimal(kind):
         decimals: int | None = max(0, kind.scale)
-        more["as"] = "decimal"
         data = data.cast(pa.float64())
+        if _fit(data.drop_null().to_numpy(), kind.scale):
+            more["as"] = "decimal"
+        else:
+            decimals = None
     elif pa.types.is_integer(kind):
         decimals = 0
     else:
@@ -356,7 +363,11 @@ def _number(column: _Column) -> Field:
         return Field(column.name, {**settings, **column.nulls}, classes=classes)
     quantiles = np.quantile(values.astype(np.float64), np.linspace(0, 1, QUANTILES))
     quantiles = np.maximum.accumulate([_number_of(value, None) for value in quantiles])
-    low, high = _number_of(distinct[0], decimals), _number_of(distinct[-1], decimals)
+    low, high = (
+        # the largest of 64 bits that is exact in floating point, too
+        min(_number_of(end, decimals), 2**63 - 1024) if is_integral else _number_of(end, decimals)
+        for end in (distinct[0], distinct[-1])
+    )
     settings = {
         "type": "numerical",
         "distribution": "empirical",
@@ -373,9 +384,16 @@ def _number(column: _Column) -> Field:
 def _decimals(values: NDArray[np.float64]) -> int | None:
     """The decimals that give all values back; None if it takes more than six."""
     for decimals in range(7):
-        if np.allclose(np.round(values, decimals), values, rtol=1e-12, atol=0):
+        if _fit(values, decimals) and np.allclose(
+            np.round(values, decimals), values, rtol=1e-12, atol=0
+        ):
             return decimals
     return None
+
+
+def _fit(values: NDArray[np.float64], decimals: int) -> bool:
+    """Whether numbers can be counted in units of the last decimal exactly."""
+    return bool(np.abs(values).max() < 2**53 / 10.0**decimals)
 
 
 def _text(column: _Column) -> Field:
@@ -543,7 +561,9 @@ def _number_of(value: Any, decimals: int | None) -> int | float:
     """A number without needless digits; an integer where it is one."""
     if isinstance(value, int | np.integer):
         return int(value)
-    number = round(float(value), decimals) if decimals is not None else float(f"{value:.12g}")
+    number = round(float(value), decimals) if decimals is not None else float(value)
+    if decimals is None and abs(number) < 1e9:
+        number = float(f"{number:.12g}")
     return int(number) if number.is_integer() and abs(number) < 2**53 else number
 
 
