@@ -16,6 +16,8 @@ from headrace.synth.learn.relations import Relation, Relations, orphans
 _MOST_ROWS: Final = 2_000
 """Of each half and of the synthetic rows, so many are compared with each other."""
 _FEWEST_ROWS: Final = 20
+_FEWEST_COLUMNS: Final = 3
+"""Rows of fewer columns are equal by chance; they are counted, and not judged."""
 _COMPARED: Final = frozenset({"numerical", "categorical", "datetime"})
 
 
@@ -47,7 +49,7 @@ class Report:
             fitted on than to one it never saw; 0.5 is ideal, 1 is a copy. It is that of a model
             fitted on one half of the sample, the other half held out.
         copies: by table, how many synthetic rows are equal to a row of the sample in all columns
-            but keys and personal data.
+            but keys, personal data and free text; judged from three such columns on.
         checks: the exact checks, and the verdict on the measures of privacy.
     """
 
@@ -87,7 +89,8 @@ def report(
         columns = _compared(model, name)
         if columns:
             copies[name], check = _copies(name, data.select(columns), drawn[name].select(columns))
-            checks.append(check)
+            if len(columns) >= _FEWEST_COLUMNS:
+                checks.append(check)
     closer: dict[str, float] = {}
     if held_out:
         for name, (share, rows) in _closer(sample, relations, model, seed).items():
