@@ -1,5 +1,6 @@
 """The simulated shop through the whole job: loaded, built, tested, published, and loaded again."""
 
+import json
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import Any
 
 import duckdb
 import pyarrow.compute as pc
+import pytest
 from lab import ROOT, Lab
 
+from headrace.errors import SourceError
 from headrace.pipeline.reports import RunReport
 from headrace.synth.world import View, World
 
+SCHEMA = ROOT / "data" / "schemas" / "shop.yml"
 SCALE = 0.05
 FIRST = datetime(2024, 5, 1, tzinfo=UTC)
 LATER = datetime(2024, 5, 8, 15, tzinfo=UTC)
@@ -38,7 +42,7 @@ def loaded(report: RunReport) -> dict[str, tuple[int, int, int]]:
 
 
 def test_a_shop_lives_on(lab: Lab) -> None:
-    world = World.from_file(ROOT / "data" / "schemas" / "shop.yml", seed=0, scale=SCALE)
+    world = World.from_file(SCHEMA, seed=0, scale=SCALE)
     names = [plan.name for plan in world.tables if plan.table.group == "relational"]
     then, now = world.at(FIRST), world.at(LATER)
 
@@ -58,6 +62,42 @@ def test_a_shop_lives_on(lab: Lab) -> None:
     assert 0 < second["order"][0] < before["order"]
     assert second["order"][1] > 0, "orders of the first load went on"
     check_marts(lab.published, now)
+
+
+def test_another_shop_is_not_mixed_into_one(lab: Lab) -> None:
+    lab = lab.set("sources.shop.scale=0.01", "sources.shop.as_of=2024-02-01")
+    lab.load("shop")
+    other = lab.set("sources.shop.as_of=2024-02-02", "sources.shop.seed=3")
+    with pytest.raises(SourceError, match=r"with seed 0 and scale 0.01, and now .* 3 and 0.01"):
+        other.load("shop")
+    other.load("shop", full_refresh=True)
+    wanted = World.from_file(SCHEMA, seed=3, scale=0.01).at(datetime(2024, 2, 2, tzinfo=UTC))
+    with duckdb.connect(str(lab.warehouse), read_only=True) as connection:
+        emails = connection.execute("select email from shop_raw.customer order by id").fetchall()
+    assert [email for (email,) in emails] == wanted.table("customer")["email"].to_pylist()
+
+
+def test_the_nested_shape_loads_under_another_name(lab: Lab) -> None:
+    lab = lab.set(
+        "sources.nested={kind: shop, shape: api, scale: 0.02}",
+        "sources.nested.as_of=2024-06-01",
+    )
+    view = World.from_file(SCHEMA, seed=0, scale=0.02).at(datetime(2024, 6, 1, tzinfo=UTC))
+    tables = {table.table: table.rows_total for table in lab.load("nested").tables}
+    assert tables == {
+        name: view.table(name).num_rows for name in ("products", "customers", "orders")
+    }
+    with duckdb.connect(str(lab.warehouse), read_only=True) as connection:
+        rows = connection.execute(
+            "select total_price, total_price_set, line_items, refunds "
+            "from nested_raw.orders order by id"
+        ).fetchall()
+    wanted = view.table("orders").to_pylist()
+    assert [price for price, *_ in rows] == [order["total_price"] for order in wanted]
+    for (_, money, lines, refunds), order in zip(rows, wanted, strict=True):
+        assert json.loads(money) == order["total_price_set"]
+        assert json.loads(lines) == order["line_items"]
+        assert len(json.loads(refunds)) == len(order["refunds"])
 
 
 def check_marts(published: Path, view: View) -> None:

@@ -148,6 +148,15 @@ def _resource(
     def changes(after: Any) -> Iterator[Any]:
         last = after.last_value
         since = None if last is None else _moment(last)
+        state = dlt.current.resource_state()
+        seed, scale = simulation.world.seed, simulation.scale
+        loaded = state.get("simulation", [seed, scale])
+        if since is not None and loaded != [seed, scale]:
+            raise SynthError(
+                f"{plan.name} was loaded with seed {loaded[0]} and scale {loaded[1]:g}, and now "
+                f"they are {seed} and {scale:g}: set them back, or load anew by --full-refresh"
+            )
+        state["simulation"] = [seed, scale]
         if since is not None and since >= simulation.moment:
             return
         yield from _batches(simulation.view(since), plan, key, is_first=since is None)
