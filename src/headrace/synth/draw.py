@@ -1,7 +1,7 @@
 """Draws: what a field holds in each row, by its type; pure functions of key and address."""
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,7 +108,7 @@ def _listed(field: Categorical | Case) -> tuple[Pool, "Guide"]:
 class Guide:
     """A table that finds the class of a number in [0, 1) without a search, for nearly all."""
 
-    _SIZE = 1 << 12
+    _SIZE = 1 << 15
 
     def __init__(self, thresholds: "Sequence[float]") -> None:
         self.thresholds = np.array(thresholds, dtype=np.float64)
@@ -171,8 +171,14 @@ def _gaussian(field: Numerical, units: Units) -> Units:
     first = 0.0 if low is None else float(_below(low, field)[0])
     last = 1.0 if high is None else float(_below(high, field)[0])
     # a truncated normal: nothing piles up at the ends
-    share = first + np.maximum(units, 2.0**-54) * (last - first)
-    return field.mean + field.stddev * maths.normal_quantile(np.minimum(share, 1 - 2.0**-53))
+    share = np.maximum(units, 2.0**-54)
+    share *= last - first
+    share += first
+    np.minimum(share, 1 - 2.0**-53, out=share)
+    number = maths.normal_quantile(share)
+    number *= field.stddev
+    number += field.mean
+    return number
 
 
 def _below(bound: float, field: Numerical) -> Units:
@@ -401,44 +407,58 @@ def unique_uuids(seed: int, path: tuple[str, ...], rows: Rows) -> Values:
 
 
 @cache
-def _names(home: tuple[str, Path | None]) -> tuple[Pool, Pool]:
-    first = pools.slugs(pools.load("first_name", *home))
-    last = pools.slugs(pools.load("last_name", *home))
-    return Pool(tuple(f"{name}." for name in first)), Pool(last)
+def _slugs(name: str, home: tuple[str, Path | None]) -> tuple[str, ...]:
+    return pools.slugs(pools.load(name, *home))
+
+
+@cache
+def _beginnings(provider: str, home: tuple[str, Path | None]) -> pa.Array:
+    """What a built text begins with: a first name, and a sign after it."""
+    sign = "-" if provider in {"domain_name", "url"} else "."
+    start = "https://" if provider == "url" else ""
+    return pa.array([f"{start}{name}{sign}" for name in _slugs("first_name", home)], pa.string())
+
+
+@lru_cache(maxsize=64)
+def _endings(provider: str, turn: int, home: tuple[str, Path | None]) -> pa.Array:
+    """What it ends with in a turn: a last name, the turn's number, and what comes after."""
+    number = "" if turn == 0 else str(turn + 1)
+    names = _slugs("last_name", home)
+    return pa.array([f"{n}{number}{end}" for end in _ends(provider) for n in names], pa.string())
+
+
+def _ends(provider: str) -> tuple[str, ...]:
+    if provider == "user_name":
+        return ("",)
+    if provider in {"domain_name", "url"}:
+        return (".example.com" + ("/" if provider == "url" else ""),)
+    return tuple(f"@{domain}" for domain in MAIL_DOMAINS)
 
 
 def _built(
     provider: str, seed: int, path: tuple[str, ...], rows: Rows, home: tuple[str, Path | None]
 ) -> Values:
     """first.last, and a number from the second time on that the names come round."""
-    first, last = _names(home)
-    many = len(first) * len(last)
-    turn, place = np.divmod(rows, many)
-    mixed = _shuffle(place, many, key(seed, *path))
-    one, other = np.divmod(mixed, len(last))
-    ends = {"user_name": [""], "domain_name": [".example.com"], "url": [".example.com/"]}.get(
-        provider, [f"@{domain}" for domain in MAIL_DOMAINS]
+    firsts, lasts = len(_slugs("first_name", home)), len(_slugs("last_name", home))
+    turn, place = np.divmod(rows, firsts * lasts)
+    mixed = _shuffle(place, firsts * lasts, key(seed, *path))
+    first, last = np.divmod(mixed, lasts)
+    end = below(bits(key(seed, *path, "end"), rows), len(_ends(provider)))
+    code = end * lasts + last
+    low, high = (int(turn.min()), int(turn.max())) if len(turn) else (0, 0)
+    turns = np.arange(low, high + 1) if high - low < 8 else np.unique(turn)
+    if not len(turns):
+        turns = np.zeros(1, dtype=np.int64)
+    pool = [_endings(provider, int(number), home) for number in turns]
+    if len(pool) > 1:
+        code += np.searchsorted(turns, turn) * len(pool[0])
+    ending = pool[0] if len(pool) == 1 else pa.concat_arrays(pool)
+    text = pc.binary_join_element_wise(
+        _beginnings(provider, home).take(pa.array(first.astype(np.int32))),
+        ending.take(pa.array(code.astype(np.int32))),
+        "",
     )
-    end = below(bits(key(seed, *path, "end"), rows), len(ends))
-    turns = np.unique(turn)
-    endings = pa.array(
-        [f"{'' if number == 0 else number + 1}{text}" for number in turns for text in ends],
-        pa.string(),
-    )
-    code = (np.searchsorted(turns, turn) if len(turns) > 1 else 0) * len(ends) + end
-    start = (
-        first.arrow
-        if provider not in {"domain_name", "url"}
-        else pc.replace_substring(first.arrow, ".", "-")
-    )
-    parts = [
-        start.take(pa.array(one.astype(np.int32))),
-        last.arrow.take(pa.array(other.astype(np.int32))),
-        endings.take(pa.array(code.astype(np.int32))),
-    ]
-    if provider == "url":
-        parts.insert(0, pa.scalar("https://"))
-    return Values(Kind.TEXT, pc.binary_join_element_wise(*parts, pa.scalar("")))
+    return Values(Kind.TEXT, text)
 
 
 def _shuffle(place: Rows, size: int, key_: Key) -> Rows:

@@ -296,7 +296,9 @@ def _round(values: list[Values]) -> Values:
 def rounded(data: NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
     """Rounded to even at so many decimals."""
     factor = 10.0**decimals
-    result: NDArray[np.float64] = np.rint(data * factor) / factor
+    result: NDArray[np.float64] = data * factor
+    np.rint(result, out=result)
+    result /= factor
     return result
 
 

@@ -54,12 +54,13 @@ def bits(key_: Key, rows: NDArray[Any]) -> Bits:
     mixed = rows.astype(np.uint64)
     mixed *= _PHI
     mixed += key_[0]
-    mixed ^= mixed >> _S30
+    shifted = mixed >> _S30
+    mixed ^= shifted
     mixed *= _M1
     mixed ^= key_[1]
-    mixed ^= mixed >> _S27
+    mixed ^= np.right_shift(mixed, _S27, out=shifted)
     mixed *= _M2
-    mixed ^= mixed >> _S31
+    mixed ^= np.right_shift(mixed, _S31, out=shifted)
     return mixed
 
 
@@ -70,7 +71,9 @@ def unit(key_: Key, rows: NDArray[Any]) -> NDArray[np.float64]:
 
 def to_unit(random: Bits) -> NDArray[np.float64]:
     """Bits as a number in [0, 1)."""
-    return (random >> _S11).astype(np.float64) * _UNIT
+    result: NDArray[np.float64] = (random >> _S11).astype(np.float64)
+    result *= _UNIT
+    return result
 
 
 def below(random: Bits, limit: NDArray[np.int64] | int) -> NDArray[np.int64]:
@@ -79,7 +82,9 @@ def below(random: Bits, limit: NDArray[np.int64] | int) -> NDArray[np.int64]:
     By multiplication (Lemire 2019), whose bias is below limit / 2**32 and so of no weight here.
     """
     high = random >> _S32
-    return ((high * np.asarray(limit).astype(np.uint64)) >> _S32).astype(np.int64)
+    high *= np.asarray(limit).astype(np.uint64)
+    high >>= _S32
+    return high.view(np.int64)
 
 
 class Permutation:

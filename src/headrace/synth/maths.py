@@ -148,10 +148,13 @@ def normal_quantile(probability: Floats) -> Floats:
     is below 1e-5 standard deviations.
     """
     start, step = _quantiles()
-    scaled = probability * _CELLS
-    cell = scaled.astype(np.int64)
-    result: Floats = start[cell] + step[cell] * (scaled - cell)
-    edge = np.flatnonzero((cell < _EDGE) | (cell >= _CELLS - _EDGE))
+    result: Floats = probability * _CELLS
+    cell = result.astype(np.int64)
+    # in place: a new array for each step would cost as much as the step
+    result -= cell
+    result *= step.take(cell)
+    result += start.take(cell)
+    edge = np.flatnonzero((cell - _EDGE).view(np.uint64) >= _CELLS - 2 * _EDGE)
     if edge.size:
         result[edge] = _quantile_exact(np.clip(probability[edge], 2.0**-54, 1.0 - 2.0**-53))
     return result

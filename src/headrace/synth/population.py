@@ -14,6 +14,8 @@ from headrace.synth.schema.model import Datetime, as_datetime, duration_us
 from headrace.synth.values import ALWAYS, NEVER
 
 DAY_US: Final = 86_400_000_000
+_SEARCHED: Final = 1 << 14
+"""So many rows are looked through at once; more are halved first."""
 _HORIZON_DAYS: Final = 60_000
 """No rate is followed for longer than about 160 years."""
 
@@ -129,13 +131,14 @@ class Rate:
             return high
         else:
             high = self.initial
-        while low < high:
+        while high - low > _SEARCHED:
             middle = (low + high) // 2
             if int(self.at(np.array([middle]))[0]) <= moment:
                 low = middle + 1
             else:
                 high = middle
-        return low
+        moments = self.at(np.arange(low, high, dtype=np.int64))
+        return low + int(np.searchsorted(moments, moment, side="right"))
 
     def at(self, rows: NDArray[Any]) -> Moments:
         """When these rows came into being."""

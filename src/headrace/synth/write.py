@@ -16,6 +16,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from headrace.synth.errors import OutputError, SynthError
+from headrace.synth.memory import keep_freed_memory
 from headrace.synth.plan import TablePlan
 from headrace.synth.schema.model import Datetime, Serial
 from headrace.synth.world import Range, View, plain_schema
@@ -135,6 +136,7 @@ class Writer:
         Raises:
             OutputError: the directory cannot be written, or the disk is too small.
         """
+        keep_freed_memory()
         tasks = [task for plan in plans for task in self._tasks(plan)]
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
