@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.learn import copula, learn_schema
 from headrace.synth.learn.data import read
+from headrace.synth.learn.field import zipf_exponent
 from headrace.synth.learn.relations import relate
-from headrace.synth.learn.to_schema import to_schema, zipf_exponent
+from headrace.synth.learn.to_schema import to_schema
 from headrace.synth.schema.model import Categorical, ForeignKey, Numerical, Schema, Unique
 from headrace.synth.schema.read import parse
 from headrace.synth.world import World
