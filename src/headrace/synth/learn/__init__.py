@@ -1,6 +1,6 @@
 """Learn from a sample: a model for SDV, or a schema file for the engine."""
 
-from headrace.synth.learn.model import is_model
+from headrace.synth.learn.model_file import is_model
 from headrace.synth.learn.relations import Relation, Relations
 from headrace.synth.learn.report import Check, Report
 from headrace.synth.learn.service import Learned, LearnedSchema, learn, learn_schema, sample

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.learn.data import read
-from headrace.synth.learn.model import draw, fit, load, require_sdv, save
+from headrace.synth.learn.model import draw, fit, require_sdv
+from headrace.synth.learn.model_file import load, save
 from headrace.synth.learn.relations import Relations, relate
 from headrace.synth.learn.report import Report, report
 from headrace.synth.learn.to_schema import to_schema
