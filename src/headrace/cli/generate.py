@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -72,7 +72,7 @@ def generate(
         directory = out or _OUT / schema.stem
         if _is_model(schema):
             unfit = {"--as-of": as_of, "--since": since, "--part": part, "--faults": faults,
-                     "--group": group}  # fmt: skip
+                     "--group": group, "--table": table, "--threads": threads}  # fmt: skip
             for option, value in unfit.items():
                 if value is not None:
                     raise SynthError(f"{option} goes with a schema file, and {schema} is a model")
@@ -136,4 +136,6 @@ def _sample(
     from headrace.cli.render_synth import show_sampled
     from headrace.synth.learn import sample
 
-    show_sampled(sample(model, out=out, kind=file_format, scale=scale, seed=seed), as_json=json)
+    kind: Literal["csv", "parquet"] = "csv" if file_format == "csv" else "parquet"
+    rows = sample(model, out=out, format=kind, scale=scale, seed=seed or 0, overwrite=True)
+    show_sampled(rows, out, as_json=json)

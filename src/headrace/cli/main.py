@@ -11,6 +11,7 @@ import typer
 
 from headrace.cli.generate import generate
 from headrace.cli.inspect import doctor, status, where
+from headrace.cli.learn import learn
 from headrace.cli.options import STATE
 from headrace.cli.run import build, load, publish, run
 from headrace.errors import CheckFailedError, HeadraceError
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 
 
-for _command in (run, load, build, publish, generate, where, status, doctor):
+for _command in (run, load, build, publish, generate, learn, where, status, doctor):
     app.command()(_command)
 
 

@@ -2,8 +2,10 @@
 
 import json
 import threading
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import typer
 from rich.console import Console
@@ -12,6 +14,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from headrace.synth.generate import Generated
+
+if TYPE_CHECKING:
+    from headrace.synth.learn import Learned, LearnedSchema
 
 _WIDTH = 100
 
@@ -140,6 +145,87 @@ def _plain(result: Generated) -> dict[str, Any]:
             }
             for written in result.tables
         ],
+    }
+
+
+def show_sampled(rows: Mapping[str, int], directory: Path, *, as_json: bool) -> None:
+    """Print what was sampled from a model."""
+    if as_json:
+        typer.echo(json.dumps({"directory": str(directory), "rows": dict(rows)}, indent=2))
+        return
+    console = _console()
+    console.print(_rows_table(rows))
+    console.print(f"[green]✓[/] {sum(rows.values()):,} rows in [bold]{escape(str(directory))}[/]")
+
+
+def show_learned_schema(learned: "LearnedSchema", *, as_json: bool) -> None:
+    """Print what a schema file was learned from."""
+    if as_json:
+        typer.echo(json.dumps(_learned(learned), indent=2))
+        return
+    console = _console()
+    _show_sample(console, learned)
+    console.print(
+        f"[green]✓[/] [bold]{escape(str(learned.out))}[/]: read it, then "
+        f"headrace generate {escape(str(learned.out))}"
+    )
+
+
+def show_learned(learned: "Learned", *, as_json: bool) -> None:
+    """Print what a model was fitted on, and how good and how private it is."""
+    report = learned.report
+    if as_json:
+        content = _learned(learned) | {
+            "quality": report.quality,
+            "shapes": dict(report.shapes),
+            "closer": dict(report.closer),
+            "copies": dict(report.copies),
+            "passed": report.passed,
+            "checks": [
+                {"name": c.name, "subject": c.subject, "passed": c.passed, "message": c.message}
+                for c in report.checks
+            ],
+        }
+        typer.echo(json.dumps(content, indent=2))
+        return
+    console = _console()
+    _show_sample(console, learned)
+    if report.quality is not None:
+        console.print(f"quality  {report.quality:.3f} [dim](1 is the sample's own shape)[/]")
+    for name, share in report.closer.items():
+        console.print(f"closer   {share:.3f} [dim]{escape(name)} (0.5 is ideal, 1 a copy)[/]")
+    for check in report.checks:
+        if not check.passed:
+            words = f"{check.name} {check.subject}: {check.message}"
+            console.print(f"[red]✗[/] {escape(words)}")
+    passed = sum(check.passed for check in report.checks)
+    mark = "[green]✓[/]" if report.passed else "[red]✗[/]"
+    out = escape(str(learned.out))
+    console.print(f"{mark} [bold]{out}[/]: {passed} of {len(report.checks)} checks passed")
+
+
+def _show_sample(console: Console, learned: "Learned | LearnedSchema") -> None:
+    console.print(_rows_table(learned.rows))
+    for note in (*learned.relations.notes, *learned.notes):
+        console.print(f"[dim]{escape(note)}[/]")
+
+
+def _rows_table(rows: Mapping[str, int]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("table")
+    table.add_column("rows", justify="right")
+    for name, count in rows.items():
+        table.add_row(escape(name), f"{count:,}")
+    return table
+
+
+def _learned(learned: "Learned | LearnedSchema") -> dict[str, Any]:
+    return {
+        "out": str(learned.out),
+        "rows": dict(learned.rows),
+        "keys": dict(learned.relations.keys),
+        "relations": [str(relation) for relation in learned.relations.relations],
+        "notes": [*learned.relations.notes, *learned.notes],
     }
 
 
