@@ -1,7 +1,9 @@
 """Write commands.md and settings.md beside this file from the code; run it by ``uv run``."""
 
+import json
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -10,6 +12,8 @@ from pydantic import BaseModel
 
 from headrace.ingest.model import FileTable
 from headrace.settings import Settings, SourceSettings
+from headrace.synth import expression
+from headrace.synth.schema import model
 from headrace.targets import DuckDbSettings
 
 HERE = Path(__file__).parent
@@ -65,6 +69,105 @@ def settings() -> str:
         _file_table(),
     ]
     return "".join(parts).rstrip() + "\n"
+
+
+def schema_json() -> str:
+    """The JSON Schema of a schema file, for editors."""
+    content = model.Schema.model_json_schema(by_alias=True)
+    content["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    content["title"] = "Headrace schema file"
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def schema_file() -> str:
+    """What a schema file may say: the models, and the functions of expressions."""
+    parts = [
+        NOTE,
+        "# The schema file\n\n",
+        "YAML 1.2. [How to simulate a source](../how-to/simulate-a-source.md) goes through\n",
+        "one; [schema-file.schema.json](schema-file.schema.json) lets an editor complete it, by\n",
+        "a first line like those of `data/schemas/*.yml`.\n\n",
+        "A length of time is a number and s, min, h, d or w, like `36h`. A moment is a date or\n",
+        "ISO 8601, in UTC.\n\n",
+        "## The file\n",
+        _keys(model.Schema),
+        "\n## A table\n",
+        "How many rows it has, by one of three: `count`; `per`; or a datetime with\n",
+        "`distribution: rate`, by which rows come into being over time.\n\n",
+        _keys(model.Table),
+        "\n### per\n",
+        _keys(model.Per),
+        "\n### per.count\n",
+        _keys(model.Count),
+        "\n### late, corrections, deletions\n",
+        "Late rows can be seen some time after they came into being; of corrected rows, some\n",
+        "columns are given other values once; deleted rows go, and a delta holds them as\n",
+        "tombstones.\n\n",
+        "| key | of |\n|---|---|\n",
+    ]
+    for name, change in (
+        ("late", model.Late), ("corrections", model.Corrections), ("deletions", model.Deletions)
+    ):  # fmt: skip
+        keys = ", ".join(f"`{key}`" for key in change.model_fields)
+        parts.append(f"| {keys} | `{name}` |\n")
+    parts += ["\n## A field\nEvery field takes:\n\n", _keys(model.Base)]
+    for kind in (
+        model.Serial, model.Uuid, model.Categorical, model.Unique, model.Datetime,
+        model.Numerical, model.Boolean, model.Text, model.ForeignKey, model.Derived,
+        model.Struct, model.ListOf, model.Status,
+    ):  # fmt: skip
+        label = get_args(kind.model_fields["type"].annotation)[0]
+        parts.append(f"\n### {label}\n{kind.__doc__}\n\n{_keys(kind, besides=model.Base)}")
+    parts.append("\n## Expressions\n")
+    parts.append("```\n" + textwrap.dedent(_example(expression.__doc__ or "")) + "```\n\n")
+    parts.append("| function | gives |\n|---|---|\n")
+    parts += [f"| `{each.call}` | {each.meaning} |\n" for each in expression.FUNCTIONS.values()]
+    return "".join(parts).rstrip() + "\n"
+
+
+def _example(docstring: str) -> str:
+    lines = [line for line in docstring.splitlines() if line.startswith("    ")]
+    return "\n".join(lines) + "\n"
+
+
+def _keys(kind: type[BaseModel], *, besides: type[BaseModel] | None = None) -> str:
+    rows = []
+    for name, field in kind.model_fields.items():
+        if name == "type" or (besides is not None and name in besides.model_fields):
+            continue
+        default = field.get_default(call_default_factory=True)
+        no_default = field.is_required() or default is None or default in ([], "")
+        shown = "" if no_default else f"`{json.dumps(default)}`"
+        shown = "required" if field.is_required() else shown
+        shape = _shape(field.annotation).replace("|", "\\|")
+        meaning = (field.description or "").replace("|", "\\|")
+        rows.append(f"| `{field.alias or name}` | {shape} | {shown} | {meaning} |\n")
+    if not rows:
+        return "No keys of its own.\n"
+    return "| key | type | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
+
+
+def _shape(annotation: Any) -> str:
+    """A type in words; of unions and lists, their parts."""
+    origin = get_origin(annotation)
+    parts = [part for part in get_args(annotation) if part is not type(None)]
+    if str(origin) == "typing.Literal":
+        return ", ".join(f"`{value}`" for value in parts)
+    if origin in {Union, UnionType}:
+        return " or ".join(dict.fromkeys(map(_shape, parts)))
+    if origin is list:
+        return "list"
+    if origin is dict:
+        return "mapping"
+    if hasattr(annotation, "__metadata__"):
+        return _shape(parts[0])
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "mapping"
+    name = getattr(annotation, "__name__", str(annotation))
+    return {
+        "str": "text", "bool": "true or false", "int": "integer", "float": "number",
+        "datetime": "moment", "date": "date", "ForwardRef": "mapping",
+    }.get(name, "mapping" if "dict" in name else name.lower())  # fmt: skip
 
 
 def _table(prefix: str, model: type[BaseModel]) -> str:
@@ -132,3 +235,5 @@ def _type(annotation: Any) -> str:
 if __name__ == "__main__":
     (HERE / "commands.md").write_text(commands(), encoding="utf-8")
     (HERE / "settings.md").write_text(settings(), encoding="utf-8")
+    (HERE / "schema-file.md").write_text(schema_file(), encoding="utf-8")
+    (HERE / "schema-file.schema.json").write_text(schema_json(), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +12,7 @@ import pytest
 from headrace.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+SCHEMAS = sorted((ROOT / "data" / "schemas").glob("*.yml"))
 PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -36,10 +39,27 @@ def help_texts(generator: ModuleType) -> str:
     return str(generator.commands())
 
 
-@pytest.mark.parametrize("name", ["commands", "settings"])
-def test_the_reference_is_up_to_date(generator: ModuleType, name: str) -> None:
-    page = (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("commands.md", "commands"),
+        ("settings.md", "settings"),
+        ("schema-file.md", "schema_file"),
+        ("schema-file.schema.json", "schema_json"),
+    ],
+)
+def test_the_reference_is_up_to_date(generator: ModuleType, file: str, name: str) -> None:
+    page = (ROOT / "docs" / "reference" / file).read_text(encoding="utf-8")
     assert page == getattr(generator, name)(), "run: uv run python docs/reference/generate.py"
+
+
+@pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: str(path.name))
+def test_the_json_schema_takes_the_schema_files(path: Path) -> None:
+    """What an editor checks by, checked by a validator that is not ours."""
+    schema = ROOT / "docs" / "reference" / "schema-file.schema.json"
+    command = [sys.executable, "-m", "check_jsonschema", "--schemafile", str(schema), str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 def test_every_command_and_setting_is_documented(generator: ModuleType) -> None:

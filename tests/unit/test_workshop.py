@@ -135,7 +135,7 @@ def test_ci_run_is_executable() -> None:
 def test_ci_run_does_every_check_and_the_readmes_test_command_last(bench: Bench) -> None:
     assert bench.run() == 0
 
-    assert bench.calls[:2] == ["--version", "sync --locked --quiet"]
+    assert bench.calls[:2] == ["--version", "sync --locked --quiet --extra learn"]
     assert bench.calls[-1] == "run pytest"
     tools = {call.split()[1] for call in bench.calls if call.startswith("run ")}
     assert tools == {

@@ -21,40 +21,65 @@ MOST_CHARACTERS: Final = 2_000
 MOST_NODES: Final = 400
 AGGREGATES: Final = ("sum", "count", "min", "max")
 
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the language.
+
+    Attributes:
+        call: how it is written.
+        meaning: what it gives.
+        fewest: arguments.
+        most: arguments.
+    """
+
+    call: str
+    meaning: str
+    fewest: int
+    most: int
+
+
 FUNCTIONS: Final = {
-    "abs": (1, 1),
-    "choose": (2, 64),
-    "child": (3, 3),
-    "coalesce": (2, 16),
-    "count": (1, 2),
-    "date": (1, 1),
-    "day": (1, 1),
-    "days": (1, 1),
-    "ceil": (1, 1),
-    "entered": (2, 2),
-    "floor": (1, 1),
-    "hour": (1, 1),
-    "hours": (1, 1),
-    "item": (2, 2),
-    "length": (1, 1),
-    "lower": (1, 1),
-    "max": (2, 16),
-    "micros": (1, 1),
-    "min": (2, 16),
-    "minutes": (1, 1),
-    "month": (1, 1),
-    "pad": (2, 2),
-    "round": (1, 2),
-    "row": (1, 1),
-    "seconds": (1, 1),
-    "sum": (2, 2),
-    "text": (1, 2),
-    "upper": (1, 1),
-    "weekday": (1, 1),
-    "year": (1, 1),
-    "yyyymmdd": (1, 1),
-}
-"""Name: the fewest and the most arguments."""
+    each.call.partition("(")[0]: each
+    for each in (
+        Function("abs(x)", "without its sign", 1, 1),
+        Function("ceil(x)", "the next integer above", 1, 1),
+        Function("child(table, parent, n)", "in `row` of a foreign key: the parent's n-th row of "
+                 "a table that hangs per it, from 0", 3, 3),
+        Function("choose(n, a, b, …)", "a where n is 0, b where it is 1, and so on", 2, 64),
+        Function("coalesce(a, b, …)", "the first that is not null", 2, 16),
+        Function("count(table, condition)", "how many rows of a table point at this row; the "
+                 "condition may be left out", 1, 2),
+        Function("date(t)", "the day of a moment", 1, 1),
+        Function("day(t)", "day of the month", 1, 1),
+        Function("days(x)", "a length of time, to add to a moment", 1, 1),
+        Function("entered(status, 'name')", "when the row came into a status; null if it has "
+                 "not yet", 2, 2),
+        Function("floor(x)", "the next integer below", 1, 1),
+        Function("hour(t)", "hour of the day, UTC", 1, 1),
+        Function("hours(x)", "a length of time", 1, 1),
+        Function("item(list, n)", "the n-th element of a categorical whose values are lists, "
+                 "from 0; null beyond its end", 2, 2),
+        Function("length(x)", "of a text, or of a list", 1, 1),
+        Function("lower(text)", "in small letters", 1, 1),
+        Function("max(a, b, …)", "the largest; max(table, x): of the rows that point here", 2, 16),
+        Function("micros(t)", "microseconds since 1970", 1, 1),
+        Function("min(a, b, …)", "the smallest; min(table, x): of the rows that point here", 2, 16),
+        Function("minutes(x)", "a length of time", 1, 1),
+        Function("month(t)", "month of the year", 1, 1),
+        Function("pad(x, n)", "as text of at least n characters, with zeros in front", 2, 2),
+        Function("round(x, n)", "to n decimals; to an integer without n", 1, 2),
+        Function("row(parent)", "the address of a parent's row, from 0", 1, 1),
+        Function("seconds(x)", "a length of time", 1, 1),
+        Function("sum(table, x)", "over the rows of a table that point at this row", 2, 2),
+        Function("text(x, n)", "as text; with n decimals", 1, 2),
+        Function("upper(text)", "in capital letters", 1, 1),
+        Function("weekday(t)", "0 for Monday to 6 for Sunday", 1, 1),
+        Function("year(t)", "the year", 1, 1),
+        Function("yyyymmdd(t)", "the day as text of eight digits", 1, 1),
+    )
+}  # fmt: skip
+"""By name."""
 
 
 class ExpressionError(ValueError):
@@ -244,7 +269,8 @@ def _comparison(node: ast.Compare) -> Node:
 def _call(name: str, arguments: list[ast.expr]) -> Call:
     if name not in FUNCTIONS:
         raise ExpressionError(f"unknown function {name!r}; one of: {', '.join(FUNCTIONS)}")
-    fewest, most = FUNCTIONS[name]
+    function = FUNCTIONS[name]
+    fewest, most = function.fewest, function.most
     if not fewest <= len(arguments) <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
         raise ExpressionError(f"{name}() takes {wanted} arguments, not {len(arguments)}")

@@ -117,7 +117,7 @@ def generate(
     written = writer.write(plans)
     manifest = None
     if overlay is not None:
-        manifest = out / "_faults.parquet"
+        manifest = out / writer.named("_faults", ".parquet")
         overlay.manifest().write(manifest)
     return Generated(
         tables=tuple(written),

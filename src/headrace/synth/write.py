@@ -180,15 +180,17 @@ class Writer:
                 first, last = (int(rows[0]), int(rows[-1]) + 1) if len(rows) else (0, 0)
             yield _Task(plan, self._name(plan, number, count), (first, last))
 
-    def _name(self, plan: TablePlan, number: int, count: int) -> str:
-        name = plan.name
+    def named(self, name: str, ending: str) -> str:
+        """The name of a file, with the moments of a delta and the number of a part."""
         if self.view.since is not None:
             name += f"-{_compact(self.view.since)}-{_compact(self.view.moment)}"
         if not self.share.is_whole:
             name += f"-part-{self.share.number}-of-{self.share.of}"
-        if count > 1:
-            name += f"-{number + 1:05d}-of-{count:05d}"
-        return f"{name}.{self.kind}"
+        return name + ending
+
+    def _name(self, plan: TablePlan, number: int, count: int) -> str:
+        many = f"-{number + 1:05d}-of-{count:05d}" if count > 1 else ""
+        return self.named(plan.name, f"{many}.{self.kind}")
 
     def _check_disk(self, plans: list[TablePlan]) -> None:
         total = sum(self.expected(plan) for plan in plans)

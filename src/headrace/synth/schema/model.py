@@ -33,7 +33,7 @@ class Base(Strict):
 
 
 class Serial(Base):
-    """A running number; in a table that hangs ``per`` another the numbers have gaps."""
+    """A running number; in a table that hangs per another the numbers have gaps."""
 
     type: Literal["serial"]
     start: int = 1
@@ -61,7 +61,7 @@ class Case(Strict):
 
 
 class Categorical(Base):
-    """One of some values, by weight; or one of a pool, by ``generator``."""
+    """One of some values, by weight; or one of a pool, by generator."""
 
     type: Literal["categorical"]
     values: list[Scalar | list[Scalar]] | dict[str, float] | None = Field(
@@ -543,11 +543,15 @@ class Table(Strict):
     scale: bool = Field(True, description="Whether --scale applies.")
     hidden: bool = Field(False, description="For others to use; not written.")
     group: str | None = Field(None, description="What --group selects by.")
-    primary_key: Annotated[list[str], Field(min_length=1)] | None = None
-    late: Late | None = None
-    corrections: Corrections | None = None
-    deletions: Deletions | None = None
-    correlation: Correlation | None = None
+    primary_key: Annotated[list[str], Field(min_length=1)] | None = Field(
+        None, description="The columns of a composite key; else the fields that say so."
+    )
+    late: Late | None = Field(None, description="Rows that arrive late.")
+    corrections: Corrections | None = Field(None, description="Rows that are put right later.")
+    deletions: Deletions | None = Field(None, description="Rows that go away.")
+    correlation: Correlation | None = Field(
+        None, description="A Gaussian copula: columns, and the matrix of their correlations."
+    )
     fields: Annotated[dict[Name, AnyField], Field(min_length=1)]
 
     @property
