@@ -88,7 +88,7 @@ class Lab:
         rows = self.query(f"describe {table}")
         return {name: kind for name, kind, *_ in rows if not name.startswith("_dlt")}
 
-    def quarantine(self, source: str = "shop") -> Rows:
+    def quarantine(self, source: str = "store") -> Rows:
         """Table, file, row, reason and message of each row that was put aside."""
         return self.query(
             "select table_name, file_name, row_number, reason, message "
@@ -126,13 +126,13 @@ class Shop:
         return path
 
     def lab_with(self, tables: str, **options: str) -> Lab:
-        """The lab whose source ``shop`` has these tables (YAML flow)."""
+        """The lab whose source ``store`` has these tables (YAML flow)."""
         return self.lab.set(
-            "sources.shop.kind=files",
-            f"sources.shop.path={self.folder}",
-            f"sources.shop.tables={tables}",
+            "sources.store.kind=files",
+            f"sources.store.path={self.folder}",
+            f"sources.store.tables={tables}",
             "sources.jaffle_shop.enabled=false",
-            *(f"sources.shop.{key}={value}" for key, value in options.items()),
+            *(f"sources.store.{key}={value}" for key, value in options.items()),
         )
 
 

@@ -246,12 +246,12 @@ def test_file_that_vanishes(shop: Shop, vanishing: Callable[[Path], None], form:
 @pytest.mark.parametrize(
     ("tables", "words"),
     [
-        ("{orders: {patern: '*'}}", ["flag: sources.shop.tables", "patern"]),
+        ("{orders: {patern: '*'}}", ["flag: sources.store.tables", "patern"]),
         ("{orders: {pattern: '*', primry_key: [id]}}", ["primry_key", "primary_key", "cursor"]),
-        ("{orders: {}}", ["sources.shop.tables", "pattern"]),
-        ("{orders: '*.csv'}", ["sources.shop.tables"]),
+        ("{orders: {}}", ["sources.store.tables", "pattern"]),
+        ("{orders: '*.csv'}", ["sources.store.tables"]),
         ("{orders: {pattern: '*', encoding: ebcdic}}", ["encoding", "ebcdic", "utf-16"]),
-        ("[orders]", ["sources.shop.tables"]),
+        ("[orders]", ["sources.store.tables"]),
     ],
 )
 def test_wrong_settings_of_a_table(shop: Shop, tables: str, words: list[str]) -> None:
@@ -279,10 +279,10 @@ def test_settings_of_a_table_that_do_not_fit(shop: Shop, tables: str, words: lis
 
 def test_source_without_its_options(lab: Lab) -> None:
     refused(
-        lab.set("sources.shop.kind=files", "sources.jaffle_shop.enabled=false"),
+        lab.set("sources.store.kind=files", "sources.jaffle_shop.enabled=false"),
         "load",
         kind=SettingsError,
-        words=["sources.shop.path is not set"],
+        words=["sources.store.path is not set"],
     )
     refused(
         lab.set("sources.jaffle_shop.pfad=/tmp"),

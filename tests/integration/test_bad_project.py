@@ -204,9 +204,9 @@ def test_settings_file_that_is_no_text(tmp_path: Path) -> None:
 
 def test_source_without_a_folder(lab: Lab) -> None:
     refused(
-        lab.set("sources.shop.enabled=true"),
+        lab.set("sources.store.enabled=true"),
         kind=ProjectError,
-        words=["source shop", "dlt_pipelines/shop/__init__.py", "files, jaffle_shop", "kind"],
+        words=["source store", "dlt_pipelines/store/__init__.py", "files, jaffle_shop", "kind"],
     )
 
 

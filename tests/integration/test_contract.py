@@ -9,7 +9,7 @@ ORDERS = "{orders: {pattern: '*', primary_key: [id]}}"
 
 
 def rows(lab: Lab, columns: str) -> Rows:
-    return lab.query(f"select {columns} from shop_raw.orders order by all")
+    return lab.query(f"select {columns} from store_raw.orders order by all")
 
 
 def loaded(shop: Shop, **options: str) -> Lab:
@@ -28,7 +28,7 @@ def test_frozen_columns_refuse_a_new_one(shop: Shop, mode: str) -> None:
         lab,
         "load",
         kind=SourceError,
-        words=["orders.csv", "'note'", "sources.shop.schema_contract.columns", "evolve"],
+        words=["orders.csv", "'note'", "sources.store.schema_contract.columns", "evolve"],
     )
     assert rows(lab, "id, amount") == [(1, 10), (2, 20)]
 
@@ -43,7 +43,7 @@ def test_discarded_columns_are_left_out(shop: Shop) -> None:
 
     assert (table.rows_new, table.rows_changed, table.new_columns) == (1, 0, ())
     assert any("note" in note for note in table.notes)
-    assert lab.schema("shop_raw.orders") == {"id": "BIGINT", "amount": "BIGINT"}
+    assert lab.schema("store_raw.orders") == {"id": "BIGINT", "amount": "BIGINT"}
 
 
 def test_rows_with_an_unknown_column_are_put_aside(shop: Shop) -> None:
@@ -65,7 +65,7 @@ def test_text_in_a_number_column_stops_the_load(shop: Shop) -> None:
         lab,
         "load",
         kind=SourceError,
-        words=["orders.csv row 2", "amount is 'many'", "sources.shop.schema_contract.data_type"],
+        words=["orders.csv row 2", "amount is 'many'", "sources.store.schema_contract.data_type"],
     )
     assert rows(lab, "id, amount") == [(1, 10), (2, 20)]
 
@@ -89,7 +89,7 @@ def test_values_that_do_not_fit_put_their_row_aside(shop: Shop) -> None:
     assert (table.rows_new, table.rows_changed, table.rows_quarantined) == (1, 0, 1)
     assert rows(lab, "id, amount") == [(1, 10), (2, 20), (3, 30)]
     assert lab.quarantine() == [("orders", "orders.csv", 1, "data_type", "amount is not a BIGINT")]
-    assert lab.query("select row_json ->> '$.amount' from shop_raw._quarantine") == [("many",)]
+    assert lab.query("select row_json ->> '$.amount' from store_raw._quarantine") == [("many",)]
 
 
 def test_values_that_do_not_fit_are_discarded(shop: Shop) -> None:
@@ -129,7 +129,7 @@ def test_frozen_tables_let_the_first_load_in_and_no_later_table(shop: Shop) -> N
         more,
         "load",
         kind=SourceError,
-        words=["refunds is a new table", "sources.shop.schema_contract.tables"],
+        words=["refunds is a new table", "sources.store.schema_contract.tables"],
     )
 
     left_out = shop.lab_with(tables, schema_contract="{tables: discard_row}").load()
@@ -138,7 +138,7 @@ def test_frozen_tables_let_the_first_load_in_and_no_later_table(shop: Shop) -> N
         ("refunds", 0),
     ]
     assert "left out by the schema contract" in left_out.tables[1].notes[0]
-    assert "refunds" not in lab.resolved.target.row_counts("shop_raw")
+    assert "refunds" not in lab.resolved.target.row_counts("store_raw")
 
 
 def test_column_that_left_the_file_is_noted(shop: Shop) -> None:
@@ -164,7 +164,7 @@ def test_bad_keys_are_put_aside_and_counted(shop: Shop) -> None:
         ("orders", "orders.csv", 1, "duplicate_key", "a later row of the file has the same id"),
         ("orders", "orders.csv", 2, "null_key", "id is null"),
     ]
-    assert lab.query("select row_json::json ->> 'state' from shop_raw._quarantine order by 1") == [
+    assert lab.query("select row_json::json ->> 'state' from store_raw._quarantine order by 1") == [
         ("a",), ("b",),
     ]  # fmt: skip
 

@@ -19,7 +19,7 @@ CSV = "order_id,customer,amount,is_paid,day\n1,ada,10,true,2024-01-31\n2,bob,20,
 
 
 def rows(lab: Lab, columns: str = "*", table: str = "orders") -> Rows:
-    return lab.query(f"select {columns} from shop_raw.{table} order by all")
+    return lab.query(f"select {columns} from store_raw.{table} order by all")
 
 
 def test_csv_with_types_by_looking(shop: Shop) -> None:
@@ -27,9 +27,9 @@ def test_csv_with_types_by_looking(shop: Shop) -> None:
     lab = shop.lab_with(ORDERS)
     table = lab.load_one()
 
-    assert (table.source, table.table) == ("shop", "orders")
+    assert (table.source, table.table) == ("store", "orders")
     assert (table.rows_new, table.rows_changed, table.rows_total, table.files_read) == (2, 0, 2, 1)
-    assert lab.schema("shop_raw.orders") == {
+    assert lab.schema("store_raw.orders") == {
         "order_id": "BIGINT",
         "customer": "VARCHAR",
         "amount": "BIGINT",
@@ -85,7 +85,7 @@ def test_files_that_differ_in_types_and_columns_share_the_widest(shop: Shop) -> 
     lab = shop.lab_with(ORDERS)
     lab.load()
 
-    assert lab.schema("shop_raw.orders") == {
+    assert lab.schema("store_raw.orders") == {
         "order_id": "BIGINT", "amount": "DOUBLE", "day": "TIMESTAMP", "note": "VARCHAR",
     }  # fmt: skip
     assert rows(lab, "order_id, amount, day, note") == [
@@ -124,7 +124,7 @@ def test_key_merges_and_only_what_changed_is_loaded(shop: Shop) -> None:
 
 def load_ids(lab: Lab) -> dict[int, str]:
     """The load that brought each order."""
-    found = lab.query("select order_id, _dlt_load_id from shop_raw.orders")
+    found = lab.query("select order_id, _dlt_load_id from store_raw.orders")
     return {int(order): str(load) for order, load in found}
 
 
@@ -201,7 +201,7 @@ def test_declared_types(shop: Shop) -> None:
     )
     lab.load()
 
-    assert lab.schema("shop_raw.orders") == {
+    assert lab.schema("store_raw.orders") == {
         "order_id": "BIGINT", "code": "VARCHAR", "amount": "DECIMAL(12,2)", "at": "TIMESTAMP",
     }  # fmt: skip
     assert rows(lab, "code, amount") == [("08", Decimal("3.00")), ("7", Decimal("10.50"))]
@@ -215,7 +215,7 @@ def test_settings_may_name_columns_as_the_file_does(shop: Shop) -> None:
     )
     lab.load()
 
-    assert lab.schema("shop_raw.orders") == {
+    assert lab.schema("store_raw.orders") == {
         "order_id": "BIGINT", "last_change": "DATE", "gr_e": "VARCHAR",
     }  # fmt: skip
 
@@ -278,7 +278,7 @@ def test_times_with_an_offset_are_one_moment_in_utc(
     lab = shop.lab_with(ORDERS)
     lab.load()
 
-    assert lab.query('select count(distinct "at"), min(epoch("at")) from shop_raw.orders') == [
+    assert lab.query('select count(distinct "at"), min(epoch("at")) from store_raw.orders') == [
         (1, datetime(2024, 1, 1, 10, tzinfo=UTC).timestamp())
     ]
     shop.write("orders.csv", "order_id,at\n1,2024-01-01T13:00:00+03:00\n2,2024-01-01T10:00:00Z\n")
@@ -313,7 +313,7 @@ def test_nested_values_become_json(shop: Shop) -> None:
     lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
     lab.load()
 
-    assert lab.schema("shop_raw.orders") == {"id": "BIGINT", "address": "JSON", "tags": "JSON"}
+    assert lab.schema("store_raw.orders") == {"id": "BIGINT", "address": "JSON", "tags": "JSON"}
     assert rows(lab, "id, address ->> 'city', tags ->> 0") == [(1, "Bern", "x"), (2, "Rom", None)]
     shop.write("orders.jsonl", "\n".join(reversed(lines)))
     assert lab.load_one().rows_changed == 0
@@ -328,9 +328,9 @@ def test_dates_in_json_count_only_in_iso_form(shop: Shop) -> None:
     lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
     lab.load()
 
-    schema = lab.schema("shop_raw.orders")
+    schema = lab.schema("store_raw.orders")
     assert (schema["day"], schema["us"], schema["code"]) == ("DATE", "VARCHAR", "VARCHAR")
-    assert lab.query('select epoch("at") from shop_raw.orders') == [
+    assert lab.query('select epoch("at") from store_raw.orders') == [
         (datetime(2024, 1, 31, 10, tzinfo=UTC).timestamp(),)
     ]
 
@@ -364,7 +364,7 @@ def test_types_of_parquet_survive_a_merge(
     lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
     lab.load()
 
-    assert lab.schema("shop_raw.orders") == {
+    assert lab.schema("store_raw.orders") == {
         "id": "BIGINT", "u64": "DECIMAL(20,0)", "f32": "DOUBLE", "dec": "DECIMAL(10,2)",
         "flag": "BOOLEAN", "day": "DATE", "clock": "TIME", "at_ms": "TIMESTAMP",
         "at_ns": "TIMESTAMP_NS", "at_tz": "TIMESTAMP WITH TIME ZONE", "raw": "BLOB",
@@ -408,7 +408,7 @@ def test_bulk_way_gives_what_the_thorough_way_gives(
     bulk = other.load_one()
 
     assert (bulk.rows_new, bulk.rows_total) == (thorough.rows_new, 1000)
-    assert other.schema("shop_raw.orders") == lab.schema("shop_raw.orders")
+    assert other.schema("store_raw.orders") == lab.schema("store_raw.orders")
     columns = "* exclude (_dlt_load_id)"
     assert rows(other, columns) == rows(lab, columns)
 
@@ -475,8 +475,8 @@ def test_value_unlike_the_sample_deep_in_a_large_file(
     monkeypatch.setattr(stage, "BULK_BYTES", 0)
     bulk.load()
 
-    assert bulk.schema("shop_raw.orders") == thorough.schema("shop_raw.orders")
-    value = "select id, value from shop_raw.orders where id in (1, 21000) order by id"
+    assert bulk.schema("store_raw.orders") == thorough.schema("store_raw.orders")
+    value = "select id, value from store_raw.orders where id in (1, 21000) order by id"
     assert bulk.query(value) == thorough.query(value)
 
 

@@ -55,7 +55,7 @@ def test_pending_package_of_a_first_load_is_read_anew(
 
     assert (table.rows_new, table.rows_total) == (2, 2)
     assert any("read anew" in note for note in table.notes)
-    assert lab.query("select id from shop_raw.orders order by id") == [(1,), (3,)]
+    assert lab.query("select id from store_raw.orders order by id") == [(1,), (3,)]
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_workflow_lints_once_and_tests_and_runs_twice_everywhere(workflow: Any) 
 
     assert commands("lint") == [".ci/run lint"]
     assert commands("test") == [
-        "uv sync --locked",
+        "uv sync --locked --extra learn",
         "uv run pytest",
         "uv run headrace run",
         "uv run headrace run",

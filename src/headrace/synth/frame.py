@@ -409,7 +409,7 @@ class Frame:
             case Datetime(distribution="uniform"):
                 return draw.moment(item, self.units(path, salt))
             case Datetime():
-                moments = self.at() if item.distribution == "rate" else self.changed()
+                moments = self.changed() if item.distribution == "updated" else self.at()
                 if item.precision == "day":
                     return Values(Kind.DATE, moments - moments % 86_400_000_000)
                 return Values(Kind.MOMENT, moments)

@@ -179,8 +179,8 @@ class TablePlan:
         """Paths to parents of which it reads what changes over time."""
         found: list[tuple[str, ...]] = []
         for place, node in self.nodes.items():
-            if place == ("per", "count") or _inside_list(self, place):
-                continue  # these are over other rows than this table's
+            if place[0] == "per" or _inside_list(self, place):
+                continue  # over other rows than this table's, or of the row's coming alone
             for ref in refs(node):
                 if len(ref) > 1 and ref[:-1] not in found:
                     plan, column = self.resolve(ref)
@@ -599,10 +599,13 @@ class Planner:
         if table.deletions and table.deletions.column in table.fields:
             self._say(plan, f"the column {table.deletions.column!r} is written for tombstones",
                       "deletions")  # fmt: skip
-        for name in table.fields:
-            circle = _circle(plan, name, (), self.done)
+        parts = [(name, False) for name in table.fields] + [(_AT, True), (_CHANGED, True)]
+        for name, is_time in parts:
+            circle = _circle((plan, name, is_time), (), self.done)
             if circle:
-                self._say(plan, f"columns need each other: {' > '.join(circle)}", "fields", name)
+                words = f"columns need each other: {' > '.join(circle)}"
+                place = ("per",) if table.per is not None else ()
+                self._say(plan, words, *(place if is_time else ("fields", name)))
                 return
 
     def _correlation(self, plan: TablePlan) -> None:
@@ -624,7 +627,7 @@ class Planner:
                               "datetime with distribution: rate", name)  # fmt: skip
             for name, item in table.fields.items():
                 if isinstance(item, Status) or (
-                    isinstance(item, Datetime) and item.distribution == "updated"
+                    isinstance(item, Datetime) and item.distribution in {"updated", "created"}
                 ):
                     self._say(plan, f"{name} needs rows that come into being over time: a "
                               "datetime with distribution: rate, here or in the table it hangs "
@@ -752,29 +755,77 @@ def _check_names(node: Node, scope: TablePlan) -> None:  # noqa: PLR0912, one a 
                     raise LookupError(f"child() takes a table that hangs per {plan.name}")
 
 
-def _circle(plan: TablePlan, column: str, path: tuple[str, ...], done: set[str]) -> tuple[str, ...]:
-    """A column that needs itself, by which way; empty if there is none."""
-    name = f"{plan.name}.{column}"
+_AT: Final = "at"
+"""Stands for the moment at which a row comes into being, in the place of a column."""
+_CHANGED: Final = "changes"
+"""Stands for the moments at which a row changes."""
+_LABELS: Final = {_AT: "(when it comes into being)", _CHANGED: "(when it changes)"}
+_Need = tuple[TablePlan, str, bool]
+"""A table, a column or one of the above, and whether it is one of the above."""
+
+
+def _circle(need: _Need, path: tuple[str, ...], done: set[str]) -> tuple[str, ...]:
+    """What needs itself, by which way; empty if there is nothing."""
+    plan, column, is_time = need
+    name = f"{plan.name} {_LABELS[column]}" if is_time else f"{plan.name}.{column}"
     if name in path:
         return (*path[path.index(name) :], name)
     if name in done or column == "number":
         return ()
-    for place, node in plan.nodes.items():
-        if place[:2] != ("fields", column):
-            continue
-        needs = [plan.resolve(ref) for ref in refs(node) if not _inside_list(plan, place)]
-        for call in _aggregates(node):
-            child = plan.child(_table_of(call))
-            if child is not None:
-                needs += [
-                    child[0].resolve(ref) for part in call.arguments[1:] for ref in refs(part)
-                ]
-        for other, needed in needs:
-            circle = _circle(other, needed, (*path, name), done)
-            if circle:
-                return circle
+    for other in _needs(plan, column, is_time=is_time):
+        circle = _circle(other, (*path, name), done)
+        if circle:
+            return circle
     done.add(name)
     return ()
+
+
+def _needs(plan: TablePlan, column: str, *, is_time: bool) -> Iterator[_Need]:
+    """What must be known before a column is, or a moment."""
+    if is_time and column == _AT:
+        if plan.parent is not None:
+            yield plan.parent, _AT, True
+        if ("per", "at") in plan.nodes:
+            yield from _read(plan.nodes["per", "at"], plan)
+        return
+    if is_time:
+        for child in plan.aggregated:
+            if child.evolves and child.moves_at_all:
+                yield child, _CHANGED, True
+        for child, _ in plan.rollups:
+            yield child, _CHANGED, True
+        for path in plan.moving_parents:
+            yield plan.resolve((*path, "number"))[0], _CHANGED, True
+        return
+    item = plan.table.fields[column]
+    if isinstance(item, Status) or (isinstance(item, ForeignKey) and item.row is None):
+        yield plan, _AT, True
+    if isinstance(item, Datetime) and item.distribution == "updated":
+        yield plan, _CHANGED, True
+    for place, node in plan.nodes.items():
+        if place[:2] == ("fields", column) and not _inside_list(plan, place):
+            yield from _read(node, plan)
+
+
+def _read(node: Node, plan: TablePlan) -> Iterator[_Need]:
+    """What an expression needs."""
+    for ref in refs(node):
+        for length in range(1, len(ref)):
+            holder = plan.resolve((*ref[: length - 1], "number"))[0]
+            linked = holder.link(ref[length - 1])
+            if linked is not None and linked[1] is not None:
+                yield holder, linked[1], False
+        other, column = plan.resolve(ref)
+        yield other, column, False
+    for call in _aggregates(node):
+        child = plan.child(_table_of(call))
+        if child is None:
+            continue
+        yield child[0], _AT, True
+        if child[1] is not None:
+            yield child[0], child[1], False
+        for part in call.arguments[1:]:
+            yield from _read(part, child[0])
 
 
 def _inside_list(plan: TablePlan, place: tuple[str | int, ...]) -> bool:

@@ -81,6 +81,7 @@ schema:
           paid: {{to: {{refunded: 0.3}}, delay: {{min: 1h, max: 9d}}}}
       paid_at: {{type: derived, expression: "entered(status, 'paid')"}}
       lines: {{type: derived, expression: count(line)}}
+      refunded: {{type: derived, expression: "sum(refund, amount)", round: 2, as: decimal}}
       total: {{type: derived, expression: "sum(line, amount)", round: 2, as: decimal}}
       updated_at: {{type: datetime, distribution: updated}}
       note: {{type: text, null_rate: 0.2}}
@@ -100,7 +101,7 @@ schema:
       id: {{type: serial, primary_key: true}}
       order_id: {{type: derived, expression: order.id}}
       amount: {{type: derived, expression: order.total, round: 2, as: decimal}}
-      created_at: {{type: derived, expression: "entered(order.status, 'refunded')"}}
+      created_at: {{type: datetime, distribution: created}}
   review:
     per: {{table: line, count: {{max: 1}}, at: line.order.created_at + days(number + 2), within: 4d}}
     {corrections}

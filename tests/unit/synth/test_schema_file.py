@@ -123,6 +123,27 @@ def field(definition: str) -> str:
             field("{type: derived, expression: x + 1}"), "6:7", "columns need each other", id="itself"
         ),
         pytest.param(
+            TABLE.replace("    count: 10\n", "")
+            + f"      at: {RATE}\n"
+            + "      status: {type: status, start: a, ladder: {a: {to: {b: 1}, delay: {max: 1d}}}}\n"
+            "      visits: {type: derived, expression: count(visit)}\n"
+            "  visit:\n"
+            "    per: {table: customer}\n"
+            "    fields: {status: {type: derived, expression: customer.status}}\n",
+            "2:3", "customer (when it changes) > visit (when it changes)", id="changes in a circle",
+        ),
+        pytest.param(
+            TABLE.replace("    count: 10\n", "")
+            + f"      at: {RATE}\n"
+            "  visit:\n"
+            "    per: {table: customer, at: customer.at + hours(other.minutes), within: 2d}\n"
+            "    fields: {other_id: {type: foreign_key, references: other.id}}\n"
+            "  other:\n"
+            "    count: 3\n"
+            "    fields: {id: {type: serial}, minutes: {type: numerical, min: 1, max: 3}}\n",
+            "8:14", "visit (when it comes into being)", id="a moment in a circle",
+        ),
+        pytest.param(
             TABLE + "      id: {type: uuid}\n", "6:7", "the key 'id' stands here twice", id="a key twice"
         ),
         pytest.param(

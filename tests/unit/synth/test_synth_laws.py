@@ -79,6 +79,7 @@ def test_what_is_added_up_agrees(world: World, moment: datetime) -> None:
         lines[line["order_id"]] += line["amount"]
     for (number,), order in found["order"].items():
         assert order["total"] == lines[number]
+        assert order["refunded"] == (order["total"] if order["status"] == "refunded" else 0)
         assert [item["amount"] for item in order["items"]] == [
             str(line["amount"]) for line in found["line"].values() if line["order_id"] == number
         ]

@@ -111,9 +111,10 @@ class Datetime(Base):
     """A moment in UTC, or a date."""
 
     type: Literal["datetime"]
-    distribution: Literal["uniform", "rate", "updated"] = Field(
+    distribution: Literal["uniform", "rate", "created", "updated"] = Field(
         "uniform",
-        description="uniform within range; rate: the moment at which the row comes into being; "
+        description="uniform within range; rate: the row comes into being at it, by so many "
+        "a day; created: the moment at which the row of a table with per came into being; "
         "updated: the moment of the row's last change.",
     )
     range: Annotated[list[Moment], Field(min_length=2, max_length=2)] | None = None
@@ -166,8 +167,8 @@ class Datetime(Base):
             first, last = map(as_datetime, self.range)
             if first > last:
                 raise ValueError(f"impossible range: {self.range[0]} is after {self.range[1]}")
-        elif self.distribution == "updated" and self.range is not None:
-            raise ValueError("range does not go with distribution: updated")
+        elif self.distribution in {"created", "updated"} and self.range is not None:
+            raise ValueError(f"range does not go with distribution: {self.distribution}")
         if self.distribution == "rate":
             if self.range is None and (self.per_day is None or self.start is None):
                 raise ValueError(
