@@ -7,14 +7,12 @@ from typing import Any, Literal
 import dlt
 from dlt.extract import DltSource
 
-from headrace.ingest import IngestContext
 from headrace.synth.resources import Simulation, simulated_resources
 
 SCHEMA = Path(__file__).parents[2] / "data" / "schemas" / "shop.yml"
 
 
 def build_source(
-    context: IngestContext,
     *,
     schema: Path | None = None,
     seed: int = 0,
@@ -25,7 +23,6 @@ def build_source(
     """The source as the settings describe it.
 
     Args:
-        context: what the load runs in; nothing of it is needed.
         schema: the schema file; without it, the project's ``data/schemas/shop.yml``.
         seed: another seed is another shop.
         scale: multiplies the orders a day, the customers and the products.
@@ -35,7 +32,6 @@ def build_source(
     Raises:
         SynthError: the schema file is wrong; says where.
     """
-    del context
     return shop(Simulation(schema or SCHEMA, seed=seed, scale=scale, as_of=as_of), shape)
 
 

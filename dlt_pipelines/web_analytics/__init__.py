@@ -7,7 +7,6 @@ from typing import Any
 import dlt
 from dlt.extract import DltSource
 
-from headrace.ingest import IngestContext
 from headrace.synth.resources import Simulation, simulated_resources
 
 SCHEMA = Path(__file__).parents[2] / "data" / "schemas" / "web_analytics.yml"
@@ -16,7 +15,6 @@ LAG = timedelta(days=3)
 
 
 def build_source(
-    context: IngestContext,
     *,
     schema: Path | None = None,
     seed: int = 0,
@@ -26,7 +24,6 @@ def build_source(
     """The source as the settings describe it.
 
     Args:
-        context: what the load runs in; nothing of it is needed.
         schema: the schema file; without it, the project's ``data/schemas/web_analytics.yml``.
         seed: that of the shop whose orders are bought on the site.
         scale: that of the shop, too; about 100 events an order.
@@ -35,7 +32,6 @@ def build_source(
     Raises:
         SynthError: the schema file is wrong; says where.
     """
-    del context
     return web_analytics(Simulation(schema or SCHEMA, seed=seed, scale=scale, as_of=as_of))
 
 

@@ -1,0 +1,83 @@
+"""Simulated days, loaded by dlt one after the other: what is merged is what a snapshot holds."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+import pytest
+from synth_lab import SHOP, START
+
+from headrace.synth.resources import Simulation, simulated_resources
+
+DAYS = 30
+
+
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("schema") / "store.yml"
+    path.write_text(
+        SHOP.format(
+            seed=11,
+            growth=0.5,
+            distribution="zipf",
+            late="late: {rate: 0.2, max: 3d}",
+            corrections="corrections: {rate: 0.3, within: 6d, columns: [stars]}",
+            deletions="deletions: {rate: 0.3, within: 8d}",
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.slow
+def test_thirty_days_by_dlt_are_the_last_snapshot(
+    schema: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.chdir(tmp_path)
+    tables = ["customer", "order", "review"]
+
+    @dlt.source(name="store")
+    def store(simulation: Simulation) -> Any:
+        return simulated_resources(simulation, tables=tables)
+
+    pipeline = dlt.pipeline(
+        "store",
+        destination=dlt.destinations.duckdb(str(tmp_path / "store.duckdb")),
+        dataset_name="store_raw",
+        pipelines_dir=str(tmp_path / "dlt"),
+    )
+    loaded = []
+    for day in range(1, DAYS + 1):
+        simulation = Simulation(schema, as_of=START + timedelta(days=20 + day))
+        pipeline.run(store(simulation), loader_file_format="parquet")
+        counts = pipeline.last_trace.last_normalize_info.row_counts  # type: ignore[union-attr]
+        loaded.append(counts.get("order", 0))
+
+    last = simulation.view(None)
+    with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:
+        for name in tables:
+            expected = last.table(name)
+            connection.register("expected", expected)
+            flat = [
+                f'"{field.name}"'
+                for field in expected.schema
+                if not str(field.type).startswith(("struct", "list"))
+            ]
+            columns = ", ".join(flat)
+            left_over = connection.execute(
+                f"""
+                (select {columns} from expected except all
+                 select {columns} from store_raw."{name}")
+                union all
+                (select {columns} from store_raw."{name}" except all
+                 select {columns} from expected)
+                """
+            ).fetchall()
+            assert left_over == [], name
+    # every load but the first brought a day's changes, and not the whole again
+    assert loaded[0] > 3 * max(loaded[1:])
+    assert min(loaded[1:]) > 0
