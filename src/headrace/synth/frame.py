@@ -11,6 +11,7 @@ from headrace.synth.errors import SynthError
 from headrace.synth.evaluate import evaluate, truth
 from headrace.synth.expression import Node
 from headrace.synth.hashing import below, bits, key, unit
+from headrace.synth.ladder import Level, climb
 from headrace.synth.plan import TablePlan
 from headrace.synth.schema.model import (
     AnyField,
@@ -20,11 +21,9 @@ from headrace.synth.schema.model import (
     Datetime,
     Derived,
     ForeignKey,
-    ListOf,
     Numerical,
     Serial,
     Status,
-    Struct,
     Text,
     Unique,
     Uuid,
@@ -38,7 +37,6 @@ from headrace.synth.values import (
     Pool,
     Values,
     both,
-    to_arrow,
     unpooled,
 )
 
@@ -248,7 +246,7 @@ class Frame:
             if name == "number":
                 made = Values(Kind.INTEGER, self.rows % self.plan.stride)
             else:
-                made = self._make(self.plan.table.fields[name], ("fields", name))
+                made = self.make(self.plan.table.fields[name], ("fields", name))
             self._columns[name] = made
         return self._columns[name]
 
@@ -313,7 +311,7 @@ class Frame:
                     f"{self.plan.name}.{column}: row gives {int(data.max())}, and "
                     f"{target.name} has {total:,} rows"
                 )
-            return Values(Kind.INTEGER, data, self._not_null(item, (column,), value.valid))
+            return Values(Kind.INTEGER, data, self.not_null(item, (column,), value.valid))
         path = (self.plan.name, column)
         if target is self.plan:
             limit = self.rows
@@ -345,9 +343,10 @@ class Frame:
             parents = Frame(self.view, plan.parent, address)
             random = bits(key(self.seed, *path, plan.name), self.rows)
             address = address * plan.stride + below(random, parents.child_counts(plan))
-        return Values(Kind.INTEGER, address, self._not_null(item, (column,), valid))
+        return Values(Kind.INTEGER, address, self.not_null(item, (column,), valid))
 
-    def _not_null(self, item: AnyField, path: tuple[str, ...], valid: Mask | None) -> Mask | None:
+    def not_null(self, item: AnyField, path: tuple[str, ...], valid: Mask | None) -> Mask | None:
+        """Where the mask holds and the field's null rate leaves a value; None for everywhere."""
         if item.null_rate <= 0:
             return valid
         drawn = unit(key(self.seed, self.plan.name, *path, "null"), self.rows)
@@ -371,7 +370,7 @@ class Frame:
                 total += weight * self._still[name]
         return np.minimum(maths.normal_cdf(total), 1.0 - 2.0**-53)
 
-    def _make(self, item: AnyField, place: Place) -> Values:
+    def make(self, item: AnyField, place: Place) -> Values:
         """A field's values, with its nulls and its corrections."""
         path = tuple(str(step) for step in place[1:])
         values = self._drawn(item, place, path, "")
@@ -386,7 +385,7 @@ class Frame:
                 values = choose(is_corrected, self._drawn(item, place, path, "correction"), values)
         if isinstance(item, ForeignKey):
             return values  # its nulls are those of the rows it points at
-        return values.masked(self._not_null(item, path, None))
+        return values.masked(self.not_null(item, path, None))
 
     def _drawn(  # noqa: PLR0912, one case for each type
         self, item: AnyField, place: Place, path: tuple[str, ...], salt: str
@@ -465,53 +464,17 @@ class Frame:
 
     # statuses
 
-    def ladder(self, name: str) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
+    def ladder(self, name: str) -> list[Level]:
         """For each level of the ladder: the status of each row, and when it came into it."""
         label = ("ladder", name)
         if label not in self._still:
             item = self.plan.table.fields[name]
             assert isinstance(item, Status)
-            self._still[label] = self._climb(item, name)
-        result: list[tuple[NDArray[np.int32], NDArray[np.int64]]] = self._still[label]
+            self._still[label] = climb(
+                item, self.seed, (self.plan.name, name), self.rows, self.at()
+            )
+        result: list[Level] = self._still[label]
         return result
-
-    def _climb(self, item: Status, name: str) -> list[tuple[Any, Any]]:
-        statuses = item.statuses
-        codes = np.zeros(len(self), dtype=np.int32)
-        times = self.at().copy()
-        levels = [(codes, times)]
-        active = times != NEVER
-        while bool(active.any()) or len(levels) == 1:
-            level = str(len(levels))
-            share = unit(key(self.seed, self.plan.name, name, "next", level), self.rows)
-            place = unit(key(self.seed, self.plan.name, name, "delay", level), self.rows)
-            next_codes, next_times = codes.copy(), np.full(len(self), NEVER, dtype=np.int64)
-            moved = np.zeros(len(self), dtype=bool)
-            for code, status in enumerate(statuses):
-                step = item.ladder.get(status)
-                if step is None:
-                    continue
-                here = np.flatnonzero(active & (codes == code))
-                if not here.size:
-                    continue
-                low, high = duration_us(step.delay.min), duration_us(step.delay.max)
-                running = 0.0
-                rest = here
-                for to, probability in step.to.items():
-                    running += probability
-                    goes = share[rest] < running
-                    going = rest[goes]
-                    next_codes[going] = statuses.index(to)
-                    delay = low + (place[going] * (high - low)).astype(np.int64)
-                    delay -= delay % 1_000_000
-                    next_times[going] = times[going] + np.maximum(delay, 1_000_000)
-                    moved[going] = True
-                    rest = rest[~goes]
-            if not bool(moved.any()):
-                break
-            levels.append((next_codes, next_times))
-            codes, times, active = next_codes, next_times, moved
-        return levels
 
     def _status(self, item: Status, name: str) -> Values:
         levels = self.ladder(name)
@@ -617,137 +580,11 @@ class Frame:
         """The address of a parent's child."""
         return parent * self.view.world.plans[table].stride + number
 
-    # Arrow
-
     def arrow(self) -> pa.RecordBatch:
         """Every column that is written; a tombstone column where rows can be deleted."""
-        names = self.plan.columns
-        arrays = [self._arrow(self.plan.table.fields[name], ("fields", name)) for name in names]
-        deletions = self.plan.table.deletions
-        if deletions is not None:
-            deleted = self.deleted()
-            assert deleted is not None
-            names = [*names, deletions.column]
-            arrays.append(pa.array(deleted <= self.view.moment))
-        return pa.RecordBatch.from_arrays(arrays, names=names)
+        from headrace.synth.nested import to_batch
 
-    def _arrow(self, item: AnyField, place: Place) -> pa.Array:
-        match item:
-            case Struct():
-                return self._struct(item, place)
-            case ListOf(of=str()):
-                return self._list_of(item, place)
-            case ListOf():
-                return self._list_items(item, place)
-        values = self.column(str(place[1])) if len(place) == 2 else self._make(item, place)
-        written_as: str | None = None
-        scale: int | None = None
-        if (isinstance(item, Numerical) and item.as_ != "number") or isinstance(item, Derived):
-            written_as, scale = item.as_, item.round
-        elif isinstance(item, ForeignKey):
-            return self._key_arrow(item, values)
-        return to_arrow(values, written_as=written_as, scale=scale)
-
-    def _key_arrow(self, item: ForeignKey, values: Values) -> pa.Array:
-        """Written as what it points at is."""
-        target = self.view.world.plans[item.table].table.fields[item.column]
-        if isinstance(target, Numerical | Derived):
-            as_ = None if target.as_ == "number" and isinstance(target, Numerical) else target.as_
-            return to_arrow(values, written_as=as_, scale=target.round)
-        return to_arrow(values)
-
-    def _struct(self, item: Struct, place: Place) -> pa.Array:
-        fields = item.fields
-        arrays = [
-            self._arrow(field, (*place, "fields", name))
-            for name, field in fields.items()
-            if not field.hidden
-        ]
-        names = [name for name, field in fields.items() if not field.hidden]
-        mask = self._not_null(item, tuple(str(step) for step in place[1:]), None)
-        node = self.nodes.get((*place, "if"))
-        if node is not None:
-            mask = both(mask, truth(node, self))
-        absent = None if mask is None else pa.array(~mask)
-        return pa.StructArray.from_arrays(arrays, names=names, mask=absent)
-
-    def _list_of(self, item: ListOf, place: Place) -> pa.Array:
-        assert item.of is not None
-        plan = self.plan.listable(item.of)
-        assert plan is not None
-        frame = self.children(plan) if plan.parent is self.plan else self.beside(plan)
-        assert frame.index is not None
-        if item.fields is None:
-            elements = frame.arrow().to_struct_array()
-        else:
-            elements = _Nested(frame, self.nodes)._struct(  # noqa: SLF001
-                Struct(type="struct", fields=item.fields), place
-            )
-        counts = np.bincount(frame.index, minlength=len(self))
-        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), elements)
-
-    def _list_items(self, item: ListOf, place: Place) -> pa.Array:
-        """Items one after another, then in the order of the rows."""
-        arrays, masks = [], []
-        for number, element in enumerate(item.items or ()):
-            here = (*place, "items", number)
-            node = self.nodes.get((*here, "if"))
-            masks.append(np.ones(len(self), dtype=bool) if node is None else truth(node, self))
-            arrays.append(self._struct(Struct(type="struct", fields=element.fields), here))
-        mask = np.stack(masks, axis=1)
-        size = len(self)
-        rows, numbers = np.nonzero(mask)
-        merged = pa.concat_arrays(_alike(arrays))
-        elements = merged.take(pa.array(numbers * size + rows))
-        offsets = np.concatenate(([0], np.cumsum(mask.sum(axis=1)))).astype(np.int32)
-        return pa.ListArray.from_arrays(pa.array(offsets), elements)
-
-
-class _Nested(Frame):
-    """A child's frame for the fields of a list, which stand in the table that lists it."""
-
-    def __init__(self, frame: Frame, nodes: "dict[Place, Node]") -> None:
-        super().__init__(frame.view, frame.plan, frame.rows, frame.parent, frame.index)
-        self.nodes = nodes
-        self._base = frame
-
-    def column(self, name: str) -> Values:
-        return self._base.column(name)
-
-    def follow(self, name: str) -> "tuple[Frame, NDArray[np.int64] | None, Mask | None]":
-        return self._base.follow(name)
-
-    def children(self, plan: TablePlan) -> Frame:
-        return self._base.children(plan)
-
-    def beside(self, plan: TablePlan) -> Frame:
-        return self._base.beside(plan)
-
-    def key_rows(self, column: str) -> Values:
-        return self._base.key_rows(column)
-
-
-def _alike(arrays: list[pa.Array]) -> list[pa.Array]:
-    """Structs with the same fields, so that they can stand in one list."""
-    types: dict[str, pa.DataType] = {}
-    for array in arrays:
-        for field in array.type:
-            kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
-            if field.name not in types or pa.types.is_null(types[field.name]):
-                types[field.name] = kind
-    same = []
-    for array in arrays:
-        columns = []
-        for name, kind in types.items():
-            position = array.type.get_field_index(name)
-            if position < 0:
-                columns.append(pa.nulls(len(array), kind))
-            else:
-                columns.append(array.field(position).cast(kind))
-        absent = array.is_null() if array.null_count else None
-        same.append(pa.StructArray.from_arrays(columns, names=list(types), mask=absent))
-    return same
+        return to_batch(self)
 
 
 def aggregated(

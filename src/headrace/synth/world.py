@@ -17,7 +17,8 @@ from headrace.synth import draw, pools
 from headrace.synth.errors import Problem, SchemaError, SynthError
 from headrace.synth.expression import Node
 from headrace.synth.frame import Frame, aggregated
-from headrace.synth.plan import UNBOUNDED, TablePlan, make_plans, walk_fields
+from headrace.synth.plan import UNBOUNDED, TablePlan, walk_fields
+from headrace.synth.planner import make_plans
 from headrace.synth.population import Fixed, Population, Rate, to_us
 from headrace.synth.schema.model import Categorical, Unique, as_datetime
 from headrace.synth.schema.read import Document, read

@@ -1,0 +1,428 @@
+"""From a schema file to its plan, with everything that can be wrong with it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from headrace.synth import expression
+from headrace.synth.circles import AT, CHANGED, find_circle
+from headrace.synth.errors import Problem, SchemaError
+from headrace.synth.expression import Call, Choice, ExpressionError, Literal, Node, Ref
+from headrace.synth.plan import TablePlan, walk_fields
+from headrace.synth.reads import TableRef, is_aggregate, refs, table_of
+from headrace.synth.schema.model import (
+    AnyField,
+    Categorical,
+    Count,
+    Datetime,
+    Derived,
+    ForeignKey,
+    ListOf,
+    Status,
+    Struct,
+)
+from headrace.synth.schema.read import Document, read
+
+_MOST_DEPTH: Final = 5
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+class Planner:
+    """Makes the plans of a document; ``problems`` gathers all that is wrong with it."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        self.plans: dict[str, TablePlan] = {}
+        self.done: set[str] = set()
+
+    def plan(self) -> dict[str, TablePlan]:
+        """Every table by name, those of used files too.
+
+        Raises:
+            SchemaError: what is wrong, all of it.
+        """
+        self._gather(self.document, own=True, above=())
+        for plan in self._own():
+            self._population(plan)
+            self._keys(plan)
+        self._stop()
+        for plan in self._own():
+            self._chain(plan)
+        self._stop()
+        for plan in self._own():
+            self._expressions(plan)
+        self._stop()
+        for plan in self._own():
+            self._columns(plan)
+            self._time(plan)
+        self._circles()
+        self._stop()
+        return self.plans
+
+    def _own(self) -> list[TablePlan]:
+        return [plan for plan in self.plans.values() if plan.own]
+
+    def _stop(self) -> None:
+        if self.problems:
+            raise SchemaError(self.problems)
+
+    def _say(self, plan: TablePlan, message: str, *path: str | int) -> None:
+        self.problems.append(self.document.problem(message, "schema", plan.name, *path))
+
+    def _gather(self, document: Document, *, own: bool, above: tuple[Path, ...]) -> None:
+        for number, name in enumerate(document.schema.uses):
+            base = document.file.parent if document.file else Path()
+            path = (base / name).resolve()
+            place = document.place("uses", number)
+            if path in above or len(above) > _MOST_DEPTH:
+                raise SchemaError([Problem(place, f"{name} uses this file, a circle")])
+            if not path.is_file():
+                raise SchemaError([Problem(place, f"there is no file {path}")])
+            used = read(path)
+            inner = Planner(used)
+            inner._gather(used, own=True, above=(*above, path))
+            for plan in inner.plan_used().values():
+                if plan.name in self.plans and self.plans[plan.name].file != plan.file:
+                    raise SchemaError([Problem(place, f"two files hold a table {plan.name!r}")])
+                plan.own = False
+                self.plans[plan.name] = plan
+        for name, table in document.schema.tables.items():
+            if name in self.plans:
+                raise SchemaError(
+                    [document.problem(f"a used file holds a table {name!r} too", "schema", name)]
+                )
+            self.plans[name] = TablePlan(name, table, document.file, own)
+
+    def plan_used(self) -> dict[str, TablePlan]:
+        """The plans of a used document."""
+        self.plans = {}
+        return self.plan()
+
+    def _table(self, plan: TablePlan, name: str, *path: str | int) -> TablePlan | None:
+        if name in self.plans:
+            return self.plans[name]
+        close = get_close_matches(name, self.plans, n=1)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        self._say(plan, f"there is no table {name!r}{meant} Tables: {listed(self.plans)}", *path)
+        return None
+
+    def _population(self, plan: TablePlan) -> None:
+        table = plan.table
+        clock = table.clock
+        clocks = [
+            name
+            for name, item in table.fields.items()
+            if isinstance(item, Datetime) and item.distribution == "rate"
+        ]
+        if len(clocks) > 1:
+            self._say(plan, "a table has one datetime with distribution: rate", "fields", clocks[1])
+        if table.per is not None:
+            if table.count is not None or clock is not None:
+                self._say(plan, "per goes with neither count nor distribution: rate", "per")
+            parent = self._table(plan, table.per.table, "per", "table")
+            if parent is not None:
+                plan.parent = parent
+                parent.hung[plan.name] = plan
+        elif table.count is None and clock is None:
+            self._say(
+                plan,
+                f"how many rows has {plan.name}? Give count, per, or a datetime with "
+                "distribution: rate",
+            )
+        elif clock is not None and (table.count is None) == (clock[1].range is not None):
+            self._say(
+                plan,
+                "a rate takes start and per_day, or a range with the table's count",
+                "fields",
+                clock[0],
+            )
+
+    def _keys(self, plan: TablePlan) -> None:
+        for place, item in walk_fields(plan.table.fields):
+            if not isinstance(item, ForeignKey):
+                continue
+            target = self._table(plan, item.table, *place, "references")
+            if target is None:
+                continue
+            if item.column not in target.table.fields:
+                close = get_close_matches(item.column, target.table.fields, n=1)
+                meant = f"; did you mean {close[0]!r}?" if close else ""
+                self._say(
+                    plan,
+                    f"table {target.name} has no column {item.column!r}{meant} "
+                    f"Columns: {listed(target.table.fields)}",
+                    *place, "references",
+                )  # fmt: skip
+            elif len(place) != 2:
+                self._say(plan, "a foreign_key stands at the top of a table, hidden if need be",
+                          *place)  # fmt: skip
+            else:
+                plan.keys[str(place[1])] = target
+                target.pointing.append((plan, str(place[1])))
+        for name in plan.table.primary_key or ():
+            if name not in plan.table.fields:
+                self._say(plan, f"primary_key: there is no column {name!r}", "primary_key")
+
+    def _chain(self, plan: TablePlan) -> None:
+        seen = [plan.name]
+        above = plan.parent
+        while above is not None:
+            if above.name in seen:
+                self._say(plan, f"tables hang per each other: {' > '.join([*seen, above.name])}",
+                          "per")  # fmt: skip
+                return
+            seen.append(above.name)
+            above = above.parent
+        if len(seen) > _MOST_DEPTH:
+            self._say(plan, f"tables hang per each other at most {_MOST_DEPTH} deep", "per")
+
+    def _expressions(self, plan: TablePlan) -> None:  # noqa: PLR0912, one branch a type
+        per = plan.table.per
+        if per is not None and isinstance(per.count, str):
+            assert plan.parent is not None
+            self._expression(plan, per.count, plan.parent, "per", "count")
+        if per is not None and per.at is not None:
+            self._expression(plan, per.at, plan, "per", "at")
+        for place, item in walk_fields(plan.table.fields):
+            scope = self._scope(plan, place)
+            if scope is None:
+                continue
+            if isinstance(item, Derived):
+                self._expression(plan, item.expression, scope, *place, "expression")
+            elif isinstance(item, ForeignKey) and item.row is not None:
+                self._expression(plan, item.row, scope, *place, "row")
+            elif isinstance(item, Struct) and item.if_ is not None:
+                self._expression(plan, item.if_, scope, *place, "if")
+            elif isinstance(item, Categorical):
+                for number, case in enumerate(item.cases or ()):
+                    if case.if_ is not None:
+                        self._expression(plan, case.if_, scope, *place, "cases", number, "if")
+            elif isinstance(item, ListOf):
+                if item.of is not None and scope.listable(item.of) is None:
+                    self._say(plan, f"no table {item.of!r} hangs per {scope.name}", *place, "of")
+                for number, element in enumerate(item.items or ()):
+                    if element.if_ is not None:
+                        self._expression(plan, element.if_, scope, *place, "items", number, "if")
+
+    def _scope(self, plan: TablePlan, place: tuple[str | int, ...]) -> TablePlan | None:
+        """The table over whose rows a nested field is computed."""
+        scope: TablePlan = plan
+        fields: Any = plan.table.fields
+        item: Any = None
+        expects_name = True
+        for step in place[1:]:
+            if expects_name:  # which may be any word, "items" and "fields" too
+                item, expects_name = fields[step], False
+            elif step == "fields":
+                if isinstance(item, ListOf) and item.of:
+                    listed = scope.listable(item.of)
+                    if listed is None:
+                        return None
+                    scope = listed
+                fields, expects_name = item.fields, True
+            elif step == "items":
+                fields = item.items
+            elif isinstance(step, int):
+                item = fields[step]
+        return scope
+
+    def _expression(
+        self, plan: TablePlan, text: str | int | float, scope: TablePlan, *place: str | int
+    ) -> None:
+        try:
+            node = _with_tables(expression.parse(text), scope)
+            _check_names(node, scope)
+        except (ExpressionError, LookupError) as error:
+            self._say(plan, str(error.args[0]), *place)
+            return
+        plan.nodes[place] = node
+
+    def _columns(self, plan: TablePlan) -> None:
+        """Columns that need each other, and names that stand for columns."""
+        table = plan.table
+        changes = table.corrections.columns if table.corrections else []
+        for name in changes:
+            if name not in table.fields:
+                self._say(plan, f"there is no column {name!r}", "corrections", "columns")
+            elif not _is_drawn(table.fields[name]):
+                self._say(plan, f"{name!r} is not drawn, and so cannot be corrected; correct a "
+                          "categorical, numerical, boolean, text or datetime",
+                          "corrections", "columns")  # fmt: skip
+        if table.correlation is not None:
+            self._correlation(plan)
+        if table.deletions and (plan.hung or plan.pointing):
+            others = [*plan.hung, *(other.name for other, _ in plan.pointing)]
+            self._say(plan, f"rows of {plan.name} cannot be deleted: {listed(others)} refer to "
+                      "them", "deletions")  # fmt: skip
+        if table.deletions and table.deletions.column in table.fields:
+            self._say(plan, f"the column {table.deletions.column!r} is written for tombstones",
+                      "deletions")  # fmt: skip
+        parts = [(name, False) for name in table.fields] + [(AT, True), (CHANGED, True)]
+        for name, is_time in parts:
+            circle = find_circle((plan, name, is_time), (), self.done)
+            if circle:
+                words = f"columns need each other: {' > '.join(circle)}"
+                place = ("per",) if table.per is not None else ()
+                self._say(plan, words, *(place if is_time else ("fields", name)))
+                return
+
+    def _correlation(self, plan: TablePlan) -> None:
+        correlation = plan.table.correlation
+        assert correlation is not None
+        for name in correlation.columns:
+            item = plan.table.fields.get(name)
+            if item is None or item.type == "text" or not _is_drawn(item):
+                self._say(plan, f"{name!r} cannot be correlated; name numerical, categorical, "
+                          "boolean or uniform datetime columns",
+                          "correlation", "columns")  # fmt: skip
+
+    def _time(self, plan: TablePlan) -> None:
+        table = plan.table
+        if not plan.evolves:
+            for name in ("late", "corrections", "deletions"):
+                if getattr(table, name) is not None:
+                    self._say(plan, f"{name} needs rows that come into being over time: a "
+                              "datetime with distribution: rate", name)  # fmt: skip
+            for name, item in table.fields.items():
+                if isinstance(item, Status) or (
+                    isinstance(item, Datetime) and item.distribution in {"updated", "created"}
+                ):
+                    self._say(plan, f"{name} needs rows that come into being over time: a "
+                              "datetime with distribution: rate, here or in the table it hangs "
+                              "per", "fields", name)  # fmt: skip
+        for name, target in plan.keys.items():
+            item = table.fields[name]
+            assert isinstance(item, ForeignKey)
+            if item.row is not None:
+                continue
+            if item.distribution == "cover" and target.evolves:
+                self._say(plan, f"cover needs a parent of fixed size, and {target.name} grows",
+                          "fields", name, "distribution")  # fmt: skip
+            if target is plan:
+                if not item.may_be_null:
+                    self._say(plan, "the first row has no row before it to point at: say "
+                              "optional: true", "fields", name)  # fmt: skip
+            elif target.evolves and not plan.evolves and not item.may_be_null:
+                self._say(plan, f"{plan.name} is there from the beginning, and {target.name} "
+                          "comes into being over time: give it a rate, too, or say "
+                          "optional: true", "fields", name)  # fmt: skip
+            per = target.table.per
+            if per is not None and (
+                per.at is not None
+                or (isinstance(per.count, Count) and per.count.min == 0)
+                or isinstance(per.count, str)
+            ):
+                self._say(plan, f"a row of {target.name} may not be there: say which one by row: "
+                          "child(…), or give its count a min", "fields", name)  # fmt: skip
+
+    def _circles(self) -> None:
+        """Required keys that go in a circle: no row could be the first."""
+        for plan in self._own():
+            stack: list[tuple[TablePlan, tuple[str, ...]]] = [(plan, (plan.name,))]
+            seen: set[str] = set()
+            while stack:
+                here, path = stack.pop()
+                for name, target in here.keys.items():
+                    item = here.table.fields[name]
+                    assert isinstance(item, ForeignKey)
+                    if item.may_be_null or target is here:
+                        continue
+                    if target is plan:
+                        circle = " > ".join([*path, plan.name])
+                        self._say(plan, f"a circle of required keys: {circle}; make one of them "
+                                  "optional: true")  # fmt: skip
+                        return
+                    if target.name not in seen:
+                        seen.add(target.name)
+                        stack.append((target, (*path, target.name)))
+
+
+def _is_drawn(item: AnyField) -> bool:
+    if isinstance(item, Datetime):
+        return item.distribution == "uniform"
+    return item.type in {"categorical", "boolean", "text", "numerical"}
+
+
+def _with_tables(node: Node, scope: TablePlan) -> Node:
+    """The node with the tables of aggregates marked as such."""
+    match node:
+        case Call(name=name, arguments=arguments):
+            first = arguments[0]
+            if name in expression.AGGREGATES and isinstance(first, Ref) and len(first.path) == 1:
+                child = scope.child(first.path[0])
+                if child is not None:
+                    inner = tuple(_with_tables(part, child[0]) for part in arguments[1:])
+                    return Call(name, (TableRef(first.path), *inner))
+                if name in {"sum", "count"}:
+                    options = [*scope.hung, *(plan.name for plan, _ in scope.pointing)]
+                    raise LookupError(
+                        f"{name}() is over the rows of a table that points at {scope.name}: "
+                        f"{listed(options) or 'there is none'}; not {first.path[0]!r}"
+                    )
+            return Call(name, tuple(_with_tables(part, scope) for part in arguments))
+        case expression.Unary(operation=operation, operand=operand):
+            return expression.Unary(operation, _with_tables(operand, scope))
+        case expression.Binary(operation=operation, left=left, right=right):
+            return expression.Binary(
+                operation, _with_tables(left, scope), _with_tables(right, scope)
+            )
+        case expression.Logic(operation=operation, operands=operands):
+            return expression.Logic(operation, tuple(_with_tables(x, scope) for x in operands))
+        case expression.Among(operand=operand, options=options, negated=negated):
+            return expression.Among(_with_tables(operand, scope), options, negated)
+        case Choice(test=test, then=then, otherwise=otherwise):
+            return Choice(*(_with_tables(part, scope) for part in (test, then, otherwise)))
+    return node
+
+
+def _check_names(node: Node, scope: TablePlan) -> None:  # noqa: PLR0912, one a function
+    for path in refs(node):
+        scope.resolve(path)
+    for call in (part for part in expression.walk(node) if isinstance(part, Call)):
+        if is_aggregate(call):
+            child = scope.child(table_of(call))
+            if child is None:
+                raise LookupError(f"{call.name}() takes a table that points at {scope.name}")
+            for argument in call.arguments[1:]:
+                _check_names(argument, child[0])
+        elif call.name == "entered":
+            first, second = call.arguments
+            assert isinstance(first, Ref)
+            assert isinstance(second, Literal)
+            plan, column = scope.resolve(first.path)
+            item = plan.table.fields.get(column)
+            if not isinstance(item, Status):
+                raise LookupError(f"{first} is no status column")
+            if second.value not in item.statuses:
+                raise LookupError(
+                    f"{second.value!r} is no status of {first}; one of: {listed(item.statuses)}"
+                )
+        elif call.name in {"row", "child"}:
+            name = call.arguments[0 if call.name == "row" else 1]
+            if not isinstance(name, Ref):
+                raise LookupError(f"{call.name}() takes names of tables")
+            plan = scope
+            for step in name.path:
+                linked = plan.link(step)
+                if linked is None and step != plan.name:
+                    raise LookupError(f"{plan.name} has no parent {step!r}")
+                plan = linked[0] if linked else plan
+            if call.name == "child":
+                first = call.arguments[0]
+                if not isinstance(first, Ref) or first.path[0] not in plan.hung:
+                    raise LookupError(f"child() takes a table that hangs per {plan.name}")
+
+
+def make_plans(document: Document) -> dict[str, TablePlan]:
+    """The tables of a schema file, checked.
+
+    Raises:
+        SchemaError: all that is wrong, with file, line and column.
+        SynthError: a used file cannot be read.
+    """
+    return Planner(document).plan()
