@@ -19,6 +19,7 @@ from headrace.pipeline.causes import came_of_ctrl_c, causes
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import LoadReport, TableReport
 from headrace.settings import Resolved, SourceSettings, contract_of
+from headrace.synth.errors import SynthError
 from headrace.targets import Target
 
 if TYPE_CHECKING:
@@ -296,6 +297,8 @@ class _Loader:
         for cause in chain:
             if isinstance(cause, HeadraceError):
                 return cause
+            if isinstance(cause, SynthError):
+                return SourceError(f"source {self.name}: {cause}")
         if _is_disk_full(error):
             return WarehouseError(
                 f"the disk is full: free some space at {self.resolved.data_dir} and run the same "

@@ -29,6 +29,10 @@ SMALL: Final = 1 << 16
 BLOCK_ROWS: Final = 1 << 16
 """About how many rows of a table a block has."""
 
+MOST_SCALE: Final = 1e9
+MOST_ADDRESSES: Final = 1 << 62
+"""Addresses of rows lie below; a table without an end counts 160 years."""
+
 Range = tuple[int, int]
 
 
@@ -45,8 +49,8 @@ class World:
     """
 
     def __init__(self, document: Document, *, seed: int | None = None, scale: float = 1.0) -> None:
-        if not (math.isfinite(scale) and scale > 0):
-            raise SynthError(f"the scale is {scale:g}; it must be above 0")
+        if not (math.isfinite(scale) and 0 < scale <= MOST_SCALE):
+            raise SynthError(f"the scale is {scale:g}; it must be above 0 and at most 1e9")
         self.document = document
         self.schema = document.schema
         self.seed = self.schema.seed if seed is None else seed
@@ -55,6 +59,7 @@ class World:
         self._populations = {
             plan.name: self._populate(plan) for plan in self.plans.values() if plan.parent is None
         }
+        self._check_sizes()
         self._check_rates()
         self._check_pools()
 
@@ -145,6 +150,16 @@ class World:
                 f"the first table starts at {start:%Y-%m-%d}"
             )
         return View(self, to_us(plain))
+
+    def _check_sizes(self) -> None:
+        """Addresses are numbers of 64 bits."""
+        for plan in self.plans.values():
+            if self.address_limit(plan) >= MOST_ADDRESSES:
+                raise SynthError(
+                    f"{plan.name} could have {self.address_limit(plan):.0e} rows at scale "
+                    f"{self.scale:g}, and at most {MOST_ADDRESSES:.0e} can be numbered: take a "
+                    "smaller scale, or a smaller max of what hangs per it"
+                )
 
     def _check_rates(self) -> None:
         for plan in self.plans.values():

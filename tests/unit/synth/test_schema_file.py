@@ -242,7 +242,19 @@ def test_no_such_file(tmp_path: Path) -> None:
         read(tmp_path / "none.yml")
 
 
-@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("nan"), float("inf"), 1e300])
 def test_a_scale_that_is_none(scale: float) -> None:
     with pytest.raises(SynthError, match="must be above 0"):
         World(parse(TABLE), scale=scale)
+
+
+def test_more_rows_than_can_be_numbered() -> None:
+    chain = "".join(
+        f"  t{n}: {{per: {{table: {'customer' if n == 0 else f't{n - 1}'}, count: 65536}}, "
+        "fields: {id: {type: serial}}}\n"
+        for n in range(4)
+    )
+    with pytest.raises(SynthError, match="can be numbered"):
+        World(parse(TABLE + chain))
+    with pytest.raises(SynthError, match="less than or equal"):
+        World(parse(TABLE.replace("count: 10", "count: 1000000000000000000000")))

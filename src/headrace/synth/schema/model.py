@@ -95,7 +95,7 @@ class Unique(Base):
     generator: Annotated[str, Field(pattern=r"^faker\.[a-z_0-9]+$")] | None = Field(
         None, description="faker.<provider>, such as faker.email or faker.user_name."
     )
-    pattern: str | None = Field(
+    pattern: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="# is a digit, ? a capital letter, everything else stands: SKU-####-??"
     )
     locale: str | None = None
@@ -123,10 +123,10 @@ class Datetime(Base):
     )
     precision: Literal["day", "second", "millisecond", "microsecond"] = "second"
     start: Moment | None = Field(None, description="rate: the first day.")
-    per_day: Annotated[float, Field(gt=0)] | None = Field(
+    per_day: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
         None, description="rate: rows a day, on average, at the start."
     )
-    growth: Annotated[float, Field(gt=-1)] = Field(
+    growth: Annotated[float, Field(gt=-1, le=1_000)] = Field(
         0.0, description="rate: growth in a year, 0.2 for a fifth more."
     )
     weekday: Annotated[Weights, Field(min_length=7, max_length=7)] | None = Field(
@@ -141,7 +141,7 @@ class Datetime(Base):
     noise: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="rate: standard deviation of a day's rows, as a share of them."
     )
-    initial: Annotated[int, Field(ge=0)] = Field(
+    initial: Annotated[int, Field(ge=0, le=10**12)] = Field(
         0, description="rate: rows that came before the start."
     )
     initial_span: Duration = Field("365d", description="rate: how long before it they began.")
@@ -266,7 +266,9 @@ class Text(Base):
     words: Annotated[
         list[Annotated[int, Field(ge=1, le=200)]], Field(min_length=2, max_length=2)
     ] = Field([3, 12])
-    pattern: str | None = Field(None, description="# is a digit, ? a capital letter.")
+    pattern: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="# is a digit, ? a capital letter."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -539,7 +541,9 @@ class Table(Strict):
     """A table: how many rows, and its fields."""
 
     description: str = ""
-    count: Annotated[int, Field(ge=0)] | None = Field(None, description="Number of rows.")
+    count: Annotated[int, Field(ge=0, le=10**12)] | None = Field(
+        None, description="Number of rows."
+    )
     per: Per | None = Field(None, description="Rows hang per the rows of another table.")
     scale: bool = Field(True, description="Whether --scale applies.")
     hidden: bool = Field(False, description="For others to use; not written.")
