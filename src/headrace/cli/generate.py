@@ -54,6 +54,14 @@ def generate(
     group: Annotated[
         str | None, typer.Option("--group", metavar="NAME", help="Only tables of this group.")
     ] = None,
+    dbt_sources: Annotated[
+        str | None,
+        typer.Option(
+            "--dbt-sources",
+            metavar="NAME",
+            help="Print a dbt sources file instead of writing data.",
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option("--threads", min=1, max=256, help="Else one for each core; same bytes."),
@@ -72,11 +80,18 @@ def generate(
         directory = out or _OUT / schema.stem
         if _is_model(schema):
             unfit = {"--as-of": as_of, "--since": since, "--part": part, "--faults": faults,
-                     "--group": group, "--table": table, "--threads": threads}  # fmt: skip
+                     "--group": group, "--table": table, "--threads": threads,
+                     "--dbt-sources": dbt_sources}  # fmt: skip
             for option, value in unfit.items():
                 if value is not None:
                     raise SynthError(f"{option} goes with a schema file, and {schema} is a model")
             _sample(schema, directory, file_format, scale, seed, json=json)
+            return
+        if dbt_sources is not None:
+            from headrace.synth.generate import describe
+
+            tables = tuple(table or ())
+            typer.echo(describe(schema, dbt_sources, tables=tables, group=group), nl=False)
             return
         from headrace.cli.render_synth import GenerateScreen
         from headrace.synth.generate import generate as write

@@ -135,6 +135,26 @@ def generate(
     )
 
 
+def describe(
+    schema: Path, name: str, *, tables: tuple[str, ...] = (), group: str | None = None
+) -> str:
+    """A dbt sources file of a schema file; see ``headrace.synth.dbt_sources``.
+
+    Args:
+        schema: the schema file.
+        name: of the dbt source.
+        tables: only these.
+        group: only tables of this group.
+
+    Raises:
+        SynthError: the schema file is wrong, or has no such table or group.
+    """
+    from headrace.synth.dbt_sources import dbt_sources
+
+    world = World.from_file(schema)
+    return dbt_sources(world, name, _chosen(world, tables, group))
+
+
 def _utc(moment: int) -> datetime:
     return datetime.fromtimestamp(moment / 1_000_000, UTC)
 

@@ -59,7 +59,7 @@ schema:
   customer:
     fields:
       id: {{type: serial, primary_key: true}}
-      email: {{type: unique, generator: faker.email}}
+      email: {{type: unique, generator: faker.email, pii: email}}
       created_at: {{type: datetime, distribution: rate, start: 2024-01-01, per_day: 3, initial: 8, growth: {growth}}}
       invited_by: {{type: foreign_key, references: customer.id, optional: true, null_rate: 0.4}}
       orders: {{type: derived, expression: count(order)}}

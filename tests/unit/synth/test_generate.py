@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from ruamel.yaml import YAML
 from synth_lab import SHOP, START
 
 import headrace.synth.world as world_module
 import headrace.synth.write as write_module
 from headrace.synth.errors import OutputError, SynthError
-from headrace.synth.generate import generate
+from headrace.synth.generate import describe, generate
 from headrace.synth.write import Format, Share
 
 EXAMPLE = """\
@@ -334,6 +335,23 @@ def test_the_command_prints_what_it_wrote(example: Path, tmp_path: Path) -> None
         assert failed.returncode == 2
         assert message in failed.stderr
         assert len(failed.stderr.splitlines()) == 1
+
+
+def test_what_the_schema_file_says_flows_into_dbt(shop: Path) -> None:
+    text = describe(shop, "store", tables=("customer", "order", "line"))
+    (source,) = YAML(typ="safe", pure=True).load(text)["sources"]
+    assert source["schema"] == "store_raw"
+    tables = {table["name"]: table for table in source["tables"]}
+    columns = {column["name"]: column for column in tables["customer"]["columns"]}
+    assert columns["id"]["data_tests"] == ["unique", "not_null"]
+    assert columns["email"]["config"] == {"meta": {"pii": "email"}}
+    orders = {column["name"]: column for column in tables["order"]["columns"]}
+    arguments = {"to": "source('store', 'customer')", "field": "id"}
+    assert orders["customer_id"]["data_tests"] == [
+        "not_null",
+        {"relationships": {"arguments": arguments}},
+    ]
+    assert "data_tests" not in orders["place_id"]  # its table was not asked for
 
 
 def test_a_pool_that_is_not_shipped_is_frozen_beside_the_file(tmp_path: Path) -> None:
