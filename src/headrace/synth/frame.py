@@ -282,7 +282,7 @@ class Frame:
         if column not in self._links:
             address = self.key_rows(column)
             small = self.view.small(plan)
-            if small is not None:
+            if small is not None and int(address.data.max(initial=0)) < len(small):
                 link = (small, address.data, address.valid)
             else:
                 link = (Frame(self.view, plan, address.data), None, address.valid)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from synth_lab import START, Rows, merged, moments, rows, worlds
 
 import headrace.synth.world as world_module
+from headrace.synth.schema.read import parse
 from headrace.synth.world import World
 
 quick = settings(
@@ -150,8 +151,6 @@ def test_rows_keep_what_does_not_change(world: World, first: datetime) -> None:
 
 
 def test_rates_follow_their_profile() -> None:
-    from headrace.synth.schema.read import parse
-
     text = """
 schema:
   event:
@@ -183,8 +182,6 @@ schema:
 
 
 def test_distributions_are_what_they_say() -> None:
-    from headrace.synth.schema.read import parse
-
     text = """
 schema:
   t:
@@ -230,8 +227,6 @@ schema:
 
 
 def test_a_copula_correlates_what_it_names() -> None:
-    from headrace.synth.schema.read import parse
-
     text = """
 schema:
   t:
@@ -254,8 +249,6 @@ schema:
 
 
 def test_unique_is_unique_by_construction() -> None:
-    from headrace.synth.schema.read import parse
-
     text = """
 schema:
   t:
@@ -274,7 +267,6 @@ def test_before_the_start_there_is_nothing() -> None:
     from synth_lab import SHOP
 
     from headrace.synth.errors import SynthError
-    from headrace.synth.schema.read import parse
 
     text = SHOP.format(
         seed=0, growth=0, distribution="uniform", late="", corrections="", deletions=""
@@ -283,3 +275,20 @@ def test_before_the_start_there_is_nothing() -> None:
     with pytest.raises(SynthError, match="starts at 2024-01-01"):
         world.at(START - timedelta(seconds=1))
     assert world.at(START).table("order").num_rows == 0
+
+
+def test_a_row_that_is_still_to_come_can_be_named() -> None:
+    text = """
+schema:
+  day:
+    fields:
+      id: {type: serial, primary_key: true}
+      at: {type: datetime, distribution: rate, start: 2024-01-01, per_day: 1}
+  plan:
+    count: 5
+    fields:
+      id: {type: serial, primary_key: true}
+      day_id: {type: foreign_key, references: day.id, row: id * 10}
+"""
+    table = World(parse(text)).at(START + timedelta(days=3)).table("plan")
+    assert table["day_id"].to_pylist() == [11, 21, 31, 41, 51]
