@@ -497,7 +497,7 @@ def parent_rows(
 ) -> Rows:
     """The address of a parent for each row, among the first ``limit`` of it.
 
-    ``limit`` may be 0, where the row then has no parent.
+    ``limit`` is one number for each row, or one for all; where it is 0, the row has no parent.
     """
     safe = np.maximum(limit, 1)
     if field.distribution == "cover":

@@ -13,6 +13,7 @@ from headrace.synth.expression import Node
 from headrace.synth.hashing import below, bits, key, unit
 from headrace.synth.ladder import Level, climb
 from headrace.synth.plan import TablePlan
+from headrace.synth.population import Fixed
 from headrace.synth.schema.model import (
     AnyField,
     Boolean,
@@ -313,26 +314,17 @@ class Frame:
                 )
             return Values(Kind.INTEGER, data, self.not_null(item, (column,), value.valid))
         path = (self.plan.name, column)
-        if target is self.plan:
-            limit = self.rows
-        else:
-            moments = self.at()
-            limit = self.view.world.population(target.root).before(moments)
-            lateness = target.lateness
-            if lateness:
-                early = np.where(moments == ALWAYS, moments, moments - lateness)
-                limit = self.view.world.population(target.root).before(early)
+        limit = self._parents(target)
         address = draw.parent_rows(item, self.seed, path, self.rows, limit)
-        valid: Mask | None = limit > 0
-        assert valid is not None
-        if bool(valid.all()):
-            valid = None
-        elif not item.may_be_null:
-            raise SynthError(
-                f"{self.plan.name}.{column}: when a row of {self.plan.name} comes into being, "
-                f"there is no row of {target.name} yet; give {target.name} an earlier start, "
-                "initial rows, or say optional: true"
-            )
+        valid: Mask | None = None
+        if bool(np.any(limit <= 0)):
+            valid = np.broadcast_to(limit > 0, self.rows.shape)
+            if not item.may_be_null:
+                raise SynthError(
+                    f"{self.plan.name}.{column}: when a row of {self.plan.name} comes into being, "
+                    f"there is no row of {target.name} yet; give {target.name} an earlier start, "
+                    "initial rows, or say optional: true"
+                )
         chain = []
         above = target
         while above.parent is not None:
@@ -344,6 +336,18 @@ class Frame:
             random = bits(key(self.seed, *path, plan.name), self.rows)
             address = address * plan.stride + below(random, parents.child_counts(plan))
         return Values(Kind.INTEGER, address, self.not_null(item, (column,), valid))
+
+    def _parents(self, target: TablePlan) -> NDArray[np.int64]:
+        """How many rows of a root table each row can point at; one number where all can at all."""
+        if target is self.plan:
+            return self.rows
+        population = self.view.world.population(target.root)
+        if isinstance(population, Fixed):
+            return np.array([population.count])
+        moments = self.at()
+        if target.lateness:
+            moments = np.where(moments == ALWAYS, moments, moments - target.lateness)
+        return population.before(moments)
 
     def not_null(self, item: AnyField, path: tuple[str, ...], valid: Mask | None) -> Mask | None:
         """Where the mask holds and the field's null rate leaves a value; None for everywhere."""
