@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.synth import maths, pools
+from headrace.synth.buffers import NOTHING, SPACE, from_numpy, from_strings
 from headrace.synth.evaluate import rounded
 from headrace.synth.hashing import Key, Permutation, below, bits, key, unit
 from headrace.synth.population import DAY_US, PRECISION_US, to_us
@@ -416,7 +417,7 @@ def _beginnings(provider: str, home: tuple[str, Path | None]) -> pa.Array:
     """What a built text begins with: a first name, and a sign after it."""
     sign = "-" if provider in {"domain_name", "url"} else "."
     start = "https://" if provider == "url" else ""
-    return pa.array([f"{start}{name}{sign}" for name in _slugs("first_name", home)], pa.string())
+    return from_strings([f"{start}{name}{sign}" for name in _slugs("first_name", home)])
 
 
 @lru_cache(maxsize=64)
@@ -424,7 +425,7 @@ def _endings(provider: str, turn: int, home: tuple[str, Path | None]) -> pa.Arra
     """What it ends with in a turn: a last name, the turn's number, and what comes after."""
     number = "" if turn == 0 else str(turn + 1)
     names = _slugs("last_name", home)
-    return pa.array([f"{n}{number}{end}" for end in _ends(provider) for n in names], pa.string())
+    return from_strings([f"{n}{number}{end}" for end in _ends(provider) for n in names])
 
 
 def _ends(provider: str) -> tuple[str, ...]:
@@ -454,9 +455,9 @@ def _built(
         code += np.searchsorted(turns, turn) * len(pool[0])
     ending = pool[0] if len(pool) == 1 else pa.concat_arrays(pool)
     text = pc.binary_join_element_wise(
-        _beginnings(provider, home).take(pa.array(first.astype(np.int32))),
-        ending.take(pa.array(code.astype(np.int32))),
-        "",
+        _beginnings(provider, home).take(from_numpy(first.astype(np.int32))),
+        ending.take(from_numpy(code.astype(np.int32))),
+        NOTHING,
     )
     return Values(Kind.TEXT, text)
 
@@ -485,10 +486,10 @@ def words(
     ends = np.cumsum(count)
     number = np.arange(total) - np.repeat(ends - count, count)
     drawn = below(bits(key(seed, *path), rows[owner] * np.int64(256) + number), len(pool))
-    chosen = pool.arrow.take(pa.array(drawn.astype(np.int32)))
-    offsets = pa.array(np.concatenate(([0], ends)).astype(np.int32))
+    chosen = pool.arrow.take(from_numpy(drawn.astype(np.int32)))
+    offsets = from_numpy(np.concatenate(([0], ends)).astype(np.int32))
     lists = pa.ListArray.from_arrays(offsets, chosen)
-    text = pc.binary_join(lists, " ")
+    text = pc.binary_join(lists, SPACE)
     return Values(Kind.TEXT, pc.utf8_capitalize(text) if len(rows) else text)
 
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.synth.buffers import FALSE, NOTHING, ZERO, from_numpy
 from headrace.synth.expression import (
     AGGREGATES,
     COMPARISONS,
@@ -124,7 +125,7 @@ def _compare(operation: str, left: Values, right: Values) -> Values:
             function = {"==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal,
                         ">": pc.greater, ">=": pc.greater_equal}[operation]  # fmt: skip
             compared = function(one.as_text(), other.as_text())
-            result = pc.fill_null(compared, False).to_numpy(zero_copy_only=False)
+            result = pc.fill_null(compared, FALSE).to_numpy(zero_copy_only=False)
     else:
         result = COMPARISONS[operation](one.data, other.data)
     return Values(Kind.BOOLEAN, result if valid is None else result & valid)
@@ -183,8 +184,8 @@ def join(parts: list[Values]) -> Values:
         joined = _join_pools(parts)
         if joined is not None:
             return joined
-    texts = [pc.fill_null(part.as_text(), "") for part in parts]
-    array = pc.binary_join_element_wise(*texts, pa.scalar("", pa.string()))
+    texts = [pc.fill_null(part.as_text(), NOTHING) for part in parts]
+    array = pc.binary_join_element_wise(*texts, NOTHING)
     return Values(Kind.TEXT, array, valid)
 
 
@@ -217,8 +218,8 @@ def choose(test: Mask, then: Values, otherwise: Values) -> Values:
     then, otherwise = unpooled(then), unpooled(otherwise)
     texts = {Kind.TEXT, Kind.POOLED}
     if then.kind in texts or otherwise.kind in texts:
-        array = pc.if_else(pa.array(test), then.as_text(), otherwise.as_text())
-        return Values(Kind.TEXT, pc.fill_null(array, ""), kept)
+        array = pc.if_else(from_numpy(test), then.as_text(), otherwise.as_text())
+        return Values(Kind.TEXT, pc.fill_null(array, NOTHING), kept)
     data = np.where(test, then.data, otherwise.data)
     if then.kind is otherwise.kind:
         return Values(then.kind, data, kept)
@@ -354,12 +355,12 @@ def _text(values: list[Values]) -> Values:
         scale = int(unpooled(values[1]).data[0])
         number = np.where(value.is_valid(), value.data, 0).astype(np.float64)
         return Values(Kind.TEXT, decimal(number, scale).cast(pa.string()), value.valid)
-    return Values(Kind.TEXT, pc.fill_null(value.as_text(), ""), both(value.valid, None))
+    return Values(Kind.TEXT, pc.fill_null(value.as_text(), NOTHING), both(value.valid, None))
 
 
 def _pad(values: list[Values]) -> Values:
     width = int(unpooled(values[1]).data[0]) if len(values[0]) else 0
-    text = pc.utf8_lpad(pc.fill_null(values[0].as_text(), ""), width, "0")
+    text = pc.utf8_lpad(pc.fill_null(values[0].as_text(), NOTHING), width, "0")
     return Values(Kind.TEXT, text, values[0].valid)
 
 
@@ -368,8 +369,9 @@ def _length(values: list[Values]) -> Values:
     if value.pool is not None:
         sizes = [0 if v is None else len(v) for v in value.pool.values]
         return Values(Kind.INTEGER, np.array(sizes, dtype=np.int64)[value.data], value.valid)
-    lengths = pc.fill_null(pc.utf8_length(value.as_text()), 0).to_numpy(zero_copy_only=False)
-    return Values(Kind.INTEGER, lengths.astype(np.int64), value.valid)
+    lengths = pc.utf8_length(value.as_text()).cast(pa.int64())
+    present = pc.fill_null(lengths, ZERO).to_numpy(zero_copy_only=False)
+    return Values(Kind.INTEGER, present, value.valid)
 
 
 def _item(values: list[Values]) -> Values:

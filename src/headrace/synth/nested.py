@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from headrace.synth.buffers import from_numpy
 from headrace.synth.evaluate import truth
 from headrace.synth.expression import Node
 from headrace.synth.frame import Frame, Place
@@ -28,7 +29,7 @@ def to_batch(frame: Frame) -> pa.RecordBatch:
         deleted = frame.deleted()
         assert deleted is not None
         names = [*names, deletions.column]
-        arrays.append(pa.array(deleted <= frame.view.moment))
+        arrays.append(from_numpy(deleted <= frame.view.moment))
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
@@ -71,7 +72,7 @@ def _struct(frame: Frame, item: Struct, place: Place) -> pa.Array:
     node = frame.nodes.get((*place, "if"))
     if node is not None:
         mask = both(mask, truth(node, frame))
-    absent = None if mask is None else pa.array(~mask)
+    absent = None if mask is None else from_numpy(~mask)
     return pa.StructArray.from_arrays(arrays, names=names, mask=absent)
 
 
@@ -88,7 +89,7 @@ def _list_of(frame: Frame, item: ListOf, place: Place) -> pa.Array:
         elements = _struct(inner, Struct(type="struct", fields=item.fields), place)
     counts = np.bincount(children.index, minlength=len(frame))
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), elements)
+    return pa.ListArray.from_arrays(from_numpy(offsets), elements)
 
 
 def _list_items(frame: Frame, item: ListOf, place: Place) -> pa.Array:
@@ -103,9 +104,9 @@ def _list_items(frame: Frame, item: ListOf, place: Place) -> pa.Array:
     size = len(frame)
     rows, numbers = np.nonzero(mask)
     merged = pa.concat_arrays(_alike(arrays))
-    elements = merged.take(pa.array(numbers * size + rows))
+    elements = merged.take(from_numpy(numbers * size + rows))
     offsets = np.concatenate(([0], np.cumsum(mask.sum(axis=1)))).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), elements)
+    return pa.ListArray.from_arrays(from_numpy(offsets), elements)
 
 
 class _Nested(Frame):

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.synth.buffers import NOTHING, from_numpy, from_strings, null
+
 NEVER: Final = np.iinfo(np.int64).max
 """The moment of what does not happen."""
 ALWAYS: Final = np.iinfo(np.int64).min
@@ -43,7 +45,7 @@ class Pool:
     def arrow(self) -> pa.Array:
         """The values as an Arrow array, made once."""
         if self._arrow is None:
-            self._arrow = pa.array(list(self.values))
+            self._arrow = from_strings(self.values) if self.is_text else pa.array(list(self.values))
         return self._arrow
 
     @property
@@ -66,7 +68,7 @@ class Values:
 
     def take(self, index: NDArray[Any]) -> "Values":
         """The rows at these positions."""
-        data = self.data.take(pa.array(index)) if self.kind is Kind.TEXT else self.data[index]
+        data = self.data.take(from_numpy(index)) if self.kind is Kind.TEXT else self.data[index]
         valid = None if self.valid is None else self.valid[index]
         return Values(self.kind, data, valid, self.pool)
 
@@ -88,22 +90,22 @@ class Values:
             array = self.data
         elif self.kind is Kind.POOLED:
             assert self.pool is not None
-            strings = pa.array(
-                [None if value is None else str(value) for value in self.pool.values], pa.string()
+            texts = from_strings(
+                None if value is None else str(value) for value in self.pool.values
             )
-            array = strings.take(pa.array(self.data))
+            array = texts.take(from_numpy(self.data))
         elif self.kind is Kind.MOMENT:
-            array = pc.cast(pa.array(self.data).cast(pa.timestamp("us")), pa.string())
+            array = pc.cast(from_numpy(self.data).cast(pa.timestamp("us")), pa.string())
         elif self.kind is Kind.DATE:
             array = days(self.data).cast(pa.string())
         else:
-            array = pc.cast(pa.array(self.data), pa.string())
+            array = pc.cast(from_numpy(self.data), pa.string())
         return nulled(array, self.valid)
 
 
 def days(moments: NDArray[np.int64]) -> pa.Array:
     """Microseconds as Arrow dates."""
-    return pa.array((moments // 86_400_000_000).astype(np.int32)).view(pa.date32())
+    return from_numpy((moments // 86_400_000_000).astype(np.int32)).view(pa.date32())
 
 
 def both(left: Mask | None, right: Mask | None) -> Mask | None:
@@ -117,7 +119,7 @@ def nulled(array: pa.Array, valid: Mask | None) -> pa.Array:
     """The array with null where the mask is false."""
     if valid is None or bool(valid.all()):
         return array
-    return pc.if_else(pa.array(valid), array, pa.scalar(None, array.type))
+    return pc.if_else(from_numpy(valid), array, null(array.type))
 
 
 def constant(value: Any, size: int) -> Values:
@@ -167,16 +169,16 @@ def to_arrow(
     if written_as == "integer":
         data = np.where(values.is_valid(), values.data, 0)
         data = np.rint(data) if data.dtype.kind == "f" else data
-        return nulled(pa.array(data.astype(np.int64)), valid)
+        return nulled(from_numpy(data.astype(np.int64)), valid)
     if written_as == "number":
-        return nulled(pa.array(values.data.astype(np.float64)), valid)
+        return nulled(from_numpy(values.data.astype(np.float64)), valid)
     if written_as == "boolean":
-        return nulled(pa.array(values.data.astype(bool)), valid)
+        return nulled(from_numpy(values.data.astype(bool)), valid)
     if written_as == "date" or (written_as is None and values.kind is Kind.DATE):
         return nulled(days(np.where(values.is_valid(), values.data, 0)), valid)
     if written_as == "datetime" or values.kind is Kind.MOMENT:
         data = np.where(values.is_valid(), values.data, 0)
-        return nulled(pa.array(data).cast(pa.timestamp("us", tz="UTC")), valid)
+        return nulled(from_numpy(data).cast(pa.timestamp("us", tz="UTC")), valid)
     if values.kind is Kind.TEXT:
         return nulled(values.data, valid)
     if values.kind is Kind.POOLED:
@@ -185,11 +187,11 @@ def to_arrow(
             names = values.pool.arrow.cast(pa.string())
             if names.null_count:  # Parquet takes no null inside a dictionary
                 valid = both(valid, names.is_valid().to_numpy(zero_copy_only=False)[values.data])
-                names = names.fill_null("")
-            codes = pa.array(values.data, mask=None if valid is None else ~valid)
+                names = names.fill_null(NOTHING)
+            codes = from_numpy(values.data, None if valid is None else ~valid)
             return pa.DictionaryArray.from_arrays(codes, names)
-        return nulled(values.pool.arrow.take(pa.array(values.data)), valid)
-    return nulled(pa.array(values.data), valid)
+        return nulled(values.pool.arrow.take(from_numpy(values.data)), valid)
+    return nulled(from_numpy(values.data), valid)
 
 
 def unpooled(values: Values) -> Values:

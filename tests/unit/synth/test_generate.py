@@ -239,6 +239,19 @@ def test_memory_is_that_of_a_block_and_not_of_the_table() -> None:
     assert peak[1] < 1.5 * peak[0]
 
 
+def test_nothing_heavy_is_imported(example: Path, shop: Path, tmp_path: Path) -> None:
+    """pyarrow imports pandas and numpy.ma as soon as it is given what it does not know."""
+    script = (
+        "import sys; from datetime import datetime; from pathlib import Path\n"
+        "from headrace.synth.generate import generate\n"
+        "for path in sys.argv[2:]:\n"
+        "    generate(Path(path), Path(sys.argv[1]), as_of=datetime(2024, 3, 1))\n"
+        "print(sorted({'pandas', 'numpy.ma', 'faker', 'dlt', 'duckdb'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "out"), str(example), str(shop)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def test_bad_wishes_are_refused_before_anything_is_written(example: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(SynthError, match="no such table; there are Customer, Order"):

@@ -1,21 +1,22 @@
-"""mimesis: customers with unique e-mails."""
+"""Faker: customers with unique e-mails."""
 
 import datetime
 import json
 import time
 
-from mimesis import Datetime, Person
-from mimesis.locales import Locale
+from faker import Faker
 
-COUNT = 100_000
+COUNT = 10_000
 
 
 def customers() -> list[tuple[int, str, str, str, datetime.datetime]]:
     """The five columns of the example."""
-    person, moment = Person(Locale.EN, seed=1), Datetime(seed=1)
+    fake = Faker()
+    fake.seed_instance(1)
+    first, last = datetime.datetime(2023, 1, 1), datetime.datetime(2024, 12, 31)  # noqa: DTZ001
     return [
-        (n, person.first_name(), person.last_name(), person.email(unique=True),
-         moment.datetime(start=2023, end=2024))
+        (n, fake.first_name(), fake.last_name(), fake.unique.email(),
+         fake.date_time_between_dates(first, last))
         for n in range(COUNT)
     ]  # fmt: skip
 

@@ -5,8 +5,6 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.pop(0)  # this file has the package's name
-
 from snowfakery import generate_data
 
 COUNT = 10_000

@@ -1,25 +1,21 @@
-"""Faker: customers with unique e-mails."""
+"""mimesis: customers with unique e-mails."""
 
 import datetime
 import json
-import sys
 import time
 
-sys.path.pop(0)  # this file has the package's name
+from mimesis import Datetime, Person
+from mimesis.locales import Locale
 
-from faker import Faker
-
-COUNT = 10_000
+COUNT = 100_000
 
 
 def customers() -> list[tuple[int, str, str, str, datetime.datetime]]:
     """The five columns of the example."""
-    fake = Faker()
-    fake.seed_instance(1)
-    first, last = datetime.datetime(2023, 1, 1), datetime.datetime(2024, 12, 31)  # noqa: DTZ001
+    person, moment = Person(Locale.EN), Datetime()  # it refuses unique with a seed
     return [
-        (n, fake.first_name(), fake.last_name(), fake.unique.email(),
-         fake.date_time_between_dates(first, last))
+        (n, person.first_name(), person.last_name(), person.email(unique=True),
+         moment.datetime(start=2023, end=2024))
         for n in range(COUNT)
     ]  # fmt: skip
 

@@ -47,7 +47,7 @@ metadata = Metadata.load_from_dict({
 model = HMASynthesizer(metadata, verbose=False)
 model.fit(tables)
 started = time.perf_counter()
-made = model.sample(scale=5)
+made = model.sample(num_rows=5 * CUSTOMERS, main_table_name="customer")
 seconds = time.perf_counter() - started
 count = sum(len(table) for table in made.values())
 what = f"{count:,} customers and orders, fit not counted"
