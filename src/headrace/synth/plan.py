@@ -80,6 +80,15 @@ class TablePlan:
         return 1.0 if self.parent is None else self.mean * self.parent.multiplicity
 
     @cached_property
+    def width(self) -> float:
+        """About how many times wider a row is than one of 24 fields, nested ones among them."""
+        cells = 0.0
+        for _, item in walk_fields(self.table.fields):
+            child = self.listable(item.of) if isinstance(item, ListOf) and item.of else None
+            cells += 1.0 if child is None else child.mean * len(child.table.fields)
+        return max(1.0, cells / 24)
+
+    @cached_property
     def evolves(self) -> bool:
         """Whether its rows come into being over time."""
         return self.table.clock is not None or (self.parent is not None and self.parent.evolves)

@@ -409,7 +409,7 @@ class View:
 
     def block_size(self, plan: TablePlan) -> int:
         """How many root rows a block of a table comes from."""
-        return max(16, int(BLOCK_ROWS / max(1.0, plan.multiplicity)))
+        return max(16, int(BLOCK_ROWS / max(1.0, plan.multiplicity) / plan.width))
 
     def frames(self, plan: TablePlan, rows: Range | None = None) -> Iterator[Frame]:
         """The rows of a table in blocks, in order; those of a range of root rows, or all."""

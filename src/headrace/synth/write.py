@@ -248,7 +248,7 @@ class Writer:
                 for batch in self._overlaid(task.plan, frame):
                     waiting.append(_fitted(batch, schema))
                     count += len(batch)
-                if count >= GROUP_ROWS:
+                if count >= GROUP_ROWS / task.plan.width:
                     sink.write(pa.Table.from_batches(waiting, schema))
                     rows, count, waiting = rows + count, 0, []
                 if self.progress is not None:
