@@ -104,6 +104,27 @@ class Frame:
                 frame._still[name] = still[positions]
         return frame
 
+    def release(self) -> None:
+        """Part the frames that refer to each other, so that their memory is free at once.
+
+        Python would find such circles only now and then. Frames that the view shares stay.
+        """
+        shared = self.view.shared
+        waiting: list[Frame] = [self]
+        while waiting:
+            frame = waiting.pop()
+            if id(frame) not in shared:
+                waiting += frame._part()  # noqa: SLF001
+
+    def _part(self) -> "list[Frame]":
+        """The frames that this one refers to, which it does no longer."""
+        linked = [link[0] for link in self._links.values()]
+        others = [other for other in (self._planned, self.parent) if other is not None]
+        found = [*self._children.values(), *linked, *others]
+        self._children, self._links = {}, {}
+        self._planned = self.parent = None
+        return found
+
     @property
     def planned(self) -> "Frame":
         """The same rows at the end of time."""

@@ -322,6 +322,12 @@ class View:
 
     # lookups
 
+    @property
+    def shared(self) -> set[int]:
+        """The ids of frames that others look up rows in."""
+        views = (self, self.planned) if "planned" in self.__dict__ else (self,)
+        return {id(frame) for view in views for frame in tuple(view._small.values())}  # noqa: SLF001
+
     def small(self, plan: TablePlan) -> Frame | None:
         """All rows of a table without a parent, if they are few; None if they are many."""
         if plan.name not in self._small:
@@ -362,7 +368,7 @@ class View:
                 view = self  # who changed last, changed after since
         totals: NDArray[Any] | None = None
         kind, seen = Kind.INTEGER, None
-        for frame in () if self.blank else view.frames(plan):
+        for frame in () if self.blank else view.released(plan):
             part = _pointing(frame, column, wanted)
             if part is None:
                 continue
@@ -473,8 +479,14 @@ class View:
 
     def batches(self, plan: TablePlan, rows: Range | None = None) -> Iterator[pa.RecordBatch]:
         """The rows of a table as Arrow, in blocks."""
-        for frame in self.frames(plan, rows):
+        for frame in self.released(plan, rows):
             yield frame.arrow()
+
+    def released(self, plan: TablePlan, rows: Range | None = None) -> Iterator[Frame]:
+        """``frames``, each released when the next one is asked for."""
+        for frame in self.frames(plan, rows):
+            yield frame
+            frame.release()
 
     def arrow_types(self, plan: TablePlan) -> pa.Schema:
         """The Arrow schema of a table's blocks, strings of a pool as dictionaries."""
@@ -525,7 +537,7 @@ class View:
         hung = [other for other in (plan, *_ancestors_that_matter(plan)) if other.rollups]
         for other in hung:
             for child, column in other.rollups:
-                for frame in self.frames(child):
+                for frame in self.released(child):
                     address = frame.key_rows(column)
                     rows = address.data if address.valid is None else address.data[address.valid]
                     found.append(np.unique(rows // _strides(other)))

@@ -242,7 +242,7 @@ class Writer:
         waiting: list[pa.RecordBatch] = []
         with _sink(self._hidden / task.name, self.kind, task.plan, schema) as sink:
             count = 0
-            for frame in self.view.frames(task.plan, task.rows):
+            for frame in self.view.released(task.plan, task.rows):
                 if self._stop.is_set():
                     break
                 for batch in self._overlaid(task.plan, frame):
