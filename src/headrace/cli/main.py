@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -56,6 +57,8 @@ def main() -> None:
     """Run the command line; every failure ends in one line and an exit code."""
     try:
         sys.unraisablehook = _press_again
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _stop)
         app()
     except KeyboardInterrupt:
         _fail(_STOPPED, _STOPPED_CODE)
@@ -81,6 +84,12 @@ def main() -> None:
         )
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Remember Ctrl-C: a library may swallow it, and fail of what was left half done."""
+    STATE.stopped = True
+    signal.default_int_handler(number, frame)
+
+
 def _press_again(unraisable: "sys.UnraisableHookArgs") -> None:
     """Python drops what a finalizer raises: a Ctrl-C that lands in one would be lost."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
@@ -98,6 +107,8 @@ def _interrupt() -> None:
 
 
 def _fail(message: str, code: int) -> None:
+    if STATE.stopped:
+        message, code = _STOPPED, _STOPPED_CODE
     if STATE.debug:
         import traceback
 

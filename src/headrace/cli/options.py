@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 @dataclass
 class _State:
     debug: bool = False
+    stopped: bool = False
 
 
 STATE = _State()

@@ -125,6 +125,25 @@ def test_ctrl_c_is_one_line_and_exit_code_130_at_any_moment(
     assert len(said.splitlines()) == 1
 
 
+def test_ctrl_c_that_a_library_swallows_is_not_an_error_of_ours() -> None:
+    script = (
+        "import signal\n"
+        "import headrace.cli.main as cli\n"
+        "def app():\n"
+        "    try: signal.raise_signal(signal.SIGINT)\n"
+        "    except BaseException: pass\n"
+        "    raise AttributeError('partially initialized module')\n"
+        "cli.app = app\n"
+        "cli.main()"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 130
+    assert result.stderr.startswith("error: stopped")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_ctrl_c_in_a_finalizer_is_not_lost() -> None:
     script = (
         "import signal, time\n"
