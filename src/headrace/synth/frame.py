@@ -1,6 +1,6 @@
 """Some rows of a table as of a moment: every column of them, computed when it is asked for."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from headrace.synth import draw, maths
 from headrace.synth.errors import SynthError
-from headrace.synth.evaluate import evaluate, truth
+from headrace.synth.evaluate import choose, evaluate, rounded, truth
 from headrace.synth.expression import Node
 from headrace.synth.hashing import below, bits, key, unit
 from headrace.synth.ladder import Level, climb
@@ -38,6 +38,7 @@ from headrace.synth.values import (
     Pool,
     Values,
     both,
+    constant,
     unpooled,
 )
 
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from headrace.synth.world import View
 
 Place = tuple[str | int, ...]
-_LOCALE: Final = "en_US"
 
 
 class Frame:
@@ -405,8 +405,6 @@ class Frame:
             assert times is not None
             is_corrected = times <= self.view.moment
             if bool(is_corrected.any()):
-                from headrace.synth.evaluate import choose
-
                 values = choose(is_corrected, self._drawn(item, place, path, "correction"), values)
         if isinstance(item, ForeignKey):
             return values  # its nulls are those of the rows it points at
@@ -461,9 +459,6 @@ class Frame:
         return self.view.world.home(self.plan, locale)
 
     def _cases(self, item: Categorical, place: Place, units: NDArray[np.float64]) -> Values:
-        from headrace.synth.evaluate import choose
-        from headrace.synth.values import constant
-
         result = constant(None, len(self))
         for number in range(len(item.cases or ()) - 1, -1, -1):
             case = (item.cases or ())[number]
@@ -474,8 +469,6 @@ class Frame:
         return result
 
     def _derived(self, item: Derived, node: Node) -> Values:
-        from headrace.synth.evaluate import rounded
-
         try:
             values = evaluate(node, self)
         except (TypeError, AttributeError, pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -549,13 +542,17 @@ class Frame:
     def children(self, plan: TablePlan) -> "Frame":
         """The rows of a table that hang per these, as far as they can be seen."""
         if plan.name not in self._children:
-            counts = self.child_counts(plan)
-            index = np.repeat(np.arange(len(self)), counts)
-            ends = np.cumsum(counts)
-            number = np.arange(len(index)) - np.repeat(ends - counts, counts)
-            frame = Frame(self.view, plan, self.rows[index] * plan.stride + number, self, index)
+            frame = self.all_children(plan)
             self._children[plan.name] = frame.only(frame.present())
         return self._children[plan.name]
+
+    def all_children(self, plan: TablePlan) -> "Frame":
+        """The rows of a table that hang per these, those to come and those gone among them."""
+        counts = self.child_counts(plan)
+        index = np.repeat(np.arange(len(self)), counts)
+        ends = np.cumsum(counts)
+        number = np.arange(len(index)) - np.repeat(ends - counts, counts)
+        return Frame(self.view, plan, self.rows[index] * plan.stride + number, self, index)
 
     def beside(self, plan: TablePlan) -> "Frame":
         """The rows of a table that hang per these rows' parents; the index is of these rows."""

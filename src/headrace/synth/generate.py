@@ -2,13 +2,14 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.synth import pools
 from headrace.synth.errors import SynthError
 from headrace.synth.plan import TablePlan, walk_fields
+from headrace.synth.population import from_us
 from headrace.synth.schema.model import Categorical, Unique
 from headrace.synth.world import View, World
 from headrace.synth.write import BegunListener, Format, Progress, Share, Writer, Written
@@ -124,8 +125,8 @@ def generate(
         directory=out,
         seed=world.seed,
         scale=scale,
-        as_of=_utc(view.moment),
-        since=None if view.since is None else _utc(view.since),
+        as_of=from_us(view.moment),
+        since=None if view.since is None else from_us(view.since),
         share=writer.share,
         evolves=world.evolves,
         frozen=tuple(frozen),
@@ -153,10 +154,6 @@ def describe(
 
     world = World.from_file(schema)
     return dbt_sources(world, name, _chosen(world, tables, group))
-
-
-def _utc(moment: int) -> datetime:
-    return datetime.fromtimestamp(moment / 1_000_000, UTC)
 
 
 def _chosen(world: World, tables: tuple[str, ...], group: str | None) -> list[TablePlan]:

@@ -1,7 +1,6 @@
 """How many rows a table without a parent has at a moment, and when each came into being."""
 
-from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -27,6 +26,11 @@ def to_us(moment: datetime) -> int:
     """A moment in UTC as microseconds since 1970."""
     delta = as_datetime(moment) - datetime(1970, 1, 1)  # noqa: DTZ001
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def from_us(moment: int) -> datetime:
+    """Microseconds since 1970 as a moment in UTC."""
+    return datetime.fromtimestamp(moment / 1_000_000, UTC)
 
 
 class Population(Protocol):
@@ -181,6 +185,3 @@ class Rate:
             count = np.floor(np.clip(share, 0.0, 1.0) * self.initial).astype(np.int64) - 1
             result[early] = np.maximum(0, count)
         return result
-
-
-Populate = Callable[[str], Population]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from headrace.synth.errors import SynthError
 from headrace.synth.plan import TablePlan
+from headrace.synth.population import from_us
 from headrace.synth.schema.model import Datetime, as_datetime
 from headrace.synth.world import View, World
 
@@ -183,7 +184,7 @@ def _resource(
 
 def _moment(value: Any) -> datetime:
     if isinstance(value, int):
-        return datetime.fromtimestamp(value / 1_000_000, UTC).replace(tzinfo=None)
+        return from_us(value).replace(tzinfo=None)
     return as_datetime(value)
 
 

@@ -59,6 +59,7 @@ class World:
         self._populations = {
             plan.name: self._populate(plan) for plan in self.plans.values() if plan.parent is None
         }
+        self._factors: dict[str, NDArray[np.float64]] = {}
         self._check_sizes()
         self._check_rates()
         self._check_pools()
@@ -96,6 +97,11 @@ class World:
 
     def factor(self, plan: TablePlan) -> NDArray[np.float64]:
         """The lower triangle by which independent normals become correlated (Cholesky)."""
+        if plan.name not in self._factors:
+            self._factors[plan.name] = self._factor(plan)
+        return self._factors[plan.name]
+
+    def _factor(self, plan: TablePlan) -> NDArray[np.float64]:
         correlation = plan.table.correlation
         assert correlation is not None
         matrix = np.array(correlation.matrix, dtype=np.float64)
@@ -278,7 +284,6 @@ class View:
     world: World
     moment: int
     since: int | None = None
-    threads: int = 1
     blank: bool = False
     """Whether nothing is to be seen: for the types of columns alone."""
     _rollups: dict[RollupKey, Rollup] = field(default_factory=dict)
@@ -300,14 +305,14 @@ class View:
     @cached_property
     def whole(self) -> "View":
         """The same moment, with all rows."""
-        return self if self.since is None else View(self.world, self.moment, threads=self.threads)
+        return self if self.since is None else View(self.world, self.moment)
 
     def delta(self, since: datetime) -> "View":
         """What changed after a moment, tombstones among it."""
         moment = to_us(as_datetime(since))
         if moment > self.moment:
             raise SynthError("since lies after as of: give an earlier since, or a later as of")
-        return View(self.world, self.moment, moment, self.threads)
+        return View(self.world, self.moment, moment)
 
     def delay(self, plan: TablePlan, most: int, until: Until) -> None:
         """Hold rows of a table back: a delta has those, too, that are let go after ``since``.
@@ -394,7 +399,6 @@ class View:
                 seen = seen | found.valid
         if totals is None:
             empty = Frame(view, plan, np.empty(0, dtype=np.int64))
-            kind = Kind.INTEGER
             if function == "changed":
                 totals = np.full(size, ALWAYS, dtype=np.int64)
             else:
@@ -469,11 +473,7 @@ class View:
             return frame.only(frame.present())
         parent = self._seen(plan.parent, root_rows)
         if with_tombstones and plan.table.deletions:
-            counts = parent.child_counts(plan)
-            index = np.repeat(np.arange(len(parent)), counts)
-            number = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts)
-            rows = parent.rows[index] * plan.stride + number
-            frame = Frame(self, plan, rows, parent, index)
+            frame = parent.all_children(plan)
             return frame.only(frame.arrival() <= self.moment)
         return parent.children(plan)
 

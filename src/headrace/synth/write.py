@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.memory import keep_freed_memory
 from headrace.synth.plan import TablePlan
+from headrace.synth.population import from_us
 from headrace.synth.schema.model import Datetime, Serial
 from headrace.synth.world import Range, View, plain_schema
 
@@ -331,9 +332,7 @@ def _first_failure(futures: "list[Future[int]]") -> None:
 
 
 def _compact(moment: int) -> str:
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(moment / 1_000_000, UTC).strftime("%Y%m%dT%H%M%S")
+    return from_us(moment).strftime("%Y%m%dT%H%M%S")
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -125,6 +125,15 @@ def test_ctrl_c_is_one_line_and_exit_code_130_at_any_moment(
     assert len(said.splitlines()) == 1
 
 
+def assert_stopped(script: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 130
+    assert result.stderr.startswith("error: stopped")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_ctrl_c_that_a_library_swallows_is_not_an_error_of_ours() -> None:
     script = (
         "import signal\n"
@@ -136,12 +145,7 @@ def test_ctrl_c_that_a_library_swallows_is_not_an_error_of_ours() -> None:
         "cli.app = app\n"
         "cli.main()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 130
-    assert result.stderr.startswith("error: stopped")
-    assert len(result.stderr.splitlines()) == 1
+    assert_stopped(script)
 
 
 def test_ctrl_c_in_a_finalizer_is_not_lost() -> None:
@@ -156,9 +160,4 @@ def test_ctrl_c_in_a_finalizer_is_not_lost() -> None:
         "cli.app = app\n"
         "cli.main()"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 130
-    assert result.stderr.startswith("error: stopped")
-    assert len(result.stderr.splitlines()) == 1
+    assert_stopped(script)
