@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from headrace.cli.console import console as new_console
 from headrace.pipeline.doctor import DoctorReport
 from headrace.pipeline.events import Event
 from headrace.pipeline.reports import NodeReport, RunReport
@@ -29,14 +29,13 @@ _COLORS = {
     "interrupted": "yellow",
     "running": "cyan",
 }
-_WIDTH = 100
 
 
 class RunScreen:
     """Shows a run: a live line on a terminal, a line per step elsewhere, nothing when quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = _console()
+        self._console = new_console()
         self._quiet = quiet
         self._live: Status | None = None
         self._running: dict[str, None] = {}
@@ -129,7 +128,7 @@ class RunScreen:
 
 def show_where(report: WhereReport) -> None:
     """Print the resolved paths and settings."""
-    console = _console()
+    console = new_console()
     places = Table(title="Where things are", title_justify="left", box=None, pad_edge=False)
     for column in ("what", "path", "there"):
         places.add_column(column, overflow="fold")
@@ -152,7 +151,7 @@ def show_where(report: WhereReport) -> None:
 
 def show_status(report: StatusReport) -> None:
     """Print the last runs."""
-    console = _console()
+    console = new_console()
     if not report.runs:
         console.print("No run is recorded yet: [bold]headrace run[/] makes the first.")
         return
@@ -181,7 +180,7 @@ def show_status(report: StatusReport) -> None:
 
 def show_doctor(report: DoctorReport) -> None:
     """Print the checks, and advice for those that are not good."""
-    console = _console()
+    console = new_console()
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column()
@@ -270,10 +269,3 @@ def _took(report: RunReport) -> str:
     parts = " · ".join(f"{name} {took:.1f} s" for name, took in steps if took is not None)
     color = _COLORS[report.status]
     return f"[{color}]{report.status}[/] in {report.seconds:.1f} s [dim]({parts})[/]"
-
-
-def _console() -> Console:
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console.width = _WIDTH
-    return console

@@ -13,12 +13,11 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from headrace.cli.console import console as new_console
 from headrace.synth.generate import Generated
 
 if TYPE_CHECKING:
     from headrace.synth.learn import Learned, LearnedSchema
-
-_WIDTH = 100
 
 
 class GenerateScreen:
@@ -71,7 +70,7 @@ class GenerateScreen:
         if as_json:
             typer.echo(json.dumps(_plain(result), indent=2))
             return
-        console = _console()
+        console = new_console()
         table = Table(box=None, pad_edge=False, header_style="dim")
         table.add_column("table")
         table.add_column("rows", justify="right")
@@ -153,7 +152,7 @@ def show_sampled(rows: Mapping[str, int], directory: Path, *, as_json: bool) -> 
     if as_json:
         typer.echo(json.dumps({"directory": str(directory), "rows": dict(rows)}, indent=2))
         return
-    console = _console()
+    console = new_console()
     console.print(_rows_table(rows))
     console.print(f"[green]✓[/] {sum(rows.values()):,} rows in [bold]{escape(str(directory))}[/]")
 
@@ -163,7 +162,7 @@ def show_learned_schema(learned: "LearnedSchema", *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(_learned(learned), indent=2))
         return
-    console = _console()
+    console = new_console()
     _show_sample(console, learned)
     console.print(
         f"[green]✓[/] [bold]{escape(str(learned.out))}[/]: read it, then "
@@ -188,7 +187,7 @@ def show_learned(learned: "Learned", *, as_json: bool) -> None:
         }
         typer.echo(json.dumps(content, indent=2))
         return
-    console = _console()
+    console = new_console()
     _show_sample(console, learned)
     if report.quality is not None:
         console.print(f"quality  {report.quality:.3f} [dim](1 is the sample's own shape)[/]")
@@ -227,8 +226,3 @@ def _learned(learned: "Learned | LearnedSchema") -> dict[str, Any]:
         "relations": [str(relation) for relation in learned.relations.relations],
         "notes": [*learned.relations.notes, *learned.notes],
     }
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(width=_WIDTH, highlight=False)

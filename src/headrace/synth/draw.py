@@ -378,6 +378,16 @@ def uuids(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Values:
     return Values(Kind.TEXT, fixed_width(data))
 
 
+def pools_of(item: Unique | Categorical) -> tuple[str, ...]:
+    """The pools that a field takes its strings from; none where it fills in a pattern."""
+    provider = (item.generator or "").removeprefix("faker.")
+    if isinstance(item, Categorical):
+        return (provider,) if provider else ()
+    if not provider or provider in PATTERNS or provider == "uuid4":
+        return ()
+    return ("first_name", "last_name") if provider in BUILT else (provider,)
+
+
 def unique(
     field: Unique, seed: int, path: tuple[str, ...], rows: Rows, home: tuple[str, Path | None]
 ) -> Values:

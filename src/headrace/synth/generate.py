@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.synth import pools
+from headrace.synth import draw, pools
 from headrace.synth.errors import SynthError
 from headrace.synth.plan import TablePlan, walk_fields
 from headrace.synth.population import from_us
@@ -188,15 +188,10 @@ def _freeze(world: World) -> tuple[list[Path], list[str]]:
     unfrozen: list[str] = []
     for plan in world.tables:
         for _, item in walk_fields(plan.table.fields):
-            if not isinstance(item, Unique | Categorical) or item.generator is None:
+            if not isinstance(item, Unique | Categorical):
                 continue
-            provider = item.generator.removeprefix("faker.")
             locale, beside = world.home(plan, item.locale)
-            names = [provider]
-            if isinstance(item, Unique):
-                names = ["first_name", "last_name"] if needs_names(provider) else []
-                names = names or ([] if not drawn_from_pool(provider) else [provider])
-            for name in names:
+            for name in draw.pools_of(item):
                 if pools.is_frozen(name, locale, beside):
                     continue
                 label = f"faker.{name} ({locale})"
@@ -208,17 +203,3 @@ def _freeze(world: World) -> tuple[list[Path], list[str]]:
                     if label not in unfrozen:
                         unfrozen.append(label)
     return frozen, unfrozen
-
-
-def needs_names(provider: str) -> bool:
-    """Whether a unique generator is built from first and last names."""
-    from headrace.synth.draw import BUILT
-
-    return provider in BUILT and provider != "uuid4"
-
-
-def drawn_from_pool(provider: str) -> bool:
-    """Whether a unique generator takes its values from a pool."""
-    from headrace.synth.draw import BUILT, PATTERNS
-
-    return provider not in BUILT and provider not in PATTERNS
