@@ -10,7 +10,13 @@
     │   ├── TransformError   dbt could not parse or compile the project
     │   ├── GenerateError    no data could be generated or learned from
     │   ├── PublishError     the published copy could not be written
-    │   └── RunStoreError    the run store cannot be opened or written
+    │   ├── RunStoreError    the run store cannot be opened or written
+    │   ├── ArtifactError    a file that dbt or dlt left behind cannot be read
+    │   ├── CatalogError     there is no catalog yet, or no such asset or column in it
+    │   ├── LineageError     the lineage cannot be traced or proved as asked
+    │   ├── ExportError      the catalog or its events could not be written or sent
+    │   ├── ServeError       the page cannot be served or written as asked
+    │   └── ScaffoldError    no models can be written for a source as things stand
     └── CheckFailedError     everything ran, a check did not pass (exit code 1)
 
 Ctrl-C stays a ``KeyboardInterrupt``; the command line ends it with one line and exit code 130.
@@ -19,13 +25,19 @@ Every message is one or two plain sentences: what is wrong, and what to run or c
 """
 
 __all__ = [
+    "ArtifactError",
+    "CatalogError",
     "CheckFailedError",
+    "ExportError",
     "GenerateError",
     "HeadraceError",
+    "LineageError",
     "LockedError",
     "ProjectError",
     "PublishError",
     "RunStoreError",
+    "ScaffoldError",
+    "ServeError",
     "SettingsError",
     "SourceError",
     "TransformError",
@@ -76,6 +88,30 @@ class PublishError(UserError):
 
 class RunStoreError(UserError):
     """The run store cannot be opened or written."""
+
+
+class ArtifactError(UserError):
+    """A file that dbt or dlt left behind cannot be read; the message says which, and why."""
+
+
+class CatalogError(UserError):
+    """There is no catalog yet, or it has no such asset or column."""
+
+
+class LineageError(UserError):
+    """The lineage cannot be traced or proved as asked."""
+
+
+class ExportError(UserError):
+    """The catalog, or events of a run, could not be written or sent."""
+
+
+class ServeError(UserError):
+    """The page cannot be served, or written to a directory, as asked."""
+
+
+class ScaffoldError(UserError):
+    """No models can be written for a source as things stand; nothing was written."""
 
 
 class CheckFailedError(HeadraceError):

@@ -67,7 +67,7 @@ def test_workflow_lints_once_and_tests_and_runs_twice_everywhere(workflow: Any) 
 
     assert commands("lint") == [".ci/run lint"]
     assert commands("test") == [
-        "uv sync --locked --extra learn",
+        "uv sync --locked --all-extras",
         "uv run pytest",
         "uv run headrace run",
         "uv run headrace run",
@@ -135,7 +135,7 @@ def test_ci_run_is_executable() -> None:
 def test_ci_run_does_every_check_and_the_readmes_test_command_last(bench: Bench) -> None:
     assert bench.run() == 0
 
-    assert bench.calls[:2] == ["--version", "sync --locked --quiet --extra learn"]
+    assert bench.calls[:2] == ["--version", "sync --locked --quiet --all-extras"]
     assert bench.calls[-1] == "run pytest"
     tools = {call.split()[1] for call in bench.calls if call.startswith("run ")}
     assert tools == {

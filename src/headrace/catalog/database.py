@@ -1,0 +1,134 @@
+"""The run store's database: SQLite (WAL) by default, Postgres by URL."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from headrace.catalog.tables import SCHEMA_VERSION, tables, upgrade
+from headrace.errors import RunStoreError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+
+class Database:
+    """An open run store; what is kept in it is the matter of the classes that inherit."""
+
+    def __init__(self, url: str) -> None:
+        """Open the store, make its tables where there are none, upgrade an older one.
+
+        Args:
+            url: a SQLAlchemy URL.
+
+        Raises:
+            RunStoreError: it cannot be opened, is locked, or is of a newer version.
+        """
+        self._tables = tables()
+        self._url = url
+        with _explained(url):
+            self._engine = _engine(url)
+            self._make_ready()
+
+    def _make_ready(self) -> None:
+        from sqlalchemy import insert, select, update
+
+        meta = self._tables["meta"]
+        key = meta.c.key == "schema_version"
+        with self._engine.begin() as connection:
+            meta.create(connection, checkfirst=True)
+            found = connection.execute(select(meta.c.value).where(key)).scalar()
+        if found is not None and int(found) > SCHEMA_VERSION:
+            self._engine.dispose()
+            raise RunStoreError(
+                f"the run store is of version {found}, this Headrace knows {SCHEMA_VERSION}: "
+                "upgrade Headrace, or set run_store.url to another one"
+            )
+        if found == str(SCHEMA_VERSION):
+            return
+        with self._engine.begin() as connection:
+            meta.metadata.create_all(connection)
+            if found is None:
+                connection.execute(
+                    insert(meta).values(key="schema_version", value=str(SCHEMA_VERSION))
+                )
+            else:
+                upgrade(connection, self._tables, int(found))
+                connection.execute(update(meta).where(key).values(value=str(SCHEMA_VERSION)))
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _begin(self) -> "Iterator[Connection]":
+        with _explained(self._url), self._engine.begin() as connection:
+            yield connection
+
+    def _insert(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        from sqlalchemy import insert
+
+        if rows:
+            with self._begin() as connection:
+                connection.execute(insert(self._tables[table]), [dict(row) for row in rows])
+
+
+def utc(moment: datetime) -> datetime:
+    """A moment as the database gives it, which for SQLite is without a time zone."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _engine(url: str) -> "Engine":
+    from sqlalchemy import create_engine, event, make_url
+
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed)
+    if parsed.database and parsed.database != ":memory:":
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 30})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _: object) -> None:
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = normal")
+        connection.execute("pragma foreign_keys = on")
+
+    return engine
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Turn the database's errors into one sentence; a password is never in it."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+    try:
+        yield
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise RunStoreError(
+            "run_store.url is not a SQLAlchemy URL: write it like sqlite:////path/runs.sqlite or "
+            "postgresql://user:password@host/database"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise RunStoreError(
+            f"the run store needs {error.name}: install the extra, `uv sync --extra postgres`"
+        ) from error
+    except SQLAlchemyError as error:
+        original = cast("Any", getattr(error, "orig", None)) or error
+        first = str(original).strip().splitlines()[0]
+        raise RunStoreError(
+            f"the run store {_shown(url)} cannot be used: {first} (see run_store.url)"
+        ) from error
+    except OSError as error:
+        raise RunStoreError(
+            f"the run store {_shown(url)} cannot be written: {error.strerror or error}"
+        ) from error
+
+
+def _shown(url: str) -> str:
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)

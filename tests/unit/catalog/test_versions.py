@@ -1,0 +1,181 @@
+"""The catalog by version, on SQLite and on a real Postgres."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from headrace.catalog import (
+    Asset,
+    Catalog,
+    Change,
+    Column,
+    ColumnEdge,
+    Problem,
+    Reading,
+    RunStore,
+    TestInfo,
+)
+from headrace.errors import RunStoreError
+
+ORDERS = Asset(
+    id="model.shop.orders",
+    kind="model",
+    name="orders",
+    database="warehouse",
+    schema="marts",
+    identifier="orders",
+    description='One row per "order" שלום </script>.',
+    owners=("Analytics",),
+    columns=(
+        Column("order_id", "BIGINT", "The key.", nullable=False),
+        Column("e-mail", "VARCHAR", "Whose.", tags=("contact",), pii="email"),
+    ),
+    raw_code="select 1",
+    meta={"tier": 1},
+    primary_key=("order_id",),
+)
+RAW = Asset(id="table.shop_raw.orders", kind="table", name="orders", columns=(Column("id"),))
+UNIQUE = Asset(
+    id="test.shop.unique_orders",
+    kind="test",
+    name="unique(order_id) on orders",
+    test=TestInfo("unique", ORDERS.id, "order_id", "error", {"where": "true"}),
+)
+
+
+def catalog_of(*assets: Asset) -> Catalog:
+    return Catalog(
+        assets={asset.id: asset for asset in assets},
+        parents={asset.id: (RAW.id,) if asset is not RAW else () for asset in assets},
+        column_edges=(ColumnEdge(RAW.id, "id", ORDERS.id, "order_id", "renamed"),),
+        problems=(Problem(ORDERS.id, "a star could not be read"),),
+        readings=(Reading("manifest.json", "v12", "lenient", ("left out: x",)),),
+    )
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[RunStore]:
+    opened = RunStore(url)
+    yield opened
+    opened.close()
+
+
+def change(url: str, *statements: str) -> None:
+    """Run SQL on a store that is closed."""
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_a_catalog_comes_back_as_it_was_kept(store: RunStore) -> None:
+    catalog = catalog_of(RAW, ORDERS, UNIQUE)
+    assert store.catalog_version() is None
+    assert store.load_catalog() is None
+    assert store.save_catalog(catalog, "r1") == 1
+    found = store.load_catalog()
+    assert found is not None
+    assert found.created_at is not None
+    assert replace(found, version=None, created_at=None) == catalog
+    assert [(v.version, v.run_id) for v in store.catalog_versions(5)] == [(1, "r1")]
+
+
+def test_the_same_catalog_makes_no_version(store: RunStore) -> None:
+    assert store.save_catalog(catalog_of(RAW, ORDERS), "r1") == 1
+    assert store.save_catalog(catalog_of(RAW, ORDERS), "r2") is None
+    assert store.catalog_version() == 1
+
+
+def test_what_changed_between_versions(store: RunStore) -> None:
+    first = catalog_of(RAW, ORDERS, UNIQUE)
+    key, mail = ORDERS.columns
+    second = catalog_of(
+        RAW,
+        replace(
+            ORDERS,
+            description="One row per order.",
+            raw_code="select 2",
+            columns=(replace(key, data_type="INTEGER", description="It."), Column("status")),
+        ),
+        Asset(id="seed.shop.countries", kind="seed", name="countries", columns=(Column("code"),)),
+    )
+    store.save_catalog(first, "r1")
+    store.save_catalog(second, "r2")
+    store.save_catalog(first, "r3")
+    changes = store.catalog_changes(1, 2)
+    at = changes[0].created_at
+    assert list(changes) == [
+        Change(2, at, ORDERS.id, None, "code changed"),
+        Change(
+            2, at, ORDERS.id, None, "description changed", ORDERS.description, "One row per order."
+        ),
+        Change(2, at, ORDERS.id, mail.name, "column removed", "VARCHAR", None),
+        Change(2, at, ORDERS.id, "order_id", "column retyped", "BIGINT", "INTEGER"),
+        Change(2, at, ORDERS.id, "order_id", "description changed", "The key.", "It."),
+        Change(2, at, ORDERS.id, "order_id", "test removed", UNIQUE.name, None),
+        Change(2, at, ORDERS.id, "status", "column added", None, None),
+        Change(2, at, "seed.shop.countries", None, "asset added"),
+    ]
+    back = store.catalog_changes(2, 3)
+    assert {(c.asset, c.what) for c in back} >= {
+        ("seed.shop.countries", "asset removed"),
+        (ORDERS.id, "test added"),
+    }
+    assert {change.version for change in store.catalog_changes(0, 3)} == {2, 3}
+    for number, catalog in ((1, first), (2, second), (3, first)):
+        found = store.load_catalog(number)
+        assert found is not None
+        assert replace(found, version=None, created_at=None) == catalog
+    assert store.load_catalog(4) is None
+
+
+def test_a_store_of_version_one_is_upgraded_and_keeps_its_runs(url: str, store: RunStore) -> None:
+    store.begin_run("r0", command="headrace run", target="duckdb", lock="l", code_version="c")
+    store.add_step("r0", "load", "success", 1.0)
+    store.close()
+    change(
+        url,
+        "alter table steps drop column started_at",
+        "drop index ix_nodes_unique_id",
+        "alter table nodes drop column started_at",
+        "alter table nodes drop column thread",
+        "drop table catalog_versions",
+        "update meta set value = '1' where key = 'schema_version'",
+    )
+    upgraded = RunStore(url)
+    detail = upgraded.run("r0")
+    assert detail is not None
+    assert [(step.step, step.started_at) for step in detail.steps] == [("load", None)]
+    assert upgraded.save_catalog(catalog_of(RAW, ORDERS), "r1") == 1
+    upgraded.close()
+
+
+def test_a_newer_store_is_refused_and_left_as_it_is(url: str, store: RunStore) -> None:
+    store.close()
+    change(
+        url,
+        "update meta set value = '99' where key = 'schema_version'",
+        "drop table catalog_lineage",
+    )
+    with pytest.raises(RunStoreError, match=r"of version 99, this Headrace knows"):
+        RunStore(url)
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    assert "catalog_lineage" not in inspect(engine).get_table_names()
+    engine.dispose()
+
+
+def test_the_history_of_a_node(store: RunStore) -> None:
+    base = {"unique_id": "test.t", "name": "t", "label": "t", "resource_type": "test"}
+    for number, status in enumerate(("pass", "fail", "reused")):
+        run_id = f"r{number}"
+        store.begin_run(run_id, command="c", target="t", lock=run_id, code_version="v")
+        store.add_nodes(run_id, [{**base, "status": status, "seconds": 0.1}])
+    assert [(n.run_id, n.status) for n in store.node_history("test.t", 5)] == [
+        ("r1", "fail"),
+        ("r0", "pass"),
+    ]
+    assert store.latest_nodes()["test.t"].status == "fail"
+    assert store.run("nothing") is None
