@@ -1,5 +1,42 @@
-"""Typed readers of the files that dbt leaves behind."""
+"""Typed readers of the files that dbt and dlt leave behind."""
 
-from headrace.artifacts.manifest import Manifest, Node, read_manifest
+from headrace.artifacts.bundle import Artifacts, DltArtifacts, read_artifacts, read_pipeline
+from headrace.artifacts.dbt_catalog import DbtCatalog
+from headrace.artifacts.dbt_sources import SourceResults
+from headrace.artifacts.dlt_load import LoadPackage
+from headrace.artifacts.dlt_schema import DltColumn, DltSchema, DltTable
+from headrace.artifacts.dlt_state import DltState
+from headrace.artifacts.dlt_trace import DltTrace, dump_trace
+from headrace.artifacts.manifest import Manifest, load_manifest, read_manifest
+from headrace.artifacts.nodes import ColumnInfo, Exposure, Group, Node, SourceNode, UnitTest
+from headrace.artifacts.reading import Read, Reading
+from headrace.artifacts.run_results import Result, RunResults
 
-__all__ = ["Manifest", "Node", "read_manifest"]
+__all__ = [
+    "Artifacts",
+    "ColumnInfo",
+    "DbtCatalog",
+    "DltArtifacts",
+    "DltColumn",
+    "DltSchema",
+    "DltState",
+    "DltTable",
+    "DltTrace",
+    "Exposure",
+    "Group",
+    "LoadPackage",
+    "Manifest",
+    "Node",
+    "Read",
+    "Reading",
+    "Result",
+    "RunResults",
+    "SourceNode",
+    "SourceResults",
+    "UnitTest",
+    "dump_trace",
+    "load_manifest",
+    "read_artifacts",
+    "read_manifest",
+    "read_pipeline",
+]

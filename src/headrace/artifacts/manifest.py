@@ -1,105 +1,67 @@
 """dbt's ``manifest.json``: the part of it that Headrace uses.
 
-Source: dbt's manifest schema v12 (dbt 1.8 to 1.12). Unknown keys are ignored, so a manifest of a
-neighbouring version reads as well; a missing key that is needed is an error that names it.
+Source: dbt's manifest schema v12 (dbt 1.8 to 1.12; dbt v2 writes the same or a newer number).
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import msgspec
 
+from headrace.artifacts.dbt import DbtFile, read_file
+from headrace.artifacts.nodes import (
+    DisabledNode,
+    Exposure,
+    Group,
+    Node,
+    OtherNode,
+    Part,
+    SourceNode,
+    UnitTest,
+)
+from headrace.artifacts.reading import Notes, Read
 from headrace.errors import TransformError
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
-
-
-class ColumnInfo(_Part):
-    """A documented column."""
-
-    name: str
-    description: str = ""
-    data_type: str | None = None
+_BY_ID = (
+    "nodes", "sources", "exposures", "groups", "unit_tests",
+    "metrics", "semantic_models", "saved_queries", "functions",
+)  # fmt: skip
 
 
-class NodeConfig(_Part):
-    """A node's resolved config."""
-
-    enabled: bool = True
-    materialized: str | None = None
-    severity: str | None = None
+class Counted(Part, frozen=True, kw_only=True):
+    """An entry of which only its being there is read."""
 
 
-class TestMetadata(_Part):
-    """What a generic test is made from."""
+class Manifest(DbtFile, frozen=True, kw_only=True):
+    """The manifest.
 
-    __test__ = False  # no test case, whatever pytest thinks of the name
-
-    name: str
-    arguments: dict[str, Any] = Field(default_factory=dict, alias="kwargs")
-
-
-class Node(_Part):
-    """A model, seed, snapshot, test or unit test."""
-
-    unique_id: str
-    name: str
-    resource_type: str
-    schema_name: str | None = Field(None, alias="schema")
-    alias: str | None = None
-    description: str = ""
-    columns: dict[str, ColumnInfo] = Field(default_factory=dict)
-    config: NodeConfig = NodeConfig()
-    test_metadata: TestMetadata | None = None
-    attached_node: str | None = None
-    model: str | None = Field(None, description="of a unit test: the model it tests")
-
-    @property
-    def label(self) -> str:
-        """A test in words, ``unique(order_id) on orders``; the name of anything else."""
-        if self.resource_type == "unit_test" and self.model:
-            return f"{self.name} on {self.model}"
-        metadata = self.test_metadata
-        # a name that somebody chose says more than what could be put together here
-        if metadata is None or not self.name.startswith(metadata.name):
-            return self.name
-        column = metadata.arguments.get("column_name")
-        attached = self.attached_node.rpartition(".")[2] if self.attached_node else None
-        words = f"{metadata.name}({column})" if column else metadata.name
-        return f"{words} on {attached}" if attached else words
-
-    @property
-    def relation_name(self) -> str:
-        """Its table's or view's name."""
-        return self.alias or self.name
-
-    @property
-    def is_relation(self) -> bool:
-        """Whether it stands in the warehouse as a table or a view."""
-        return (
-            self.resource_type in {"model", "seed", "snapshot"}
-            and self.config.materialized != "ephemeral"
-        )
-
-
-class SourceNode(_Part):
-    """A table of a dbt source."""
-
-    unique_id: str
-    source_name: str
-    name: str
-    schema_name: str = Field(alias="schema")
-    resource_type: Literal["source"] = "source"
-
-
-class Manifest(_Part):
-    """The manifest."""
+    Attributes:
+        nodes: models, tests, seeds, snapshots, analyses and operations, by id.
+        sources: tables of dbt's sources, by id.
+        exposures: by id.
+        groups: by id.
+        unit_tests: by id.
+        metrics: by id.
+        semantic_models: by id.
+        saved_queries: by id.
+        functions: by id (dbt 1.11).
+        disabled: what is switched off, by id.
+        parent_map: id to the ids that it reads.
+        macros: their number is ``len(macros)``.
+    """
 
     nodes: dict[str, Node]
-    sources: dict[str, SourceNode]
-    unit_tests: dict[str, Node] = Field(default_factory=dict)
+    sources: dict[str, SourceNode] = msgspec.field(default_factory=dict)
+    exposures: dict[str, Exposure] = msgspec.field(default_factory=dict)
+    groups: dict[str, Group] = msgspec.field(default_factory=dict)
+    unit_tests: dict[str, UnitTest] = msgspec.field(default_factory=dict)
+    metrics: dict[str, OtherNode] = msgspec.field(default_factory=dict)
+    semantic_models: dict[str, OtherNode] = msgspec.field(default_factory=dict)
+    saved_queries: dict[str, OtherNode] = msgspec.field(default_factory=dict)
+    functions: dict[str, OtherNode] = msgspec.field(default_factory=dict)
+    disabled: dict[str, list[DisabledNode]] = msgspec.field(default_factory=dict)
+    parent_map: dict[str, list[str]] = msgspec.field(default_factory=dict)
+    macros: dict[str, Counted] = msgspec.field(default_factory=dict)
 
     def relations(self, schemas: tuple[str, ...]) -> list[Node]:
         """The nodes that stand in one of ``schemas``, sorted by schema and name."""
@@ -116,19 +78,35 @@ class Manifest(_Part):
         return node.label if node else name
 
 
+def load_manifest(path: Path) -> Read[Manifest]:
+    """Read a manifest and say how it was read.
+
+    Raises:
+        TransformError: there is none, or it cannot be read as one.
+    """
+    try:
+        return read_file(path, Manifest, "delete it and run `headrace build`", _agree_on_ids)
+    except FileNotFoundError as error:
+        raise TransformError(f"there is no {path} yet: run `headrace build` first") from error
+
+
+def _agree_on_ids(manifest: Manifest, notes: Notes) -> Manifest:
+    """Each entry under its own id; where a file says otherwise, that which others refer to."""
+    changed: dict[str, dict[str, Any]] = {}
+    for name in _BY_ID:
+        entries: dict[str, Any] = getattr(manifest, name)
+        odd = [key for key, entry in entries.items() if entry.unique_id != key]
+        for key in odd:
+            notes.add(f"`{key}` in `{name}` calls itself `{entries[key].unique_id}`")
+            entry = msgspec.structs.replace(entries[key], unique_id=key)
+            changed.setdefault(name, dict(entries))[key] = entry
+    return msgspec.structs.replace(manifest, **changed) if changed else manifest
+
+
 def read_manifest(directory: Path) -> Manifest:
     """Read ``manifest.json`` from dbt's target directory.
 
     Raises:
         TransformError: there is none, or it cannot be read as one.
     """
-    path = directory / "manifest.json"
-    try:
-        return Manifest.model_validate_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise TransformError(f"there is no {path} yet: run `headrace build` first") from error
-    except (OSError, ValidationError) as error:
-        first = str(error).splitlines()[0]
-        raise TransformError(
-            f"{path} cannot be read ({first}): delete it and run `headrace build`"
-        ) from error
+    return load_manifest(directory / "manifest.json").value

@@ -13,6 +13,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+from headrace.artifacts.reading import Reading
+
 AssetKind = Literal[
     "resource", "table", "model", "snapshot", "seed", "exposure", "test", "unit_test"
 ]
@@ -209,24 +211,6 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """An artifact that the catalog was built from.
-
-    Attributes:
-        artifact: ``manifest.json``, ``jaffle_shop.schema.json``, ...
-        version: of its format, or of the tool that wrote it.
-        mode: ``strict``; ``lenient`` when parts of it are not as its schema says;
-            ``missing`` or ``unreadable`` when nothing of it is in the catalog.
-        notes: what was left out, one sentence each.
-    """
-
-    artifact: str
-    version: str | None
-    mode: Literal["strict", "lenient", "missing", "unreadable"]
-    notes: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True)
 class Catalog:
     """The graph.
@@ -304,3 +288,17 @@ def _grouped(
     for edge in edges:
         found.setdefault(edge.child if by_child else edge.parent, []).append(edge)
     return {key: tuple(group) for key, group in found.items()}
+
+
+def table_id(schema: str, name: str) -> str:
+    """The id of a raw table: ``table.shop_raw.orders``; a part with a dot is quoted."""
+    return f"table.{_part(schema)}.{_part(name)}"
+
+
+def resource_id(source: str, name: str) -> str:
+    """The id of a dlt resource: ``resource.shop.orders``; a part with a dot is quoted."""
+    return f"resource.{_part(source)}.{_part(name)}"
+
+
+def _part(name: str) -> str:
+    return f'"{name}"' if "." in name else name

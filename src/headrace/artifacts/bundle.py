@@ -1,0 +1,181 @@
+"""All artifacts of a project, read in one go."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from headrace.artifacts.dbt_catalog import DbtCatalog, load_catalog
+from headrace.artifacts.dbt_sources import SourceResults, load_sources
+from headrace.artifacts.dlt_load import LoadPackage, entries, load_package, packages
+from headrace.artifacts.dlt_schema import DltSchema, load_schema
+from headrace.artifacts.dlt_state import DltState, load_state
+from headrace.artifacts.dlt_trace import DltTrace, load_trace
+from headrace.artifacts.manifest import Manifest, load_manifest
+from headrace.artifacts.reading import Read, Reading, shown
+from headrace.artifacts.run_results import RunResults, load_run_results
+from headrace.errors import UserError
+
+T = TypeVar("T")
+_SCHEMA = ".schema.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DltArtifacts:
+    """What one dlt pipeline left behind.
+
+    Attributes:
+        name: of the pipeline, which is that of its directory.
+        schemas: by name, which is that of the file.
+        state: None where it cannot be read.
+        packages: the newest first.
+        trace: of the last run; None where there is none.
+    """
+
+    name: str
+    schemas: Mapping[str, DltSchema]
+    state: DltState | None = None
+    packages: tuple[LoadPackage, ...] = ()
+    trace: DltTrace | None = None
+
+    @property
+    def schema(self) -> DltSchema | None:
+        """Its default schema; where none is named, that of its own name, or the only one."""
+        named = self.state.default_schema_name if self.state else None
+        for name in (named, self.name):
+            if name is not None and name in self.schemas:
+                return self.schemas[name]
+        return next(iter(self.schemas.values())) if len(self.schemas) == 1 else None
+
+    @property
+    def dataset_name(self) -> str | None:
+        """The warehouse schema that it loads into."""
+        return self.state.dataset_name if self.state else None
+
+
+@dataclass(frozen=True, slots=True)
+class Artifacts:
+    """What dbt and dlt left behind.
+
+    Attributes:
+        manifest: None where dbt has not run yet.
+        catalog: of ``dbt docs generate``.
+        run_results: of the last dbt command.
+        sources: of the last ``dbt source freshness``.
+        dlt: by pipeline.
+        readings: how each file was read, the missing ones of dbt too.
+    """
+
+    manifest: Manifest | None = None
+    catalog: DbtCatalog | None = None
+    run_results: RunResults | None = None
+    sources: SourceResults | None = None
+    dlt: Mapping[str, DltArtifacts] = field(default_factory=dict)
+    readings: tuple[Reading, ...] = ()
+
+
+def read_artifacts(target: Path, pipelines: Path, *, newest_packages: int = 20) -> Artifacts:
+    """Read all that there is.
+
+    Args:
+        target: dbt's target directory.
+        pipelines: dlt's, one directory for each pipeline.
+        newest_packages: load packages to read of each pipeline.
+
+    Raises:
+        TransformError: there is a manifest, and it cannot be read.
+        UserError: neither dbt nor dlt left anything behind.
+    """
+    readings: list[Reading] = []
+    manifest: Manifest | None = None
+    if _is_there(target / "manifest.json"):
+        read = load_manifest(target / "manifest.json")
+        manifest = read.value
+        readings.append(read.reading)
+    else:
+        readings.append(Reading("manifest.json", None, "missing"))
+    dlt = {path.name: _pipeline(path, newest_packages, readings) for path in _pipelines(pipelines)}
+    if manifest is None and not dlt:
+        where = f"{shown(str(target))} or {shown(str(pipelines))}"
+        raise UserError(
+            f"there are no artifacts of dbt or dlt in {where}: run `headrace run` first"
+        )
+
+    def dbt(name: str, load: Callable[[Path], Read[T]]) -> T | None:
+        return _optional(name, partial(load, target / name), readings)
+
+    return Artifacts(
+        manifest=manifest,
+        catalog=dbt("catalog.json", load_catalog),
+        run_results=dbt("run_results.json", load_run_results),
+        sources=dbt("sources.json", load_sources),
+        dlt=dlt,
+        readings=tuple(readings),
+    )
+
+
+def read_pipeline(path: Path, *, newest_packages: int = 20) -> tuple[DltArtifacts, list[Reading]]:
+    """Read what one dlt pipeline left behind, and say how.
+
+    Args:
+        path: dlt's working directory of the pipeline.
+        newest_packages: load packages to read.
+    """
+    readings: list[Reading] = []
+    return _pipeline(path, newest_packages, readings), readings
+
+
+def _pipeline(path: Path, newest: int, readings: list[Reading]) -> DltArtifacts:
+    name = path.name
+    schemas: dict[str, DltSchema] = {}
+    for file in _schema_files(path):
+        label = f"{name}/{file.name}"
+        schema = _optional(label, partial(load_schema, file, label), readings)
+        if schema is not None:
+            schemas[file.name.removesuffix(_SCHEMA)] = schema
+    state_name, trace_name = f"{name}/state.json", f"{name}/trace.json"
+    state = _optional(state_name, partial(load_state, path / "state.json", state_name), readings)
+    trace = _optional(trace_name, partial(load_trace, path / "trace.json", trace_name), readings)
+    loads = []
+    for folder, status in packages(path, newest=newest):
+        read = load_package(folder, status, f"{name}/load/{folder.name}")
+        loads.append(read.value)
+        readings.append(read.reading)
+    return DltArtifacts(name, schemas, state, tuple(loads), trace)
+
+
+def _optional(name: str, load: Callable[[], Read[T]], readings: list[Reading]) -> T | None:
+    try:
+        read = load()
+    except FileNotFoundError:
+        readings.append(Reading(shown(name), None, "missing"))
+        return None
+    except UserError as error:
+        readings.append(Reading(shown(name), None, "unreadable", (str(error),)))
+        return None
+    readings.append(read.reading)
+    return read.value
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # what is wrong with it is said when it is read
+        return True
+    return True
+
+
+def _schema_files(path: Path) -> list[Path]:
+    return [file for file in entries(path / "schemas") if file.name.endswith(_SCHEMA)]
+
+
+def _pipelines(path: Path) -> list[Path]:
+    """The directories in which a dlt pipeline has worked."""
+    return [
+        each
+        for each in entries(path)
+        if _is_there(each / "schemas") or _is_there(each / "state.json")
+    ]

@@ -1,0 +1,132 @@
+"""What dbt's files have in common: the format's number, who wrote them, and how one is opened."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from headrace.artifacts.files import BadFileError, decode, parse, read_bytes
+from headrace.artifacts.nodes import Part
+from headrace.artifacts.reading import Notes, Read, shown
+from headrace.errors import TransformError
+
+_FORMAT = re.compile(
+    r"(?:[^\s]*/(?P<kind>[a-z-]+)/)?v(?P<number>\d{1,6})(?:\.json|/[a-z-]+\.json)?"
+)
+# What dbt calls the kinds, by the file's name; and the formats that are read.
+KINDS = {
+    "manifest.json": "manifest",
+    "catalog.json": "catalog",
+    "run_results.json": "run-results",
+    "sources.json": "sources",
+}
+FORMATS = {"manifest": (12,), "catalog": (1,), "run-results": (5, 6), "sources": (3,)}
+_OPEN = object()
+_WRITERS = "those of dbt 1.8 to 1.12"
+
+
+class Metadata(Part, frozen=True, kw_only=True):
+    """Who wrote a file of dbt's.
+
+    Attributes:
+        dbt_schema_version: ``https://schemas.getdbt.com/dbt/manifest/v12.json``.
+        dbt_version: ``1.12.6``.
+        generated_at: UTC, ISO 8601.
+        invocation_id: of the dbt command.
+        invocation_started_at: UTC, ISO 8601; dbt 1.10 and later.
+        adapter_type: ``duckdb``; of a manifest.
+        project_name: of a manifest.
+    """
+
+    dbt_schema_version: str
+    dbt_version: str | None = None
+    generated_at: str | None = None
+    invocation_id: str | None = None
+    invocation_started_at: str | None = None
+    adapter_type: str | None = None
+    project_name: str | None = None
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class _Head(Part, frozen=True, kw_only=True):
+    metadata: Metadata
+
+
+D = TypeVar("D", bound=_Head)
+
+
+class DbtFile(_Head, frozen=True, kw_only=True):
+    """Base of dbt's files."""
+
+
+def read_file(
+    path: Path,
+    kind: type[D],
+    advice: str,
+    check: Callable[[D, Notes], D] = lambda value, _: value,
+) -> Read[D]:
+    """Read one of dbt's files.
+
+    Args:
+        path: the file; its name says what it should be.
+        kind: what to read it as.
+        advice: what to run, when it cannot be read: ``delete it and run ...``.
+        check: looks at what was read as a whole, and mends it.
+
+    Raises:
+        FileNotFoundError: there is none.
+        TransformError: it cannot be read.
+    """
+    try:
+        return _read(read_bytes(path), path.name, kind, check)
+    except BadFileError as error:
+        raise TransformError(f"{shown(str(path))} {error}: {advice}") from error
+
+
+def _read(data: bytes, name: str, kind: type[D], check: Callable[[D, Notes], D]) -> Read[D]:
+    notes = Notes()
+    try:
+        value = decode(data, kind, notes)
+    except BadFileError:
+        # it may be another file altogether, which is better to know than what is wrong in it
+        _check_format(_metadata(data), name)
+        raise
+    number = _check_format({"dbt_schema_version": value.metadata.dbt_schema_version}, name)
+    version = f"v{number}, dbt {shown(value.metadata.dbt_version or 'unknown', 40)}"
+    known = FORMATS[KINDS[name]]
+    if number > max(known):
+        notes.add(f"its format v{number} is newer than v{max(known)}, the newest that is known")
+    value = check(value, notes)
+    return Read(value, notes.reading(name, version))
+
+
+def _metadata(data: bytes) -> Any:
+    """The metadata of a file that could not be read; the format of JSON that is none is open."""
+    try:
+        return parse(data, Notes()).get("metadata")
+    except BadFileError:
+        return _OPEN
+
+
+def _check_format(metadata: Any, name: str) -> int:
+    """The number of the format.
+
+    Raises:
+        BadFileError: it is no format that can be read.
+    """
+    if metadata is _OPEN:
+        return 0
+    kind = KINDS[name]
+    written = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
+    match = _FORMAT.fullmatch(written) if isinstance(written, str) else None
+    if match is None:
+        raise BadFileError(f"is not dbt's {kind}: its metadata names no format of dbt's")
+    if match["kind"] not in {None, kind}:
+        raise BadFileError(f"is not dbt's {kind}, but its {match['kind']}")
+    number = int(match["number"])
+    if number < min(FORMATS[kind]):
+        read = " and ".join(f"v{each}" for each in FORMATS[kind])
+        raise BadFileError(f"has dbt's {kind} format v{number}; Headrace reads {read} ({_WRITERS})")
+    return number

@@ -1,0 +1,220 @@
+"""dlt's load packages: ``load/loaded/<load_id>/``, and those that are not loaded yet.
+
+Source: dlt's package storage, package state engine version 1.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from headrace.artifacts.dlt import fitted, read_object
+from headrace.artifacts.dlt_schema import DltTable, prepare_tables
+from headrace.artifacts.files import BadFileError, read_bytes
+from headrace.artifacts.nodes import Part
+from headrace.artifacts.reading import Notes, Read
+from headrace.artifacts.times import moment
+
+PackageStatus = Literal["extracted", "normalized", "loaded", "aborted"]
+_EXCEPTION = ".exception"
+_MESSAGE_BYTES = 20_000
+# Where dlt keeps packages, by how far they have come.
+_FOLDERS: tuple[tuple[str, PackageStatus], ...] = (
+    ("normalize/extracted", "extracted"),
+    ("load/normalized", "normalized"),
+    ("load/loaded", "loaded"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedJob:
+    """A file that the destination did not take.
+
+    Attributes:
+        table: that it is for.
+        file: its name.
+        message: what the destination said.
+    """
+
+    table: str
+    file: str
+    message: str
+
+
+class JobMetrics(Part, frozen=True, kw_only=True):
+    """A file that was loaded.
+
+    Attributes:
+        table_name: that it is for.
+        job_id: dlt's name of it.
+        started_at: UTC, ISO 8601.
+        finished_at: UTC, ISO 8601.
+        state: ``completed`` or ``failed``.
+        retry_count: how often it was tried again.
+    """
+
+    table_name: str
+    job_id: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    state: str | None = None
+    retry_count: int = 0
+
+
+class _PackageState(Part, frozen=True, kw_only=True):
+    created_at: str | None = None
+    load_metrics: dict[str, JobMetrics] = msgspec.field(default_factory=dict)
+    engine_version: int = msgspec.field(default=1, name="_state_engine_version")
+
+
+class _SchemaHead(Part, frozen=True, kw_only=True):
+    name: str | None = None
+    version: int | None = None
+    version_hash: str | None = None
+
+
+class _Updates(Part, frozen=True, kw_only=True):
+    tables: dict[str, DltTable]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPackage:
+    """A load package.
+
+    Attributes:
+        load_id: as in ``_dlt_load_id``: the second that it was made, since 1970.
+        status: how far it has come.
+        created_at: UTC.
+        completed_at: UTC, when its last job ended; None where dlt does not say.
+        schema_name: of its schema.
+        schema_version: of its schema.
+        schema_hash: of its schema.
+        updates: new tables and new columns that it brought, by table.
+        jobs: the files that were loaded.
+        failed: the files that were not.
+    """
+
+    load_id: str
+    status: PackageStatus
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    schema_name: str | None = None
+    schema_version: int | None = None
+    schema_hash: str | None = None
+    updates: dict[str, DltTable] = field(default_factory=dict)
+    jobs: tuple[JobMetrics, ...] = ()
+    failed: tuple[FailedJob, ...] = ()
+
+
+def packages(pipeline: Path, *, newest: int | None = None) -> Iterator[tuple[Path, PackageStatus]]:
+    """The packages of a pipeline, the newest first.
+
+    Args:
+        pipeline: dlt's working directory of the pipeline.
+        newest: not more than that many.
+    """
+    found = [
+        (each, status)
+        for folder, status in _FOLDERS
+        for each in entries(pipeline / folder)
+        if _order(each)
+    ]
+    found.sort(key=lambda entry: _order(entry[0]), reverse=True)
+    yield from found[:newest]
+
+
+def entries(path: Path) -> list[Path]:
+    """What is in a directory, sorted; nothing where it is none, or none that we may see."""
+    try:
+        return sorted(path.iterdir())
+    except OSError:
+        return []
+
+
+def load_package(path: Path, status: PackageStatus, name: str) -> Read[LoadPackage]:
+    """Read one.
+
+    A package is read in parts; one that is missing or cannot be read is a note.
+
+    Args:
+        path: its directory.
+        status: which folder it is in.
+        name: what to call it in the reading: ``shop/load/1795257207.2254255``.
+    """
+    notes = Notes()
+    state = _part(path / "load_package_state.json", _PackageState, notes) or _PackageState()
+    schema = _part(path / "schema.json", _SchemaHead, notes) or _SchemaHead()
+    ended = [at for job in state.load_metrics.values() if (at := moment(job.finished_at))]
+    package = LoadPackage(
+        load_id=path.name,
+        status=_status(path, status, notes),
+        created_at=moment(state.created_at),
+        completed_at=max(ended, default=None) if status == "loaded" else None,
+        schema_name=schema.name,
+        schema_version=schema.version,
+        schema_hash=schema.version_hash,
+        updates=_updates(path / "applied_schema_updates.json", notes),
+        jobs=tuple(state.load_metrics.values()),
+        failed=tuple(_failed(path / "failed_jobs", notes)),
+    )
+    return Read(package, notes.reading(name, f"engine {state.engine_version}"))
+
+
+def _part(path: Path, kind: type[Any], notes: Notes) -> Any:
+    try:
+        return fitted(read_object(path, notes), kind, notes)
+    except FileNotFoundError:
+        notes.add(f"`{path.name}` is not there")
+    except BadFileError as error:
+        notes.add(f"`{path.name}` {error}")
+    return None
+
+
+def _status(path: Path, status: PackageStatus, notes: Notes) -> PackageStatus:
+    if status != "loaded":
+        return status
+    try:
+        written = read_bytes(path / "package_completed.json").strip()
+    except FileNotFoundError:
+        notes.add("`package_completed.json` is not there")
+        return "loaded"
+    except BadFileError as error:
+        notes.add(f"`package_completed.json` {error}")
+        return "loaded"
+    if written not in {b"loaded", b"aborted"}:
+        notes.add("`package_completed.json` says neither `loaded` nor `aborted`")
+    return "aborted" if written == b"aborted" else "loaded"
+
+
+def _updates(path: Path, notes: Notes) -> dict[str, DltTable]:
+    try:
+        tables = read_object(path, notes)
+    except FileNotFoundError:  # a package that brings nothing new has none
+        return {}
+    except BadFileError as error:
+        notes.add(f"`{path.name}` {error}")
+        return {}
+    prepare_tables(tables, notes)
+    return fitted({"tables": tables}, _Updates, notes).tables
+
+
+def _failed(path: Path, notes: Notes) -> Iterator[FailedJob]:
+    for job in sorted({file.name.removesuffix(_EXCEPTION) for file in entries(path)}):
+        try:
+            raw = read_bytes(path / f"{job}{_EXCEPTION}")
+            message = raw[:_MESSAGE_BYTES].decode("utf-8", "replace").strip()
+        except (FileNotFoundError, BadFileError):
+            notes.add(f"nothing says why `{job}` failed")
+            message = ""
+        yield FailedJob(job.partition(".")[0], job, message)
+
+
+def _order(path: Path) -> float:
+    """A load id's moment, seconds since 1970; 0 of what is none."""
+    try:
+        return float(path.name) if path.name[:1].isdigit() else 0.0
+    except ValueError:
+        return 0.0

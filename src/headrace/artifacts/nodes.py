@@ -1,0 +1,393 @@
+"""The parts of dbt's manifest: nodes, sources, exposures and their columns.
+
+Source: dbt's manifest schema v12 (dbt 1.8 to 1.12). Keys that are not named here are skipped. A
+field's default stands for a key that is not there.
+"""
+
+from typing import Any
+
+import msgspec
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all parts of an artifact."""
+
+
+class Constraint(Part, frozen=True, kw_only=True):
+    """A constraint of a column or a model.
+
+    Attributes:
+        type: ``not_null``, ``unique``, ``primary_key``, ``foreign_key``, ``check``, ``custom``.
+        name: as the warehouse calls it.
+        expression: of a check.
+        columns: of a model's constraint.
+        to: the relation that a foreign key points to.
+        to_columns: its columns.
+    """
+
+    type: str
+    name: str | None = None
+    expression: str | None = None
+    columns: list[str] = msgspec.field(default_factory=list)
+    to: str | None = None
+    to_columns: list[str] = msgspec.field(default_factory=list)
+
+
+class TagsMeta(Part, frozen=True, kw_only=True):
+    """Tags and meta below a ``config`` key, where dbt 1.10 and later have them.
+
+    Attributes:
+        tags: one, or several.
+        meta: the user's own keys.
+        enabled: whether dbt looks at it.
+    """
+
+    tags: list[str] | str | None = None
+    meta: dict[str, Any] | None = None
+    enabled: bool = True
+
+
+class _Labelled(Part, frozen=True, kw_only=True):
+    tags: list[str] = msgspec.field(default_factory=list)
+    meta: dict[str, Any] = msgspec.field(default_factory=dict)
+    config: TagsMeta = TagsMeta()
+
+    @property
+    def all_tags(self) -> tuple[str, ...]:
+        """Its tags, those below ``config`` too, each once."""
+        more = self.config.tags or []
+        return tuple(dict.fromkeys([*self.tags, *([more] if isinstance(more, str) else more)]))
+
+    @property
+    def all_meta(self) -> dict[str, Any]:
+        """Its meta, that below ``config`` too, which wins."""
+        return {**self.meta, **(self.config.meta or {})}
+
+
+class ColumnInfo(_Labelled, frozen=True, kw_only=True):
+    """A documented column.
+
+    Attributes:
+        name: as in the yml.
+        description: Markdown.
+        data_type: as in the yml, often None.
+        constraints: of a contract.
+        quote: whether its name must be quoted.
+    """
+
+    name: str
+    description: str = ""
+    data_type: str | None = None
+    constraints: list[Constraint] = msgspec.field(default_factory=list)
+    quote: bool | None = None
+
+
+class Contract(Part, frozen=True, kw_only=True):
+    """Whether a model's columns are enforced."""
+
+    enforced: bool = False
+    alias_types: bool = True
+    checksum: str | None = None
+
+
+class NodeConfig(TagsMeta, frozen=True, kw_only=True):
+    """A node's resolved config.
+
+    Attributes:
+        materialized: ``table``, ``view``, ``incremental``, ``ephemeral``, ``snapshot``, ...
+        severity: of a test: ``ERROR`` or ``warn``, as written.
+        schema_name: the custom schema, not the resolved one.
+        unique_key: of an incremental model or a snapshot.
+        incremental_strategy: ``merge``, ``append``, ``delete+insert``, ...
+        strategy: of a snapshot: ``timestamp`` or ``check``.
+        updated_at: of a snapshot: the column.
+        check_cols: of a snapshot: the columns, or ``all``.
+        snapshot_meta_column_names: ``dbt_valid_from`` and others, where renamed.
+        dbt_valid_to_current: of a snapshot: what stands in the rows that are valid.
+        contract: whether columns are enforced.
+        group: dbt's group.
+        access: ``public``, ``protected`` or ``private``.
+        store_failures: of a test.
+        where: of a test.
+    """
+
+    materialized: str | None = None
+    severity: str | None = None
+    schema_name: str | None = msgspec.field(default=None, name="schema")
+    unique_key: str | list[str] | None = None
+    incremental_strategy: str | None = None
+    strategy: str | None = None
+    updated_at: str | None = None
+    check_cols: str | list[str] | None = None
+    snapshot_meta_column_names: dict[str, str | None] | None = None
+    dbt_valid_to_current: str | None = None
+    contract: Contract | None = None
+    group: str | None = None
+    access: str | None = None
+    store_failures: bool | None = None
+    where: str | None = None
+
+
+class DependsOn(Part, frozen=True, kw_only=True):
+    """What a node reads: ids."""
+
+    nodes: list[str] = msgspec.field(default_factory=list)
+
+
+class TestMetadata(Part, frozen=True, kw_only=True):
+    """What a generic test is made from.
+
+    Attributes:
+        name: ``unique``.
+        arguments: with ``column_name`` and ``model``.
+        namespace: the package of a test that is not dbt's or the project's own.
+    """
+
+    __test__ = False  # no test case, whatever pytest thinks of the name
+
+    name: str
+    arguments: dict[str, Any] = msgspec.field(default_factory=dict, name="kwargs")
+    namespace: str | None = None
+
+
+class Resource(_Labelled, frozen=True, kw_only=True):
+    """What everything in a manifest has.
+
+    Attributes:
+        unique_id: ``model.shop.orders``.
+        name: short.
+        resource_type: ``model``, ``test``, ``seed``, ``snapshot``, ``source``, ...
+        package_name: the dbt project that it comes from.
+        original_file_path: in that project.
+        description: Markdown.
+        patch_path: of the yml that describes it: ``project://models/orders.yml``.
+    """
+
+    unique_id: str
+    name: str
+    resource_type: str
+    package_name: str = ""
+    original_file_path: str | None = None
+    description: str = ""
+    patch_path: str | None = None
+    fqn: list[str] = msgspec.field(default_factory=list)
+
+
+class Node(Resource, frozen=True, kw_only=True):
+    """A model, seed, snapshot, test, analysis or operation.
+
+    Attributes:
+        database: of its relation.
+        schema_name: of its relation.
+        alias: its relation's name.
+        relation: quoted, as SQL names it; None of what stands in no warehouse.
+        columns: by name, in the order of the yml.
+        depends_on: what it reads.
+        raw_code: as written.
+        compiled_code: as the engine runs it; None where dbt did not compile it.
+        language: ``sql`` or ``python``.
+        test_metadata: of a generic test.
+        attached_node: of a generic test: the id of what it tests.
+        column_name: of a generic test.
+        version: of a versioned model.
+        latest_version: of a versioned model.
+        primary_key: as dbt infers it from constraints and tests.
+    """
+
+    database: str | None = None
+    schema_name: str | None = msgspec.field(default=None, name="schema")
+    alias: str | None = None
+    relation: str | None = msgspec.field(default=None, name="relation_name")
+    columns: dict[str, ColumnInfo] = msgspec.field(default_factory=dict)
+    config: NodeConfig = NodeConfig()
+    depends_on: DependsOn = DependsOn()
+    raw_code: str | None = None
+    compiled_code: str | None = None
+    language: str | None = None
+    group: str | None = None
+    access: str | None = None
+    contract: Contract | None = None
+    constraints: list[Constraint] = msgspec.field(default_factory=list)
+    primary_key: list[str] = msgspec.field(default_factory=list)
+    test_metadata: TestMetadata | None = None
+    attached_node: str | None = None
+    column_name: str | None = None
+    version: str | int | float | None = None
+    latest_version: str | int | float | None = None
+    deprecation_date: str | None = None
+
+    @property
+    def label(self) -> str:
+        """A test in words, ``unique(order_id) on orders``; the name of anything else."""
+        metadata = self.test_metadata
+        # a name that somebody chose says more than what could be put together here
+        if metadata is None or not self.name.startswith(metadata.name):
+            return self.name
+        column = metadata.arguments.get("column_name")
+        attached = self.attached_node.rpartition(".")[2] if self.attached_node else None
+        words = f"{metadata.name}({column})" if column else metadata.name
+        return f"{words} on {attached}" if attached else words
+
+    @property
+    def relation_name(self) -> str:
+        """Its table's or view's name."""
+        return self.alias or self.name
+
+    @property
+    def is_relation(self) -> bool:
+        """Whether it stands in the warehouse as a table or a view."""
+        return (
+            self.resource_type in {"model", "seed", "snapshot"}
+            and self.config.materialized != "ephemeral"
+        )
+
+    @property
+    def severity(self) -> str:
+        """Of a test: ``error`` or ``warn``; dbt writes it in upper or lower case."""
+        return (self.config.severity or "error").lower()
+
+    @property
+    def is_contracted(self) -> bool:
+        """Whether its columns are enforced."""
+        contract = self.contract or self.config.contract
+        return contract is not None and contract.enforced
+
+
+class UnitTest(Resource, frozen=True, kw_only=True):
+    """A unit test of a model.
+
+    Attributes:
+        model: the name of the model that it tests.
+        depends_on: the id of that model.
+    """
+
+    model: str
+    depends_on: DependsOn = DependsOn()
+    version: str | int | float | None = None
+
+    @property
+    def label(self) -> str:
+        """``adds_up on orders``."""
+        return f"{self.name} on {self.model}"
+
+
+class Period(Part, frozen=True, kw_only=True):
+    """``count`` times ``period`` (``minute``, ``hour`` or ``day``)."""
+
+    count: int | None = None
+    period: str | None = None
+
+
+class Freshness(Part, frozen=True, kw_only=True):
+    """When a source counts as stale."""
+
+    warn_after: Period | None = None
+    error_after: Period | None = None
+    filter: str | None = None
+
+
+class SourceConfig(TagsMeta, frozen=True, kw_only=True):
+    """A source table's config; since dbt 1.10 it has the freshness, too."""
+
+    freshness: Freshness | None = None
+    loaded_at_field: str | None = None
+    loaded_at_query: str | None = None
+
+
+class SourceNode(Resource, frozen=True, kw_only=True):
+    """A table of a dbt source.
+
+    Attributes:
+        source_name: of the source that it belongs to.
+        schema_name: where it stands.
+        identifier: its relation's name, where that is not ``name``.
+        relation: quoted, as SQL names it.
+        loader: free text: who loads it.
+        loaded_at_field: the column that says when a row came.
+        loaded_at_query: or the query (dbt 1.10).
+        source_description: of the whole source.
+        source_meta: of the whole source.
+    """
+
+    source_name: str
+    schema_name: str = msgspec.field(name="schema")
+    resource_type: str = "source"
+    database: str | None = None
+    identifier: str | None = None
+    relation: str | None = msgspec.field(default=None, name="relation_name")
+    loader: str | None = None
+    loaded_at_field: str | None = None
+    loaded_at_query: str | None = None
+    freshness: Freshness | None = None
+    source_description: str = ""
+    source_meta: dict[str, Any] = msgspec.field(default_factory=dict)
+    columns: dict[str, ColumnInfo] = msgspec.field(default_factory=dict)
+    config: SourceConfig = SourceConfig()
+
+    @property
+    def relation_name(self) -> str:
+        """Its table's name."""
+        return self.identifier or self.name
+
+
+class Owner(Part, frozen=True, kw_only=True):
+    """Of an exposure or a group."""
+
+    name: str | None = None
+    email: str | list[str] | None = None
+
+    @property
+    def emails(self) -> tuple[str, ...]:
+        """All of its addresses."""
+        if self.email is None:
+            return ()
+        return (self.email,) if isinstance(self.email, str) else tuple(self.email)
+
+
+class Exposure(Resource, frozen=True, kw_only=True):
+    """A use of the data outside dbt.
+
+    Attributes:
+        type: ``dashboard``, ``notebook``, ``analysis``, ``ml`` or ``application``.
+        owner: who answers for it.
+        label: its name for people.
+        maturity: ``high``, ``medium`` or ``low``.
+        url: where it is.
+        depends_on: what it reads.
+    """
+
+    type: str | None = None
+    owner: Owner = Owner()
+    label: str | None = None
+    maturity: str | None = None
+    url: str | None = None
+    depends_on: DependsOn = DependsOn()
+
+
+class Group(Part, frozen=True, kw_only=True):
+    """A group of nodes and who owns it."""
+
+    unique_id: str
+    name: str
+    owner: Owner = Owner()
+    description: str | None = None
+
+
+class OtherNode(Part, frozen=True, kw_only=True):
+    """A metric, semantic model, saved query or function: what is needed to walk through it."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    description: str | None = None
+    label: str | None = None
+    depends_on: DependsOn = DependsOn()
+
+
+class DisabledNode(Part, frozen=True, kw_only=True):
+    """What dbt found and does not run."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    original_file_path: str | None = None

@@ -1,0 +1,98 @@
+"""What a reader says of a file: as it should be, in part, or not at all."""
+
+from dataclasses import dataclass, field
+from typing import Generic, Literal, TypeVar
+
+Mode = Literal["strict", "lenient", "missing", "unreadable"]
+T = TypeVar("T")
+
+MAX_NOTES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How an artifact was read.
+
+    Attributes:
+        artifact: ``manifest.json``, ``jaffle_shop/state.json``, ...
+        version: of its format and of the tool that wrote it: ``v12, dbt 1.12.6``.
+        mode: ``strict``: every field is of the type that it should be; ``lenient``: parts of it
+            are not, or its format is not one that is known, see the notes; ``missing`` or
+            ``unreadable``: nothing of it was read.
+        notes: what was left out or is not as it should be, one sentence each; at most
+            ``MAX_NOTES`` and one that counts the rest.
+    """
+
+    artifact: str
+    version: str | None
+    mode: Mode
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Read(Generic[T]):
+    """An artifact and how it was read.
+
+    Attributes:
+        value: the artifact.
+        reading: how.
+    """
+
+    value: T
+    reading: Reading
+
+
+@dataclass(slots=True)
+class Notes:
+    """Collects what a lenient reader leaves out.
+
+    Attributes:
+        lines: one sentence each.
+        nulls: how often a field of that name is null and should not be.
+        more: how many lines came after ``MAX_NOTES``.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    nulls: dict[str, int] = field(default_factory=dict)
+    more: int = 0
+
+    def add(self, note: str) -> None:
+        """One sentence, without its full stop."""
+        if len(self.lines) < MAX_NOTES:
+            self.lines.append(shown(note))
+        else:
+            self.more += 1
+
+    def null(self, name: str) -> None:
+        """A field that is null and should not be; fields of one name are counted together."""
+        self.nulls[name] = self.nulls.get(name, 0) + 1
+
+    def merge(self, other: "Notes") -> None:
+        """Those of another reader of the same file."""
+        for line in other.lines:
+            self.add(line)
+        for name, count in other.nulls.items():
+            self.nulls[name] = self.nulls.get(name, 0) + count
+        self.more += other.more
+
+    def __bool__(self) -> bool:
+        return bool(self.lines or self.nulls)
+
+    def reading(self, artifact: str, version: str | None) -> Reading:
+        """Of an artifact that was read: strict where there is no note."""
+        return Reading(artifact, version, "lenient" if self else "strict", self.done())
+
+    def done(self) -> tuple[str, ...]:
+        """All of them."""
+        nulls = [
+            f"`{name}` is null {count} time{'s' if count > 1 else ''}: read as not given"
+            for name, count in sorted(self.nulls.items())
+        ]
+        more = [f"and {self.more} more notes like these"] if self.more else []
+        return (*self.lines, *nulls[:MAX_NOTES], *more)
+
+
+def shown(text: str, limit: int = 300) -> str:
+    """Text of a file, fit for one line: cut, and without control characters."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: limit + 1])
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"

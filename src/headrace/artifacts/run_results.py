@@ -1,0 +1,105 @@
+"""dbt's ``run_results.json``: what became of each node of the last command.
+
+Source: dbt's run-results schema v6 (dbt 1.8 to 1.12) and v5.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from headrace.artifacts.dbt import DbtFile, read_file
+from headrace.artifacts.nodes import Part
+from headrace.artifacts.reading import Notes, Read
+from headrace.artifacts.times import moment
+
+
+class Timing(Part, frozen=True, kw_only=True):
+    """One step of a node: ``compile`` or ``execute``.
+
+    Attributes:
+        name: which.
+        started_at: UTC, ISO 8601.
+        completed_at: UTC, ISO 8601.
+    """
+
+    name: str
+    started_at: str | None = None
+    completed_at: str | None = None
+
+
+class Result(Part, frozen=True, kw_only=True):
+    """A node's result.
+
+    Attributes:
+        unique_id: the node.
+        status: ``success``, ``error``, ``skipped``, ``partial success``, ``no-op``; of a test
+            ``pass``, ``fail``, ``warn``, ``error``, ``skipped``. In lower case, as dbt 1 writes it.
+        timing: ``compile`` and ``execute``; empty of a node that was skipped.
+        thread_id: dbt's worker.
+        execution_time: seconds.
+        failures: rows of a test that fail it.
+        message: of the adapter, or what went wrong.
+        compiled_code: where the command compiled it.
+        relation_name: quoted.
+        adapter_response: what the adapter says, such as ``rows_affected``.
+    """
+
+    unique_id: str
+    status: str
+    timing: list[Timing] = msgspec.field(default_factory=list)
+    thread_id: str | None = None
+    execution_time: float = 0.0
+    failures: int | None = None
+    message: str | None = None
+    compiled_code: str | None = None
+    relation_name: str | None = None
+    adapter_response: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its first step began, UTC."""
+        return min((at for step in self.timing if (at := moment(step.started_at))), default=None)
+
+    @property
+    def completed_at(self) -> datetime | None:
+        """When its last step ended, UTC."""
+        return max((at for step in self.timing if (at := moment(step.completed_at))), default=None)
+
+
+class RunResults(DbtFile, frozen=True, kw_only=True):
+    """The results of one dbt command.
+
+    Attributes:
+        results: in the order in which the nodes ended.
+        elapsed_time: seconds, of the whole command.
+        args: of the command.
+    """
+
+    results: list[Result]
+    elapsed_time: float = 0.0
+    args: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def by_id(self) -> dict[str, Result]:
+        """The results by node."""
+        return {result.unique_id: result for result in self.results}
+
+
+def load_run_results(path: Path) -> Read[RunResults]:
+    """Read a ``run_results.json``.
+
+    Raises:
+        FileNotFoundError: there is none.
+        TransformError: it cannot be read as one.
+    """
+    return read_file(path, RunResults, "delete it and run `headrace build`", _in_lower_case)
+
+
+def _in_lower_case(run: RunResults, _: Notes) -> RunResults:
+    if all(result.status.islower() for result in run.results):
+        return run
+    results = [replace(result, status=result.status.lower()) for result in run.results]
+    return replace(run, results=results)
