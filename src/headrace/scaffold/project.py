@@ -1,0 +1,201 @@
+"""Read the dbt project: where a source is declared, which model reads a table, who describes it."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headrace.errors import ProjectError, ScaffoldError
+from headrace.scaffold import record, yaml_text
+from headrace.scaffold.sql_text import Model
+from headrace.scaffold.yaml_text import Document, value_at
+
+_YAML = {".yml", ".yaml"}
+_SKIPPED = {"target", "logs", "dbt_packages", "__pycache__", ".git"}
+
+
+@dataclass
+class Project:
+    """The files of a dbt project that a scaffold looks at, read once.
+
+    Attributes:
+        root: the dbt project.
+        model_paths: its folders of models.
+        macro_paths: its folders of macros and of generic tests.
+        texts: content by path, with line ends as they are.
+    """
+
+    root: Path
+    model_paths: tuple[Path, ...]
+    macro_paths: tuple[Path, ...]
+    texts: dict[Path, str] = field(default_factory=dict)
+    _documents: dict[Path, Document] = field(default_factory=dict)
+
+    def name(self, path: Path) -> str:
+        """A path as messages and reports show it."""
+        return Path(os.path.relpath(path, self.root)).as_posix()
+
+    def document(self, path: Path) -> Document:
+        """A YAML file, parsed.
+
+        Raises:
+            ScaffoldError: it is broken.
+        """
+        if path not in self._documents:
+            self._documents[path] = yaml_text.parse(self.texts[path], self.name(path))
+        return self._documents[path]
+
+    def entries(self, key: str, name: str) -> list[tuple[Path, int]]:
+        """The files, and the place in them, of each ``name`` in the top level list ``key``."""
+        found = []
+        for path, text in sorted(self.texts.items()):
+            if path.suffix not in _YAML or name not in text or f"{key}:" not in text:
+                continue
+            data = self.document(path).data
+            items = data.get(key) if isinstance(data, dict) else None
+            for place, item in enumerate(items if isinstance(items, list) else []):
+                if isinstance(item, dict) and item.get("name") == name:
+                    found.append((path, place))
+        return found
+
+    def models(self) -> Mapping[Path, Model]:
+        """The SQL of every model that names a source."""
+        return {
+            path: Model(text)
+            for path, text in sorted(self.texts.items())
+            if path.suffix == ".sql" and "source(" in text
+        }
+
+    def has_macro(self, name: str) -> bool:
+        """Whether a macro, or a generic test, is in the project."""
+        word = re.compile(rf"\{{%-?\s*(macro|test)\s+{name}\s*\(")
+        return any(word.search(_text(path)) for path in _files(self.macro_paths, {".sql"}))
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A table of the source, as the sources yml has it.
+
+    Attributes:
+        path: of the file.
+        where: of the table's entry.
+        name: what ``source()`` calls it.
+        columns: names of the columns that are described.
+    """
+
+    path: Path
+    where: yaml_text.Path
+    name: str
+    columns: tuple[str, ...]
+
+
+def open_project(root: Path) -> Project:
+    """Read a dbt project.
+
+    Raises:
+        ProjectError: there is none.
+        ScaffoldError: a file of it cannot be read.
+    """
+    settings = root / "dbt_project.yml"
+    if not settings.is_file():
+        raise ProjectError(f"{root} holds no dbt_project.yml: set dbt.project_dir to a dbt project")
+    data = yaml_text.parse(_text(settings), settings.name).data
+    data = data if isinstance(data, dict) else {}
+    root = root.resolve()
+    model_paths = _folders(root, data.get("model-paths"), "models")
+    others = (data.get("macro-paths"), "macros"), (data.get("test-paths"), "tests")
+    macro_paths = [folder for value, default in others for folder in _folders(root, value, default)]
+    kinds = {*_YAML, ".sql", ".lock"}
+    texts = {path: _text(path) for path in _files(model_paths, kinds)}
+    return Project(root, model_paths, tuple(macro_paths), texts)
+
+
+def declared_tables(project: Project, source: str) -> dict[str, Declared]:
+    """The tables of a source by their names in the warehouse, wherever they are declared."""
+    found: dict[str, Declared] = {}
+    for path, place in project.entries("sources", source):
+        tables = value_at(project.document(path).data, ("sources", place, "tables"))
+        for number, table in enumerate(tables if isinstance(tables, list) else []):
+            if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+                continue
+            columns = [str(c["name"]) for c in _mappings(table.get("columns")) if "name" in c]
+            where: yaml_text.Path = ("sources", place, "tables", number)
+            raw = str(table.get("identifier") or table["name"])
+            found.setdefault(raw, Declared(path, where, table["name"], tuple(columns)))
+    return found
+
+
+def models_of(
+    project: Project, source: str, tables: Mapping[str, str], parents: Mapping[str, str | None]
+) -> dict[str, list[Path]]:
+    """The models of each raw table: those that read it, and no child table of it.
+
+    Args:
+        project: the project.
+        source: the dbt source.
+        tables: names in dbt, by names in the warehouse.
+        parents: of each raw table its parent.
+    """
+    raw = {name: table for table, name in tables.items()}
+    found: dict[str, list[Path]] = {}
+    for path, model in project.models().items():
+        read = {raw[name] for of, name in model.reads if of == source and name in raw}
+        above = {table for each in read for table in _ancestors(each, parents)}
+        for table in read - above:
+            found.setdefault(table, []).append(path)
+    return found
+
+
+def record_path(project: Project, source: str) -> Path | None:
+    """Where the record of a source stands, if anywhere.
+
+    Raises:
+        ScaffoldError: there are several.
+    """
+    found = [path for path in project.texts if path.name == record.file_name(source)]
+    if len(found) > 1:
+        both = " and ".join(sorted(project.name(path) for path in found))
+        raise ScaffoldError(f"there are {both}: merge them into one; nothing was written")
+    return found[0] if found else None
+
+
+def _ancestors(table: str, parents: Mapping[str, str | None]) -> Iterator[str]:
+    seen = {table}
+    above = parents.get(table)
+    while above is not None and above not in seen:
+        yield above
+        seen.add(above)
+        above = parents.get(above)
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _folders(root: Path, value: Any, default: str) -> tuple[Path, ...]:
+    names = [str(item) for item in value] if isinstance(value, list) and value else [default]
+    return tuple(Path(os.path.normpath(root / name)) for name in names)
+
+
+def _files(folders: Iterable[Path], kinds: set[str]) -> Iterator[Path]:
+    for folder in folders:
+        for directory, inside, names in os.walk(folder):
+            inside[:] = sorted(set(inside) - _SKIPPED)
+            for name in sorted(names):
+                if Path(name).suffix in kinds:
+                    yield Path(directory, name)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise ScaffoldError(
+            f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8; nothing was written"
+        ) from error
+    except OSError as error:
+        raise ScaffoldError(
+            f"{path} cannot be read ({error.strerror}); nothing was written"
+        ) from error

@@ -1,0 +1,112 @@
+"""Read dlt's schema of a source that is loaded."""
+
+import difflib
+from collections.abc import Iterable, Iterator
+
+from headrace.artifacts import DltColumn, DltSchema, DltTable
+from headrace.artifacts.dlt_schema import load_schema
+from headrace.errors import ScaffoldError, UserError
+from headrace.scaffold.schema import LOAD_ID, Column, RawSchema, Table
+from headrace.settings import Resolved
+
+_OURS = "_quarantine"  # rows that Headrace put aside; no table of the source
+
+
+def read_schema(resolved: Resolved, source: str) -> RawSchema:
+    """The tables of a source, as the last load left them.
+
+    Raises:
+        ScaffoldError: there is no such source, it was not loaded yet, or dlt's schema cannot be
+            read.
+    """
+    _check_name(resolved, source)
+    folder = resolved.data_dir / "dlt" / source / "schemas"
+    paths = sorted(folder.glob("*.schema.json"))
+    if not paths:
+        raise ScaffoldError(
+            f"the source {source} is not loaded yet: run `headrace load --source {source}` first"
+        )
+    schemas = []
+    for path in paths:
+        try:
+            schemas.append(load_schema(path, f"{source}/{path.name}").value)
+        except (UserError, FileNotFoundError) as error:
+            raise ScaffoldError(
+                f"{error}; then `headrace load --source {source}`, and this again"
+            ) from error
+    found = _raw_schema(schemas)
+    if not found.tables:
+        raise ScaffoldError(
+            f"the source {source} has loaded no rows yet, so there is no table to write a model "
+            f"for: look at what `headrace load --source {source}` says"
+        )
+    return found
+
+
+def _check_name(resolved: Resolved, source: str) -> None:
+    known = sorted(resolved.settings.sources)
+    if source in known:
+        return
+    near = difflib.get_close_matches(source, known, n=3)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or '-'}"
+    raise ScaffoldError(
+        f"{source!r} is no source of the settings; {hint} "
+        "A new one is a folder in dlt_pipelines/ and a key below `sources` in config/default.yml"
+    )
+
+
+def _raw_schema(schemas: Iterable[DltSchema]) -> RawSchema:
+    seen: dict[str, Table] = {}
+    known: dict[str, frozenset[str]] = {}
+    for schema in schemas:
+        for name, table in schema.tables.items():
+            if table.is_internal or name.startswith(_OURS):
+                continue
+            known[name] = known.get(name, frozenset()) | set(table.columns)
+            if table.is_seen and table.columns:
+                seen[name] = _table(schema, table)
+    return RawSchema(tuple(_parents_first(seen)), known)
+
+
+def _parents_first(tables: dict[str, Table]) -> Iterator[Table]:
+    children: dict[str | None, list[Table]] = {}
+    for table in tables.values():
+        parent = table.parent if table.parent in tables else None
+        children.setdefault(parent, []).append(table)
+    waiting = children.get(None, [])[::-1]
+    while waiting:
+        table = waiting.pop()
+        yield table
+        waiting += children.get(table.name, [])[::-1]
+
+
+def _table(schema: DltSchema, table: DltTable) -> Table:
+    root = schema.tables.get(schema.root(table.name), table)
+    versions = root.hints.get("x-merge-strategy") == "scd2"
+    return Table(
+        name=table.name,
+        columns=tuple(
+            _column(column) for column in table.columns.values() if column.data_type is not None
+        ),
+        parent=table.parent,
+        description=_line(table.description),
+        keeps_key_unique=root.write_disposition != "append" and not versions,
+    )
+
+
+def _column(column: DltColumn) -> Column:
+    return Column(
+        name=column.name,
+        data_type=column.data_type or "text",
+        is_nullable=column.nullable,
+        is_primary_key=column.primary_key,
+        is_unique=column.unique,
+        description="" if column.name == LOAD_ID else _line(column.description),
+    )
+
+
+def _line(text: str | None) -> str:
+    """A description as one line; what jinja would read as code is left out."""
+    words = " ".join((text or "").split())
+    is_code = any(mark in words for mark in ("{{", "{%", "{#"))
+    return "" if is_code or not words.isprintable() else words

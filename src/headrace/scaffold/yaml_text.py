@@ -1,0 +1,288 @@
+"""Add to a YAML file that somebody else wrote, and leave every byte of it as it is.
+
+Nothing is dumped: lines are put between the lines that are there. Where they go is found by the
+marks of the parsed nodes; that they went to the right place is proved by parsing the outcome and
+comparing it with what was meant.
+"""
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.errors import ScaffoldError
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed YAML file.
+
+    Attributes:
+        name: of the file, for messages.
+        text: its content, line ends as they are.
+        data: plain Python values, nothing shared.
+        node: the composed root node, with marks; None of an empty file.
+    """
+
+    name: str
+    text: str
+    data: Any
+    node: Any
+
+    @property
+    def newline(self) -> str:
+        """How its lines end."""
+        return "\r\n" if "\r\n" in self.text else "\n"
+
+    def line(self, path: Path) -> int:
+        """The line (from 1) on which something stands."""
+        node = node_at(self.node, path)
+        return 1 if node is None else int(node.start_mark.line) + 1
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item to add to a list.
+
+    Attributes:
+        path: of the list.
+        after: the index of the item that it follows.
+        lines: YAML of the item, ``- `` in front, without the list's indentation.
+    """
+
+    path: Path
+    after: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key to add to a mapping.
+
+    Attributes:
+        path: of the mapping.
+        lines: YAML of key and value, without the mapping's indentation.
+    """
+
+    path: Path
+    lines: tuple[str, ...]
+
+
+Edit = Item | Key
+
+
+def parse(text: str, name: str) -> Document:
+    """Parse a file.
+
+    Raises:
+        ScaffoldError: it is not YAML that dbt could read; the message names file and line.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yaml = YAML(typ="safe", pure=True)
+            node = yaml.compose(text)
+            data = None if node is None else _plain(yaml.constructor.construct_document(node))
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}" if mark else name
+        problem = _problem(error, text, mark.line if mark else 0)
+        raise ScaffoldError(f"{where}: {problem}: mend it first; nothing was written") from error
+    except (YAMLError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ScaffoldError(
+            f"{name} is not YAML ({first}): mend it first; nothing was written"
+        ) from error
+    except RecursionError as error:
+        raise ScaffoldError(
+            f"{name}: an alias stands within its own anchor: mend it first; nothing was written"
+        ) from error
+    return Document(name, text, data, node)
+
+
+def add(document: Document, edits: Sequence[Edit]) -> tuple[Document, tuple[Edit, ...]]:
+    """Make those edits that can be made surely.
+
+    Returns:
+        The new document, and the edits that could not be made.
+    """
+    if not edits:
+        return document, ()
+    whole = _apply(document, edits)
+    if whole is not None:
+        return whole, ()
+    if len(edits) == 1:
+        return document, tuple(edits)
+    # the last ones first: then the paths and indexes of the others still hold
+    left: list[Edit] = []
+    for edit in sorted(edits, key=_depth_and_place, reverse=True):
+        found = _apply(document, [edit])
+        if found is None:
+            left.insert(0, edit)
+        else:
+            document = found
+    return document, tuple(left)
+
+
+def node_at(node: Any, path: Path) -> Any:
+    """The node that a path leads to; None where it leads nowhere."""
+    for part in path:
+        if node is None:
+            return None
+        if isinstance(part, int):
+            items = node.value if node.id == "sequence" else []
+            node = items[part] if part < len(items) else None
+        else:
+            pairs = node.value if node.id == "mapping" else []
+            node = next((value for key, value in pairs if key.value == part), None)
+    return node
+
+
+def value_at(data: Any, path: Path) -> Any:
+    """The value that a path leads to; None where it leads nowhere."""
+    for part in path:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data
+
+
+def _depth_and_place(edit: Edit) -> tuple[int, int]:
+    return len(edit.path), edit.after if isinstance(edit, Item) else 0
+
+
+def _apply(document: Document, edits: Sequence[Edit]) -> Document | None:
+    """All edits, or None if the outcome is not exactly what was meant."""
+    lines = document.text.splitlines(keepends=True)
+    inserts: list[tuple[int, int, int, str]] = []
+    for number, edit in enumerate(edits):
+        found = _insert(document, lines, edit)
+        if found is None:
+            return None
+        line, text = found
+        inserts.append((line, -len(edit.path), number, text))
+    parts: list[str] = []
+    start = 0
+    for line, _, _, text in sorted(inserts):
+        parts += lines[start:line]
+        start = line
+        if parts and not parts[-1].endswith(("\n", "\r")):
+            parts.append(document.newline)
+        parts.append(text)
+    new_text = "".join([*parts, *lines[start:]])
+    try:
+        meant = _meant(document.data, edits)
+        new = parse(new_text, document.name)
+    except ScaffoldError:
+        return None
+    return new if new.data == meant else None
+
+
+def _insert(document: Document, lines: list[str], edit: Edit) -> tuple[int, str] | None:
+    """The line (from 0) before which an edit's text goes, and the text."""
+    node = node_at(document.node, edit.path)
+    if node is None or getattr(node, "flow_style", False) or not node.value:
+        return None
+    if isinstance(edit, Key):
+        if node.id != "mapping":
+            return None
+        column, place, gap = node.value[0][0].start_mark.column, node, False
+    else:
+        if node.id != "sequence" or edit.after >= len(node.value):
+            return None
+        column, place = node.start_mark.column, node.value[edit.after]
+        gap = _has_gaps(node, lines)
+    text = [" " * column + line if line else "" for line in edit.lines]
+    block = document.newline.join([*([""] if gap else []), *text, ""])
+    return _last_line(place, lines) + 1, block
+
+
+def _has_gaps(node: Any, lines: list[str]) -> bool:
+    """Whether a blank line stands between the items of a list."""
+    if len(node.value) < 2:
+        return False
+    line = int(node.value[1].start_mark.line) - 1
+    while line > 0 and lines[line].lstrip().startswith("#"):
+        line -= 1
+    return not lines[line].strip()
+
+
+def _last_line(node: Any, lines: list[str]) -> int:
+    """The last line (from 0) that belongs to a node, comments after it left out."""
+    start = int(node.start_mark.line)
+    if node.id == "scalar":
+        if node.style in {"|", ">"}:
+            return _end_of_block(node, lines)
+        return int(node.end_mark.line)
+    if node.flow_style:
+        return int(node.end_mark.line)
+    last = start
+    pairs = node.value if node.id == "mapping" else [(None, item) for item in node.value]
+    for key, value in pairs:
+        last = max(last, int(key.end_mark.line) if key is not None else start)
+        is_alias = value.start_mark.index < (key or node).start_mark.index
+        is_empty = value.id == "scalar" and value.value == "" and value.style is None
+        if not is_alias and not is_empty:
+            last = max(last, _last_line(value, lines))
+    return last
+
+
+def _end_of_block(node: Any, lines: list[str]) -> int:
+    """The last line of a block scalar, whose end mark stands at whatever comes next."""
+    first = int(node.start_mark.line) + 1
+    while first < len(lines) and not lines[first].strip():
+        first += 1
+    if first >= len(lines):
+        return int(node.start_mark.line)
+    indent = _indent(lines[first])
+    last = int(node.start_mark.line)
+    for number in range(first, len(lines)):
+        if lines[number].strip():
+            if _indent(lines[number]) < indent:
+                break
+            last = number
+    return last
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
+def _meant(data: Any, edits: Sequence[Edit]) -> Any:
+    """The data with the edits made: deep ones first, later ones first."""
+    data = _plain(data)
+    order = sorted(enumerate(edits), key=lambda pair: (*_depth_and_place(pair[1]), pair[0]))
+    for _, edit in reversed(order):
+        target = value_at(data, edit.path)
+        value = parse("\n".join(edit.lines), "the addition").data
+        if isinstance(edit, Item):
+            target.insert(edit.after + 1, value[0])
+        else:
+            target.update(value)
+    return data
+
+
+def _plain(value: Any) -> Any:
+    """A copy in which nothing is shared, so that an alias is not changed with its anchor."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _problem(error: Any, text: str, line: int) -> str:
+    lines = text.splitlines()
+    if line < len(lines) and re.match(r" *\t", lines[line]):
+        return "a tab stands where YAML wants spaces"
+    if "duplicate key" in str(error.problem):
+        return " ".join(str(error.problem).split())
+    words = " ".join(str(error.problem or error.context or error).split())
+    return f"this is not YAML ({words})"
