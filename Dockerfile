@@ -13,12 +13,12 @@ ENV UV_COMPILE_BYTECODE=1 \
 WORKDIR /app
 
 # The dependencies are a layer of their own, rebuilt only when the lock changes.
-# The extra lets the run store be in Postgres.
+# The extras: the run store in Postgres, the page, events to an OpenLineage server.
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --extra postgres --no-install-project
+RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve --no-install-project
 
 COPY . .
-RUN uv sync --locked --no-dev --extra postgres
+RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve
 
 # Headrace writes to data alone; a bare dbt, called by hand, also to its project.
 RUN useradd --create-home --uid 1000 headrace \

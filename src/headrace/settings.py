@@ -22,6 +22,7 @@ from pydantic import (
 
 from headrace import layers
 from headrace.errors import ProjectError, SettingsError
+from headrace.export.settings import OpenLineageSettings
 from headrace.ingest.model import ContractMode, SchemaContract
 from headrace.targets import DuckDbSettings, DuckDbTarget, Target
 
@@ -101,6 +102,25 @@ class RunStoreSettings(BaseModel):
     )
 
 
+class ServeSettings(BaseModel):
+    """How `headrace serve` listens, and whom it answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="the address to listen at; beyond loopback a token "
+        "is demanded",
+    )  # fmt: skip
+    port: int = Field(8585, ge=0, le=65535, description="the port; 0 is any that is free")
+    token: SecretStr | None = Field(
+        None, description="what a client must send; of 16 characters or more; set it by "
+        "`HEADRACE_SERVE__TOKEN` or a file (`--token-file`)",
+    )  # fmt: skip
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="names that the server answers to, besides those of this machine"
+    )
+
+
 class Settings(BaseModel):
     """All settings."""
 
@@ -122,6 +142,12 @@ class Settings(BaseModel):
     )
     run_store: RunStoreSettings = Field(
         default_factory=RunStoreSettings, description="where runs are recorded"
+    )
+    openlineage: OpenLineageSettings = Field(
+        default_factory=OpenLineageSettings, description="OpenLineage events of each run"
+    )
+    serve: ServeSettings = Field(
+        default_factory=ServeSettings, description="how `headrace serve` listens"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="of the log file"
@@ -300,7 +326,8 @@ def _explain(error: ValidationError, present: list[layers.Layer]) -> str:
         close = difflib.get_close_matches(path[-1], allowed, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"{where}: unknown key {key!r}{hint} Allowed: {', '.join(allowed)}"
-    shown = "***" if "url" in path[-1:] else repr(first.get("input"))
+    is_secret = path[-1:] in {("url",), ("token",)} or path[:2] == ("openlineage", "transport")
+    shown = "***" if is_secret else repr(first.get("input"))
     return f"{where}: {key} = {shown}: {first['msg']}"
 
 

@@ -1,5 +1,6 @@
 """What Headrace knows: the graph of assets and columns, its versions, and the history of runs."""
 
+from headrace.artifacts.reading import Reading
 from headrace.catalog.history import (
     INTERRUPTED,
     RUNNING,
@@ -10,7 +11,7 @@ from headrace.catalog.history import (
     StoredRun,
     TableRun,
 )
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, Reading, TestInfo
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, TestInfo
 from headrace.catalog.store import RunStore
 from headrace.catalog.versions import CatalogVersion, Change
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import xxhash
 
+from headrace.artifacts.reading import Reading
 from headrace.catalog.database import Database, utc
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, Reading
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

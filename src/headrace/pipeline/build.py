@@ -1,6 +1,7 @@
 """The build step: dbt builds and tests everything whose sources are loaded, in this process."""
 
 import gc
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from headrace.targets import Target
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner, dbtRunnerResult
 
+_LOG = logging.getLogger("headrace.pipeline")
 _NO_OP = "no-op"  # what dbt says of an exposure
 _FAILED = {"fail", "error", "runtime error"}
 _STATES = {"pass": "done", "success": "done", "warn": "warn", "skipped": "skipped"}
@@ -65,6 +67,7 @@ def build(
         nodes = _build(resolved, target, runner, manifest, arguments, full_refresh, listen)
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, runner, missing, listen)
+        _describe_relations(resolved, target, runner)
     passed = not any(node.status in {"fail", "error"} for node in (*nodes, *freshness))
     build_state.write(
         resolved,
@@ -219,6 +222,19 @@ def _freshness(
     return tuple(reports)
 
 
+def _describe_relations(resolved: Resolved, target: Target, runner: "dbtRunner") -> None:
+    """Have dbt write ``catalog.json``: the columns and types as the engine has them.
+
+    The catalog of assets does without it, so a failure is noted and no more.
+    """
+    try:
+        result = runner.invoke(["docs", "generate", "--no-compile", *_arguments(resolved)])
+    finally:
+        target.release()
+    if not result.success:
+        _LOG.warning("dbt wrote no catalog.json: %s", result.exception)
+
+
 def _node_report(item: Any, manifest: Manifest) -> NodeReport:
     node = item.node
     status = str(item.status)
@@ -233,9 +249,25 @@ def _node_report(item: Any, manifest: Manifest) -> NodeReport:
         status="error" if status == "runtime error" else cast("NodeStatus", status),
         severity=cast("Any", severity.lower()) if severity and kind == "test" else None,
         seconds=float(item.execution_time or 0),
+        started_at=_started_at(item),
+        thread=_thread(item),
         failures=item.failures,
         message=_message(item, status),
     )
+
+
+def _started_at(item: Any) -> datetime | None:
+    """When dbt began with a node (UTC); None for one that was skipped."""
+    moments = [timing.started_at for timing in item.timing if timing.started_at is not None]
+    if not moments:
+        return None
+    first: datetime = min(moments)
+    return first.replace(tzinfo=UTC) if first.tzinfo is None else first.astimezone(UTC)
+
+
+def _thread(item: Any) -> str | None:
+    """dbt's thread in short: ``Thread-1 (worker)`` is ``Thread-1``."""
+    return str(item.thread_id).partition(" ")[0] or None if item.thread_id else None
 
 
 def _message(item: Any, status: str) -> str | None:

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.artifacts import dump_trace
+from headrace.artifacts.files import BadFileError
 from headrace.errors import HeadraceError, SourceError, WarehouseError
+from headrace.export.openlineage.emit import Emitter
 from headrace.ingest import IngestContext, TableLoad
 from headrace.pipeline import sources
 from headrace.pipeline.causes import came_of_ctrl_c, causes
@@ -51,6 +54,7 @@ def load(
     *,
     full_refresh: bool,
     listen: Listener,
+    emitter: Emitter | None = None,
 ) -> LoadReport:
     """Load sources one after the other.
 
@@ -63,6 +67,7 @@ def load(
         chosen: the sources by name.
         full_refresh: forget what was loaded before, and load everything anew.
         listen: is told of each table.
+        emitter: is told when a source begins and ends.
 
     Raises:
         SourceError: a source cannot be loaded as it stands.
@@ -77,7 +82,11 @@ def load(
     listen(Event("load", "starting dlt", "phase"))
     for name, settings in chosen.items():
         loader = _Loader(resolved, target, name, settings, listen, full_refresh)
+        if emitter is not None:
+            emitter.load_started(name)
         reports, ids = loader.run()
+        if emitter is not None:
+            emitter.load_ended(name, reports)
         tables += reports
         load_ids += ids
     return LoadReport(
@@ -227,7 +236,22 @@ class _Loader:
                 # a value deep in a large file did not fit: look at all of them, to say which
                 return self._load(pipeline, thorough=True)
             raise
+        finally:
+            self._keep_trace(pipeline)
         return list(info.loads_ids)
+
+    def _keep_trace(self, pipeline: "dlt.Pipeline") -> None:
+        """dlt's trace as JSON beside its pickle, which only dlt of the same version can read."""
+        trace = pipeline.last_trace
+        if trace is None:
+            return
+        path = self._working_dir / "trace.json"
+        try:
+            temporary = path.with_name("trace.json.tmp")
+            temporary.write_bytes(dump_trace(trace.asdict()))
+            temporary.replace(path)
+        except (OSError, BadFileError) as error:
+            _LOG.warning("the trace of %s could not be kept: %s", self.name, error)
 
     def _context(self, *, thorough: bool) -> IngestContext:
         return IngestContext(

@@ -53,6 +53,8 @@ class NodeReport(Report):
     status: NodeStatus
     severity: Literal["warn", "error"] | None = None
     seconds: float = 0.0
+    started_at: datetime | None = Field(None, description="UTC; none when it did not run")
+    thread: str | None = Field(None, description="dbt's thread that it ran on")
     failures: int | None = Field(None, description="rows that a test found")
     message: str | None = None
 
@@ -107,6 +109,19 @@ class PublishReport(Report):
     seconds: float
 
 
+class CatalogReport(Report):
+    """The catalog step. The counts are 0 when no artifact had changed and nothing was read."""
+
+    version: int | None = Field(description="the newest version's number")
+    is_new: bool = Field(False, description="whether this run made it")
+    assets: int = 0
+    columns: int = 0
+    column_edges: int = Field(0, description="edges of the column lineage")
+    problems: int = Field(0, description="assets whose column lineage is not wholly known")
+    changes: int = Field(0, description="what differs from the version before: `headrace serve`")
+    seconds: float
+
+
 class RunReport(Report):
     """A whole run; its `status` is `failed` when a check did not pass."""
 
@@ -121,6 +136,7 @@ class RunReport(Report):
     build: BuildReport | None = None
     audit: AuditReport | None = None
     publish: PublishReport | None = None
+    catalog: CatalogReport | None = None
     published_path: str | None = Field(None, description="the file that readers open")
     notes: tuple[str, ...] = ()
     error: str | None = None

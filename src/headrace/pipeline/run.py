@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from headrace import telemetry
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.errors import HeadraceError
+from headrace.export.openlineage.emit import Emitter
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
+from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
 from headrace.pipeline import lock, sources
 from headrace.pipeline import publish as publish_step
@@ -22,6 +25,7 @@ from headrace.pipeline.events import Event, Listener, nobody
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
+    CatalogReport,
     LoadReport,
     NodeReport,
     PublishReport,
@@ -100,6 +104,11 @@ class _Run:
     built: BuildReport | None = None
     audited: AuditReport | None = None
     published: PublishReport | None = None
+    catalogued: CatalogReport | None = None
+    emitter: Emitter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.emitter = Emitter(self.resolved, run_id=self.run_id, command=self.command)
 
     def execute(
         self,
@@ -123,21 +132,29 @@ class _Run:
                 f"took over from `{dead.command}` (process {dead.pid}, since {dead.since}), "
                 "which was stopped"
             )
+        self.emitter.run_started()
         try:
             passed = self._steps(steps, chosen, version, full_refresh=full_refresh)
+            self._keep_catalog()
+            self._emit_build()
         except BaseException as error:
             if came_of_ctrl_c(error):
                 _LOG.info("run was interrupted", extra=self._fields())
                 with suppress(HeadraceError):
                     self._record_end(INTERRUPTED, time.monotonic() - started, None)
+                self.emitter.run_ended("interrupted")
                 raise KeyboardInterrupt from error
             text = str(error) if isinstance(error, HeadraceError) else repr(error)
             _LOG.exception("run ended by an error", extra=self._fields(error=text))
             with suppress(HeadraceError):  # the first error is the one to show
                 self._record_end("error", time.monotonic() - started, text)
+            self.emitter.run_ended("error", text)
             raise
         status: Status = "success" if passed else "failed"
         self._record_end(status, time.monotonic() - started, None)
+        problems = "; ".join(self.audited.problems) if self.audited else None
+        unsent = self.emitter.run_ended("success" if passed else "failed", problems)
+        self.notes += [unsent] if unsent else []
         _LOG.info("run ended", extra=self._fields(status=status))
         path = self.resolved.published
         return RunReport(
@@ -152,6 +169,7 @@ class _Run:
             build=self.built,
             audit=self.audited,
             publish=self.published,
+            catalog=self.catalogued,
             published_path=str(path) if path.exists() else None,
             notes=tuple(self.notes),
         )
@@ -168,6 +186,7 @@ class _Run:
                     chosen,
                     full_refresh=full_refresh,
                     listen=self.listen,
+                    emitter=self.emitter,
                 )
             self._record_loads(self.loaded)
         if "build" in steps:
@@ -192,19 +211,47 @@ class _Run:
                 )
         return True
 
+    def _keep_catalog(self) -> None:
+        """Refresh the catalog; whatever goes wrong there, the data are loaded and published."""
+        started_at, started = datetime.now(UTC), time.monotonic()
+        try:
+            self.catalogued = catalog_step.refresh(self.resolved, self.store, self.run_id)
+        except HeadraceError as error:
+            self.notes.append(f"the catalog is that of an earlier run: {error}")
+            status = "error"
+        except Exception as error:
+            if came_of_ctrl_c(error):
+                raise
+            _LOG.exception("the catalog was not refreshed", extra=self._fields())
+            self.notes.append(
+                f"the catalog is that of an earlier run: unexpected {type(error).__name__}, see "
+                f"{self.resolved.data_dir / 'logs'} (please report it)"
+            )
+            status = "error"
+        else:
+            status = "success"
+        self.store.add_step(self.run_id, "catalog", status, time.monotonic() - started, started_at)
+
+    def _emit_build(self) -> None:
+        """Events of what dbt ran; a build that was reused ran nothing."""
+        if self.catalogued is not None:
+            ran = self.built.nodes if self.built and not self.built.reused else ()
+            self.emitter.build_ended(ran, partial(catalog_step.current, self.resolved))
+
     @contextmanager
     def _step(self, name: Literal["load", "build", "audit", "publish"]) -> Iterator[None]:
-        started = time.monotonic()
+        started_at, started = datetime.now(UTC), time.monotonic()
         self.listen(Event(name, name, "started"))
         _LOG.info("step began", extra=self._fields(step=name))
         try:
             yield
         except BaseException:
             with suppress(HeadraceError):  # the first error is the one to show
-                self.store.add_step(self.run_id, name, "error", time.monotonic() - started)
+                seconds = time.monotonic() - started
+                self.store.add_step(self.run_id, name, "error", seconds, started_at)
             raise
         seconds = time.monotonic() - started
-        self.store.add_step(self.run_id, name, "success", seconds)
+        self.store.add_step(self.run_id, name, "success", seconds, started_at)
         self.listen(Event(name, name, "done", "", seconds))
         _LOG.info("step ended", extra=self._fields(step=name, seconds=round(seconds, 3)))
 

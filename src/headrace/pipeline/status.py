@@ -53,7 +53,7 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
     """
     is_held = lock.is_held(resolved.target.lock_path)
     path = resolved.published
-    store = RunStore(resolved.run_store_url) if _has_store(resolved) else None
+    store = RunStore(resolved.run_store_url) if has_store(resolved) else None
     runs = []
     if store is not None:
         try:
@@ -71,7 +71,7 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
     )
 
 
-def _has_store(resolved: Resolved) -> bool:
+def has_store(resolved: Resolved) -> bool:
     """Reading must not make a store where there is none."""
     url = resolved.run_store_url
     prefix = "sqlite:///"

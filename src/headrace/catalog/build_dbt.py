@@ -1,0 +1,327 @@
+"""dbt's part of the graph: sources, models, seeds, snapshots, exposures and tests."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from headrace.artifacts import Artifacts
+from headrace.artifacts.nodes import (
+    ColumnInfo,
+    Constraint,
+    Exposure,
+    Node,
+    Owner,
+    SourceNode,
+    UnitTest,
+)
+from headrace.catalog.model import Asset, AssetKind, Column, SnapshotInfo, TestInfo, table_id
+
+_KINDS: Mapping[str, AssetKind] = {
+    "model": "model",
+    "seed": "seed",
+    "snapshot": "snapshot",
+    "test": "test",
+}
+_NOT_NULL = {"not_null", "primary_key"}
+
+
+class DbtPart:
+    """What dbt's artifacts say; without a manifest, nothing."""
+
+    def __init__(self, artifacts: Artifacts) -> None:
+        """Work out which id each of dbt's has in the graph."""
+        self._artifacts = artifacts
+        manifest = artifacts.manifest
+        self._nodes: dict[str, Node] = {}
+        self._sources: dict[str, SourceNode] = {}
+        self._exposures: dict[str, Exposure] = {}
+        self._unit_tests: dict[str, UnitTest] = {}
+        self._owners: dict[str, tuple[str, ...]] = {}
+        self._others: dict[str, Sequence[str]] = {}
+        if manifest is not None:
+            self._nodes = {
+                key: node
+                for key, node in manifest.nodes.items()
+                if node.resource_type in _KINDS and node.config.enabled
+            }
+            self._sources = manifest.sources
+            self._exposures = manifest.exposures
+            self._unit_tests = manifest.unit_tests
+            self._owners = {
+                group.name: _owner_names(group.owner) for group in manifest.groups.values()
+            }
+            self._others = {
+                key: other.depends_on.nodes
+                for others in (
+                    manifest.metrics,
+                    manifest.semantic_models,
+                    manifest.saved_queries,
+                    manifest.functions,
+                )
+                for key, other in others.items()
+            }
+        self._table_ids = self._ids_of_sources()
+        self._compiled = (
+            {result.unique_id: result.compiled_code for result in artifacts.run_results.results}
+            if artifacts.run_results is not None
+            else {}
+        )
+
+    def _ids_of_sources(self) -> dict[str, str]:
+        """dbt's id to the graph's; a second database with the same names is told apart."""
+        ids: dict[str, str] = {}
+        databases: dict[str, str | None] = {}
+        for key, source in sorted(self._sources.items()):
+            found = table_id(source.schema_name, source.relation_name)
+            if databases.setdefault(found, source.database) != source.database:
+                found = table_id(f"{source.database}.{source.schema_name}", source.relation_name)
+            ids[key] = found
+        return ids
+
+    def tables(self) -> Iterator[Asset]:
+        """A raw table for each table of a dbt source; one that two sources name comes once."""
+        seen: set[str] = set()
+        for key, source in sorted(self._sources.items()):
+            asset_id = self._table_ids[key]
+            if asset_id in seen:
+                continue
+            seen.add(asset_id)
+            meta = {**source.source_meta, **source.all_meta}
+            yield Asset(
+                id=asset_id,
+                kind="table",
+                name=source.name,
+                database=source.database,
+                schema=source.schema_name,
+                identifier=source.relation_name,
+                description=source.description,
+                owners=_owners_of(meta),
+                tags=source.all_tags,
+                columns=self._columns(key, source.columns),
+                path=source.original_file_path,
+                package=source.source_name,
+                dbt_id=key,
+                meta=meta,
+            )
+
+    def nodes(self) -> Iterator[Asset]:
+        """Everything else."""
+        for key, node in self._nodes.items():
+            yield self._test(key, node) if node.resource_type == "test" else self._node(key, node)
+        for key, test in self._unit_tests.items():
+            tested = next(iter(self._resolved(test.depends_on.nodes)), None)
+            yield Asset(
+                id=key,
+                kind="unit_test",
+                name=test.label,
+                description=test.description,
+                tags=test.all_tags,
+                path=test.original_file_path,
+                package=test.package_name,
+                dbt_id=key,
+                meta=test.all_meta,
+                test=TestInfo("unit", tested, None, "error"),
+            )
+        for key, exposure in self._exposures.items():
+            yield Asset(
+                id=key,
+                kind="exposure",
+                name=exposure.label or exposure.name,
+                description=exposure.description,
+                owners=_owner_names(exposure.owner),
+                tags=exposure.all_tags,
+                materialized=exposure.type,
+                path=exposure.original_file_path,
+                package=exposure.package_name,
+                dbt_id=key,
+                url=exposure.url,
+                meta=exposure.all_meta,
+            )
+
+    def _node(self, key: str, node: Node) -> Asset:
+        meta = node.all_meta
+        group = node.group or node.config.group
+        return Asset(
+            id=key,
+            kind=_KINDS[node.resource_type],
+            name=node.name if node.version is None else f"{node.name}.v{node.version}",
+            database=node.database,
+            schema=node.schema_name,
+            identifier=node.relation_name,
+            description=node.description,
+            owners=_owners_of(meta) or self._owners.get(group or "", ()),
+            group=group,
+            tags=node.all_tags,
+            columns=self._columns(key, node.columns, node.constraints),
+            materialized=node.config.materialized,
+            path=node.original_file_path,
+            package=node.package_name,
+            raw_code=node.raw_code or None,
+            compiled_code=node.compiled_code or self._compiled.get(key) or None,
+            dbt_id=key,
+            primary_key=tuple(node.primary_key),
+            access=node.access or node.config.access,
+            contract=node.is_contracted,
+            meta=meta if node.language in {None, "sql"} else {**meta, "language": node.language},
+            snapshot=_snapshot(node) if node.resource_type == "snapshot" else None,
+        )
+
+    def _test(self, key: str, node: Node) -> Asset:
+        metadata = node.test_metadata
+        read = self._resolved(node.depends_on.nodes)
+        attached = self._asset_id(node.attached_node) if node.attached_node else None
+        if attached is None and len(read) == 1:
+            attached = read[0]
+        if metadata is None:
+            name, arguments, column = "singular", {}, node.column_name
+        else:
+            name = f"{metadata.namespace}.{metadata.name}" if metadata.namespace else metadata.name
+            column = node.column_name or metadata.arguments.get("column_name")
+            arguments = {
+                word: value
+                for word, value in metadata.arguments.items()
+                if word not in {"model", "column_name"}
+            }
+        return Asset(
+            id=key,
+            kind="test",
+            name=node.label,
+            description=node.description,
+            tags=node.all_tags,
+            path=node.original_file_path,
+            package=node.package_name,
+            raw_code=node.raw_code or None,
+            compiled_code=node.compiled_code or self._compiled.get(key) or None,
+            dbt_id=key,
+            meta=node.all_meta,
+            test=TestInfo(
+                name,
+                attached,
+                str(column) if column else None,
+                (node.config.severity or "error").lower(),
+                arguments,
+            ),
+        )
+
+    def parents(self) -> dict[str, set[str]]:
+        """Id to the ids that it reads."""
+        readers: list[tuple[str, Sequence[str]]] = [
+            *((key, node.depends_on.nodes) for key, node in self._nodes.items()),
+            *((key, test.depends_on.nodes) for key, test in self._unit_tests.items()),
+            *((key, exposure.depends_on.nodes) for key, exposure in self._exposures.items()),
+        ]
+        return {key: set(self._resolved(read)) for key, read in readers}
+
+    def _resolved(self, ids: Sequence[str]) -> list[str]:
+        """The assets behind dbt's ids; a metric stands for what it is made from."""
+        found: dict[str, None] = {}
+        seen: set[str] = set()
+        stack = list(reversed(ids))
+        while stack:
+            key = stack.pop()
+            if key in seen:
+                continue
+            seen.add(key)
+            asset = self._asset_id(key)
+            if asset is not None:
+                found[asset] = None
+            else:
+                stack += reversed(self._others.get(key, ()))
+        return list(found)
+
+    def _asset_id(self, dbt_id: str) -> str | None:
+        if dbt_id in self._table_ids:
+            return self._table_ids[dbt_id]
+        known = dbt_id in self._nodes or dbt_id in self._exposures
+        return dbt_id if known else None
+
+    def _columns(
+        self,
+        key: str,
+        described: Mapping[str, ColumnInfo],
+        constraints: Sequence[Constraint] = (),
+    ) -> tuple[Column, ...]:
+        """The relation's columns as the warehouse has them; as the yml names them without that."""
+        by_name = {info.name.casefold(): info for info in described.values()}
+        not_null = {
+            name.casefold()
+            for constraint in constraints
+            if constraint.type in _NOT_NULL
+            for name in constraint.columns
+        }
+        catalog = self._artifacts.catalog
+        table = (catalog.nodes.get(key) or catalog.sources.get(key)) if catalog else None
+        if table is not None and table.columns:
+            columns = [
+                _column(found.name, found.type, by_name.get(found.name.casefold()))
+                for found in table.ordered
+            ]
+        else:
+            columns = [_column(info.name, info.data_type, info) for info in described.values()]
+        return tuple(
+            replace(column, nullable=False) if column.name.casefold() in not_null else column
+            for column in columns
+        )
+
+
+def _column(name: str, data_type: str | None, info: ColumnInfo | None) -> Column:
+    if info is None:
+        return Column(name, data_type)
+    tags, meta = info.all_tags, info.all_meta
+    required = any(
+        constraint.type in {"not_null", "primary_key"} for constraint in info.constraints
+    )
+    return Column(
+        name,
+        data_type or info.data_type,
+        info.description,
+        tags,
+        _pii(meta.get("pii"), tags),
+        False if required else None,
+    )
+
+
+def _pii(value: Any, tags: Sequence[str]) -> str | None:
+    """What personal data a column holds: ``meta.pii``, or a tag ``pii`` or ``pii:<kind>``."""
+    if isinstance(value, str) and value.strip():
+        return None if value.strip().lower() in {"no", "none", "false"} else value.strip()
+    if value is True:
+        return "pii"
+    for tag in tags:
+        word, _, kind = tag.partition(":")
+        if word.strip().lower() == "pii":
+            return kind.strip() or "pii"
+    return None
+
+
+def _owners_of(meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """``meta.owner`` or ``meta.owners``: a name, a list of names, or name and email."""
+    found: list[str] = []
+    for value in (meta.get("owner"), meta.get("owners")):
+        for item in value if isinstance(value, list) else [value]:
+            text = item.get("name") or item.get("email") if isinstance(item, dict) else item
+            if isinstance(text, str) and text.strip():
+                found.append(text.strip())
+    return tuple(dict.fromkeys(found))
+
+
+def _owner_names(owner: Owner) -> tuple[str, ...]:
+    return (owner.name,) if owner.name else owner.emails
+
+
+def _snapshot(node: Node) -> SnapshotInfo:
+    config = node.config
+    names = config.snapshot_meta_column_names or {}
+    return SnapshotInfo(
+        unique_key=_listed(config.unique_key),
+        strategy=config.strategy or "timestamp",
+        updated_at=config.updated_at,
+        check_cols="all" if config.check_cols == "all" else _listed(config.check_cols),
+        column_names={name: renamed for name, renamed in names.items() if renamed},
+    )
+
+
+def _listed(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)

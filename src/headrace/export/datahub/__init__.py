@@ -1,0 +1,1 @@
+"""DataHub: the catalog as metadata change proposals."""

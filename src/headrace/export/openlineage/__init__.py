@@ -1,0 +1,1 @@
+"""OpenLineage: one run of Headrace as run events, for Marquez and all who read the standard."""

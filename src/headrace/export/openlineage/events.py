@@ -1,0 +1,214 @@
+"""One run of Headrace as OpenLineage events: pure functions of the catalog and of what was done.
+
+The job tree: the command (``run``); below it one job for each dlt source (``load.<source>``), for
+each dbt model, snapshot and seed (its ``unique_id``), and for the tests of each dataset
+(``<unique_id>.test``). Nodes that dbt skipped never ran, so there is no event of them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from openlineage.client.event_v2 import (
+    InputDataset,
+    Job,
+    OutputDataset,
+    Run,
+    RunEvent,
+    RunState,
+)
+from openlineage.client.generated.base import JobFacet, OutputDatasetFacet
+from openlineage.client.generated.output_statistics_output_dataset import (
+    OutputStatisticsOutputDatasetFacet,
+)
+
+from headrace.catalog.model import Asset, Catalog
+from headrace.export.openlineage import facets
+from headrace.export.openlineage.context import Context, ended, moment, run_of
+from headrace.export.openlineage.naming import Names
+from headrace.export.openlineage.results import NodeResult, TableResult
+from headrace.export.reads import datasets_read
+
+BUILT = frozenset({"model", "snapshot", "seed"})
+_FAILED = frozenset({"fail", "error"})
+
+
+def run_event(
+    context: Context, state: RunState, at: datetime, *, error: str | None = None
+) -> RunEvent:
+    """The whole run began or ended."""
+    return RunEvent(
+        eventType=state,
+        eventTime=moment(at),
+        run=run_of(context.parent.run_id, context.above, "headrace", context, error),
+        job=Job(
+            context.names.jobs,
+            context.command,
+            facets=facets.job_facets("RUN", integration="HEADRACE"),
+        ),
+        inputs=[],
+        outputs=[],
+    )
+
+
+def load_event(
+    context: Context,
+    source: str,
+    state: RunState,
+    at: datetime,
+    *,
+    started_at: datetime,
+    kind: str | None = None,
+    folder: Path | None = None,
+    tables: Iterable[TableResult] = (),
+    catalog: Catalog | None = None,
+    error: str | None = None,
+) -> RunEvent:
+    """A dlt source's load began, ended, or is described by what is known of it since.
+
+    Args:
+        context: the run's.
+        source: its name.
+        state: START, COMPLETE, FAIL, ABORT; OTHER to tell more of one that ended.
+        at: when.
+        started_at: when the load began; it is in its run id.
+        kind: the folder in ``dlt_pipelines``.
+        folder: where its files are, of a source of files.
+        tables: the raw tables that it filled.
+        catalog: for their columns and lineage.
+        error: why it failed.
+    """
+    job = f"load.{source}"
+    read = [_folder(folder)] if folder is not None else []
+    written = [_raw_table(context, table, catalog) for table in tables]
+    if catalog is not None:
+        read += [
+            input_dataset(asset, context)
+            for asset in catalog.assets.values()
+            if asset.kind == "resource" and asset.id.startswith(f"resource.{source}.")
+        ]
+    return RunEvent(
+        eventType=state,
+        eventTime=moment(at),
+        run=run_of(context.uuid(job, started_at), context.parent, "dlt", context, error),
+        job=load_job(context, source, kind),
+        inputs=read,
+        outputs=written,
+    )
+
+
+def load_job(context: Context, source: str, kind: str | None) -> Job:
+    """The job that loads a source; its code is the folder in ``dlt_pipelines``."""
+    known = facets.job_facets("LOAD", integration="DLT")
+    code = context.code(f"dlt_pipelines/{kind or source}/__init__.py")
+    return Job(context.names.jobs, f"load.{source}", facets=known | code)
+
+
+def node_events(
+    context: Context, catalog: Catalog, nodes: Sequence[NodeResult], *, ended_at: datetime
+) -> Iterator[RunEvent]:
+    """START and COMPLETE or FAIL of each model, snapshot and seed that dbt ran; then its tests.
+
+    Args:
+        context: the run's.
+        catalog: as of this build; nodes that it does not hold are left out.
+        nodes: what dbt reported.
+        ended_at: when the build ended, for nodes that do not say when they ran.
+    """
+    from headrace.export.openlineage.assertions import assertion_events
+
+    for node in nodes:
+        asset = catalog.assets.get(node.unique_id)
+        if asset is None or node.resource_type not in BUILT or node.status == "skipped":
+            continue
+        yield from _node(context, catalog, asset, node, ended_at)
+    yield from assertion_events(context, catalog, nodes, ended_at=ended_at)
+
+
+def _node(
+    context: Context, catalog: Catalog, asset: Asset, node: NodeResult, ended_at: datetime
+) -> Iterator[RunEvent]:
+    start, end = times(node, ended_at)
+    failed = node.status in _FAILED
+    error = (node.message or "dbt gave no reason") if failed else None
+    run_id = context.uuid(asset.id, start)
+    job = node_job(context, asset)
+    for state, at in ((RunState.START, start), (ended(failed=failed), end)):
+        last = state is not RunState.START
+        yield RunEvent(
+            eventType=state,
+            eventTime=moment(at),
+            run=dbt_run(run_id, context, error if last else None),
+            job=job,
+            inputs=[input_dataset(each, context) for each in datasets_read(catalog, asset.id)]
+            if last
+            else [],
+            outputs=[output_dataset(asset, catalog, context)] if last else [],
+        )
+
+
+def node_job(context: Context, asset: Asset) -> Job:
+    """The job that makes a model, snapshot or seed."""
+    code: dict[str, JobFacet] = {}
+    if asset.path and context.dbt_project is not None:
+        code = context.code(f"{context.dbt_project}/{asset.path}")
+    kind = asset.kind.upper()
+    known = facets.job_facets(kind, integration="DBT", asset=asset, dialect=context.dialect)
+    return Job(context.names.jobs, asset.id, facets=known | code)
+
+
+def dbt_run(run_id: str, context: Context, error: str | None) -> Run:
+    """A run of dbt's, below the run of Headrace."""
+    return run_of(run_id, context.parent, "dbt-core", context, error, language="SQL")
+
+
+def times(node: NodeResult, ended_at: datetime) -> tuple[datetime, datetime]:
+    """When a node began and ended; of one that does not say, as if it had been the last."""
+    took = timedelta(seconds=node.seconds)
+    start = getattr(node, "started_at", None) or ended_at - took
+    return start, start + took
+
+
+def _folder(folder: Path) -> InputDataset:
+    name = Names.folder(folder)
+    return InputDataset(name.namespace, name.name, facets=facets.source_facets(name))
+
+
+def input_dataset(asset: Asset, context: Context) -> InputDataset:
+    """A dataset as what a job reads."""
+    name = context.names.dataset(asset)
+    assert name is not None, "only datasets are read"
+    return InputDataset(name.namespace, name.name, facets=facets.input_facets(asset, name))
+
+
+def output_dataset(
+    asset: Asset,
+    catalog: Catalog,
+    context: Context,
+    statistics: dict[str, OutputDatasetFacet] | None = None,
+) -> OutputDataset:
+    """A dataset as what a job writes."""
+    name = context.names.dataset(asset)
+    assert name is not None, "only datasets are written"
+    return OutputDataset(
+        name.namespace,
+        name.name,
+        facets=facets.dataset_facets(asset, catalog, context.names),
+        outputFacets=statistics or {},
+    )
+
+
+def _raw_table(context: Context, table: TableResult, catalog: Catalog | None) -> OutputDataset:
+    schema = f"{table.source}_raw"
+    statistics: dict[str, OutputDatasetFacet] = {
+        "outputStatistics": OutputStatisticsOutputDatasetFacet(
+            rowCount=table.rows_new + table.rows_changed
+        )
+    }
+    asset = catalog.assets.get(f"table.{schema}.{table.table}") if catalog else None
+    if asset is not None and catalog is not None:
+        return output_dataset(asset, catalog, context, statistics)
+    name = context.names.table(schema, table.table)
+    return OutputDataset(
+        name.namespace, name.name, facets=facets.source_facets(name), outputFacets=statistics
+    )

@@ -1,0 +1,1 @@
+"""Where columns come from: reading it from SQL, walking it, and proving it by data."""

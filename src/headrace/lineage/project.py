@@ -1,0 +1,221 @@
+"""A project's statements: read by their text, then resolved in the order of the graph."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import structs
+
+from headrace.catalog.model import Asset, Catalog, ColumnEdge, Problem
+from headrace.lineage import builtin_tests
+from headrace.lineage.cache import SummaryCache, keys
+from headrace.lineage.order import in_order
+from headrace.lineage.relations_of import ITSELF, Relations
+from headrace.lineage.snapshots import with_history
+from headrace.lineage.sql import tree
+from headrace.lineage.sql.batch import collector_off, summarize_all
+from headrace.lineage.sql.kinds import FILTERED, Deps, add, names
+from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.relations import Relation, Rest
+from headrace.lineage.sql.statement import read
+
+_SQL_KINDS = frozenset({"model", "snapshot", "test"})
+
+
+class Project:
+    """The SQL of a catalog's assets.
+
+    Attributes:
+        edges: what was found.
+        columns: asset id to the columns that its SQL yields.
+        problems: what could not be told.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        """Start."""
+        self.edges: list[ColumnEdge] = []
+        self.columns: dict[str, tuple[str, ...]] = {}
+        self.problems: list[Problem] = []
+        self._catalog = catalog
+        self._relations = Relations(catalog)
+        self._summaries: dict[str, tree.Summary] = {}
+
+    def summarize(
+        self, dialect: str, *, cache: Path | None, workers: int | None
+    ) -> tuple[int, int]:
+        """Read all statements that the cache does not know; how many, and how many it knew."""
+        with collector_off():
+            return self._summarize(dialect, cache, workers)
+
+    def _summarize(self, dialect: str, cache: Path | None, workers: int | None) -> tuple[int, int]:
+        sql = dict(self._statements())
+        known = SummaryCache(cache)
+        by_key: dict[bytes, tree.Summary | None] = {}
+        keyed = dict(zip(sql, keys((text, dialect) for text in sql.values()), strict=True))
+        unknown: dict[bytes, str] = {}
+        for asset, key in keyed.items():
+            if key not in by_key:
+                by_key[key] = known.get(key)
+                if by_key[key] is None:
+                    unknown[key] = sql[asset]
+        statements = [(text, dialect) for text in unknown.values()]
+        new = dict(zip(unknown, summarize_all(statements, workers=workers), strict=True))
+        known.add(new)
+        known.save()
+        by_key.update(new)
+        for asset, key in keyed.items():
+            summary = by_key[key]
+            assert summary is not None
+            self._summaries[asset] = summary
+        return len(new), known.reused
+
+    def _statements(self) -> Iterator[tuple[str, str]]:
+        """Ids and SQL of the assets whose SQL must be read."""
+        for key, asset in self._catalog.assets.items():
+            if asset.kind not in _SQL_KINDS or builtin_tests.says_it_all(asset):
+                continue
+            if asset.compiled_code and not _is_python(asset):
+                yield key, asset.compiled_code
+            elif not (asset.is_test and asset.test and asset.test.column):
+                self._problem(key, _no_sql(asset))
+
+    def _problem(self, asset: str, message: str) -> None:
+        self.problems.append(Problem(asset, message))
+
+    def resolve(self) -> None:
+        """Work out all edges, parents first."""
+        reads = {
+            key: [
+                found
+                for parts in summary.tables
+                if (found := self._relations.find(parts, key)) is not None
+            ]
+            for key, summary in self._summaries.items()
+        }
+        for key, asset in self._catalog.assets.items():
+            if asset.test is not None and asset.test.attached_to is not None:
+                reads.setdefault(key, []).append(asset.test.attached_to)
+        with collector_off():
+            for key in in_order(self._catalog, reads):
+                summary = self._summaries.get(key)
+                asset = self._catalog.assets[key]
+                if asset.is_test:
+                    self._test(key, asset, summary)
+                elif summary is not None:
+                    self._relation(key, asset, summary)
+
+    def _tables(self, child: str, parts: tree.Names) -> Relation | None:
+        found = self._relations.find(parts, child)
+        if found is None:
+            return None
+        return self._relations.itself(child) if found == child else self._relations.relation(found)
+
+    def _relation(self, key: str, asset: Asset, summary: tree.Summary) -> None:
+        """A model or snapshot: the edges of each of its columns, and of its rows."""
+        reading = read(summary, lambda parts: self._tables(key, parts))
+        for message in reading.problems:
+            self._problem(key, message)
+        if summary.query is None:
+            return
+        found = reading.relation
+        if asset.snapshot is not None:
+            found = with_history(found, asset.snapshot)
+        columns, complete = self._named(key, asset, found)
+        for name, deps in columns:
+            self._add(key, name, deps)
+        self._add(key, "", found.rows)
+        self.columns[key] = tuple(name for name, _ in columns)
+        self._relations.yields(key, self.columns[key], complete=complete)
+
+    def _named(
+        self, key: str, asset: Asset, found: Relation
+    ) -> tuple[list[tuple[str, Deps]], bool]:
+        """The columns under the names that the catalog has for them, and whether these are all."""
+        recorded = [one.name for one in asset.columns]
+        spelled = {fold(name): name for name in recorded}
+        given = {fold(name) for name, _ in found.columns}
+        by_place = not found.rest and len(recorded) == len(found.columns)
+        columns: list[tuple[str, Deps]] = []
+        for number, (name, deps) in enumerate(found.columns):
+            known = spelled.get(fold(name))
+            if known is None and by_place and fold(recorded[number]) not in given:
+                known = recorded[number]
+            columns.append((known or name, deps))
+        more, complete = self._rest(key, recorded, given, found.rest)
+        columns += more
+        if not found.rest:
+            yielded = {fold(name) for name, _ in columns}
+            for name in recorded:
+                if fold(name) not in yielded:
+                    self._problem(key, f'its SQL does not say where column "{name}" comes from')
+        return columns, complete
+
+    def _rest(
+        self, key: str, recorded: list[str], given: set[str], rests: tuple[Rest, ...]
+    ) -> tuple[list[tuple[str, Deps]], bool]:
+        """Columns on record that the SQL does not name, where there is one place they can be from.
+
+        A `*` over columns that are not known is a problem even so: there may be more of them.
+        """
+        found: list[tuple[str, Deps]] = []
+        complete = True
+        for rest in rests:
+            if rest.label == ITSELF:
+                continue
+            for name in recorded if len(rests) == 1 else ():
+                deps = rest.get(fold(name)) if fold(name) not in given else None
+                if deps is not None:
+                    found.append((name, deps))
+            complete = complete and rest.kind == "fixed" and bool(recorded)
+            if rest.kind != "partial" and not (rest.kind == "fixed" and recorded):
+                self._problem(key, _unnamed(rest))
+        return found, complete
+
+    def _add(self, child: str, column: str, deps: Deps) -> None:
+        edges = self.edges
+        folded = fold(column)
+        for (parent, parent_column), ways in deps.items():
+            if not ways or not (column or parent_column):
+                continue
+            same = fold(parent_column) == folded
+            for kind in names(ways, same_name=same):
+                edges.append(ColumnEdge(parent, parent_column, child, column, kind))
+
+    def _test(self, key: str, asset: Asset, summary: tree.Summary | None) -> None:
+        """A test: all columns that it reads decide its result."""
+        found: Deps = {}
+        if summary is None:
+            found = builtin_tests.reads(self._catalog, key, asset, self.columns)
+        else:
+            reading = read(_explicit(summary), lambda parts: self._tables(key, parts))
+            for message in reading.problems:
+                self._problem(key, message)
+            for deps in (reading.relation.everything(), reading.relation.rows):
+                add(found, deps, FILTERED)
+        for parent, column in sorted(found):
+            if column:
+                self.edges.append(ColumnEdge(parent, column, key, "", "filtered"))
+
+
+def _explicit(summary: tree.Summary) -> tree.Summary:
+    """Without a last `*`: a test counts rows, and shows the other columns only."""
+    query = summary.query
+    if isinstance(query, tree.Whole):
+        query = tree.Select(query.ctes, (query.source,), ())
+    elif isinstance(query, tree.Select) and not query.distinct:
+        items = tuple(item for item in query.items if item.star is None or item.reads)
+        query = structs.replace(query, items=items)
+    return structs.replace(summary, query=query)
+
+
+def _unnamed(rest: Rest) -> str:
+    return f"a `*` stands for the columns of {rest.label}, which are not known"
+
+
+def _is_python(asset: Asset) -> bool:
+    return bool(asset.path and asset.path.endswith(".py"))
+
+
+def _no_sql(asset: Asset) -> str:
+    if _is_python(asset):
+        return "it is written in Python, which is not read"
+    return "it has no compiled SQL: run dbt compile, or headrace run"

@@ -1,0 +1,135 @@
+"""A statement's text to its summary."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from typing import Any
+
+from headrace.errors import LineageError
+from headrace.lineage.sql.tree import Summary
+
+ENGINE = 1
+"""Goes up with every change of what a summary says; summaries of another one are not used."""
+
+_SHOWN = 200
+_DEPTH = 400
+"""Parentheses in each other; sqlglot's compiled parser may overrun the stack far beyond it."""
+
+
+UNFORESEEN = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What a tree of a shape that nobody thought of may lead to: a problem of its one statement."""
+
+
+def unforeseen(error: Exception) -> str:
+    """The problem that it is."""
+    return f"its SQL is of a form that is not understood ({type(error).__name__}: {error})"
+
+
+def summarize(sql: str, dialect: str) -> Summary:
+    """Read a statement once.
+
+    Args:
+        sql: one statement, as the engine gets it.
+        dialect: sqlglot's name: ``duckdb``, ``postgres``, ``snowflake``, ...
+
+    Returns:
+        What it says about columns. A statement that cannot be read has no query and one problem.
+
+    Raises:
+        LineageError: sqlglot does not know the dialect.
+    """
+    from sqlglot.errors import SqlglotError
+
+    reader = _dialect(dialect)
+    if _depth(sql) > _DEPTH:
+        return Summary(None, problems=("its parentheses are nested too deeply to be read",))
+    try:
+        with _quiet():
+            statements = [one for one in reader.parse(sql) if one is not None]
+        return _read(statements, dialect)
+    except RecursionError:
+        return Summary(None, problems=("it is nested too deeply to be read",))
+    except SqlglotError as error:
+        return Summary(None, problems=(_where(error),))
+    except UNFORESEEN as error:
+        return Summary(None, problems=(unforeseen(error),))
+
+
+def _read(statements: list[Any], dialect: str) -> Summary:
+    from headrace.lineage.sql.queries import Reader
+
+    if not statements:
+        return Summary(None, problems=("it has no SQL",))
+    if len(statements) > 1:
+        return Summary(None, problems=("it has more than one statement",))
+    found = statements[0]
+    if not _is_query(found):
+        kind = type(found).__name__.lower()
+        return Summary(None, problems=(f"its SQL is no query but a {kind} statement",))
+    reader = Reader(dialect)
+    query = reader.query(found)
+    return Summary(query, tuple(reader.tables), tuple(reader.problems))
+
+
+def _is_query(node: Any) -> bool:
+    from sqlglot import exp
+
+    return isinstance(node, (exp.Query, exp.Values, exp.Pivot))
+
+
+def _dialect(name: str) -> Any:
+    from sqlglot.dialects.dialect import Dialect
+
+    try:
+        return Dialect.get_or_raise(name)
+    except ValueError as error:
+        raise LineageError(f"no SQL dialect is called {name!r}: {error}") from error
+
+
+def _where(error: Exception) -> str:
+    """What sqlglot says, without the SQL that it shows and the classes that it names."""
+    errors = getattr(error, "errors", None)
+    if not errors:
+        return f"its SQL cannot be parsed: {str(error).splitlines()[0][:_SHOWN]}"
+    first = errors[0]
+    said = str(first.get("description") or "").rstrip(". ")
+    reason = f": {said}" if said and "<" not in said else ""
+    return f"its SQL cannot be parsed at line {first['line']}, column {first['col']}{reason}"
+
+
+def _depth(sql: str) -> int:
+    """How deep its parentheses go, at most; those in strings count too."""
+    if sql.count("(") <= _DEPTH:
+        return 0
+    depth = deepest = 0
+    for character in sql:
+        if character == "(":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character == ")":
+            depth -= 1
+    return deepest
+
+
+class _Silent(logging.Filter):
+    """Lets nothing pass that this thread logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.thread != self._thread
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without sqlglot's warnings: what it does not understand is reported as a problem."""
+    logger = logging.getLogger("sqlglot")
+    silent = _Silent()
+    logger.addFilter(silent)
+    try:
+        yield
+    finally:
+        logger.removeFilter(silent)

@@ -1,0 +1,115 @@
+"""What one ``select`` yields."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.lineage.sql import tree
+from headrace.lineage.sql.joins import Ctes, From
+from headrace.lineage.sql.kinds import GROUPED, JOINED, SAME, Deps, add
+from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.relations import Relation, Rest, distinct_names
+from headrace.lineage.sql.scope import Scope
+
+if TYPE_CHECKING:
+    from headrace.lineage.sql.statement import Statement
+
+
+@dataclass(slots=True)
+class _Done:
+    """An item that was worked out."""
+
+    columns: list[tuple[str, Deps]]
+    rest: tuple[Rest, ...] = ()
+
+
+class Select:
+    """Evaluates one ``select``."""
+
+    def __init__(
+        self, statement: "Statement", query: tree.Select, parent: Scope | None, ctes: Ctes
+    ) -> None:
+        self._statement = statement
+        self._query = query
+        self._ctes = ctes
+        self._scope = Scope(parent, statement.report)
+        self._sources = From(statement, self._scope, ctes)
+        self._done: list[_Done | None] = [None] * len(query.items)
+        self._busy: set[int] = set()
+        self._by_name: dict[str, int] = {}
+        for number, item in enumerate(query.items):
+            if item.name is not None and item.star is None:
+                self._by_name.setdefault(fold(item.name), number)
+
+    def relation(self) -> Relation:
+        """What it yields."""
+        query, statement = self._query, self._statement
+        self._sources.bind(query.sources)
+        rows = self._sources.rows
+        self._scope.aliases = self._alias
+        columns: list[tuple[str, Deps]] = []
+        rest: tuple[Rest, ...] = ()
+        for number in range(len(query.items)):
+            done = self._item(number)
+            columns.extend(done.columns)
+            rest += done.rest
+            if query.items[number].unnests:
+                for _, deps in done.columns:
+                    add(rows, deps, JOINED)
+        result = Relation(distinct_names(columns), rows, rest)
+        add(rows, statement.collect(query.filters, self._scope, self._ctes))
+        self._keys(result, rows)
+        order = statement.order(query.order, rows, self._scope, self._ctes, result)
+        if query.order.limited and not query.order.terms:
+            add(rows, self._sources.order)
+        if query.distinct_on:
+            add(rows, order or self._sources.order)
+        if not (query.group or query.group_all or query.distinct):
+            order = order or self._sources.order
+        result.order = order
+        self._scope.aliases = None  # a circle less for Python to look for
+        return result
+
+    def _keys(self, result: Relation, rows: Deps) -> None:
+        """What groups rows, or makes them distinct."""
+        query, statement = self._query, self._statement
+        for term in (*query.group, *query.distinct_on):
+            statement.term(rows, term, GROUPED, self._scope, self._ctes, result)
+        if query.group_all:
+            for number, item in enumerate(query.items):
+                if not item.aggregated:
+                    for _, deps in self._item(number).columns:
+                        add(rows, deps, GROUPED)
+        if query.distinct:
+            add(rows, result.everything(), GROUPED)
+            statement.unnamed(result)
+
+    def _alias(self, name: str) -> Deps | None:
+        number = self._by_name.get(name)
+        if number is None or number in self._busy:
+            return None
+        return self._item(number).columns[0][1]
+
+    def _item(self, number: int) -> _Done:
+        done = self._done[number]
+        if done is None:
+            self._busy.add(number)
+            done = self._done[number] = self._worked_out(self._query.items[number])
+            self._busy.discard(number)
+        return done
+
+    def _worked_out(self, item: tree.Item) -> _Done:
+        deps = self._statement.collect(item.reads, self._scope, self._ctes)
+        if item.ordered and self._sources.order:
+            deps = dict(deps)
+            add(deps, self._sources.order)
+        if item.star is None:
+            return _Done([(item.name or "", deps)])
+        star = self._statement.star(item.star, self._scope, self._ctes)
+        if item.role == SAME and not deps and item.name is None:
+            return _Done(star.columns, star.rest)
+        columns = []
+        for name, found in star.columns:
+            one = dict(deps)
+            add(one, found, item.role)
+            columns.append((item.name if item.name is not None else name, one))
+        return _Done(columns, star.rest)

@@ -1,0 +1,91 @@
+"""Which columns a star stands for."""
+
+from headrace.lineage.sql import tree
+from headrace.lineage.sql.kinds import COMPUTED, Deps, add
+from headrace.lineage.sql.matching import matcher
+from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.relations import Relation, Rest
+from headrace.lineage.sql.scope import Bound, Scope
+
+
+def expanded(star: tree.Star, scope: Scope, replaced: dict[str, Deps]) -> Relation:
+    """The columns that a star stands for; columns that are not known by name as ``rest``.
+
+    Args:
+        star: as written.
+        scope: where it stands.
+        replaced: what the expressions of ``replace`` read, by folded name.
+    """
+    bounds = _bounds(star, scope)
+    if bounds is None:
+        return _of_struct(star, scope)
+    if len(bounds) == 1 and _is_plain(star, scope, bounds[0]):
+        return bounds[0].relation
+    excluded = {parts[-1] for parts in star.exclude if len(parts) == 1}
+    qualified = {parts[-2:] for parts in star.exclude if len(parts) > 1}
+    renamed = dict(star.rename)
+    keep = _Kept(star, scope)
+    columns: list[tuple[str, Deps]] = []
+    rest: list[Rest] = []
+    merged = dict(scope.merged) if not star.table else {}
+    for one in bounds:
+        for name, deps in one.relation.columns:
+            folded = fold(name)
+            if not star.table and folded in one.hidden:
+                continue
+            found = merged.pop(folded, deps)
+            if folded in excluded or (one.alias, folded) in qualified or not keep(name):
+                continue
+            columns.append((renamed.get(folded, name), replaced.get(folded, found)))
+        hidden = {*excluded, *renamed, *(one.hidden if not star.table else ())}
+        rest.extend(left.without(hidden) for left in one.relation.rest if _counts(left, one))
+    return Relation(columns, {}, tuple(rest))
+
+
+def _is_plain(star: tree.Star, scope: Scope, bound: Bound) -> bool:
+    """Whether it means all columns of its only relation as they are."""
+    changes = star.exclude or star.replace or star.rename or star.pattern or star.negate
+    return not (changes or scope.merged or bound.hidden or bound.single)
+
+
+def _counts(rest: Rest, bound: Bound) -> bool:
+    """Whether a star means columns besides the named ones; those of a function are all named."""
+    return not (bound.single and rest.kind == "fixed")
+
+
+def _bounds(star: tree.Star, scope: Scope) -> list[Bound] | None:
+    """The relations that it stands for; None: its qualifier is no relation."""
+    if not star.table:
+        return scope.bound
+    at: Scope | None = scope
+    while at is not None:
+        found = at.relation(star.table)
+        if found is not None:
+            return [found]
+        at = at.parent
+    return None
+
+
+def _of_struct(star: tree.Star, scope: Scope) -> Relation:
+    """``struct.*``: its fields' names are not known here."""
+    deps: Deps = {}
+    add(deps, scope.find(star.table), COMPUTED)
+    label = f'"{".".join(star.table)}"'
+    excluded = {parts[-1] for parts in star.exclude}
+    return Relation([], {}, (Rest("fixed", label, deps=deps).without(excluded),))
+
+
+class _Kept:
+    """Whether a column's name is one that the star means."""
+
+    def __init__(self, star: tree.Star, scope: Scope) -> None:
+        self._match = None
+        self._negate = star.negate
+        if star.pattern is not None:
+            way, arguments = star.pattern
+            self._match = matcher(way, arguments)
+            if self._match is None:
+                scope.report(f"which columns `columns({arguments[0]})` means cannot be told")
+
+    def __call__(self, name: str) -> bool:
+        return self._match is None or self._match(name) != self._negate

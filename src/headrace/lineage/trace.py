@@ -1,0 +1,289 @@
+"""Walks up and down the graph, of assets or of columns.
+
+At column level a *spot* is a column of an asset, or its rows (the column ``""``, see
+``headrace.catalog.model``). Steps downstream from a spot:
+
+- along each column edge that starts there;
+- from the rows of an asset to the rows of all that read it;
+- from any spot to each exposure that reads the asset, for an exposure shows every column.
+
+Upstream they are the same steps taken backwards, and from a column to the rows of its own asset,
+which costs no depth. (Downstream that step is left out: a spot of rows stands for all columns of
+the asset, which lead nowhere that the rows do not lead.) Without indirect edges there are no rows.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from headrace.catalog.model import Catalog, ColumnEdge
+from headrace.lineage.find import Place, known_columns
+from headrace.lineage.report import (
+    Direction,
+    LineageGraph,
+    LineageLink,
+    LineageNode,
+    LineageProblem,
+)
+
+ROWS = ""
+READS = "reads"
+
+Spot = tuple[str, str]
+Way = Literal["upstream", "downstream"]
+_Link = tuple[str, str, str, str, str]  # as the fields of LineageLink, in their order
+_Step = tuple[Spot, _Link | None]
+
+
+@dataclass
+class _Walk:
+    """What a walk has seen.
+
+    Attributes:
+        distance: asset id to how many assets away, the root 0.
+        spots: all that were reached (column level).
+        links: taken.
+        truncated: whether the depth ended it.
+    """
+
+    distance: dict[str, int]
+    spots: set[Spot] = field(default_factory=set)
+    links: dict[_Link, None] = field(default_factory=dict)
+    truncated: bool = False
+
+
+def trace(
+    catalog: Catalog,
+    place: Place,
+    *,
+    direction: Direction,
+    depth: int | None,
+    indirect: bool = True,
+    tests: bool = False,
+) -> LineageGraph:
+    """What a node or column is made from, or what is made from it.
+
+    Args:
+        catalog: to walk in.
+        place: from ``find``. Without a column the walk is at table level.
+        direction: which way.
+        depth: how many assets away at most; None for all.
+        indirect: whether columns that only decide (filtered, joined, ...) count; column level.
+        tests: whether tests are in the graph.
+    """
+    ways: tuple[Way, ...] = ("upstream", "downstream") if direction == "both" else (direction,)
+    walks: dict[Way, _Walk] = {}
+    for way in ways:
+        if place.column is None:
+            walks[way] = _walk_assets(catalog, place.asset, way, depth, tests=tests)
+        else:
+            start = (place.asset, place.column)
+            steps = _Columns(catalog, way, indirect=indirect, tests=tests)
+            walks[way] = _walk_columns(start, depth, steps)
+    return LineageGraph(
+        root=place.asset,
+        column=place.column,
+        direction=direction,
+        depth=depth,
+        nodes=_nodes(catalog, walks, at_columns=place.column is not None),
+        links=_links(walks.values()),
+        problems=_problems(catalog, walks) if place.column is not None else (),
+        truncated=any(walk.truncated for walk in walks.values()),
+    )
+
+
+def closure(
+    catalog: Catalog, start: Iterable[Spot], way: Way, *, indirect: bool = True
+) -> set[Spot]:
+    """Every spot that some spots reach, themselves included; tests too.
+
+    Downstream, ``(asset, "")`` in it means every column of the asset.
+    """
+    steps = _Columns(catalog, way, indirect=indirect, tests=True)
+    seen = set(start)
+    todo = list(seen)
+    while todo:
+        for spot, _ in steps.of(todo.pop()):
+            if spot not in seen:
+                seen.add(spot)
+                todo.append(spot)
+    return seen
+
+
+def asset_distances(catalog: Catalog, root: str, way: Way, *, tests: bool = True) -> dict[str, int]:
+    """Each asset that one reaches, itself included, and how many assets away it is."""
+    return _walk_assets(catalog, root, way, None, tests=tests).distance
+
+
+def _walk_assets(catalog: Catalog, root: str, way: Way, depth: int | None, *, tests: bool) -> _Walk:
+    walk = _Walk({root: 0})
+    todo = deque([root])
+    next_to = catalog.parents if way == "upstream" else catalog.children
+    while todo:
+        key = todo.popleft()
+        near = [other for other in next_to.get(key, ()) if _shown(catalog, other, tests=tests)]
+        if depth is not None and walk.distance[key] >= depth:
+            walk.truncated |= any(other not in walk.distance for other in near)
+            continue
+        for other in near:
+            parent, child = (other, key) if way == "upstream" else (key, other)
+            walk.links[parent, ROWS, child, ROWS, READS] = None
+            if other not in walk.distance:
+                walk.distance[other] = walk.distance[key] + 1
+                todo.append(other)
+    return walk
+
+
+def _walk_columns(start: Spot, depth: int | None, steps: "_Columns") -> _Walk:
+    """Level by level; a step within an asset stays on its level."""
+    walk = _Walk({start[0]: 0}, {start})
+    level = [start]
+    distance = 0
+    while level:
+        farther: dict[Spot, None] = {}
+        for spot in level:  # grows as it goes
+            for other, link in steps.of(spot):
+                if other[0] == spot[0]:
+                    if other not in walk.spots:
+                        walk.spots.add(other)
+                        level.append(other)
+                elif depth is not None and distance >= depth:
+                    walk.truncated |= other not in walk.spots
+                    continue
+                else:
+                    farther[other] = None
+                if link is not None:
+                    walk.links[link] = None
+        level = [spot for spot in farther if spot not in walk.spots]
+        distance += 1
+        walk.spots.update(level)
+        for key, _ in level:
+            walk.distance.setdefault(key, distance)
+    return walk
+
+
+class _Columns:
+    """The steps at column level."""
+
+    def __init__(self, catalog: Catalog, way: Way, *, indirect: bool, tests: bool) -> None:
+        self._catalog = catalog
+        self._way = way
+        self._indirect = indirect
+        self._tests = tests
+        self._by_spot: dict[str, dict[str, list[ColumnEdge]]] = {}
+
+    def of(self, spot: Spot) -> Iterator[_Step]:
+        """The spots one step away."""
+        asset, column = spot
+        downstream = self._way == "downstream"
+        for edge in self._edges(asset).get(column, ()):
+            parent, child = (edge.parent, edge.parent_column), (edge.child, edge.child_column)
+            yield (child if downstream else parent), _link(parent, child, edge.kind)
+        if self._indirect and not downstream and column != ROWS:
+            yield (asset, ROWS), None
+        next_to = self._catalog.children if downstream else self._catalog.parents
+        for other in next_to.get(asset, ()):
+            if not _shown(self._catalog, other, tests=self._tests):
+                continue
+            is_exposure = self._catalog.assets[other].kind == "exposure"
+            if (self._indirect and column == ROWS) or (downstream and is_exposure):
+                ends = (spot, (other, ROWS)) if downstream else ((other, ROWS), spot)
+                yield (other, ROWS), _link(*ends, READS)
+
+    def _edges(self, asset: str) -> dict[str, list[ColumnEdge]]:
+        """The edges that start (upstream: end) in an asset, by column."""
+        found = self._by_spot.get(asset)
+        if found is None:
+            found = {}
+            downstream = self._way == "downstream"
+            catalog = self._catalog
+            edges = catalog.edges_by_parent if downstream else catalog.edges_by_child
+            for edge in edges.get(asset, ()):
+                other = edge.child if downstream else edge.parent
+                if other not in catalog.assets or not _shown(catalog, other, tests=self._tests):
+                    continue
+                if self._indirect or (edge.is_direct and edge.parent_column and edge.child_column):
+                    column = edge.parent_column if downstream else edge.child_column
+                    found.setdefault(column, []).append(edge)
+            self._by_spot[asset] = found
+        return found
+
+
+def _link(parent: Spot, child: Spot, kind: str) -> _Link:
+    return (*parent, *child, kind)
+
+
+def _shown(catalog: Catalog, key: str, *, tests: bool) -> bool:
+    return tests or not catalog.assets[key].is_test
+
+
+def _nodes(
+    catalog: Catalog, walks: dict[Way, _Walk], *, at_columns: bool
+) -> tuple[LineageNode, ...]:
+    distance: dict[str, int] = {}
+    columns: dict[str, set[str]] = {}
+    for way, walk in walks.items():
+        for key, steps in walk.distance.items():
+            signed = -steps if way == "upstream" else steps
+            if key not in distance or steps < abs(distance[key]):
+                distance[key] = signed
+        for key, column in walk.spots:
+            columns.setdefault(key, set()).add(column)
+    nodes = [
+        _node(catalog, key, steps, columns.get(key, set()), at_columns=at_columns)
+        for key, steps in distance.items()
+    ]
+    return tuple(sorted(nodes, key=lambda node: (node.distance, node.id)))
+
+
+def _node(
+    catalog: Catalog, key: str, distance: int, reached: set[str], *, at_columns: bool
+) -> LineageNode:
+    asset = catalog.assets[key]
+    names = tuple(name for name in known_columns(catalog, key) if name in reached)
+    return LineageNode(
+        id=key,
+        kind=asset.kind,
+        name=asset.name,
+        relation=asset.relation,
+        distance=distance,
+        columns=names,
+        rows=ROWS in reached and at_columns,
+        pii=tuple(
+            column.name
+            for column in asset.columns
+            if column.pii and (not at_columns or column.name in reached)
+        ),
+        owners=asset.owners,
+    )
+
+
+def _links(walks: Iterable[_Walk]) -> tuple[LineageLink, ...]:
+    links = {link for walk in walks for link in walk.links}
+    return tuple(
+        LineageLink(
+            parent=parent,
+            parent_column=parent_column or None,
+            child=child,
+            child_column=child_column or None,
+            kind=kind,
+        )
+        for parent, parent_column, child, child_column, kind in sorted(
+            links, key=lambda link: (link[0], link[2], link[1], link[3], link[4])
+        )
+    )
+
+
+def _problems(catalog: Catalog, walks: dict[Way, _Walk]) -> tuple[LineageProblem, ...]:
+    """Of what was reached, and downstream of what reads it: its reading may go unseen."""
+    near: set[str] = set()
+    for way, walk in walks.items():
+        near.update(walk.distance)
+        if way == "downstream":
+            near.update(child for key in walk.distance for child in catalog.children.get(key, ()))
+    return tuple(
+        LineageProblem(asset=problem.asset, message=problem.message)
+        for problem in catalog.problems
+        if problem.asset in near
+    )

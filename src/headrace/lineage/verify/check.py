@@ -1,0 +1,174 @@
+"""The proof: perturb one raw column after the other, build, and see whether the claim holds."""
+
+import contextlib
+import queue
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event
+
+from headrace.catalog.model import Catalog
+from headrace.errors import LineageError
+from headrace.lineage.find import Place
+from headrace.lineage.verify.compare import Trial
+from headrace.lineage.verify.parts import Plan, Raw
+from headrace.lineage.verify.plan import main_database, plan
+from headrace.lineage.verify.replica import SAMPLE, Replica, Seen, first_line, take_sample
+from headrace.lineage.verify.report import VerifyReport
+from headrace.lineage.verify.summary import Options, Outcome, Taken, summary
+
+_WAREHOUSE = "__headrace_warehouse"
+
+Progress = Callable[[int, int], None]
+
+
+def verify(
+    catalog: Catalog,
+    attach: str,
+    *,
+    places: Sequence[Place] = (),
+    options: Options | None = None,
+    guard: AbstractContextManager[object] | None = None,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Check the column lineage of a catalog against the data.
+
+    Nothing is written: the raw tables are copied, and all is built in memory.
+
+    Args:
+        catalog: the claim.
+        attach: SQL that attaches the warehouse as the alias that ``warehouse_alias()`` gives.
+        places: limit the check, see ``headrace.lineage.verify.plan``.
+        options: how.
+        guard: is held while the warehouse is read.
+        progress: is told how many raw columns are done, and of how many.
+
+    Returns:
+        What was found.
+
+    Raises:
+        LineageError: there is nothing to check, or it cannot be read.
+    """
+    started = time.monotonic()
+    options = options or Options()
+    with tempfile.TemporaryDirectory(prefix="headrace-verify-") as folder:
+        sample = Path(folder) / "sample.duckdb"
+        with guard or contextlib.nullcontext():
+            taken = _take(catalog, attach, sample, places, options.rows)
+        outcome = _run(taken.plan, sample, options, progress or (lambda done, of: None))
+    return summary(catalog, taken, outcome, options, time.monotonic() - started)
+
+
+def warehouse_alias() -> str:
+    """The alias that the warehouse is attached as."""
+    return _WAREHOUSE
+
+
+def _take(catalog: Catalog, attach: str, sample: Path, places: Sequence[Place], rows: int) -> Taken:
+    """Plan, and copy the raw tables."""
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        made = plan(catalog, connection, places=places)
+        main = main_database(catalog)
+        try:
+            connection.execute(attach)
+            connection.execute(f"attach '{str(sample).replace(chr(39), chr(39) * 2)}' as {SAMPLE}")
+            there = {
+                (schema.casefold(), name.casefold())
+                for schema, name in connection.execute(
+                    "select table_schema, table_name from information_schema.tables "
+                    "where table_catalog = ?",
+                    [_WAREHOUSE],
+                ).fetchall()
+            }
+            known = {
+                key: raw
+                for key, raw in made.raws.items()
+                if raw.name[0] == main and tuple(part.casefold() for part in raw.name[1:]) in there
+            }
+            notes = [
+                f"{'.'.join(raw.name[1:])} is not in the warehouse: what reads it is not checked"
+                for key, raw in made.raws.items()
+                if key not in known
+            ]
+            made = replace(made, raws=known, notes=(*made.notes, *notes))
+            counts = take_sample(connection, made, _WAREHOUSE, rows=rows)
+        except duckdb.Error as error:
+            raise LineageError(
+                f"the raw tables could not be copied ({first_line(error)}): see `headrace doctor`"
+            ) from error
+    if not counts:
+        raise LineageError("the warehouse holds none of the raw tables: run `headrace load` first")
+    return Taken(made, counts)
+
+
+def _run(made: Plan, sample: Path, options: Options, progress: Progress) -> Outcome:
+    first = Replica(made, sample, memory_limit=options.memory_limit)
+    replicas = [first]
+    stop = Event()
+    try:
+        base = first.build_baseline()
+        tasks: queue.SimpleQueue[tuple[Raw, str]] = queue.SimpleQueue()
+        total = 0
+        for raw, column in _columns(made, first):
+            tasks.put((raw, column))
+            total += 1
+        trials: list[Trial] = []
+
+        def work(replica: Replica) -> None:
+            if replica is not first:
+                replica.build_baseline()
+            while not stop.is_set():
+                try:
+                    raw, column = tasks.get_nowait()
+                except queue.Empty:
+                    return
+                trials.append(_try(replica, raw, column))
+                progress(len(trials), total)
+
+        replicas += [
+            Replica(made, sample, memory_limit=options.memory_limit)
+            for _ in range(min(options.workers, total) - 1)
+        ]
+        with ThreadPoolExecutor(len(replicas)) as pool:
+            futures = [pool.submit(work, replica) for replica in replicas]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                stop.set()
+                for replica in replicas:
+                    replica.interrupt()
+                raise
+    finally:
+        for replica in replicas:
+            replica.close()
+    trials.sort(key=lambda trial: (trial.raw, trial.column))
+    return Outcome(base, trials)
+
+
+def _columns(made: Plan, replica: Replica) -> Iterator[tuple[Raw, str]]:
+    for raw in made.raws.values():
+        for column in replica.columns(raw):
+            yield raw, column
+
+
+def _try(replica: Replica, raw: Raw, column: str) -> Trial:
+    import duckdb
+
+    seen: dict[str, Seen] = {}
+    raised: dict[str, str] = {}
+    for strategy, expression in replica.strategies(raw, column).items():
+        try:
+            found = replica.perturb(raw, column, expression)
+        except duckdb.Error as error:  # the strategy itself: of the models perturb tells
+            raised[strategy] = first_line(error)
+            continue
+        if found is not None:
+            seen[strategy] = found
+    return Trial(raw.id, column, seen, raised)

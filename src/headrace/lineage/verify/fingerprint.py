@@ -1,0 +1,114 @@
+"""What a table holds, as a few numbers: one or two queries per table, no rows fetched.
+
+The rows of two builds of a model cannot be matched by place, for SQL promises no order. Two ways to
+compare a column are left, and each sees something that the other does not:
+
+- its values as a multiset. Sure, whatever happened to the other columns; but blind to values that
+  only changed places, as they do when a raw column is rotated.
+- its values together with the key of their row, as a multiset of pairs. Sees changed places; but
+  when the key itself was perturbed, all pairs change, and the other columns only seem to.
+
+So pairs count where the key stands for itself, see ``headrace.lineage.verify.compare``.
+
+A multiset's fingerprint is the sum of its members' 64-bit hashes. Floating point numbers are
+compared to 7 digits, for a sum depends on the order of its terms.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import duckdb
+
+_FLOATS = {"float", "double"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """A table's.
+
+    Attributes:
+        whole: of the multiset of rows.
+        values: of each column's multiset of values; by its name.
+        pairs: of each column's multiset of (key, value); None where the table has no key.
+    """
+
+    whole: tuple[object, ...]
+    values: Mapping[str, object]
+    pairs: Mapping[str, object] | None
+
+
+def quoted(*parts: str) -> str:
+    """A qualified name."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The queries that give a table's fingerprint; the same as long as its columns are.
+
+    Attributes:
+        whole: the number of rows, and the rows' sum.
+        columns: one sum for each column of values, then one for each of pairs.
+        names: the columns.
+        has_key: whether there are pairs.
+    """
+
+    whole: str
+    columns: str
+    names: tuple[str, ...]
+    has_key: bool
+
+    @classmethod
+    def at(
+        cls, connection: "duckdb.DuckDBPyConnection", relation: str, key: Sequence[str]
+    ) -> "Look":
+        """For a table.
+
+        Args:
+            connection: to the database that has it.
+            relation: quoted.
+            key: columns whose values together tell its rows apart; empty when there is none.
+        """
+        described = connection.execute(f"from {relation} limit 0").description or []
+        names = tuple(str(column[0]) for column in described)
+        by_folded = {name.casefold(): name for name in names}
+        found_key = [by_folded[name.casefold()] for name in key if name.casefold() in by_folded]
+        has_key = bool(key) and len(found_key) == len(key)
+        plain = [_comparable(column[0], str(column[1].id)) for column in described]
+        sums = [f"sum(hash({value}))" for value in plain]
+        if has_key:
+            keys = ", ".join(quoted(name) for name in found_key)
+            sums += [f"sum(hash({keys}, {value}))" for value in plain]
+        everything = ", ".join(quoted(name) for name in names)
+        return cls(
+            whole=f"select count(*), sum(hash({everything})) from {relation}",
+            columns=f"select {', '.join(sums)} from {relation}",
+            names=names,
+            has_key=has_key,
+        )
+
+    def fingerprint(
+        self, connection: "duckdb.DuckDBPyConnection", unless: tuple[object, ...] | None = None
+    ) -> Fingerprint | None:
+        """Of the table as it is now; None when its rows are those of ``unless``."""
+        whole = connection.execute(self.whole).fetchone()
+        if whole == unless:
+            return None
+        row = connection.execute(self.columns).fetchone()
+        assert whole is not None  # an aggregate
+        assert row is not None
+        count = len(self.names)
+        return Fingerprint(
+            whole=whole,
+            values=dict(zip(self.names, row[:count], strict=True)),
+            pairs=dict(zip(self.names, row[count:], strict=True)) if self.has_key else None,
+        )
+
+
+def _comparable(name: str, kind: str) -> str:
+    value = quoted(name)
+    if kind in _FLOATS:
+        return f"coalesce(try_cast(round({value}, 12) as float)::double, {value})"
+    return value

@@ -1,0 +1,153 @@
+"""The catalog step: what the run's artifacts say becomes the newest version of the catalog."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xxhash
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headrace.catalog import Catalog, RunStore
+from headrace.errors import ArtifactError, CatalogError
+from headrace.pipeline.load import raw_schema
+from headrace.pipeline.reports import CatalogReport
+from headrace.pipeline.status import has_store
+from headrace.settings import Resolved
+
+if TYPE_CHECKING:
+    from headrace.artifacts import Artifacts
+
+
+class _State(BaseModel):
+    """What the newest stored version was made from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stamp: str
+    version: int
+
+
+def refresh(resolved: Resolved, store: RunStore, run_id: str) -> CatalogReport:
+    """Read the artifacts, trace their columns, and keep the catalog where it changed.
+
+    When no artifact changed since the last time, nothing is read.
+
+    Args:
+        resolved: the settings.
+        store: where it is kept.
+        run_id: the run that it belongs to.
+
+    Returns:
+        What it came to.
+
+    Raises:
+        TransformError: dbt's manifest cannot be read.
+        UserError: neither dbt nor dlt has left anything yet.
+        RunStoreError: the store cannot be written.
+    """
+    started = time.monotonic()
+    stamp = _stamp(resolved)
+    last = _read_state(resolved)
+    newest = store.catalog_version()
+    if last is not None and last.stamp == stamp and last.version == newest:
+        return CatalogReport(version=last.version, seconds=time.monotonic() - started)
+    catalog = _traced(resolved, _read(resolved))
+    version = store.save_catalog(catalog, run_id)
+    kept = newest if version is None else version
+    if kept is not None:
+        _write_state(resolved, _State(stamp=stamp, version=kept))
+    changes = (
+        store.catalog_changes(newest, version) if version is not None and newest is not None else ()
+    )
+    return CatalogReport(
+        version=kept,
+        is_new=version is not None,
+        assets=len(catalog.assets),
+        columns=sum(len(asset.columns) for asset in catalog.assets.values()),
+        column_edges=len(catalog.column_edges),
+        problems=len(catalog.problems),
+        changes=len(changes),
+        seconds=time.monotonic() - started,
+    )
+
+
+def current(resolved: Resolved) -> Catalog:
+    """The newest catalog that a run kept.
+
+    Raises:
+        CatalogError: no run has kept one yet.
+        RunStoreError: the run store cannot be read.
+    """
+    catalog = None
+    if has_store(resolved):
+        store = RunStore(resolved.run_store_url)
+        try:
+            catalog = store.load_catalog()
+        finally:
+            store.close()
+    if catalog is None:
+        raise CatalogError("there is no catalog yet: run `headrace run` first")
+    return catalog
+
+
+def _read(resolved: Resolved) -> "Artifacts":
+    from headrace.artifacts import read_artifacts
+
+    return read_artifacts(resolved.artifacts, resolved.data_dir / "dlt", newest_packages=0)
+
+
+def _traced(resolved: Resolved, artifacts: "Artifacts") -> Catalog:
+    from headrace.catalog.build import build_catalog, with_lineage
+    from headrace.lineage.columns import column_lineage
+
+    catalog = build_catalog(artifacts, raw_schema=raw_schema)
+    lineage = column_lineage(
+        catalog,
+        dialect=resolved.target.dialect,
+        cache=resolved.data_dir / "dbt" / "lineage_cache",
+    )
+    return with_lineage(
+        catalog, edges=lineage.edges, columns=lineage.columns, problems=lineage.problems
+    )
+
+
+def _stamp(resolved: Resolved) -> str:
+    """Digest of size, time and place of every artifact that the catalog is made from."""
+    from importlib.metadata import version
+
+    state = xxhash.xxh3_128(version("headrace").encode())
+    paths = [resolved.artifacts / name for name in ("manifest.json", "catalog.json")]
+    paths += sorted((resolved.data_dir / "dlt").glob("*/schemas/*.json"))
+    for path in paths:
+        try:
+            stat = path.stat()
+        except OSError:
+            mark = "-"
+        else:
+            mark = f"{stat.st_size}:{stat.st_mtime_ns}"
+        state.update(f"{path}:{mark}\0".encode())
+    return state.hexdigest()
+
+
+def _state_path(resolved: Resolved) -> Path:
+    return resolved.data_dir / "dbt" / "catalog_state.json"
+
+
+def _read_state(resolved: Resolved) -> _State | None:
+    try:
+        return _State.model_validate_json(_state_path(resolved).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def _write_state(resolved: Resolved, state: _State) -> None:
+    path = _state_path(resolved)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.tmp")
+        temporary.write_text(state.model_dump_json(), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise ArtifactError(
+            f"{path} cannot be written ({error.strerror}): free some space or mend its permissions"
+        ) from error

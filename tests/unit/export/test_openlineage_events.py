@@ -1,0 +1,284 @@
+"""A catalog and reports as OpenLineage events."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from openlineage.client.event_v2 import RunEvent, RunState
+from openlineage.client.serde import Serde
+from small_catalog import CATALOG, MART, RAW, STAGING, START, TOTALS, UNIQUE, UNIT, node, table
+
+from headrace.export.openlineage.context import Context, parent_from
+from headrace.export.openlineage.events import (
+    load_event,
+    node_events,
+    run_event,
+)
+from headrace.export.openlineage.naming import Names
+from headrace.export.openlineage.source_code import Repository
+from headrace.pipeline.reports import NodeReport
+
+NAMES = Names("demo", "/srv/my data/wh.duckdb", "wh")
+WAREHOUSE = "duckdb:///srv/my%20data/wh.duckdb"
+END = START + timedelta(seconds=60)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    return Context("run-1", START, "run", NAMES, "duckdb", tmp_path, dbt_project="dbt_project")
+
+
+def plain(events: Iterable[RunEvent]) -> list[dict[str, Any]]:
+    """As they go over the wire."""
+    return [json.loads(Serde.to_json(event)) for event in events]
+
+
+def of(context: Context, *nodes: NodeReport) -> list[dict[str, Any]]:
+    return plain(node_events(context, CATALOG, nodes, ended_at=END))
+
+
+def test_node_starts_and_ends_when_it_did(context: Context) -> None:
+    start, end = of(context, node(MART))
+
+    assert (start["eventType"], start["eventTime"]) == ("START", "2024-06-01T08:00:00.000000Z")
+    assert (end["eventType"], end["eventTime"]) == ("COMPLETE", "2024-06-01T08:00:02.000000Z")
+    assert start["run"]["runId"] == end["run"]["runId"]
+    assert start["job"] == end["job"]
+    assert (end["job"]["namespace"], end["job"]["name"]) == ("demo", MART)
+
+
+def test_node_that_does_not_say_when_it_began_ended_with_the_build(context: Context) -> None:
+    start, end = of(context, node(MART, started_at=None))
+
+    assert (start["eventTime"], end["eventTime"]) == (
+        "2024-06-01T08:00:58.000000Z",
+        "2024-06-01T08:01:00.000000Z",
+    )
+
+
+def test_run_ids_are_of_version_7_and_the_same_for_the_same_run(context: Context) -> None:
+    first, again = of(context, node(MART))[0], of(context, node(MART))[0]
+    other = of(replace(context, run_id="run-2"), node(MART))[0]
+    ids = [event["run"]["runId"] for event in (first, again, other)]
+
+    assert UUID(ids[0]).version == 7
+    assert ids[0] == ids[1] != ids[2]
+    assert ids[0] != context.parent.run_id
+
+
+def test_job_facets_of_a_model(context: Context) -> None:
+    facets = of(context, node(MART))[1]["job"]["facets"]
+
+    assert facets["jobType"]["jobType"] == "MODEL"
+    assert facets["jobType"]["integration"] == "DBT"
+    assert facets["documentation"]["description"] == "One row per *order*."
+    assert [owner["name"] for owner in facets["ownership"]["owners"]] == [
+        "ada@example.org",
+        "Analytics",
+    ]
+    assert (facets["sql"]["query"], facets["sql"]["dialect"]) == ("select 1 as order_id", "duckdb")
+    assert "sourceCodeLocation" not in facets, "no remote has the code"
+
+
+def test_code_is_located_where_a_remote_has_it(context: Context) -> None:
+    file = context.root / "dbt_project" / "models" / "fct_orders.sql"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    repository = Repository("https://git.example.org/team/repo", "abc123", "main", "data/")
+
+    located = replace(context, repository=repository)
+    facet = of(located, node(MART))[1]["job"]["facets"]["sourceCodeLocation"]
+
+    path = "data/dbt_project/models/fct_orders.sql"
+    assert facet["url"] == f"https://git.example.org/team/repo/blob/abc123/{path}"
+    assert (facet["type"], facet["version"], facet["path"]) == ("git", "abc123", path)
+    file.unlink()  # a model of a package, that this repository does not hold
+    assert "sourceCodeLocation" not in of(located, node(MART))[1]["job"]["facets"]
+
+
+def test_datasets_are_named_by_the_rules(context: Context) -> None:
+    end = of(context, node(MART))[1]
+
+    assert {(each["namespace"], each["name"]) for each in end["inputs"]} == {
+        (WAREHOUSE, "wh.shop_raw.orders"),  # through the ephemeral model
+        (WAREHOUSE, "wh.shop_raw.orders__items"),
+    }
+    (output,) = end["outputs"]
+    assert (output["namespace"], output["name"]) == (WAREHOUSE, "wh.marts.fct_orders")
+    assert output["facets"]["dataSource"]["uri"] == WAREHOUSE
+
+
+def test_schema_has_descriptions_and_nested_fields(context: Context) -> None:
+    end = of(context, node(MART))[1]
+    fields = end["outputs"][0]["facets"]["schema"]["fields"]
+    raw = next(each for each in end["inputs"] if each["name"] == "wh.shop_raw.orders")
+    buyer = raw["facets"]["schema"]["fields"][2]
+
+    assert [(field["name"], field["type"]) for field in fields][:2] == [
+        ("order_id", "BIGINT"),
+        ("amount", "DECIMAL(18,2)"),
+    ]
+    assert fields[1]["description"] == "In dollars."
+    assert fields[1]["fields"] == [], "a precision is no nested field"
+    email, tags = buyer["fields"]
+    assert (email["name"], email["type"]) == ("email", "TEXT")
+    assert (tags["name"], [inner["name"] for inner in tags["fields"]]) == ("tags", ["_element"])
+
+
+def test_column_lineage_says_how(context: Context) -> None:
+    facet = of(context, node(MART))[1]["outputs"][0]["facets"]["columnLineage"]
+
+    def flat(inputs: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+        return {
+            (each["name"], each["field"], f"{how['type']} {how['subtype']}")
+            for each in inputs
+            for how in each["transformations"]
+        }
+
+    orders, items = "wh.shop_raw.orders", "wh.shop_raw.orders__items"
+    fields = {name: flat(field["inputFields"]) for name, field in facet["fields"].items()}
+    assert fields == {
+        "order_id": {(orders, "id", "DIRECT IDENTITY")},
+        "amount": {
+            (orders, "cents", "DIRECT AGGREGATION"),
+            (orders, "cents", "DIRECT TRANSFORMATION"),
+            (items, "sku", "INDIRECT WINDOW"),
+        },
+        "email": {(orders, "buyer", "DIRECT TRANSFORMATION")},
+    }
+    assert flat(facet["dataset"]) == {
+        (orders, "cents", "INDIRECT FILTER"),
+        (orders, "id", "INDIRECT JOIN"),
+        (orders, "id", "INDIRECT GROUP_BY"),
+        (items, "_dlt_parent_id", "INDIRECT JOIN"),
+    }
+    assert len(facet["dataset"]) == 3, "one entry for each field, with all that it does"
+    assert "masking" not in json.dumps(facet)
+
+
+def test_tags_and_personal_data_are_tags(context: Context) -> None:
+    tags = of(context, node(MART))[1]["outputs"][0]["facets"]["tags"]["tags"]
+
+    assert {(tag.get("field"), tag["key"], tag["value"]) for tag in tags} == {
+        (None, "finance", "true"),
+        ("amount", "money", "true"),
+        ("email", "pii", "email"),
+    }
+
+
+def test_failed_node_says_why_and_skipped_one_says_nothing(context: Context) -> None:
+    start, end = of(context, node(MART, "error", message="no such column"), node(UNIQUE, "skipped"))
+
+    assert (start["eventType"], end["eventType"]) == ("START", "FAIL")
+    assert "errorMessage" not in start["run"]["facets"]
+    assert end["run"]["facets"]["errorMessage"]["message"] == "no such column"
+
+
+def test_tests_are_assertions_on_what_they_test(context: Context) -> None:
+    failing = node(UNIQUE, "fail", failures=7)
+    start, end = of(context, failing, node(UNIT, "success"))
+
+    assert start["job"]["name"] == f"{MART}.test"
+    assert end["eventType"] == "FAIL"
+    assert "unique(order_id) on fct_orders" in end["run"]["facets"]["errorMessage"]["message"]
+    (dataset,) = end["inputs"]
+    (assertion,) = dataset["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert dataset["name"] == "wh.marts.fct_orders"
+    assert (assertion["assertion"], assertion["column"]) == ("unique", "order_id")
+    assert (assertion["success"], assertion["severity"]) == (False, "error")
+    assert (assertion["expected"], assertion["actual"]) == ("0", "7")
+    assert assertion["content"].startswith("select order_id")
+    tests = end["run"]["facets"]["test"]["tests"]
+    assert {(test["type"], test["status"]) for test in tests} == {
+        ("unique", "fail"),
+        ("unit", "pass"),
+    }
+
+
+def test_warning_is_no_failure_of_the_run(context: Context) -> None:
+    _, end = of(context, node(TOTALS, "warn", failures=2))
+
+    assert (end["eventType"], end["job"]["name"]) == ("COMPLETE", TOTALS)
+    assert {each["name"] for each in end["inputs"]} == {"wh.marts.fct_orders", "wh.shop_raw.orders"}
+    for each in end["inputs"]:
+        (assertion,) = each["inputFacets"]["dataQualityAssertions"]["assertions"]
+        assert (assertion["success"], assertion["severity"]) == (False, "warn")
+
+
+def test_skipped_test_is_no_assertion_beside_one_that_ran(context: Context) -> None:
+    _, end = of(context, node(UNIQUE, "skipped"), node(UNIT, "fail"))
+
+    assert "inputFacets" not in end["inputs"][0] or not end["inputs"][0]["inputFacets"]
+    statuses = [test["status"] for test in end["run"]["facets"]["test"]["tests"]]
+    assert statuses == ["skip", "fail"]
+
+
+def test_node_that_the_catalog_lacks_is_left_out(context: Context) -> None:
+    stranger = node(MART).model_copy(update={"unique_id": "model.demo.gone"})
+    assert of(context, stranger, node(STAGING, "skipped")) == []
+
+
+def test_load_tells_rows_first_and_columns_when_they_are_known(context: Context) -> None:
+    folder = context.root / "files"
+    (bare,) = plain(
+        [
+            load_event(
+                context, "shop", RunState.COMPLETE, END, started_at=START, tables=[table()],
+                folder=folder,
+            )
+        ]
+    )  # fmt: skip
+    (full,) = plain(
+        [
+            load_event(
+                context, "shop", RunState.OTHER, END, started_at=START,
+                tables=[table()], catalog=CATALOG,
+            )
+        ]
+    )  # fmt: skip
+
+    assert bare["job"]["name"] == full["job"]["name"] == "load.shop"
+    assert bare["run"]["runId"] == full["run"]["runId"]
+    assert [(each["namespace"], each["name"]) for each in bare["inputs"]] == [
+        ("file", folder.as_posix())
+    ]
+    assert bare["outputs"][0]["name"] == full["outputs"][0]["name"] == "wh.shop_raw.orders"
+    assert bare["outputs"][0]["outputFacets"]["outputStatistics"]["rowCount"] == 4
+    assert "schema" not in bare["outputs"][0]["facets"]
+    assert [(each["namespace"], each["name"]) for each in full["inputs"]] == [
+        ("dlt://shop", "orders")
+    ]
+    fields = full["outputs"][0]["facets"]["columnLineage"]["fields"]
+    assert fields["id"]["inputFields"][0]["namespace"] == "dlt://shop"
+
+
+def test_children_name_their_parent_and_the_run_above_it(context: Context) -> None:
+    above = parent_from("airflow/dag.task/01a1fdc7-9472-7e13-86cd-fa71253377f6")
+    assert above is not None
+    context = replace(context, above=above)
+
+    (run,) = plain([run_event(context, RunState.START, START)])
+    child = of(context, node(MART))[0]["run"]["facets"]["parent"]
+
+    assert run["run"]["facets"]["parent"]["job"]["name"] == "dag.task"
+    assert (child["job"]["name"], child["run"]["runId"]) == ("run", run["run"]["runId"])
+    assert child["root"]["run"]["runId"] == "01a1fdc7-9472-7e13-86cd-fa71253377f6"
+
+
+@pytest.mark.parametrize("text", [None, "", "a/b", "a/b/c", "//"])
+def test_parent_that_is_none_is_ignored(text: str | None) -> None:
+    assert parent_from(text) is None
+
+
+def test_raw_table_that_no_one_made_is_not_told_of(context: Context) -> None:
+    event = load_event(context, "shop", RunState.FAIL, END, started_at=START, error="no file")
+
+    (plain_event,) = plain([event])
+    assert plain_event["outputs"] == []
+    assert plain_event["run"]["facets"]["errorMessage"]["message"] == "no file"
+    assert RAW not in json.dumps(plain_event)

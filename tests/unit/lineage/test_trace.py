@@ -1,0 +1,162 @@
+"""Walks over hand-made graphs, the awkward ones among them."""
+
+import time
+
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, EdgeKind, Problem
+from headrace.lineage.find import Place
+from headrace.lineage.report import LineageGraph
+from headrace.lineage.trace import ROWS, closure, trace
+
+Edge = tuple[str, str, str, str, EdgeKind]
+
+
+def _catalog(
+    parents: dict[str, str], edges: list[Edge] | None = None, problems: tuple[Problem, ...] = ()
+) -> Catalog:
+    """Assets by name; ``e_`` is an exposure, ``t_`` a test; each model has columns x and y."""
+    names = dict.fromkeys([*parents, *(name for text in parents.values() for name in text.split())])
+    kinds = {"e": "exposure", "t": "test", "r": "table"}
+    assets = {
+        name: Asset(
+            id=name,
+            kind=kinds.get(name.split("_")[0], "model"),  # type: ignore[arg-type]
+            name=name,
+            columns=(Column("x", pii="email"), Column("y")),
+        )
+        for name in names
+    }
+    return Catalog(
+        assets,
+        {name: tuple(sorted(parents.get(name, "").split())) for name in names},
+        tuple(ColumnEdge(*edge) for edge in edges or []),
+        problems,
+    )
+
+
+def _reached(graph: LineageGraph) -> dict[str, int]:
+    return {node.id: node.distance for node in graph.nodes}
+
+
+def _links(graph: LineageGraph) -> list[str]:
+    return [
+        f"{link.parent}.{link.parent_column or '*'} > {link.child}.{link.child_column or '*'} "
+        f"{link.kind}"
+        for link in graph.links
+    ]
+
+
+CHAIN = _catalog(
+    {"a": "r_1", "b": "a", "c": "b r_2", "e_1": "c", "t_1": "c", "side": "r_2"},
+    [
+        ("r_1", "x", "a", "x", "renamed"),
+        ("r_1", "y", "a", ROWS, "filtered"),
+        ("a", "x", "b", "x", "copied"),
+        ("b", "x", "c", "x", "aggregated"),
+        ("b", "y", "c", "y", "computed"),
+        ("r_2", "x", "c", ROWS, "joined"),
+        ("r_2", "y", "side", "y", "copied"),
+        ("c", "x", "t_1", ROWS, "filtered"),
+    ],
+)
+
+
+def test_a_table_is_traced_both_ways_by_distance() -> None:
+    graph = trace(CHAIN, Place("b"), direction="both", depth=None)
+    assert _reached(graph) == {"r_1": -2, "a": -1, "b": 0, "c": 1, "e_1": 2}
+    assert "b.* > c.* reads" in _links(graph)
+    assert [node.id for node in graph.nodes] == ["r_1", "a", "b", "c", "e_1"]
+
+
+def test_tests_are_shown_when_asked() -> None:
+    place = Place("b", "x")
+    without = trace(CHAIN, place, direction="downstream", depth=None)
+    asked = trace(CHAIN, place, direction="downstream", depth=None, tests=True)
+    assert set(_reached(asked)) - set(_reached(without)) == {"t_1"}
+
+
+def test_a_column_reaches_what_it_makes_and_the_exposures() -> None:
+    graph = trace(CHAIN, Place("r_1", "x"), direction="downstream", depth=None, indirect=False)
+    assert _links(graph) == [
+        "a.x > b.x copied",
+        "b.x > c.x aggregated",
+        "c.x > e_1.* reads",
+        "r_1.x > a.x renamed",
+    ]
+    assert {node.id: node.pii for node in graph.nodes}["a"] == ("x",)
+
+
+def test_what_filters_reaches_all_rows_downstream_and_so_all_columns() -> None:
+    reached = closure(CHAIN, [("r_1", "y")], "downstream")
+    assert {("a", ROWS), ("b", ROWS), ("c", ROWS), ("e_1", ROWS), ("t_1", ROWS)} <= reached
+    direct = closure(CHAIN, [("r_1", "y")], "downstream", indirect=False)
+    assert direct == {("r_1", "y")}
+
+
+def test_upstream_a_column_has_its_values_and_what_chose_the_rows() -> None:
+    graph = trace(CHAIN, Place("c", "x"), direction="upstream", depth=None)
+    links = _links(graph)
+    assert "r_2.x > c.* joined" in links
+    assert "r_1.y > a.* filtered" in links
+    assert "b.y > c.y computed" not in links  # of another column
+    direct = trace(CHAIN, Place("c", "x"), direction="upstream", depth=None, indirect=False)
+    assert set(_reached(direct)) == {"c", "b", "a", "r_1"}
+
+
+def test_up_and_down_agree() -> None:
+    spots = [(key, column) for key in CHAIN.assets for column in ("x", "y")]
+    for upper in spots:
+        down = closure(CHAIN, [upper], "downstream")
+        for lower in spots:
+            is_down = lower in down or (lower[0], ROWS) in down
+            up = closure(CHAIN, [lower], "upstream")
+            is_exposure = CHAIN.assets[lower[0]].kind == "exposure"
+            if not is_exposure and not CHAIN.assets[lower[0]].is_test:
+                assert is_down == (upper in up), (upper, lower)
+
+
+def test_depth_counts_assets_and_says_that_there_is_more() -> None:
+    for column in (None, "x"):
+        graph = trace(CHAIN, Place("c", column), direction="upstream", depth=1)
+        assert {abs(node.distance) for node in graph.nodes} == {0, 1}
+        assert graph.truncated
+        whole = trace(CHAIN, Place("c", column), direction="upstream", depth=9)
+        assert not whole.truncated
+
+
+def test_circles_end() -> None:
+    circle = _catalog(
+        {"a": "c", "b": "a", "c": "b"},
+        [("a", "x", "b", "x", "copied"), ("b", "x", "c", "x", "copied"),
+         ("c", "x", "a", "x", "copied"), ("a", "y", "a", "x", "computed")],
+    )  # fmt: skip
+    graph = trace(circle, Place("a", "x"), direction="both", depth=None)
+    assert {node.id for node in graph.nodes} == {"a", "b", "c"}
+    assert len(trace(circle, Place("a"), direction="downstream", depth=None).nodes) == 3
+
+
+def test_an_unread_model_next_to_the_path_is_told() -> None:
+    catalog = _catalog(
+        {"a": "r_1", "b": "a", "far": "b"},
+        [("r_1", "x", "a", "x", "copied")],
+        (Problem("b", "no parser reads it"), Problem("far", "nor this")),
+    )
+    graph = trace(catalog, Place("r_1", "x"), direction="downstream", depth=None, indirect=False)
+    assert [problem.asset for problem in graph.problems] == ["b"]
+
+
+def test_a_ladder_of_diamonds_with_30000_assets_is_walked_in_seconds() -> None:
+    parents = {"m0": ""}
+    edges: list[Edge] = []
+    for step in range(0, 29_999 - 2, 3):  # each rung has two ways to the next: 2 ** 9,999 paths
+        top, left, right, bottom = (f"m{step + n}" for n in range(4))
+        parents |= {left: top, right: top, bottom: f"{left} {right}"}
+        for parent, child in ((top, left), (top, right), (left, bottom), (right, bottom)):
+            edges.append((parent, "x", child, "x", "computed"))
+            edges.append((parent, "y", child, ROWS, "filtered"))
+    catalog = _catalog(parents, edges)
+    started = time.monotonic()
+    assert len(trace(catalog, Place("m0"), direction="downstream", depth=None).nodes) == 29_998
+    assert len(closure(catalog, [("m0", "x")], "downstream", indirect=False)) == 29_998
+    graph = trace(catalog, Place("m29997", "x"), direction="upstream", depth=50)
+    assert graph.truncated
+    assert time.monotonic() - started < 15
