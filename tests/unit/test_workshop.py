@@ -68,6 +68,7 @@ def test_workflow_lints_once_and_tests_and_runs_twice_everywhere(workflow: Any) 
     assert commands("lint") == [".ci/run lint"]
     assert commands("test") == [
         "uv sync --locked --all-extras",
+        "uv run playwright install --with-deps chromium",
         "uv run pytest",
         "uv run headrace run",
         "uv run headrace run",

@@ -10,11 +10,16 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli.docs import docs
+from headrace.cli.export import export
 from headrace.cli.generate import generate
 from headrace.cli.inspect import doctor, status, where
 from headrace.cli.learn import learn
+from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
 from headrace.cli.run import build, load, publish, run
+from headrace.cli.scaffold import scaffold
+from headrace.cli.serve import serve
 from headrace.errors import CheckFailedError, HeadraceError
 
 _STOPPED_CODE = 130
@@ -31,7 +36,22 @@ app = typer.Typer(
 )
 
 
-for _command in (run, load, build, publish, generate, learn, where, status, doctor):
+for _command in (
+    run,
+    load,
+    build,
+    publish,
+    generate,
+    learn,
+    lineage,
+    scaffold,
+    serve,
+    docs,
+    export,
+    where,
+    status,
+    doctor,
+):
     app.command()(_command)
 
 

@@ -115,6 +115,12 @@ class RunScreen:
             console.print(
                 f"[green]✓[/] {word} [bold]{escape(publish.path)}[/] ({escape(rows)} rows)"
             )
+        catalog = report.catalog
+        if catalog is not None and catalog.changes:
+            console.print(
+                f"[green]✓[/] catalog version {catalog.version}: {catalog.changes} changes since "
+                "the last one (headrace serve shows them)"
+            )
         console.print(_took(report), end="\n")
 
     def _not_published(self, report: RunReport) -> None:
@@ -265,6 +271,7 @@ def _took(report: RunReport) -> str:
         ("build", report.build.seconds if report.build else None),
         ("audit", report.audit.seconds if report.audit else None),
         ("publish", report.publish.seconds if report.publish else None),
+        ("catalog", report.catalog.seconds if report.catalog else None),
     )
     parts = " · ".join(f"{name} {took:.1f} s" for name, took in steps if took is not None)
     color = _COLORS[report.status]

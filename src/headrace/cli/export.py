@@ -1,0 +1,116 @@
+"""``headrace export``: the catalog in the words of open standards."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
+from headrace.errors import ExportError
+
+if TYPE_CHECKING:
+    from headrace.export.report import ExportReport
+    from headrace.settings import Resolved
+
+
+class Standard(StrEnum):
+    """What the catalog can be exported as."""
+
+    DATAHUB = "datahub"
+    OPENLINEAGE = "openlineage"
+
+
+def export(
+    standard: Annotated[
+        Standard,
+        typer.Argument(
+            help="datahub: metadata change proposals; openlineage: events of jobs and datasets.",
+            show_choices=True,
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write to a file.")
+    ] = None,
+    server: Annotated[
+        str | None,
+        typer.Option("--server", metavar="URL", help="Send to DataHub's metadata service."),
+    ] = None,
+    token_env: Annotated[
+        str,
+        typer.Option(
+            "--token-env", metavar="NAME", help="The variable that holds the server's token."
+        ),
+    ] = "DATAHUB_GMS_TOKEN",  # noqa: S107 (a name, not a token)
+    fabric: Annotated[
+        str, typer.Option("--fabric", metavar="NAME", help="DataHub's environment.")
+    ] = "PROD",
+    instance: Annotated[
+        str | None,
+        typer.Option("--instance", metavar="NAME", help="DataHub's platform instance, if any."),
+    ] = None,
+    sets: Sets = None,
+    env: Env = None,
+    project_dir: ProjectDir = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Export the catalog: to DataHub, or as OpenLineage events."""
+    del debug
+    settings = resolved(project_dir, env, sets, None)
+    if standard is Standard.OPENLINEAGE:
+        if out is None or server is not None:
+            raise ExportError(
+                "say where to: --out FILE (runs send their events themselves, see "
+                "openlineage.enabled in the settings)"
+            )
+        report = _openlineage(settings, out)
+    else:
+        if (out is None) == (server is None):
+            raise ExportError("say where to: either --out FILE or --server URL")
+        token = os.environ.get(token_env) or None
+        report = _datahub(settings, out, server or "", token, fabric.upper(), instance)
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        _show(report)
+
+
+def _openlineage(settings: "Resolved", out: Path) -> "ExportReport":
+    from headrace.export.openlineage.static import to_file
+    from headrace.pipeline.catalog import current
+
+    return to_file(settings, current(settings), out)
+
+
+def _datahub(
+    settings: "Resolved",
+    out: Path | None,
+    server: str,
+    token: str | None,
+    fabric: str,
+    instance: str | None,
+) -> "ExportReport":
+    from headrace.catalog import RunStore
+    from headrace.export.datahub.results import newest_results
+    from headrace.export.datahub.send import Options, to_file, to_server
+    from headrace.pipeline.catalog import current
+
+    catalog = current(settings)
+    store = RunStore(settings.run_store_url)
+    try:
+        options = Options(results=newest_results(store), fabric=fabric, instance=instance)
+    finally:
+        store.close()
+    if out is not None:
+        return to_file(settings, catalog, out, options)
+    return to_server(settings, catalog, server, options, token=token)
+
+
+def _show(report: "ExportReport") -> None:
+    for kind, number in report.kinds.items():
+        typer.echo(f"{number:>7,}  {kind}")
+    typer.echo(f"{report.records:>7,}  records to {report.destination}")
+    if report.problems:
+        typer.echo(f"{report.problems:>7,}  assets whose column lineage is not wholly known")

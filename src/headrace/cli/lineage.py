@@ -1,0 +1,158 @@
+"""``headrace lineage``: what a column is made from and what is made from it; the proof of it."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
+from headrace.errors import LineageError
+
+if TYPE_CHECKING:
+    from headrace.lineage.report import Direction
+    from headrace.settings import Resolved
+
+Nodes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NODE[.COLUMN]", help="A model, raw table, dlt resource, ... or a column of it."
+    ),
+]
+
+
+def lineage(
+    nodes: Nodes = None,
+    upstream: Annotated[
+        bool, typer.Option("--upstream", help="Only what it is made from.")
+    ] = False,
+    downstream: Annotated[
+        bool, typer.Option("--downstream", help="Only what is made from it.")
+    ] = False,
+    depth: Annotated[
+        int | None, typer.Option("--depth", metavar="N", min=1, help="So many assets away at most.")
+    ] = None,
+    direct: Annotated[
+        bool,
+        typer.Option("--direct", help="Of a column: only values that flow, not what decides."),
+    ] = False,
+    tests: Annotated[bool, typer.Option("--tests", help="Show tests, too.")] = False,
+    impact: Annotated[
+        bool, typer.Option("--impact", help="What breaks if it goes, and whom to tell.")
+    ] = False,
+    verify: Annotated[
+        bool,
+        typer.Option("--verify", help="Check all lineage, or that around NODE…, against the data."),
+    ] = False,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            "--rows",
+            metavar="N",
+            min=1,
+            max=10_000_000,
+            help="With --verify: of each raw table at most; 1000 by default.",
+        ),
+    ] = None,
+    sets: Sets = None,
+    env: Env = None,
+    project_dir: ProjectDir = None,
+    json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Show what a node or column is made from and what depends on it, or prove it (--verify)."""
+    del debug
+    names = nodes or []
+    walk = {"--upstream": upstream, "--downstream": downstream, "--depth": depth is not None,
+            "--direct": direct, "--tests": tests}  # fmt: skip
+    if verify:
+        _refuse("--verify", {**walk, "--impact": impact})
+        _verify(resolved(project_dir, env, sets, None), names, rows=rows, json=json)
+        return
+    _refuse("without --verify", {"--rows": rows is not None}, verb="means nothing")
+    if len(names) != 1:
+        raise LineageError(
+            "name one node, like orders, or one column, like orders.order_id"
+            + (f"; {len(names)} were given" if names else "")
+        )
+    if impact:
+        _refuse("--impact", walk)
+        _impact(resolved(project_dir, env, sets, None), names[0], json=json)
+        return
+    if upstream and downstream:
+        raise LineageError("--upstream and --downstream exclude each other; without either, both")
+    way: Direction = "upstream" if upstream else "downstream" if downstream else "both"
+    from headrace.lineage.find import find
+    from headrace.lineage.trace import trace
+    from headrace.pipeline.catalog import current
+
+    catalog = current(resolved(project_dir, env, sets, None))
+    place = find(catalog, names[0])
+    if direct and place.column is None:
+        raise LineageError("--direct goes with a column, like orders.order_id")
+    graph = trace(catalog, place, direction=way, depth=depth, indirect=not direct, tests=tests)
+    if json:
+        typer.echo(graph.model_dump_json(indent=2))
+        return
+    from headrace.cli.render_lineage import show_graph
+
+    show_graph(graph)
+
+
+def _refuse(option: str, others: dict[str, bool], verb: str = "does not go") -> None:
+    given = [name for name, is_given in others.items() if is_given]
+    if given:
+        joint = "" if verb == "means nothing" else "with "
+        raise LineageError(f"{' and '.join(given)} {verb} {joint}{option}")
+
+
+def _impact(settings: "Resolved", name: str, *, json: bool) -> None:
+    from headrace.lineage.find import find
+    from headrace.lineage.impact import impact
+    from headrace.pipeline.catalog import current
+
+    catalog = current(settings)
+    report = impact(catalog, find(catalog, name))
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+        return
+    from headrace.cli.render_lineage import show_impact
+
+    show_impact(report)
+
+
+def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: bool) -> None:
+    from headrace.cli.render_verify import VerifyScreen
+    from headrace.lineage.find import find
+    from headrace.lineage.verify import ROWS, Options, verify, warehouse_alias
+    from headrace.pipeline import lock
+    from headrace.pipeline.catalog import current
+
+    catalog = current(settings)
+    places = [find(catalog, name) for name in names]
+    target = settings.target
+    attach = target.attach_sql(warehouse_alias())
+    if attach is None:
+        raise LineageError(
+            f"there is no data to check against, {target.location} is not there (or is no DuckDB "
+            "file): run `headrace run` first"
+        )
+    marts = [
+        key
+        for key, asset in catalog.assets.items()
+        if asset.kind == "model" and asset.schema in settings.settings.publish.schemas
+    ]
+    with VerifyScreen(quiet=json) as screen:
+        report = verify(
+            catalog,
+            attach,
+            places=places,
+            options=Options(rows=rows or ROWS, workers=min(4, os.cpu_count() or 2), marts=marts),
+            guard=lock.hold(target.lock_path, "headrace lineage --verify"),
+            progress=screen.advance,
+        )
+    if json:
+        typer.echo(report.model_dump_json(indent=2))
+    else:
+        screen.summary(report)
+    if not report.ok:
+        raise typer.Exit(1)

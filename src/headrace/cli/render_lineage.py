@@ -1,0 +1,256 @@
+"""What a person sees of ``headrace lineage``."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from headrace.catalog.model import DIRECT, TESTS
+from headrace.cli.console import console as new_console
+from headrace.lineage.report import (
+    ImpactItem,
+    ImpactReport,
+    LineageGraph,
+    LineageLink,
+    LineageNode,
+    LineageProblem,
+)
+
+_Spot = tuple[str, str | None]
+_DEEPEST = 16  # levels that are drawn; below, the level's number stands for the lines
+SHOWN = 10
+
+
+def show_graph(graph: LineageGraph) -> None:
+    """Print a graph as one tree up and one down; what was shown is referred to."""
+    lines = [_headline(graph)]
+    for way in ("upstream", "downstream"):
+        if graph.direction in {way, "both"}:
+            lines.append(Text(way, style="bold"))
+            tree = _Tree(graph, upward=way == "upstream")
+            lines += tree.lines() or [Text("  nothing", style="dim")]
+    if any(link.kind not in {"reads", *DIRECT} for link in graph.links):
+        words = "(indirect): no value flows, but it decides the value, or which rows there are"
+        lines.append(Text(words, style="dim"))
+    if graph.truncated:
+        lines.append(
+            Text(f"there is more beyond {number(graph.depth or 0, 'asset')} (--depth)", style="dim")
+        )
+    lines += _problems(graph.problems)
+    print_parts(lines)
+
+
+class _Tree:
+    """The lines of one direction."""
+
+    def __init__(self, graph: LineageGraph, *, upward: bool) -> None:
+        self._nodes = {node.id: node for node in graph.nodes}
+        self._upward = upward
+        self._at_columns = graph.column is not None
+        self._root: _Spot = (graph.root, graph.column)
+        self._next: dict[_Spot, dict[_Spot, list[LineageLink]]] = {}
+        for link in graph.links:
+            parent = (link.parent, link.parent_column)
+            child = (link.child, link.child_column)
+            here, there = (child, parent) if upward else (parent, child)
+            self._next.setdefault(here, {}).setdefault(there, []).append(link)
+        self._telling = self._spots_with_columns() if upward and self._at_columns else None
+
+    def _spots_with_columns(self) -> set[_Spot]:
+        """Spots from which a column is reached: rows that only come from rows tell nothing."""
+        before: dict[_Spot, list[_Spot]] = {}
+        for here, after in self._next.items():
+            for there in after:
+                before.setdefault(there, []).append(here)
+        todo = [spot for spot in before if spot[1] is not None]
+        found = set(todo)
+        while todo:
+            for here in before.get(todo.pop(), ()):
+                if here not in found:
+                    found.add(here)
+                    todo.append(here)
+        return found
+
+    def lines(self) -> list[Text]:
+        """Depth first, without recursion: a graph may be deeper than Python's stack."""
+        found: list[Text] = []
+        seen: set[_Spot] = {self._root}
+        todo = self._branches(self._root, "", 0)
+        while todo:
+            spot, links, guide, is_last, level = todo.pop()
+            again = spot in seen and bool(self._branches(spot, "", 0))
+            seen.add(spot)
+            branch = "└─ " if is_last else "├─ "
+            start = guide + branch if level < _DEEPEST else f"  [{level + 1}] "
+            found.append(self._line(start, spot, links, again=again))
+            if not again:
+                below = guide + ("   " if is_last else "│  ") if level < _DEEPEST else ""
+                todo += self._branches(spot, below, level + 1)
+        return found
+
+    def _branches(
+        self, spot: _Spot, guide: str, level: int
+    ) -> list[tuple[_Spot, list[LineageLink], str, bool, int]]:
+        """What comes after a spot, the last first."""
+        after = dict(self._next.get(spot, {}))
+        if self._upward and self._at_columns and spot[1] is not None:
+            rows = (spot[0], None)
+            if rows in self._next:  # each column depends on the rows of its own asset
+                after[rows] = []
+        shown = [
+            (other, links)
+            for other, links in after.items()
+            if self._telling is None or other[1] is not None or other in self._telling
+        ]
+        ordered = sorted(
+            shown, key=lambda item: (not _is_direct(item[1]), item[0][0], item[0][1] or "")
+        )
+        return [
+            (other, links, guide, at == len(ordered) - 1, level)
+            for at, (other, links) in enumerate(ordered)
+        ][::-1]
+
+    def _line(self, start: str, spot: _Spot, links: list[LineageLink], *, again: bool) -> Text:
+        key, column = spot
+        node = self._nodes[key]
+        line = Text(start, style="dim")
+        is_leaf = node.kind == "exposure" or node.kind in TESTS
+        if not self._at_columns or is_leaf:
+            line.append(plain(node.name), style="bold" if not again else "")
+        elif column is None:
+            line.append(f"rows of {plain(node.name)}", style="")
+        else:
+            line.append(f"{plain(node.name)}.{plain(column)}", style="bold" if not again else "")
+        line.append(f"  {node.kind}", style="cyan")
+        if self._at_columns:
+            line.append(f"  {self._how(links)}" if links else "", style="dim")
+        line.append(_personal(node, column, at_columns=self._at_columns), style="magenta")
+        if again:
+            line.append("  see above", style="dim")
+        return line
+
+    def _how(self, links: Sequence[LineageLink]) -> str:
+        """``renamed from x, filtered (indirect)``."""
+        words = []
+        for link in links:
+            if link.kind == "renamed":
+                other = link.child_column if self._upward else link.parent_column
+                side = "to" if self._upward else "from"
+                words.append(f"renamed {side} {plain(other or '')}")
+            elif link.kind in DIRECT or link.kind == "reads":
+                words.append(link.kind)
+            else:
+                words.append(f"{link.kind} (indirect)")
+        return ", ".join(dict.fromkeys(words))
+
+
+def show_impact(report: ImpactReport) -> None:
+    """Print what breaks, what is affected, and whom to tell."""
+    console = new_console()
+    what = f"{report.asset}.{report.column}" if report.column else report.asset
+    parts: list[Text | Table] = [Text(f"If {plain(what)} goes", style="bold")]
+    count = report.counts
+    skipped = f"; dbt skips {count['skipped']} more downstream" if count["skipped"] else ""
+    parts.append(
+        Text(f"\nbreaks: {count['breaks']}{skipped}", style="red" if report.breaks else "")
+    )
+    if report.breaks:
+        parts.append(_items(report.breaks, lambda item: item.why or ""))
+    columns = f" ({count['affected_columns']} columns)" if count["affected_columns"] else ""
+    parts.append(Text(f"\naffected: {count['affected']}{columns}"))
+    relations = [item for item in report.affected if item.kind not in TESTS]
+    if relations:
+        parts.append(_items(relations, _columns))
+    tests = len(report.affected) - len(relations)
+    if tests:
+        parts.append(Text(f"  {number(tests, 'test')} (--json lists them)", style="dim"))
+    if report.exposures:
+        parts.append(Text(f"\nexposures: {count['exposures']}"))
+        parts.append(_items(report.exposures, lambda item: ", ".join(item.owners)))
+    if report.owners:
+        parts.append(Text("\ntell"))
+        parts += [
+            Text(f"  {plain(owner.owner)}  {number(len(owner.assets), 'asset')}")
+            for owner in report.owners
+        ]
+    parts += _problems(report.problems)
+    print_parts(parts, console)
+
+
+def more(count: int) -> list[Text]:
+    """How many were left out of a list."""
+    return [Text(f"  and {count - SHOWN} more (--json)", style="dim")] if count > SHOWN else []
+
+
+def _items(items: Iterable[ImpactItem], detail: Callable[[ImpactItem], str]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 0, 0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(style="dim", overflow="fold")
+    for item in items:
+        table.add_row(Text(plain(item.name)), item.kind, Text(plain(detail(item))))
+    return table
+
+
+def _columns(item: ImpactItem) -> str:
+    if item.rows:
+        return "its rows, and so all columns" if item.columns else ""
+    shown = ", ".join(item.columns[:4])
+    return f"{shown} and {len(item.columns) - 4} more" if len(item.columns) > 4 else shown
+
+
+def _headline(graph: LineageGraph) -> Text:
+    node = next(node for node in graph.nodes if node.id == graph.root)
+    name = f"{node.name}.{graph.column}" if graph.column else node.name
+    line = Text(plain(name), style="bold")
+    line.append(f"  {node.kind}", style="cyan")
+    line.append(f"  {plain(node.relation or node.id)}", style="dim")
+    personal = _personal(node, graph.column, at_columns=graph.column is not None)
+    line.append(personal, style="magenta")
+    return line
+
+
+def _personal(node: LineageNode, column: str | None, *, at_columns: bool) -> str:
+    is_personal = column in node.pii if at_columns else bool(node.pii)
+    return "  PII" if is_personal else ""
+
+
+def _problems(problems: Sequence[LineageProblem]) -> list[Text]:
+    found = [
+        Text(f"! {plain(problem.asset)}: {plain(problem.message)}", style="yellow")
+        for problem in problems[:SHOWN]
+    ]
+    if found:
+        found.insert(0, Text("\nnot read, so the graph may lack what leads through:"))
+    return found + more(len(problems))
+
+
+def _is_direct(links: Sequence[LineageLink]) -> bool:
+    return any(link.kind in DIRECT or (link.kind == "reads") for link in links)
+
+
+def number(count: int, one: str, many: str | None = None) -> str:
+    """A count with its noun."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def plain(text: str) -> str:
+    """Without what would steer a terminal: control and direction characters are written out."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+def print_parts(parts: Iterable[Text | Table], console: Console | None = None) -> None:
+    """At once, and by Typer: a reader that has gone ends the command as it does elsewhere."""
+    console = console or new_console()
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part, overflow="fold")
+    text = captured.get()
+    if not console.is_terminal:  # rich fills tables with blanks
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    typer.echo(text, nl=False)

@@ -1,0 +1,138 @@
+"""What a person sees of ``headrace lineage --verify``."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+
+from headrace.cli.console import console as new_console
+from headrace.cli.render_lineage import SHOWN, more, number, plain, print_parts
+from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
+
+
+class VerifyScreen:
+    """A live line while a check goes on, and what it found."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._console = new_console()
+        self._live: Status | None = None
+        if self._console.is_terminal and not quiet:
+            self._live = self._console.status("building the models twice")
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def advance(self, done: int, total: int) -> None:
+        """So many raw columns are done."""
+        if self._live is not None:
+            self._live.update(f"{done} of {total} raw columns perturbed")
+
+    def summary(self, report: VerifyReport) -> None:
+        """Print what was found."""
+        parts: list[Text | Table] = [
+            Text(
+                f"{number(report.perturbed, 'column')} of "
+                f"{number(report.raw_tables, 'raw table')} perturbed, "
+                f"{number(report.models, 'model')}, {report.builds:,} builds, "
+                f"{report.seconds:.0f} s"
+            ),
+            _scores(report),
+        ]
+        parts += _pairs("missed: changed, and the lineage does not say so", report.missed, "red")
+        parts += _pairs("changed behind SQL that could not be read", report.unread, "yellow")
+        direct = [pair for pair in report.never_changed if pair.claim == "direct"]
+        parts += _pairs("claimed as a value that flows, and never changed", direct, "dim")
+        indirect = len(report.never_changed) - len(direct)
+        if indirect:
+            parts.append(
+                Text(f"{indirect:,} indirect claims never changed (--json lists them)", style="dim")
+            )
+        parts += _left_out(report)
+        if report.all.precision is not None:
+            words = "precision is a lower bound: data can be too constant to show a dependency"
+            parts.append(Text(words, style="dim"))
+        if report.ok:
+            parts.append(Text("✓ all that changed is claimed", style="green"))
+        else:
+            words = f"✗ {number(len(report.missed), 'dependency', 'dependencies')} missed"
+            parts.append(Text(words, style="red"))
+        print_parts(parts, self._console)
+
+
+def _scores(report: VerifyReport) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    for name in ("columns", "changed", "claimed", "recall", "precision", "of direct claims"):
+        table.add_column(name, justify="right")
+    rows: list[tuple[str, Score | None]] = [("models", report.all), ("published", report.marts)]
+    for name, found in rows:
+        if found is not None:
+            table.add_row(
+                name,
+                f"{found.columns:,}",
+                f"{found.changed:,}",
+                f"{found.claimed:,}",
+                f"{found.recall:.3f}",
+                _share(found.precision),
+                _share(found.precision_direct),
+            )
+    return table
+
+
+def _left_out(report: VerifyReport) -> list[Text]:
+    found = [
+        Text(f"left out: {plain(item.asset)}.{plain(item.column)} {item.reason}", style="yellow")
+        for item in report.unstable[:SHOWN]
+    ]
+    found += more(len(report.unstable))
+    broken = [item for item in report.failures if item.raw is None]
+    found += [
+        Text(f"not built: {plain(item.asset)}: {plain(item.message)}", style="yellow")
+        for item in broken[:SHOWN]
+    ]
+    found += more(len(broken))
+    tried = len(report.failures) - len(broken)
+    if tried:
+        words = f"{number(tried, 'perturbation')} made some model's SQL fail (--json lists them)"
+        found.append(Text(words, style="dim"))
+    if report.idle:
+        words = f"no value could be changed: {', '.join(report.idle[:5])}"
+        rest = f" and {len(report.idle) - 5} more" if len(report.idle) > 5 else ""
+        found.append(Text(plain(words) + rest, style="dim"))
+    if report.sampled:
+        count = number(len(report.sampled), "raw table")
+        words = f"of {count} only the first {report.rows:,} rows were taken (--rows)"
+        found.append(Text(words, style="dim"))
+    found += [Text(f"! {plain(note)}", style="yellow") for note in report.notes]
+    return found
+
+
+def _pairs(title: str, pairs: Sequence[ColumnPair], style: str) -> list[Text]:
+    if not pairs:
+        return []
+    found = [Text(f"{title}: {len(pairs):,}", style=style)]
+    for pair in pairs[:SHOWN]:
+        raw, asset = pair.raw.partition(".")[2] or pair.raw, pair.asset.split(".", 2)[-1]
+        words = plain(f"  {raw}.{pair.raw_column} → {asset}.{pair.column}")
+        if pair.strategies:
+            words += f"\n    when it was changed by {', '.join(pair.strategies)}"
+        found.append(Text(words, style=style))
+    return found + more(len(pairs))
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.3f}"

@@ -1,0 +1,108 @@
+"""Who may ask: a token, or a session that was begun with it, and the names that we answer to."""
+
+import hashlib
+import hmac
+import ipaddress
+import socket
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+
+COOKIE = "headrace_session"
+SESSION_SECONDS = 12 * 3600
+SHORTEST_TOKEN = 16
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Access:
+    """What is asked of who asks.
+
+    Attributes:
+        host: the address that the server listens at.
+        token: what is demanded; None: nothing. Never shown, never logged.
+        allowed_hosts: names that the server answers to, besides those of this machine.
+    """
+
+    host: str = "127.0.0.1"
+    token: str | None = field(default=None, repr=False)
+    allowed_hosts: tuple[str, ...] = ()
+
+    def is_token(self, text: str) -> bool:
+        """Whether that is the token; takes as long whatever is wrong with it."""
+        return self.token is not None and hmac.compare_digest(_digest(text), _digest(self.token))
+
+    def session(self, now: float | None = None) -> str:
+        """A new session's cookie: when it ends, signed with the token."""
+        ends = int((time.time() if now is None else now) + SESSION_SECONDS)
+        return f"{ends}.{self._sign(ends)}"
+
+    def is_session(self, cookie: str, now: float | None = None) -> bool:
+        """Whether that is the cookie of a session that has not ended."""
+        ends, _, signature = cookie.partition(".")
+        if not (ends.isascii() and ends.isdigit() and len(ends) <= 12):
+            return False
+        good = hmac.compare_digest(signature.encode(), self._sign(int(ends)).encode())
+        return good and int(ends) > (time.time() if now is None else now)
+
+    def is_allowed_host(self, header: str) -> bool:
+        """Whether a Host header names this server.
+
+        A page elsewhere can make a browser send requests here under a name of its own (DNS
+        rebinding); it cannot make it send another Host.
+        """
+        name = _host_name(header)
+        if name is None:
+            return False
+        if name in self._names:
+            return True
+        # beyond loopback a token is demanded, and an address can't be rebound
+        return not is_loopback(self.host) and _is_address(name)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        names = {*_LOOPBACK, *(name.casefold() for name in self.allowed_hosts)}
+        if not is_loopback(self.host):
+            names |= {self.host.casefold(), socket.gethostname().casefold()}
+        return frozenset(names)
+
+    def _sign(self, ends: int) -> str:
+        key = (self.token or "").encode()
+        return hmac.new(key, f"headrace session {ends}".encode(), hashlib.sha256).hexdigest()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host.casefold() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _digest(text: str) -> bytes:
+    """Of equal length, so that comparing tells nothing of the length either."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+
+
+def _host_name(header: str) -> str | None:
+    """The name of a Host header, without the port."""
+    if header.startswith("["):
+        name, bracket, port = header[1:].partition("]")
+        port = port.removeprefix(":")
+        if not bracket:
+            return None
+    else:
+        name, _, port = header.partition(":")
+    if port and not (port.isascii() and port.isdigit()):
+        return None
+    return name.casefold().removesuffix(".") or None
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

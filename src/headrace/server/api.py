@@ -1,0 +1,243 @@
+"""The REST routes: each parses its parameters, asks ``queries``, and gives the view as JSON.
+
+Ids travel in the query (``/api/v1/asset?id=...``), not in the path: they hold slashes, dots and
+whatever else a name may hold, and proxies and browsers rewrite paths (``..``, ``//``, ``%2F``).
+"""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from headrace.lineage.report import ImpactReport, LineageGraph
+from headrace.server import problems, queries, views
+from headrace.server.answers import Answers
+from headrace.server.state import MAX_RUNS
+
+MAX_ID = 1000
+_RUN_ID = r"^[A-Za-z0-9_.:-]{1,80}$"
+
+_PROBLEM: dict[str, Any] = {
+    problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
+}
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    304: {"description": "You have it already (`If-None-Match`)."},
+    401: {"description": "A token is demanded.", "content": _PROBLEM},
+    422: {"description": "A parameter is wrong.", "content": _PROBLEM},
+    503: {"description": "The run store cannot be read now.", "content": _PROBLEM},
+}
+_MISSING: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such thing.", "content": _PROBLEM}
+}
+_FORBIDDEN: dict[int | str, dict[str, Any]] = {
+    403: {"description": "This server does not show personal data.", "content": _PROBLEM}
+}
+
+router = APIRouter(prefix="/api/v1", responses=_ERRORS)
+health = APIRouter()
+
+AssetId = Annotated[
+    str, Query(alias="id", min_length=1, max_length=MAX_ID, description="The asset's id.")
+]
+ColumnName = Annotated[
+    str | None, Query(min_length=1, max_length=MAX_ID, description="One of its columns.")
+]
+Text = Annotated[str, Query(max_length=200)]
+Filter = Annotated[str | None, Query(max_length=200)]
+Offset = Annotated[int, Query(ge=0, le=10_000_000, description="How many to leave out.")]
+
+
+def _answers(request: Request) -> Answers:
+    found: Answers = request.app.state.answers
+    return found
+
+
+Ask = Annotated[Answers, Depends(_answers)]
+
+
+@health.get("/healthz", tags=["health"], summary="Whether the server answers")
+async def healthz() -> views.Health:
+    """Needs no token, and says nothing of the project."""
+    return views.Health()
+
+
+@router.get("/home", tags=["project"], summary="How the project is now", response_model=views.Home)
+async def home(request: Request, ask: Ask) -> Response:
+    """Last runs, freshness of sources, tests that fail, what is published, and counts."""
+    return await ask.give(request, lambda: queries.home(ask.state))
+
+
+@router.get("/assets", tags=["assets"], summary="A page of assets", response_model=views.AssetPage)
+async def assets(
+    request: Request,
+    ask: Ask,
+    search: Text = "",
+    kind: Annotated[
+        str | None, Query(max_length=20, description="Else all but tests and unit tests.")
+    ] = None,
+    tag: Filter = None,
+    owner: Filter = None,
+    schema: Filter = None,
+    offset: Offset = 0,
+    limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE)] = 50,
+) -> Response:
+    """Sorted by kind and name; with `search`, the best first, at most 1,000 in all."""
+    return await ask.give(
+        request,
+        lambda: queries.assets(
+            ask.state,
+            search=search,
+            kind=kind,
+            tag=tag,
+            owner=owner,
+            schema=schema,
+            offset=offset,
+            limit=limit,
+        ),
+    )
+
+
+@router.get(
+    "/asset",
+    tags=["assets"],
+    summary="All about an asset",
+    response_model=views.AssetDetail,
+    responses=_MISSING,
+)
+async def asset(request: Request, ask: Ask, asset_id: AssetId) -> Response:
+    """Columns, tests with their history, SQL, run times, neighbours, freshness, last changes."""
+    return await ask.give(request, lambda: queries.asset(ask.state, asset_id), reads="store")
+
+
+@router.get(
+    "/sample",
+    tags=["assets"],
+    summary="Rows of a published asset",
+    response_model=views.Sample,
+    responses=_MISSING | _FORBIDDEN,
+)
+async def sample(
+    request: Request,
+    ask: Ask,
+    asset_id: AssetId,
+    limit: Annotated[int, Query(ge=1, le=queries.MAX_SAMPLE)] = 10,
+    pii: Annotated[
+        bool, Query(description="Show personal data; the server must allow it (`--allow-pii`).")
+    ] = False,
+) -> Response:
+    """From the published file alone. Columns of personal data are masked."""
+    return await ask.give(
+        request,
+        lambda: queries.sample(ask.state, asset_id, limit=limit, pii=pii),
+        reads="file",
+    )
+
+
+@router.get(
+    "/lineage",
+    tags=["lineage"],
+    summary="The lineage of an asset or a column",
+    response_model=LineageGraph,
+    responses=_MISSING,
+)
+async def lineage(
+    request: Request,
+    ask: Ask,
+    asset_id: AssetId,
+    column: ColumnName = None,
+    direction: Literal["upstream", "downstream", "both"] = "both",
+    depth: Annotated[
+        int | None, Query(ge=1, le=1000, description="How many steps; else all.")
+    ] = None,
+) -> Response:
+    """The same as `headrace lineage --json`."""
+    return await ask.give(
+        request,
+        lambda: queries.lineage(
+            ask.state, asset_id, column=column, direction=direction, depth=depth
+        ),
+        reads="graph",
+    )
+
+
+@router.get(
+    "/impact",
+    tags=["lineage"],
+    summary="What breaks if an asset or a column goes",
+    response_model=ImpactReport,
+    responses=_MISSING,
+)
+async def impact(
+    request: Request, ask: Ask, asset_id: AssetId, column: ColumnName = None
+) -> Response:
+    """The same as `headrace lineage --impact --json`."""
+    return await ask.give(
+        request, lambda: queries.impact(ask.state, asset_id, column=column), reads="graph"
+    )
+
+
+@router.get("/runs", tags=["runs"], summary="The newest runs", response_model=views.RunList)
+async def runs(
+    request: Request, ask: Ask, limit: Annotated[int, Query(ge=1, le=MAX_RUNS)] = 50
+) -> Response:
+    """The newest first."""
+    return await ask.give(request, lambda: queries.runs(ask.state, limit=limit))
+
+
+@router.get(
+    "/run",
+    tags=["runs"],
+    summary="All about a run",
+    response_model=views.RunDetail,
+    responses=_MISSING,
+)
+async def run(
+    request: Request,
+    ask: Ask,
+    run_id: Annotated[str, Query(alias="id", pattern=_RUN_ID, description="The run's id.")],
+    offset: Offset = 0,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Of its nodes.")] = 50,
+) -> Response:
+    """Steps, loads, a page of its nodes, all that failed, and lines of the log."""
+    return await ask.give(
+        request,
+        lambda: queries.run(ask.state, run_id, offset=offset, limit=limit),
+        reads="store",
+    )
+
+
+@router.get(
+    "/changes",
+    tags=["changes"],
+    summary="What changed in the catalog",
+    response_model=views.Changes,
+)
+async def changes(
+    request: Request,
+    ask: Ask,
+    days: Annotated[int, Query(ge=1, le=queries.MAX_DAYS, description="Whole days, UTC.")] = 30,
+    asset_id: Annotated[
+        str | None, Query(alias="id", max_length=MAX_ID, description="Of this asset alone.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=queries.MAX_CHANGES)] = 500,
+) -> Response:
+    """Columns and assets that came, went or changed their type; tests; descriptions; code."""
+    return await ask.give(
+        request,
+        lambda: queries.changes(ask.state, days=days, asset_id=asset_id, limit=limit),
+    )
+
+
+@router.get(
+    "/search",
+    tags=["assets"],
+    summary="Assets and columns by words",
+    response_model=views.SearchResult,
+)
+async def search(
+    request: Request,
+    ask: Ask,
+    text: Annotated[str, Query(alias="q", max_length=200, description="Beginnings of words.")],
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Response:
+    """In names, relations, columns, tags, owners and descriptions; every word must be there."""
+    return await ask.give(request, lambda: queries.search(ask.state, text, limit=limit))

@@ -1,0 +1,139 @@
+"""The app: routes, errors and the gate, put together around one state."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio import to_thread
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
+
+from headrace import __version__
+from headrace.errors import RunStoreError, UserError
+from headrace.server import api, problems, views
+from headrace.server.access import Access
+from headrace.server.answers import Answers
+from headrace.server.errors import RequestError
+from headrace.server.pages import router as pages_router
+from headrace.server.render_html import STATIC
+from headrace.server.security import Gate
+from headrace.server.state import ServerState
+
+_TAGS = [
+    {"name": "project", "description": "How the project is now."},
+    {"name": "assets", "description": "Resources, tables, models, seeds, snapshots, exposures."},
+    {"name": "lineage", "description": "Where values come from, and what is made from them."},
+    {"name": "runs", "description": "The history of runs."},
+    {"name": "changes", "description": "The history of the catalog."},
+    {"name": "health", "description": "For whoever watches the server."},
+]
+_DESCRIPTION = (
+    "The catalog, the history of runs and a few rows of what is published; read-only. Ids are "
+    "those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`, "
+    "`table.<schema>.<name>`. Every answer has an `ETag`; every error is a `Problem` "
+    "(RFC 9457, `application/problem+json`)."
+)
+_THREADS = 4
+_log = logging.getLogger("headrace.server")
+
+
+def create_app(state: ServerState, access: Access) -> FastAPI:
+    """The app over a state; it watches the state while it runs, and closes it at its end.
+
+    Args:
+        state: what answers are made from.
+        access: who may ask.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # more would not be faster, for they share one interpreter, and each holds memory
+        to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        state.watch()
+        try:
+            yield
+        finally:
+            state.close()
+
+    app = FastAPI(
+        title="Headrace",
+        version=__version__,
+        description=_DESCRIPTION,
+        openapi_tags=_TAGS,
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # its scripts come from a CDN
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.server = state
+    app.state.answers = Answers(state)
+    app.include_router(api.health)
+    app.include_router(api.router)
+    app.include_router(pages_router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    _add_errors(app)
+    _add_schema(app, has_token=access.token is not None)
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)
+    app.add_middleware(Gate, access=access)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    """Every error in one shape, with nothing of the inside in it."""
+
+    @app.exception_handler(RequestError)
+    def ours(request: Request, error: RequestError) -> Response:
+        return problems.response(request, problems.of_error(error))
+
+    @app.exception_handler(HTTPException)
+    def http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            found = problems.problem(
+                404, "there is nothing at this address", hint="/api/openapi.json lists the routes"
+            )
+        else:
+            found = problems.problem(error.status_code, "this request cannot be answered")
+        return problems.response(request, found)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
+        return problems.response(request, problems.problem(422, f"{name}: {first['msg']}"))
+
+    @app.exception_handler(RunStoreError)
+    def run_store(request: Request, error: RunStoreError) -> Response:
+        _log.warning("the run store cannot be read: %s", error)
+        found = problems.problem(
+            503, "the run store cannot be read now", hint="try again; the log says what is wrong"
+        )
+        return problems.response(request, found)
+
+    @app.exception_handler(UserError)
+    def user(request: Request, error: UserError) -> Response:
+        return problems.response(request, problems.problem(400, str(error)))
+
+
+def _add_schema(app: FastAPI, *, has_token: bool) -> None:
+    """OpenAPI with our errors, and with the token where one is demanded."""
+    plain = app.openapi
+
+    def schema() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            found = plain()
+            components = found.setdefault("components", {})
+            problem = views.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            components.setdefault("schemas", {})["Problem"] = problem
+            if has_token:
+                components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+                found["security"] = [{"token": []}]
+            app.openapi_schema = found
+        return app.openapi_schema
+
+    app.openapi = schema  # type: ignore[method-assign]

@@ -1,0 +1,213 @@
+"""Each page: one question to `queries`, one template. A server and the static site share these."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace.server import charts, queries
+from headrace.server.describe import ref
+from headrace.server.errors import RequestError
+from headrace.server.graph_data import shown
+from headrace.server.render_html import Frame
+from headrace.server.state import ServerState
+from headrace.server.views import AssetDetail, AssetRef, Sample
+
+if TYPE_CHECKING:
+    from headrace.lineage.report import ImpactItem
+
+TABLE_MOST = 1500  # assets that the lineage page lists in one table
+EDGES_MOST = 2000
+_LATELY = 10
+_STEPS = 2
+CHANGES = (
+    "asset added", "asset removed", "column added", "column removed", "column retyped",
+    "test added", "test removed", "description changed", "code changed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AssetQuery:
+    """How the list of assets is filtered; an empty text filters nothing."""
+
+    search: str = ""
+    kind: str = ""
+    tag: str = ""
+    owner: str = ""
+    schema: str = ""
+
+    def __getitem__(self, name: str) -> str:
+        return str(getattr(self, name))
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is filtered."""
+        return any((self.search, self.kind, self.tag, self.owner, self.schema))
+
+
+def home(state: ServerState, frame: Frame) -> str:
+    """The first page."""
+    lately = queries.changes(state, days=30, limit=_LATELY).changes
+    return frame.render(
+        "home.html", title="Home", here="home", home=queries.home(state), changes=lately
+    )
+
+
+def assets(
+    state: ServerState, frame: Frame, query: AssetQuery, *, offset: int = 0, limit: int = 50
+) -> str:
+    """The list of assets."""
+    page = queries.assets(
+        state,
+        search=query.search,
+        kind=query.kind or None,
+        tag=query.tag or None,
+        owner=query.owner or None,
+        schema=query.schema or None,
+        offset=offset,
+        limit=limit,
+    )
+    return frame.render(
+        "assets.html", title="Assets", here="assets", page=page, query=query, filtered=query.is_set
+    )
+
+
+def asset(
+    state: ServerState,
+    frame: Frame,
+    detail: AssetDetail,
+    *,
+    with_sample: bool = False,
+    with_pii: bool = False,
+) -> str:
+    """The page of an asset; personal data only if asked, and allowed."""
+    sample, error = None, None
+    if with_sample and detail.has_sample:
+        try:
+            sample = queries.sample(state, detail.id, pii=with_pii)
+        except RequestError as refused:
+            error = refused.detail
+    if sample is not None and frame.links.is_static:
+        sample = _without_masked(sample)
+    return frame.render(
+        "asset.html",
+        title=detail.name,
+        here="assets",
+        asset=detail,
+        has_impact=has_impact(detail),
+        chart=charts.run_times(detail.run_times),
+        sample=sample,
+        sample_error=error,
+        show_pii=with_pii,
+        pii_allowed=state.allow_pii,
+    )
+
+
+def _without_masked(sample: Sample) -> Sample:
+    """A file that is published has no column of personal data, not even a masked one."""
+    kept = [place for place, name in enumerate(sample.columns) if name not in sample.masked]
+    return sample.model_copy(
+        update={
+            "columns": tuple(sample.columns[place] for place in kept),
+            "types": tuple(sample.types[place] for place in kept),
+            "rows": tuple(tuple(row[place] for place in kept) for row in sample.rows),
+        }
+    )
+
+
+def has_impact(detail: AssetDetail) -> bool:
+    """Whether anything depends on an asset, so that there is a page that says what."""
+    return bool(detail.downstream or detail.tests)
+
+
+def lineage(
+    state: ServerState, frame: Frame, *, asset_id: str | None = None, column: str | None = None
+) -> str:
+    """The graph, and the same as a table."""
+    context: dict[str, Any] = {"root": None, "column": column, "graph": None, "nodes": {}}
+    title = "Lineage"
+    everything: list[tuple[AssetRef, list[AssetRef]]] | None = None
+    catalog = state.snapshot().index.catalog
+    if asset_id is not None:
+        depth = None if column else _STEPS
+        graph = queries.lineage(state, asset_id, column=column, depth=depth)
+        nodes = {node.id: node for node in graph.nodes}
+        if len(graph.links) > EDGES_MOST:
+            graph = graph.model_copy(update={"links": graph.links[:EDGES_MOST], "truncated": True})
+        root = nodes[asset_id]
+        title = f"Lineage of {root.name}{'.' + column if column else ''}"
+        context |= {"root": root, "graph": graph, "nodes": nodes, "column": graph.column}
+    else:
+        listed = shown(catalog)
+        if len(listed) <= TABLE_MOST:
+            everything = [
+                (ref(one), [ref(catalog.assets[key]) for key in catalog.parents[one.id]])
+                for one in listed
+            ]
+    return frame.render(
+        "lineage.html", title=title, here="lineage", everything=everything, **context
+    )
+
+
+def impact(state: ServerState, frame: Frame, asset_id: str, *, column: str | None = None) -> str:
+    """What breaks if an asset, or one column of it, goes."""
+    report = queries.impact(state, asset_id, column=column)
+    found = state.snapshot().index.catalog.assets
+    groups: tuple[tuple[str, str, tuple[ImpactItem, ...]], ...] = (
+        ("breaks", "Breaks", report.breaks),
+        ("affected", "Has other values or rows", report.affected),
+        ("exposures", "Is seen in", report.exposures),
+    )
+    name = found[asset_id].name
+    return frame.render(
+        "impact.html",
+        title=f"What breaks without {name}{'.' + column if column else ''}",
+        here="lineage",
+        report=report,
+        groups=groups,
+        root=ref(found[asset_id]),
+        names={key: ref(found[key]) for owner in report.owners for key in owner.assets},
+        columns=[one.name for one in found[asset_id].columns],
+    )
+
+
+def runs(state: ServerState, frame: Frame, *, limit: int = 100) -> str:
+    """The list of runs."""
+    return frame.render(
+        "runs.html", title="Runs", here="runs", runs=queries.runs(state, limit=limit).runs
+    )
+
+
+def run(state: ServerState, frame: Frame, run_id: str, *, offset: int = 0) -> str:
+    """The page of a run."""
+    detail = queries.run(state, run_id, offset=offset)
+    return frame.render(
+        "run.html",
+        title=f"Run of {detail.run.started_at:%Y-%m-%d %H:%M}",
+        here="runs",
+        detail=detail,
+        timeline=charts.timeline(detail),
+    )
+
+
+def changes(
+    state: ServerState, frame: Frame, *, days: int = 30, what: str = "", name: str = ""
+) -> str:
+    """What changed in the catalog, filtered by kind of change and by words of names."""
+    found = queries.changes(state, days=days, limit=queries.MAX_CHANGES)
+    words = name.casefold().split()
+    listed = [
+        one
+        for one in found.changes
+        if (not what or one.what == what)
+        and all(word in f"{one.asset_name} {one.column or ''}".casefold() for word in words)
+    ]
+    return frame.render(
+        "changes.html",
+        title="Changes",
+        here="changes",
+        changes=found,
+        shown=listed,
+        days=days,
+        what=what,
+        name=name,
+        whats=CHANGES,
+    )

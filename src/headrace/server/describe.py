@@ -1,0 +1,200 @@
+"""From the catalog and the run store to views."""
+
+from collections.abc import Iterable, Sequence
+
+from headrace.catalog import Change, NodeRun, StepRun, StoredRun, TableRun
+from headrace.catalog.model import Asset, TestInfo
+from headrace.server import views
+from headrace.server.snapshot import Snapshot
+
+_SUMMARY = 200
+_CUT = 500
+_UNTESTED = TestInfo(name="", attached_to=None, column=None, severity="error")
+
+
+def run_line(run: StoredRun) -> views.RunLine:
+    """A run."""
+    return views.RunLine(
+        run_id=run.run_id,
+        command=run.command,
+        status=run.status,
+        target=run.target,
+        started_at=run.started_at,
+        seconds=run.seconds,
+        rows_loaded=run.rows_loaded,
+        failures=len(run.failures),
+        error=run.error,
+        code_version=run.code_version,
+    )
+
+
+def ref(asset: Asset) -> views.AssetRef:
+    """An asset as others name it."""
+    return views.AssetRef(id=asset.id, kind=asset.kind, name=asset.name, relation=asset.relation)
+
+
+def refs(now: Snapshot, ids: Iterable[str]) -> tuple[views.AssetRef, ...]:
+    """The assets of those ids, tests left out, sorted by name."""
+    assets = now.index.catalog.assets
+    found = [assets[key] for key in ids if key in assets and not assets[key].is_test]
+    return tuple(ref(asset) for asset in sorted(found, key=lambda a: (a.name.casefold(), a.id)))
+
+
+def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
+    """An asset in a list."""
+    node = now.newest(asset)
+    failing, warning = now.verdicts.get(asset.id, (0, 0))
+    return views.AssetSummary(
+        id=asset.id,
+        kind=asset.kind,
+        name=asset.name,
+        relation=asset.relation,
+        schema_name=asset.schema,
+        summary=cut(asset.description, _SUMMARY),
+        materialized=asset.materialized,
+        owners=asset.owners,
+        tags=asset.tags,
+        columns=len(asset.columns),
+        tests=len(now.index.catalog.tests_of.get(asset.id, ())),
+        failing=failing,
+        warning=warning,
+        status=node.status if node else None,
+        ran_at=node.started_at if node else None,
+        seconds=node.seconds if node else None,
+        has_pii=any(column.pii for column in asset.columns),
+        published=now.table_of(asset.id) is not None,
+    )
+
+
+def verdict(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> views.TestView:
+    """A test with its newest result, and those before."""
+    info = asset.test or _UNTESTED
+    attached = now.index.catalog.assets.get(info.attached_to) if info.attached_to else None
+    node = now.latest.get(asset.id)
+    return views.TestView(
+        id=asset.id,
+        name=asset.name,
+        test=info.name,
+        column=info.column,
+        severity=info.severity,
+        description=asset.description,
+        arguments=dict(info.arguments),
+        asset=ref(attached) if attached else None,
+        status=node.status if node else None,
+        failures=node.failures if node else None,
+        message=node.message if node else None,
+        ran_at=node.started_at if node else None,
+        run_id=node.run_id if node else None,
+        history=tuple(
+            views.TestResult(
+                run_id=one.run_id,
+                status=one.status,
+                at=one.started_at,
+                seconds=one.seconds,
+                failures=one.failures,
+                message=one.message,
+            )
+            for one in history
+        ),
+    )
+
+
+def columns(now: Snapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
+    """An asset's columns, in its order."""
+    catalog = now.index.catalog
+    tested: dict[str, list[str]] = {}
+    for key in catalog.tests_of.get(asset.id, ()):
+        info = catalog.assets[key].test
+        if info is not None and info.column is not None:
+            tested.setdefault(info.column.casefold(), []).append(key)
+    above: dict[str, set[tuple[str, str]]] = {}
+    for edge in catalog.edges_by_child.get(asset.id, ()):
+        if edge.is_direct and edge.parent_column:
+            above.setdefault(edge.child_column, set()).add((edge.parent, edge.parent_column))
+    below: dict[str, set[tuple[str, str]]] = {}
+    for edge in catalog.edges_by_parent.get(asset.id, ()):
+        if edge.is_direct and edge.child_column:
+            below.setdefault(edge.parent_column, set()).add((edge.child, edge.child_column))
+    keys = {name.casefold() for name in asset.primary_key}
+    return tuple(
+        views.ColumnView(
+            name=column.name,
+            data_type=column.data_type,
+            description=column.description,
+            tags=column.tags,
+            pii=column.pii,
+            pii_from=now.index.personal.get((asset.id, column.name)),
+            nullable=column.nullable,
+            is_key=column.name.casefold() in keys,
+            tests=tuple(tested.get(column.name.casefold(), ())),
+            upstream=len(above.get(column.name, ())),
+            downstream=len(below.get(column.name, ())),
+        )
+        for column in asset.columns
+    )
+
+
+def step(one: StepRun) -> views.StepView:
+    """A step of a run."""
+    return views.StepView(
+        step=one.step, status=one.status, started_at=one.started_at, seconds=one.seconds
+    )
+
+
+def load(now: Snapshot, one: TableRun) -> views.LoadView:
+    """A raw table that a run loaded."""
+    key = f"table.{one.source}_raw.{one.table}"
+    return views.LoadView(
+        source=one.source,
+        table=one.table,
+        rows_new=one.rows_new,
+        rows_changed=one.rows_changed,
+        rows_total=one.rows_total,
+        rows_quarantined=one.rows_quarantined,
+        new_columns=_names(one.new_columns),
+        asset=key if key in now.index.catalog.assets else None,
+    )
+
+
+def node(now: Snapshot, run: NodeRun) -> views.NodeView:
+    """A node of a run."""
+    catalog = now.index.catalog
+    asset = run.unique_id if run.unique_id in catalog.assets else None
+    return views.NodeView(
+        unique_id=run.unique_id,
+        asset=asset or catalog.by_dbt_id.get(run.unique_id),
+        name=run.name,
+        label=run.label,
+        resource_type=run.resource_type,
+        status=run.status,
+        started_at=run.started_at,
+        seconds=run.seconds,
+        thread=run.thread,
+        failures=run.failures,
+        message=run.message,
+    )
+
+
+def change(now: Snapshot, one: Change) -> views.ChangeView:
+    """A change; long texts are cut."""
+    asset = now.index.catalog.assets.get(one.asset)
+    return views.ChangeView(
+        version=one.version,
+        at=one.created_at,
+        asset=one.asset,
+        asset_name=asset.name if asset else one.asset.rpartition(".")[2],
+        exists=asset is not None,
+        column=one.column,
+        what=one.what,
+        before=None if one.before is None else cut(one.before, _CUT),
+        after=None if one.after is None else cut(one.after, _CUT),
+    )
+
+
+def cut(text: str, length: int) -> str:
+    """The text's beginning, with an ellipsis where something is left out."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip()) if text else ()

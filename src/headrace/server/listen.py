@@ -1,0 +1,191 @@
+"""From settings to a server that listens."""
+
+import errno
+import importlib.util
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.errors import ServeError
+from headrace.server.access import SHORTEST_TOKEN, Access, is_loopback
+from headrace.settings import Resolved
+
+if TYPE_CHECKING:
+    from headrace.server.state import ServerState
+
+_NEEDED = ("fastapi", "uvicorn", "jinja2")
+_OTHER_PORTS = 20
+_GRACE_SECONDS = 3
+_HEAD_BYTES = 32 * 1024
+
+
+def serve(
+    resolved: Resolved,
+    *,
+    token_file: Path | None,
+    allow_pii: bool,
+    tell: Callable[[str], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        resolved: the settings.
+        token_file: holds the token; overrules ``serve.token``.
+        allow_pii: whether personal data is shown when asked for.
+        tell: is told in one line where it listens.
+
+    Raises:
+        ServeError: it cannot listen there, or a token is missing; nothing was opened.
+        RunStoreError: the run store cannot be opened, or is of a newer version.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ServeError(
+            f"the page needs {', '.join(missing)}: install the extra, `uv sync --extra serve`"
+        )
+    access = access_of(resolved, token_file)
+    port = resolved.settings.serve.port
+    with bound(access.host, port) as listening:
+        from headrace.server.state import open_state
+
+        state = open_state(resolved, allow_pii=allow_pii, is_long_lived=True)
+        try:
+            state.refresh()
+            hint = "" if state.snapshot().has_catalog else "; there is no catalog yet: headrace run"
+            asks = ", which asks for the token" if access.token else ""
+            where = _address(access.host, listening.getsockname()[1])
+            tell(f"{resolved.root.name} is served at {where}{asks}; Ctrl-C ends it{hint}")
+            sys.stdout.flush()
+            _run(state, access, listening)
+        finally:
+            state.close()
+
+
+def access_of(resolved: Resolved, token_file: Path | None) -> Access:
+    """Who may ask, by the settings.
+
+    Raises:
+        ServeError: the token cannot be read, is too short, stands on the command line, or there
+            is none where one is demanded.
+    """
+    settings = resolved.settings.serve
+    if resolved.origins.get("serve.token") == "flag":
+        raise ServeError(
+            "a token on the command line can be read by everybody on this machine: set "
+            "HEADRACE_SERVE__TOKEN, or write it to a file and name that by --token-file"
+        )
+    token = settings.token.get_secret_value() if settings.token is not None else None
+    if token_file is not None:
+        token = _read_token(token_file)
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ServeError(
+            f"the token is shorter than {SHORTEST_TOKEN} characters: `openssl rand -hex 32` makes "
+            "a good one"
+        )
+    if token is None and not is_loopback(settings.host):
+        raise ServeError(
+            f"{settings.host} can be reached from other machines, so a token is demanded: set "
+            "HEADRACE_SERVE__TOKEN, or name a file that holds one by --token-file "
+            "(`openssl rand -hex 32 > token` makes one)"
+        )
+    return Access(host=settings.host, token=token, allowed_hosts=settings.allowed_hosts)
+
+
+@contextmanager
+def bound(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that is bound to an address.
+
+    Raises:
+        ServeError: the port is in use or may not be used, or the host is not of this machine.
+    """
+    try:
+        listening = _bind(host, port)
+    except OSError as error:
+        raise ServeError(_why_not(host, port, error)) from error
+    with listening:
+        yield listening
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ServeError(f"no token can be read from {path}: {reason}") from error
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # else a port stays taken for a minute after its server ended
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: name another one by --host"
+    if error.errno == errno.EADDRINUSE:
+        other = _free_port(host, port)
+        advice = f"`headrace serve --port {other}`" if other else "name another one by --port"
+        return f"port {port} of {host} is in use, perhaps by another `headrace serve`: {advice}"
+    if isinstance(error, PermissionError):
+        return f"port {port} may not be used by you: name one above 1023 by --port"
+    return f"{host} port {port} cannot be listened at: {error.strerror or error}"
+
+
+def _free_port(host: str, port: int) -> int | None:
+    """The next port that is free."""
+    for other in range(port + 1, min(port + _OTHER_PORTS, 65536)):
+        try:
+            _bind(host, other).close()
+        except OSError:
+            continue
+        return other
+    return None
+
+
+def _address(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+
+
+def _run(state: "ServerState", access: Access, listening: socket.socket) -> None:
+    import uvicorn
+
+    from headrace.server.app import create_app
+
+    class Server(uvicorn.Server):
+        """Ends at a signal, which uvicorn would raise once more afterwards."""
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            signals = (signal.SIGINT, signal.SIGTERM)
+            before = {number: signal.signal(number, self.handle_exit) for number in signals}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+    config = uvicorn.Config(
+        create_app(state, access),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        h11_max_incomplete_event_size=_HEAD_BYTES,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    Server(config).run(sockets=[listening])

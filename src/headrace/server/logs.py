@@ -1,0 +1,48 @@
+"""The lines of the log file that belong to a run."""
+
+import json
+from collections import deque
+from datetime import datetime
+from pathlib import Path
+
+from headrace.server.views import LogLine
+
+_LAST = 200
+_BACKUPS = 3
+# `exception` is a traceback, which holds paths of this machine
+_NOT_SHOWN = frozenset({"time", "level", "logger", "message", "run_id", "exception"})
+
+
+def of_run(newest: Path, run_id: str) -> tuple[LogLine, ...]:
+    """The last 200 lines of a run, in order; empty where there is no log.
+
+    Args:
+        newest: the log file; older ones stand beside it as ``.1``, ``.2``, ``.3``.
+        run_id: the run.
+    """
+    found: deque[LogLine] = deque(maxlen=_LAST)
+    mark = json.dumps(run_id).encode()
+    older = [newest.with_name(f"{newest.name}.{n}") for n in range(_BACKUPS, 0, -1)]
+    for path in (*older, newest):
+        try:
+            with path.open("rb") as stream:
+                found += [_line(raw) for raw in stream if mark in raw]
+        except OSError:
+            continue
+    return tuple(found)
+
+
+def _line(raw: bytes) -> LogLine:
+    try:
+        fields = json.loads(raw)
+        at = datetime.fromisoformat(fields["time"])
+    except (ValueError, TypeError, KeyError):
+        return LogLine(at=None, level="info", event="a line that cannot be read")
+    return LogLine(
+        at=at,
+        level=str(fields.get("level", "info")),
+        event=str(fields.get("message", "")),
+        details=" ".join(
+            f"{key}={value}" for key, value in fields.items() if key not in _NOT_SHOWN
+        ),
+    )

@@ -1,0 +1,276 @@
+"""The published file, as the server reads it: what is in it, and a few rows of a table.
+
+It is opened read-only, by DuckDB with no access to any other file, little memory and a time
+limit, and closed when it was replaced or nobody asks. It is replaced by a rename, so what was
+read of one file stays true of it. The warehouse is never opened.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from headrace.ingest.sql import identifier, literal
+from headrace.server.errors import UnavailableError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MASK = "***"
+_INFO = "_headrace"
+_LOOKS = 2  # at a time
+_SECONDS = 5.0
+_IDLE_SECONDS = 30.0
+_LONGEST = 200
+_SAFE_INTEGER = 2**53 - 1  # JavaScript's largest
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "memory_limit": "256MB",
+    "threads": "1",
+    "temp_directory": "",
+    "lock_configuration": "true",
+}
+_NUMBERS = frozenset(
+    {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE",
+     "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
+)  # fmt: skip
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A published table: ``schema.table`` in two parts, and its rows."""
+
+    schema: str
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the published file says of itself.
+
+    Attributes:
+        stamp: changes with the file; None where there is none.
+        status: whether it is there and can be read.
+        published_at: UTC.
+        run_id: the run that published it.
+        tables: by dbt's ``unique_id``.
+    """
+
+    stamp: Stamp | None
+    status: Literal["none", "unreadable", "published"]
+    published_at: datetime | None = None
+    run_id: str | None = None
+    tables: Mapping[str, PublishedTable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of a table, ready for JSON; ``masked`` columns hold ``***``."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    masked: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+class PublishedFile:
+    """Reads the published file."""
+
+    def __init__(self, path: Path) -> None:
+        """Note where it is; nothing is opened."""
+        self._path = path
+        self._looks = threading.Semaphore(_LOOKS)
+        self._opening = threading.Lock()
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._opened: Stamp | None = None
+        self._used = 0.0
+        self._looking: dict[int, tuple[float, duckdb.DuckDBPyConnection]] = {}
+        self._known: dict[PublishedTable, list[tuple[str, str]]] = {}
+
+    def stamp(self) -> Stamp | None:
+        """What changes when another file is published; None where there is none."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    def publication(self) -> Publication:
+        """What the file says of itself."""
+        import duckdb
+
+        stamp = self.stamp()
+        if stamp is None:
+            return Publication(None, "none")
+        try:
+            with self._open() as connection:
+                head = connection.execute(
+                    f"select run_id, published_at from {_INFO}.publication"
+                ).fetchone()
+                tables = connection.execute(
+                    f"select name, row_count, unique_id from {_INFO}.tables"
+                ).fetchall()
+        except duckdb.Error:
+            return Publication(stamp, "unreadable")
+        return Publication(
+            stamp,
+            "published",
+            published_at=head[1] if head else None,
+            run_id=head[0] if head else None,
+            tables={
+                str(unique_id): _table(str(name), int(count)) for name, count, unique_id in tables
+            },
+        )
+
+    def rows(self, table: PublishedTable, *, limit: int, is_hidden: Callable[[str], bool]) -> Rows:
+        """The first rows of a table.
+
+        Args:
+            table: one of the publication's.
+            limit: of rows.
+            is_hidden: says whether a column of that name is hidden: it is not even read.
+
+        Raises:
+            UnavailableError: the file cannot be read, or took too long.
+        """
+        with self._explained(), self._open() as connection:
+            columns = self._columns(connection, table)
+            hidden = {name for name, _ in columns if is_hidden(name)}
+            chosen = ", ".join(
+                f"'{MASK}'" if name in hidden else _readable(name, kind) for name, kind in columns
+            )
+            found = connection.execute(
+                f"select {chosen} from {identifier(table.schema)}.{identifier(table.name)} "
+                f"limit {int(limit)}"
+            ).fetchall()
+        return Rows(
+            columns=tuple(name for name, _ in columns),
+            types=tuple(kind for _, kind in columns),
+            masked=tuple(name for name, _ in columns if name in hidden),
+            rows=tuple(tuple(_value(value) for value in row) for row in found),
+        )
+
+    def tidy(self) -> None:
+        """Close the file if it was replaced, or not asked for in a while; end long looks.
+
+        Whoever serves the file calls it every second.
+        """
+        for began, connection in list(self._looking.values()):
+            if time.monotonic() - began > _SECONDS:
+                connection.interrupt()
+        with self._opening:
+            if self._connection is not None and (
+                self._opened != self.stamp() or time.monotonic() - self._used > _IDLE_SECONDS
+            ):
+                self._close()
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._opening:
+            self._close()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            # whoever has a cursor of it reads on: DuckDB closes the file with the last one
+            self._connection.close()
+            self._connection = None
+
+    def _cursor(self) -> "duckdb.DuckDBPyConnection":
+        """A cursor of the open file; to open it takes longer than to read a few rows."""
+        import duckdb
+
+        with self._opening:
+            stamp = self.stamp()
+            if self._connection is None or self._opened != stamp:
+                self._close()
+                self._connection = duckdb.connect(str(self._path), read_only=True, config=_CONFIG)
+                self._opened, self._known = stamp, {}
+            self._used = time.monotonic()
+            return self._connection.cursor()
+
+    @contextmanager
+    def _open(self) -> "Iterator[duckdb.DuckDBPyConnection]":
+        if not self._looks.acquire(timeout=_SECONDS):
+            raise UnavailableError("too many look at the published file now", hint="try again")
+        try:
+            with self._cursor() as connection:
+                self._looking[id(connection)] = (time.monotonic(), connection)
+                try:
+                    yield connection
+                finally:
+                    del self._looking[id(connection)]
+        finally:
+            if sys.platform == "win32":  # an open file cannot be replaced there
+                self.close()
+            self._looks.release()
+
+    def _columns(
+        self, connection: "duckdb.DuckDBPyConnection", table: PublishedTable
+    ) -> list[tuple[str, str]]:
+        """Names and types of a table's columns, in order; remembered as long as the file is."""
+        described = self._known.get(table)
+        if described is None:
+            # quoted text instead of parameters, for which DuckDB would import numpy and pandas
+            described = connection.execute(
+                "select column_name, data_type from duckdb_columns() where database_name = "
+                f"current_database() and schema_name = {literal(table.schema)} "
+                f"and table_name = {literal(table.name)} order by column_index"
+            ).fetchall()
+            self._known[table] = described
+        if not described:
+            raise UnavailableError(
+                "the published file does not hold the table that it names",
+                hint="run `headrace publish`",
+            )
+        return described
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        import duckdb
+
+        try:
+            yield
+        except duckdb.InterruptException as error:
+            raise UnavailableError(
+                f"the table could not be read within {_SECONDS:.0f} seconds"
+            ) from error
+        except duckdb.Error as error:
+            raise UnavailableError(
+                "the published file cannot be read now",
+                hint="try again; if it stays so, run `headrace publish`",
+            ) from error
+
+
+def _table(name: str, rows: int) -> PublishedTable:
+    schema, _, table = name.partition(".")
+    return PublishedTable(schema, table, rows)
+
+
+def _readable(name: str, kind: str) -> str:
+    """The column as JSON can hold it: numbers as they are, all else as text that is not long."""
+    column = identifier(name)
+    if kind in _NUMBERS:
+        return column
+    text = column if kind == "VARCHAR" else f"{column}::varchar"
+    return f"left({text}, {_LONGEST + 1})"
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return value if abs(value) <= _SAFE_INTEGER else str(value)
+    # nan and the infinities have no word in JSON
+    return value if value - value == 0 else str(value)

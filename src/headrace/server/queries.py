@@ -1,0 +1,354 @@
+"""One function per answer; the REST API, the pages and the static site all call these.
+
+Each takes the state and gives a frozen view. An asset that is not there is a ``NotFoundError``,
+a parameter that makes no sense an ``InvalidError``, what may not be shown a ``ForbiddenError``
+(all in ``headrace.server.errors``). Callers hold parameters to their limits.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from headrace.catalog.model import Asset
+from headrace.server import describe, logs, personal, views
+from headrace.server.detail import detail_of
+from headrace.server.errors import ForbiddenError, NotFoundError
+from headrace.server.search import words_of
+from headrace.server.snapshot import Snapshot
+from headrace.server.state import MAX_RUNS, ServerState
+
+if TYPE_CHECKING:
+    from headrace.lineage.find import Place
+    from headrace.lineage.report import ImpactReport, LineageGraph
+
+MAX_PAGE = 500
+MAX_SAMPLE = 50
+MAX_NODES = 20_000
+MAX_DAYS = 365
+MAX_CHANGES = 1000
+_HOME_RUNS = 10
+_HOME_LINES = 100
+_RUN_TIMES = 50
+_TEST_HISTORY = 10
+
+_RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+
+Direction = Literal["upstream", "downstream", "both"]
+
+
+def home(state: ServerState) -> views.Home:
+    """The first page; also where no run has been yet (its ``hint`` says what to run)."""
+    now = state.snapshot()
+    catalog = now.index.catalog
+    problems = catalog.problems[:_HOME_LINES]
+    return views.Home(
+        project=state.project,
+        catalog_version=catalog.version,
+        catalog_at=catalog.created_at,
+        hint=_hint(now),
+        runs=tuple(describe.run_line(run) for run in now.runs[:_HOME_RUNS]),
+        freshness=tuple(now.freshness.values()),
+        failing=tuple(describe.verdict(now, test) for test in now.not_good[:_HOME_LINES]),
+        failing_total=now.failing,
+        warning_total=len(now.not_good) - now.failing,
+        publish=_publish_state(now),
+        counts=now.index.counts if now.has_catalog else {},
+        readings=tuple(
+            views.ReadingView(
+                artifact=one.artifact, version=one.version, mode=one.mode, notes=one.notes
+            )
+            for one in catalog.readings
+        ),
+        problems=tuple(
+            views.ProblemView(
+                asset=one.asset,
+                name=catalog.assets[one.asset].name if one.asset in catalog.assets else one.asset,
+                message=one.message,
+            )
+            for one in problems
+        ),
+        problems_total=len(catalog.problems),
+    )
+
+
+def assets(
+    state: ServerState,
+    *,
+    search: str = "",
+    kind: str | None = None,
+    tag: str | None = None,
+    owner: str | None = None,
+    schema: str | None = None,
+    offset: int = 0,
+    limit: int = 50,
+) -> views.AssetPage:
+    """A page of assets; ``kind=None`` leaves tests out."""
+    now = state.snapshot()
+    index = now.index
+    filters = {"kind": kind, "tag": tag, "owner": owner, "schema": schema}
+    found = index.members({what: value for what, value in filters.items() if value is not None})
+    if words_of(search):
+        allowed = found if isinstance(found, range) else frozenset(found)
+        found = [position for position in index.search.find(search) if position in allowed]
+    if kind is None and not isinstance(found, range):
+        found = [position for position in found if position < index.tests_from]
+    elif kind is None:
+        found = range(index.tests_from)
+    return views.AssetPage(
+        assets=tuple(
+            describe.summary(now, index.order[position])
+            for position in found[offset : offset + limit]
+        ),
+        total=len(found),
+        offset=offset,
+        limit=limit,
+        kinds=index.facets["kind"],
+        tags=index.facets["tag"],
+        owners=index.facets["owner"],
+        schemas=index.facets["schema"],
+    )
+
+
+def asset(state: ServerState, asset_id: str) -> views.AssetDetail:
+    """All about an asset.
+
+    Raises:
+        NotFoundError: there is none of this id.
+        RunStoreError: its history cannot be read.
+    """
+    now = state.snapshot()
+    found = _asset(now, asset_id)
+    store = state.store()
+    histories = (
+        store.histories(
+            found.dbt_id or found.id,
+            now.index.catalog.tests_of.get(asset_id, ()),
+            most=_RUN_TIMES,
+            of_others=_TEST_HISTORY,
+        )
+        if store is not None
+        else {}
+    )
+    return detail_of(now, found, histories)
+
+
+def sample(
+    state: ServerState, asset_id: str, *, limit: int = 10, pii: bool = False
+) -> views.Sample:
+    """Rows of the published table of an asset; personal data is masked unless asked and allowed.
+
+    Raises:
+        NotFoundError: there is no such asset, or it is not published.
+        ForbiddenError: personal data is asked for and this server does not show it.
+        UnavailableError: the published file cannot be read now.
+    """
+    now = state.snapshot()
+    found = _asset(now, asset_id)
+    if pii and not state.allow_pii:
+        raise ForbiddenError(
+            "this server does not show personal data",
+            hint="who runs it may start it with --allow-pii",
+        )
+    table = now.table_of(asset_id)
+    if table is None:
+        raise NotFoundError(
+            "this asset is not published, so there are no rows to show",
+            hint="publish.schemas says what `headrace publish` publishes",
+        )
+    index = now.index
+
+    def is_hidden(name: str) -> bool:
+        is_read = asset_id not in index.problems
+        return not pii and bool(
+            personal.why_masked(index.catalog, index.personal, asset_id, name, is_read=is_read)
+        )
+
+    rows = state.published.rows(table, limit=min(limit, MAX_SAMPLE), is_hidden=is_hidden)
+    return views.Sample(
+        id=found.id,
+        relation=f"{table.schema}.{table.name}",
+        columns=rows.columns,
+        types=rows.types,
+        masked=rows.masked,
+        rows=rows.rows,
+        limit=limit,
+        total=table.rows,
+        pii_allowed=state.allow_pii,
+    )
+
+
+def runs(state: ServerState, *, limit: int = 50) -> views.RunList:
+    """The newest runs; at most 500 are known."""
+    now = state.snapshot()
+    limit = min(limit, MAX_RUNS)
+    return views.RunList(
+        runs=tuple(describe.run_line(run) for run in now.runs[:limit]), limit=limit
+    )
+
+
+def run(
+    state: ServerState, run_id: str, *, offset: int = 0, limit: int = MAX_NODES
+) -> views.RunDetail:
+    """All about a run, as it is now; of its nodes those from ``offset`` on, at most ``limit``.
+
+    Raises:
+        NotFoundError: there is none of this id.
+        RunStoreError: the run store cannot be read.
+    """
+    now = state.snapshot()
+    found = state.run(run_id) if _RUN_ID.fullmatch(run_id) else None
+    store = state.store()
+    if store is None or found is None:
+        raise NotFoundError("there is no such run", hint="/api/v1/runs lists the runs")
+    nodes = store.nodes_of(run_id, offset=offset, limit=limit)
+    nodes.sort(key=lambda node: node.started_at or found.run.started_at)
+    return views.RunDetail(
+        run=describe.run_line(found.run),
+        steps=tuple(describe.step(one) for one in found.steps),
+        loads=tuple(describe.load(now, one) for one in found.loads),
+        nodes=tuple(describe.node(now, one) for one in nodes),
+        nodes_total=found.nodes,
+        offset=offset,
+        limit=limit,
+        errors=tuple(describe.node(now, one) for one in found.failed),
+        log=logs.of_run(state.log_file, run_id) if state.log_file else (),
+    )
+
+
+def changes(
+    state: ServerState, *, days: int = 30, asset_id: str | None = None, limit: int = 500
+) -> views.Changes:
+    """What changed in the catalog since the beginning (UTC) of the day ``days`` days ago.
+
+    The newest 200 versions of the catalog, and 20,000 changes, are known.
+    """
+    now = state.snapshot()
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    since = today - timedelta(days=days)
+    known = now.changes if asset_id is None else now.changes_of.get(asset_id, ())
+    found = [one for one in known if one.created_at >= since]
+    return views.Changes(
+        since=since,
+        asset=asset_id,
+        changes=tuple(describe.change(now, one) for one in found[:limit]),
+        truncated=len(found) > limit,
+        versions=sum(1 for version in now.versions if version.created_at >= since),
+    )
+
+
+def lineage(
+    state: ServerState,
+    asset_id: str,
+    *,
+    column: str | None = None,
+    direction: Direction = "both",
+    depth: int | None = None,
+) -> "LineageGraph":
+    """The lineage of an asset or of one column of it.
+
+    Raises:
+        NotFoundError: there is no such asset or column.
+    """
+    from headrace.lineage.trace import trace
+
+    now = state.snapshot()
+    return trace(now.index.catalog, _place(now, asset_id, column), direction=direction, depth=depth)
+
+
+def impact(state: ServerState, asset_id: str, *, column: str | None = None) -> "ImpactReport":
+    """What breaks if an asset, or one column of it, goes.
+
+    Raises:
+        NotFoundError: there is no such asset or column.
+    """
+    from headrace.lineage.impact import impact as impact_of
+
+    now = state.snapshot()
+    return impact_of(now.index.catalog, _place(now, asset_id, column))
+
+
+def search(state: ServerState, text: str, *, limit: int = 20) -> views.SearchResult:
+    """Assets and columns by words in names, descriptions, tags and owners."""
+    index = state.snapshot().index
+    words = words_of(text)
+    positions = index.search.find(text)
+    exact = text.strip().casefold()
+    ordered = sorted(positions, key=lambda p: index.order[p].name.casefold() != exact)
+    hits: list[views.SearchHit] = []
+    for position in ordered:
+        if len(hits) >= limit:
+            break
+        hits += _hits(index.order[position], words)
+    return views.SearchResult(query=text, hits=tuple(hits[:limit]), total=len(positions))
+
+
+def _hits(found: Asset, words: list[str]) -> list[views.SearchHit]:
+    """The asset, and the first few of its columns that have all the words in their name."""
+    starts = [f" {word}" for word in words]
+    columns, some = [], None
+    for column in found.columns:
+        name = _spaced(column.name)
+        known = sum(start in name for start in starts)
+        if known == len(starts):
+            columns.append(column)
+        some = some or (column if known else None)
+    is_named = any(start in _spaced(found.name) for start in starts)
+    snippet = f"column {some.name}" if some and not is_named else found.description
+    return [_hit(found, None, snippet), *(_hit(found, c.name, c.description) for c in columns[:3])]
+
+
+def _hit(found: Asset, column: str | None, snippet: str) -> views.SearchHit:
+    return views.SearchHit(
+        id=found.id,
+        kind=found.kind,
+        name=found.name,
+        relation=found.relation,
+        column=column,
+        snippet=describe.cut(snippet, 200),
+    )
+
+
+def _spaced(name: str) -> str:
+    """The name with a space before each of its words."""
+    return f" {name.casefold().replace('_', ' ')}"
+
+
+def _hint(now: Snapshot) -> str | None:
+    if now.has_catalog:
+        return None
+    if not now.runs:
+        return "there has been no run yet: run `headrace run`"
+    return "there is no catalog yet: run `headrace run`, which makes one"
+
+
+def _publish_state(now: Snapshot) -> views.PublishState:
+    publication = now.publication
+    return views.PublishState(
+        status=publication.status,
+        published_at=publication.published_at,
+        run_id=publication.run_id,
+        tables=len(publication.tables),
+        rows=sum(table.rows for table in publication.tables.values()),
+        is_current=now.is_build_published if publication.status == "published" else None,
+    )
+
+
+def _asset(now: Snapshot, asset_id: str) -> Asset:
+    found = now.index.catalog.assets.get(asset_id)
+    if found is None:
+        raise NotFoundError(
+            "there is no such asset", hint=_hint(now) or "/api/v1/search finds assets by words"
+        )
+    return found
+
+
+def _place(now: Snapshot, asset_id: str, column: str | None) -> "Place":
+    from headrace.lineage.find import Place
+
+    found = _asset(now, asset_id)
+    if column is None:
+        return Place(asset=asset_id, column=None)
+    known = found.column(column)
+    if known is None:
+        raise NotFoundError("the asset has no such column", hint="/api/v1/asset lists its columns")
+    return Place(asset=asset_id, column=known.name)

@@ -1,0 +1,119 @@
+"""Views to HTML: the templates, and the few words that they know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.server import charts, markup
+from headrace.server.links import Links
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+STATIC = Path(__file__).parent / "static"
+PAGES = (
+    ("home", "Home"),
+    ("assets", "Assets"),
+    ("lineage", "Lineage"),
+    ("runs", "Runs"),
+    ("changes", "Changes"),
+)
+_GOOD = frozenset({"success", "pass", "reused", "published"})
+_BAD = frozenset({"failed", "fail", "error", "runtime error", "unreadable"})
+_UNSURE = frozenset({"warn", "interrupted", "skipped", "lenient"})
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What every page of a server, or of a static site, has in common.
+
+    Attributes:
+        links: addresses, as seen from the page.
+        project: the project's name.
+        made_at: when the static site was made, UTC; None of a running server.
+    """
+
+    links: Links
+    project: str
+    made_at: datetime | None = None
+
+    def render(
+        self, template: str, *, title: str, here: str | None = None, **context: object
+    ) -> str:
+        """A whole page.
+
+        Args:
+            template: its file's name.
+            title: of the page, without the project's name.
+            here: the page of `PAGES` that it belongs to.
+            context: what the template shows.
+        """
+        return (
+            _environment()
+            .get_template(template)
+            .render(
+                links=self.links,
+                title=title,
+                project=self.project,
+                made_at=self.made_at,
+                here=here,
+                pages=PAGES,
+                **context,
+            )
+        )
+
+
+def status_class(status: str | None) -> str:
+    """``good``, ``bad``, ``unsure`` or ``none``: how a status is coloured."""
+    if status in _GOOD:
+        return "good"
+    if status in _BAD:
+        return "bad"
+    return "unsure" if status in _UNSURE else "none"
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # both write HTML of their own, out of text that they escape
+    environment.filters["markdown"] = lambda text: Markup(markup.markdown(text))  # noqa: S704
+    environment.filters["sql"] = lambda text: Markup(markup.sql(text))  # noqa: S704
+    environment.filters["sql_template"] = lambda text: Markup(  # noqa: S704
+        markup.sql(text, is_template=True)
+    )
+    environment.filters["took"] = charts.seconds_text
+    environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
+    environment.filters["day"] = lambda moment: f"{_utc(moment):%Y-%m-%d}"
+    environment.filters["minute"] = lambda moment: f"{_utc(moment):%Y-%m-%d %H:%M}"
+    environment.filters["second"] = lambda moment: f"{_utc(moment):%H:%M:%S}"
+    environment.filters["iso"] = lambda moment: _utc(moment).isoformat(timespec="seconds")
+    environment.filters["status_class"] = status_class
+    environment.filters["words"] = lambda text: str(text).replace("_", " ")
+    environment.filters["by_day"] = _by_day
+    environment.filters["is_web"] = lambda url: str(url).startswith(("http://", "https://"))
+    return environment
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[str, int], list[Any]]]:
+    """Changes by day and version, in the order they come."""
+    found: dict[tuple[str, int], list[Any]] = {}
+    for change in changes:
+        found.setdefault((f"{_utc(change.at):%Y-%m-%d %H:%M}", change.version), []).append(change)
+    return list(found.items())

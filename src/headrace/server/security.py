@@ -1,0 +1,203 @@
+"""The gate in front of every route: host, method, size, token; and the headers of every answer."""
+
+import logging
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from headrace.server import problems
+from headrace.server.access import COOKIE, SESSION_SECONDS, Access
+from headrace.server.views import Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_URL = 8192
+MAX_BODY = 4096
+LOGIN = "/login"
+_OPEN = ("/healthz", LOGIN)  # what needs no token; static files hold no data either
+_READS = "this server only reads: GET and HEAD"
+_log = logging.getLogger("headrace.server")
+
+HEADERS = {
+    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'; object-src 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+_RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+class Gate:
+    """ASGI middleware, the outermost of the app."""
+
+    def __init__(self, app: "ASGIApp", *, access: Access) -> None:
+        """Guard an app; ``access`` says who may ask."""
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Let a request in, or answer it here."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        from starlette.requests import Request
+
+        is_head = scope["method"] == "HEAD"
+        # static files are asked for again by their ETag, all else that says nothing anew
+        caching = b"no-cache" if scope["path"].startswith("/static/") else b"no-store"
+        answer = _Answer(send, caching, is_head=is_head)
+        request = Request(scope, receive)
+        refused = await self._refused(request)
+        if refused is not None:
+            await refused(scope, receive, answer.send)
+            return
+        inner = {**scope, "method": "GET"} if is_head else scope
+        try:
+            await self._app(inner, receive, answer.send)
+        except Exception:
+            _log.exception("an answer failed", extra={"fields": {"path": scope["path"]}})
+            if not answer.has_begun:
+                internal = problems.problem(
+                    500, "something went wrong inside; the log says what", hint="please report it"
+                )
+                await _problem(request, internal)(scope, receive, answer.send)
+
+    async def _refused(self, request: "Request") -> "Response | None":
+        """The answer to a request that does not get in; None for one that does."""
+        found = _malformed(request, self._access)
+        if found is not None:
+            return _problem(request, found)
+        path = request.url.path
+        if path == LOGIN and self._access.token is not None:
+            return await self._login(request)
+        if request.method == "POST":
+            return _problem(request, problems.problem(405, _READS))
+        if self._may_enter(request):
+            return None
+        if problems.is_page(request):
+            from starlette.responses import RedirectResponse
+
+            where = f"{path}?{request.url.query}" if request.url.query else path
+            return RedirectResponse(f"{LOGIN}?{urlencode({'next': where})}", 303)
+        missing = problems.problem(
+            401, "a token is demanded", hint="send the header `Authorization: Bearer TOKEN`"
+        )
+        return _problem(request, missing, {"www-authenticate": "Bearer"})
+
+    def _may_enter(self, request: "Request") -> bool:
+        path = request.url.path
+        if self._access.token is None or path in _OPEN or path.startswith("/static/"):
+            return True
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        if kind.casefold() == "bearer" and self._access.is_token(token.strip()):
+            return True
+        return self._access.is_session(request.cookies.get(COOKIE, ""))
+
+    async def _login(self, request: "Request") -> "Response":
+        from starlette.responses import RedirectResponse
+
+        if request.method != "POST":
+            return _login_page(request, _local(request.query_params.get("next", "")))
+        form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=10)
+        after = _local(form.get("next", [""])[0])
+        if not _is_same_origin(request) or not self._access.is_token(form.get("token", [""])[0]):
+            _log.warning("somebody tried to sign in with a wrong token")
+            return _login_page(request, after, error="That is not the token.", status=401)
+        answer = RedirectResponse(after or "/", 303)
+        answer.set_cookie(
+            COOKIE,
+            self._access.session(),
+            max_age=SESSION_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",
+        )
+        return answer
+
+
+class _Answer:
+    """Sends an answer on, with our headers, and without a body if only the head was asked for."""
+
+    def __init__(self, send: "Send", caching: bytes, *, is_head: bool) -> None:
+        self._send = send
+        self._caching = caching
+        self._is_head = is_head
+        self.has_begun = False
+
+    async def send(self, message: "Message") -> None:
+        if message["type"] == "http.response.start":
+            self.has_begun = True
+            headers = [*message.get("headers", []), *_RAW_HEADERS]
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", self._caching))
+            message = {**message, "headers": headers}
+        elif self._is_head and message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await self._send(message)
+
+
+def _login_page(
+    request: "Request", after: str, *, error: str | None = None, status: int = 200
+) -> "Response":
+    from starlette.responses import HTMLResponse
+
+    from headrace.server.pages import login_page
+
+    page = login_page(request, action=LOGIN, next_path=after, error=error)
+    return HTMLResponse(page, status)
+
+
+def _problem(
+    request: "Request", found: Problem, headers: dict[str, str] | None = None
+) -> "Response":
+    if found.status == 405:
+        headers = {"allow": "GET, HEAD"}
+    return problems.response(request, found, headers=headers)
+
+
+def _malformed(request: "Request", access: Access) -> Problem | None:
+    """What is wrong with a request whoever sent it."""
+    if not access.is_allowed_host(request.headers.get("host", "")):
+        return problems.problem(
+            421,
+            "this server does not answer to that name",
+            hint="name it in serve.allowed_hosts (HEADRACE_SERVE__ALLOWED_HOSTS)",
+        )
+    scope = request.scope
+    if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_URL:
+        return problems.problem(414, f"an address is at most {MAX_URL:,} characters long")
+    if request.method not in {"GET", "HEAD", "POST"}:
+        return problems.problem(405, _READS)
+    length = request.headers.get("content-length", "0")
+    if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY:
+        return problems.problem(413, f"a request's body is at most {MAX_BODY:,} bytes long")
+    return None
+
+
+async def _body(request: "Request") -> bytes:
+    """The body, as far as it may be long."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY:
+            break
+    return body[:MAX_BODY]
+
+
+def _local(path: str) -> str:
+    """The path if it leads to this server; else nothing."""
+    is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
+    return path if is_ours and path.isprintable() else ""
+
+
+def _is_same_origin(request: "Request") -> bool:
+    """Whether a form was sent from a page of ours; a program sends no Origin."""
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")

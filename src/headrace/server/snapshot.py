@@ -1,0 +1,137 @@
+"""All that answers are made from, as of one moment. It is never changed, only replaced."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from headrace.catalog import CatalogVersion, Change, NodeRun, StoredRun
+from headrace.catalog.model import Asset
+from headrace.server.index import CatalogIndex
+from headrace.server.published import Publication, PublishedTable
+from headrace.server.store import SourceLoad
+from headrace.server.views import SourceFreshness
+
+FAILED = frozenset({"fail", "error"})
+_WORST = ("error", "fail", "warn", "pass")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One moment.
+
+    Attributes:
+        token: changes when any answer may.
+        index: the catalog.
+        has_catalog: whether there is one in the run store.
+        latest: each node's newest result, by dbt's ``unique_id``.
+        runs: the newest ones, newest first.
+        loads: each source's newest load, by name.
+        versions: the newest versions of the catalog, newest first.
+        changes: what they changed, newest first.
+        publication: what the published file says of itself.
+        is_build_published: whether the newest good build is published; None without one.
+    """
+
+    token: str
+    index: CatalogIndex
+    has_catalog: bool
+    latest: Mapping[str, NodeRun]
+    runs: tuple[StoredRun, ...]
+    loads: Mapping[str, SourceLoad]
+    versions: tuple[CatalogVersion, ...]
+    changes: tuple[Change, ...]
+    publication: Publication
+    is_build_published: bool | None
+
+    def newest(self, asset: Asset) -> NodeRun | None:
+        """An asset's newest result; of a dbt source its freshness."""
+        return self.latest.get(asset.dbt_id or asset.id)
+
+    def table_of(self, asset_id: str) -> PublishedTable | None:
+        """The published table of an asset."""
+        return self.publication.tables.get(asset_id)
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, tuple[int, int]]:
+        """Asset id to how many of its tests fail or error, and how many warn."""
+        found: dict[str, tuple[int, int]] = {}
+        for test in self.not_good:
+            attached = test.test.attached_to if test.test else None
+            if attached is not None:
+                failing, warning = found.get(attached, (0, 0))
+                is_failing = self.latest[test.id].status in FAILED
+                found[attached] = (failing + is_failing, warning + (not is_failing))
+        return found
+
+    @cached_property
+    def not_good(self) -> tuple[Asset, ...]:
+        """The tests whose newest result is not good: those that fail, then those that warn."""
+        found = [
+            asset
+            for key, node in self.latest.items()
+            if (node.status in FAILED or node.status == "warn")
+            and (asset := self.index.catalog.assets.get(key)) is not None
+            and asset.is_test
+        ]
+        return tuple(
+            sorted(found, key=lambda test: (self.latest[test.id].status == "warn", test.name))
+        )
+
+    @cached_property
+    def failing(self) -> int:
+        """How many tests fail or error."""
+        return sum(1 for test in self.not_good if self.latest[test.id].status in FAILED)
+
+    @cached_property
+    def changes_of(self) -> Mapping[str, tuple[Change, ...]]:
+        """Asset id to its changes, newest first."""
+        found: dict[str, list[Change]] = {}
+        for change in self.changes:
+            found.setdefault(change.asset, []).append(change)
+        return {key: tuple(changes) for key, changes in found.items()}
+
+    @cached_property
+    def freshness(self) -> Mapping[str, SourceFreshness]:
+        """How fresh each source is, by name; of several tables, dbt's worst answer counts."""
+        checked: dict[str, NodeRun] = {}
+        for key, node in self.latest.items():
+            if node.resource_type == "source":
+                asset_id = self.index.catalog.by_dbt_id.get(key)
+                asset = self.index.catalog.assets.get(asset_id) if asset_id else None
+                source = self.index.source_of(asset) if asset else None
+                if source is not None and (
+                    source not in checked or _rank(node) < _rank(checked[source])
+                ):
+                    checked[source] = node
+        names = {
+            source
+            for asset in self.index.order
+            if asset.kind == "resource" and (source := self.index.source_of(asset))
+        }
+        return {
+            name: _freshness(name, self.loads.get(name), checked.get(name))
+            for name in sorted(names | set(self.loads) | set(checked))
+        }
+
+    def warm(self) -> "Snapshot":
+        """Work out now what the first to ask would else wait for."""
+        _ = self.verdicts, self.failing, self.changes_of, self.freshness
+        _ = self.index.facets, self.index.counts, self.index.tests_from
+        return self
+
+
+def _rank(node: NodeRun) -> int:
+    return _WORST.index(node.status) if node.status in _WORST else len(_WORST)
+
+
+def _freshness(name: str, load: SourceLoad | None, checked: NodeRun | None) -> SourceFreshness:
+    return SourceFreshness(
+        source=name,
+        loaded_at=load.started_at if load else None,
+        run_id=load.run_id if load else None,
+        rows_new=load.rows_new if load else 0,
+        rows_changed=load.rows_changed if load else 0,
+        status=checked.status if checked else None,
+        message=checked.message if checked else None,
+        checked_at=checked.started_at if checked else None,
+    )

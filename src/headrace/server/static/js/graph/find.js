@@ -1,0 +1,58 @@
+/** The search in the graph: what is found is marked, listed, and gone to by Enter. */
+
+const FOUND = 12; // that are listed
+const MARKED = 500;
+
+export function attachFinder(lineage) {
+  const { graph, panel } = lineage;
+  const { found, search, stage } = lineage.parts;
+
+  function find(text) {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const hits = words.length ? matches(graph, words) : [];
+    lineage.hits = new Set(hits.slice(0, MARKED));
+    lineage.remark();
+    found.replaceChildren(...hits.slice(0, FOUND).map((node) => panel.choice(node)));
+    found.hidden = hits.length === 0;
+    if (words.length) lineage.say(hits.length ? `${hits.length} found.` : "Nothing found.");
+  }
+
+  search.addEventListener("input", () => find(search.value));
+  search.addEventListener("focus", () => find(search.value));
+  search.parentNode.addEventListener("focusout", (event) => {
+    if (!search.parentNode.contains(event.relatedTarget)) found.hidden = true;
+  });
+  search.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && found.firstChild) found.querySelector("button").click();
+    else if (event.key === "ArrowDown" && found.firstChild) found.querySelector("button").focus();
+    else if (event.key === "Escape") {
+      search.value = "";
+      find("");
+      stage.focus();
+    } else return;
+    event.preventDefault();
+  });
+  found.addEventListener("keydown", (event) => {
+    const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    const buttons = [...found.querySelectorAll("button")];
+    (buttons[buttons.indexOf(document.activeElement) + step] ?? search).focus();
+    event.preventDefault();
+  });
+}
+
+function matches(graph, words) {
+  const scored = [];
+  graph.names.forEach((name, node) => {
+    const low = name.toLowerCase();
+    const where = `${low} ${(graph.relations[node] ?? "").toLowerCase()}`;
+    if (words.every((word) => where.includes(word))) scored.push([rank(low, words[0]), node]);
+  });
+  return scored.sort(([one, first], [two, second]) => one - two || first - second).map(([, node]) => node);
+}
+
+function rank(name, word) {
+  if (name === word) return 0;
+  if (name.startsWith(word)) return 1;
+  return name.includes(word) ? 2 : 3;
+}

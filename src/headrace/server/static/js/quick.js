@@ -1,0 +1,89 @@
+/** The search in the head of each page: `/` goes there, arrows choose, Enter opens. */
+
+const SHOWN = 10;
+
+export function quickSearch(root) {
+  const place = document.querySelector("[data-quick]");
+  if (!place) return;
+  place.hidden = false;
+  const input = place.querySelector("input");
+  const list = place.querySelector("ul");
+  let index = null;
+  let active = -1;
+
+  const load = async () => {
+    index ??= fetch(`${root}data/graph.json`, { credentials: "same-origin" }).then((answer) => answer.json());
+    return index;
+  };
+  input.addEventListener("focus", () => load().catch(() => { index = null; }));
+  input.addEventListener("input", async () => show(input.value, await load()));
+  input.addEventListener("keydown", (event) => {
+    const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+    if (move && list.children.length) activate((active + move + list.children.length) % list.children.length);
+    else if (event.key === "Enter" && list.children.length) list.children[Math.max(0, active)].querySelector("a").click();
+    else if (event.key === "Escape") close();
+    else return;
+    event.preventDefault();
+  });
+  place.addEventListener("focusout", (event) => {
+    if (!place.contains(event.relatedTarget)) close();
+  });
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    input.focus();
+  });
+
+  function show(text, data) {
+    const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+    const found = words.length === 0 ? [] : search(data, words);
+    list.replaceChildren(...found.map((node, number) => option(data, node, number)));
+    list.hidden = found.length === 0;
+    input.setAttribute("aria-expanded", String(found.length > 0));
+    active = -1;
+    input.removeAttribute("aria-activedescendant");
+  }
+
+  function option(data, node, number) {
+    const line = document.createElement("li");
+    line.id = `quick-${number}`;
+    line.setAttribute("role", "option");
+    line.setAttribute("aria-selected", "false");
+    const link = document.createElement("a");
+    link.href = root + data.pages[node];
+    link.tabIndex = -1;
+    const name = document.createElement("bdi");
+    name.textContent = data.names[node];
+    const about = document.createElement("small");
+    about.textContent = `${data.kind_names[data.kinds[node]]} ${data.relations[node] ?? ""}`;
+    link.append(name, " ", about);
+    line.append(link);
+    return line;
+  }
+
+  function activate(number) {
+    list.children[active]?.setAttribute("aria-selected", "false");
+    active = number;
+    list.children[active].setAttribute("aria-selected", "true");
+    list.children[active].scrollIntoView({ block: "nearest" });
+    input.setAttribute("aria-activedescendant", `quick-${active}`);
+  }
+
+  function close() {
+    list.hidden = true;
+    input.setAttribute("aria-expanded", "false");
+  }
+}
+
+function search(data, words) {
+  const scored = [];
+  data.names.forEach((name, node) => {
+    const low = name.toLowerCase();
+    const where = `${low} ${(data.relations[node] ?? "").toLowerCase()}`;
+    if (!words.every((word) => where.includes(word))) return;
+    scored.push([low === words[0] ? 0 : low.startsWith(words[0]) ? 1 : 2, node]);
+  });
+  scored.sort((one, two) => one[0] - two[0] || data.names[one[1]].length - data.names[two[1]].length);
+  return scored.slice(0, SHOWN).map(([, node]) => node);
+}

@@ -1,0 +1,237 @@
+"""The run store, as the server reads it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.catalog import Failure, NodeRun, RunStore, StepRun, StoredRun, TableRun
+from headrace.catalog.database import utc
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row, Select
+
+_NODE = tuple(field.name for field in fields(NodeRun))
+_STARTED = _NODE.index("started_at")
+_RUN = tuple(field.name for field in fields(StoredRun))
+_STEP = tuple(field.name for field in fields(StepRun))
+_LOAD = tuple(field.name for field in fields(TableRun))
+
+
+@dataclass(frozen=True)
+class SourceLoad:
+    """The newest load of a source: its run, when that began (UTC), and its rows."""
+
+    source: str
+    run_id: str
+    started_at: datetime
+    rows_new: int
+    rows_changed: int
+
+
+@dataclass(frozen=True)
+class KnownRun:
+    """A run without its nodes.
+
+    Attributes:
+        run: the run.
+        steps: in order.
+        loads: in order.
+        failed: the nodes that failed, by label.
+        nodes: how many there are.
+    """
+
+    run: StoredRun
+    steps: tuple[StepRun, ...]
+    loads: tuple[TableRun, ...]
+    failed: tuple[NodeRun, ...]
+    nodes: int
+
+
+class ServerStore(RunStore):
+    """The run store, with what only the server asks."""
+
+    def newest_loads(self) -> list[SourceLoad]:
+        """The newest load of each source, by name."""
+        from sqlalchemy import func, select
+
+        loads, runs = self._tables["loads"], self._tables["runs"]
+        newest = select(func.max(loads.c.id)).group_by(loads.c.source)
+        last = select(loads.c.source, loads.c.run_id).where(loads.c.id.in_(newest)).subquery()
+        query = (
+            select(
+                last.c.source,
+                last.c.run_id,
+                runs.c.started_at,
+                func.sum(loads.c.rows_new),
+                func.sum(loads.c.rows_changed),
+            )
+            .join(runs, runs.c.run_id == last.c.run_id)
+            .join(loads, (loads.c.run_id == last.c.run_id) & (loads.c.source == last.c.source))
+            .group_by(last.c.source, last.c.run_id, runs.c.started_at)
+            .order_by(last.c.source)
+        )
+        with self._begin() as connection:
+            return [
+                SourceLoad(source, run_id, utc(started), int(new), int(changed))
+                for source, run_id, started, new, changed in connection.execute(query)
+            ]
+
+    def newest_run(self) -> tuple[str, str] | None:
+        """Id and status of the newest run."""
+        from sqlalchemy import select
+
+        runs = self._tables["runs"]
+        query = select(runs.c.run_id, runs.c.status).order_by(
+            runs.c.started_at.desc(), runs.c.run_id.desc()
+        )
+        with self._begin() as connection:
+            found = connection.execute(query.limit(1)).first()
+        return None if found is None else (found.run_id, found.status)
+
+    def histories(
+        self, own: str, others: Sequence[str], *, most: int, of_others: int
+    ) -> Mapping[str, list[NodeRun]]:
+        """The newest results of nodes that really ran, newest first, in one query.
+
+        Args:
+            own: a node's ``unique_id``.
+            others: those of others.
+            most: results of the one.
+            of_others: results of each other.
+        """
+        found: dict[str, list[NodeRun]] = {}
+        values = {
+            "unique_ids": [own, *others], "own": own, "most": most, "of_others": of_others,
+        }  # fmt: skip
+        with self._begin() as connection:
+            for row in connection.execute(self._history_query, values):
+                found.setdefault(row.unique_id, []).append(_node(row))
+        return found
+
+    @cached_property
+    def _history_query(self) -> "Select[Any]":
+        """Made once: to make it takes longer than to run it."""
+        from sqlalchemy import bindparam, case, func, select
+
+        nodes = self._tables["nodes"]
+        most = case(
+            (nodes.c.unique_id == bindparam("own"), bindparam("most")), else_=bindparam("of_others")
+        )
+        place = func.row_number().over(partition_by=nodes.c.unique_id, order_by=nodes.c.id.desc())
+        wanted = nodes.c.unique_id.in_(bindparam("unique_ids", expanding=True))
+        numbered = (
+            select(*(nodes.c[name] for name in _NODE), place.label("place"), most.label("most"))
+            .where(wanted, nodes.c.status != "reused")
+            .subquery()
+        )
+        return (
+            select(*(numbered.c[name] for name in _NODE))
+            .where(numbered.c.place <= numbered.c.most)
+            .order_by(numbered.c.unique_id, numbered.c.place)
+        )
+
+    def run_without_nodes(self, run_id: str) -> KnownRun | None:
+        """A run without its nodes, but for those that failed; None where there is none."""
+        from sqlalchemy import func, select
+
+        runs, steps, loads, nodes = (
+            self._tables[name] for name in ("runs", "steps", "loads", "nodes")
+        )
+        mine = nodes.c.run_id == run_id
+        with self._begin() as connection:
+            found = connection.execute(select(runs).where(runs.c.run_id == run_id)).mappings()
+            row = found.first()
+            if row is None:
+                return None
+            failed = connection.execute(
+                select(*(nodes.c[name] for name in _NODE))
+                .where(mine, nodes.c.status.in_(["fail", "error"]))
+                .order_by(nodes.c.label, nodes.c.id)
+            )
+            step_rows = connection.execute(
+                select(*(steps.c[name] for name in _STEP))
+                .where(steps.c.run_id == run_id)
+                .order_by(steps.c.id)
+            )
+            load_rows = connection.execute(
+                select(*(loads.c[name] for name in _LOAD))
+                .where(loads.c.run_id == run_id)
+                .order_by(loads.c.id)
+            )
+            nodes_failed = tuple(_node(one) for one in failed)
+            return KnownRun(
+                run=_run(row, nodes_failed),
+                steps=tuple(StepRun(**_in_utc(one)) for one in step_rows),
+                loads=tuple(TableRun(**one._asdict()) for one in load_rows),
+                failed=nodes_failed,
+                nodes=connection.execute(
+                    select(func.count()).select_from(nodes).where(mine)
+                ).scalar_one(),
+            )
+
+    def nodes_of(self, run_id: str, *, offset: int, limit: int) -> list[NodeRun]:
+        """Some nodes of a run, in the order in which they ended."""
+        from sqlalchemy import select
+
+        nodes = self._tables["nodes"]
+        query = (
+            select(*(nodes.c[name] for name in _NODE))
+            .where(nodes.c.run_id == run_id)
+            .order_by(nodes.c.id)
+            .offset(offset)
+            .limit(limit)
+        )
+        with self._begin() as connection:
+            return [_node(row) for row in connection.execute(query)]
+
+    def is_build_published(self) -> bool | None:
+        """Whether a publish came after the newest good build; None before the first one."""
+        from sqlalchemy import func, select
+
+        steps = self._tables["steps"]
+        query = (
+            select(steps.c.step, func.max(steps.c.id))
+            .where(steps.c.step.in_(["build", "publish"]), steps.c.status == "success")
+            .group_by(steps.c.step)
+        )
+        with self._begin() as connection:
+            newest = {str(step): int(number) for step, number in connection.execute(query)}
+        return newest.get("publish", 0) > newest["build"] if "build" in newest else None
+
+
+def _run(row: Mapping[Any, Any], failed: Sequence[NodeRun]) -> StoredRun:
+    kept = {name: row[name] for name in _RUN if name not in {"started_at", "failures"}}
+    failures = tuple(Failure(node.label, node.message or "") for node in failed)
+    return StoredRun(**kept, started_at=utc(row["started_at"]), failures=failures)
+
+
+def _node(row: Iterable[Any]) -> NodeRun:
+    """A node of a row's values, in the order of its fields."""
+    values = list(row)
+    started = values[_STARTED]
+    values[_STARTED] = started and utc(started)
+    return NodeRun(*values)
+
+
+def _in_utc(row: "Row[Any]") -> dict[str, Any]:
+    values = row._asdict()
+    started = values["started_at"]
+    return {**values, "started_at": started and utc(started)}
+
+
+def identity(url: str) -> object:
+    """What changes when another store is put in its place; None where there is none.
+
+    Reading must not make a store where there is none.
+    """
+    prefix = "sqlite:///"
+    if not url.startswith(prefix):
+        return url
+    try:
+        found = Path(url.removeprefix(prefix)).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

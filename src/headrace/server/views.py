@@ -1,0 +1,407 @@
+"""The answers: what the REST API, the pages and the static site show. One model for each.
+
+Times are UTC, durations seconds, counts whole numbers. Lists are sorted as their description says,
+so that two answers over the same state are the same bytes. A lineage graph is
+``headrace.lineage.report.LineageGraph``, an impact report its ``ImpactReport``.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from headrace.catalog.model import AssetKind
+
+PublishStatus = Literal["none", "unreadable", "published"]
+
+
+class View(BaseModel):
+    """Base of all answers: frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class AssetRef(View):
+    """An asset as others name it."""
+
+    id: str
+    kind: AssetKind
+    name: str
+    relation: str | None = Field(None, description="`schema.identifier` of a relation")
+
+
+class RunLine(View):
+    """A recorded run."""
+
+    run_id: str
+    command: str
+    status: str = Field(description="`running`, `success`, `failed`, `error` or `interrupted`")
+    target: str
+    started_at: datetime
+    seconds: float | None
+    rows_loaded: int | None = Field(description="new and changed rows")
+    failures: int = Field(description="how many nodes failed")
+    error: str | None
+    code_version: str
+
+
+class RunList(View):
+    """Runs, the newest first."""
+
+    runs: tuple[RunLine, ...]
+    limit: int
+
+
+class StepView(View):
+    """A step of a run, in order."""
+
+    step: str = Field(description="`load`, `build`, `audit` or `publish`")
+    status: str
+    started_at: datetime | None
+    seconds: float
+
+
+class LoadView(View):
+    """A raw table that a run loaded. Rows are counted after the load."""
+
+    source: str
+    table: str
+    rows_new: int
+    rows_changed: int
+    rows_total: int
+    rows_quarantined: int
+    new_columns: tuple[str, ...]
+    asset: str | None = Field(description="id of its asset, if the catalog has it")
+
+
+class NodeView(View):
+    """A dbt node that a run ran."""
+
+    unique_id: str
+    asset: str | None = Field(description="id of its asset, if the catalog has it")
+    name: str
+    label: str = Field(description="a test in words; else the name")
+    resource_type: str
+    status: str
+    started_at: datetime | None
+    seconds: float
+    thread: str | None
+    failures: int | None = Field(description="rows that a test found")
+    message: str | None
+
+
+class LogLine(View):
+    """A line of the log file."""
+
+    at: datetime | None
+    level: str
+    event: str
+    details: str = Field("", description="the other fields, as `key=value`")
+
+
+class RunDetail(View):
+    """A run with all that happened in it.
+
+    Pages of nodes come in the order in which these ended, sorted by their start within a page.
+    """
+
+    run: RunLine
+    steps: tuple[StepView, ...]
+    loads: tuple[LoadView, ...]
+    nodes: tuple[NodeView, ...]
+    nodes_total: int = Field(description="on all pages")
+    offset: int = Field(0, description="of the nodes")
+    limit: int = Field(description="of the nodes")
+    errors: tuple[NodeView, ...] = Field(description="the nodes that failed; at most 500")
+    log: tuple[LogLine, ...] = Field((), description="its last lines of the log file")
+
+
+class TestResult(View):
+    """One outcome of a test."""
+
+    __test__ = False
+
+    run_id: str
+    status: str
+    at: datetime | None
+    seconds: float
+    failures: int | None
+    message: str | None
+
+
+class TestView(View):
+    """A test, how it went last, and before (newest first)."""
+
+    __test__ = False
+
+    id: str
+    name: str = Field(description="in words: `unique(order_id) on orders`")
+    test: str = Field(description="`unique`, `not_null`, ...; `singular` or `unit`")
+    column: str | None
+    severity: str
+    description: str = ""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    asset: AssetRef | None = Field(None, description="what it tests")
+    status: str | None = Field(None, description="of its newest run; None: it never ran")
+    failures: int | None = None
+    message: str | None = None
+    ran_at: datetime | None = None
+    run_id: str | None = None
+    history: tuple[TestResult, ...] = ()
+
+
+class SourceFreshness(View):
+    """How fresh a source is.
+
+    ``status`` is dbt's newest answer (``pass``, ``warn``, ``error``), None where dbt is not asked.
+    """
+
+    source: str
+    loaded_at: datetime | None = Field(description="start of the newest run that loaded it")
+    run_id: str | None
+    rows_new: int = Field(0, description="of that load")
+    rows_changed: int = Field(0, description="of that load")
+    status: str | None
+    message: str | None = None
+    checked_at: datetime | None = None
+
+
+class PublishState(View):
+    """What readers have."""
+
+    status: PublishStatus
+    published_at: datetime | None = None
+    run_id: str | None = None
+    tables: int = 0
+    rows: int = 0
+    is_current: bool | None = Field(
+        None, description="whether the newest good run's build is what is published"
+    )
+
+
+class ReadingView(View):
+    """An artifact that the catalog was built from."""
+
+    artifact: str
+    version: str | None
+    mode: str = Field(description="`strict`, `lenient`, `missing` or `unreadable`")
+    notes: tuple[str, ...]
+
+
+class ProblemView(View):
+    """An asset whose column lineage is not known, or not all of it."""
+
+    asset: str
+    name: str
+    message: str
+
+
+class Home(View):
+    """The first page."""
+
+    project: str
+    catalog_version: int | None = Field(description="None: there is no catalog yet")
+    catalog_at: datetime | None
+    hint: str | None = Field(description="what to run when there is nothing to show yet")
+    runs: tuple[RunLine, ...] = Field(description="the newest ten")
+    freshness: tuple[SourceFreshness, ...] = Field(description="by source name")
+    failing: tuple[TestView, ...] = Field(
+        description="tests whose newest result is fail, error or warn; at most 100"
+    )
+    failing_total: int = Field(description="how many tests fail or error now")
+    warning_total: int = Field(description="how many tests warn now")
+    publish: PublishState
+    counts: dict[str, int] = Field(description="assets by kind; also `column`")
+    readings: tuple[ReadingView, ...]
+    problems: tuple[ProblemView, ...] = Field(description="at most 100")
+    problems_total: int
+
+
+class AssetSummary(View):
+    """An asset in a list."""
+
+    id: str
+    kind: AssetKind
+    name: str
+    relation: str | None
+    schema_name: str | None
+    summary: str = Field(description="the description's first 200 characters")
+    materialized: str | None
+    owners: tuple[str, ...]
+    tags: tuple[str, ...]
+    columns: int
+    tests: int
+    failing: int = Field(description="tests of it that fail or error now")
+    warning: int = Field(description="tests of it that warn now")
+    status: str | None = Field(description="of its newest run")
+    ran_at: datetime | None
+    seconds: float | None
+    has_pii: bool
+    published: bool
+
+
+class Facet(View):
+    """A value that a list can be filtered by, and how many assets have it."""
+
+    value: str
+    count: int
+
+
+class AssetPage(View):
+    """A page of assets, sorted by kind, then name; with ``search``, the best first."""
+
+    assets: tuple[AssetSummary, ...]
+    total: int = Field(description="on all pages")
+    offset: int
+    limit: int
+    kinds: tuple[Facet, ...] = Field(description="in the whole catalog, as are the next three")
+    tags: tuple[Facet, ...]
+    owners: tuple[Facet, ...]
+    schemas: tuple[Facet, ...]
+
+
+class ColumnView(View):
+    """A column."""
+
+    name: str
+    data_type: str | None
+    description: str
+    tags: tuple[str, ...]
+    pii: str | None = Field(description="what kind of personal data it is declared to hold")
+    pii_from: str | None = Field(
+        None, description="a column of personal data that its values are made from"
+    )
+    nullable: bool | None
+    is_key: bool = Field(description="whether it is in the primary key")
+    tests: tuple[str, ...] = Field(description="ids of the tests of this column")
+    upstream: int = Field(description="columns that its values are made from, one step up")
+    downstream: int = Field(description="columns that are made from its values, one step down")
+
+
+class RunTime(View):
+    """How long one run of a node took."""
+
+    run_id: str
+    at: datetime | None
+    seconds: float
+    status: str
+
+
+class ChangeView(View):
+    """One change between two versions of the catalog."""
+
+    version: int
+    at: datetime
+    asset: str
+    asset_name: str
+    exists: bool = Field(description="whether the asset is still in the catalog")
+    column: str | None
+    what: str = Field(description="`column added`, `column retyped`, `test removed`, ...")
+    before: str | None
+    after: str | None
+
+
+class AssetDetail(View):
+    """All that is known of an asset."""
+
+    id: str
+    kind: AssetKind
+    name: str
+    relation: str | None
+    database: str | None
+    schema_name: str | None
+    description: str = Field(description="Markdown, as written: escape it")
+    owners: tuple[str, ...]
+    group: str | None
+    tags: tuple[str, ...]
+    materialized: str | None
+    path: str | None
+    package: str | None
+    access: str | None
+    contract: bool
+    primary_key: tuple[str, ...]
+    url: str | None = Field(description="of an exposure, as written: only http and https are links")
+    meta: dict[str, Any]
+    raw_code: str | None
+    compiled_code: str | None
+    parent_table: AssetRef | None = Field(description="of a dlt child table")
+    columns: tuple[ColumnView, ...]
+    tests: tuple[TestView, ...] = Field(description="those that fail first, then by name")
+    test: TestView | None = Field(description="of a test: itself, with its history")
+    upstream: tuple[AssetRef, ...] = Field(description="one step up, tests left out")
+    downstream: tuple[AssetRef, ...] = Field(description="one step down, tests left out")
+    status: str | None
+    ran_at: datetime | None
+    run_times: tuple[RunTime, ...] = Field(description="the newest 50, oldest first")
+    freshness: SourceFreshness | None = Field(description="of a raw table: its source's")
+    published_rows: int | None = Field(description="None: it is not published")
+    has_sample: bool = Field(description="whether sample rows can be had")
+    problems: tuple[str, ...] = Field(description="why its column lineage is not all known")
+    changes: tuple[ChangeView, ...] = Field(description="the newest 20, newest first")
+
+
+class Sample(View):
+    """Rows of the published table.
+
+    A value that JSON has no word for (a moment, a decimal, an interval) is text, and a long text
+    is cut to 200 characters and an ellipsis.
+    """
+
+    id: str
+    relation: str
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    masked: tuple[str, ...] = Field(
+        description="columns whose values are `***`: those of personal data, those made from one, "
+        "and those whose origin is not known"
+    )
+    rows: tuple[tuple[Any, ...], ...]
+    limit: int
+    total: int = Field(description="rows of the table")
+    pii_allowed: bool = Field(description="whether this server shows personal data when asked")
+
+
+class Changes(View):
+    """What changed in the catalog, newest first."""
+
+    since: datetime
+    asset: str | None
+    changes: tuple[ChangeView, ...]
+    truncated: bool
+    versions: int = Field(description="versions of the catalog since then")
+
+
+class SearchHit(View):
+    """An asset, or a column of one, that a search found."""
+
+    id: str
+    kind: AssetKind
+    name: str
+    relation: str | None
+    column: str | None = Field(description="None: the asset itself")
+    snippet: str = Field(description="where it was found; plain text")
+
+
+class SearchResult(View):
+    """What a search found, the best first."""
+
+    query: str
+    hits: tuple[SearchHit, ...]
+    total: int = Field(description="at most 1,000 are counted")
+
+
+class Health(View):
+    """Whether the server answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Problem(View):
+    """Every error: ``application/problem+json`` (RFC 9457), with two members of our own."""
+
+    type: str = Field("about:blank", description="`about:blank`: the title is the HTTP status's")
+    title: str = Field(description="the HTTP status in words")
+    status: int
+    detail: str = Field(description="what is wrong")
+    code: str = Field(description="for programs: `not_found`, `invalid_parameter`, ...")
+    hint: str | None = Field(None, description="what to do about it")

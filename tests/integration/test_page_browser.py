@@ -1,0 +1,508 @@
+"""The page in a real Chromium, over a real run, a thousand nodes, and names that mean harm."""
+
+import itertools
+import random
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+from urllib.request import urlopen
+
+import pytest
+from browser import PHONE, Eye, Theme, keep, launched, overflow, ready, serving, violations
+from lab import Lab
+from page_lab import EVIL, hostile, layered, lived_in, stored
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from headrace.lineage.find import Place
+from headrace.lineage.trace import trace
+from headrace.server.access import Access
+from headrace.server.site import write_site
+from headrace.server.state import ServerState, open_state
+
+CUSTOMERS = "model.headrace.customers"
+NODE = "model.big.fct_orders_daily_0"
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        found = launched(playwright)
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="session")
+def shop_lab(_sample_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """The jaffle shop after a run, and a worse one over a catalog that had changed."""
+    data_dir = tmp_path_factory.mktemp("lived") / "data"
+    shutil.copytree(_sample_run, data_dir)
+    lab = Lab(data_dir)
+    lived_in(lab.resolved.run_store_url)
+    return lab
+
+
+@pytest.fixture(scope="session")
+def shop(browser: Browser, shop_lab: Lab) -> Iterator[Eye]:
+    with serving(open_state(shop_lab.resolved)) as base:
+        yield Eye(browser, base)
+
+
+@pytest.fixture(scope="session")
+def big_state(tmp_path_factory: pytest.TempPathFactory) -> ServerState:
+    """A thousand nodes, and a run in which tests fail."""
+    return _state("big", stored(layered(1000), tmp_path_factory.mktemp("big") / "runs.sqlite"))
+
+
+@pytest.fixture(scope="session")
+def big(browser: Browser, big_state: ServerState) -> Iterator[Eye]:
+    with serving(big_state) as base:
+        yield Eye(browser, base)
+
+
+@pytest.fixture(scope="session")
+def evil_state(tmp_path_factory: pytest.TempPathFactory) -> ServerState:
+    """A project whose names are scripts, paths and worse."""
+    folder = tmp_path_factory.mktemp("evil")
+    return _state("<b>evil</b>", stored(hostile(), folder / "runs.sqlite"))
+
+
+@pytest.fixture(scope="session")
+def evil(browser: Browser, evil_state: ServerState) -> Iterator[Eye]:
+    with serving(evil_state) as base:
+        yield Eye(browser, base)
+
+
+def _state(project: str, url: str) -> ServerState:
+    missing = Path(url.removeprefix("sqlite:///")).with_name("published.duckdb")
+    return ServerState(project=project, run_store_url=url, published=missing)
+
+
+SHOP_PAGES = {
+    "home": "",
+    "assets": "assets",
+    "asset": f"assets/{CUSTOMERS}?sample=1",
+    "graph": f"lineage?asset={CUSTOMERS}",
+    "column": f"lineage?asset={CUSTOMERS}&column=customer_lifetime_value",
+    "impact": "impact?asset=table.jaffle_shop_raw.raw_payments&column=amount",
+    "runs": "runs",
+    "changes": "changes",
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_of_a_real_run_are_accessible_and_quiet(shop: Eye, theme: Theme) -> None:
+    with shop.page(theme) as page:
+        for name, path in SHOP_PAGES.items():
+            page.goto(path)
+            if path.startswith("lineage"):
+                ready(page)
+            keep(page, f"{name}-{theme}")
+            assert violations(page) == [], (name, theme)
+            assert page.locator("h1").count() == 1
+            assert overflow(page) <= 0, name
+        page.goto("runs")
+        page.locator("tbody a").first.click()
+        expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
+        keep(page, f"run-{theme}")
+        assert violations(page) == []
+
+
+def test_a_phone_scrolls_no_page_sideways(shop: Eye, big: Eye, evil: Eye) -> None:
+    first = quote(f"model.evil.{'a' * 100}")
+    for eye, pages in (
+        (shop, SHOP_PAGES),
+        (big, {"graph-1000": "lineage", "big-assets": "assets", "big-run": "runs/run-2"}),
+        (evil, {"evil": "", "evil-assets": "assets", "evil-asset": f"assets/{first}"}),
+    ):
+        with eye.page("light", PHONE) as page:
+            for name, path in pages.items():
+                page.goto(path)
+                if path.startswith("lineage"):
+                    ready(page)
+                keep(page, f"{name}-phone")
+                assert overflow(page) <= 0, name
+
+
+def test_all_pages_are_reached_by_keyboard_alone(shop: Eye) -> None:
+    with shop.page() as page:
+        page.goto("")
+        page.keyboard.press("Tab")
+        expect(page.locator(".skip")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("main")).to_be_focused()
+        page.goto("assets")
+        page.goto("")
+        for name in ("Assets", "Lineage", "Runs", "Changes", "Home"):
+            _tab_to(page, name)
+            page.keyboard.press("Enter")
+            expect(page.locator("nav a[aria-current]")).to_have_text(name)
+        expect(page.locator("[data-quick]")).to_be_visible()
+        page.keyboard.press("/")
+        expect(page.get_by_role("combobox")).to_be_focused()
+        page.keyboard.type("stg_jaffle_shop__cust")
+        expect(page.get_by_role("option")).to_have_count(1)
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("stg_jaffle_shop__customers")
+
+
+def _tab_to(page: Page, name: str) -> None:
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == name:
+            return
+    raise AssertionError(f"{name} is not reached by Tab")
+
+
+def test_the_graph_is_walked_by_keyboard(big: Eye, big_state: ServerState) -> None:
+    catalog = big_state.snapshot().index.catalog
+    name = catalog.assets[NODE].name
+    with big.page() as page:
+        page.goto(f"lineage?asset={NODE}")
+        ready(page)
+        say = page.locator("[data-part=say]")
+        expect(say).to_contain_text(f"{name}, model")
+        page.locator("[data-part=stage]").focus()
+        page.keyboard.press("ArrowLeft")
+        parents = [catalog.assets[key].name for key in catalog.parents[NODE]]
+        assert any(parent in str(say.text_content()) for parent in parents)
+        chosen = _lineage(page, "l.graph.ids[l.chosen]")
+        before = int(_lineage(page, "l.scene.nodes.length"))
+        hidden = [
+            key
+            for key in catalog.children[chosen]
+            if key not in _lineage(page, "l.scene.nodes.map(node => l.graph.ids[node])")
+            and not catalog.assets[key].is_test
+        ]
+        page.keyboard.press("Shift+ArrowRight")
+        assert int(_lineage(page, "l.scene.nodes.length")) == before + len(hidden)
+        scale = _lineage(page, "l.view.scale")
+        page.keyboard.press("+")
+        assert _lineage(page, "l.view.scale") > scale
+        page.keyboard.press("0")
+        page.keyboard.press("/")
+        expect(page.locator("[data-part=search]")).to_be_focused()
+        page.keyboard.type("dash_orders_daily_0")
+        page.keyboard.press("Enter")
+        expect(page.locator(".panel-title")).to_have_text("dash_orders_daily_0")
+        expect(page.locator("[data-part=stage]")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("dash_orders_daily_0")
+
+
+def _lineage(page: Page, expression: str) -> Any:
+    """An expression over the page's lineage object ``l``."""
+    return page.evaluate(f"(l => {expression})(document.querySelector('[data-graph]').lineage)")
+
+
+@pytest.mark.parametrize("indirect", [True, False])
+@pytest.mark.parametrize("column", ["amount", "id"])
+def test_column_mode_highlights_what_the_command_lists(
+    big: Eye, big_state: ServerState, column: str, indirect: bool
+) -> None:
+    catalog = big_state.snapshot().index.catalog
+    graph = trace(catalog, Place(NODE, column), direction="both", depth=None, indirect=indirect)
+    with big.page() as page:
+        page.goto(f"lineage?asset={NODE}&column={column}")
+        ready(page)
+        if not indirect:
+            page.get_by_label("filters and joins too").uncheck()
+        found = _lineage(
+            page,
+            "[...l.path.columns].flatMap(([node, columns]) => [...columns.keys()].map(column =>"
+            " [l.graph.ids[node], column < 0 ? '' : l.columns.names[node][column]]))",
+        )
+        expected = {(node.id, name) for node in graph.nodes for name in node.columns}
+        expected |= {(node.id, "") for node in graph.nodes if node.rows}
+        assert {(asset, name) for asset, name in found} == expected
+        direct = _lineage(
+            page,
+            "l.path.links.filter(link => link.direct).map(link => [l.graph.ids[link.parent],"
+            " l.graph.ids[link.child]])",
+        )
+        if column == "amount":
+            flow = trace(catalog, Place(NODE, column), direction="both", depth=None, indirect=False)
+            links = {(link.parent, link.child) for link in flow.links}
+            assert {(parent, child) for parent, child in direct} == links
+        page.locator("[data-part=stage]").focus()
+        page.keyboard.press("ArrowLeft")  # another asset of the path: the path stays
+        assert page.url.endswith(f"asset={NODE}&column={column}")
+        assert _lineage(page, "l.path !== null && l.chosen !== l.origin")
+        page.get_by_role("checkbox", name="the path only").check()
+        assert int(_lineage(page, "l.scene.nodes.length")) == len({node.id for node in graph.nodes})
+        keep(page, f"column-{column}-{indirect}")
+        page.locator("[data-part=stage]").focus()
+        page.keyboard.press("Escape")
+        assert _lineage(page, "l.path") is None
+        page.keyboard.press("Escape")
+        assert _lineage(page, "l.chosen") is None
+
+
+def test_a_thousand_nodes_are_drawn_found_panned_and_pressed(big: Eye) -> None:
+    for theme in ("light", "dark"):
+        with big.page("dark" if theme == "dark" else "light") as page:
+            page.goto("lineage")
+            ready(page)
+            assert int(_lineage(page, "l.scene.nodes.length")) == 1000
+            keep(page, f"graph-1000-{theme}")
+    with big.page() as page:
+        page.goto("lineage")
+        ready(page)
+        stage = page.locator("[data-part=canvas]")
+        left = float(_lineage(page, "l.view.left"))
+        box = stage.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 60, y, steps=3)
+        page.mouse.up()
+        assert abs(float(_lineage(page, "l.view.left")) - left - 60) < 1
+        assert _lineage(page, "l.chosen") is None
+        page.mouse.wheel(0, -400)
+        page.locator("[data-part=search]").fill("int_orders daily_0")
+        expect(page.locator("[data-part=found] li").first).to_have_text("int_orders_daily_0")
+        page.locator("[data-part=search]").press("Enter")
+        spot = _lineage(page, "l.view.box(l.scene.local.get(l.chosen))")
+        _lineage(page, "l.choose(null)")
+        page.mouse.click(box["x"] + spot["left"] + 30, box["y"] + spot["top"] + 12)
+        assert _lineage(page, "l.graph.names[l.chosen]") == "int_orders_daily_0"
+        keep(page, "graph-1000-chosen")
+        page.get_by_role("button", name="amount").click()
+        expect(page.locator("[data-part=say]")).to_contain_text("Column amount of int_orders")
+
+
+_LAYOUT = """async ([count, edges, heights]) => {
+    const { place } = await import("/static/js/graph/layout.js");
+    const { x, y, layer, routes } = place(count, edges, heights);
+    return { x: [...x], y: [...y], layer: [...layer], bends: routes.map(route => route.length) };
+}"""
+
+
+@pytest.mark.parametrize("kind", ["layers", "any", "circle", "loop", "none"])
+def test_the_layout_keeps_nodes_apart_and_edges_to_the_right(big: Eye, kind: str) -> None:
+    draw = random.Random(5)
+    count = {"layers": 400, "any": 120, "circle": 6, "loop": 1, "none": 0}[kind]
+    edges = {
+        "layers": [[draw.randrange(max(1, child - 90)), child] for child in range(20, count)],
+        "any": [[draw.randrange(count), draw.randrange(count)] for _ in range(300 if count else 0)],
+        "circle": [[node, (node + 1) % 6] for node in range(6)],
+        "loop": [[0, 0]],
+        "none": [],
+    }[kind]
+    edges = [[min(edge), max(edge)] if kind == "layers" else edge for edge in edges]
+    heights = [draw.choice((30, 30, 90)) for _ in range(count)]
+    with big.page() as page:
+        page.goto("runs")
+        found = page.evaluate(_LAYOUT, [count, edges, heights])
+    places = sorted(zip(found["x"], found["y"], heights, strict=True))
+    assert len(places) == count
+    for (x, y, height), (next_x, next_y, next_height) in itertools.pairwise(places):
+        assert x != next_x or next_y - y >= (height + next_height) / 2 - 0.01
+    if kind == "layers":
+        assert all(found["layer"][parent] < found["layer"][child] for parent, child in edges)
+        assert all(found["x"][parent] < found["x"][child] for parent, child in edges)
+        steps = [found["layer"][child] - found["layer"][parent] - 1 for parent, child in edges]
+        assert [bends // 3 for bends in found["bends"]] == steps
+
+
+def test_the_colours_that_were_chosen_stay(shop: Eye) -> None:
+    with shop.page("light") as page:
+        page.goto("")
+        ground = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(ground)
+        page.get_by_role("button", name="Use dark colours").click()
+        dark = page.evaluate(ground)
+        assert dark != light
+        page.goto("assets")
+        assert page.evaluate(ground) == dark
+
+
+def test_sample_rows_are_shown_when_asked_and_personal_data_is_not(shop: Eye) -> None:
+    with shop.page() as page:
+        page.goto(f"assets/{CUSTOMERS}")
+        switch = page.get_by_role("switch", name="Show sample rows")
+        expect(switch).not_to_be_checked()
+        expect(page.locator("table.sample")).to_have_count(0)
+        switch.check()
+        expect(page.locator("table.sample tbody tr")).to_have_count(10)
+        heads = page.locator("table.sample thead th").all_text_contents()
+        row = page.locator("table.sample tbody tr").first.locator("td").all_text_contents()
+        shown = dict(zip(heads, row, strict=True))
+        assert shown["first_name"] == "***"
+        assert shown["customer_id"] != "***"
+        expect(page.get_by_role("switch", name="with personal data")).to_have_count(0)
+
+
+def test_pages_say_the_same_without_scripts(shop: Eye) -> None:
+    with shop.page(script=False) as page:
+        page.goto(f"lineage?asset={CUSTOMERS}&column=customer_lifetime_value")
+        expect(page.locator("[data-graph]")).to_be_hidden()
+        expect(page.get_by_role("cell", name="raw_payments").first).to_be_visible()
+        page.goto("assets")
+        page.get_by_label("Search").fill("payments")
+        page.get_by_role("button", name="Filter").click()
+        names = page.locator("table.assets th a").all_text_contents()
+        assert names
+        assert "customers" not in names
+        page.goto(f"assets/{CUSTOMERS}")
+        page.get_by_role("switch", name="Show sample rows").check()
+        page.get_by_role("button", name="Apply").click()
+        expect(page.locator("table.sample tbody tr")).to_have_count(10)
+
+
+def test_hostile_names_stay_names(evil: Eye) -> None:
+    with evil.page() as page:
+        page.goto("")
+        expect(page.locator("h1")).to_have_text("<b>evil</b>")
+        for name in EVIL:
+            page.goto(f"assets/{quote(f'model.evil.{name}', safe='')}")
+            assert page.evaluate("document.querySelector('h1').textContent") == name
+            assert page.locator("img, iframe, main script").count() == 0
+            assert page.locator("a[href^='javascript:']").count() == 0
+            assert violations(page) == [], name
+        page.goto("lineage")
+        ready(page)
+        page.locator("[data-part=search]").fill("script")
+        expect(page.locator("[data-part=found] bdi").first).to_have_text(EVIL[0])
+        page.locator("[data-part=search]").press("Enter")
+        expect(page.locator(".panel-title")).to_have_text(EVIL[0])
+        page.locator("[data-part=panel] [data-column='0']").click()
+        page.goto(f"impact?asset={quote(f'model.evil.{EVIL[0]}', safe='')}")
+        assert page.locator("img, iframe, main script").count() == 0
+
+
+def test_what_is_not_there_is_said_in_a_page(shop: Eye) -> None:
+    eye = Eye(shop.browser, shop.base, forgiven=("404", "422"))
+    with eye.page() as page:
+        for path in ("assets/no.such", "runs/none", "lineage?asset=x", "nothing", "changes?days=0"):
+            answer = page.goto(path)
+            assert answer is not None
+            assert answer.status in {404, 422}, path
+            expect(page.get_by_role("link", name="Home").first).to_be_visible()
+            assert violations(page) == [], path
+
+
+def test_a_token_is_asked_for_once(browser: Browser, tmp_path: Path) -> None:
+    token = "long-enough-" * 2
+    state = _state("guarded", stored(layered(30), tmp_path / "runs.sqlite"))
+    with (
+        serving(state, Access(token=token)) as base,
+        Eye(browser, base, forgiven=("401",)).page("dark", PHONE) as page,
+    ):
+        page.goto("assets?kind=model")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        expect(page.get_by_label("Token")).to_be_focused()
+        assert violations(page) == []
+        page.keyboard.type("something else")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("alert")).to_have_text("That is not the token.")
+        assert violations(page) == []
+        keep(page, "login-phone")
+        page.get_by_label("Token").fill(token)
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/assets?kind=model")
+        page.goto("lineage")
+        ready(page)
+        assert int(_lineage(page, "l.scene.nodes.length")) > 20
+
+
+def test_two_fingers_zoom_the_graph(big: Eye) -> None:
+    with big.page("light", PHONE) as page:
+        page.goto("lineage")
+        ready(page)
+        box = page.locator("[data-part=canvas]").bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        before = float(_lineage(page, "l.view.scale"))
+        fingers = page.context.new_cdp_session(page)
+        for kind, gap in (("Start", 20), ("Move", 30), ("Move", 40), ("End", None)):
+            points = [] if gap is None else [{"x": x - gap, "y": y}, {"x": x + gap, "y": y}]
+            fingers.send(
+                "Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points}
+            )
+        assert float(_lineage(page, "l.view.scale")) == pytest.approx(before * 2, rel=0.1)
+
+
+@pytest.fixture(scope="session")
+def sites(
+    tmp_path_factory: pytest.TempPathFactory, shop_lab: Lab, evil_state: ServerState
+) -> Iterator[str]:
+    """Two static sites below a path of a plain file server."""
+    root = tmp_path_factory.mktemp("www")
+    write_site(open_state(shop_lab.resolved), root / "docs" / "shop", samples=True)
+    write_site(evil_state, root / "docs" / "evil")
+    handler = partial(_Quiet, directory=str(root))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/docs"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing to say."""
+
+
+@pytest.mark.parametrize("name", ["shop", "evil"])
+def test_the_static_site_has_no_broken_link(sites: str, name: str) -> None:
+    from html.parser import HTMLParser
+
+    found: list[str] = []
+
+    class Links(HTMLParser):
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            found.extend(value or "" for key, value in attrs if key in {"href", "src"})
+
+    todo, seen = [f"{sites}/{name}/index.html"], set()
+    pages = 0
+    while todo:
+        url = todo.pop().partition("#")[0].partition("?")[0]
+        if url in seen or not url.startswith(sites):
+            assert urlsplit(url).netloc != urlsplit(sites).netloc or url in seen, url
+            continue
+        seen.add(url)
+        with urlopen(url) as answer:  # noqa: S310 - our own server; a broken link raises
+            content = answer.read()
+        if url.endswith(".html"):
+            pages += 1
+            found.clear()
+            Links().feed(content.decode())
+            todo += [urljoin(url, link) for link in found]
+    assert pages > 20
+
+
+def test_the_static_site_works_below_a_path(browser: Browser, sites: str) -> None:
+    with Eye(browser, f"{sites}/shop").page() as page:
+        page.goto("index.html")
+        expect(page.locator("h1")).to_be_visible()
+        expect(page.locator("[data-quick]")).to_be_visible()
+        page.keyboard.press("/")
+        page.keyboard.type("customers")
+        page.get_by_role("option").first.click()
+        expect(page.locator("h1")).to_have_text("customers")
+        assert "first_name" not in page.locator("table.sample thead th").all_text_contents()
+        page.get_by_role("link", name="lineage of customer_lifetime_value").click()
+        ready(page)
+        assert _lineage(page, "l.graph.names[l.chosen]") == "customers"
+        assert int(_lineage(page, "l.path.columns.size")) > 3
+        page.locator("[data-part=stage]").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_have_text("customers")
+        page.goto("assets.html?kind=model")
+        models = page.locator("table.assets tr[data-kind=model]").count()
+        assert 0 < models < page.locator("table.assets tbody tr").count()
+        expect(page.locator("table.assets tbody tr:visible")).to_have_count(models)
+        page.get_by_label("Search").fill("stg_jaffle_shop customers")
+        expect(page.locator("table.assets tbody tr:visible")).to_have_count(1)
+        assert violations(page) == []
+        page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
+        assert overflow(page) <= 0

@@ -1,0 +1,161 @@
+"""What pages are made of: safe text, safe file names, charts."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from headrace.server import charts
+from headrace.server.links import FileLinks, ServerLinks, file_name
+from headrace.server.markup import markdown, sql
+from headrace.server.views import NodeView, RunDetail, RunLine, RunTime, StepView
+
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "unwanted"),
+    [
+        ("**bold** `code`", "<strong>bold</strong> <code>code</code>", "**"),
+        ("<script>alert(1)</script>", "&lt;script&gt;", "<script"),
+        ("<b onclick=x>hi</b>", "&lt;b onclick=x&gt;", "<b"),
+        ("[x](javascript:alert(1))", "[x]", "<a"),
+        ("[x](JaVaScRiPt:alert(1))", "[x]", "<a"),
+        ("[x](&#106;avascript:alert(1))", "[x]", "<a"),
+        ("[x](data:text/html,hi)", "[x]", "<a"),
+        ("<javascript:alert(1)>", "&lt;javascript", "<a"),
+        ("![x](https://tracker.example/pixel.png)", "!<a", "<img"),
+        ("# A heading", "<h3>A heading</h3>", "<h1"),
+        ("###### deep", "<h6>deep</h6>", "<h8"),
+        ("|a|\n|-|\n|1|", "<td>1</td>", "|"),
+    ],
+)
+def test_markdown_is_shown_and_harms_nobody(text: str, wanted: str, unwanted: str) -> None:
+    html = markdown(text)
+    assert wanted in html
+    assert unwanted not in html
+
+
+def test_links_of_descriptions_tell_nobody_where_they_are_from() -> None:
+    html = markdown("[docs](https://example.com/a?b=1&c=2 'x') and [here](other.html)")
+    assert '<a href="https://example.com/a?b=1&amp;c=2" title="x" rel="noopener noreferrer' in html
+    assert 'href="other.html"' in html
+
+
+@pytest.mark.parametrize("is_template", [True, False])
+def test_sql_is_coloured_by_classes_and_escaped(is_template: bool) -> None:
+    text = "select '</code><script>' as a, 1 from {{ ref('x') }} -- <b>"
+    html = sql(text, is_template=is_template)
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert "style=" not in html
+    assert '<span class="s-k">select</span>' in html.replace("\n", "")
+
+
+def test_sql_that_is_too_long_is_shown_plain() -> None:
+    html = sql("select '<' " * 30_000)
+    assert html.startswith("select &#x27;&lt;&#x27;")
+    assert "<span" not in html
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "model.shop.orders", "../../etc/passwd", "CON", "a/b\\c:d*e?f\"g<h>i|j", "\u202e\u05d0",
+        "", ".", "..", "x" * 500, "name with spaces ", "model.shop.Orders", "\ud800",
+    ],
+)  # fmt: skip
+def test_file_names_are_safe_on_every_system(key: str) -> None:
+    name = file_name(key)
+    stem = name.removesuffix(".html")
+    assert stem.replace("-", "").replace("_", "").isalnum()
+    assert stem.isascii()
+    assert stem == stem.casefold()
+    assert len(name) < 100
+    assert name != file_name(key + "x")
+
+
+def test_file_names_differ_where_a_file_system_would_not() -> None:
+    assert file_name("model.shop.orders") != file_name("model.shop.Orders")
+    assert file_name("a/b") != file_name("a\\b")
+
+
+def test_addresses_hold_one_id_whatever_is_in_it() -> None:
+    links = ServerLinks(root="/sub/")
+    assert links.asset("a/../b?c#d") == "/sub/assets/a%2F..%2Fb%3Fc%23d"
+    assert links.lineage("a&b", "c d") == "/sub/lineage?asset=a%26b&column=c+d"
+    assert links.assets(search="", tag="x", offset=0) == "/sub/assets?tag=x&offset=0"
+
+
+def test_static_addresses_are_relative() -> None:
+    links = FileLinks(root="../")
+    assert links.page("home") == "../index.html"
+    assert links.asset("m").startswith("../assets/m-")
+    assert links.impact("m", "c") == "../lineage.html?asset=m&column=c"
+
+
+def _run_time(seconds: float, status: str = "success") -> RunTime:
+    return RunTime(run_id="r", at=START, seconds=seconds, status=status)
+
+
+def test_bars_are_as_high_as_runs_are_long() -> None:
+    chart = charts.run_times([_run_time(1), _run_time(4, "error"), _run_time(0)])
+    assert chart is not None
+    heights = [bar.height for bar in chart.bars]
+    assert heights[0] == pytest.approx(heights[1] / 4)
+    assert 0 < heights[2] < heights[0]
+    assert chart.bars[1].title == "2026-01-02 03:04 · 4.00 s · error"
+    assert charts.run_times([]) is None
+
+
+def _detail(*nodes: NodeView) -> RunDetail:
+    run = RunLine(
+        run_id="r", command="run", status="success", target="duckdb", started_at=START,
+        seconds=10, rows_loaded=0, failures=0, error=None, code_version="1",
+    )  # fmt: skip
+    step = StepView(step="build", status="success", started_at=START, seconds=10)
+    return RunDetail(
+        run=run, steps=(step,), loads=(), nodes=nodes, nodes_total=len(nodes), limit=500, errors=()
+    )
+
+
+def _node(name: str, thread: str | None, start: float, seconds: float) -> NodeView:
+    return NodeView(
+        unique_id=name, asset=None, name=name, label=name, resource_type="model", status="success",
+        started_at=START + timedelta(seconds=start), seconds=seconds, thread=thread, failures=None,
+        message=None,
+    )  # fmt: skip
+
+
+def test_the_timeline_has_a_lane_for_each_thread() -> None:
+    detail = _detail(
+        _node("a", "Thread-1 (worker)", 0, 5), _node("b", "Thread-2", 2, 4), _node("c", None, 5, 5)
+    )
+    timeline = charts.timeline(detail)
+    assert timeline is not None
+    lanes = {lane.name: lane.bars for lane in timeline.lanes}
+    assert list(lanes) == ["steps", "dbt thread 1", "dbt thread 2"]
+    (step,) = lanes["steps"]
+    first, last = lanes["dbt thread 1"]
+    assert step.x == first.x == charts.LABEL_WIDTH
+    assert last.x == pytest.approx(first.x + step.width / 2, abs=1)
+    assert step.x + step.width <= timeline.width
+    assert [tick.text for tick in timeline.ticks] == ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]
+
+
+def test_a_run_without_times_has_no_timeline() -> None:
+    step = StepView(step="load", status="success", started_at=None, seconds=1)
+    assert charts.timeline(_detail().model_copy(update={"steps": (step,)})) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.123, "0.12 s"),
+        (9.996, "10.00 s"),
+        (59, "59 s"),
+        (185, "3 min 05 s"),
+        (7800, "2 h 10 min"),
+    ],
+)
+def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
+    assert charts.seconds_text(seconds) == text
