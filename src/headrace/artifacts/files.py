@@ -6,13 +6,10 @@ decoded alone, so that one bad node costs no more than itself, and only that nod
 field by field.
 """
 
-import gc
 import json
 import math
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar, get_args, get_origin
 
@@ -20,6 +17,7 @@ import msgspec
 
 from headrace.artifacts.lenient import UnfitError, fit
 from headrace.artifacts.reading import Notes, shown
+from headrace.collector import collector_off
 
 S = TypeVar("S", bound=msgspec.Struct)
 _BLANK = b" \t\r\n\0"
@@ -73,25 +71,13 @@ def decode(data: bytes, kind: type[S], notes: Notes) -> S:
     Raises:
         BadFileError: it is not JSON, or not an object, or lacks what it must have.
     """
-    with _no_collection():
+    with collector_off():
         try:
             value = msgspec.json.decode(data, type=kind)
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, too
             return _decode_leniently(data, kind, notes)
         check_keys(data, notes)
         return value
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """What is decoded has no cycles; looking for some takes two thirds of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def parse(data: bytes, notes: Notes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from headrace.artifacts.reading import Reading
 from headrace.catalog.build_dbt import DbtPart
 from headrace.catalog.build_dlt import DltPart
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem
+from headrace.collector import collector_off
 
 _LAYERS = ("resource", "table", "seed", "model", "snapshot", "exposure", "test", "unit_test")
 
@@ -27,8 +28,11 @@ def build_catalog(artifacts: Artifacts, *, raw_schema: Callable[[str], str]) -> 
         Assets in the order of the layers, each layer by id. What a node reads that no artifact
         knows is left out of the edges.
     """
-    dlt = DltPart(artifacts.dlt, raw_schema)
-    dbt = DbtPart(artifacts)
+    with collector_off():
+        return _built(DltPart(artifacts.dlt, raw_schema), DbtPart(artifacts), artifacts.readings)
+
+
+def _built(dlt: DltPart, dbt: DbtPart, readings: Iterable[Reading]) -> Catalog:
     assets = {asset.id: asset for asset in dlt.assets()}
     parents: dict[str, set[str]] = {key: set(found) for key, found in dlt.parents().items()}
     internal = dlt.internal()
@@ -43,10 +47,14 @@ def build_catalog(artifacts: Artifacts, *, raw_schema: Callable[[str], str]) -> 
     return Catalog(
         assets={asset.id: asset for asset in ordered},
         parents={
-            asset.id: tuple(sorted(parents.get(asset.id, set()) & assets.keys() - {asset.id}))
+            asset.id: tuple(
+                sorted(
+                    key for key in parents.get(asset.id, ()) if key in assets and key != asset.id
+                )
+            )
             for asset in ordered
         },
-        readings=tuple(reading for reading in artifacts.readings if _counts(reading)),
+        readings=tuple(reading for reading in readings if _counts(reading)),
     )
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from msgspec import structs
 
 from headrace.catalog.model import Asset, Catalog, ColumnEdge, Problem
+from headrace.collector import collector_off
 from headrace.lineage import builtin_tests
 from headrace.lineage.cache import SummaryCache, keys
 from headrace.lineage.order import in_order
 from headrace.lineage.relations_of import ITSELF, Relations
 from headrace.lineage.snapshots import with_history
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.batch import collector_off, summarize_all
+from headrace.lineage.sql.batch import summarize_all
 from headrace.lineage.sql.kinds import FILTERED, Deps, add, names
 from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.relations import Relation, Rest
@@ -137,7 +138,9 @@ class Project:
         columns: list[tuple[str, Deps]] = []
         for number, (name, deps) in enumerate(found.columns):
             known = spelled.get(fold(name))
-            if known is None and by_place and fold(recorded[number]) not in given:
+            # the engine makes up the name of an expression without one: `count_star()`
+            made_up = known is None and not name.isidentifier()
+            if made_up and by_place and fold(recorded[number]) not in given:
                 known = recorded[number]
             columns.append((known or name, deps))
         more, complete = self._rest(key, recorded, given, found.rest)

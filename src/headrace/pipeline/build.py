@@ -1,6 +1,5 @@
 """The build step: dbt builds and tests everything whose sources are loaded, in this process."""
 
-import gc
 import logging
 import os
 import time
@@ -10,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.artifacts import Manifest, read_manifest
+from headrace.collector import collector_off
 from headrace.errors import ProjectError, TransformError, WarehouseError
 from headrace.pipeline import build_state
 from headrace.pipeline.build_state import BuildState
@@ -119,13 +119,8 @@ def _dbt_environment() -> Iterator[None]:
     """dbt without telemetry; its imports without pauses for the garbage collector."""
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
     os.environ["DO_NOT_TRACK"] = "1"
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with collector_off():
         import dbt.cli.main
-    finally:
-        if was_enabled:
-            gc.enable()
     del dbt
     yield
 

@@ -78,6 +78,15 @@ def test_names_are_those_of_the_catalog() -> None:
     ]
 
 
+def test_a_stale_name_in_the_docs_does_not_rename_a_column() -> None:
+    found = _lineage(_asset("model.a", "select id from db.s.raw", "old_name"), RAW)
+    assert _into(found, "model.a") == ["table.raw.id -> id copied"]
+    assert found.columns["model.a"] == ("id",)
+    assert _problems(found) == [
+        ("model.a", 'its SQL does not say where column "old_name" comes from')
+    ]
+
+
 def test_an_incremental_model_does_not_come_from_itself() -> None:
     sql = "select * from db.s.raw where id > (select max(id) from db.s.a)"
     found = _lineage(_asset("model.a", sql, "id amount status", materialized="incremental"), RAW)
@@ -205,6 +214,17 @@ def test_long_chains_are_no_deep_nesting() -> None:
     )
     assert found.problems == ()
     assert [len(_into(found, key)) for key in ("model.a", "model.b", "model.c")] == [2, 1, 1]
+
+
+def test_a_cte_that_is_called_as_a_model_is_not_that_model() -> None:
+    sql = "with orders as (select * from db.s.raw), raw as (select * from orders) select * from raw"
+    found = _lineage(
+        _asset("model.orders", "select * from db.s.customers"),
+        _asset("model.customers", sql),
+        RAW,
+    )
+    assert found.problems == ()
+    assert found.columns["model.orders"] == ("id", "amount", "status")
 
 
 def test_models_that_read_each_other_come_to_an_end() -> None:

@@ -47,8 +47,9 @@ def test_sqlglot_s_warnings_are_not_logged_and_its_logger_is_as_before(
     assert (list(logger.filters), logger.level) == before
 
 
-def test_a_ctes_that_nothing_uses_is_not_kept() -> None:
-    sql = "with a as (select x from t), b as (select x from a), c as (select y from a) select x from b"
+def test_a_cte_that_nothing_uses_is_not_kept() -> None:
+    ctes = "a as (select x from t), b as (select x from a), c as (select y from a)"
+    sql = f"with {ctes} select x from b"
     found = summarize(sql, "duckdb").query
     assert isinstance(found, Select)
     assert [cte.name for cte in found.ctes] == ["a", "b"]

@@ -2,9 +2,9 @@
 
 import gc
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
+from headrace.collector import collector_off
 from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.tree import Summary
 
@@ -42,18 +42,6 @@ def _in_turn(statements: Sequence[tuple[str, str]]) -> list[Summary]:
             if number % _CHUNK == 0:
                 gc.collect(0)  # sqlglot's trees, which point both up and down
     return found
-
-
-@contextmanager
-def collector_off() -> Iterator[None]:
-    """Without Python's search for circles, which takes a third of the time here."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _cores() -> int:

@@ -18,7 +18,8 @@ class Reader:
     """Reads one statement.
 
     Attributes:
-        tables: the names of all tables that it reads.
+        tables: the names of all tables that it reads, CTEs too.
+        ctes: the names of all CTEs.
         problems: what it does not understand, one sentence each.
     """
 
@@ -27,6 +28,7 @@ class Reader:
         self.dialect = dialect
         self.tables: dict[tree.Names, None] = {}
         self.problems: dict[str, None] = {}
+        self.ctes: set[str] = set()
         self._sources = Sources(self)
         self._windows: dict[str, exp.Expr] = {}  # those that the select at hand names
         self._named: set[str] = set()  # single names that are read in the query at hand
@@ -44,6 +46,7 @@ class Reader:
             names = tuple([name.name for name in cte.args["alias"].args.get("columns") or ()])
             read = self.query(cte.this)
             ctes.append((tree.Cte(fold(cte.alias), names, read, recursive), self._named))
+            self.ctes.add(fold(cte.alias))
         self._named = set()
         found = self._bare(node, ())
         used, needed = [], self._named

@@ -83,30 +83,9 @@ class Sources:
 
     def _of(self, node: Any) -> tree.Table | tree.Function | tree.Group | tree.Derived:
         if isinstance(node, exp.Table):
-            if isinstance(node.this, exp.Func):
-                return self._function(node.this, ordinality=node.args.get("ordinality"))
-            parts = tuple(
-                [
-                    fold(part.name)
-                    for part in (node.args.get("catalog"), node.args.get("db"), node.this)
-                    if isinstance(part, exp.Expr)
-                ]
-            )
-            self._reader.table(parts)
-            return tree.Table(parts)
+            return self._table(node)
         if isinstance(node, exp.Subquery):
-            inner = node.this
-            if isinstance(inner, exp.Table):
-                return tree.Group((self.source(inner), *self.joined(inner), *self.joined(node)))
-            if node.args.get("joins"):
-                first = tree.Source(tree.Derived(self._reader.query(inner)))
-                return tree.Group((first, *self.joined(node)))
-            if not isinstance(inner, exp.Query):
-                return tree.Derived(self._reader.query(inner))
-            bare = node.copy() if node.args.get("pivots") else node
-            if bare is not node:
-                bare.set("pivots", None)
-            return tree.Derived(self._reader.query(bare))
+            return self._parenthesised(node)
         if isinstance(node, exp.Values):
             return tree.Derived(self._reader.values(node))
         if isinstance(node, (exp.Lateral, exp.TableFromRows)):
@@ -115,6 +94,28 @@ class Sources:
             return self._function(node.this, ordinality=node.args.get("ordinality"))
         if isinstance(node, exp.Func):
             return self._function(node)
+        return tree.Derived(self._reader.query(node))
+
+    def _table(self, node: Any) -> tree.Table | tree.Function:
+        if isinstance(node.this, exp.Func):
+            return self._function(node.this, ordinality=node.args.get("ordinality"))
+        names = (node.args.get("catalog"), node.args.get("db"), node.this)
+        parts = tuple([fold(part.name) for part in names if isinstance(part, exp.Expr)])
+        self._reader.table(parts)
+        return tree.Table(parts)
+
+    def _parenthesised(self, node: Any) -> tree.Group | tree.Derived:
+        inner = node.this
+        if isinstance(inner, exp.Table):
+            return tree.Group((self.source(inner), *self.joined(inner), *self.joined(node)))
+        if node.args.get("joins"):
+            first = tree.Source(tree.Derived(self._reader.query(inner)))
+            return tree.Group((first, *self.joined(node)))
+        if not isinstance(inner, exp.Query):
+            return tree.Derived(self._reader.query(inner))
+        if node.args.get("pivots"):  # they are this source's own
+            node = node.copy()
+            node.set("pivots", None)
         return tree.Derived(self._reader.query(node))
 
     def _function(self, node: Any, ordinality: Any = None) -> tree.Function:

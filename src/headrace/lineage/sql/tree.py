@@ -302,7 +302,7 @@ class Summary(Struct, array_like=True, frozen=True, gc=False):
 
     Attributes:
         query: None where it could not be read.
-        tables: the names of all tables that it reads, folded, CTEs too.
+        tables: the names of all tables that it reads, folded; no CTEs.
         problems: what was not understood, one sentence each.
     """
 
