@@ -347,6 +347,7 @@ def test_env_example_offers_only_headrace_settings_each_explained() -> None:
         "HEADRACE_DATA_DIR",
         "HEADRACE_ENV",
         "HEADRACE_RUN_STORE__URL",
+        "HEADRACE_SERVE__TOKEN",
         "HEADRACE_SOURCES__JAFFLE_SHOP__PATH",
         "HEADRACE_TARGET",
     }
