@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
+pytest.importorskip("datahub", reason="uv sync --extra datahub")
+
 from lab import Lab, copy_project
 from openlineage_spec import problems
 from typer.testing import CliRunner

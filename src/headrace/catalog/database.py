@@ -12,6 +12,8 @@ from headrace.errors import RunStoreError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+_BUSY_SECONDS = 30.0  # how long SQLite waits for another writer
+
 
 class Database:
     """An open run store; what is kept in it is the matter of the classes that inherit."""
@@ -89,7 +91,7 @@ def _engine(url: str) -> "Engine":
         return create_engine(parsed)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 30})
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:
@@ -119,6 +121,12 @@ def _explained(url: str) -> Iterator[None]:
     except SQLAlchemyError as error:
         original = cast("Any", getattr(error, "orig", None)) or error
         first = str(original).strip().splitlines()[0]
+        if "database is locked" in first:
+            raise RunStoreError(
+                f"the run store {_shown(url)} is locked by another program for more than "
+                f"{_BUSY_SECONDS:g} seconds: end what holds it (a database browser with an open "
+                "transaction?), then run the same command again"
+            ) from error
         raise RunStoreError(
             f"the run store {_shown(url)} cannot be used: {first} (see run_store.url)"
         ) from error

@@ -1,7 +1,10 @@
 """The catalog by version, on SQLite and on a real Postgres."""
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
@@ -179,3 +182,22 @@ def test_the_history_of_a_node(store: RunStore) -> None:
     ]
     assert store.latest_nodes()["test.t"].status == "fail"
     assert store.run("nothing") is None
+
+
+def test_a_store_that_another_program_holds_is_named_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runs.sqlite"
+    store = RunStore(f"sqlite:///{path}")
+    store.save_catalog(catalog_of(RAW), "r1")
+    store.close()
+    monkeypatch.setattr("headrace.catalog.database._BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(path)) as holder:
+        holder.execute("begin immediate")
+        store = RunStore(f"sqlite:///{path}")
+        with pytest.raises(RunStoreError, match=r"is locked by another program .* end what holds"):
+            store.save_catalog(catalog_of(RAW, ORDERS), "r2")
+        assert store.load_catalog() is not None  # who reads is not in the way
+        holder.rollback()
+        assert store.save_catalog(catalog_of(RAW, ORDERS), "r2") == 2
+        store.close()

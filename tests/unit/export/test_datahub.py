@@ -17,6 +17,8 @@ from headrace.errors import ExportError
 from headrace.export.datahub.send import Options, to_file, to_server
 from headrace.settings import Resolved, resolve
 
+pytest.importorskip("datahub", reason="uv sync --extra datahub")
+
 ORDERS = "urn:li:dataset:(urn:li:dataPlatform:duckdb,wh.shop_raw.orders,PROD)"
 FCT = "urn:li:dataset:(urn:li:dataPlatform:duckdb,wh.marts.fct_orders,PROD)"
 RESOURCE = "urn:li:dataset:(urn:li:dataPlatform:dlt,shop.orders,PROD)"

@@ -15,6 +15,8 @@ from small_catalog import CATALOG, MART, UNIQUE, node, table
 from headrace.export.openlineage.emit import Emitter
 from headrace.settings import Resolved, resolve
 
+pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
+
 
 @pytest.fixture(autouse=True)
 def no_configuration_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
+pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
+
 from openlineage.client.event_v2 import RunEvent, RunState
 from openlineage.client.serde import Serde
 from small_catalog import CATALOG, MART, RAW, STAGING, START, TOTALS, UNIQUE, UNIT, node, table

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from small_catalog import CATALOG, MART
 
 from headrace.export.openlineage.static import to_file
 from headrace.settings import resolve
+
+pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
 
 
 def test_file_has_every_dataset_and_job_once(tmp_path: Path) -> None:
