@@ -1,6 +1,7 @@
 """What a person sees: progress while a run goes on, and the tables at its end."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -112,9 +113,8 @@ class RunScreen:
             publish = report.publish
             word = "published" if publish.written else "published file is current:"
             rows = ", ".join(f"{table.name} {table.rows:,}" for table in publish.tables)
-            console.print(
-                f"[green]✓[/] {word} [bold]{escape(publish.path)}[/] ({escape(rows)} rows)"
-            )
+            path = escape(_from_here(publish.path))
+            console.print(f"[green]✓[/] {word} [bold]{path}[/] ({escape(rows)} rows)")
         catalog = report.catalog
         if catalog is not None and catalog.changes:
             console.print(
@@ -181,7 +181,7 @@ def show_status(report: StatusReport) -> None:
     if last.error:
         console.print(f"[red]✗[/] {escape(last.error)}")
     when = f"{report.published_at:%Y-%m-%d %H:%M:%S %Z}" if report.published_at else "not yet"
-    console.print(f"published: {escape(report.published_path)} ({when})")
+    console.print(f"published: {escape(_from_here(report.published_path))} ({when})")
 
 
 def show_doctor(report: DoctorReport) -> None:
@@ -263,6 +263,12 @@ def _node_line(node: NodeReport) -> str:
     mark = "!" if node.status == "warn" else "✗"
     message = escape(node.message or node.status)
     return f"[{color}]{mark}[/] {node.kind} {escape(node.label)}: {message}"
+
+
+def _from_here(path: str) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _took(report: RunReport) -> str:
