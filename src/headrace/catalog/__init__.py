@@ -1,6 +1,7 @@
 """What Headrace knows: the graph of assets and columns, its versions, and the history of runs."""
 
 from headrace.artifacts.reading import Reading
+from headrace.catalog.changes import Change
 from headrace.catalog.history import (
     INTERRUPTED,
     RUNNING,
@@ -13,7 +14,7 @@ from headrace.catalog.history import (
 )
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, TestInfo
 from headrace.catalog.store import RunStore
-from headrace.catalog.versions import CatalogVersion, Change
+from headrace.catalog.versions import CatalogVersion
 
 __all__ = [
     "INTERRUPTED",

@@ -4,35 +4,18 @@ A row of the tables holds from version ``since`` until, not including, ``until``
 asset costs nothing, and "what changed since" is a query over two columns.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-import xxhash
-
-from headrace.artifacts.reading import Reading
+from headrace.catalog.changes import Change, Move, asset_changes, column_changes
 from headrace.catalog.database import Database, utc
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem
+from headrace.catalog.model import Catalog
+from headrace.catalog.version_rows import COLUMN_FIELDS, Rows, assemble, readings_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-What = Literal[
-    "asset added",
-    "asset removed",
-    "column added",
-    "column removed",
-    "column retyped",
-    "test added",
-    "test removed",
-    "description changed",
-    "code changed",
-]
-WHATS: tuple[str, ...] = get_args(What)
-
-_COLUMN_FIELDS = ("name", "data_type", "description", "tags", "pii", "nullable")
 
 
 @dataclass(frozen=True)
@@ -42,29 +25,6 @@ class CatalogVersion:
     version: int
     run_id: str | None
     created_at: datetime
-
-
-@dataclass(frozen=True)
-class Change:
-    """One thing that differs between a version and the one before it.
-
-    Attributes:
-        version: the version that brought it.
-        created_at: when, UTC.
-        asset: the asset's id; of a test the id of what it tests, where that is known.
-        column: the column's name, or None where the asset itself changed.
-        what: what kind of change.
-        before: the old type, description or test; None where there was none.
-        after: the new one.
-    """
-
-    version: int
-    created_at: datetime
-    asset: str
-    column: str | None
-    what: What
-    before: str | None = None
-    after: str | None = None
 
 
 class CatalogVersions(Database):
@@ -103,7 +63,7 @@ class CatalogVersions(Database):
         """
         from sqlalchemy import insert, select
 
-        new = _Rows.of(catalog)
+        new = Rows.of(catalog)
         versions = self._tables["catalog_versions"]
         with self._begin() as connection:
             last = connection.execute(
@@ -191,12 +151,12 @@ class CatalogVersions(Database):
                 )
                 return connection.execute(select(*(table.c[c] for c in columns)).where(holds))
 
-            return _assemble(
+            return assemble(
                 number,
                 utc(head["created_at"]),
-                _readings(head["readings"]),
+                readings_of(head["readings"]),
                 rows("catalog_assets", "asset_id", "payload"),
-                rows("catalog_columns", "asset_id", "position", *_COLUMN_FIELDS),
+                rows("catalog_columns", "asset_id", "position", *COLUMN_FIELDS),
                 rows("catalog_lineage", "asset_id", "payload"),
             )
 
@@ -225,7 +185,7 @@ class CatalogVersions(Database):
                 versions.c.version > since, versions.c.version <= until
             )
             moments = {row.version: utc(row.created_at) for row in connection.execute(spanned)}
-        changes = [*_asset_changes(assets, moments), *_column_changes(columns, assets, moments)]
+        changes = [*asset_changes(assets, moments), *column_changes(columns, assets, moments)]
         return tuple(sorted(changes, key=lambda c: (-c.version, c.asset, c.column or "", c.what)))
 
     def _moved(
@@ -236,236 +196,17 @@ class CatalogVersions(Database):
         values: Sequence[str],
         since: int,
         until: int,
-    ) -> "dict[tuple[int, tuple[str, ...]], _Move]":
+    ) -> "dict[tuple[int, tuple[str, ...]], Move]":
         """What ended and what began at each version, by version and key."""
         from sqlalchemy import select
 
         table = self._tables[table_name]
         chosen = [table.c[name] for name in (*keys, *values)]
-        found: dict[tuple[int, tuple[str, ...]], _Move] = {}
+        found: dict[tuple[int, tuple[str, ...]], Move] = {}
         for edge, side in ((table.c.until, "before"), (table.c.since, "after")):
             query = select(edge, *chosen).where(edge > since, edge <= until)
             for row in connection.execute(query):
                 key = tuple(row[1 : 1 + len(keys)])
-                move = found.setdefault((row[0], key), _Move())
+                move = found.setdefault((row[0], key), Move())
                 setattr(move, side, tuple(row[1 + len(keys) :]))
         return found
-
-
-@dataclass
-class _Move:
-    """A row's values before and after; None where there was, or is, no row."""
-
-    before: tuple[Any, ...] | None = None
-    after: tuple[Any, ...] | None = None
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """A catalog as rows of the tables, by key."""
-
-    assets: Mapping[tuple[str, ...], dict[str, Any]]
-    columns: Mapping[tuple[str, ...], dict[str, Any]]
-    lineage: Mapping[tuple[str, ...], dict[str, Any]]
-    readings: str
-    digest: str
-
-    @classmethod
-    def of(cls, catalog: Catalog) -> "_Rows":
-        import msgspec
-
-        encode = msgspec.json.Encoder(order="deterministic").encode
-        problems: dict[str, list[str]] = {}
-        for problem in catalog.problems:
-            problems.setdefault(problem.asset, []).append(problem.message)
-        assets: dict[tuple[str, ...], dict[str, Any]] = {}
-        columns: dict[tuple[str, ...], dict[str, Any]] = {}
-        lineage: dict[tuple[str, ...], dict[str, Any]] = {}
-        whole = xxhash.xxh3_128()
-        for key, asset in sorted(catalog.assets.items()):
-            payload = encode(_compact(replace(asset, columns=()))).decode()
-            assets[(key,)] = {
-                "asset_id": key,
-                "until": None,
-                "kind": asset.kind,
-                "name": asset.name,
-                "description": asset.description,
-                "digest": _digest(payload),
-                "payload": payload,
-            }
-            for position, column in enumerate(asset.columns):
-                row = {
-                    "asset_id": key,
-                    "until": None,
-                    "name": column.name,
-                    "position": position,
-                    "data_type": column.data_type,
-                    "description": column.description,
-                    "tags": json.dumps(column.tags) if column.tags else "[]",
-                    "pii": column.pii,
-                    "nullable": column.nullable,
-                }
-                columns[key, column.name] = row
-                whole.update(repr(tuple(row.values())).encode())
-            edges = sorted(
-                (edge.parent, edge.parent_column, edge.child_column, edge.kind)
-                for edge in catalog.edges_by_child.get(key, ())
-            )
-            graph = encode(
-                {
-                    "parents": catalog.parents.get(key, ()),
-                    "edges": edges,
-                    "problems": sorted(problems.get(key, ())),
-                }
-            ).decode()
-            lineage[key,] = {
-                "asset_id": key,
-                "until": None,
-                "digest": _digest(graph),
-                "payload": graph,
-            }
-            whole.update(payload.encode())
-            whole.update(graph.encode())
-        readings = encode(catalog.readings).decode()
-        whole.update(readings.encode())
-        return cls(assets, columns, lineage, readings, whole.hexdigest())
-
-
-def _compact(asset: Asset) -> dict[str, Any]:
-    """An asset's fields that do not have their default."""
-    return {
-        field.name: value
-        for field in fields(Asset)
-        if (value := getattr(asset, field.name)) not in (None, (), "", False, {})
-    }
-
-
-def _digest(text: str) -> str:
-    return xxhash.xxh3_128_hexdigest(text.encode())
-
-
-def _readings(text: str) -> tuple[Reading, ...]:
-    import msgspec
-
-    return msgspec.json.decode(text, type=tuple[Reading, ...])
-
-
-def _assemble(
-    version: int,
-    created_at: datetime,
-    readings: tuple[Reading, ...],
-    asset_rows: Iterable[Any],
-    column_rows: Iterable[Any],
-    lineage_rows: Iterable[Any],
-) -> Catalog:
-    import msgspec
-
-    columns: dict[str, list[tuple[int, Column]]] = {}
-    for asset_id, position, name, data_type, description, tags, pii, nullable in column_rows:
-        column = Column(
-            name,
-            data_type,
-            description,
-            tuple(json.loads(tags)) if tags != "[]" else (),
-            pii,
-            None if nullable is None else bool(nullable),
-        )
-        columns.setdefault(asset_id, []).append((position, column))
-    decode_asset = msgspec.json.Decoder(Asset).decode
-    assets: dict[str, Asset] = {}
-    for key, payload in asset_rows:
-        found = sorted(columns.get(key, ()), key=lambda item: item[0])
-        asset = decode_asset(payload)
-        assets[key] = replace(asset, columns=tuple(column for _, column in found))
-    decode_graph = msgspec.json.Decoder(_Graph).decode
-    parents: dict[str, tuple[str, ...]] = {}
-    edges: list[ColumnEdge] = []
-    problems: list[Problem] = []
-    for key, payload in lineage_rows:
-        graph = decode_graph(payload)
-        parents[key] = graph.parents
-        edges += [
-            ColumnEdge(parent, parent_column, key, child_column, kind)  # type: ignore[arg-type]
-            for parent, parent_column, child_column, kind in graph.edges
-        ]
-        problems += [Problem(key, message) for message in graph.problems]
-    return Catalog(
-        assets=assets,
-        parents=parents,
-        column_edges=tuple(edges),
-        problems=tuple(problems),
-        readings=readings,
-        version=version,
-        created_at=created_at,
-    )
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """What ``catalog_lineage`` holds of an asset."""
-
-    parents: tuple[str, ...]
-    edges: list[tuple[str, str, str, str]]
-    problems: tuple[str, ...]
-
-
-def _asset_changes(
-    moves: "Mapping[tuple[int, tuple[str, ...]], _Move]", moments: Mapping[int, datetime]
-) -> Iterable[Change]:
-    for (version, (asset_id,)), move in moves.items():
-        before, after = _payload(move.before), _payload(move.after)
-        asset = after or before
-        if asset is None:
-            continue
-        at = moments[version]
-        if asset.is_test and (before is None or after is None):
-            tested = asset.test.attached_to if asset.test else None
-            yield Change(
-                version, at, tested or asset_id, asset.test.column if asset.test else None,
-                "test added" if before is None else "test removed",
-                before.name if before else None, after.name if after else None,
-            )  # fmt: skip
-        elif before is None or after is None:
-            yield Change(
-                version, at, asset_id, None, "asset added" if before is None else "asset removed"
-            )
-        else:
-            if before.description != after.description:
-                yield Change(
-                    version, at, asset_id, None, "description changed",
-                    before.description, after.description,
-                )  # fmt: skip
-            if before.raw_code != after.raw_code:
-                yield Change(version, at, asset_id, None, "code changed")
-
-
-def _payload(values: tuple[Any, ...] | None) -> Asset | None:
-    import msgspec
-
-    return None if values is None else msgspec.json.decode(values[1], type=Asset)
-
-
-def _column_changes(
-    moves: "Mapping[tuple[int, tuple[str, ...]], _Move]",
-    assets: "Mapping[tuple[int, tuple[str, ...]], _Move]",
-    moments: Mapping[int, datetime],
-) -> Iterable[Change]:
-    for (version, (asset_id, name)), move in moves.items():
-        whole = assets.get((version, (asset_id,)))
-        if whole is not None and (whole.before is None or whole.after is None):
-            continue  # the asset came or went with all its columns
-        at = moments[version]
-        if move.before is None or move.after is None:
-            what: What = "column added" if move.before is None else "column removed"
-            before = move.before[0] if move.before else None
-            after = move.after[0] if move.after else None
-            yield Change(version, at, asset_id, name, what, before, after)
-            continue
-        if move.before[0] != move.after[0]:
-            yield Change(
-                version, at, asset_id, name, "column retyped", move.before[0], move.after[0]
-            )
-        if move.before[1] != move.after[1]:
-            yield Change(
-                version, at, asset_id, name, "description changed", move.before[1], move.after[1]
-            )
