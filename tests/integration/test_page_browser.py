@@ -28,7 +28,7 @@ CUSTOMERS = "model.headrace.customers"
 NODE = "model.big.fct_orders_daily_0"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         found = launched(playwright)
@@ -36,7 +36,7 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop_lab(_sample_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """The jaffle shop after a run, and a worse one over a catalog that had changed."""
     data_dir = tmp_path_factory.mktemp("lived") / "data"
@@ -46,32 +46,32 @@ def shop_lab(_sample_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab
     return lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shop(browser: Browser, shop_lab: Lab) -> Iterator[Eye]:
     with serving(open_state(shop_lab.resolved)) as base:
         yield Eye(browser, base)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def big_state(tmp_path_factory: pytest.TempPathFactory) -> ServerState:
     """A thousand nodes, and a run in which tests fail."""
     return _state("big", stored(layered(1000), tmp_path_factory.mktemp("big") / "runs.sqlite"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def big(browser: Browser, big_state: ServerState) -> Iterator[Eye]:
     with serving(big_state) as base:
         yield Eye(browser, base)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def evil_state(tmp_path_factory: pytest.TempPathFactory) -> ServerState:
     """A project whose names are scripts, paths and worse."""
     folder = tmp_path_factory.mktemp("evil")
     return _state("<b>evil</b>", stored(hostile(), folder / "runs.sqlite"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def evil(browser: Browser, evil_state: ServerState) -> Iterator[Eye]:
     with serving(evil_state) as base:
         yield Eye(browser, base)
@@ -429,7 +429,7 @@ def test_two_fingers_zoom_the_graph(big: Eye) -> None:
         assert float(_lineage(page, "l.view.scale")) == pytest.approx(before * 2, rel=0.1)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sites(
     tmp_path_factory: pytest.TempPathFactory, shop_lab: Lab, evil_state: ServerState
 ) -> Iterator[str]:
