@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Sequence
 
 from headrace.catalog.model import Asset
@@ -33,6 +34,8 @@ class SearchIndex:
         self._lock = threading.Lock()
         self._tests_from = sum(1 for asset in assets if not asset.is_test)
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
+        # whoever reads an old index goes on; it is closed when nobody has it any more
+        weakref.finalize(self, self._database.close)
         self._database.execute(_TABLE)
         with self._database:
             self._database.executemany(
