@@ -7,9 +7,9 @@ from typing import Any
 import dlt
 import duckdb
 import pytest
-from synth_lab import SHOP, START
 
 from headrace.synth.resources import Simulation, simulated_resources
+from synth_lab import SHOP, START
 
 DAYS = 30
 

@@ -67,9 +67,9 @@ def test_workflow_lints_once_and_tests_and_runs_twice_everywhere(workflow: Any) 
 
     assert commands("lint") == [".ci/run lint"]
     assert commands("test") == [
-        "uv sync --locked --all-extras",
+        "uv sync --locked --all-extras --all-groups",
         "uv run playwright install --with-deps chromium",
-        "uv run pytest",
+        "uv run --all-groups pytest",
         "uv run headrace run",
         "uv run headrace run",
     ]
@@ -136,8 +136,8 @@ def test_ci_run_is_executable() -> None:
 def test_ci_run_does_every_check_and_the_readmes_test_command_last(bench: Bench) -> None:
     assert bench.run() == 0
 
-    assert bench.calls[:2] == ["--version", "sync --locked --quiet --all-extras"]
-    assert bench.calls[-1] == "run pytest"
+    assert bench.calls[:2] == ["--version", "sync --locked --quiet --all-extras --all-groups"]
+    assert bench.calls[-1] == "run --all-groups pytest"
     tools = {call.split()[1] for call in bench.calls if call.startswith("run ")}
     assert tools == {
         *("ruff", "mypy", "lint-imports", "sqlfluff", "check-jsonschema", "pre-commit", "pytest")
@@ -178,7 +178,7 @@ def test_ci_run_installs_uv_where_it_is_missing(bench: Bench, tmp_path: Path) ->
     )
 
     assert bench.run() == 0
-    assert bench.calls[-1] == "run pytest"
+    assert bench.calls[-1] == "run --all-groups pytest"
 
 
 # ── schemas ─────────────────────────────────────────────────────────────────

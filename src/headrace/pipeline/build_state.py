@@ -8,6 +8,7 @@ from pathlib import Path
 import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from headrace import __version__
 from headrace.pipeline.reports import NodeReport
 from headrace.settings import Resolved
 from headrace.targets import Target
@@ -69,7 +70,7 @@ def inputs(resolved: Resolved, target: Target) -> str:
     """Digest of everything but the data that a build depends on."""
     state = xxhash.xxh3_128()
     for part in (
-        version("headrace"),
+        __version__,
         version("dbt-core"),
         version("dbt-duckdb"),
         target.name,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from headrace import __version__
 from headrace.catalog import Catalog, RunStore
 from headrace.errors import ArtifactError, CatalogError
 from headrace.pipeline.load import raw_schema
@@ -113,9 +114,7 @@ def _traced(resolved: Resolved, artifacts: "Artifacts") -> Catalog:
 
 def _stamp(resolved: Resolved) -> str:
     """Digest of size, time and place of every artifact that the catalog is made from."""
-    from importlib.metadata import version
-
-    state = xxhash.xxh3_128(version("headrace").encode())
+    state = xxhash.xxh3_128(__version__.encode())
     paths = [resolved.artifacts / name for name in ("manifest.json", "catalog.json")]
     paths += sorted((resolved.data_dir / "dlt").glob("*/schemas/*.json"))
     for path in paths:

@@ -1,8 +1,9 @@
 """Which code a run was made with."""
 
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
+
+from headrace import __version__
 
 
 def code_version(root: Path) -> str:
@@ -18,5 +19,5 @@ def code_version(root: Path) -> str:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return version("headrace")
-    return result.stdout.strip() if result.returncode == 0 else version("headrace")
+        return __version__
+    return result.stdout.strip() if result.returncode == 0 else __version__

@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
-from synth_lab import SHOP, START
 
 import headrace.synth.world as world_module
 import headrace.synth.write as write_module
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.generate import describe, generate
 from headrace.synth.write import Format, Share
+from synth_lab import SHOP, START
 
 EXAMPLE = """\
 schema:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from synth_lab import START, Rows, merged, moments, rows, worlds
 
 import headrace.synth.world as world_module
 from headrace.synth.schema.read import parse
 from headrace.synth.world import World
+from synth_lab import START, Rows, merged, moments, rows, worlds
 
 quick = settings(
     max_examples=25,
@@ -264,9 +264,8 @@ schema:
 
 
 def test_before_the_start_there_is_nothing() -> None:
-    from synth_lab import SHOP
-
     from headrace.synth.errors import SynthError
+    from synth_lab import SHOP
 
     text = SHOP.format(
         seed=0, growth=0, distribution="uniform", late="", corrections="", deletions=""
