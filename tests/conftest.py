@@ -1,6 +1,7 @@
 """The tests of the machinery need its group of tools, which a user of the project does not have."""
 
 import importlib.util
+import signal
 
 import pytest
 
@@ -13,3 +14,6 @@ def pytest_configure() -> None:
         raise pytest.UsageError(
             f"these tests need {', '.join(missing)}: uv run --all-groups pytest"
         )
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # started by a shell in the background, which children would inherit: no Ctrl-C reached them
+        signal.signal(signal.SIGINT, signal.default_int_handler)
