@@ -1,14 +1,13 @@
-# The full name: Podman may have no short ones.
-FROM docker.io/library/python:3.12.12-slim-trixie
+# The full names: Podman may have no short ones.
+FROM docker.io/library/python:3.12.12-slim-trixie AS build
 
-ARG UV_VERSION=0.13.8
+ARG UV_VERSION=0.13.9
 RUN pip install --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
 
-# Bytecode is compiled here because the user below may not write to the environment.
+# Bytecode is compiled here, because nobody may write to the environment later.
 ENV UV_COMPILE_BYTECODE=1 \
     UV_NO_CACHE=1 \
-    UV_PYTHON_DOWNLOADS=never \
-    PATH="/app/.venv/bin:$PATH"
+    UV_PYTHON_DOWNLOADS=never
 
 WORKDIR /app
 
@@ -18,15 +17,31 @@ COPY pyproject.toml uv.lock ./
 RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve --no-install-project
 
 COPY . .
-RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve
+RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve \
+    && .venv/bin/python -m compileall -q dlt_pipelines src
 
-# Headrace writes to data alone; a bare dbt, called by hand, also to its project.
+
+FROM docker.io/library/python:3.12.12-slim-trixie
+
+# Headrace writes to /data alone; the project itself is root's.
 RUN useradd --create-home --uid 1000 headrace \
-    && mkdir -p data \
-    && chown -R headrace:headrace data dbt_project
-USER headrace
+    && mkdir /data \
+    && chown headrace:headrace /data
 
-VOLUME /app/data
-HEALTHCHECK --interval=5m --timeout=30s --start-period=30s CMD ["headrace", "doctor"]
+COPY --from=build /app /app
+
+# A bare dbt, called by hand, writes to /tmp.
+ENV PATH="/app/.venv/bin:$PATH" \
+    HEADRACE_DATA_DIR=/data \
+    DBT_TARGET_PATH=/tmp/dbt/target \
+    DBT_LOG_PATH=/tmp/dbt/logs \
+    PYTHONUNBUFFERED=1
+
+WORKDIR /app
+# By number, so that an orchestrator can see that it is not root.
+USER 1000:1000
+
+# Not below /app, where it would hide what a newer image brings in data/schemas.
+VOLUME /data
 ENTRYPOINT ["headrace"]
 CMD ["run"]

@@ -31,7 +31,10 @@ test *flags:
 
 # Every check but the tests
 lint:
-    bash .ci/run lint
+    uv run ruff check
+    uv run ruff format --check
+    uv run mypy
+    uv run sqlfluff lint --disable-progress-bar dbt_project
 
 # Format Python and SQL, and mend what the linters can mend
 format:
@@ -39,9 +42,8 @@ format:
     uv run ruff format
     uv run sqlfluff fix dbt_project
 
-# All that CI runs
-check:
-    bash .ci/run
+# Every check and the tests
+check: lint test
 
 # Delete all that git ignores under data/: warehouse, published copy, dlt's state, CSV files
 [confirm("Delete the warehouse, the published copy, the run history and the CSV files under data/? [y/N]")]

@@ -1,11 +1,8 @@
 #!/usr/bin/env bash
+# The last step of a new container: all is there, and `headrace doctor` says so.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-if ! command -v uv >/dev/null; then
-    python -m pip install --quiet --user uv
-    # The user's own bin may not be on PATH yet in the shell that creates the container.
-    PATH="$(python -m site --user-base)/bin:$PATH"
-fi
-uv sync --locked
-uv run headrace doctor
+# again, for it may have been made of an older commit; it also finds uv
+source .devcontainer/update-content.sh
+uv run --no-sync headrace doctor

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from headrace import portable
 from headrace.synth.generate import generate
 
 SCHEMA = Path(__file__).parents[2] / "data" / "schemas" / "jaffle_shop.yml"
@@ -33,4 +34,4 @@ def complete_sample(directory: Path, names: Collection[str]) -> None:
             return
         for name in names:
             if name not in present:
-                (Path(made) / name).replace(directory / name)
+                portable.replace(Path(made) / name, directory / name)

@@ -2,6 +2,7 @@
 
     HeadraceError
     ├── UserError            could not run; the message says what to change (exit code 2)
+    │   ├── AddError         no source can be added as asked
     │   ├── SettingsError    a setting is wrong: which key, which layer, what is allowed
     │   ├── ProjectError     this directory holds no Headrace project, or a part is missing
     │   ├── SourceError      the input of a source cannot be loaded as it stands
@@ -16,7 +17,8 @@
     │   ├── LineageError     the lineage cannot be traced or proved as asked
     │   ├── ExportError      the catalog or its events could not be written or sent
     │   ├── ServeError       the page cannot be served or written as asked
-    │   └── ScaffoldError    no models can be written for a source as things stand
+    │   ├── ScaffoldError    no models can be written for a source as things stand
+    │   └── TemplateError    no project can be copied or updated from the template as asked
     └── CheckFailedError     everything ran, a check did not pass (exit code 1)
 
 Ctrl-C stays a ``KeyboardInterrupt``; the command line ends it with one line and exit code 130.
@@ -25,9 +27,11 @@ Every message is one or two plain sentences: what is wrong, and what to run or c
 """
 
 __all__ = [
+    "AddError",
     "ArtifactError",
     "CatalogError",
     "CheckFailedError",
+    "DiffError",
     "ExportError",
     "GenerateError",
     "HeadraceError",
@@ -40,6 +44,8 @@ __all__ = [
     "ServeError",
     "SettingsError",
     "SourceError",
+    "StateError",
+    "TemplateError",
     "TransformError",
     "UserError",
     "WarehouseError",
@@ -110,8 +116,24 @@ class ServeError(UserError):
     """The page cannot be served, or written to a directory, as asked."""
 
 
+class StateError(UserError):
+    """A state folder cannot be written, or used as it stands."""
+
+
+class DiffError(UserError):
+    """Two databases cannot be compared as asked."""
+
+
+class AddError(UserError):
+    """No source can be added as asked; nothing was written."""
+
+
 class ScaffoldError(UserError):
     """No models can be written for a source as things stand; nothing was written."""
+
+
+class TemplateError(UserError):
+    """No project can be copied or updated from the template as asked; nothing was changed."""
 
 
 class CheckFailedError(HeadraceError):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import SettingsError
+from headrace.secrets import is_secret
 
 PREFIX = "HEADRACE_"
 Path_ = tuple[str, ...]
@@ -96,7 +97,10 @@ def env_layer(variables: Mapping[str, str | None], name: str) -> Layer:
         if not variable.upper().startswith(PREFIX) or not text:
             continue
         path = tuple(variable[len(PREFIX) :].lower().split("__"))
-        _put(values, path, parse_value(text, variable), variable)
+        # a secret is what it is, also one that begins with a bracket; and no message may show it
+        is_word = is_secret(path[-1]) and not path[-1].startswith("credential")
+        value = text if is_word else parse_value(text, variable)
+        _put(values, path, value, variable)
 
     def locate(keys: Path_) -> str:
         return f"{name} {PREFIX}{'__'.join(keys).upper()}"

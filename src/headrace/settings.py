@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -20,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-from headrace import layers
+from headrace import layers, portable
 from headrace.errors import ProjectError, SettingsError
 from headrace.export.settings import OpenLineageSettings
 from headrace.ingest.model import ContractMode, SchemaContract
@@ -28,6 +29,16 @@ from headrace.targets import DuckDbSettings, DuckDbTarget, Target
 
 _NAME = r"^[a-z][a-z0-9_]*$"
 Name = Annotated[str, Field(pattern=_NAME)]
+
+
+def _usable(name: str) -> str:
+    """A folder of every source's name is made: on Windows there can be none of a device's."""
+    if portable.is_reserved(name):
+        raise ValueError(f"{name} is a device's name on Windows: choose another one")
+    return name
+
+
+SourceName = Annotated[Name, AfterValidator(_usable)]
 
 
 def _contract(value: Any) -> Any:
@@ -133,7 +144,7 @@ class Settings(BaseModel):
     targets: dict[Name, DuckDbSettings] = Field(
         default_factory=lambda: {"duckdb": DuckDbSettings()}, description="the targets by name"
     )
-    sources: dict[Name, SourceSettings] = Field(
+    sources: dict[SourceName, SourceSettings] = Field(
         default_factory=dict, description="the sources by name"
     )
     dbt: DbtSettings = Field(default_factory=DbtSettings, description="how dbt is run")
@@ -328,7 +339,8 @@ def _explain(error: ValidationError, present: list[layers.Layer]) -> str:
         return f"{where}: unknown key {key!r}{hint} Allowed: {', '.join(allowed)}"
     is_secret = path[-1:] in {("url",), ("token",)} or path[:2] == ("openlineage", "transport")
     shown = "***" if is_secret else repr(first.get("input"))
-    return f"{where}: {key} = {shown}: {first['msg']}"
+    why = first["msg"].removeprefix("Value error, ")
+    return f"{where}: {key} = {shown}: {why}"
 
 
 def _model_at(path: tuple[str, ...]) -> type[BaseModel]:

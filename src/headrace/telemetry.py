@@ -26,6 +26,17 @@ class _JsonLine(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class _Rotating(RotatingFileHandler):
+    """Goes on in the same file while another process has one of them open, on Windows."""
+
+    def doRollover(self) -> None:  # noqa: N802 - the name is logging's
+        try:
+            super().doRollover()
+        except PermissionError:
+            if self.stream is None:
+                self.stream = self._open()
+
+
 def open_log(directory: Path, level: str) -> logging.Handler:
     """Send the log of ``headrace`` to ``headrace.jsonl`` in ``directory``.
 
@@ -43,7 +54,7 @@ def open_log(directory: Path, level: str) -> logging.Handler:
         OSError: the file cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    handler = RotatingFileHandler(
+    handler = _Rotating(
         directory / "headrace.jsonl",
         maxBytes=_MAX_BYTES,
         backupCount=_BACKUPS,

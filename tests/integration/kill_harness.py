@@ -497,16 +497,16 @@ def warm_up(bench: Bench) -> None:
 
     import headrace.cli.render
     import headrace.pipeline.run
-    from headrace.pipeline import build
+    from headrace.pipeline import dbt_calls
     from headrace.settings import resolve
 
     del dbt, dlt, sqlalchemy, headrace
     place = bench.place("warm")
     resolved = resolve(ROOT, flags=place.flags, environ={})
-    build._write_profile(resolved, resolved.target)
-    with build._dbt_environment():
+    dbt_calls.write_profile(resolved, resolved.target)
+    with dbt_calls.environment():
         # the static parser has threads of its own, and those do not outlive a fork
-        result = dbtRunner().invoke(["--no-static-parser", "parse", *build._arguments(resolved)])
+        result = dbtRunner().invoke(["--no-static-parser", "parse", *dbt_calls.arguments(resolved)])
     if not result.success:
         raise RuntimeError(f"dbt cannot parse: {result.exception}")
     if threading.active_count() > 1:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -289,3 +289,28 @@ def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     )
     assert result.returncode == 2
     assert "needs fastapi: install the extra, `uv sync --extra serve`" in result.stderr
+
+
+def test_a_token_is_made_where_there_is_none(tmp_path: Path) -> None:
+    file = tmp_path / "kept" / "token"
+    lab = Lab(tmp_path / "data")
+    made = ("--token-file", str(file), "--make-token")
+    with served(lab, "--host", "0.0.0.0", *made) as server:  # noqa: S104
+        token = file.read_text().strip()
+        assert len(token) == 64
+        assert sys.platform == "win32" or file.stat().st_mode & 0o777 == 0o600
+        assert str(file) in server.said
+        assert token not in server.said
+        assert server.get("/api/v1/home")[0] == 401
+        server.json("/api/v1/home", authorization=f"Bearer {token}")
+    with served(lab, "--host", "0.0.0.0", *made) as server:  # noqa: S104
+        assert file.read_text().strip() == token, "it stays"
+
+    with served(replace(lab, environ={"HEADRACE_SERVE__TOKEN": TOKEN}), *made) as server:
+        assert str(file) not in server.said
+        server.json("/api/v1/home", authorization=f"Bearer {TOKEN}")
+
+    assert "--token-file" in refused(lab, "--make-token")
+    (tmp_path / "file").write_text("")
+    nowhere = str(tmp_path / "file" / "token")
+    assert "no token can be written" in refused(lab, "--token-file", nowhere, "--make-token")

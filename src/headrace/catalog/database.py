@@ -12,6 +12,10 @@ from headrace.errors import RunStoreError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
+_ALONE = {
+    "sqlite": "begin immediate",
+    "postgresql": "select pg_advisory_xact_lock(1211777348)",  # any number, of our own
+}
 _BUSY_SECONDS = 30.0  # how long SQLite waits for another writer
 
 
@@ -34,30 +38,48 @@ class Database:
             self._make_ready()
 
     def _make_ready(self) -> None:
-        from sqlalchemy import insert, select, update
+        from sqlalchemy import inspect
 
-        meta = self._tables["meta"]
-        key = meta.c.key == "schema_version"
         with self._engine.begin() as connection:
-            meta.create(connection, checkfirst=True)
-            found = connection.execute(select(meta.c.value).where(key)).scalar()
-        if found is not None and int(found) > SCHEMA_VERSION:
+            is_there = inspect(connection).has_table(self._tables["meta"].name)
+            found = self._version(connection) if is_there else None
+        if found != SCHEMA_VERSION:
+            # a run and the page may both find an empty store: the one waits for the other
+            with self._engine.begin() as connection:
+                connection.exec_driver_sql(_ALONE.get(connection.dialect.name, "select 1"))
+                found = self._upgraded(connection)
+        if found > SCHEMA_VERSION:
             self._engine.dispose()
             raise RunStoreError(
                 f"the run store is of version {found}, this Headrace knows {SCHEMA_VERSION}: "
                 "upgrade Headrace, or set run_store.url to another one"
             )
-        if found == str(SCHEMA_VERSION):
-            return
-        with self._engine.begin() as connection:
-            meta.metadata.create_all(connection)
-            if found is None:
-                connection.execute(
-                    insert(meta).values(key="schema_version", value=str(SCHEMA_VERSION))
-                )
-            else:
-                upgrade(connection, self._tables, int(found))
-                connection.execute(update(meta).where(key).values(value=str(SCHEMA_VERSION)))
+
+    def _version(self, connection: "Connection") -> int | None:
+        from sqlalchemy import select
+
+        meta = self._tables["meta"]
+        query = select(meta.c.value).where(meta.c.key == "schema_version")
+        found = connection.execute(query).scalar()
+        return None if found is None else int(found)
+
+    def _upgraded(self, connection: "Connection") -> int:
+        """Make or upgrade the tables; the version that the store then has."""
+        from sqlalchemy import insert, update
+
+        meta = self._tables["meta"]
+        meta.create(connection, checkfirst=True)
+        found = self._version(connection)
+        if found is not None and found >= SCHEMA_VERSION:
+            return found
+        meta.metadata.create_all(connection)
+        key, value = "schema_version", str(SCHEMA_VERSION)
+        if found is None:
+            connection.execute(insert(meta).values(key=key, value=value))
+        else:
+            upgrade(connection, self._tables, found)
+            connection.execute(update(meta).where(meta.c.key == key).values(value=value))
+        return SCHEMA_VERSION
 
     def close(self) -> None:
         """Let go of the database."""

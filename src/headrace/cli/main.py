@@ -1,6 +1,5 @@
 """``headrace``: the commands, and how a failure ends."""
 
-import _thread
 import os
 import signal
 import sys
@@ -10,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+from headrace import portable
+from headrace.cli.add import add
+from headrace.cli.diff import diff
 from headrace.cli.docs import docs
 from headrace.cli.export import export
 from headrace.cli.generate import generate
@@ -17,9 +19,11 @@ from headrace.cli.inspect import doctor, status, where
 from headrace.cli.learn import learn
 from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
+from headrace.cli.project import new, update
 from headrace.cli.run import build, load, publish, run
 from headrace.cli.scaffold import scaffold
 from headrace.cli.serve import serve
+from headrace.cli.state import state
 from headrace.errors import CheckFailedError, HeadraceError
 
 _STOPPED_CODE = 130
@@ -37,10 +41,14 @@ app = typer.Typer(
 
 
 for _command in (
+    new,
+    update,
     run,
     load,
     build,
     publish,
+    state,
+    diff,
     generate,
     learn,
     lineage,
@@ -53,6 +61,8 @@ for _command in (
     doctor,
 ):
     app.command()(_command)
+
+app.add_typer(add, name="add")
 
 
 def _version(value: bool) -> None:
@@ -75,6 +85,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; every failure ends in one line and an exit code."""
+    portable.print_anything(sys.stdout, sys.stderr, is_json="--json" in sys.argv)
     try:
         sys.unraisablehook = _press_again
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -91,11 +102,11 @@ def main() -> None:
         _fail(str(error), 1)
     except HeadraceError as error:
         _fail(str(error), 2)
-    except BrokenPipeError:
-        # whoever read our output has gone; there is nobody left to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(2)
     except Exception as error:
+        if portable.is_closed_pipe(error):
+            # whoever read our output has gone; there is nobody left to tell
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(2)
         text = str(error).strip().splitlines()
         _fail(
             f"unexpected {type(error).__name__}: {text[0] if text else 'no message'} "
@@ -114,16 +125,9 @@ def _press_again(unraisable: "sys.UnraisableHookArgs") -> None:
     """Python drops what a finalizer raises: a Ctrl-C that lands in one would be lost."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         # from another thread and a moment later, for here it would be dropped again
-        threading.Timer(0.02, _interrupt).start()
+        threading.Timer(0.02, portable.interrupt_main).start()
     else:
         sys.__unraisablehook__(unraisable)
-
-
-def _interrupt() -> None:
-    if sys.platform == "win32":
-        _thread.interrupt_main()
-    else:  # a real signal, which also ends a wait
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
 def _fail(message: str, code: int) -> None:

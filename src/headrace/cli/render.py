@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.console import console as new_console
+from headrace.cli.render_selection import selection_lines
 from headrace.pipeline.doctor import DoctorReport
 from headrace.pipeline.events import Event
 from headrace.pipeline.reports import NodeReport, RunReport
@@ -105,10 +106,17 @@ class RunScreen:
             for node in (*report.build.nodes, *report.build.freshness):
                 if node.status == "warn":
                     console.print(_node_line(node))
+        for line in selection_lines(report):
+            console.print(line)
         for note in report.notes:
             console.print(f"[yellow]![/] {escape(note)}")
         if report.audit is not None and not report.audit.passed:
             self._not_published(report)
+        elif report.publish is not None and not report.publish.tables:
+            left = "; the published file is what it was" if report.publish.bytes else ""
+            console.print(
+                f"[yellow]![/] nothing to publish: no mart is built (publish.schemas){left}"
+            )
         elif report.publish is not None:
             publish = report.publish
             word = "published" if publish.written else "published file is current:"
@@ -125,7 +133,11 @@ class RunScreen:
 
     def _not_published(self, report: RunReport) -> None:
         problems = report.audit.problems if report.audit else ()
-        self._console.print("[red]✗ not published[/], the published file is what it was:")
+        is_part = report.build is not None and report.build.selection is not None
+        if is_part:
+            self._console.print("[red]✗ checks failed[/]:")
+        else:
+            self._console.print("[red]✗ not published[/], the published file is what it was:")
         for problem in problems[:20]:
             self._console.print(f"  [red]·[/] {escape(problem)}")
         if len(problems) > 20:

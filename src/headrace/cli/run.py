@@ -9,6 +9,7 @@ from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, TargetName,
 
 if TYPE_CHECKING:
     from headrace.pipeline.run import Step
+    from headrace.pipeline.selection import Selection
 
 Sources = Annotated[
     list[str] | None,
@@ -20,6 +21,35 @@ FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Forget what was loaded and built; start over.")
 ]
 
+Select = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--select",
+        metavar="SELECTOR",
+        help="Build this alone, in dbt's words (customers+); repeatable. Never published.",
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option("--exclude", metavar="SELECTOR", help="Build all but this; repeatable."),
+]
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        metavar="DIR",
+        help="A state folder (headrace state): build what changed since, read the rest there.",
+    ),
+]
+Defer = Annotated[
+    bool | None,
+    typer.Option(
+        "--defer/--no-defer",
+        help="Read from the state what is not built here; the default with --state.",
+        show_default=False,
+    ),
+]
+
 
 def run(
     source: Sources = None,
@@ -28,6 +58,10 @@ def run(
     no_publish: Annotated[
         bool, typer.Option("--no-publish", help="Stop before publishing.")
     ] = False,
+    select: Select = None,
+    exclude: Exclude = None,
+    state: StateDir = None,
+    defer: Defer = None,
     sets: Sets = None,
     env: Env = None,
     project_dir: ProjectDir = None,
@@ -37,7 +71,13 @@ def run(
     """Load, build, test, audit, publish and record: the main job."""
     del debug
     steps: tuple[Step, ...] = ("load", "build") if no_publish else ("load", "build", "publish")
-    _execute(steps, project_dir, env, sets, target, source, full_refresh=full_refresh, json=json)
+    from headrace.pipeline.selection import chosen
+
+    selection = chosen(select or (), exclude or (), state, defer=defer)
+    _execute(
+        steps, project_dir, env, sets, target, source,
+        full_refresh=full_refresh, json=json, selection=selection,
+    )  # fmt: skip
 
 
 def load(
@@ -60,15 +100,25 @@ def load(
 def build(
     target: TargetName = None,
     full_refresh: FullRefresh = False,
+    select: Select = None,
+    exclude: Exclude = None,
+    state: StateDir = None,
+    defer: Defer = None,
     sets: Sets = None,
     env: Env = None,
     project_dir: ProjectDir = None,
     json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Build and test the dbt project."""
+    """Build and test the dbt project, or a part of it."""
     del debug
-    _execute(("build",), project_dir, env, sets, target, None, full_refresh=full_refresh, json=json)
+    from headrace.pipeline.selection import chosen
+
+    selection = chosen(select or (), exclude or (), state, defer=defer)
+    _execute(
+        ("build",), project_dir, env, sets, target, None,
+        full_refresh=full_refresh, json=json, selection=selection,
+    )  # fmt: skip
 
 
 def publish(
@@ -94,10 +144,12 @@ def _execute(
     *,
     full_refresh: bool,
     json: bool,
+    selection: "Selection | None" = None,
 ) -> None:
     settings = resolved(project_dir, env, sets, target)
     from headrace.cli.render import RunScreen
     from headrace.pipeline.run import run as run_pipeline
+    from headrace.pipeline.selection import EVERYTHING
 
     with RunScreen(quiet=json) as screen:
         report = run_pipeline(
@@ -105,6 +157,7 @@ def _execute(
             steps=steps,
             source_names=tuple(source or ()),
             full_refresh=full_refresh,
+            selection=selection or EVERYTHING,
             listen=screen.listen,
         )
     if json:

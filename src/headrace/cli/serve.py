@@ -25,6 +25,14 @@ def serve(
             help="Demand the token in this file (or HEADRACE_SERVE__TOKEN).",
         ),
     ] = None,
+    make_token: Annotated[
+        bool,
+        typer.Option(
+            "--make-token",
+            help="Without a token in the settings, write a new one to --token-file's FILE if it "
+            "is not there.",
+        ),
+    ] = False,
     allow_pii: Annotated[
         bool, typer.Option("--allow-pii", help="Show personal data in samples to who asks for it.")
     ] = False,
@@ -45,6 +53,7 @@ def serve(
     serve_until_stopped(
         settings,
         token_file=token_file,
+        make_token=make_token,
         allow_pii=allow_pii,
         tell=typer.echo,
     )

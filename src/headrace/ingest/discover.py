@@ -9,6 +9,7 @@ from pathlib import Path
 
 import xxhash
 
+from headrace import portable
 from headrace.errors import SourceError
 
 _CHUNK = 1 << 20
@@ -81,7 +82,7 @@ class HashCache:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         temporary.write_text(json.dumps(self._entries), encoding="utf-8")
-        temporary.replace(self._path)
+        portable.replace(temporary, self._path)
 
 
 def find_files(directory: Path, pattern: str, cache: HashCache) -> list[SourceFile]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import xxhash
 
+from headrace import portable
 from headrace.lineage.sql.parse import ENGINE
 from headrace.lineage.sql.tree import Summary
 
@@ -113,6 +114,6 @@ def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(content)
-        temporary.replace(path)
+        portable.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

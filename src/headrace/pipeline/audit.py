@@ -1,12 +1,13 @@
 """The audit step: may what was built be published?"""
 
 import time
+from collections.abc import Iterable
 
 from headrace.artifacts import read_manifest
 from headrace.pipeline import build_state, publication
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.events import Event, Listener
-from headrace.pipeline.reports import AuditReport
+from headrace.pipeline.reports import AuditReport, NodeReport
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -32,6 +33,23 @@ def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditRepor
     return AuditReport(passed=passed, problems=tuple(problems), seconds=seconds)
 
 
+def judge(nodes: Iterable[NodeReport], *, listen: Listener) -> AuditReport:
+    """Judge a build of a part of the project by its own nodes: it is not to be published."""
+    problems = _failed(nodes)
+    passed = not problems
+    detail = "passed" if passed else f"{len(problems)} failed"
+    listen(Event("audit", "audit", "done" if passed else "failed", detail, 0.0))
+    return AuditReport(passed=passed, problems=tuple(problems), seconds=0.0)
+
+
+def _failed(nodes: Iterable[NodeReport]) -> list[str]:
+    return [
+        f"{node.kind} {node.label}: {node.message or node.status}"
+        for node in nodes
+        if node.status in {"fail", "error"}
+    ]
+
+
 def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> list[str]:
     if state is None:
         return ["there is no finished build: run `headrace build`"]
@@ -39,11 +57,7 @@ def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> l
         return ["the warehouse changed after the last build: run `headrace build`"]
     if state.inputs != build_state.inputs(resolved, target):
         return ["the dbt project changed after the last build: run `headrace build`"]
-    problems = [
-        f"{node.kind} {node.label}: {node.message or node.status}"
-        for node in (*state.nodes, *state.freshness)
-        if node.status in {"fail", "error"}
-    ]
+    problems = _failed((*state.nodes, *state.freshness))
     if problems:
         return problems
     built = {node.unique_id for node in state.nodes}

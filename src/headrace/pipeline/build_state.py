@@ -8,7 +8,7 @@ from pathlib import Path
 import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from headrace import __version__
+from headrace import __version__, portable
 from headrace.pipeline.reports import NodeReport
 from headrace.settings import Resolved
 from headrace.targets import Target
@@ -58,7 +58,7 @@ def write(resolved: Resolved, state: BuildState) -> None:
     # one name: the caller holds the lock, and what a kill leaves is overwritten
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(state.model_dump_json(), encoding="utf-8")
-    temporary.replace(path)
+    portable.replace(temporary, path)
 
 
 def forget(resolved: Resolved) -> None:

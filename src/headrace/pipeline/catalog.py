@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from headrace import __version__
+from headrace import __version__, portable
 from headrace.catalog import Catalog, RunStore
 from headrace.errors import ArtifactError, CatalogError
 from headrace.pipeline.load import raw_schema
@@ -145,7 +145,7 @@ def _write_state(resolved: Resolved, state: _State) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.name}.tmp")
         temporary.write_text(state.model_dump_json(), encoding="utf-8")
-        temporary.replace(path)
+        portable.replace(temporary, path)
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be written ({error.strerror}): free some space or mend its permissions"

@@ -8,6 +8,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from headrace import portable
 from headrace.catalog import RunStore
 from headrace.errors import HeadraceError
 from headrace.pipeline import lock
@@ -42,6 +43,7 @@ def doctor(resolved: Resolved) -> DoctorReport:
         _versions(),
         _writable(resolved.data_dir),
         _disk(resolved.data_dir),
+        *_paths(resolved.data_dir),
         _warehouse(resolved),
         _published(resolved.published),
         _run_store(resolved),
@@ -106,6 +108,24 @@ def _disk(directory: Path) -> CheckReport:
         good=free >= _LEAST_FREE,
         found=f"{free / (1 << 30):,.1f} GiB free at {place}",
         advice="" if free >= _LEAST_FREE else "free at least 1 GiB",
+    )
+
+
+def _paths(directory: Path) -> tuple[CheckReport, ...]:
+    """On Windows, whether paths below the data directory can be as long as they become."""
+    if not portable.WINDOWS:
+        return ()
+    deep = portable.is_too_deep(directory)
+    return (
+        CheckReport(
+            name="path length",
+            good=None if deep else True,
+            found=f"{len(str(directory))} characters to the data directory",
+            advice="a path below it may be too long for Windows: move the project to a shorter "
+            "one, point data_dir (HEADRACE_DATA_DIR) to a shorter one, or switch on long paths"
+            if deep
+            else "",
+        ),
     )
 
 

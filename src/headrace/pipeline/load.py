@@ -12,15 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace import portable
 from headrace.artifacts import dump_trace
 from headrace.artifacts.files import BadFileError
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.export.openlineage.emit import Emitter
 from headrace.ingest import IngestContext, TableLoad
-from headrace.pipeline import sources
+from headrace.pipeline import remote, sources
 from headrace.pipeline.causes import came_of_ctrl_c, causes
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import LoadReport, TableReport
+from headrace.secrets import masked
 from headrace.settings import Resolved, SourceSettings, contract_of
 from headrace.synth.errors import SynthError
 from headrace.targets import Target
@@ -166,7 +168,7 @@ class _Loader:
         """Remove dlt's working directory in one step: half of it might look sound."""
         shutil.rmtree(self._trash, ignore_errors=True)
         if self._working_dir.exists():
-            self._working_dir.replace(self._trash)
+            portable.replace(self._working_dir, self._trash)
             shutil.rmtree(self._trash, ignore_errors=True)
 
     @contextmanager
@@ -249,7 +251,7 @@ class _Loader:
         try:
             temporary = path.with_name("trace.json.tmp")
             temporary.write_bytes(dump_trace(trace.asdict()))
-            temporary.replace(path)
+            portable.replace(temporary, path)
         except (OSError, BadFileError) as error:
             _LOG.warning("the trace of %s could not be kept: %s", self.name, error)
 
@@ -328,13 +330,13 @@ class _Loader:
                 f"the disk is full: free some space at {self.resolved.data_dir} and run the same "
                 "command again; what was loaded before is kept"
             )
-        for cause in chain:
-            if isinstance(cause, duckdb.Error):
-                return SourceError(f"source {self.name}: {_first_line(cause)}")
-        return SourceError(
-            f"source {self.name}: {type(chain[-1]).__name__}: {_first_line(chain[-1])} "
-            "(--debug shows where)"
-        )
+        found = next((_first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
+        if not found:
+            takes = sources.parameters(self.resolved, self.name, self.settings)
+            found = remote.explain(self.name, chain, takes) or (
+                f"{type(chain[-1]).__name__}: {_first_line(chain[-1])} (--debug shows where)"
+            )
+        return SourceError(masked(f"source {self.name}: {found}", self.settings.options))
 
 
 def _is_disk_full(error: BaseException) -> bool:

@@ -7,13 +7,13 @@ that ends. Who holds it stands in a file beside it, for people.
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from headrace import portable
 from headrace.errors import LockedError, WarehouseError
 
 
@@ -103,9 +103,8 @@ def _busy(path: Path, holder: Holder | None) -> str:
         return f"another run holds {path}: wait until it has ended"
     since = datetime.fromisoformat(holder.since)
     minutes = int((datetime.now(UTC) - since).total_seconds() // 60)
-    stop = f"taskkill /PID {holder.pid}" if sys.platform == "win32" else f"kill {holder.pid}"
     return (
         f"another run holds the warehouse: `{holder.command}`, process {holder.pid} on "
         f"{holder.host}, since {since:%Y-%m-%d %H:%M:%S} UTC ({minutes} min): wait until it has "
-        f"ended, or stop it ({stop})"
+        f"ended, or stop it ({portable.stop_command(holder.pid)})"
     )

@@ -1,8 +1,13 @@
-"""What the published file says of itself."""
+"""What the published file says of itself, and what the warehouse was when it was published."""
 
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from headrace import portable
+from headrace.settings import Resolved
 
 INFO_SCHEMA = "_headrace"
 
@@ -29,3 +34,43 @@ def _query(path: Path, sql: str) -> list[Any]:
             return connection.execute(sql).fetchall()
     except duckdb.Error:
         return []  # a file that cannot be read is replaced by the next publish
+
+
+class Note(BaseModel):
+    """What was published last, and what the warehouse was then.
+
+    Attributes:
+        run_id: the run that published, or found the published file current.
+        code_version: the project's commit in that run.
+        published_at: UTC.
+        signature: the warehouse as it was published.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    code_version: str
+    published_at: datetime
+    signature: str | None
+
+
+def note_path(resolved: Resolved) -> Path:
+    """Where the note is kept."""
+    return resolved.data_dir / "dbt" / "published_state.json"
+
+
+def read_note(resolved: Resolved) -> Note | None:
+    """The note of the last publish; None where there is none that can be read."""
+    try:
+        return Note.model_validate_json(note_path(resolved).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_note(resolved: Resolved, note: Note) -> None:
+    """Keep the note, in one step; the caller holds the run lock."""
+    path = note_path(resolved)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_text(note.model_dump_json(), encoding="utf-8")
+    portable.replace(temporary, path)

@@ -6,15 +6,14 @@ again. Readers that have the old file open keep it until they open it anew.
 
 import errno
 import os
-import shutil
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace import portable
 from headrace.artifacts import Node, read_manifest
 from headrace.errors import PublishError
 from headrace.ingest.sql import identifier, literal
@@ -66,6 +65,8 @@ def publish(
 ) -> PublishReport:
     """Publish what was built; the caller has audited it.
 
+    Where no mart is built, what is published stays as it is.
+
     Args:
         resolved: the settings.
         target: where the marts are.
@@ -86,11 +87,10 @@ def publish(
         for node in read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
         if target.count_rows(node.schema_name or "", node.relation_name) is not None
     ]
-    if not nodes:
-        raise PublishError(
-            f"there is nothing to publish: no model is built in the schemas "
-            f"{', '.join(resolved.settings.publish.schemas)} (publish.schemas)"
-        )
+    if not nodes:  # a project that has no marts yet, or none whose sources are loaded
+        size = path.stat().st_size if path.exists() else 0
+        seconds = time.monotonic() - started
+        return PublishReport(path=str(path), written=False, tables=(), bytes=size, seconds=seconds)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def publish(
             if changed or gone:
                 keep = bool(published) and len(changed) < len(marts)
                 if keep and _is_worth_copying(connection, path):
-                    _copy(path, temporary)
+                    portable.copy_file(path, temporary)
                 else:
                     changed, gone = marts, []
                 _write(connection, warehouse, temporary, marts, changed, gone, listen)
@@ -188,28 +188,6 @@ def _is_worth_copying(connection: "duckdb.DuckDBPyConnection", path: Path) -> bo
     return bool(free <= used or free * size < _SLACK_BYTES)
 
 
-def _copy(source: Path, destination: Path) -> None:
-    """Copy a file; file systems that share blocks (btrfs, XFS) only note that it was copied."""
-    copy_range: Callable[..., int] | None = getattr(os, "copy_file_range", None)
-    if copy_range is None:
-        shutil.copyfile(source, destination)
-        return
-    with source.open("rb") as reader, destination.open("wb") as writer:
-        left = os.fstat(reader.fileno()).st_size
-        try:
-            while left > 0:
-                copied = copy_range(reader.fileno(), writer.fileno(), left)
-                if copied == 0:
-                    break
-                left -= copied
-        except OSError as error:
-            if error.errno not in {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}:
-                raise
-            left = -1
-    if left:
-        shutil.copyfile(source, destination)
-
-
 def _write(
     connection: "duckdb.DuckDBPyConnection",
     warehouse: str,
@@ -282,17 +260,11 @@ def _note(
 
 def _replace(temporary: Path, path: Path) -> None:
     """Make the new file durable, then take the old one's place in one step."""
-    with temporary.open("rb+") as stream:
-        os.fsync(stream.fileno())
+    portable.make_durable(temporary)
     # a log that somebody who wrote to the published file left behind does not fit the new one
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
-    temporary.replace(path)
-    if hasattr(os, "O_DIRECTORY"):
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+    portable.replace(temporary, path)
+    portable.make_names_durable(path.parent)
 
 
 def _remove_leftovers(path: Path) -> None:

@@ -64,10 +64,26 @@ class NodeReport(Report):
         return self.resource_type.replace("_", " ")
 
 
+class SelectionReport(Report):
+    """What a build of a part of the project was told to build, and what it read elsewhere."""
+
+    select: tuple[str, ...] = Field(description="dbt's selectors; one of them matches")
+    exclude: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = Field((), description="selectors that match nothing")
+    state: str | None = Field(None, description="the state folder")
+    deferred: bool = Field(False, description="whether what is not built here is read from it")
+    sources_of_state: tuple[str, ...] = Field(
+        (), description="dbt sources that are read from the state, for they are not loaded here"
+    )
+
+
 class BuildReport(Report):
     """The build step."""
 
     nodes: tuple[NodeReport, ...]
+    selection: SelectionReport | None = Field(
+        None, description="of a build of a part of the project; such a build is not published"
+    )
     reused: bool = Field(
         False, description="nothing had changed since the last good build, so nothing was run"
     )

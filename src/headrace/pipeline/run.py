@@ -18,7 +18,7 @@ from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
-from headrace.pipeline import lock, sources
+from headrace.pipeline import lock, publication, slim, sources, state_sources
 from headrace.pipeline import publish as publish_step
 from headrace.pipeline.causes import came_of_ctrl_c
 from headrace.pipeline.events import Event, Listener, nobody
@@ -32,6 +32,8 @@ from headrace.pipeline.reports import (
     RunReport,
     Status,
 )
+from headrace.pipeline.selection import EVERYTHING, Selection
+from headrace.pipeline.state_folder import read_state
 from headrace.pipeline.version import code_version
 from headrace.settings import Resolved
 from headrace.targets import Target
@@ -47,6 +49,7 @@ def run(
     steps: tuple[Step, ...] = ALL_STEPS,
     source_names: tuple[str, ...] = (),
     full_refresh: bool = False,
+    selection: Selection = EVERYTHING,
     listen: Listener = nobody,
 ) -> RunReport:
     """Run the steps in order; a failed check ends the run before it publishes.
@@ -56,6 +59,7 @@ def run(
         steps: which of load, build and publish; the audit belongs to publish.
         source_names: the sources to load; by default those that are enabled.
         full_refresh: forget what was loaded and built before.
+        selection: what to build; a part of the project is built and tested, never published.
         listen: is told what happens.
 
     Returns:
@@ -65,13 +69,24 @@ def run(
         UserError: it could not run; what was published before is untouched, and the run is
             recorded with the error.
     """
-    chosen = sources.chosen(resolved, source_names) if "load" in steps else {}
+    chosen, notes = {}, []
+    if "load" in steps:
+        chosen = sources.chosen(resolved, source_names, needed=steps == ("load",))
+        notes += [] if chosen else [f"{sources.NONE_ENABLED}; what there is was built"]
+    if selection.defer and selection.state is not None:
+        state = read_state(selection.state)
+        if not source_names:
+            chosen, note = state_sources.to_load(resolved, state.info.sources, chosen)
+            notes += note
+    if not selection.is_whole and "publish" in steps:
+        steps = tuple(step for step in steps if step != "publish")
+        notes.append("only a part of the project is built, so nothing is published")
     target = resolved.target
     command = f"headrace {'run' if len(steps) > 1 else steps[0]}"
     with lock.hold(target.lock_path, command) as dead, _logged(resolved):
         store = RunStore(resolved.run_store_url)
         try:
-            return _Run(resolved, target, store, command, listen).execute(
+            return _Run(resolved, target, store, command, selection, listen, notes=notes).execute(
                 steps, chosen, full_refresh=full_refresh, dead=dead
             )
         finally:
@@ -95,6 +110,7 @@ class _Run:
     target: Target
     store: RunStore
     command: str
+    selection: Selection
     listen: Listener
     run_id: str = field(
         default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
@@ -135,8 +151,9 @@ class _Run:
         self.emitter.run_started()
         try:
             passed = self._steps(steps, chosen, version, full_refresh=full_refresh)
-            self._keep_catalog()
-            self._emit_build()
+            if self.selection.is_whole:
+                self._keep_catalog()
+                self._emit_build()
         except BaseException as error:
             if came_of_ctrl_c(error):
                 _LOG.info("run was interrupted", extra=self._fields())
@@ -178,38 +195,71 @@ class _Run:
         self, steps: tuple[Step, ...], chosen: dict[str, Any], version: str, *, full_refresh: bool
     ) -> bool:
         """Run the steps; gives whether all checks passed."""
-        if "load" in steps:
-            with self._step("load"):
-                self.loaded = load_step.load(
-                    self.resolved,
-                    self.target,
-                    chosen,
-                    full_refresh=full_refresh,
-                    listen=self.listen,
-                    emitter=self.emitter,
-                )
-            self._record_loads(self.loaded)
+        if "load" in steps and chosen:
+            self._load(chosen, full_refresh=full_refresh)
         if "build" in steps:
-            with self._step("build"):
-                self.built = build_step.build(
-                    self.resolved, self.target, full_refresh=full_refresh, listen=self.listen
-                )
-            self._record_nodes(self.built)
+            loaded = [load_step.raw_schema(name) for name in chosen]
+            self._build(loaded, full_refresh=full_refresh)
         if "build" in steps or "publish" in steps:
             with self._step("audit"):
-                self.audited = audit_step.audit(self.resolved, self.target, listen=self.listen)
+                self.audited = self._audit()
             if not self.audited.passed:
                 return False
         if "publish" in steps:
-            with self._step("publish"):
-                self.published = publish_step.publish(
+            self._publish(version)
+        return True
+
+    def _load(self, chosen: dict[str, Any], *, full_refresh: bool) -> None:
+        with self._step("load"):
+            self.loaded = load_step.load(
+                self.resolved,
+                self.target,
+                chosen,
+                full_refresh=full_refresh,
+                listen=self.listen,
+                emitter=self.emitter,
+            )
+        self._record_loads(self.loaded)
+
+    def _build(self, loaded: list[str], *, full_refresh: bool) -> None:
+        with self._step("build"):
+            if self.selection.is_whole:
+                self.built = build_step.build(
+                    self.resolved, self.target, full_refresh=full_refresh, listen=self.listen
+                )
+            else:
+                self.built = slim.build_part(
                     self.resolved,
                     self.target,
-                    run_id=self.run_id,
-                    code_version=version,
+                    self.selection,
+                    loaded=loaded,
+                    full_refresh=full_refresh,
                     listen=self.listen,
                 )
-        return True
+        self._record_nodes(self.built)
+
+    def _audit(self) -> AuditReport:
+        if self.built is not None and not self.selection.is_whole:
+            return audit_step.judge(self.built.nodes, listen=self.listen)
+        return audit_step.audit(self.resolved, self.target, listen=self.listen)
+
+    def _publish(self, version: str) -> None:
+        with self._step("publish"):
+            self.published = publish_step.publish(
+                self.resolved,
+                self.target,
+                run_id=self.run_id,
+                code_version=version,
+                listen=self.listen,
+            )
+            note = publication.Note(
+                run_id=self.run_id,
+                code_version=version,
+                published_at=datetime.now(UTC),
+                signature=self.target.signature(),
+            )
+            with suppress(OSError):  # without it `headrace state` asks for another run
+                publication.write_note(self.resolved, note)
 
     def _keep_catalog(self) -> None:
         """Refresh the catalog; whatever goes wrong there, the data are loaded and published."""
@@ -259,13 +309,14 @@ class _Run:
         return {"fields": {"run_id": self.run_id, **fields}}
 
     def _record_end(self, status: str, seconds: float, error: str | None) -> None:
+        published = self.published if self.published and self.published.tables else None
         self.store.end_run(
             self.run_id,
             status=status,
             seconds=seconds,
             error=error,
             rows_loaded=self.loaded.rows_loaded if self.loaded else None,
-            published_path=self.published.path if self.published else None,
+            published_path=published.path if published else None,
         )
 
     def _record_loads(self, report: LoadReport) -> None:

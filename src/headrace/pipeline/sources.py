@@ -10,18 +10,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from headrace.errors import ProjectError, SettingsError, SourceError
 from headrace.ingest import IngestContext
+from headrace.secrets import MASK, without_password
 from headrace.settings import Resolved, SourceSettings
 
+NONE_ENABLED = (
+    "no source is enabled: set `enabled: true` for one in config/default.yml, or add one by "
+    "`headrace add source`"
+)
 
-def chosen(resolved: Resolved, names: tuple[str, ...]) -> dict[str, SourceSettings]:
+
+def chosen(
+    resolved: Resolved, names: tuple[str, ...], *, needed: bool = True
+) -> dict[str, SourceSettings]:
     """The sources to load: those named, else those enabled.
 
+    Args:
+        resolved: the settings.
+        names: of sources; none are all that are enabled.
+        needed: whether it is an error when there is none.
+
     Raises:
-        SettingsError: an unknown name, or nothing to load.
+        SettingsError: an unknown name, or nothing to load where that is needed.
     """
     sources = resolved.settings.sources
     for name in names:
@@ -34,10 +47,8 @@ def chosen(resolved: Resolved, names: tuple[str, ...]) -> dict[str, SourceSettin
         for name, source in sources.items()
         if (name in names if names else source.enabled)
     }
-    if not found:
-        raise SettingsError(
-            "no source is enabled: set `enabled: true` for one in config/default.yml"
-        )
+    if needed and not found:
+        raise SettingsError(NONE_ENABLED)
     return found
 
 
@@ -65,6 +76,14 @@ def build(resolved: Resolved, name: str, settings: SourceSettings, context: Inge
         # what reads files keeps the contract itself; dlt keeps it for all others
         source.schema_contract = dataclasses.asdict(context.contract)
     return source
+
+
+def parameters(resolved: Resolved, name: str, settings: SourceSettings) -> tuple[str, ...]:
+    """The options that a source takes; none where it cannot be imported."""
+    try:
+        return tuple(inspect.signature(_factory(resolved, name, settings.kind or name)).parameters)
+    except Exception:  # this serves an error message, which must not become another
+        return ()
 
 
 def _factory(resolved: Resolved, name: str, kind: str) -> Callable[..., Any]:
@@ -122,7 +141,9 @@ def _explain(where: str, error: ValidationError, annotation: Any) -> str:
     first = (unknown or error.errors())[0]
     key = ".".join((where, *(str(part) for part in first["loc"])))
     if not unknown:
-        return f"{key} = {first.get('input')!r}: {first['msg']}"
+        is_secret = SecretStr in (annotation, *typing.get_args(annotation))
+        shown = MASK if is_secret else repr(first.get("input"))
+        return without_password(f"{key} = {shown}: {first['msg']}")
     kinds = (annotation, *typing.get_args(annotation))
     allowed = [
         f.name for kind in kinds if dataclasses.is_dataclass(kind) for f in dataclasses.fields(kind)

@@ -15,6 +15,8 @@ def code_version(root: Path) -> str:
             [*git, "describe", "--always", "--dirty=+", "--abbrev=12"],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=5,
             check=False,
         )

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from headrace.pipeline.reports import Report
+from headrace.secrets import MASK, is_secret, without_password
 from headrace.settings import Resolved, SourceSettings
 
 DEFAULT = "default"
@@ -63,11 +64,24 @@ def where(resolved: Resolved) -> WhereReport:
     )
 
 
+def _shown(options: dict[str, Any]) -> dict[str, Any]:
+    """A source's options, secrets masked: what they are is known to its folder alone."""
+    shown: dict[str, Any] = {}
+    for key, value in options.items():
+        if isinstance(value, dict):
+            shown[key] = _shown(value)
+        elif is_secret(key):
+            shown[key] = MASK
+        else:
+            shown[key] = without_password(value) if isinstance(value, str) else value
+    return shown
+
+
 def _flat(value: Any, key: str) -> list[tuple[str, str]]:
     if isinstance(value, BaseModel):
         fields: dict[str, Any] = {name: getattr(value, name) for name in type(value).model_fields}
         if isinstance(value, SourceSettings):
-            fields |= value.options
+            fields |= _shown(value.options)
         value = fields
     if isinstance(value, dict) and value:
         return [

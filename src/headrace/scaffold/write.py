@@ -5,6 +5,7 @@ import os
 import stat
 from pathlib import Path
 
+from headrace import portable
 from headrace.errors import ScaffoldError
 
 
@@ -87,6 +88,6 @@ def _replace(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
         if real.exists():
             temporary.chmod(stat.S_IMODE(real.stat().st_mode))
-        temporary.replace(real)
+        portable.replace(temporary, real)
     finally:
         temporary.unlink(missing_ok=True)

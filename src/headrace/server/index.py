@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
+from headrace.catalog import personal
 from headrace.catalog.model import Asset, AssetKind, Catalog
-from headrace.server import personal
 from headrace.server.search import SearchIndex
 from headrace.server.views import Facet
 

@@ -3,6 +3,7 @@
 import errno
 import importlib.util
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace import portable
 from headrace.errors import ServeError
 from headrace.server.access import SHORTEST_TOKEN, Access, is_loopback
 from headrace.settings import Resolved
@@ -28,6 +30,7 @@ def serve(
     resolved: Resolved,
     *,
     token_file: Path | None,
+    make_token: bool = False,
     allow_pii: bool,
     tell: Callable[[str], None],
 ) -> None:
@@ -36,6 +39,7 @@ def serve(
     Args:
         resolved: the settings.
         token_file: holds the token; overrules ``serve.token``.
+        make_token: see ``access_of``.
         allow_pii: whether personal data is shown when asked for.
         tell: is told in one line where it listens.
 
@@ -48,7 +52,7 @@ def serve(
         raise ServeError(
             f"the page needs {', '.join(missing)}: install the extra, `uv sync --extra serve`"
         )
-    access = access_of(resolved, token_file)
+    access = access_of(resolved, token_file, make_token=make_token)
     port = resolved.settings.serve.port
     with bound(access.host, port) as listening:
         from headrace.server.state import open_state
@@ -58,6 +62,8 @@ def serve(
             state.refresh()
             hint = "" if state.snapshot().has_catalog else "; there is no catalog yet: headrace run"
             asks = ", which asks for the token" if access.token else ""
+            if make_token and not resolved.settings.serve.token:
+                asks += f" in {token_file}"
             where = _address(access.host, listening.getsockname()[1])
             tell(f"{resolved.root.name} is served at {where}{asks}; Ctrl-C ends it{hint}")
             sys.stdout.flush()
@@ -66,12 +72,18 @@ def serve(
             state.close()
 
 
-def access_of(resolved: Resolved, token_file: Path | None) -> Access:
+def access_of(resolved: Resolved, token_file: Path | None, *, make_token: bool = False) -> Access:
     """Who may ask, by the settings.
 
+    Args:
+        resolved: the settings.
+        token_file: holds the token; overrules ``serve.token``.
+        make_token: where ``serve.token`` is set, it holds; else a file that is not there is
+            written, with a new token.
+
     Raises:
-        ServeError: the token cannot be read, is too short, stands on the command line, or there
-            is none where one is demanded.
+        ServeError: the token cannot be read or written, is too short, stands on the command
+            line, or there is none where one is demanded.
     """
     settings = resolved.settings.serve
     if resolved.origins.get("serve.token") == "flag":
@@ -80,7 +92,11 @@ def access_of(resolved: Resolved, token_file: Path | None) -> Access:
             "HEADRACE_SERVE__TOKEN, or write it to a file and name that by --token-file"
         )
     token = settings.token.get_secret_value() if settings.token is not None else None
-    if token_file is not None:
+    if make_token and token_file is None:
+        raise ServeError("--make-token needs a place for the token: name one by --token-file")
+    if token_file is not None and not (make_token and token is not None):
+        if make_token:
+            _make_token(token_file)
         token = _read_token(token_file)
     if token is not None and len(token) < SHORTEST_TOKEN:
         raise ServeError(
@@ -119,14 +135,26 @@ def _read_token(path: Path) -> str:
         raise ServeError(f"no token can be read from {path}: {reason}") from error
 
 
+def _make_token(path: Path) -> None:
+    """Write a new token, for its owner's eyes only, where there is no file yet."""
+    if path.exists():
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except OSError as error:
+        raise ServeError(f"no token can be written to {path}: {error.strerror}") from error
+    with os.fdopen(made, "w", encoding="utf-8") as stream:
+        stream.write(f"{secrets.token_hex(32)}\n")
+
+
 def _bind(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     listening = socket.socket(family, kind, protocol)
     try:
-        if os.name == "posix":  # else a port stays taken for a minute after its server ended
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        portable.reuse_address(listening)
         listening.bind(address)
         listening.listen(128)
     except OSError:
@@ -172,7 +200,7 @@ def _run(state: "ServerState", access: Access, listening: socket.socket) -> None
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
-            signals = (signal.SIGINT, signal.SIGTERM)
+            signals = portable.stop_signals()
             before = {number: signal.signal(number, self.handle_exit) for number in signals}
             try:
                 yield

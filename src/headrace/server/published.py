@@ -5,7 +5,6 @@ limit, and closed when it was replaced or nobody asks. It is replaced by a renam
 read of one file stays true of it. The warehouse is never opened.
 """
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from headrace import portable
 from headrace.ingest.sql import identifier, literal
 from headrace.server.errors import UnavailableError
 
@@ -210,7 +210,7 @@ class PublishedFile:
                 finally:
                     del self._looking[id(connection)]
         finally:
-            if sys.platform == "win32":  # an open file cannot be replaced there
+            if portable.WINDOWS:  # an open file cannot be replaced there
                 self.close()
             self._looks.release()
 

@@ -9,8 +9,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from headrace.catalog import personal
 from headrace.catalog.model import Asset
-from headrace.server import describe, logs, personal, views
+from headrace.server import describe, logs, views
 from headrace.server.detail import detail_of
 from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.search import words_of

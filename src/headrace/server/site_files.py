@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headrace import portable
 from headrace.errors import ServeError
 
 MARK = ".headrace-site.json"
@@ -87,8 +88,13 @@ def _put(made: Path, out: Path) -> None:
         return
     aside = _aside(out)
     if out.is_dir():
-        out.rename(aside)
-    made.rename(out)
+        portable.replace(out, aside)
+    try:
+        portable.replace(made, out)
+    except OSError:
+        if aside.is_dir():
+            portable.replace(aside, out)
+        raise
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -98,7 +104,7 @@ def _merge(made: Path, out: Path, old: frozenset[str]) -> None:
     for name in new:
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        (made / name).replace(target)
+        portable.replace(made / name, target)
     for name in old - set(new):
         path = out / name
         if path.resolve().is_relative_to(out.resolve()):
@@ -116,7 +122,7 @@ def _tidy(out: Path) -> None:
         if out.exists():
             shutil.rmtree(aside, ignore_errors=True)
         else:
-            aside.rename(out)
+            portable.replace(aside, out)
     for path in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
         if time.time() - path.stat().st_mtime > _LEFT_OVER:
             shutil.rmtree(path, ignore_errors=True)

@@ -16,6 +16,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
+from headrace import portable
 from headrace.synth.errors import SynthError
 
 DRAWS: Final = 20_000
@@ -96,7 +97,7 @@ def freeze(provider: str, locale: str, directory: Path) -> Path:
     ]
     beginning = path.with_suffix(".tmp")
     beginning.write_text("".join(lines), encoding="utf-8", newline="\n")
-    beginning.replace(path)
+    portable.replace(beginning, path)
     return path
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
+from headrace import portable
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.memory import keep_freed_memory
 from headrace.synth.plan import TablePlan
@@ -288,7 +289,7 @@ class Writer:
             names = tuple(task.name for task, _ in own)
             sizes = [(self._hidden / name).stat().st_size for name in names]
             for name in names:
-                (self._hidden / name).replace(self.directory / name)
+                portable.replace(self._hidden / name, self.directory / name)
             if whole:
                 known.forget(plan.name, names)
             known.add(plan.name, names)
@@ -320,7 +321,7 @@ class _Record:
     def save(self) -> None:
         beginning = self.path.with_suffix(f".{os.getpid()}.tmp")
         beginning.write_text(json.dumps(self.files, indent=1, sort_keys=True), encoding="utf-8")
-        beginning.replace(self.path)
+        portable.replace(beginning, self.path)
 
 
 def _first_failure(futures: "list[Future[int]]") -> None:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -74,6 +75,19 @@ def test_a_page_reads_while_a_run_writes(tmp_path: Path) -> None:
     assert all(future.exception() is None for future in writes + reads)
     writer.close()
     reader.close()
+
+
+def test_several_may_open_an_empty_store_at_once(url: str) -> None:
+    together = Barrier(4)
+
+    def opened() -> bool:
+        together.wait()
+        RunStore(url).close()
+        return True
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(opened) for _ in range(4)]
+        assert all(job.result() for job in jobs)
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:

@@ -68,6 +68,8 @@ def _git(root: Path, *words: str) -> str | None:
             ["git", "--no-optional-locks", "-C", str(root), *words],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=5,
             check=False,
         )

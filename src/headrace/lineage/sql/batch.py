@@ -1,9 +1,9 @@
 """Many statements to their summaries, on several cores where that pays."""
 
 import gc
-import os
 from collections.abc import Sequence
 
+from headrace import portable
 from headrace.collector import collector_off
 from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.tree import Summary
@@ -28,7 +28,7 @@ def summarize_all(
     """
     if workers is None:
         enough = sum(len(sql) for sql, _ in statements) > PAYS
-        workers = _cores() if enough else 1
+        workers = portable.cores() if enough else 1
     if workers < 2 or len(statements) < 2:
         return _in_turn(statements)
     return _in_processes(statements, workers)
@@ -42,12 +42,6 @@ def _in_turn(statements: Sequence[tuple[str, str]]) -> list[Summary]:
             if number % _CHUNK == 0:
                 gc.collect(0)  # sqlglot's trees, which point both up and down
     return found
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _in_processes(statements: Sequence[tuple[str, str]], workers: int) -> list[Summary]:

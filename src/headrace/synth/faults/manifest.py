@@ -13,6 +13,7 @@ from typing import IO, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace import portable
 from headrace.synth.errors import OutputError
 
 SCHEMA: Final = pa.schema(
@@ -139,7 +140,7 @@ class Manifest:
                 self._write_lines(beginning)
             else:
                 self._write_parquet(beginning)
-            beginning.replace(path)
+            portable.replace(beginning, path)
         except OSError as error:
             beginning.unlink(missing_ok=True)
             raise OutputError(

@@ -1,6 +1,5 @@
 """What ``headrace learn`` and ``headrace generate MODEL`` do."""
 
-import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any, Final, Literal
 
 import pyarrow as pa
 
+from headrace import portable
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.learn.data import read
 from headrace.synth.learn.model import draw, fit, require_sdv
@@ -178,7 +178,7 @@ def sample(
             for name, table in tables.items():
                 _write_table(table, made[name], format)
             for name, file in files.items():
-                os.replace(made[name], file)  # noqa: PTH105
+                portable.replace(made[name], file)
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error
     return {name: len(table) for name, table in tables.items()}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headrace import portable
 from headrace.synth.errors import OutputError
 
 
@@ -19,7 +20,7 @@ def whole(out: Path) -> Iterator[Path]:
     try:
         try:
             yield made
-            made.replace(out)
+            portable.replace(made, out)
         except BaseException:
             made.unlink(missing_ok=True)
             raise

@@ -1,0 +1,91 @@
+"""Write the files of a new source: all of them, or none."""
+
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from headrace import portable
+from headrace.errors import AddError
+
+
+def check(root: Path, texts: Mapping[Path, str]) -> None:
+    """See that every file can be written, and stays within the project.
+
+    Raises:
+        AddError: one cannot; nothing was written.
+    """
+    for path in texts:
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise AddError(
+                f"{path} leads out of the project, to {path.resolve()}: make its folder one of the "
+                "project; nothing was written"
+            )
+        if path.exists() and not (path.stat().st_mode & stat.S_IWUSR and os.access(path, os.W_OK)):
+            raise AddError(f"{path} is read-only: make it writable; nothing was written")
+        above = next(folder for folder in path.parents if folder.exists())
+        mode = above.stat().st_mode
+        if not above.is_dir() or not (mode & stat.S_IWUSR and os.access(above, os.W_OK)):
+            raise AddError(
+                f"{above} is no folder that can be written to: make it one; nothing was written"
+            )
+
+
+def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
+    """Write the files; whatever stops it, what was there before is there again.
+
+    Args:
+        texts: what to write.
+        originals: the content of those that were there when the texts were made.
+
+    Raises:
+        AddError: a file changed in between, or cannot be written; nothing is left of it.
+    """
+    for path in texts:
+        if (path.read_bytes() if path.exists() else None) != originals.get(path):
+            raise AddError(f"{path} was changed in between: run the same command again")
+    made: list[Path] = []
+    done: list[Path] = []
+    try:
+        for path, text in texts.items():
+            missing = [
+                folder for folder in (path.parent, *path.parent.parents) if not folder.exists()
+            ]
+            for folder in reversed(missing):
+                folder.mkdir()
+                made.append(folder)
+            done.append(path)
+            _replace(path, text.encode())
+    except BaseException as error:
+        _undo(done, made, originals)
+        if isinstance(error, OSError):
+            raise AddError(
+                f"{error.filename or path} cannot be written ({error.strerror}): mend that and run "
+                "the same command again; nothing was written"
+            ) from error
+        raise
+
+
+def _undo(done: list[Path], made: list[Path], originals: Mapping[Path, bytes]) -> None:
+    for path in reversed(done):
+        with suppress(OSError):
+            if path not in originals:
+                path.unlink(missing_ok=True)
+            elif path.read_bytes() != originals[path]:
+                _replace(path, originals[path])
+    for folder in reversed(made):
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    real = path.resolve()
+    temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        if real.exists():
+            temporary.chmod(stat.S_IMODE(real.stat().st_mode))
+        portable.replace(temporary, real)
+    finally:
+        temporary.unlink(missing_ok=True)

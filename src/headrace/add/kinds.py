@@ -1,0 +1,233 @@
+"""What a request comes to, by kind: the variables of its texts, its settings, its secrets."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from headrace.add import database, names
+from headrace.add.model import PAGINATORS, AddRequest, Kind
+from headrace.errors import AddError
+from headrace.settings import Resolved
+
+_PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_./+:@?=&*-]*")
+_PATH = re.compile(r"[A-Za-z0-9._~/?=&%+,@-]+")
+
+
+@dataclass
+class Plan:
+    """A source as it would be added.
+
+    Attributes:
+        variables: of its texts.
+        secrets: options that go to the first load alone, and to no file.
+        choices: what was decided, one sentence each.
+        missing: what is to be set before it can be loaded, in words; empty when nothing is.
+        extra_files: path below the project to text, besides those of every source.
+    """
+
+    variables: dict[str, Any]
+    secrets: dict[str, str] = field(default_factory=dict)
+    choices: list[str] = field(default_factory=list)
+    missing: str = ""
+    extra_files: dict[str, str] = field(default_factory=dict)
+
+
+def plan(resolved: Resolved, request: AddRequest) -> Plan:
+    """What a request comes to.
+
+    Raises:
+        AddError: an option is wrong, or one is missing; nothing was written.
+    """
+    makers = {"rest_api": _api, "sql_database": _database, "files": _files, "synth": _synth}
+    return makers[request.kind](resolved, request)
+
+
+def secret_of(kind: Kind) -> str:
+    """The option of a kind that is a secret; empty where there is none."""
+    return {"rest_api": "token", "sql_database": "password"}.get(kind, "")
+
+
+def variable(name: str, option: str) -> str:
+    """The environment variable that sets an option of a source."""
+    return f"HEADRACE_SOURCES__{name.upper()}__{option.upper()}"
+
+
+def _api(resolved: Resolved, request: AddRequest) -> Plan:
+    del resolved  # an API is looked at by its first load
+    cursor, _, parameter = (request.cursor or "").partition("=")
+    if cursor and not request.primary_key:
+        raise AddError("--cursor needs --primary-key: changed rows are merged by it")
+    paginator = request.paginator or "auto"
+    if paginator not in PAGINATORS:
+        raise AddError(f"--paginator {paginator}: write one of {', '.join(PAGINATORS)}")
+    key = request.primary_key[0] if len(request.primary_key) == 1 else list(request.primary_key)
+    found = Plan({
+        "resources": _resources(request),
+        "primary_key": key,
+        "cursor": cursor,
+        "cursor_param": parameter or "since",
+        "paginator": paginator,
+        "base_url": _yaml(_api_url(request.url)) if request.url else "",
+    })  # fmt: skip
+    if cursor:
+        found.choices.append(f"later loads ask for ?{parameter or 'since'}=<the last {cursor}>")
+    elif request.primary_key:
+        found.choices.append("no --cursor: each load reads everything, and merges it on the key")
+    else:
+        found.choices.append("no --primary-key: each load takes the place of the one before")
+    if not request.url:
+        found.missing = (
+            f"set sources.{request.name}.base_url and enabled: true in config/default.yml"
+        )
+    return found
+
+
+def _resources(request: AddRequest) -> list[dict[str, str]]:
+    """Name and path of each."""
+    if not request.resource:
+        raise AddError(
+            "name what to load: --resource customers, or --resource customers=v2/customers"
+        )
+    resources = []
+    for text in request.resource:
+        name, _, path = text.partition("=")
+        names.check_table(name)
+        path = (path or name).lstrip("/")
+        if not _PATH.fullmatch(path):
+            raise AddError(f"--resource {text}: {path!r} is no path of an address below --url")
+        resources.append({"name": name, "path": path})
+    names.check_once("--resource", [resource["name"] for resource in resources])
+    return resources
+
+
+def _api_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        has_secret = bool(parts.username or parts.password)
+        parts.port  # noqa: B018 - raises where it is no number
+    except ValueError:
+        is_good, has_secret = False, False
+    if not is_good or not url.isascii() or not url.isprintable() or " " in url:
+        raise AddError("--url is no address of an API: write it like https://api.example.com/v1")
+    if has_secret or parts.query or parts.fragment:
+        raise AddError(
+            "--url must hold no user, password, query or fragment: it is written to a file; a "
+            "bearer token is set by the environment, other ways are written into the source"
+        )
+    return url.rstrip("/")
+
+
+def _database(resolved: Resolved, request: AddRequest) -> Plan:
+    names.check_once("--table", list(request.table))
+    for table in request.table:
+        if not table.isprintable() or '"' in table or not table.strip():
+            raise AddError(f"--table {table!r} is no name of a table")
+    if "=" in (request.cursor or ""):
+        raise AddError("--cursor of a database is a column, without =")
+    known = resolved.settings.sources.get(request.name)
+    password = str(known.options.get("password") or "") if known else ""
+    found = Plan({"url": "", "schema": _yaml(request.schema or ""), "tables": []})
+    if not request.url:
+        if request.table:
+            raise AddError("--table needs --url: postgresql://reader@localhost:5432/crm")
+        where = f"sources.{request.name}"
+        found.missing = f"set {where}.url, tables and enabled: true in config/default.yml"
+        return found
+    address = database.address(request.url)
+    if address.password:
+        found.secrets["password"] = password = str(address.password)
+        found.choices.append(
+            f"the password is in no file: set {variable(request.name, 'password')} in .env"
+        )
+    found.variables["url"] = _yaml(database.without_password(address))
+    complete = address.set(password=password) if password else address
+    tables, choices, problem = database.look(
+        complete, request.schema, request.table, request.cursor
+    )
+    found.variables["tables"] = [
+        {key: _yaml(value) for key, value in table.items()} for table in tables
+    ]
+    found.choices += choices
+    if problem:
+        hint = "" if password else f" and {variable(request.name, 'password')} in .env"
+        what = f"sources.{request.name}.url" + ("" if tables else ", tables")
+        found.missing = f"{problem}; see to {what} and enabled: true in config/default.yml{hint}"
+    return found
+
+
+def _files(resolved: Resolved, request: AddRequest) -> Plan:
+    if not request.path or not request.pattern:
+        raise AddError("name the files: --path data/exports --pattern 'orders=orders*.csv'")
+    tables: list[dict[str, Any]] = []
+    for text in request.pattern:
+        name, equals, pattern = text.partition("=")
+        if not equals or not pattern or not pattern.isprintable():
+            raise AddError(f"--pattern {text}: write it as TABLE=GLOB, like 'orders=orders*.csv'")
+        names.check_table(name)
+        keys = [_yaml(key) for key in request.primary_key]
+        tables.append({"name": _yaml(name), "pattern": pattern, "primary_key": keys})
+    names.check_once("--pattern", [table["name"] for table in tables])
+    if not request.path.isprintable():
+        raise AddError(f"--path {request.path!r} is no path")
+    choices = [] if request.primary_key else ["no --primary-key: a file replaces its own rows"]
+    there = resolved.source_path(Path(request.path)).is_dir()
+    missing = (
+        ""
+        if there
+        else (
+            f"{request.path} is no folder yet: put the files there, and set enabled: true for "
+            f"{request.name} in config/default.yml"
+        )
+    )
+    return Plan({"path": _yaml(request.path), "tables": tables}, choices=choices, missing=missing)
+
+
+def _synth(resolved: Resolved, request: AddRequest) -> Plan:
+    from headrace.synth.errors import SynthError
+    from headrace.synth.world import World
+
+    name = request.name
+    path = f"data/schemas/{name}.yml"
+    if request.schema is None:
+        if (resolved.root / path).exists():
+            raise AddError(f"there is a {path}: take another name, or name it with --schema {path}")
+        from headrace.add.texts import render
+
+        text = render("synth/schema.yml.j2", {"name": name})
+        choices = (f"{path} is an example: make it yours, then load with --full-refresh",)
+        return Plan({"schema": path}, extra_files={path: text}, choices=list(choices))
+    file = Path(request.schema).expanduser().absolute()
+    try:
+        World.from_file(file)
+        text = file.read_text(encoding="utf-8")
+    except SynthError as error:
+        raise AddError(str(error).splitlines()[0]) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise AddError(f"{request.schema} cannot be read: {error}") from error
+    root = resolved.root.resolve()
+    if file.resolve().is_relative_to(root):
+        return Plan({"schema": _plain_path(file.resolve().relative_to(root))})
+    if (resolved.root / path).exists():
+        raise AddError(f"there is a {path}, where {request.schema} would go: take another name")
+    return Plan(
+        {"schema": path}, extra_files={path: text}, choices=[f"{request.schema} was copied"]
+    )
+
+
+def _yaml(text: str) -> str:
+    """A text as a value or key of YAML, in quotes only where it needs them."""
+    is_word = text.lower() in {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+    if _PLAIN.fullmatch(text) and not is_word and not text.endswith(":"):
+        return text
+    return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def _plain_path(path: Path) -> str:
+    text = path.as_posix()
+    if not re.fullmatch(r"[A-Za-z0-9._/ -]+", text):
+        raise AddError(f"{text} goes into Python code: rename it to plain letters and digits")
+    return text

@@ -1,0 +1,88 @@
+"""Which names a new source, and a table of it, may have."""
+
+import keyword
+import re
+
+from headrace import layers
+from headrace.errors import AddError
+from headrace.scaffold.names import RESERVED
+from headrace.settings import Resolved
+
+MAX_NAME = 30
+"""Characters; a name goes into those of models, which Postgres cuts off after 63 bytes."""
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_TAKEN = frozenset({"dlt", "dbt", "duckdb", "headrace", "test", "tests", "trial"})
+
+
+def check_source(resolved: Resolved, name: str) -> None:
+    """See that a new source can be called so.
+
+    Raises:
+        AddError: it cannot; nothing was written.
+    """
+    if not _NAME.fullmatch(name):
+        better = _better(name)
+        hint = f"; {better} would do" if better else ""
+        raise AddError(
+            f"{name!r} is no name of a source: lower case letters, digits and single underscores, "
+            f"a letter first{hint}"
+        )
+    if len(name) > MAX_NAME:
+        raise AddError(f"{name} is too long for a source: {MAX_NAME} characters at most")
+    if keyword.iskeyword(name) or name in RESERVED | _TAKEN or name.startswith("dlt_"):
+        raise AddError(
+            f"{name} is a word of Python, SQL, dlt or dbt, and no name for a source: add what it "
+            f"is about, like {name}_data"
+        )
+    _check_is_new(resolved, name)
+
+
+def check_table(name: str) -> None:
+    """See that a raw table can be called so.
+
+    Raises:
+        AddError: it cannot; nothing was written.
+    """
+    if not _NAME.fullmatch(name) or len(name) > 2 * MAX_NAME:
+        better = _better(name)
+        hint = f", like {better}" if better else ""
+        raise AddError(
+            f"{name!r} is no name of a raw table: lower case letters, digits and single "
+            f"underscores, a letter first{hint}"
+        )
+
+
+def check_once(what: str, names: list[str]) -> None:
+    """See that no name stands twice.
+
+    Raises:
+        AddError: one does.
+    """
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise AddError(f"{what} {min(twice)} is named twice: name it once")
+
+
+def _check_is_new(resolved: Resolved, name: str) -> None:
+    """Neither settings nor files have it; a secret of it in the environment is fine."""
+    for path in sorted((resolved.root / "config").glob("*.yml")):
+        label = f"config/{path.name}"
+        layer = layers.yaml_layer(path, label)
+        if layer is not None and layer.holds(("sources", name)):
+            raise AddError(
+                f"there is a source {name}: {layer.locate(('sources', name))}; take another name, "
+                "or remove it there"
+            )
+    for folder, stem in (("dlt_pipelines", name), ("tests/project", f"test_{name}.py")):
+        place = resolved.root / folder
+        there = [path.name for path in place.iterdir()] if place.is_dir() else []
+        # on file systems that do not tell cases apart they would be one
+        clash = next((found for found in there if found.casefold() == stem), None)
+        if clash:
+            raise AddError(f"there is a {folder}/{clash}: take another name, or remove it")
+
+
+def _better(name: str) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    slug = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
+    return slug if _NAME.fullmatch(slug) else ""

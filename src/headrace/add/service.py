@@ -1,0 +1,166 @@
+"""``headrace add source``: write what a new source needs, load it once, scaffold its models."""
+
+import importlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from headrace.add import files, kinds, names, pages, settings_text, texts
+from headrace.add.model import AddRequest
+from headrace.add.report import AddedFile, AddReport
+from headrace.errors import AddError, SettingsError, UserError
+from headrace.pipeline.events import Listener, nobody
+from headrace.pipeline.reports import LoadReport
+from headrace.pipeline.run import run
+from headrace.scaffold import ScaffoldReport, scaffold
+from headrace.scaffold.write import diff
+from headrace.settings import Resolved, SourceSettings
+
+_SETTINGS = "config/default.yml"
+_EXAMPLE = ".env.example"
+
+
+def add_source(
+    resolved: Resolved,
+    request: AddRequest,
+    *,
+    dry_run: bool = False,
+    load: bool = True,
+    listen: Listener = nobody,
+) -> AddReport:
+    """Add a source: its folder, its settings, its test; and, when it can be reached, its models.
+
+    All files are written or none. What cannot be loaded yet stays as it was written, and the
+    report says what to set and run.
+
+    Args:
+        resolved: the settings.
+        request: what is asked for.
+        dry_run: write nothing, and report what would be written.
+        load: load it once, and scaffold its models.
+        listen: is told what the load does.
+
+    Raises:
+        AddError: a name or an option is wrong, or a file cannot be written; nothing was written.
+    """
+    names.check_source(resolved, request.name)
+    request.check()
+    plan = kinds.plan(resolved, request)
+    plan.variables |= {"name": request.name, "enabled": not plan.missing}
+    changes, originals, entry = _texts(resolved, request, plan)
+    files.check(resolved.root, changes)
+    report = AddReport(
+        source=request.name,
+        kind=request.kind,
+        dry_run=dry_run,
+        files=tuple(
+            _file(resolved.root, path, originals.get(path), text) for path, text in changes.items()
+        ),
+        choices=tuple(plan.choices),
+        not_loaded=plan.missing or None,
+        commands=_commands(request.name),
+    )
+    if dry_run:
+        return report
+    files.write(changes, originals)
+    if plan.missing or not load:
+        return report
+    resolved = _with(resolved, request.name, entry, plan.secrets)
+    report = _loaded(resolved, report, listen)
+    if plan.variables.get("paginator") == "auto":
+        return _with_doubts(resolved, report, plan.variables["resources"])
+    return report
+
+
+def _texts(
+    resolved: Resolved, request: AddRequest, plan: kinds.Plan
+) -> tuple[dict[Path, str], dict[Path, bytes], str]:
+    """What to write, what was there of it, and the entry of the settings."""
+    root = resolved.root
+    new = texts.new_files(request.kind, plan.variables) | plan.extra_files
+    changes = {root / path: text for path, text in new.items()}
+    if clash := next((path for path in changes if path.exists()), None):
+        raise AddError(f"there is a {clash}: take another name, or remove it; nothing was written")
+    originals: dict[Path, bytes] = {}
+    for name in (_SETTINGS, _EXAMPLE):
+        if (root / name).is_file():
+            originals[root / name] = (root / name).read_bytes()
+    entry = texts.render(f"{request.kind}/settings.yml.j2", plan.variables)
+    before = _text(root / _SETTINGS, originals)
+    # what points to the source comes last: until then it is not there
+    if root / _EXAMPLE in originals and kinds.secret_of(request.kind):
+        example = _text(root / _EXAMPLE, originals)
+        newline = "\r\n" if "\r\n" in example else "\n"
+        lines = texts.render(f"{request.kind}/env.j2", plan.variables)
+        head = example if not example or example.endswith("\n") else example + newline
+        changes[root / _EXAMPLE] = head + (newline if head else "") + lines.replace("\n", newline)
+    changes[root / _SETTINGS] = settings_text.insert(before, request.name, entry, _SETTINGS)
+    return changes, originals, entry
+
+
+def _text(path: Path, originals: dict[Path, bytes]) -> str:
+    try:
+        return originals.get(path, b"").decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise AddError(f"{path} is not UTF-8: save it as such; nothing was written") from error
+
+
+def _file(root: Path, path: Path, old: bytes | None, new: str) -> AddedFile:
+    name = path.relative_to(root).as_posix()
+    before = None if old is None else old.decode("utf-8")
+    return AddedFile(
+        path=name,
+        status="added" if old is None else "changed",
+        diff=diff(name, before, new),
+    )
+
+
+def _commands(name: str) -> tuple[str, ...]:
+    return (f"headrace load --source {name}", f"headrace scaffold {name}")
+
+
+def _with(resolved: Resolved, name: str, entry: str, secrets: dict[str, str]) -> Resolved:
+    """The settings with the new source; what the environment says of it overrules the file."""
+    from headrace.scaffold import yaml_text
+
+    options: dict[str, Any] = yaml_text.parse(entry, "the entry").data[name]
+    known = resolved.settings.sources.get(name)
+    given = {**options, **(known.options if known else {}), **secrets}
+    sources = {**resolved.settings.sources, name: SourceSettings.model_validate(given)}
+    return replace(resolved, settings=resolved.settings.model_copy(update={"sources": sources}))
+
+
+def _loaded(resolved: Resolved, report: AddReport, listen: Listener) -> AddReport:
+    loaded: LoadReport | None = None
+    models: ScaffoldReport | None = None
+    reason: str | None = None
+    commands: tuple[str, ...] = ()
+    importlib.invalidate_caches()  # its folder is younger than what Python knows of
+    try:
+        loaded = run(resolved, steps=("load",), source_names=(report.source,), listen=listen).load
+        models = scaffold(resolved, report.source)
+    except SettingsError as error:
+        reason, commands = f"{error}", report.commands
+    except UserError as error:
+        reason, commands = f"{error}", report.commands if loaded is None else report.commands[1:]
+    return report.model_copy(
+        update={"load": loaded, "scaffold": models, "not_loaded": reason, "commands": commands}
+    )
+
+
+def _with_doubts(
+    resolved: Resolved, report: AddReport, resources: list[dict[str, str]]
+) -> AddReport:
+    """Add a word on tables that may be the first page of more."""
+    tables = report.load.tables if report.load else ()
+    rows = {table.table: table.rows_total for table in tables}
+    options = resolved.settings.sources[report.source].options
+    doubts = [
+        f"{resource['name']}: the API names no page after the first; if there are more than "
+        f"{rows[resource['name']]:,} rows, set paginator in dlt_pipelines/{report.source}/"
+        "__init__.py and load with --full-refresh"
+        for resource in resources
+        if rows.get(resource["name"], 0) >= pages.FEWEST_ROWS
+        and pages.reads_one_page(options, resource["path"])
+    ]
+    return report.model_copy(update={"choices": (*report.choices, *doubts)})

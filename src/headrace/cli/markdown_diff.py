@@ -1,0 +1,135 @@
+"""A comparison of two files as a comment on a pull request.
+
+Names and values are the data's: whatever they hold, they must not become markup, a link or a
+mention of somebody. So they stand in code elements, and every sign that could mean something is an
+entity.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from headrace.cli.render_diff import numbers
+from headrace.quality.diff.report import DIFFERENT, DiffReport, Sample, TableDiff
+
+MARK = "<!-- headrace diff -->"
+_MOST = 60_000  # GitHub refuses comments of more than 65,536 characters
+_PLAIN = str.maketrans({sign: f"&#{ord(sign)};" for sign in "\\`*_[]|<>&~$@#"})  # of our own notes
+_WORDS = {"changed": "changed", "added": "**added**", "removed": "**removed**"}
+_MARKUP = re.compile(r"[\\`*\[\]|<>&~$]|(?<!\w)_|_(?!\w)")
+
+
+def markdown(report: DiffReport) -> str:
+    """The comment: a table of what differs, then the details of each table folded."""
+    different = [table for table in report.tables if table.status in DIFFERENT]
+    title = (
+        f"{len(different)} of {len(report.tables)} tables differ"
+        if different
+        else "no table differs"
+    )
+    head = [MARK, f"### Data diff: {title}", ""]
+    head.append(f"{code(report.before)} → {code(report.after)}")
+    if different:
+        head += ["", *_table(_HEAD, (_row(table) for table in different))]
+    for status, words in (
+        ("same", "The same"), ("not built", "Not built here"), ("not compared", "Not compared"),
+    ):  # fmt: skip
+        names = [code(table.name) for table in report.tables if table.status == status]
+        if names:
+            head += ["", f"{words}: {', '.join(names)}."]
+    parts = ["\n".join(head)]
+    left = _MOST - len(parts[0])
+    for table in different:
+        part = "\n".join(_details(table))
+        if part and len(part) > left:
+            parts.append("*The rest is too long for a comment: run `headrace diff`.*")
+            break
+        left -= len(part)
+        parts += [part] if part else []
+    return "\n\n".join(parts) + "\n"
+
+
+def code(value: str) -> str:
+    """Text of the data as a code element that reads the same, whatever it holds."""
+    plain = " ".join(value.split())
+    return f"<code>{_MARKUP.sub(lambda found: f'&#{ord(found[0])};', plain)}</code>"
+
+
+_HEAD = ("table", "rows before", "rows after", "added", "removed", "changed", "columns")
+
+
+def _row(table: TableDiff) -> Sequence[str]:
+    columns = [f"{code(column.name)} is new" for column in table.columns_added]
+    columns += [f"{code(column.name)} is gone" for column in table.columns_removed]
+    columns += [code(retyped.name) for retyped in table.columns_retyped]
+    columns += [
+        code(change.name) + ("" if change.rows is None else f" ({change.rows:,})")
+        for change in table.columns_changed
+    ]
+    shown = columns if len(columns) <= 8 else [*columns[:8], f"and {len(columns) - 8} more"]
+    name = code(table.name)
+    name = name if table.status == "changed" else f"{name} {_WORDS[table.status]}"
+    return name, *numbers(table), ", ".join(shown)
+
+
+def _details(table: TableDiff) -> Iterator[str]:
+    lines = [
+        f"- column {code(one.name)}: {code(one.before)} → {code(one.after)}"
+        for one in table.columns_retyped
+    ]
+    lines += [
+        f"- column {code(one.name)} ({code(one.data_type)}) is {word}"
+        for word, columns in (("new", table.columns_added), ("gone", table.columns_removed))
+        for one in columns
+    ]
+    lines += [f"- {note.translate(_PLAIN)}" for note in table.notes]
+    if table.key:
+        lines.append(f"- rows are matched by {', '.join(code(name) for name in table.key)}")
+    if table.hidden:
+        hidden = ", ".join(code(name) for name in table.hidden)
+        lines.append(f"- values are not shown of {hidden}: personal data, or not known")
+    if not lines and not table.samples:
+        return
+    yield f"<details><summary>{code(table.name)}</summary>"
+    yield ""
+    yield from lines
+    changed = [sample for sample in table.samples if sample.kind == "changed"]
+    if changed:
+        yield ""
+        yield from _table((*map(code, table.key), "column", "before", "after"), _changes(changed))
+    for kind in ("added", "removed"):
+        rows = [sample for sample in table.samples if sample.kind == kind]
+        if rows:
+            names = list(rows[0].key or rows[0].after or rows[0].before)
+            yield ""
+            yield f"Rows {kind}:"
+            yield ""
+            yield from _table(
+                [code(name) for name in names],
+                ([_cell((one.key or one.after or one.before)[name]) for name in names]
+                 for one in rows),
+            )  # fmt: skip
+    yield ""
+    yield "</details>"
+
+
+def _changes(samples: Iterable[Sample]) -> Iterator[Sequence[str]]:
+    for sample in samples:
+        for name, old in sample.before.items():
+            yield (
+                *(_cell(value) for value in sample.key.values()),
+                code(name),
+                _cell(old),
+                _cell(sample.after[name]),
+            )
+
+
+def _cell(value: str | None) -> str:
+    return "*null*" if value is None else code(value)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table of Markdown; its heads and cells are Markdown already."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

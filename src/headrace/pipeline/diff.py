@@ -1,0 +1,121 @@
+"""A comparison of two files of a project; what is known of their tables comes from artifacts."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from headrace.artifacts import Manifest, read_manifest
+from headrace.errors import DiffError, HeadraceError, TransformError
+from headrace.pipeline import slim
+from headrace.pipeline.known_columns import known_columns
+from headrace.pipeline.state_folder import is_state, read_state
+from headrace.quality.diff import DiffReport, Options, Side, diff
+from headrace.settings import Resolved
+
+
+def compare(before: Path, after: Path, options: Options, resolved: Resolved | None) -> DiffReport:
+    """Compare two DuckDB files or state folders.
+
+    Keys of tables, and which columns may be shown, are what a state says of itself; of other files,
+    what the project around says, where there is one.
+
+    Args:
+        before: the first: a file or a state folder.
+        after: the second.
+        options: how to compare.
+        resolved: the project's settings; None outside of one.
+
+    Raises:
+        DiffError: a file cannot be opened or compared.
+        StateError: a state folder cannot be read.
+    """
+    if resolved is not None:
+        options = replace(options, spill=resolved.data_dir / "spill")
+    return diff(_side(before, resolved), _side(after, resolved), options)
+
+
+def key_of(text: str) -> tuple[str, tuple[str, ...]]:
+    """``marts.orders=order_id,line`` as a table and the columns of its key.
+
+    Raises:
+        DiffError: it is not of that form.
+    """
+    table, _, columns = text.partition("=")
+    names = tuple(name.strip() for name in columns.split(",") if name.strip())
+    if not table.strip() or not names:
+        raise DiffError(f"--key {text}: write TABLE=COLUMN,…, like --key orders=order_id")
+    return table.strip(), names
+
+
+def _side(path: Path, resolved: Resolved | None) -> Side:
+    if is_state(path):
+        state = read_state(path)
+        return Side(
+            state.warehouse,
+            f"{path} ({state.info.code_version})",
+            keys=state.info.keys,
+            harmless=state.info.harmless,
+        )
+    if path.is_dir():
+        raise DiffError(
+            f"{path} is no state folder: name one that `headrace state --out DIR` wrote, or a "
+            "DuckDB file"
+        )
+    if resolved is None:
+        return Side(path, str(path))
+    file = path.absolute()
+    is_warehouse = file == Path(resolved.target.location)
+    if not is_warehouse and file != resolved.published:
+        return Side(path, str(path))
+    manifest = _newest_manifest(resolved) if is_warehouse else None
+    was_built = file.exists() or manifest is None
+    return Side(
+        path if was_built else None,
+        str(path),
+        keys=_keys(manifest),
+        harmless=_harmless(resolved),
+        declared=_declared(manifest),
+    )
+
+
+def _newest_manifest(resolved: Resolved) -> Manifest | None:
+    """Of the last build, be it of everything or of a part."""
+    folders = [
+        folder
+        for folder in (resolved.artifacts, slim.home_of(resolved) / "target")
+        if (folder / "manifest.json").is_file()
+    ]
+    folders.sort(key=lambda folder: (folder / "manifest.json").stat().st_mtime_ns)
+    with suppress(TransformError):
+        return read_manifest(folders[-1]) if folders else None
+    return None
+
+
+def _keys(manifest: Manifest | None) -> Mapping[str, tuple[str, ...]]:
+    nodes = manifest.nodes.values() if manifest else ()
+    return {
+        f"{node.schema_name}.{node.relation_name}": tuple(node.primary_key)
+        for node in nodes
+        if node.is_relation and node.primary_key
+    }
+
+
+def _declared(manifest: Manifest | None) -> set[str] | None:
+    if manifest is None:
+        return None
+    return {
+        f"{node.schema_name}.{node.relation_name}"
+        for node in manifest.nodes.values()
+        if node.is_relation and node.config.enabled
+    }
+
+
+def _harmless(resolved: Resolved) -> Mapping[str, tuple[str, ...]] | None:
+    """As the newest catalog knows it; a slim build alone has none."""
+    from headrace.pipeline.catalog import current
+
+    try:
+        return known_columns(current(resolved)).harmless
+    except HeadraceError:
+        return None

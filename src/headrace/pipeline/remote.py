@@ -1,0 +1,138 @@
+"""What went wrong with an API or a database, in one line that says what to change."""
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+_UNREACHABLE = "is it right, and is the server there?"
+
+
+def explain(name: str, chain: Sequence[BaseException], options: Iterable[str]) -> str | None:
+    """The cause in words; None where it is neither an API's nor a database's.
+
+    Args:
+        name: of the source.
+        chain: the exceptions, outermost first.
+        options: what the source's ``build_source`` takes; settings are named only if it does.
+    """
+    takes = set(options)
+    for error in reversed(chain):
+        home = type(error).__module__.partition(".")[0]
+        is_driver = isinstance(error, ModuleNotFoundError) and "url" in takes
+        found = None
+        if home == "requests":
+            found = _request(name, error, chain, takes)
+        elif home == "sqlalchemy" or is_driver:
+            found = database_problem(error, name, takes)
+        if found:
+            return found
+    return None
+
+
+def database_problem(error: BaseException, name: str = "", takes: Iterable[str] = ()) -> str:
+    """A failure of SQLAlchemy, or of a missing driver, as one line; no password is in it."""
+    at = f"sources.{name}." if name else ""
+    kind = type(error).__name__
+    if isinstance(error, ImportError):
+        driver = error.name or "?"
+        how = "uv sync --extra postgres" if driver == "psycopg" else f"uv add {driver}"
+        return f"the driver {driver} is not installed: run `{how}`"
+    if kind == "NoSuchTableError":
+        return (
+            f"there is no table {error} that this user may see: correct {at}tables, or {at}schema"
+        )
+    if kind in {"NoSuchModuleError", "ArgumentError"}:
+        return (
+            f"{at}url is none that SQLAlchemy knows ({_first_line(error)}): write it like "
+            "postgresql+psycopg://reader@localhost:5432/crm"
+        )
+    words = _first_line(getattr(error, "orig", None) or error)
+    lower = words.lower()
+    if "password" in lower or "authentication" in lower or "access denied" in lower:
+        if name and "password" in set(takes):
+            return f"{words}: set {_variable(name, 'password')} in .env or the environment"
+        return f"{words}: set the password, or renew it"
+    if "permission denied" in lower or "denied to user" in lower:
+        return f"{words}: have that user granted the right to read it"
+    if kind == "OperationalError" and _says_unreachable(lower):
+        return f"{words}: {at}url, {_UNREACHABLE}" if at else words
+    return f"{kind}: {words}"
+
+
+def _says_unreachable(words: str) -> bool:
+    signs = ("connect", "resolve", "timeout", "timed out", "unable to open", "unreachable")
+    return any(sign in words for sign in signs)
+
+
+def _request(name: str, error: Any, chain: Sequence[BaseException], takes: set[str]) -> str | None:
+    """An exception of requests."""
+    import requests
+
+    url = f"sources.{name}.base_url" if "base_url" in takes else "the address"
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return _answer(name, error.response, takes)
+    if isinstance(error, requests.JSONDecodeError):
+        return f"an answer was no JSON: see whether {url} is that of the API"
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
+        return f"{url} is no address ({_first_line(error)}): write it like https://api.example.com"
+    if isinstance(error, requests.TooManyRedirects):
+        return f"{_called(error)} is redirected without end: correct {url}"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"{_called(error)}: no secure connection ({_reason(chain)}): look at the certificate"
+    if isinstance(error, requests.ConnectionError | requests.Timeout):
+        return f"{_called(error)} could not be reached ({_reason(chain)}): {url}, {_UNREACHABLE}"
+    return None
+
+
+def _answer(name: str, response: Any, takes: set[str]) -> str:
+    status, reason = response.status_code, str(response.reason or "").strip()
+    said = f"GET {_plain(response.url)} was answered by {status} {reason}".rstrip()
+    if response.request is not None and response.request.method:
+        said = said.replace("GET", response.request.method, 1)
+    if status in {401, 403}:
+        if "token" in takes:
+            return f"{said}: set {_variable(name, 'token')} in .env or the environment, or renew it"
+        return f"{said}: see to its credentials"
+    if status == 404:
+        return f"{said}: correct sources.{name}.base_url, or the resource's path"
+    if status == 429 or status >= 500:
+        longer = f", or raise sources.{name}.max_attempts" if "max_attempts" in takes else ""
+        return f"{said}, the last attempt too: run the same command again later{longer}"
+    return f"{said}: see what the API wants there"
+
+
+def _called(error: Any) -> str:
+    request = error.request
+    return f"{request.method} {_plain(request.url)}" if request is not None else "the API"
+
+
+def _plain(url: str) -> str:
+    """An address without what may be secret in it."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"
+
+
+def _reason(chain: Sequence[BaseException]) -> str:
+    for error in reversed(chain):
+        if isinstance(error, OSError) and error.errno and not hasattr(error, "request"):
+            return error.strerror or os.strerror(error.errno)
+    last = type(chain[-1]).__name__
+    for error in reversed(chain):
+        kind = type(error).__name__
+        if "Timeout" in kind:
+            return os.strerror(errno.ETIMEDOUT)
+        if kind == "RemoteDisconnected":
+            return "the server closed the connection"
+    return last
+
+
+def _variable(name: str, option: str) -> str:
+    return f"HEADRACE_SOURCES__{name.upper()}__{option.upper()}"
+
+
+def _first_line(error: object) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

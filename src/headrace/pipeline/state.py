@@ -1,0 +1,196 @@
+"""The state of what was published last, written to a folder.
+
+It is written under the run lock, right after a publish, and is complete or not there at all.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from headrace import __version__, portable
+from headrace.errors import StateError
+from headrace.ingest.sql import identifier, literal
+from headrace.pipeline import build_state, lock, publication
+from headrace.pipeline.reports import Report
+from headrace.pipeline.state_folder import FORMAT, INFO, MANIFEST, WAREHOUSE, StateInfo, is_state
+from headrace.pipeline.state_sources import digests
+from headrace.pipeline.state_views import Views, make_portable
+from headrace.settings import Resolved
+from headrace.targets import Target
+
+
+class StateReport(Report):
+    """What ``headrace state`` wrote."""
+
+    path: str
+    run_id: str = Field(description="the run that published it")
+    code_version: str
+    as_of: datetime = Field(description="when it was published, UTC")
+    bytes: int
+    views: int = Field(description="views that the copy has")
+    views_as_tables: tuple[str, ...] = Field(
+        (), description="views that are tables in the copy, since their SQL cannot be rewritten"
+    )
+    seconds: float
+
+
+def write_state(resolved: Resolved, out: Path) -> StateReport:
+    """Write the state folder of the last published run.
+
+    Args:
+        resolved: the settings.
+        out: the folder; replaced where it is a state folder, in one step.
+
+    Raises:
+        StateError: nothing is published, the warehouse is not what was published any more, or the
+            folder cannot be written; an old one is untouched.
+        LockedError: a run is going on.
+    """
+    started = time.monotonic()
+    out = out.absolute()
+    _check_place(out, resolved)
+    target = resolved.target
+    with lock.hold(target.lock_path, "headrace state"):
+        note = _published(resolved, target)
+        temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+        try:
+            temporary.mkdir(parents=True)
+            views = _write(resolved, target, note, temporary)
+            _take_place(temporary, out)
+        except OSError as error:
+            raise StateError(
+                f"{out} cannot be written ({error.strerror or error}): free some space, or name "
+                "another folder by --out"
+            ) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return StateReport(
+        path=str(out),
+        run_id=note.run_id,
+        code_version=note.code_version,
+        as_of=note.published_at,
+        bytes=sum(path.stat().st_size for path in out.iterdir()),
+        views=len(views.rewritten),
+        views_as_tables=views.tables,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _check_place(out: Path, resolved: Resolved) -> None:
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise StateError(f"{out} is no folder: name another by --out")
+    data = resolved.data_dir.resolve()
+    if data == out.resolve() or out.resolve() in data.parents:
+        raise StateError(f"{out} holds the project's own data: name another folder by --out")
+    if out.is_dir() and any(out.iterdir()) and not is_state(out):
+        raise StateError(f"{out} holds other files: name a new folder by --out")
+
+
+def _published(resolved: Resolved, target: Target) -> publication.Note:
+    note = publication.read_note(resolved)
+    if note is None or not resolved.published.exists():
+        raise StateError("nothing is published yet: run `headrace run` first")
+    last = build_state.read(resolved)
+    same = last is not None and last.passed and last.signature == note.signature
+    if not same or note.signature is None or note.signature != target.signature():
+        raise StateError(
+            "the warehouse is not what was published last, for something was loaded or built "
+            "since: run `headrace run` first"
+        )
+    return note
+
+
+def _write(resolved: Resolved, target: Target, note: publication.Note, folder: Path) -> Views:
+    import duckdb
+
+    manifest = _manifest(resolved)
+    copy = folder / WAREHOUSE
+    database = Path(target.location).stem
+    try:
+        with duckdb.connect() as connection:
+            attach = target.attach_sql("original")
+            if attach is None:
+                raise StateError(
+                    f"there is no warehouse at {target.location}: run `headrace run` first"
+                )
+            # as long as it is attached, nobody can write it
+            connection.execute(attach)
+            portable.copy_file(Path(target.location), copy)
+            log = Path(f"{target.location}.wal")
+            if log.exists():
+                portable.copy_file(log, Path(f"{copy}.wal"))
+        with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection:
+            connection.execute(f"attach {literal(str(copy))} as {identifier(database)}")
+            connection.execute(f"use {identifier(database)}")
+            views = make_portable(connection, database)
+            connection.execute("checkpoint")
+    except duckdb.Error as error:
+        first = str(error).strip().splitlines()[0]
+        raise StateError(f"the warehouse cannot be copied: {first}") from error
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    shutil.copyfile(resolved.artifacts / MANIFEST, folder / MANIFEST)
+    metadata = manifest.get("metadata", {})
+    keys, harmless = _columns(resolved)
+    info = StateInfo(
+        format=FORMAT,
+        run_id=note.run_id,
+        code_version=note.code_version,
+        as_of=note.published_at,
+        headrace=__version__,
+        duckdb=duckdb.__version__,
+        dbt_schema=str(metadata.get("dbt_schema_version")),
+        project=str(metadata.get("project_name")),
+        database=database,
+        sources=digests(resolved),
+        keys=keys,
+        harmless=harmless,
+    )
+    (folder / INFO).write_text(info.model_dump_json() + "\n", encoding="utf-8")
+    return views
+
+
+def _manifest(resolved: Resolved) -> Mapping[str, Any]:
+    path = resolved.artifacts / MANIFEST
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise StateError(
+            f"{path} cannot be read: run `headrace run --full-refresh`, which writes it anew"
+        ) from error
+    return content
+
+
+def _columns(resolved: Resolved) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Keys of tables, and their columns without personal data, as the catalog knows them."""
+    from headrace.errors import CatalogError, RunStoreError
+    from headrace.pipeline.catalog import current
+
+    with suppress(CatalogError, RunStoreError):
+        from headrace.pipeline.known_columns import known_columns
+
+        known = known_columns(current(resolved))
+        return dict(known.keys), dict(known.harmless)
+    return {}, {}
+
+
+def _take_place(temporary: Path, out: Path) -> None:
+    """Put the new folder in the place of the old one; a stop leaves one of the two."""
+    if not out.exists():
+        portable.replace(temporary, out)
+        return
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    portable.replace(out, old)
+    try:
+        portable.replace(temporary, out)
+    except OSError:
+        portable.replace(old, out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,228 @@
+"""What differs between operating systems.
+
+Nowhere else is it asked which one this is, and nowhere else stands a call that not all of them
+have; ``tests/unit/test_portability.py`` sees to it.
+
+Windows does not let go of a file that somebody has open: it can neither be replaced nor deleted.
+Readers of ours close what they read after each look, and a virus scanner soon lets go of a new
+file, so ``replace`` waits a while.
+"""
+
+import codecs
+import errno
+import os
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+WINDOWS: bool = sys.platform == "win32"
+
+PATIENCE_SECONDS: Final = 15.0
+LONGEST_BELOW_DATA: Final = 190
+"""No path that a run makes below the data directory has more characters."""
+_LONGEST_PATH: Final = 259  # on Windows, unless long paths are switched on
+_RESERVED: Final = frozenset(
+    {"aux", "con", "nul", "prn", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))}
+)
+_PLAIN: Final = {
+    "✓": "+", "✗": "x", "→": ">", "←": "<", "·": "-", "…": "...",
+    "─": "-", "│": "|", "├": "|", "└": "+", "≥": ">=", "≤": "<=",
+}  # fmt: skip
+
+
+# ── files ───────────────────────────────────────────────────────────────────
+
+
+def replace(source: Path, target: Path, *, patience: float = PATIENCE_SECONDS) -> None:
+    """Put a file or a folder in another's place, in one step.
+
+    Args:
+        source: what is put there.
+        target: what it replaces; it may not be there. A folder is not replaced.
+        patience: for how many seconds, on Windows, to wait for whoever has a file open.
+
+    Raises:
+        OSError: it cannot be done; both are what they were.
+    """
+    ends, pause = time.monotonic() + patience, 0.01
+    while True:
+        try:
+            source.replace(target)
+        except PermissionError:
+            if not WINDOWS or time.monotonic() >= ends:
+                raise
+        else:
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, 0.5)
+
+
+def make_durable(path: Path) -> None:
+    """See that a file's content outlives a power cut.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def make_names_durable(directory: Path) -> None:
+    """See that a rename outlives a power cut; Windows does so by itself.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    flag: int | None = getattr(os, "O_DIRECTORY", None)
+    if flag is None:
+        return
+    opened = os.open(directory, os.O_RDONLY | flag)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def copy_file(source: Path, destination: Path) -> None:
+    """Copy a file; file systems that share blocks (btrfs, XFS) only note that it was copied.
+
+    Raises:
+        OSError: it cannot be read or written.
+    """
+    copy_range: Callable[..., int] | None = getattr(os, "copy_file_range", None)
+    if copy_range is None:
+        shutil.copyfile(source, destination)
+        return
+    with source.open("rb") as reader, destination.open("wb") as writer:
+        left = os.fstat(reader.fileno()).st_size
+        try:
+            while left > 0:
+                copied = copy_range(reader.fileno(), writer.fileno(), left)
+                if copied == 0:
+                    break
+                left -= copied
+        except OSError as error:
+            if error.errno not in {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}:
+                raise
+            left = -1
+    if left:
+        shutil.copyfile(source, destination)
+
+
+def is_reserved(name: str) -> bool:
+    """Whether Windows takes a file of that name for a device, whatever its ending."""
+    return name.partition(".")[0].strip().lower() in _RESERVED
+
+
+def is_too_deep(data_dir: Path) -> bool:
+    """Whether paths below the data directory may become too long for this system."""
+    if not WINDOWS or _has_long_paths():
+        return False
+    return len(str(data_dir)) + 1 + LONGEST_BELOW_DATA > _LONGEST_PATH
+
+
+def _has_long_paths() -> bool:
+    """Whether somebody has switched long paths on (Windows 10 and later)."""
+    with suppress(ImportError, OSError):
+        import winreg
+
+        registry: Any = winreg  # its names are known on Windows alone
+        place = r"SYSTEM\CurrentControlSet\Control\FileSystem"
+        with registry.OpenKey(registry.HKEY_LOCAL_MACHINE, place) as key:
+            return bool(registry.QueryValueEx(key, "LongPathsEnabled")[0])
+    return False
+
+
+# ── processes and signals ───────────────────────────────────────────────────
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def stop_signals() -> tuple[int, ...]:
+    """What asks a process to end: Ctrl-C, `kill`, and on Windows Ctrl-Break."""
+    more = getattr(signal, "SIGBREAK", None)
+    return (signal.SIGINT, signal.SIGTERM, *([more] if more is not None else []))
+
+
+def stop_command(process: int) -> str:
+    """What a person types to end a process."""
+    return f"taskkill /PID {process}" if WINDOWS else f"kill {process}"
+
+
+def interrupt_main() -> None:
+    """Ctrl-C for the main thread, from another one."""
+    kill: Callable[[int, int], None] | None = getattr(signal, "pthread_kill", None)
+    if kill is None:
+        import _thread
+
+        _thread.interrupt_main()
+    else:  # a real signal, which also ends a wait
+        kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+def reuse_address(listening: socket.socket) -> None:
+    """Let a server take a port again whose server ended less than a minute ago.
+
+    On Windows the same option would let two servers share a port.
+    """
+    if not WINDOWS:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+# ── output ──────────────────────────────────────────────────────────────────
+
+
+def is_closed_pipe(error: BaseException) -> bool:
+    """Whether whoever read our output has gone."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    return WINDOWS and isinstance(error, OSError) and error.errno == errno.EINVAL
+
+
+def print_anything(*streams: TextIO, is_json: bool = False) -> None:
+    """Let streams take every character, whatever their encoding.
+
+    Redirected output is in the code page of the machine on Windows, which has no ✓. Marks become
+    plain ones, all else is written as ``\\uXXXX``, which JSON reads as the same character.
+
+    Args:
+        streams: standard output and error.
+        is_json: what is printed is JSON: nothing may become another character.
+    """
+    name = "headrace.json" if is_json else "headrace.plain"
+    codecs.register_error(name, _escape if is_json else _simplify)
+    for stream in streams:
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors=name)
+
+
+def _simplify(error: UnicodeError) -> tuple[str, int]:
+    return _instead(error, lambda one: _PLAIN.get(one) or _escaped(one))
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    return _instead(error, _escaped)
+
+
+def _instead(error: UnicodeError, of: Callable[[str], str]) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(of, error.object[error.start : error.end])), error.end
+
+
+def _escaped(character: str) -> str:
+    """As JSON writes it: UTF-16, so that one beyond 16 bits is two."""
+    units = character.encode("utf-16-be", "surrogatepass").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -1,0 +1,153 @@
+"""The calls to copier, and its errors in words."""
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from headrace.errors import TemplateError
+from headrace.project import answers as answers_file
+from headrace.project import git
+from headrace.project.template import without_password
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A project as the template makes it."""
+
+    folder: Path
+    version: str
+    """As copier describes the commit: ``v0.1.0``, ``v0.1.0-3-g1a2b3c4``; empty without git."""
+    answers: Mapping[str, Any]
+    notes: tuple[str, ...]
+
+
+def render(
+    source: str,
+    ref: str | None,
+    folder: Path,
+    *,
+    data: Mapping[str, Any],
+    ask: bool = False,
+    known: Mapping[str, Any] | None = None,
+) -> Rendered:
+    """Copy the template into a folder; the folder's name is the default name of the project.
+
+    Args:
+        source: the template, as copier takes it.
+        ref: tag or commit; none for a folder without git.
+        folder: it may hold an answers file, whose answers are then the defaults.
+        data: answers, which are not asked for.
+        ask: whether to ask for the others; else their defaults are taken.
+        known: further names that ``data`` may have, such as those of an earlier version.
+
+    Raises:
+        TemplateError: the template, an answer or the network is not as it must be.
+        KeyboardInterrupt: Ctrl-C, also at a question.
+    """
+    from copier import run_copy
+
+    with _in_words(source) as notes:
+        worker = run_copy(
+            source,
+            folder,
+            data=dict(data),
+            vcs_ref=ref,
+            defaults=not ask,
+            overwrite=True,
+            quiet=True,
+        )
+        questions = worker.template.questions_data
+    if not (folder / answers_file.FILE).is_file():
+        raise TemplateError(
+            f"{without_password(source)} at {ref or 'its folder'} is no template of Headrace "
+            f"(it brings no {answers_file.FILE}): is it an older version?"
+        )
+    _check_names(data, [*_to_answer(questions), *(known or ())])
+    entries = answers_file.load(folder)
+    version = str(entries.get("_commit", ""))
+    return Rendered(folder, version, answers_file.values_of(entries), tuple(notes))
+
+
+def merge_update(project: Path, ref: str | None, *, data: Mapping[str, Any]) -> tuple[str, ...]:
+    """Let copier merge another version into a project, in place; its warnings are returned.
+
+    Raises:
+        TemplateError: copier refused; the project may be half updated.
+    """
+    from copier import run_update
+
+    with _in_words("") as notes:
+        run_update(
+            project,
+            data=dict(data),
+            vcs_ref=ref,
+            defaults=True,
+            overwrite=True,
+            conflict="inline",
+            quiet=True,
+        )
+    return tuple(notes)
+
+
+def _to_answer(questions: Mapping[str, Any]) -> list[str]:
+    """Without those that are computed."""
+    return [name for name, details in questions.items() if details.get("when") is not False]
+
+
+def _check_names(data: Mapping[str, Any], known: list[str]) -> None:
+    for name in data:
+        if name not in known:
+            asked = ", ".join(dict.fromkeys(known))
+            raise TemplateError(f"the template asks no question {name}; it asks {asked}")
+
+
+@contextmanager
+def _in_words(source: str) -> Iterator[list[str]]:
+    """Turn warnings into notes, and what copier raises into one line."""
+    from copier.errors import CopierError, CopierWarning
+    from jinja2 import TemplateError as JinjaError
+    from plumbum import ProcessExecutionError
+
+    notes: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield notes
+        except KeyboardInterrupt:  # copier's own is a CopierError as well
+            raise
+        except ProcessExecutionError as error:
+            told = without_password(git.last_line(str(error.stderr)))
+            said = f"git {_subcommand(error.argv)}failed: {told}"
+            raise TemplateError(_words(ValueError(said), source)) from error
+        except (CopierError, JinjaError, ValueError, TypeError, OSError) as error:
+            raise TemplateError(_words(error, source)) from error
+    ours = (each.message for each in caught if isinstance(each.message, CopierWarning))
+    notes += dict.fromkeys(" ".join(str(message).split()) for message in ours)
+
+
+def _subcommand(argv: Any) -> str:
+    words = [str(word) for word in argv[1:] if not str(word).startswith("-")]
+    return f"{words[0]} " if words else ""
+
+
+def _words(error: Exception, source: str) -> str:
+    """What copier says, as one line that says what to change."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if found := re.match(r"(?:Unknown revision|.*invalid reference): '?(.*?)'?$", text):
+        where = f" at {without_password(source)}" if source else ""
+        return f"the template{where} has no version {found[1]}"
+    if found := re.match(r"Validation error for question '(\w+)': (.*)", text):
+        return f"{found[1]}: {found[2]}"
+    if found := re.match(r"Invalid choice for '(\w+)': (.*)", text):
+        return f"{found[1]}: {found[2].replace(' is not in [', ' is none of [')}"
+    if found := re.match(r"Not a YAML list: (.*)", text):
+        return f"a list is written as --data 'NAME=[one, two]', not as {found[1]}"
+    if "requires Copier version" in text:
+        return f"{text} Take in a newer copier: `uv lock --upgrade-package copier && uv sync`"
+    if "unsafe feature" in text:
+        return "the template wants to run commands of its own, which Headrace's never does"
+    return text.split(" See the docs")[0]

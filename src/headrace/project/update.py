@@ -1,0 +1,248 @@
+"""``headrace update``: a newer version of the template merged into a project."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headrace.errors import TemplateError
+from headrace.project import answers, compare, git, place, template
+from headrace.project.answers import Answers
+from headrace.project.compare import Outcome
+from headrace.project.lock import lock
+from headrace.project.render import Rendered, merge_update, render
+from headrace.project.reports import Answer, Lock, UpdateReport
+from headrace.project.template import Version
+
+UNDO = "git restore --staged --worktree . && git clean -fd ."
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class UpdateRequest:
+    """Which project to update, and to what."""
+
+    start: Path
+    """A folder in the project."""
+    ref: str | None = None
+    """A tag, branch or commit of the template; none for the newest tag."""
+    data: dict[str, Any] = field(default_factory=dict)
+    """Answers to give anew."""
+    dry_run: bool = False
+    """Whether to try the update in a copy, and leave the project as it is."""
+
+
+def update(request: UpdateRequest, tell: Callable[[str], None] = lambda _: None) -> UpdateReport:
+    """Merge a version of the template into the project; nothing is committed.
+
+    Args:
+        request: which project, and to which version.
+        tell: is called with what is done next.
+
+    Raises:
+        TemplateError: the project or the template is not as it must be; nothing was changed.
+    """
+    project = _project(request.start)
+    said = answers.read(project)
+    _check_tree(project)
+    address = template.parse(said.source)
+    try:
+        version = template.pick(address, request.ref)
+    except TemplateError as error:
+        raise TemplateError(
+            f"{error} (if it has moved, correct _src_path in {answers.FILE} and commit that)"
+        ) from error
+    if version.ref is None:
+        raise TemplateError(f"{address.shown} is a folder without git: it has no versions")
+    if version.is_of(said.commit) and not request.data:
+        return _up_to_date(project, said, version, dry_run=request.dry_run)
+    with _scratch(project) as scratch:
+        tell(f"comparing {said.commit} with the new version")
+        old, new = _both(project, said, version, request.data, scratch)
+        where = _clone(project, scratch / "try") if request.dry_run else project
+        tell(f"merging {new.version}")
+        status, found, notes = _merge(where, old, new, version, request.data)
+        tell("uv lock")
+        locked = _lock(where, project, found, dry_run=request.dry_run)
+    return UpdateReport(
+        project=str(project),
+        template=address.shown,
+        from_version=said.commit,
+        to_version=new.version,
+        dry_run=request.dry_run,
+        **_files(status, found),
+        **_answers(said.values, new.answers, request.data),
+        lock=locked,
+        undo=UNDO if status and not request.dry_run else "",
+        notes=tuple(dict.fromkeys((*version.notes, *new.notes, *notes))),
+    )
+
+
+def _project(start: Path) -> Path:
+    project = answers.find(start)
+    if project is None:
+        raise TemplateError(
+            f"{start.resolve()} is not in a copy of Headrace (no {answers.FILE} here or above): "
+            "`headrace new` makes one; a clone of Headrace itself is updated by `git pull`"
+        )
+    return project
+
+
+def _check_tree(project: Path) -> None:
+    """Only what is committed can be had back, and told from the new version's.
+
+    Raises:
+        TemplateError: no git, no commit, or something is not committed.
+    """
+    git.require("an update")
+    if git.top(project) is None:
+        raise TemplateError(
+            f"{project} is in no git repository, so an update could not be taken back: "
+            "`git init && git add --all && git commit -m Start`, and again"
+        )
+    if git.commit_of(project, "HEAD") is None:
+        raise TemplateError(
+            "nothing is committed yet, so an update could not be taken back: "
+            "`git add --all && git commit -m Start`, and again"
+        )
+    dirty = sorted(git.status(project))
+    if dirty:
+        more = len(dirty) - _MOST_NAMED
+        names = ", ".join(dirty[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        raise TemplateError(
+            f"not committed: {names}; commit it, or put it aside by `git stash -u`, and again"
+        )
+    if not git.out(project, "ls-files", "--", answers.FILE):
+        raise TemplateError(f"{answers.FILE} is not in git: `git add -f {answers.FILE}`, commit it")
+
+
+def _up_to_date(project: Path, said: Answers, version: Version, *, dry_run: bool) -> UpdateReport:
+    return UpdateReport(
+        project=str(project),
+        template=version.address.shown,
+        from_version=said.commit,
+        to_version=said.commit,
+        dry_run=dry_run,
+        up_to_date=True,
+        lock=Lock(status="skipped"),
+        notes=version.notes,
+    )
+
+
+@contextmanager
+def _scratch(project: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="headrace-update-"))
+    try:
+        for name in ("old", "new", "try"):
+            (folder / name / project.name).mkdir(parents=True)
+        yield folder
+    finally:
+        place.remove(folder)
+
+
+def _both(
+    project: Path, said: Answers, version: Version, data: Mapping[str, Any], scratch: Path
+) -> tuple[Rendered, Rendered]:
+    """The template's old and new version with the user's answers, away from the project.
+
+    All that can be wrong with an answer or a version is found here, with nothing touched.
+    """
+    name = project.name
+    try:
+        old = render(
+            said.source, said.commit, scratch / "old" / name, data=said.values, known=said.values
+        )
+    except TemplateError as error:
+        raise TemplateError(
+            f"the version and the answers of {answers.FILE} ({said.commit}) do not fit: {error}; "
+            "was the file edited, or is it of another or newer template?"
+        ) from error
+    folder = scratch / "new" / name
+    shutil.copyfile(project / answers.FILE, folder / answers.FILE)
+    new = render(said.source, version.ref, folder, data=data)
+    for key, value in said.values.items():
+        if key in new.answers and new.answers[key] != value and key not in data:
+            raise TemplateError(
+                f"{new.version} does not take the answer {key}: {value!r} any more: give one by "
+                f"--data {key}=… (its default is {new.answers[key]!r})"
+            )
+    return old, new
+
+
+def _merge(
+    where: Path, old: Rendered, new: Rendered, version: Version, data: Mapping[str, Any]
+) -> tuple[dict[str, str], Outcome, tuple[str, ...]]:
+    """Update the project, or its copy; what fails half way is taken back."""
+    before, after = compare.contents(old.folder), compare.contents(new.folder)
+    was = compare.before(where, before, after)
+    try:
+        notes = merge_update(where, version.ref, data=data)
+        found = compare.outcome(where, before, after, was)
+        return git.status(where), found, notes
+    except BaseException as error:
+        _take_back(where)
+        if "downgrading" in str(error):
+            raise TemplateError(
+                f"the project is of {old.version}, which is newer than {new.version}: name a newer "
+                "version by --ref, such as --ref HEAD for the newest commit"
+            ) from error
+        raise
+
+
+def _take_back(project: Path) -> None:
+    """As before: all was committed, so what is there now and not in git came by the update."""
+    git.out(project, "restore", "--source=HEAD", "--staged", "--worktree", "--", ".")
+    git.out(project, "clean", "-fdq", "--", ".")
+
+
+def _clone(project: Path, folder: Path) -> Path:
+    """The last commit of the project, elsewhere."""
+    top = git.top(project) or project
+    copy = folder / project.name
+    git.out(folder, *git.QUIETLY, "clone", "--quiet", "--local", "--", str(top), str(copy))
+    return copy / project.resolve().relative_to(top.resolve())
+
+
+def _lock(where: Path, project: Path, found: Outcome, *, dry_run: bool) -> Lock:
+    if dry_run:
+        return Lock(status="skipped", detail="--dry-run")
+    if "pyproject.toml" in found.conflicts:
+        return Lock(status="skipped", detail="settle pyproject.toml first, then run `uv lock`")
+    return lock(where, shown=str(project))
+
+
+def _files(status: Mapping[str, str], found: Outcome) -> dict[str, Any]:
+    """The fields of the report that name files."""
+    groups: dict[str, list[str]] = {"changed": [], "added": [], "removed": []}
+    group_of = {"??": "added", "A": "added", "D": "removed"}
+    for name, letters in status.items():
+        if name not in found.conflicts:
+            groups[group_of.get(letters.strip(), "changed")].append(name)
+    return {
+        **{group: tuple(names) for group, names in groups.items()},
+        "conflicts": tuple(found.conflicts[name] for name in sorted(found.conflicts)),
+        "kept": tuple(found.kept),
+        "not_added": tuple(found.not_added),
+        "stay_deleted": tuple(found.stay_deleted),
+        "put_back": tuple(found.put_back),
+    }
+
+
+def _answers(
+    old: Mapping[str, Any], new: Mapping[str, Any], data: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The fields of the report that name answers."""
+    fresh = [Answer(name=name, value=value) for name, value in new.items() if name not in old]
+    changed = [
+        Answer(name=name, value=value)
+        for name, value in new.items()
+        if name in old and old[name] != value
+    ]
+    return {
+        "new_answers": tuple(answer for answer in fresh if answer.name not in data),
+        "changed_answers": (*changed, *(answer for answer in fresh if answer.name in data)),
+        "dropped_answers": tuple(name for name in old if name not in new),
+    }

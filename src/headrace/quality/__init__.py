@@ -1,0 +1,1 @@
+"""Quality: plain functions over tables and the catalog."""

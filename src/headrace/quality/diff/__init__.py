@@ -1,0 +1,6 @@
+"""What differs between two DuckDB files, table by table, computed by DuckDB."""
+
+from headrace.quality.diff.report import DiffReport, TableDiff
+from headrace.quality.diff.service import Options, Side, diff
+
+__all__ = ["DiffReport", "Options", "Side", "TableDiff", "diff"]

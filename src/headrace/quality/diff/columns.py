@@ -1,0 +1,139 @@
+"""The columns of two tables, side by side, and how two values of a column are compared."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from headrace.ingest.sql import identifier
+from headrace.quality.diff.report import ColumnInfo, RetypedColumn
+
+_FLOATS = {"FLOAT", "DOUBLE"}
+_NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BIGNUM|DECIMAL\(\d+,\d+\))$")
+_TIMES = re.compile(r"(DATE|TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?)$")
+
+
+@dataclass(frozen=True)
+class Common:
+    """A column that both tables have.
+
+    Attributes:
+        before: its name in the first.
+        after: its name in the second; letters may differ in case.
+        type_before: DuckDB's name of its type in the first.
+        type_after: in the second.
+    """
+
+    before: str
+    after: str
+    type_before: str
+    type_after: str
+
+    @property
+    def is_retyped(self) -> bool:
+        """Whether the types differ."""
+        return self.type_before != self.type_after
+
+    @property
+    def _kinds(self) -> tuple[str, str]:
+        return _kind(self.type_before), _kind(self.type_after)
+
+    def values(self, before: str, after: str) -> tuple[str, str]:
+        """SQL of a value of each side, of types that can be compared.
+
+        Args:
+            before: alias of the first table.
+            after: alias of the second.
+        """
+        one, other = f"{before}.{identifier(self.before)}", f"{after}.{identifier(self.after)}"
+        first, second = self._kinds
+        if not self.is_retyped or (first == second and first in {"number", "time"}):
+            return one, other
+        if {first, second} == {"number", "float"} or first == second == "float":
+            return f"{one}::double", f"{other}::double"
+        return f"{one}::varchar", f"{other}::varchar"
+
+    def differs(self, before: str, after: str, tolerance: float) -> str:
+        """SQL that says whether two values differ; null equals null, NaN equals NaN."""
+        one, other = self.values(before, after)
+        if "float" not in self._kinds or "::varchar" in one or not tolerance:
+            return f"({one} is distinct from {other})"
+        near = f"abs({one} - {other}) <= {tolerance!r} * greatest(abs({one}), abs({other}))"
+        finite = f"isfinite({one}) and isfinite({other})"
+        return f"({one} is distinct from {other} and not coalesce({finite} and {near}, false))"
+
+    def comparable(self, side: str, *, of_after: bool, tolerance: float) -> str:
+        """SQL of a value that is equal on both sides when the values count as equal.
+
+        Without a pair of values there is no distance, so floating point numbers are rounded.
+        """
+        value = self.values(side, side)[int(of_after)]
+        if "float" in self._kinds and "::varchar" not in value and tolerance:
+            return f"coalesce(try_cast(round({value}, 12) as float)::double, {value}::double)"
+        return value
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What two tables have in common, and what not; in the order of the second."""
+
+    common: tuple[Common, ...]
+    added: tuple[ColumnInfo, ...]
+    removed: tuple[ColumnInfo, ...]
+
+    @property
+    def retyped(self) -> tuple[RetypedColumn, ...]:
+        """The columns of both whose types differ."""
+        return tuple(
+            RetypedColumn(name=one.after, before=one.type_before, after=one.type_after)
+            for one in self.common
+            if one.is_retyped
+        )
+
+    @property
+    def differ(self) -> bool:
+        """Whether the two have other columns or types."""
+        return bool(self.added or self.removed or self.retyped)
+
+    def key(self, names: Sequence[str]) -> tuple[Common, ...] | None:
+        """The columns of a key; None where one of the tables lacks one of them."""
+        by_name = {one.after.casefold(): one for one in self.common}
+        found = [by_name.get(name.casefold()) for name in names]
+        return tuple(one for one in found if one) if found and all(found) else None
+
+
+def side_by_side(before: Mapping[str, str], after: Mapping[str, str]) -> Columns:
+    """Match columns by name, letter case aside.
+
+    Args:
+        before: name to type, in order.
+        after: the same of the second table.
+    """
+    first = {name.casefold(): name for name in before}
+    second = {name.casefold(): name for name in after}
+    return Columns(
+        common=tuple(
+            Common(first[key], name, before[first[key]], after[name])
+            for key, name in second.items()
+            if key in first
+        ),
+        added=tuple(
+            ColumnInfo(name=name, data_type=after[name])
+            for key, name in second.items()
+            if key not in first
+        ),
+        removed=tuple(
+            ColumnInfo(name=name, data_type=before[name])
+            for key, name in first.items()
+            if key not in second
+        ),
+    )
+
+
+def _kind(data_type: str) -> str:
+    if data_type in _FLOATS:
+        return "float"
+    if _NUMBERS.match(data_type):
+        return "number"
+    if _TIMES.match(data_type):
+        return "time"
+    return "other"

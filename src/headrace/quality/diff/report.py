@@ -1,0 +1,95 @@
+"""What a comparison reports; the same models are shown, written as Markdown and printed as JSON."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TableStatus = Literal["same", "changed", "added", "removed", "not built", "not compared"]
+Method = Literal["key", "rows"]
+DIFFERENT: frozenset[str] = frozenset({"changed", "added", "removed"})
+
+
+class Report(BaseModel):
+    """Base of all reports: frozen."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ColumnInfo(Report):
+    """A column of one of the two."""
+
+    name: str
+    data_type: str
+
+
+class RetypedColumn(Report):
+    """A column of both, with another type."""
+
+    name: str
+    before: str
+    after: str
+
+
+class ColumnChange(Report):
+    """A column of both whose values differ."""
+
+    name: str
+    rows: int | None = Field(
+        description="rows of both whose value differs; none where rows were compared as a whole"
+    )
+
+
+class Sample(Report):
+    """A row that differs. Values are text, cut to 200 characters; none is null."""
+
+    kind: Literal["added", "removed", "changed"]
+    key: dict[str, str | None] = Field(description="its key; empty where there is none")
+    before: dict[str, str | None] = Field(
+        default_factory=dict, description="of a changed row, the columns that differ"
+    )
+    after: dict[str, str | None] = Field(default_factory=dict)
+
+
+class TableDiff(Report):
+    """One table."""
+
+    name: str = Field(description="`schema.table`")
+    status: TableStatus
+    rows_before: int | None = None
+    rows_after: int | None = None
+    columns_added: tuple[ColumnInfo, ...] = ()
+    columns_removed: tuple[ColumnInfo, ...] = ()
+    columns_retyped: tuple[RetypedColumn, ...] = ()
+    method: Method | None = Field(
+        None, description="rows are matched by key, or counted as wholes; none when all are equal"
+    )
+    key: tuple[str, ...] = ()
+    rows_added: int = 0
+    rows_removed: int = 0
+    rows_changed: int | None = Field(0, description="none where there is no key to match rows by")
+    columns_changed: tuple[ColumnChange, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    hidden: tuple[str, ...] = Field(
+        (), description="columns whose values are not shown: personal data, or not known"
+    )
+    notes: tuple[str, ...] = ()
+
+
+class DiffReport(Report):
+    """The whole comparison."""
+
+    before: str = Field(description="what the first is")
+    after: str = Field(description="what the second is")
+    schemas: tuple[str, ...]
+    tables: tuple[TableDiff, ...]
+    notes: tuple[str, ...] = ()
+    seconds: float
+
+    def with_status(self, *statuses: TableStatus) -> tuple[TableDiff, ...]:
+        """The tables with one of ``statuses``."""
+        return tuple(table for table in self.tables if table.status in statuses)
+
+    @property
+    def is_different(self) -> bool:
+        """Whether any table differs."""
+        return any(table.status in DIFFERENT for table in self.tables)

@@ -1,0 +1,249 @@
+"""``headrace add source``, each kind: what is written runs, and passes every check of a project."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import api_lab
+import pytest
+from api_lab import Api
+from lab import ROOT, Lab
+
+from headrace.add import AddRequest
+from headrace.add.model import PAGINATORS
+
+TOKEN = "s3cret-t0ken-of-the-test"  # noqa: S105 - of a server on this machine
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Api]:
+    with api_lab.serve() as server:
+        orders = [api_lab.customer(n, n, lines=[{"sku": "a", "number": n}]) for n in (1, 2, 3, 4)]
+        server.answers.tables = {"/v1/customers": api_lab.customers(7), "/v1/v2/orders": orders}
+        server.answers.token = TOKEN
+        yield server
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    """A project as a user has it, with its own tests, before anything is added."""
+    lab = api_lab.project(tmp_path_factory.mktemp("add"))
+    shutil.copy(ROOT / "pyproject.toml", lab.root)
+    shutil.copy(ROOT / ".env.example", lab.root)
+    shutil.copy(ROOT / ".sqlfluff", lab.root)
+    shutil.rmtree(lab.root / "tests", ignore_errors=True)
+    return replace(lab, environ={"HEADRACE_SOURCES__CRM__TOKEN": TOKEN})
+
+
+@pytest.fixture(scope="module")
+def added(before: Lab, api: Api) -> dict[str, dict[str, object]]:
+    """Every kind, each by the real command; what it reports by the source's name."""
+    folder = before.data_dir.parent
+    with closing(sqlite3.connect(folder / "erp.sqlite")) as connection, connection:
+        connection.executescript(
+            "create table parts (id integer primary key, price decimal(8, 2), "
+            "updated_at timestamp);"
+            "insert into parts values (1, 2.25, '2026-01-01 00:00:00.000000');"
+            "create table tags (tag text); insert into tags values ('new');"
+            "create table later (id integer primary key);"
+        )
+    (folder / "exports").mkdir()
+    (folder / "exports" / "orders_1.csv").write_text("order_id,amount\n1,2.5\n2,3.5\n")
+    api_options = ["--url", api.url, "--resource", "customers", "--resource", "orders=v2/orders"]
+    key = ["--primary-key", "id", "--cursor", "updated_at"]
+    files = ["--path", str(folder / "exports"), "--pattern", "orders=orders*.csv"]
+    kinds = {
+        "crm": ["rest_api", *api_options, *key],
+        "erp": ["sql_database", "--url", f"sqlite:///{folder / 'erp.sqlite'}"],
+        "sales": ["files", *files, "--primary-key", "order_id"],
+        "bikes": ["synth"],
+    }
+    reports = {}
+    for name, (kind, *options) in kinds.items():
+        result = before.command("add", "source", name, "--kind", kind, *options, "--json")
+        assert result.returncode == 0, result.stderr
+        reports[name] = json.loads(result.stdout)
+    return reports
+
+
+@pytest.mark.slow
+def test_each_kind_is_loaded_and_scaffolded(
+    before: Lab, added: dict[str, dict[str, object]]
+) -> None:
+    models = before.root / "dbt_project" / "models" / "staging"
+    expected = {
+        "crm": ["customers", "orders", "orders__lines"],
+        "erp": ["parts", "tags"],
+        "sales": ["orders"],
+        "bikes": ["customer", "order"],
+    }
+    for name, tables in expected.items():
+        report = added[name]
+        assert (report["not_loaded"], report["commands"]) == (None, [])
+        assert sorted(path.stem for path in (models / name).glob("*.sql")) == [
+            f"stg_{name}__{table}" for table in tables
+        ]
+    assert added["erp"]["choices"] == [
+        "later: read as a whole each time (no column says when a row changed)",
+        "parts: what changed by updated_at, merged on id",
+        "tags: read as a whole each time (it has no primary key)",
+    ]
+    paths = [file["path"] for file in added["sales"]["files"]]  # type: ignore[attr-defined]
+    assert paths == ["config/default.yml"]
+
+
+@pytest.mark.slow
+def test_the_settings_keep_every_line(before: Lab, added: dict[str, dict[str, object]]) -> None:
+    assert len(added) == 4
+    for name in ("config/default.yml", ".env.example"):
+        old = (ROOT / name).read_text(encoding="utf-8")
+        assert (before.root / name).read_text(encoding="utf-8").startswith(old)
+
+
+@pytest.mark.slow
+def test_a_run_builds_and_publishes_with_them(
+    before: Lab, added: dict[str, dict[str, object]]
+) -> None:
+    result = before.command("run", "--json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    report = json.loads(result.stdout)
+    assert report["status"] == "success"
+    built = {node["name"] for node in report["build"]["nodes"] if node["status"] == "success"}
+    assert {"stg_crm__orders__lines", "stg_erp__parts", "stg_sales__orders"} <= built
+    assert {"stg_bikes__customer", "stg_bikes__order"} <= built
+    assert len(added) == 4
+
+
+@pytest.mark.slow
+def test_what_was_written_passes_the_checks_of_the_project(
+    before: Lab, added: dict[str, dict[str, object]]
+) -> None:
+    assert len(added) == 4
+    for paginator in PAGINATORS:
+        request = AddRequest(
+            f"api_{paginator}", "rest_api", resource=("customers",), primary_key=("a", "b"),
+            cursor="changedAt=changed_since", paginator=paginator,
+        )  # fmt: skip
+        api_lab.added(before, request)
+    long = ("a" * 30, f"{'b' * 60}={'c/' * 45}d")
+    api_lab.added(before, AddRequest("a" * 30, "rest_api", resource=long))
+    api_lab.added(before, AddRequest("b" * 30, "sql_database"))
+    api_lab.added(before, AddRequest("c" * 30, "synth"), load=False)
+    mine = [
+        str(path.relative_to(before.root))
+        for path in (*before.root.glob("dlt_pipelines/*"), before.root / "tests")
+        if not (ROOT / "dlt_pipelines" / path.name).exists() or path.name == "tests"
+    ]
+    first_party = ["--config", 'lint.isort.known-first-party=["headrace"]']
+    tools = [
+        ("ruff", "check", *first_party, *mine),
+        ("ruff", "format", "--check", *mine),
+        ("mypy", "--cache-dir", str(before.data_dir / "mypy"), *mine),
+        ("sqlfluff", "lint", *(f"dbt_project/models/staging/{name}" for name in added)),
+        ("pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "tests/project"),
+    ]
+    plain = {key: text for key, text in os.environ.items() if not key.startswith("HEADRACE_")}
+    for tool in tools:
+        result = subprocess.run(
+            [sys.executable, "-m", *tool],
+            cwd=before.root,
+            env=plain | {"MYPYPATH": str(ROOT / "src")},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert result.returncode == 0, f"{tool}:\n{result.stdout}\n{result.stderr}"
+    assert "passed" in result.stdout
+
+
+def test_what_cannot_be_loaded_says_what_to_do(api: Api, tmp_path: Path) -> None:
+    lab = api_lab.project(tmp_path)
+    options = ("--kind", "rest_api", "--url", api.url, "--resource", "customers")
+    result = lab.command("add", "source", "crm", *options)
+    assert result.returncode == 0, result.stderr
+    words = " ".join(result.stdout.split())
+    assert "not loaded: source crm: GET http://127.0.0.1:" in words
+    assert "401 Unauthorized: set HEADRACE_SOURCES__CRM__TOKEN in .env" in words
+    assert "then run `headrace load --source crm` and `headrace scaffold crm`" in words
+    assert (lab.root / "dlt_pipelines" / "crm" / "__init__.py").is_file()
+    (lab.root / ".env").write_text(f"HEADRACE_SOURCES__CRM__TOKEN={TOKEN}\n")
+    assert lab.command("load", "--source", "crm").returncode == 0
+    assert lab.command("scaffold", "crm").returncode == 0
+    staging = lab.root / "dbt_project" / "models" / "staging" / "crm"
+    assert (staging / "stg_crm__customers.sql").is_file()
+
+
+def test_the_example_of_the_how_to(api: Api, tmp_path: Path) -> None:
+    lab = api_lab.project(tmp_path)
+    shutil.copy(ROOT / ".env.example", lab.root)
+    (lab.root / ".env").write_text(f"HEADRACE_SOURCES__CRM__TOKEN={TOKEN}\n")
+    words, output = api_lab.example("add-a-rest-api.md")
+    result = lab.command(*(api.url if word.startswith("https:") else word for word in words))
+    assert sorted(result.stdout.splitlines()) == sorted(output), result.stderr
+
+
+def test_a_table_that_may_be_one_page_of_many_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = api_lab.project(tmp_path)
+    api_lab.use_pipelines(monkeypatch, lab)
+    with api_lab.serve() as api:
+        few, many = api_lab.customers(9), api_lab.customers(10)
+        api.answers.tables = {"/v1/many": many, "/v1/paged": api_lab.customers(12)}
+        request = AddRequest("crm", "rest_api", url=api.url, resource=("paged",))
+        assert len(api_lab.added(lab, request).choices) == 1
+        api.answers.extra = lambda: json.dumps(many).encode()
+        *_, doubt = api_lab.added(lab, replace(request, name="erp", resource=("many",))).choices
+        assert doubt.startswith("many: the API names no page after the first; if there are more")
+        api.answers.extra = lambda: json.dumps(few).encode()
+        assert len(api_lab.added(lab, replace(request, name="web", resource=("few",))).choices) == 1
+
+
+def test_a_dry_run_and_no_load(tmp_path: Path) -> None:
+    lab = api_lab.project(tmp_path)
+    settings = lab.root / "config" / "default.yml"
+    text = settings.read_bytes()
+    dry = lab.command("add", "source", "bikes", "--kind", "synth", "--dry-run")
+    assert dry.returncode == 0
+    assert "+++ b/dlt_pipelines/bikes/__init__.py" in dry.stdout
+    assert dry.stdout.rstrip().endswith("nothing was written (--dry-run)")
+    assert settings.read_bytes() == text
+    assert not (lab.root / "dlt_pipelines" / "bikes").exists()
+    assert not lab.data_dir.exists()
+    only = lab.command("add", "source", "bikes", "--kind", "synth", "--no-load")
+    assert only.returncode == 0
+    assert "`headrace load --source bikes`" in only.stdout
+    assert (lab.root / "data" / "schemas" / "bikes.yml").is_file()
+    assert not lab.warehouse.exists()
+
+
+def test_bad_input_ends_in_one_line(tmp_path: Path) -> None:
+    lab = api_lab.project(tmp_path)
+    for words in (("class", "--kind", "synth"), ("shop", "--kind", "synth")):
+        result = lab.command("add", "source", *words)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert lab.command("add", "source", "crm", "--kind", "magic").returncode == 2
+
+
+def test_a_schema_file_of_ones_own(tmp_path: Path) -> None:
+    lab = api_lab.project(tmp_path)
+    inside = lab.root / "data" / "schemas" / "mine.yml"
+    inside.write_text(
+        "schema:\n  a:\n    count: 3\n    fields:\n      id: {type: serial, primary_key: true}\n"
+    )
+    api_lab.added(lab, AddRequest("one", "synth", schema=str(inside)), load=False)
+    module = lab.root / "dlt_pipelines" / "one" / "__init__.py"
+    assert '"data/schemas/mine.yml"' in module.read_text()
+    assert not (inside.parent / "one.yml").exists()
+    outside = inside.rename(tmp_path / "theirs.yml")
+    api_lab.added(lab, AddRequest("two", "synth", schema=str(outside)), load=False)
+    assert (inside.parent / "two.yml").read_text() == outside.read_text()

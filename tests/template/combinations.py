@@ -1,0 +1,138 @@
+"""What holds in a project whatever was answered; test_combinations_*.py say with which answers."""
+
+import re
+import tomllib
+from typing import Any, ClassVar
+
+import pytest
+from ruamel.yaml import YAML
+from template_lab import DEMOS, ROOT, Project, needs_git, needs_uv
+
+Answers = dict[str, Any]
+
+# What names a source that was not chosen. web_analytics is simulated from data/schemas/shop.yml, so
+# that the shop is named by its tables and folders where only web_analytics is there.
+_TRACES = {
+    "jaffle_shop": r"(?i)jaffle|stg_jaffle|raw_payments|int_payments|customer_value",
+    "shop": (
+        r"stg_shop|int_shop|\bshop_raw|\bfct_(orders|order_lines|refunds|inventory_by_day|web_orders)"
+        r"|\bdim_(customers|products)|dlt_pipelines[./]shop|(?m:^  shop:)|source shop"
+    ),
+    "web_analytics": r"(?i)web_analytics|\bga4\b|fct_sessions|fct_web_orders|web_performance",
+    "files": r"my_files",
+    "rest_api": r"(?i)my_api\b(?!`\.)",
+    "sql_database": r"(?i)my_database",
+    "serve": r"fastapi|uvicorn|HEADRACE_SERVE|--extra serve|(?m:^  page:)|headrace docs",
+    "postgres": r"--extra postgres|RUN_STORE__URL|(?m:^  postgres:)|pg_isready",
+    "openlineage": r"(?i)openlineage|marquez",
+    "datahub": r"(?i)datahub",
+    "learn": r"\bsdv>|headrace\[learn\]",
+}
+
+# Where a name may stand that was not chosen: the machinery with its locks and schemas knows all of
+# them, and some texts name what can be added later.
+_MACHINERY = re.compile(r"^(src/headrace/|uv\.lock$|\.vscode/schemas/)")
+_MAY_NAME = {
+    "shop": r"data/schemas/shop\.yml$",
+    "files": r"dlt_pipelines/files/|config/",
+    "rest_api": r"dbt_project/macros/_macros\.yml$",  # as an example of a name
+    "serve": r"AGENTS\.md$|\.devcontainer/|\.github/workflows/",
+    "postgres": r"pyproject\.toml$|\.github/workflows/",
+    "openlineage": r"pyproject\.toml$|tests/project/test_project\.py$|\.github/workflows/",
+    "datahub": r"pyproject\.toml$",
+    "learn": r"$^",
+}
+_RENDERED = [
+    path.relative_to(ROOT).as_posix().removesuffix(".jinja")
+    for folder in (".", "config", "dlt_pipelines/*", "tests/project")
+    for path in ROOT.glob(f"{folder}/*.jinja")
+]
+
+
+@needs_git
+@needs_uv
+@pytest.mark.slow
+class Combinations:
+    """One project for each entry of ``SETS``: the folder's name and the answers."""
+
+    SETS: ClassVar[dict[str, Answers]] = {}
+    TYPED: ClassVar[set[str]] = set()
+    """Where mypy is run, too; it takes its time."""
+
+    def test_nothing_names_what_was_not_chosen(self, project: Project) -> None:
+        """Nothing of the template's language, and nothing that names what was not chosen."""
+        absent = set(_TRACES) - {*project.sources, *project.extras}
+        texts = {
+            name: (project.root / name).read_text(encoding="utf-8") for name in project.files()
+        }
+        assert [name for name in texts if re.search(r"jinja|[{}]", name)] == []
+        left = [name for name in _RENDERED if re.search(r"{{|{%|{#", texts.get(name, ""))]
+        assert left == []
+        traces = [
+            f"{name}: {found[0]!r} of {what}"
+            for name, text in texts.items()
+            for what in sorted(absent)
+            if not _MACHINERY.match(name) and not re.match(_MAY_NAME.get(what, "$^"), name)
+            if (found := re.search(_TRACES[what], f"{name}\n{text}"))
+        ]
+        assert not traces, "\n".join(traces)
+        assert [p for p in project.root.rglob("*") if p.is_dir() and not any(p.iterdir())] == []
+
+    def test_its_files_are_whole(self, project: Project) -> None:
+        """YAML and TOML parse, links lead somewhere, the licence is that chosen."""
+        for name in project.files():
+            path, text = project.root / name, (project.root / name).read_text(encoding="utf-8")
+            assert "\r" not in text, name
+            if not name.endswith((".sql", ".py")):
+                assert not re.search(r"\n{3,}\Z|[^\n]\Z", text), f"{name}: how it ends"
+            if path.suffix in {".yml", ".yaml"}:
+                assert YAML(typ="safe").load(text) is not None, name
+            elif path.suffix == ".toml":
+                tomllib.loads(text)
+            elif path.suffix == ".md":
+                for link in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", text):
+                    assert (path.parent / link).exists(), f"{name}: {link}"
+            if name in _RENDERED and not name.endswith(("file", "LICENSE", ".py")):
+                assert "\n\n\n" not in text, f"{name}: two empty lines"
+        given = YAML(typ="safe").load((project.root / ".copier-answers.yml").read_text("utf-8"))
+        assert project.answers.items() <= given.items()
+        pyproject = tomllib.loads((project.root / "pyproject.toml").read_text("utf-8"))["project"]
+        assert pyproject["name"] == given["project_name"]
+        assert set(pyproject.get("optional-dependencies", {})) == set(given["extras"])
+        assert pyproject.get("license", "none") == given["license"]
+        assert (project.root / "LICENSE").exists() == (given["license"] != "none")
+        vendored = given["machinery"] == "vendored"
+        assert (project.root / "src").exists() == vendored
+        assert not vendored or (project.root / "src" / "headrace" / "LICENSE").read_text(
+            "utf-8"
+        ) == (ROOT / "LICENSE").read_text("utf-8")
+
+    def test_it_has_the_services_of_its_extras(self, project: Project) -> None:
+        """Compose has the services of the extras, and their volumes."""
+        compose = YAML(typ="safe").load((project.root / "docker-compose.yml").read_text("utf-8"))
+        services, volumes = {"headrace"}, {"data"}
+        if "serve" in project.extras:
+            services |= {"page"}
+        if "postgres" in project.extras:
+            services, volumes = services | {"postgres"}, volumes | {"postgres"}
+        if "openlineage" in project.extras:
+            services |= {"marquez", "marquez-web", "marquez-db"}
+            volumes |= {"marquez"}
+        assert set(compose["services"]) == services
+        assert set(compose["volumes"]) == volumes
+        for name, service in compose["services"].items():
+            assert set(service.get("depends_on", {})) <= services, name
+
+    def test_it_runs_and_passes_its_tests(self, project: Project) -> None:
+        """It locks, syncs, runs, passes its own tests and the linters."""
+        project.install()
+        simulated = [name for name in ("shop", "web_analytics") if name in project.sources]
+        small = [f"--set=sources.{name}.scale=0.02" for name in simulated]
+        project.run("headrace", "run", *small)
+        published = project.root / "data" / "published.duckdb"
+        assert published.exists() == bool({*DEMOS} & {*project.sources})
+        project.run("pytest", "-q", "-n", "0", "tests")
+        project.run("ruff", "check", "--quiet")
+        project.run("ruff", "format", "--check", "--quiet")
+        if project.root.name in self.TYPED:
+            project.run("mypy")

@@ -1,0 +1,95 @@
+"""All files of a new source are written, or none."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headrace.add import AddRequest, add_source, files
+from headrace.errors import AddError
+from headrace.settings import Resolved, resolve
+
+REQUEST = AddRequest("crm", "rest_api", resource=("customers",))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Resolved:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "dlt_pipelines").mkdir()
+    (tmp_path / "config" / "default.yml").write_text("sources: {}\n")
+    (tmp_path / ".env.example").write_text("# one\n")
+    return resolve(tmp_path, environ={})
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes() if path.is_file() else b""
+        for path in sorted(root.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_failure_halfway_leaves_nothing(
+    project: Resolved, monkeypatch: pytest.MonkeyPatch, count: int, failure: BaseException
+) -> None:
+    before = tree(project.root)
+    real, left = files._replace, [count]
+
+    def fail(path: Path, content: bytes) -> None:
+        left[0] -= 1
+        if left[0] == -1:
+            raise failure
+        real(path, content)
+
+    monkeypatch.setattr(files, "_replace", fail)
+    expected = AddError if isinstance(failure, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as caught:
+        add_source(project, REQUEST)
+    assert tree(project.root) == before
+    if expected is AddError:
+        assert "No space left on device" in str(caught.value)
+        assert "nothing was written" in str(caught.value)
+    monkeypatch.setattr(files, "_replace", real)
+    assert len(add_source(project, REQUEST).files) == 6
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of folders are those of POSIX")
+@pytest.mark.parametrize("name", ["dlt_pipelines", "config/default.yml"])
+def test_what_cannot_be_written_is_found_first(project: Resolved, name: str) -> None:
+    before = tree(project.root)
+    path = project.root / name
+    mode = path.stat().st_mode
+    path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        with pytest.raises(AddError, match="nothing was written"):
+            add_source(project, REQUEST)
+    finally:
+        path.chmod(mode)
+    assert tree(project.root) == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege there")
+def test_a_folder_that_leads_away_is_refused(
+    project: Resolved, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (project.root / "tests").symlink_to(elsewhere)
+    with pytest.raises(AddError, match="leads out of the project"):
+        add_source(project, REQUEST)
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_file_in_the_place_of_a_folder(project: Resolved) -> None:
+    (project.root / "tests").write_text("")
+    with pytest.raises(AddError, match="is no folder that can be written to"):
+        add_source(project, REQUEST)
+    assert not (project.root / "dlt_pipelines" / "crm").exists()
+
+
+def test_a_file_that_changes_in_between(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("new")
+    with pytest.raises(AddError, match="was changed in between"):
+        files.write({tmp_path / "b": "text", path: "mine"}, {path: b"old"})
+    assert not (tmp_path / "b").exists()

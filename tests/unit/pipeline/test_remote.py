@@ -1,0 +1,115 @@
+"""Failures of APIs and databases, in one line each that says what to change; secrets in none."""
+
+from pathlib import Path
+
+import pytest
+import requests
+from sqlalchemy.exc import NoSuchTableError, OperationalError, ProgrammingError
+
+from headrace.pipeline.remote import explain
+from headrace.pipeline.where import where
+from headrace.secrets import is_secret, masked, without_password
+from headrace.settings import resolve
+
+API = ("base_url", "token", "max_attempts")
+DATABASE = ("url", "password", "tables")
+
+
+def answer(
+    status: int, reason: str, url: str = "https://me:hush@x.example/v1/a?key=s"
+) -> Exception:
+    response = requests.Response()
+    response.status_code, response.reason, response.url = status, reason, url
+    response.request = requests.Request("POST", "https://x.example").prepare()
+    return requests.HTTPError("what dlt says", response=response)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "options", "words"),
+    [
+        (401, "Unauthorized", API, "set HEADRACE_SOURCES__CRM__TOKEN in .env"),
+        (403, "Forbidden", API, "set HEADRACE_SOURCES__CRM__TOKEN in .env"),
+        (403, "Forbidden", (), "see to its credentials"),
+        (404, "Not Found", API, "correct sources.crm.base_url"),
+        (400, "Bad Request", API, "see what the API wants there"),
+        (429, "Too Many Requests", API, "later, or raise sources.crm.max_attempts"),
+        (500, "", (), "run the same command again later"),
+    ],
+)
+def test_answers(status: int, reason: str, options: tuple[str, ...], words: str) -> None:
+    text = explain("crm", [RuntimeError("dlt"), answer(status, reason)], options)
+    assert text is not None
+    said = f"POST https://x.example/v1/a was answered by {status} {reason}".rstrip()
+    assert text.startswith(said + (":" if status < 429 else ","))
+    assert words in text
+    assert "hush" not in text
+    assert "key" not in text
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NoSuchTableError("orders"), "there is no table orders that this user may see"),
+        (
+            OperationalError("q", {}, Exception("connection refused\nand more")),
+            "connection refused: sources.crm.url, is it right",
+        ),
+        (
+            OperationalError("q", {}, Exception('password authentication failed for user "a"')),
+            "set HEADRACE_SOURCES__CRM__PASSWORD in .env",
+        ),
+        (ProgrammingError("q", {}, Exception("permission denied for table a")), "granted"),
+        (ProgrammingError("q", {}, Exception("a bad thing")), "ProgrammingError: a bad thing"),
+        (ModuleNotFoundError("No module", name="psycopg"), "run `uv sync --extra postgres`"),
+        (ModuleNotFoundError("No module", name="pymysql"), "run `uv add pymysql`"),
+    ],
+)
+def test_databases(error: Exception, words: str) -> None:
+    text = explain("crm", [RuntimeError("dlt"), error], DATABASE)
+    assert text is not None
+    assert words in text
+    assert "\n" not in text
+
+
+def test_what_is_neither_is_left_to_others() -> None:
+    assert explain("crm", [ValueError("x")], API) is None
+    assert explain("crm", [ModuleNotFoundError("No module", name="x")], API) is None
+
+
+def test_secrets_are_known_by_name() -> None:
+    names = ("token", "api_key", "apikey", "db_password", "client_secret", "PASSWORD")
+    assert all(is_secret(name) for name in names)
+    assert not any(is_secret(name) for name in ("primary_key", "tokens_per_page", "path", "key"))
+
+
+def test_secrets_are_masked_wherever_they_stand() -> None:
+    options = {"token": "abcd-efgh", "more": {"password": "hush-hush"}, "pwd": "on", "path": "data"}
+    text = "on data: abcd-efgh and hush-hush at https://me:p4ss@x.example/"
+    assert masked(text, options) == "on data: *** and *** at https://me:***@x.example/"
+    assert without_password("https://x.example:80/a@b") == "https://x.example:80/a@b"
+
+
+def test_where_shows_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    environ = {
+        "HEADRACE_SOURCES__CRM__TOKEN": "abcd-efgh",
+        "HEADRACE_SOURCES__CRM__NESTED__API_KEY": "hush-hush",
+        "HEADRACE_SOURCES__CRM__URL": "postgresql://me:p4ss-word@x/y",
+        "HEADRACE_SOURCES__CRM__PATH": "data/exports",
+    }
+    report = where(resolve(tmp_path, environ=environ))
+    shown = {setting.key: setting.value for setting in report.settings}
+    assert shown["sources.crm.token"] == shown["sources.crm.nested.api_key"] == "***"
+    assert shown["sources.crm.url"] == "postgresql://me:***@x/y"
+    assert shown["sources.crm.path"] == "data/exports"
+    for secret in ("abcd-efgh", "hush-hush", "p4ss-word"):
+        assert secret not in report.model_dump_json()
+
+
+@pytest.mark.parametrize("secret", ["{abc-def", "[abc", "{a: b}", "'quoted'"])
+def test_a_secret_is_taken_as_it_is(tmp_path: Path, secret: str) -> None:
+    """Also one that begins like a list or a mapping of YAML."""
+    (tmp_path / "config").mkdir()
+    environ = {"HEADRACE_SOURCES__CRM__PASSWORD": secret}
+    resolved = resolve(tmp_path, environ=environ)
+    assert resolved.settings.sources["crm"].options == {"password": secret}

@@ -1,0 +1,362 @@
+"""What differs between two files: tables, columns, rows by key or as a whole, and samples."""
+
+from pathlib import Path
+from uuid import UUID
+
+import duckdb
+import pytest
+from diff_lab import Pair
+
+from headrace.errors import DiffError
+from headrace.quality.diff import Options, Side, TableDiff, diff
+
+PEOPLE = "select range as id, 'p' || range as name, range * 1.5 as amount from range(10)"
+
+
+def counts(table: TableDiff) -> tuple[int, int, int | None]:
+    return table.rows_added, table.rows_removed, table.rows_changed
+
+
+def changed(table: TableDiff) -> dict[str, int | None]:
+    return {column.name: column.rows for column in table.columns_changed}
+
+
+# ── tables and columns ──────────────────────────────────────────────────────
+
+
+def test_tables_that_came_went_and_stayed(pair: Pair) -> None:
+    pair.write(
+        "a",
+        "create table marts.stays as select 1 as id",
+        "create table marts.goes as from range(3)",
+    )
+    pair.write(
+        "b",
+        "create table marts.stays as select 1 as id",
+        "create table marts.comes as from range(4)",
+    )
+
+    report = pair.diff()
+
+    found = {
+        table.name: (table.status, table.rows_before, table.rows_after) for table in report.tables
+    }
+    assert found == {
+        "marts.stays": ("same", 1, 1),
+        "marts.goes": ("removed", 3, None),
+        "marts.comes": ("added", None, 4),
+    }
+    assert report.is_different
+
+
+def test_a_declared_table_that_is_not_there_was_not_built(pair: Pair) -> None:
+    pair.write(
+        "a", "create table marts.t as select 1 as id", "create table marts.u as select 1 as id"
+    )
+    pair.write("b", "create table marts.t as select 1 as id")
+    before = Side(pair.folder / "a.duckdb", "a")
+    after = Side(pair.folder / "b.duckdb", "b", declared={"marts.t", "marts.u"})
+
+    report = diff(before, after)
+
+    assert [table.status for table in report.tables] == ["same", "not built"]
+    assert not report.is_different
+
+
+def test_columns_added_removed_and_retyped(pair: Pair) -> None:
+    found = pair.table(
+        "select 1 as id, 2::integer as n, 'x' as gone",
+        "select 1 as id, 2::bigint as n, 'y' as fresh",
+        "id",
+    )
+
+    assert [(c.name, c.data_type) for c in found.columns_added] == [("fresh", "VARCHAR")]
+    assert [(c.name, c.data_type) for c in found.columns_removed] == [("gone", "VARCHAR")]
+    assert [(c.name, c.before, c.after) for c in found.columns_retyped] == [
+        ("n", "INTEGER", "BIGINT")
+    ]
+    assert found.status == "changed"
+    assert counts(found) == (0, 0, 0)
+
+
+def test_a_retyped_column_is_compared_by_what_it_says(pair: Pair) -> None:
+    found = pair.table(
+        "select 1 as id, 5 as n, 'a' as word union all select 2, 6, '7'",
+        "select 1 as id, '5' as n, 8 as word union all select 2, 'six', 7",
+        "id",
+    )
+    assert changed(found) == {"n": 1, "word": 1}
+
+
+def test_letter_case_and_order_of_columns_are_no_difference(pair: Pair) -> None:
+    assert pair.table("select 1 as Id, 2 as n", "select 2 as N, 1 as id", "ID").status == "same"
+
+
+def test_only_the_schemas_that_are_asked_for(pair: Pair) -> None:
+    for side in ("a", "b"):
+        pair.write(side, "create schema raw", f"create table raw.t as select '{side}' as x")
+        pair.write(side, "create table marts.m as select 1 as x")
+    assert [table.name for table in pair.diff().tables] == ["marts.m"]
+    assert [table.name for table in pair.diff(schemas=("raw",)).tables] == ["raw.t"]
+    with pytest.raises(DiffError, match="neither a nor b has a table in nowhere"):
+        pair.diff(schemas=("nowhere",))
+
+
+# ── rows by key ─────────────────────────────────────────────────────────────
+
+
+def test_rows_by_key(pair: Pair) -> None:
+    after = f"""
+        select id, case when id < 3 then upper(name) else name end as name,
+            case when id = 2 then amount + 1 else amount end as amount
+        from ({PEOPLE}) where id <> 9
+        union all select 100, 'new', 0
+    """
+
+    found = pair.table(PEOPLE, after, "id")
+
+    assert found.method == "key"
+    assert found.key == ("id",)
+    assert (found.rows_before, found.rows_after) == (10, 10)
+    assert counts(found) == (1, 1, 3)
+    assert changed(found) == {"name": 3, "amount": 1}
+    by_kind = {
+        kind: [s for s in found.samples if s.kind == kind]
+        for kind in ("added", "removed", "changed")
+    }
+    assert [s.key for s in by_kind["added"]] == [{"id": "100"}]
+    assert [s.key for s in by_kind["removed"]] == [{"id": "9"}]
+    assert [(s.key, s.before, s.after) for s in by_kind["changed"]] == [
+        ({"id": "0"}, {"name": "p0"}, {"name": "P0"}),
+        ({"id": "1"}, {"name": "p1"}, {"name": "P1"}),
+        ({"id": "2"}, {"name": "p2", "amount": "3.0"}, {"name": "P2", "amount": "4.0"}),
+    ]
+
+
+def test_a_key_of_two_columns_and_the_limit(pair: Pair) -> None:
+    before = "select x.range as a, y.range as b, 0 as n from range(5) as x, range(4) as y"
+    found = pair.table(before, before.replace("0 as n", "1 as n"), "a", "b", limit=2)
+    assert counts(found) == (0, 0, 20)
+    assert [sample.key for sample in found.samples] == [{"a": "0", "b": "0"}, {"a": "0", "b": "1"}]
+    assert pair.diff(keys={"marts.t": ("a", "b")}, limit=0).tables[0].samples == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "differs"),
+    [
+        ("null", "null", False),
+        ("null", "0", True),
+        ("''", "null", True),
+        ("'nan'::double", "'nan'::double", False),
+        ("'nan'::double", "1::double", True),
+        ("'nan'::double", "null::double", True),
+        ("'inf'::double", "'inf'::double", False),
+        ("'inf'::double", "1e300::double", True),
+        ("'inf'::double", "'-inf'::double", True),
+        ("0.0::double", "-0.0::double", False),
+        ("0.1::double + 0.2::double", "0.3::double", False),
+        ("1.0::double", "1.000001::double", True),
+        ("0::double", "1e-5::double", True),
+        ("1.10::decimal(4,2)", "1.10::decimal(4,2)", False),
+        ("1.10::decimal(18,2)", "1.11::decimal(18,2)", True),
+        ("1.1::decimal(4,2)", "1.1::decimal(18,4)", False),
+        ("2::hugeint ^ 120 + 1", "2::hugeint ^ 120", False),  # as doubles
+        ("1::hugeint << 120", "(1::hugeint << 120) + 1", True),
+        ("[1, null]", "[1, null]", False),
+        ("[1, null]", "[1, 2]", True),
+        ("{'a': 1, 'b': null}", "{'a': 1, 'b': null}", False),
+        ("{'a': 1, 'b': [1]}", "{'a': 1, 'b': [2]}", True),
+        ("map {'a': 1}", "map {'a': 2}", True),
+        ("map {'a': 1}", "map {'a': 1}", False),
+        ("'{\"a\": 1}'::json", "'{\"a\": 2}'::json", True),
+        ("'\\xAA'::blob", "'\\xAB'::blob", True),
+        ("timestamp '2026-01-01 00:00:00.000001'", "timestamp '2026-01-01 00:00:00.000001'", False),
+        ("timestamp '2026-01-01 00:00:00.000001'", "timestamp '2026-01-01 00:00:00.000002'", True),
+        ("timestamptz '2026-01-01 00:00:00+00'", "timestamptz '2026-01-01 01:00:00+01'", False),
+        ("timestamptz '2026-01-01 00:00:00+00'", "timestamp '2026-01-01 00:00:00'", False),
+        ("date '2026-01-01'", "timestamp '2026-01-01 00:00:01'", True),
+        ("time '10:00:00'", "time '10:00:01'", True),
+        ("interval 1 day", "interval 2 day", True),
+        (f"uuid '{UUID(int=1)}'", f"uuid '{UUID(int=2)}'", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("key", [("id",), ()])
+def test_values(pair: Pair, before: str, after: str, differs: bool, key: tuple[str, ...]) -> None:
+    def rows(value: str) -> str:
+        return f"select 1 as id, {value} as v union all select 2, null"
+
+    found = pair.table(rows(before), rows(after), *key)
+
+    if key:
+        assert counts(found) == (0, 0, int(differs))
+        assert changed(found) == ({"v": 1} if differs else {})
+    else:
+        assert counts(found) == (int(differs), int(differs), None if found.method else 0)
+
+
+def test_tolerance_of_none_sees_the_last_bit(pair: Pair) -> None:
+    before = "select 1 as id, 0.1::double + 0.2::double as v"
+    after = "select 1 as id, 0.3::double as v"
+    assert pair.table(before, after, "id").status == "same"
+    assert pair.table(before, after, "id", tolerance=0.0).status == "changed"
+
+
+# ── without a key that holds ────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "broken", ["select 3 as id, 'twice' as name, 0 as amount", "select null, 'no key', 0"]
+)
+@pytest.mark.parametrize("side", ["first", "second"])
+def test_a_key_that_does_not_hold_is_said_and_not_used(pair: Pair, broken: str, side: str) -> None:
+    whole = f"{PEOPLE} union all {broken}"
+    before, after = (whole, PEOPLE) if side == "first" else (PEOPLE, whole)
+
+    found = pair.table(before, after, "id")
+
+    assert found.method == "rows"
+    assert counts(found) == ((0, 1, None) if side == "first" else (1, 0, None))
+    (note,) = found.notes
+    assert f"the key (id) does not tell the rows of the {side} apart" in note
+
+
+def test_rows_without_a_key_are_a_bag(pair: Pair) -> None:
+    before = "select * from (values (1, 'a'), (1, 'a'), (2, 'b')) as t(n, word)"
+    after = "select * from (values (1, 'a'), (2, 'b'), (2, 'b'), (3, 'c')) as t(n, word)"
+
+    found = pair.table(before, after)
+
+    assert found.method == "rows"
+    assert counts(found) == (2, 1, None)
+    assert changed(found) == {"n": None, "word": None}
+    assert {(s.kind, *(s.after or s.before).values()) for s in found.samples} == {
+        ("added", "2", "b"),
+        ("added", "3", "c"),
+        ("removed", "1", "a"),
+    }
+
+
+def test_the_order_of_rows_is_none(pair: Pair) -> None:
+    found = pair.table(f"{PEOPLE} order by id", f"{PEOPLE} order by id desc")
+    assert (found.status, found.method) == ("same", None)
+
+
+def test_no_column_in_common(pair: Pair) -> None:
+    found = pair.table("select 1 as a", "select 1 as b")
+    assert found.status == "changed"
+    assert found.notes == ("they have no column in common",)
+
+
+# ── keys that somebody names, and bad input ─────────────────────────────────
+
+
+def test_a_key_that_somebody_names_wins(pair: Pair) -> None:
+    pair.write("a", f"create table marts.t as {PEOPLE}")
+    pair.write(
+        "b", f"create table marts.t as select * replace (amount + 1 as amount) from ({PEOPLE})"
+    )
+    before = Side(pair.folder / "a.duckdb", "a")
+    after = Side(pair.folder / "b.duckdb", "b", keys={"marts.t": ("amount",)})
+    for named in ("t", "marts.t"):
+        (found,) = diff(before, after, Options(keys={named: ("id",)})).tables
+        assert found.key == ("id",)
+        assert counts(found) == (0, 0, 10)
+    with pytest.raises(DiffError, match=r"--key marts\.t=nope: it has no such column in both"):
+        diff(before, after, Options(keys={"t": ("nope",)}))
+    with pytest.raises(DiffError, match=r"--key u=id: there is no table u; there are marts\.t"):
+        diff(before, after, Options(keys={"u": ("id",)}))
+
+
+def test_files_that_cannot_be_opened(pair: Pair, tmp_path: Path) -> None:
+    good = Side(pair.write("a", "create table marts.t as select 1 as x"), "a")
+    text = tmp_path / "text.duckdb"
+    text.write_text("no database", encoding="utf-8")
+    with pytest.raises(DiffError, match=r"text\.duckdb cannot be opened as a DuckDB file"):
+        diff(good, Side(text, "text"))
+    with pytest.raises(DiffError, match="there is no file"):
+        diff(Side(tmp_path / "nothing.duckdb", "nothing"), good)
+
+
+def test_odd_names_and_paths(tmp_path: Path) -> None:
+    folder = tmp_path / 'it\'s a "folder"'
+    folder.mkdir()
+    odd = Pair(folder)
+    table = 'marts."a.b ""c"" | \'d\'"'
+    for side, value in (("a", 1), ("b", 2)):
+        odd.write(side, f'create table {table} as select 1 as "the \'key\'", {value} as "v""w"')
+    (found,) = odd.diff(keys={"marts.a.b \"c\" | 'd'": ("the 'key'",)}).tables
+    assert changed(found) == {'v"w': 1}
+
+
+def test_a_view_of_the_file_itself_is_not_compared(pair: Pair) -> None:
+    for side in ("a", "b"):
+        pair.write(
+            side,
+            "create table marts.t as select 1 as x",
+            f"create view marts.v as from {side}.marts.t",
+        )
+    found = {table.name: table for table in pair.diff().tables}
+    assert found["marts.v"].status == "not compared"
+    assert "names its own database" in found["marts.v"].notes[0]
+
+
+def test_a_view_that_names_no_database_is_compared(pair: Pair) -> None:
+    for side, value in (("a", 1), ("b", 2)):
+        pair.write(
+            side,
+            f"create table marts.t as select {value} as x",
+            "create view marts.v as from marts.t",
+        )
+    assert {table.name: table.status for table in pair.diff().tables} == {
+        "marts.t": "changed",
+        "marts.v": "changed",
+    }
+
+
+def test_the_files_are_left_alone(pair: Pair) -> None:
+    paths = [pair.write(side, "create table marts.t as select 1 as x") for side in ("a", "b")]
+    before = [path.read_bytes() for path in paths]
+    pair.diff()
+    assert [path.read_bytes() for path in paths] == before
+    with duckdb.connect(str(paths[0])) as connection:  # nothing holds it
+        connection.execute("select 1")
+
+
+# ── values that are not for everybody ───────────────────────────────────────
+
+
+def test_only_columns_known_to_be_harmless_are_shown(pair: Pair) -> None:
+    before = "select 1 as id, 'ann@example.org' as email, 'paid' as status"
+    after = "select 1 as id, 'bob@example.org' as email, 'open' as status"
+    pair.write("a", f"create table marts.t as {before}")
+    pair.write("b", f"create table marts.t as {after}")
+    known = Side(
+        pair.folder / "a.duckdb",
+        "a",
+        keys={"marts.t": ("id",)},
+        harmless={"marts.t": ("id", "status")},
+    )
+    (found,) = diff(known, Side(pair.folder / "b.duckdb", "b")).tables
+
+    (sample,) = found.samples
+    assert sample.key == {"id": "1"}
+    assert sample.before == {"email": "•••", "status": "paid"}
+    assert sample.after == {"email": "•••", "status": "open"}
+    assert found.hidden == ("email",)
+    assert "example.org" not in found.model_dump_json()
+
+    unknown = Side(pair.folder / "a.duckdb", "a", keys={"marts.t": ("id",)})
+    (found,) = diff(unknown, Side(pair.folder / "b.duckdb", "b")).tables
+    assert set(found.hidden) == {"id", "email", "status"}
+    assert "paid" not in found.model_dump_json()
+
+
+def test_rows_as_wholes_hide_them_too(pair: Pair) -> None:
+    pair.write("a", "create table marts.t as select 'ann@example.org' as email, 1 as n")
+    pair.write("b", "create table marts.t as select 'bob@example.org' as email, null as n")
+    one, other = (Side(pair.folder / f"{x}.duckdb", x, harmless={"marts.t": ("n",)}) for x in "ab")
+    (found,) = diff(one, other).tables
+    assert {s.kind: s.after or s.before for s in found.samples} == {
+        "added": {"email": "•••", "n": None},
+        "removed": {"email": "•••", "n": "1"},
+    }
