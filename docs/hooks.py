@@ -1,0 +1,154 @@
+"""What the site needs besides mkdocs: pages that stand elsewhere in the repository, and links.
+
+A page links to files as a code host shows them, relative to where it stands. On the site,
+``PAGES`` have an address below ``docs/``; any other file that a page links to is copied to
+``repository/``. The home is ``docs/index.md`` with the README in place of its comment.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[1]
+README_HERE = re.compile(r"<!-- README\.md .*?-->\n")
+
+# Pages that stand alone in their part of the navigation, which would be an empty column.
+ALONE = {"index.md", "tutorials/ten-minutes.md"}
+
+# Where a page of the repository stands on the site.
+PAGES = {
+    "README.md": "index.md",
+    "AGENTS.md": "reference/agents.md",
+    "ARCHITECTURE.md": "explanation/architecture.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benchmarks/README.md": "explanation/benchmarks.md",
+    "dbt_project/README.md": "reference/dbt-project.md",
+    "dlt_pipelines/files/README.md": "reference/sources/files.md",
+    "dlt_pipelines/jaffle_shop/README.md": "reference/sources/jaffle_shop.md",
+    "dlt_pipelines/shop/README.md": "reference/sources/shop.md",
+    "dlt_pipelines/web_analytics/README.md": "reference/sources/web_analytics.md",
+}
+
+_FENCE = re.compile(r"^ {0,3}(```|~~~)")
+_LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
+_SHIM = re.compile(r"""<script src=["']?https://unpkg\.com/iframe-worker/shim["']?></script>""")
+_ITEM = re.compile(r"^(?:[-*+]|\d+[.)]) ")
+_ROW = re.compile(r"^\|")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages of the repository, and the files that pages link to."""
+    for source, target in PAGES.items():
+        if target != "index.md" and (ROOT / source).is_file():
+            files.append(File.generated(config, target, content=_read(source)))
+    sources = [*PAGES, *(f"docs/{file.src_uri}" for file in files.documentation_pages())]
+    linked = {
+        path
+        for source in sources
+        if (ROOT / source).is_file()
+        for path in _links(source)
+        if not path.startswith("docs/") and path not in PAGES and (ROOT / path).is_file()
+    }
+    for path in sorted(linked):
+        copy = File.generated(config, _copy(path), abs_src_path=str(ROOT / path))
+        files.append(copy)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put the README into the home, lead links to where things are on the site, part the blocks."""
+    del config, files
+    here = page.file.src_uri
+    if here in ALONE:
+        page.meta["hide"] = ["navigation"]
+    source = next((key for key, target in PAGES.items() if target == here), f"docs/{here}")
+    if here == "index.md":
+        source = "docs/index.md"
+        readme = _relinked(_read("README.md"), source="README.md", here=here)
+        markdown = README_HERE.sub(lambda _: readme, markdown)
+        return _parted(markdown)
+    return _parted(_relinked(markdown, source=source, here=here))
+
+
+def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
+    """Take the script that lets the search work from a disk from here, not from a CDN."""
+    del config
+    ours = posixpath.relpath("javascripts/search-from-disk.js", posixpath.dirname(page.url) or ".")
+    return _SHIM.sub(f'<script src="{ours}"></script>', output)
+
+
+def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
+    """Leave that script out of 404.html: it is served, at any depth, and so does not need it."""
+    del template_name, config
+    return _SHIM.sub("", output_content)
+
+
+def _read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def _links(source: str) -> Iterator[str]:
+    """The paths, from the root, of what a page of the repository links to."""
+    for line, fenced in _lines(_read(source)):
+        for match in () if fenced else _LINK.finditer(line):
+            if ":" not in match[2]:
+                yield posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
+
+
+def _relinked(text: str, *, source: str, here: str) -> str:
+    def site_link(match: re.Match[str]) -> str:
+        if ":" in match[2]:
+            return match[0]
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(source), match[2]))
+        target = PAGES.get(path) or PAGES.get(f"{path}/README.md") or _on_site(path)
+        return match[1] + posixpath.relpath(target, posixpath.dirname(here) or ".") + match[3]
+
+    return "".join(line if fenced else _LINK.sub(site_link, line) for line, fenced in _lines(text))
+
+
+def _on_site(path: str) -> str:
+    if path.startswith("docs/"):
+        return path.removeprefix("docs/")
+    return _copy(path)
+
+
+def _copy(path: str) -> str:
+    # Without an ending a browser would offer it as a download.
+    return f"repository/{path}" + ("" if Path(path).suffix else ".txt")
+
+
+def _lines(text: str) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it is code."""
+    fence = ""
+    for line in text.splitlines(keepends=True):
+        mark = _FENCE.match(line)
+        if mark and not fence:
+            fence = mark[1]
+            yield line, True
+        elif mark and mark[1] == fence:
+            fence = ""
+            yield line, True
+        else:
+            yield line, bool(fence)
+
+
+def _parted(text: str) -> str:
+    """An empty line before each list and table, which code hosts do not ask for."""
+    parted: list[str] = []
+    before = "\n"
+    for line, fenced in _lines(text):
+        for block in (_ITEM, _ROW):
+            begins = block.match(line) and not block.match(before)
+            # An item's second line is indented; what follows one is the next item.
+            if not fenced and begins and before.strip() and not before.startswith(" "):
+                parted.append("\n")
+                break
+        parted.append(line)
+        before = line
+    return "".join(parted)

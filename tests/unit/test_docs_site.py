@@ -1,0 +1,217 @@
+"""The site of the docs: built strictly, whole, and complete without any other host."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from ruamel.yaml import YAML
+
+pytest.importorskip("mkdocs", reason="the docs are built by the group `machinery`")
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+ARGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+# What a browser fetches by itself: not a link that a reader may follow.
+FETCHED = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc(?:set)?=["']?([^"'\s>]+)"""
+    r"""|<link\b[^>]*?\brel=["']?(?:stylesheet|icon|preload|preconnect|prefetch)\b[^>]*"""
+    r"""?\bhref=["']?([^"'\s>]+)""",
+    re.IGNORECASE,
+)
+
+
+def mkdocs(config: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", "-m", "mkdocs", "build", "--strict"]
+    return subprocess.run(
+        [*command, "--config-file", str(config), "--site-dir", str(out)],
+        cwd=config.parent,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("docs") / "site"
+    built = mkdocs(ROOT / "mkdocs.yml", out)
+    assert built.returncode == 0, built.stderr
+    return out
+
+
+def navigation(entry: Any) -> Iterator[str]:
+    """The pages of a part of the navigation."""
+    if isinstance(entry, str):
+        yield entry
+    for part in entry.values() if isinstance(entry, dict) else entry:
+        if not isinstance(entry, str):
+            yield from navigation(part)
+
+
+def test_every_page_of_the_docs_is_in_the_navigation_once() -> None:
+    listed = list(navigation(YAML(typ="safe").load(ROOT / "mkdocs.yml")["nav"]))
+    assert len(listed) == len(set(listed))
+    there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+    assert there <= set(listed)
+
+
+def test_every_how_to_is_on_the_home_page() -> None:
+    home = (DOCS / "index.md").read_text("utf-8")
+    for path in sorted((DOCS / "how-to").glob("*.md")):
+        assert f"(how-to/{path.name})" in home, path.name
+
+
+def test_the_site_holds_pages_and_no_code_of_its_making(site: Path) -> None:
+    assert not [*site.rglob("*.py"), *site.rglob("*.pyc"), *site.rglob("*.md")]
+
+
+def test_the_home_is_the_readme(site: Path) -> None:
+    home = (site / "index.html").read_text("utf-8")
+    assert "A data platform that you copy." in home
+    assert 'href="tutorials/ten-minutes.html"' in home
+    assert 'src="images/run.svg"' in home
+    assert "README.md" not in re.sub(r"<code>.*?</code>", "", home)
+
+
+def test_pages_that_stand_elsewhere_are_there_with_their_links(site: Path) -> None:
+    page = (site / "explanation" / "architecture.html").read_text("utf-8")
+    assert 'href="decisions/0003-settings-in-layers.html"' in page
+    assert 'href="../how-to/write-a-source.html"' in page
+    assert 'href="../reference/dbt-project.html"' in page
+    assert (site / "repository" / "data" / "schemas" / "web_analytics.yml").is_file()
+
+
+def test_lists_and_tables_are_such_without_an_empty_line_before_them(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        text = re.sub(r"<(pre|code|script)\b.*?</\1>", "", page.read_text("utf-8"), flags=re.DOTALL)
+        assert not re.search(r"<p>[^<]*\n[-*] ", text), page
+        assert not re.search(r"\|-{3,}", text), page
+
+
+def test_nothing_that_a_browser_fetches_is_elsewhere(site: Path) -> None:
+    for page in site.rglob("*.html"):
+        for match in FETCHED.finditer(page.read_text("utf-8")):
+            address = match[1] or match[2]
+            assert not re.match(r"(https?:)?//", address), f"{page.name}: {address}"
+    for style in site.rglob("*.css"):
+        for address in re.findall(r"""url\(["']?([^"')]+)|@import""", style.read_text("utf-8")):
+            assert not re.match(r"(https?:)?//", address), f"{style.name}: {address}"
+    for picture in site.rglob("*.svg"):
+        named = set(re.findall(r"https?://[^\s\"'<)]+", picture.read_text("utf-8")))
+        assert named <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}, picture
+
+
+def test_what_is_fetched_is_recognised() -> None:
+    html = '<script src="https://a/x.js"></script><link rel="stylesheet" href="//b/x.css">'
+    assert [a or b for a, b in FETCHED.findall(html)] == ["https://a/x.js", "//b/x.css"]
+    assert not FETCHED.findall('<a href="https://a/">a</a><link rel="canonical" href="https://a/">')
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
+    with api.sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+        found = found or (str(own) if own.exists() else None)
+        if found is None:
+            assert not os.environ.get("CI"), "no Chromium on the CI: install one before the tests"
+            pytest.skip("no Chromium here: install one, or name it by CHROMIUM")
+        opened = playwright.chromium.launch(executable_path=found, args=list(ARGS))
+        yield opened
+        opened.close()
+
+
+@pytest.mark.slow
+def test_a_browser_needs_no_other_host(site: Path) -> None:
+    pages = ("index.html", "tutorials/ten-minutes.html", "reference/commands.html")
+    with served(site) as base, browser() as opened:
+        for origin in (base, site.as_uri()):
+            elsewhere, errors = _looked_at(opened, origin, pages)
+            assert not elsewhere
+            assert not errors
+
+
+def _looked_at(opened: Any, origin: str, pages: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Requests beyond the origin, and errors, when the pages are read and searched."""
+    elsewhere: list[str] = []
+    errors: list[str] = []
+    context = opened.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(15_000)
+    here = urlsplit(origin)
+
+    def look(request: Any) -> None:
+        to = urlsplit(request.url)
+        if (to.scheme, to.netloc) != (here.scheme, here.netloc) and to.scheme not in {
+            "data",
+            "blob",
+        }:
+            elsewhere.append(request.url)
+
+    context.on("request", look)
+    page = context.new_page()
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("requestfailed", lambda request: errors.append(f"failed: {request.url}"))
+    page.on("response", lambda got: errors.append(got.url) if got.status >= 400 else None)
+    for name in pages:
+        page.goto(f"{origin}/{name}", wait_until="networkidle")
+    page.locator("[data-md-component=search-query]").click()
+    page.keyboard.type("quarantine")
+    page.wait_for_selector(".md-search-result__item", state="attached")
+    for size in ((1280, 800), (360, 740)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        page.goto(f"{origin}/index.html", wait_until="networkidle")
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size[0], f"{width} px wide at {size[0]}"
+    context.close()
+    return elsewhere, errors
+
+
+def test_a_dead_link_stops_the_build(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    shutil.copy(DOCS / "hooks.py", tmp_path / "docs")
+    text = (ROOT / "mkdocs.yml").read_text("utf-8").split("\nnav:")[0]
+    (tmp_path / "mkdocs.yml").write_text(text, encoding="utf-8")
+    (tmp_path / "README.md").write_text("# Readme\n", encoding="utf-8")
+    page = tmp_path / "docs" / "index.md"
+    page.write_text("# Home\n[here](#home)\n", encoding="utf-8")
+    assert mkdocs(tmp_path / "mkdocs.yml", tmp_path / "site").returncode == 0
+
+    for wrong in ("[there](nowhere.md)", "[there](#nowhere)", "[there](../nowhere.txt)"):
+        page.write_text(f"# Home\n{wrong}\n", encoding="utf-8")
+        built = mkdocs(tmp_path / "mkdocs.yml", tmp_path / "site")
+        assert built.returncode != 0, wrong
+        assert "nowhere" in built.stderr
