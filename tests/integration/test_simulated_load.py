@@ -81,3 +81,36 @@ def test_thirty_days_by_dlt_are_the_last_snapshot(
     # every load but the first brought a day's changes, and not the whole again
     assert loaded[0] > 3 * max(loaded[1:])
     assert min(loaded[1:]) > 0
+
+
+def test_a_table_without_rows_is_made_and_filled_later(
+    schema: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME__LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.chdir(tmp_path)
+
+    @dlt.source(name="store")
+    def store(simulation: Simulation) -> Any:
+        return simulated_resources(simulation, tables=["order"])
+
+    pipeline = dlt.pipeline(
+        "store",
+        destination=dlt.destinations.duckdb(str(tmp_path / "store.duckdb")),
+        dataset_name="store_raw",
+        pipelines_dir=str(tmp_path / "dlt"),
+    )
+    rows, columns = [], []
+    for days in (0, 0, 20):
+        simulation = Simulation(schema, as_of=START + timedelta(days=days))
+        pipeline.run(store(simulation), loader_file_format="parquet")
+        with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:
+            order = connection.sql('select * from store_raw."order"')
+            rows.append(len(order.fetchall()))
+            columns.append(order.columns)
+
+    expected = simulation.view(None).table("order")
+    assert rows == [0, 0, expected.num_rows]
+    assert expected.num_rows > 0
+    assert columns[0] == columns[1] == columns[2]
+    assert set(columns[0]) >= set(expected.schema.names)

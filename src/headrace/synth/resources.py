@@ -192,14 +192,13 @@ def _batches(view: View, plan: TablePlan, key: tuple[str, ...], *, is_first: boo
     """Arrow tables of some size, the first with the hints of all."""
     import dlt
 
-    first = True
-    for table in gathered(view, plan, _BATCH_ROWS):
-        if first and is_first:
-            hints = dlt.mark.make_hints(write_disposition="replace", primary_key=list(key))
-            yield dlt.mark.with_hints(table, hints)
-        else:
-            yield table
-        first = False
+    tables = gathered(view, plan, _BATCH_ROWS)
+    if is_first:
+        # a table that has no row yet is made all the same: models read it
+        first = next(tables, view.arrow_schema(plan).empty_table())
+        hints = dlt.mark.make_hints(write_disposition="replace", primary_key=list(key))
+        yield dlt.mark.with_hints(first, hints)
+    yield from tables
 
 
 def gathered(view: View, plan: TablePlan, rows: int) -> Iterator["pa.Table"]:
