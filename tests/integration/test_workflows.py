@@ -60,9 +60,7 @@ def test_least_rights_time_limits_and_pins(name: str) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"]
     for job in workflow["jobs"].values():
-        if "uses" in job:
-            assert job["uses"] == "./.github/workflows/pages.yml"
-            continue
+        assert "uses" not in job, "a copy may lack the other workflow"
         assert 0 < job["timeout-minutes"] <= 60
         for step in job["steps"]:
             assert "uses" not in step or re.fullmatch(r"[\w/-]+@v\d+", step["uses"])
@@ -77,7 +75,7 @@ def test_least_rights_time_limits_and_pins(name: str) -> None:
         == {
             "test.yml": {},
             "slim.yml": {"slim": {"pull-requests"}},
-            "nightly.yml": {"pages": {"pages", "id-token"}},
+            "nightly.yml": {},
             "pages.yml": {"deploy": {"pages", "id-token"}},
         }[name]
     )
