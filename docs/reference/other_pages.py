@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from headrace import errors as tree
-from headrace.add.model import _TAKES, KINDS
+from headrace.add.model import KINDS, TAKES
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.state import ServerState
@@ -149,7 +149,7 @@ def source_kinds() -> str:
         "|---|---|\n",
     ]
     for kind in KINDS:
-        options = ", ".join(f"`--{option.replace('_', '-')}`" for option in _TAKES[kind])
+        options = ", ".join(f"`--{option.replace('_', '-')}`" for option in TAKES[kind])
         parts.append(f"| `{kind}` | {options} |\n")
     for folder in ("files", "jaffle_shop", "shop", "web_analytics"):
         parts.append(f"\n## {folder}\n")

@@ -12,7 +12,7 @@ PAGINATORS = (
     "auto", "json_link", "header_link", "cursor", "offset", "page_number", "single_page",
 )  # fmt: skip
 
-_TAKES: dict[Kind, tuple[str, ...]] = {
+TAKES: dict[Kind, tuple[str, ...]] = {
     "rest_api": ("url", "resource", "primary_key", "cursor", "paginator"),
     "sql_database": ("url", "table", "schema", "cursor"),
     "files": ("path", "pattern", "primary_key"),
@@ -58,7 +58,7 @@ class AddRequest:
             AddError: one does not, or a name is none.
         """
         options = ("url", "resource", "table", "path", "pattern", "primary_key", "cursor")
-        takes = _TAKES[self.kind]
+        takes = TAKES[self.kind]
         for option in (*options, "paginator", "schema"):
             if getattr(self, option) and option not in takes:
                 flags = ", ".join(flag(name) for name in takes)
