@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import sys
 import threading
 import time
@@ -62,6 +63,23 @@ def replace(source: Path, target: Path, *, patience: float = PATIENCE_SECONDS) -
             return
         time.sleep(pause)
         pause = min(2 * pause, 0.5)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: the old content or the new one is there, with the old one's mode.
+
+    Raises:
+        OSError: it cannot be written; it is what it was.
+    """
+    real = path.resolve()
+    temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        if real.exists():
+            temporary.chmod(stat.S_IMODE(real.stat().st_mode))
+        replace(temporary, real)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def make_durable(path: Path) -> None:

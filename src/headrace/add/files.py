@@ -56,7 +56,7 @@ def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
                 folder.mkdir()
                 made.append(folder)
             done.append(path)
-            _replace(path, text.encode())
+            portable.write_file(path, text.encode())
     except BaseException as error:
         _undo(done, made, originals)
         if isinstance(error, OSError):
@@ -73,19 +73,7 @@ def _undo(done: list[Path], made: list[Path], originals: Mapping[Path, bytes]) -
             if path not in originals:
                 path.unlink(missing_ok=True)
             elif path.read_bytes() != originals[path]:
-                _replace(path, originals[path])
+                portable.write_file(path, originals[path])
     for folder in reversed(made):
         with suppress(OSError):
             folder.rmdir()
-
-
-def _replace(path: Path, content: bytes) -> None:
-    real = path.resolve()
-    temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        if real.exists():
-            temporary.chmod(stat.S_IMODE(real.stat().st_mode))
-        portable.replace(temporary, real)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,13 +8,13 @@ from rich.markup import escape
 from rich.text import Text
 
 from headrace.cli.console import console as new_console
+from headrace.cli.words import count, some
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from headrace.project import Answer, Lock, NewReport, UpdateReport
 
-_MOST_NAMED = 8
 _DONE, _LOOK, _NONE, _BAD = "[green]✓[/]", "[yellow]![/]", "[dim]-[/]", "[red]✗[/]"
 
 
@@ -96,7 +96,7 @@ def _files(screen: "Console", report: "UpdateReport") -> None:
         (_LOOK, "yours and put back, the merge had overwritten them", report.put_back),
     ):
         if names:
-            _line(screen, mark, f"{len(names)} {words}: {_some(names)}")
+            _line(screen, mark, f"{len(names)} {words}: {some(names)}")
 
 
 def _answers_of_update(screen: "Console", report: "UpdateReport") -> None:
@@ -115,7 +115,7 @@ def _next(screen: "Console", report: "UpdateReport") -> None:
     if not report.undo:
         return
     if report.conflicts:
-        screen.print(f"{_count(len(report.conflicts), 'file')} to settle, see ✗ above")
+        screen.print(f"{count(len(report.conflicts), 'file')} to settle, see ✗ above")
     screen.print("next: read `git diff`, run `uv run pytest`, commit. Or take it all back:")
     screen.print(f"      {escape(report.undo)}", soft_wrap=True)
 
@@ -149,13 +149,3 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(str(item) for item in value) or "none"
     return str(value)
-
-
-def _some(names: tuple[str, ...]) -> str:
-    if len(names) <= _MOST_NAMED:
-        return ", ".join(names)
-    return f"{', '.join(names[:_MOST_NAMED])} and {len(names) - _MOST_NAMED} more"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
+from headrace.cli.words import count, some
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from headrace.scaffold import ScaffoldReport
-
-_MOST_NAMED = 8
 
 
 def scaffold(
@@ -53,13 +52,13 @@ def _show_files(screen: "Console", report: "ScaffoldReport") -> None:
 
     marks = {"added": "[green]+[/]", "changed": "[green]~[/]"}
     for file in report.changes:
-        words = "" if file.status == "added" else f": {_some(file.additions)}"
+        words = "" if file.status == "added" else f": {some(file.additions)}"
         screen.print(f"{marks[file.status]} {escape(file.path)}{escape(words)}")
     unchanged = len(report.files) - len(report.changes)
     if not report.changes:
         screen.print(
-            f"nothing to write: {_count(report.tables, 'table')} of {report.source}, "
-            f"{_count(unchanged, 'file')} as they were"
+            f"nothing to write: {count(report.tables, 'table')} of {report.source}, "
+            f"{count(unchanged, 'file')} as they were"
         )
 
 
@@ -69,11 +68,11 @@ def _show_findings(screen: "Console", report: "ScaffoldReport") -> None:
     for gone in report.vanished:
         name = f"{gone.table}.{gone.column}" if gone.column else f"table {gone.table}"
         words = "is no longer in dlt's schema" if gone.was_loaded else "was never loaded by dlt"
-        places = escape(_some(gone.places))
+        places = escape(some(gone.places))
         screen.print(f"[yellow]![/] {escape(name)} {words}; it is named in {places}")
     for left in report.left_out:
         screen.print(
-            f"[dim]-[/] {escape(left.path)} does not read {escape(_some(left.columns))}: "
+            f"[dim]-[/] {escape(left.path)} does not read {escape(some(left.columns))}: "
             "left as it is"
         )
     for task in report.by_hand:
@@ -86,22 +85,11 @@ def _show_findings(screen: "Console", report: "ScaffoldReport") -> None:
 def _show_next(screen: "Console", report: "ScaffoldReport") -> None:
     from rich.markup import escape
 
-    count = len(report.without_description)
-    if count:
+    number = len(report.without_description)
+    if number:
         words = "look for 'to be described' in the yml files"
-        screen.print(escape(f"{_count(count, 'column')} to describe: {words}"))
+        screen.print(escape(f"{count(number, 'column')} to describe: {words}"))
     if report.dry_run:
         screen.print("nothing was written (--dry-run)")
     elif report.changes:
         screen.print("next: read what was written, describe it, commit it, and `headrace build`")
-
-
-def _some(items: tuple[str, ...]) -> str:
-    """The items, or the first of many and how many more there are."""
-    if len(items) <= _MOST_NAMED:
-        return ", ".join(items)
-    return f"{', '.join(items[:_MOST_NAMED])} and {len(items) - _MOST_NAMED} more"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

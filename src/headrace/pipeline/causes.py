@@ -16,3 +16,9 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 def came_of_ctrl_c(error: BaseException) -> bool:
     """Whether Ctrl-C is behind an error: dlt and DuckDB wrap it, dbt returns it as a result."""
     return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
+
+
+def first_line(error: object) -> str:
+    """The first line of an error's message; its kind where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -19,7 +19,7 @@ from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.export.openlineage.emit import Emitter
 from headrace.ingest import IngestContext, TableLoad
 from headrace.pipeline import remote, sources
-from headrace.pipeline.causes import came_of_ctrl_c, causes
+from headrace.pipeline.causes import came_of_ctrl_c, causes, first_line
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import LoadReport, TableReport
 from headrace.secrets import masked
@@ -330,11 +330,11 @@ class _Loader:
                 f"the disk is full: free some space at {self.resolved.data_dir} and run the same "
                 "command again; what was loaded before is kept"
             )
-        found = next((_first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
+        found = next((first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
         if not found:
             takes = sources.parameters(self.resolved, self.name, self.settings)
             found = remote.explain(self.name, chain, takes) or (
-                f"{type(chain[-1]).__name__}: {_first_line(chain[-1])} (--debug shows where)"
+                f"{type(chain[-1]).__name__}: {first_line(chain[-1])} (--debug shows where)"
             )
         return SourceError(masked(f"source {self.name}: {found}", self.settings.options))
 
@@ -345,8 +345,3 @@ def _is_disk_full(error: BaseException) -> bool:
         or "No space left" in str(cause)
         for cause in causes(error)
     )
-
-
-def _first_line(error: Any) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

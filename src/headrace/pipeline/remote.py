@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from headrace.pipeline.causes import first_line
+
 _UNREACHABLE = "is it right, and is the server there?"
 
 
@@ -45,10 +47,10 @@ def database_problem(error: BaseException, name: str = "", takes: Iterable[str] 
         )
     if kind in {"NoSuchModuleError", "ArgumentError"}:
         return (
-            f"{at}url is none that SQLAlchemy knows ({_first_line(error)}): write it like "
+            f"{at}url is none that SQLAlchemy knows ({first_line(error)}): write it like "
             "postgresql+psycopg://reader@localhost:5432/crm"
         )
-    words = _first_line(getattr(error, "orig", None) or error)
+    words = first_line(getattr(error, "orig", None) or error)
     lower = words.lower()
     if "password" in lower or "authentication" in lower or "access denied" in lower:
         if name and "password" in set(takes):
@@ -76,7 +78,7 @@ def _request(name: str, error: Any, chain: Sequence[BaseException], takes: set[s
     if isinstance(error, requests.JSONDecodeError):
         return f"an answer was no JSON: see whether {url} is that of the API"
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return f"{url} is no address ({_first_line(error)}): write it like https://api.example.com"
+        return f"{url} is no address ({first_line(error)}): write it like https://api.example.com"
     if isinstance(error, requests.TooManyRedirects):
         return f"{_called(error)} is redirected without end: correct {url}"
     if isinstance(error, requests.exceptions.SSLError):
@@ -131,8 +133,3 @@ def _reason(chain: Sequence[BaseException]) -> str:
 
 def _variable(name: str, option: str) -> str:
     return f"HEADRACE_SOURCES__{name.upper()}__{option.upper()}"
-
-
-def _first_line(error: object) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

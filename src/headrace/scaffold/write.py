@@ -53,7 +53,8 @@ def write(texts: dict[Path, str], originals: dict[Path, str]) -> None:
     done: list[Path] = []
     for path, text in texts.items():
         try:
-            _replace(path, text)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            portable.write_file(path, text.encode())
         except OSError as error:
             written = ", ".join(each.name for each in done) or "nothing"
             raise ScaffoldError(
@@ -78,16 +79,3 @@ def diff(name: str, old: str | None, new: str) -> str:
 def _is_writable(path: Path) -> bool:
     """What the file says, too: for the superuser every file can be written."""
     return bool(path.stat().st_mode & stat.S_IWUSR) and os.access(path, os.W_OK)
-
-
-def _replace(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    real = path.resolve()
-    temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(text.encode())
-        if real.exists():
-            temporary.chmod(stat.S_IMODE(real.stat().st_mode))
-        portable.replace(temporary, real)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace import portable
 from headrace.add import AddRequest, add_source, files
 from headrace.errors import AddError
 from headrace.settings import Resolved, resolve
@@ -34,7 +35,7 @@ def test_a_failure_halfway_leaves_nothing(
     project: Resolved, monkeypatch: pytest.MonkeyPatch, count: int, failure: BaseException
 ) -> None:
     before = tree(project.root)
-    real, left = files._replace, [count]
+    real, left = portable.write_file, [count]
 
     def fail(path: Path, content: bytes) -> None:
         left[0] -= 1
@@ -42,7 +43,7 @@ def test_a_failure_halfway_leaves_nothing(
             raise failure
         real(path, content)
 
-    monkeypatch.setattr(files, "_replace", fail)
+    monkeypatch.setattr(portable, "write_file", fail)
     expected = AddError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as caught:
         add_source(project, REQUEST)
@@ -50,7 +51,7 @@ def test_a_failure_halfway_leaves_nothing(
     if expected is AddError:
         assert "No space left on device" in str(caught.value)
         assert "nothing was written" in str(caught.value)
-    monkeypatch.setattr(files, "_replace", real)
+    monkeypatch.setattr(portable, "write_file", real)
     assert len(add_source(project, REQUEST).files) == 6
 
 
