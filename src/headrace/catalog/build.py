@@ -70,6 +70,7 @@ def with_lineage(
     edges: Sequence[ColumnEdge],
     columns: Mapping[str, tuple[str, ...]],
     problems: Iterable[Problem],
+    lookups: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Catalog:
     """The catalog with its column lineage.
 
@@ -79,13 +80,18 @@ def with_lineage(
         columns: the output columns of an asset as its SQL gives them; they stand in for columns
             that neither dbt's catalog nor its yml names.
         problems: where the lineage could not be read.
+        lookups: an asset's parents whose rows decide none of its rows.
     """
     assets = {
         key: _with_columns(asset, columns.get(key, ())) for key, asset in catalog.assets.items()
     }
     return replace(
-        catalog, assets=assets, column_edges=tuple(edges), problems=tuple(problems)
-    )  # fmt: skip
+        catalog,
+        assets=assets,
+        column_edges=tuple(edges),
+        problems=tuple(problems),
+        lookups=lookups or {},
+    )
 
 
 def _with_columns(asset: Asset, names: Sequence[str]) -> Asset:

@@ -1,5 +1,6 @@
 """The run store's database: SQLite (WAL) by default, Postgres by URL."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,8 @@ from headrace.catalog.tables import SCHEMA_VERSION, tables, upgrade
 from headrace.errors import RunStoreError
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlalchemy import Connection, Engine
 
 _ALONE = {
@@ -17,6 +20,7 @@ _ALONE = {
     "postgresql": "select pg_advisory_xact_lock(1211777348)",  # any number, of our own
 }
 _BUSY_SECONDS = 30.0  # how long SQLite waits for another writer
+_RETRY_SECONDS = 0.02
 
 
 class Database:
@@ -117,11 +121,31 @@ def _engine(url: str) -> "Engine":
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:
-        connection.execute("pragma journal_mode = wal")
+        _write_ahead(connection)
         connection.execute("pragma synchronous = normal")
         connection.execute("pragma foreign_keys = on")
 
     return engine
+
+
+def _write_ahead(connection: "sqlite3.Connection") -> None:
+    """Have the file log ahead, so that the page reads while a run writes.
+
+    The first that opens a file switches it. Where two do so at once, SQLite tells one of them that
+    the file is locked without waiting as long as it was told to.
+    """
+    import sqlite3
+
+    patient_until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patient_until:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 @contextmanager

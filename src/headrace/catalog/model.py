@@ -220,6 +220,8 @@ class Catalog:
         parents: id to the ids it reads, sorted; every asset has an entry.
         column_edges: the column lineage, sorted by child.
         problems: assets whose column lineage is not known, or not all of it.
+        lookups: id to those of its parents whose rows decide no row of it (a left join that finds
+            one row at most, a subquery's value); what they hold reaches it by its columns alone.
         readings: what it was built from.
         version: its number in the run store; None for one that is not stored.
         created_at: UTC.
@@ -229,6 +231,7 @@ class Catalog:
     parents: Mapping[str, tuple[str, ...]]
     column_edges: tuple[ColumnEdge, ...] = ()
     problems: tuple[Problem, ...] = ()
+    lookups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     version: int | None = None
     created_at: datetime | None = None

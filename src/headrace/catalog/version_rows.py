@@ -66,13 +66,14 @@ class Rows:
                 (edge.parent, edge.parent_column, edge.child_column, edge.kind)
                 for edge in catalog.edges_by_child.get(key, ())
             )
-            graph = encode(
-                {
-                    "parents": catalog.parents.get(key, ()),
-                    "edges": edges,
-                    "problems": sorted(problems.get(key, ())),
-                }
-            ).decode()
+            told: dict[str, Any] = {
+                "parents": catalog.parents.get(key, ()),
+                "edges": edges,
+                "problems": sorted(problems.get(key, ())),
+            }
+            if catalog.lookups.get(key):
+                told["lookups"] = catalog.lookups[key]
+            graph = encode(told).decode()
             lineage[key,] = {
                 "asset_id": key,
                 "until": None,
@@ -147,6 +148,7 @@ def assemble(
     parents: dict[str, tuple[str, ...]] = {}
     edges: list[ColumnEdge] = []
     problems: list[Problem] = []
+    lookups: dict[str, tuple[str, ...]] = {}
     for key, payload in lineage_rows:
         graph = decode_graph(payload)
         parents[key] = graph.parents
@@ -155,11 +157,14 @@ def assemble(
             for parent, parent_column, child_column, kind in graph.edges
         ]
         problems += [Problem(key, message) for message in graph.problems]
+        if graph.lookups:
+            lookups[key] = graph.lookups
     return Catalog(
         assets=assets,
         parents=parents,
         column_edges=tuple(edges),
         problems=tuple(problems),
+        lookups=lookups,
         readings=readings,
         version=version,
         created_at=created_at,
@@ -173,3 +178,4 @@ class _Graph:
     parents: tuple[str, ...]
     edges: list[tuple[str, str, str, str]]
     problems: tuple[str, ...]
+    lookups: tuple[str, ...] = ()

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.catalog.changes import Change, Move, asset_changes, column_changes
+from headrace.catalog.changes import Change, changes
 from headrace.catalog.database import Database, utc
 from headrace.catalog.model import Catalog
+from headrace.catalog.moves import Move
 from headrace.catalog.version_rows import COLUMN_FIELDS, Rows, assemble, readings_of
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class CatalogVersions(Database):
                 connection,
                 "catalog_columns",
                 ("asset_id", "name"),
-                ("data_type", "description"),
+                ("data_type", "description", "pii"),
                 since,
                 until,
             )
@@ -185,8 +186,8 @@ class CatalogVersions(Database):
                 versions.c.version > since, versions.c.version <= until
             )
             moments = {row.version: utc(row.created_at) for row in connection.execute(spanned)}
-        changes = [*asset_changes(assets, moments), *column_changes(columns, assets, moments)]
-        return tuple(sorted(changes, key=lambda c: (-c.version, c.asset, c.column or "", c.what)))
+        found = changes(assets, columns, moments)
+        return tuple(sorted(found, key=lambda c: (-c.version, c.asset, c.column or "", c.what)))
 
     def _moved(
         self,

@@ -1,5 +1,6 @@
 """What a person sees of ``headrace lineage --verify``."""
 
+from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,8 @@ from rich.text import Text
 from headrace.cli.console import console as new_console
 from headrace.cli.render_lineage import SHOWN, more, number, plain, print_parts
 from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
+
+_MOST = 4  # raw columns that are named
 
 
 class VerifyScreen:
@@ -56,11 +59,7 @@ class VerifyScreen:
         parts += _pairs("changed behind SQL that could not be read", report.unread, "yellow")
         direct = [pair for pair in report.never_changed if pair.claim == "direct"]
         parts += _pairs("claimed as a value that flows, and never changed", direct, "dim")
-        indirect = len(report.never_changed) - len(direct)
-        if indirect:
-            parts.append(
-                Text(f"{indirect:,} indirect claims never changed (--json lists them)", style="dim")
-            )
+        parts += _indirect([pair for pair in report.never_changed if pair.claim == "indirect"])
         parts += _left_out(report)
         if report.all.precision is not None:
             words = "precision is a lower bound: data can be too constant to show a dependency"
@@ -132,6 +131,22 @@ def _pairs(title: str, pairs: Sequence[ColumnPair], style: str) -> list[Text]:
             words += f"\n    when it was changed by {', '.join(pair.strategies)}"
         found.append(Text(words, style=style))
     return found + more(len(pairs))
+
+
+def _indirect(pairs: Sequence[ColumnPair]) -> list[Text]:
+    """How many claims of what only decides were not seen, and which raw columns have most."""
+    if not pairs:
+        return []
+    count = Counter(f"{pair.raw.rpartition('.')[2]}.{pair.raw_column}" for pair in pairs)
+    most = [f"{plain(name)} ({times:,})" for name, times in count.most_common(_MOST)]
+    rest = f" and {len(count) - _MOST:,} more" if len(count) > _MOST else ""
+    words = "what may decide a value or a row, and in these data never did"
+    return [
+        Text(
+            f"{number(len(pairs), 'indirect claim')} never changed: {words} (--json)", style="dim"
+        ),
+        Text(f"  of {', '.join(most)}{rest}", style="dim"),
+    ]
 
 
 def _share(share: float | None) -> str:

@@ -6,7 +6,8 @@ from headrace.catalog.model import Asset, Catalog
 from headrace.lineage.sql.kinds import FILTERED, Deps
 from headrace.lineage.sql.names import fold
 
-_BUILT_IN = frozenset({"unique", "not_null", "accepted_values", "relationships"})
+BUILT_IN = frozenset({"unique", "not_null", "accepted_values", "relationships"})
+"""Generic tests that come with dbt."""
 
 
 def says_it_all(asset: Asset) -> bool:
@@ -15,7 +16,7 @@ def says_it_all(asset: Asset) -> bool:
     They do not where a ``where`` in its settings makes dbt wrap the model in a subquery.
     """
     test = asset.test
-    if test is None or test.name not in _BUILT_IN or not test.column or not test.attached_to:
+    if test is None or test.name not in BUILT_IN or not test.column or not test.attached_to:
         return False
     return "dbt_subquery" not in (asset.compiled_code or "") and _is_name(test.column)
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import msgspec
@@ -32,12 +33,18 @@ def keys(statements: Iterable[tuple[str, str]]) -> list[bytes]:
         statements: SQL and dialect.
     """
     digest = xxhash.xxh3_128_digest
-    readers = f"\0{ENGINE}\0{_sqlglot_version()}\0"
+    readers = f"\0{ENGINE}\0{sqlglot_version()}\0"
     return [digest((dialect + readers + sql).encode()) for sql, dialect in statements]
 
 
 @lru_cache(maxsize=1)
-def _sqlglot_version() -> str:
+def sqlglot_version() -> str:
+    """Of the installed sqlglot, by the name of its record; ``importlib.metadata`` takes 25 ms."""
+    found = find_spec("sqlglot")
+    if found is not None and found.origin is not None:
+        records = sorted(Path(found.origin).parents[1].glob("sqlglot-*.dist-info"))
+        if len(records) == 1:
+            return records[0].name.removeprefix("sqlglot-").removesuffix(".dist-info")
     from importlib.metadata import version
 
     return version("sqlglot")

@@ -16,6 +16,7 @@ class ColumnLineage:
         edges: sorted by child.
         columns: asset id to the columns that its SQL yields, where that could be read.
         problems: what could not be told.
+        lookups: asset id to those of its parents whose rows decide none of its rows.
         read: statements that were parsed.
         reused: statements that the cache knew.
     """
@@ -23,6 +24,7 @@ class ColumnLineage:
     edges: tuple[ColumnEdge, ...]
     columns: Mapping[str, tuple[str, ...]]
     problems: tuple[Problem, ...]
+    lookups: Mapping[str, tuple[str, ...]]
     read: int
     reused: int
 
@@ -51,5 +53,10 @@ def column_lineage(
     edges = [*project.edges, *seam_edges(catalog)]
     edges.sort(key=attrgetter("child", "child_column", "parent", "parent_column", "kind"))
     return ColumnLineage(
-        tuple(edges), project.columns, tuple(project.problems), read=read, reused=reused
+        tuple(edges),
+        project.columns,
+        tuple(project.problems),
+        project.lookups,
+        read=read,
+        reused=reused,
     )

@@ -211,7 +211,9 @@ def _no_node(catalog: Catalog, index: dict[str, list[str]], text: str) -> str:
         for name in near
         for asset in [catalog.assets[index[name][0]]]
     )
-    hint = f"; near are {', '.join(shown)}" if shown else ""
+    hint = "; `headrace serve` lists what there is"
+    if shown:
+        hint = f"; near are {', '.join(shown)}"
     if not catalog.assets:
         hint = "; the catalog is empty: `headrace run` fills it"
     return f"the catalog has no node {text!r}{hint}"

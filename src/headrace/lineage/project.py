@@ -1,6 +1,7 @@
 """A project's statements: read by their text, then resolved in the order of the graph."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from msgspec import structs
@@ -29,6 +30,7 @@ class Project:
         edges: what was found.
         columns: asset id to the columns that its SQL yields.
         problems: what could not be told.
+        lookups: asset id to those of its parents whose rows decide none of its rows.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -36,6 +38,7 @@ class Project:
         self.edges: list[ColumnEdge] = []
         self.columns: dict[str, tuple[str, ...]] = {}
         self.problems: list[Problem] = []
+        self.lookups: dict[str, tuple[str, ...]] = {}
         self._catalog = catalog
         self._relations = Relations(catalog)
         self._summaries: dict[str, tree.Summary] = {}
@@ -124,14 +127,20 @@ class Project:
         for name, deps in columns:
             self._add(key, name, deps)
         self._add(key, "", found.rows)
+        if not reading.problems:
+            decide = {parent for parent, column in found.rows if not column}
+            others = [one for one in self._catalog.parents.get(key, ()) if one not in decide]
+            if others:
+                self.lookups[key] = tuple(others)
         self.columns[key] = tuple(name for name, _ in columns)
-        self._relations.yields(key, self.columns[key], complete=complete)
+        self._relations.yields(key, self.columns[key], complete=complete, unique=found.unique)
 
     def _named(
         self, key: str, asset: Asset, found: Relation
     ) -> tuple[list[tuple[str, Deps]], bool]:
         """The columns under the names that the catalog has for them, and whether these are all."""
         recorded = [one.name for one in asset.columns]
+        found = _spread(found, recorded)
         spelled = {fold(name): name for name in recorded}
         given = {fold(name) for name, _ in found.columns}
         by_place = not found.rest and len(recorded) == len(found.columns)
@@ -161,10 +170,12 @@ class Project:
         """
         found: list[tuple[str, Deps]] = []
         complete = True
+        # a table has hardly more columns than are known, where another place can have any
+        likely = [rest for rest in rests if rest.kind != "partial"] or rests
         for rest in rests:
             if rest.label == ITSELF:
                 continue
-            for name in recorded if len(rests) == 1 else ():
+            for name in recorded if len(likely) == 1 and rest is likely[0] else ():
                 deps = rest.get(fold(name)) if fold(name) not in given else None
                 if deps is not None:
                     found.append((name, deps))
@@ -216,6 +227,25 @@ def _unnamed(rest: Rest) -> str:
 
 def _is_python(asset: Asset) -> bool:
     return bool(asset.path and asset.path.endswith(".py"))
+
+
+def _spread(found: Relation, recorded: list[str]) -> Relation:
+    """A relation with its ``unnest`` as the columns on record tell: of a list, or of a struct.
+
+    A struct's fields are columns of their own, and the one that stands for them is not on record.
+    Where nothing is on record it is taken for a list's, which is one column.
+    """
+    known = {fold(name) for name in recorded}
+    gone: set[str] = set()
+    rests: list[Rest] = []
+    for rest in found.rest:
+        if rest.kind != "spread":
+            rests.append(rest)
+        elif known and fold(rest.label) not in known:
+            gone.add(rest.label)
+            rests.append(replace(rest, kind="fixed", label=f"`{rest.label}`"))
+    columns = [pair for pair in found.columns if pair[0] not in gone]
+    return Relation(columns, found.rows, tuple(rests), found.order)
 
 
 def _no_sql(asset: Asset) -> str:

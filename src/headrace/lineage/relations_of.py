@@ -15,6 +15,11 @@ ITSELF = "itself"
 """The label of columns of an incremental model's own table."""
 
 
+Unique = tuple[frozenset[str], ...]
+
+_AS_WRITTEN = frozenset({"table", "view", "ephemeral"})  # not `incremental`: it holds older rows
+
+
 class Relations:
     """The assets of a catalog by the names that SQL has for them."""
 
@@ -24,6 +29,7 @@ class Relations:
         self._by_name: dict[Names, list[str]] = {}
         self._ephemeral: dict[str, list[str]] = {}
         self._yields: dict[str, tuple[tuple[str, ...], bool]] = {}
+        self._unique: dict[str, Unique] = {}
         self._relations: dict[str, Relation] = {}
         for key, asset in catalog.assets.items():
             if asset.is_relation:
@@ -71,7 +77,9 @@ class Relations:
         asset = self._catalog.assets[key]
         names, complete = self._yields.get(key, ((), False))
         if complete:
-            return asset_relation(key, names, None)
+            found = asset_relation(key, names, None)
+            found.unique = self._unique.get(key, ())
+            return found
         known = {fold(name) for name in names}
         names += tuple(one.name for one in asset.columns if fold(one.name) not in known)
         kind = "partial" if names else "open"
@@ -82,7 +90,11 @@ class Relations:
         columns = self._catalog.assets[key].columns
         return Relation([(one.name, {}) for one in columns], rest=(Rest("fixed", ITSELF),))
 
-    def yields(self, key: str, names: Iterable[str], *, complete: bool) -> None:
-        """Note which columns an asset's own SQL yields."""
+    def yields(
+        self, key: str, names: Iterable[str], *, complete: bool, unique: Unique = ()
+    ) -> None:
+        """Note which columns an asset's own SQL yields, and which of them tell rows apart."""
+        if self._catalog.assets[key].materialized in _AS_WRITTEN:
+            self._unique[key] = unique
         self._yields[key] = (tuple(names), complete)
         self._relations.pop(key, None)

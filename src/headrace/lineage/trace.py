@@ -186,10 +186,25 @@ class _Columns:
         for other in next_to.get(asset, ()):
             if not _shown(self._catalog, other, tests=self._tests):
                 continue
+            if column == ROWS and self._is_lookup(asset, other):
+                if self._indirect and downstream:
+                    yield from self._looked_up(asset, other)
+                continue
             is_exposure = self._catalog.assets[other].kind == "exposure"
             if (self._indirect and column == ROWS) or (downstream and is_exposure):
                 ends = (spot, (other, ROWS)) if downstream else ((other, ROWS), spot)
                 yield (other, ROWS), _link(*ends, READS)
+
+    def _is_lookup(self, asset: str, other: str) -> bool:
+        """Whether the rows of the one that is read decide no row of the other."""
+        parent, child = (asset, other) if self._way == "downstream" else (other, asset)
+        return parent in self._catalog.lookups.get(child, ())
+
+    def _looked_up(self, asset: str, other: str) -> Iterator[_Step]:
+        """The columns of an asset, which its rows decide, that another one looks up."""
+        for column, edges in self._edges(asset).items():
+            if column != ROWS and any(edge.child == other for edge in edges):
+                yield (asset, column), None
 
     def _edges(self, asset: str) -> dict[str, list[ColumnEdge]]:
         """The edges that start (upstream: end) in an asset, by column."""

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.errors import ProjectError
@@ -11,6 +11,7 @@ from headrace.pipeline import build_state, dbt_calls
 from headrace.pipeline.build_nodes import FAILED, NO_OP, NodeEvents, node_report
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.events import Event, Listener
+from headrace.pipeline.left_out import compile_left_out
 from headrace.pipeline.reports import BuildReport, NodeReport, NodeStatus
 from headrace.settings import Resolved
 from headrace.targets import Target
@@ -41,9 +42,9 @@ def build(
     """
     started = time.monotonic()
     require_project(resolved)
-    inputs = build_state.inputs(resolved, target)
+    inputs, day = build_state.inputs(resolved, target), build_state.today()
     last = build_state.read(resolved)
-    if not full_refresh and last is not None and _is_current(last, inputs, target, resolved):
+    if not full_refresh and last is not None and _is_current(last, inputs, day, target, resolved):
         return _reused(last, started, listen)
     target.check()
     # from here on dbt's artifacts are in the making; a build that is stopped must not count
@@ -58,6 +59,7 @@ def build(
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)
+        compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
         _describe_relations(resolved, target, parsed.runner)
     passed = not any(node.status in {"fail", "error"} for node in (*nodes, *freshness))
     build_state.write(
@@ -65,6 +67,7 @@ def build(
         BuildState(
             passed=passed,
             inputs=inputs,
+            day=day,
             signature=target.signature(),
             nodes=nodes,
             freshness=freshness,
@@ -74,10 +77,13 @@ def build(
     return BuildReport(nodes=nodes, freshness=freshness, seconds=time.monotonic() - started)
 
 
-def _is_current(last: BuildState, inputs: str, target: Target, resolved: Resolved) -> bool:
+def _is_current(
+    last: BuildState, inputs: str, day: date, target: Target, resolved: Resolved
+) -> bool:
     return (
         last.passed
         and last.inputs == inputs
+        and last.day == day
         and last.signature is not None
         and last.signature == target.signature()
         and (resolved.artifacts / "manifest.json").is_file()

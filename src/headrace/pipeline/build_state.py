@@ -1,7 +1,7 @@
 """What the last build was made from, so that an unchanged one need not be made again."""
 
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,8 +21,8 @@ class BuildState(BaseModel):
 
     Attributes:
         passed: whether no model failed and no test of severity error did.
-        inputs: digest of the dbt project, its settings, the versions and the day (UTC; a model
-            may call ``current_date``).
+        inputs: digest of the dbt project, its settings and the versions.
+        day: the day (UTC) on which it began; a model may call ``current_date``.
         signature: the target as the build left it.
         nodes: what was built and tested.
         finished_at: UTC.
@@ -32,6 +32,7 @@ class BuildState(BaseModel):
 
     passed: bool
     inputs: str
+    day: date | None = None
     signature: str | None
     nodes: tuple[NodeReport, ...]
     freshness: tuple[NodeReport, ...] = ()
@@ -66,8 +67,13 @@ def forget(resolved: Resolved) -> None:
     path_of(resolved).unlink(missing_ok=True)
 
 
+def today() -> date:
+    """The day, UTC."""
+    return datetime.now(UTC).date()
+
+
 def inputs(resolved: Resolved, target: Target) -> str:
-    """Digest of everything but the data that a build depends on."""
+    """Digest of everything but the data and the day that a build depends on."""
     state = xxhash.xxh3_128()
     for part in (
         __version__,
@@ -76,7 +82,6 @@ def inputs(resolved: Resolved, target: Target) -> str:
         target.name,
         target.location,
         repr(sorted(resolved.settings.dbt.vars.items())),
-        datetime.now(UTC).date().isoformat(),
     ):
         state.update(part.encode() + b"\0")
     root = resolved.dbt_project

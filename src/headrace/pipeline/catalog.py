@@ -108,7 +108,11 @@ def _traced(resolved: Resolved, artifacts: "Artifacts") -> Catalog:
         cache=resolved.data_dir / "dbt" / "lineage_cache",
     )
     return with_lineage(
-        catalog, edges=lineage.edges, columns=lineage.columns, problems=lineage.problems
+        catalog,
+        edges=lineage.edges,
+        columns=lineage.columns,
+        problems=lineage.problems,
+        lookups=lineage.lookups,
     )
 
 

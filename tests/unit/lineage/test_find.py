@@ -86,7 +86,7 @@ def test_a_name_finds_its_place(text: str, asset: str, column: str | None) -> No
         ("bare.x", ["no columns of it are known", "headrace run"]),
         ("x\ny", ["'x\\ny'"]),
         (".", ["no node"]),
-        ("..", ["no node"]),
+        ("..", ["no node", "`headrace serve` lists"]),
         ("orders.", ["no node 'orders.'"]),
     ],
 )

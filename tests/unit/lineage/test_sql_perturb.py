@@ -188,6 +188,23 @@ select last_value(a) over (rows between 1 preceding and current row) as z from (
 select t.b, q.z from t left join (select u.a, sum(h) as z from u join w using (d) group by u.a) as q using (a)
 select r.range as rr, a from t, range(coalesce(a, 0)) r
 select a, max(b) as mb from t group by all order by mb, a limit 2
+with s as (select a, max(d) as m, 1 as one from u where e < 9 group by a) select t.a, t.b, s.m, s.one from t left join s on s.a = t.a
+with s as (select a, max(d) as m from u group by a) select t.b, s.m from t left join s on s.a = t.a where s.m > 1
+with s as (select a, max(d) as m from u group by a) select t.b from t left join s on s.a = t.a order by s.m nulls last, t.b, t.a limit 2
+with s as (select a, max(d) as m from u group by a) select count(*) as n, count(s.m) as f, count(distinct s.a) as d from t left join s on s.a = t.a
+with s as (select a, max(d) as m from u group by a), x as (select t.a, t.b, s.m from t left join s on s.a = t.a), y as (select a, sum(m) as q from x group by a) select x.b, y.q from x left join y on y.a = x.a
+with s as (select a, max(d) as m from u group by a), k as (select s.*, w.h from s left join w on w.d = s.m) select t.b, k.h from t left join k on k.a = t.a
+with s as (select a, e, max(d) as m from u group by all) select t.b, s.m from t left join s on s.a = t.a
+with s as (select a, e, max(d) as m from u group by rollup (a, e)) select t.b, s.m from t left join s on s.a = t.a and s.e = t.b
+with s as (select a, max(d) as m from u group by a) select t.b, s.m from t left join s on s.a = t.a or s.m > 1
+with s as (select a, max(d) as m from u group by a) select t.b, s.m from s right join t on s.a = t.a
+with s as (select d as m from u group by d, a), f as (select u.a, s.m as a1 from u left join s on s.m = u.a) select t.b, f.a1 from t left join f on f.a = t.a
+with s as (select a % 2 as a, max(d) as m from u group by u.a) select t.b, s.m from t left join s on s.a = t.a
+select t.a, m.top from t left join (select max(d) as top from u having max(d) > 1) as m on true
+select t.a, m.n from t left join lateral (select count(*) as n from u where u.a = t.a and u.d > 1) as m on true
+select t.a, (select 1 from u where d > 2 limit 1) as k from t
+select distinct t.g, s.a is null as z from t left join (select distinct a from u where d > 1) as s on s.a = t.a
+select t.a, u.e from t asof left join u on t.b >= u.d
 """  # noqa: E501
 
 

@@ -11,6 +11,7 @@ from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, 
 from headrace.errors import LineageError
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.find import Place
+from headrace.lineage.trace import closure
 from headrace.lineage.verify import Options, VerifyReport, verify, warehouse_alias
 from headrace.lineage.verify.strategies import expressions
 
@@ -73,7 +74,9 @@ def _relation(name: str, kind: str, schema: str, columns: Iterable[Column], **mo
 
 def _with_lineage(catalog: Catalog) -> Catalog:
     found = column_lineage(catalog, dialect="duckdb")
-    return replace(catalog, column_edges=found.edges, problems=found.problems)
+    return replace(
+        catalog, column_edges=found.edges, problems=found.problems, lookups=found.lookups
+    )
 
 
 def _verify(catalog: Catalog, path: Path, *places: Place, rows: int = 1000) -> VerifyReport:
@@ -268,6 +271,51 @@ def test_a_model_that_cannot_be_built_is_told_with_its_readers(path: Path) -> No
     assert report.ok
 
 
+LOOKS = {
+    "orders_of": "select customer, count(*) as orders, 1 as seen from db.raw.orders "
+    "where status <> 'x' group by customer",
+    "looked_up": "select customers.id, customers.name, f.orders, f.seen from db.raw.customers "
+    "left join db.dbt.orders_of as f on f.customer = customers.id",
+    "in_a_value": "select id, (select max(seen) from db.dbt.orders_of) as top, "
+    "(select 1 from db.dbt.orders_of where orders > 3 limit 1) as many from db.raw.customers",
+}
+
+
+def test_what_is_looked_up_decides_its_own_columns_and_no_others(path: Path) -> None:
+    catalog = _project(path, RAW, LOOKS, {"orders_of": "customer", "looked_up": "id"})
+    built = {key: replace(one, materialized="table") for key, one in catalog.assets.items()}
+    catalog = _with_lineage(replace(catalog, assets=built))
+    assert catalog.lookups == {"looked_up": ("orders_of",), "in_a_value": ("orders_of",)}
+    report = _verify(catalog, path)
+    assert report.missed == ()
+    claimed = {
+        (column, name)
+        for column in ("customer", "status")
+        for asset, name in closure(catalog, [("orders", column)], "downstream")
+        if asset == "looked_up"
+    }
+    assert claimed == {(c, name) for c in ("customer", "status") for name in ("orders", "seen")}
+    reached = closure(catalog, [("orders", "status")], "downstream")
+    assert {name for asset, name in reached if asset == "in_a_value"} == {"top", "many"}
+    upward = closure(catalog, [("looked_up", "name")], "upstream")
+    assert {asset for asset, _ in upward} == {"looked_up", "customers"}
+
+
+def test_models_of_tables_that_are_not_loaded_are_named_once_and_the_rest_is_checked(
+    path: Path,
+) -> None:
+    both = "select orders.id from db.raw.orders cross join db.raw.customers"
+    catalog = _project(path, RAW, MODELS | {"fine": "select id from db.raw.customers", "b": both})
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("drop table raw.orders")
+    report = _verify(catalog, path)
+    assert report.failures == ()
+    assert report.models == 1
+    said = "not in the warehouse: raw (1 table); 3 models that need them cannot be checked"
+    assert report.notes == (said,)
+    assert report.ok
+
+
 def test_places_limit_what_is_perturbed(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     tried = {
@@ -294,7 +342,7 @@ def test_what_cannot_be_checked_says_why(path: Path) -> None:
     with pytest.raises(LineageError, match="headrace run"):
         _verify(replace(catalog, assets=empty), path)
     duckdb.connect(str(path.with_name("void.duckdb"))).close()
-    with pytest.raises(LineageError, match="none of the raw tables"):
+    with pytest.raises(LineageError, match=r"needs \(raw\): enable their source"):
         _verify(catalog, path.with_name("void.duckdb"))
 
 

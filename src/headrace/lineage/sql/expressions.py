@@ -15,6 +15,7 @@ from headrace.lineage.sql.kinds import (
     COMPUTED,
     DECISION,
     FILTERED,
+    GROUPED,
     SORTED,
     WINDOWED,
 )
@@ -132,7 +133,11 @@ def _dot(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
                 return
             walk.push(field, role, bound)
         node = node.this
-    if isinstance(node, exp.Identifier):
+    if type(node) is exp.Paren and type(node.unnest()) is exp.Column:  # `(t).a`, `(s).field`
+        parts = column_parts(node.unnest())
+        if parts[0] not in bound:
+            walk.reads.append(tree.Col(role, (*parts, *reversed(fields))))
+    elif isinstance(node, exp.Identifier):
         if fold(node.name) not in bound:
             walk.reads.append(tree.Col(role, (fold(node.name), *reversed(fields))))
     else:
@@ -273,13 +278,22 @@ def _exists(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
 
 def _columns(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     del bound
-    walk.star = (columns(node, walk.query), role)
+    found = columns(node, walk.query)
+    if node.args.get("unpack"):  # `*columns(…)`: all of them, as arguments of one call
+        walk.reads.append(tree.Every(role, found))
+    else:
+        walk.star = (found, role)
 
 
 def _positional(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
-    """``#1``: any of the columns, as which one it is depends on the tables."""
-    del node, bound
-    walk.reads.append(tree.Every(role, tree.Star()))
+    del bound
+    walk.reads.append(tree.Nth(role, int(node.name)))
+
+
+def _grouping(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
+    """``grouping(a)``: no value of the key, but by which keys a row is grouped."""
+    walk.aggregated = True
+    walk.push(node.expressions, role if role & DECISION else GROUPED, bound)
 
 
 def _star(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
@@ -327,5 +341,7 @@ _HANDLERS: dict[type, _Handler] = {
     exp.Anonymous: _anonymous,
     exp.Exists: _exists,
     exp.PositionalColumn: _positional,
+    exp.Grouping: _grouping,
+    exp.GroupingId: _grouping,
     exp.GenerateSeries: _explode,
 }

@@ -53,7 +53,8 @@ def _computed(
     if pattern is not None:
         return tree.Item(name, (), star=pattern, role=SAME)
     walk = Walk(query, windows)
-    walk.over(node, SAME if type(node) is exp.Columns else COMPUTED)
+    plain = isinstance(node, (exp.Columns, exp.PositionalColumn))
+    walk.over(node, SAME if plain else COMPUTED)
     if walk.star is not None:
         found, role = walk.star
         return tree.Item(
@@ -65,7 +66,15 @@ def _computed(
         walk.aggregated,
         walk.unnests,
         ordered=walk.ordered,
+        spreads=_spreads(node.unnest() if type(node) is exp.Paren else node),
     )
+
+
+def _spreads(node: Any) -> str:
+    """Whether it may become several columns: ``unnest`` of a struct does."""
+    if not isinstance(node, exp.Explode):
+        return ""
+    return "surely" if node.expressions else "maybe"  # `recursive := true`, `max_depth := 2`
 
 
 def _spoken(node: Any, dialect: str) -> str:

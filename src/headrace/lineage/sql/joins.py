@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.kinds import COMPUTED, JOINED, Deps, add
 from headrace.lineage.sql.names import fold
-from headrace.lineage.sql.relations import Relation
+from headrace.lineage.sql.relations import Relation, optional
 from headrace.lineage.sql.scope import Bound, Scope
 
 if TYPE_CHECKING:
     from headrace.lineage.sql.statement import Statement
+
+_TOLD = frozenset({"fixed", "spread"})  # columns that are made from what is known
 
 Ctes = dict[str, Relation]
 """Named queries, by folded name."""
@@ -22,19 +24,20 @@ class From:
         scope: where they stand.
         rows: what decides the rows of all of them together.
         order: what they are sorted by.
+        keeps_first: a row of the first of them is in the result once at most.
     """
 
     def __init__(self, statement: "Statement", scope: Scope, ctes: Ctes) -> None:
         self.scope = scope
         self.rows: Deps = {}
         self.order: Deps = {}
+        self.keeps_first = True
         self._statement = statement
         self._ctes = ctes
 
     def bind(self, sources: tuple[tree.Source, ...]) -> None:
         for source in sources:
             relation = self._statement.source(source, self.scope, self._ctes)
-            add(self.rows, relation.rows)
             add(self.order, relation.order)
             self._add(source, relation)
 
@@ -44,19 +47,48 @@ class From:
         alias = source.alias or (parts[-1] if parts else "")
         function = type(source.of) is tree.Function
         using = self._natural(relation) if join.natural else join.using
-        for name in using:
-            self._merge(name, relation, join.side)
         group = type(source.of) is tree.Group and not source.alias
+        decides: Deps = {}
+        for name in using:
+            self._merge(name, relation, join.side, decides)
         inside = self._inside(source, relation) if group else []
+        is_optional = not group and not join.natural and self._finds_one(alias, relation, join)
+        if group or (scope.bound and not (is_optional or join.only_left)):
+            self.keeps_first = False
         one = Bound(alias, parts, relation, frozenset(map(fold, using)), single=function)
         before = len(scope.bound)
         scope.bound.extend(inside or [one])
         if join.side == "positional":
             add(self.rows, self.order)
         if join.on:
-            add(self.rows, self._statement.collect(join.on, scope, self._ctes))
+            add(decides, self._statement.collect(join.on, scope, self._ctes))
+        if is_optional and all(rest.kind in _TOLD for rest in relation.rest):
+            one.relation = optional(relation, decides)
+        else:
+            add(self.rows, relation.rows)
+            add(self.rows, decides)
         if join.only_left:
             del scope.bound[before:]
+
+    def _finds_one(self, alias: str, relation: Relation, join: tree.Join) -> bool:
+        """Whether a left join finds one row at most for each row on its left.
+
+        So it is where the condition says of all columns of a key of the right side that they are
+        equal to something on the left.
+        """
+        if join.side != "left" or not self.scope.bound:
+            return False
+        if join.nearest:
+            return True
+        fixed = set(join.using)
+        for pair in join.equal:
+            for ours, theirs in (pair, pair[::-1]):
+                is_left = len(theirs) == 2 and any(
+                    one.alias == theirs[0] for one in self.scope.bound
+                )
+                if len(ours) == 2 and ours[0] == alias != theirs[0] and is_left:
+                    fixed.add(ours[1])
+        return any(key <= fixed for key in relation.unique)
 
     def _inside(self, source: tree.Source, relation: Relation) -> list[Bound]:
         """Of joined relations in parentheses without an alias, each under its own name."""
@@ -68,8 +100,8 @@ class From:
             self.scope.merged.setdefault(name, deps)
         return inner.scope.bound
 
-    def _merge(self, name: str, right: Relation, side: str) -> None:
-        """A column of ``using``: one column of both."""
+    def _merge(self, name: str, right: Relation, side: str, decides: Deps) -> None:
+        """A column of ``using``: one column of both, which decides which rows meet."""
         ours: Deps = self.scope.merged.get(name) or {}
         if not ours:
             for one in self.scope.bound:
@@ -85,8 +117,8 @@ class From:
         if theirs is None:
             self._statement.report(f'column "{name}" of `using` is not on both sides of the join')
             theirs = {}
-        add(self.rows, ours, JOINED)
-        add(self.rows, theirs, JOINED)
+        add(decides, ours, JOINED)
+        add(decides, theirs, JOINED)
         if side == "full":
             both: Deps = {}
             add(both, ours, COMPUTED)

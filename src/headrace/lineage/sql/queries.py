@@ -178,6 +178,7 @@ class Reader:
             distinct,
             distinct_on,
             self.order(node),
+            _is_keyed(args.get("group")),
         )
 
     def _items(self, node: Any) -> tuple[tree.Item, ...]:
@@ -245,6 +246,12 @@ class Reader:
 
 
 _NO_ORDER = tree.Order()
+
+
+def _is_keyed(group: Any) -> bool:
+    """Whether a ``group by`` makes one row for each value of its keys."""
+    sets = ("grouping_sets", "rollup", "cube", "totals")
+    return group is not None and not any(group.args.get(part) for part in sets)
 
 
 def _is_whole(node: Any) -> bool:

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from headrace.lineage.sql.kinds import FILTERED, GROUPED, SAME, Deps, add
+from headrace.lineage.sql.kinds import DECISION, FILTERED, GROUPED, JOINED, SAME, Deps, add
 from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.tree import Branch, Names
 
-RestKind = Literal["open", "partial", "fixed", "external"]
+RestKind = Literal["open", "partial", "fixed", "external", "spread"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,9 @@ class Rest:
     Attributes:
         kind: ``open``: those of an asset of which no column is known; ``partial``: those of an
             asset besides the known ones, if any; ``fixed``: whatever they are called, they are made
-            from ``deps``; ``external``: of something outside the catalog.
-        label: what they belong to, in words.
+            from ``deps``; ``external``: of something outside the catalog; ``spread``: of a struct
+            that ``unnest`` may have made several columns of.
+        label: what they belong to, in words; of ``spread`` the column that stands for them.
         asset: id, of ``open`` and ``partial``.
         deps: of ``fixed``.
         hidden: names that are not among them, folded.
@@ -51,12 +52,15 @@ class Relation:
         rows: what decides its rows; the rows of an asset count as ``(asset, "")`` with no way.
         rest: columns beside these.
         order: what its rows are sorted by, where nothing has used it yet.
+        unique: sets of columns, folded, of which no two rows have the same values, as its SQL says;
+            an empty set: it has one row at most.
     """
 
     columns: list[tuple[str, Deps]]
     rows: Deps = field(default_factory=dict)
     rest: tuple[Rest, ...] = ()
     order: Deps = field(default_factory=dict)
+    unique: tuple[frozenset[str], ...] = ()
     _index: dict[str, Deps] | None = None
 
     @property
@@ -83,7 +87,7 @@ class Relation:
         found = self.index.get(name)
         if found is not None:
             return found
-        for kind in ("open", "fixed", "partial", "external"):
+        for kind in ("open", "fixed", "partial", "external", "spread"):
             found = self.guess(name, kind)
             if found is not None:
                 return found
@@ -110,6 +114,37 @@ class Relation:
             more = self.everything()
             columns += [(name, more) for name in names[len(columns) :]]
         return Relation(columns, self.rows, self.rest, self.order)
+
+
+def optional(relation: Relation, decides: Deps) -> Relation:
+    """The right side of a left join that finds one row at most: it decides no row of the result.
+
+    Whether a row is found decides the values of its columns instead.
+
+    Args:
+        relation: the right side.
+        decides: what the condition reads.
+    """
+    found: Deps = dict(decides)
+    whole: Deps = {}
+    for key, ways in relation.rows.items():
+        if key[1]:
+            found[key] = found.get(key, 0) | (ways & DECISION or JOINED)
+        else:
+            whole[key] = JOINED
+    columns: list[tuple[str, Deps]] = []
+    for name, deps in relation.columns:
+        both = dict(deps)
+        add(both, found)
+        told = {asset for asset, _ in both}
+        add(both, {key: role for key, role in whole.items() if key[0] not in told})
+        columns.append((name, both))
+    rest = []
+    for one in relation.rest:
+        both = dict(one.deps)
+        add(both, found)
+        rest.append(replace(one, deps=both))
+    return Relation(columns, {}, tuple(rest), relation.order)
 
 
 def asset_relation(asset: str, names: Iterable[str], rest: Rest | None) -> Relation:

@@ -141,6 +141,9 @@ class Scope:
                 return found
         if bound.single:
             return bound.relation.everything()
+        found = bound.relation.guess(name, "spread")
+        if found is not None:
+            return found
         found = bound.relation.guess(name, "partial")
         if found is not None:
             self._undocumented(name, found)
@@ -163,6 +166,9 @@ class Scope:
             chain.append(scope)
             scope = scope.parent
         for one in chain:
+            spread = one._possible(name, "spread")  # noqa: SLF001
+            if spread:
+                return _union(spread)
             possible = one._possible(name, "partial")  # noqa: SLF001
             external = one._possible(name, "external")  # noqa: SLF001
             if len(possible) == 1 and not external:

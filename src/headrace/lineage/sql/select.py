@@ -1,17 +1,22 @@
 """What one ``select`` yields."""
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.joins import Ctes, From
 from headrace.lineage.sql.kinds import GROUPED, JOINED, SAME, Deps, add
+from headrace.lineage.sql.matching import regex
 from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.relations import Relation, Rest, distinct_names
 from headrace.lineage.sql.scope import Scope
+from headrace.lineage.sql.uniqueness import unique
 
 if TYPE_CHECKING:
     from headrace.lineage.sql.statement import Statement
+
+_GROUP = re.compile(r"\\(\d)")
 
 
 @dataclass(slots=True)
@@ -55,6 +60,8 @@ class Select:
             if query.items[number].unnests:
                 for _, deps in done.columns:
                     add(rows, deps, JOINED)
+                for one in done.rest:
+                    add(rows, one.deps, JOINED)
         result = Relation(distinct_names(columns), rows, rest)
         add(rows, statement.collect(query.filters, self._scope, self._ctes))
         self._keys(result, rows)
@@ -66,6 +73,9 @@ class Select:
         if not (query.group or query.group_all or query.distinct):
             order = order or self._sources.order
         result.order = order
+        result.unique = unique(
+            query, [name for name, _ in columns], rest, self._scope, self._sources
+        )
         self._scope.aliases = None  # a circle less for Python to look for
         return result
 
@@ -103,7 +113,7 @@ class Select:
             deps = dict(deps)
             add(deps, self._sources.order)
         if item.star is None:
-            return _Done([(item.name or "", deps)])
+            return self._one(item, deps)
         star = self._statement.star(item.star, self._scope, self._ctes)
         if item.role == SAME and not deps and item.name is None:
             return _Done(star.columns, star.rest)
@@ -111,5 +121,28 @@ class Select:
         for name, found in star.columns:
             one = dict(deps)
             add(one, found, item.role)
-            columns.append((item.name if item.name is not None else name, one))
+            columns.append((_named(item, name), one))
         return _Done(columns, star.rest)
+
+    @staticmethod
+    def _one(item: tree.Item, deps: Deps) -> _Done:
+        name = item.name or ""
+        if item.spreads == "surely":
+            return _Done([], (Rest("fixed", "`unnest`", deps=deps),))
+        rest = (Rest("spread", name, deps=deps),) if item.spreads else ()
+        return _Done([(name, deps)], rest)
+
+
+def _named(item: tree.Item, column: str) -> str:
+    """What `columns(…)` calls one of its columns; its alias may quote parts of the name."""
+    if item.name is None or item.star is None:
+        return column
+    pattern = item.star.pattern
+    found = None
+    if "\\" in item.name and pattern is not None and pattern.way == "regex":
+        compiled = regex(pattern.arguments[0])
+        found = compiled.search(column) if compiled is not None else None
+    if found is None:
+        return item.name
+    groups = [found.group(), *(group or "" for group in found.groups())]
+    return _GROUP.sub(lambda one: "".join(groups[int(one[1]) : int(one[1]) + 1]), item.name)

@@ -1,5 +1,6 @@
 """What stands in ``from``: from sqlglot's tables, joins, functions and pivots to sources."""
 
+from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from headrace.lineage.sql import tree
 from headrace.lineage.sql.aggregates import GENERATORS
 from headrace.lineage.sql.kinds import AGGREGATED, COMPUTED, FILTERED, GROUPED, JOINED
 from headrace.lineage.sql.names import fold
-from headrace.lineage.sql.patterns import columns
+from headrace.lineage.sql.patterns import column_parts, columns
 
 if TYPE_CHECKING:
     from headrace.lineage.sql.queries import Reader
@@ -56,12 +57,15 @@ class Sources:
         kind = (args.get("kind") or "").upper()
         method = (args.get("method") or "").upper()
         conditions = [args.get("on"), args.get("match_condition")]
+        side = (args.get("side") or "").lower()
         return tree.Join(
-            side="positional" if method == "POSITIONAL" else (args.get("side") or "").lower(),
+            side="positional" if method == "POSITIONAL" else side,
             only_left=kind in {"SEMI", "ANTI"},
             natural=method == "NATURAL",
             using=tuple([fold(name.name) for name in args.get("using") or ()]),
             on=self._reader.reads(conditions, JOINED),
+            equal=tuple(_equalities(args.get("on"))) if side == "left" else (),
+            nearest=method == "ASOF",
         )
 
     def source(self, node: Any, join: tree.Join = _NO_JOIN) -> tree.Source:
@@ -234,6 +238,19 @@ class Sources:
             star,
             bool(args.get("include_nulls")),
         )
+
+
+def _equalities(condition: Any) -> Iterator[tuple[tree.Names, tree.Names]]:
+    """The pairs of columns that are equal wherever a condition holds."""
+    todo = [condition] if condition is not None else []
+    while todo:
+        node = todo.pop().unnest()
+        if isinstance(node, exp.And):
+            todo += [node.expression, node.this]
+        elif type(node) is exp.EQ:
+            sides = (node.this.unnest(), node.expression.unnest())
+            if all(type(one) is exp.Column and type(one.this) is not exp.Star for one in sides):
+                yield column_parts(sides[0]), column_parts(sides[1])
 
 
 def _key(node: Any) -> Any:

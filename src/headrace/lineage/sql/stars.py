@@ -44,7 +44,7 @@ def expanded(star: tree.Star, scope: Scope, replaced: dict[str, Deps]) -> Relati
 
 def _is_plain(star: tree.Star, scope: Scope, bound: Bound) -> bool:
     """Whether it means all columns of its only relation as they are."""
-    changes = star.exclude or star.replace or star.rename or star.pattern or star.negate
+    changes = star.exclude or star.replace or star.rename or star.pattern
     return not (changes or scope.merged or bound.hidden or bound.single)
 
 
@@ -80,12 +80,18 @@ class _Kept:
 
     def __init__(self, star: tree.Star, scope: Scope) -> None:
         self._match = None
-        self._negate = star.negate
         if star.pattern is not None:
-            way, arguments = star.pattern
-            self._match = matcher(way, arguments)
+            self._match = matcher(star.pattern)
             if self._match is None:
-                scope.report(f"which columns `columns({arguments[0]})` means cannot be told")
+                said = " or ".join(_not_known(star.pattern))
+                scope.report(f"which columns `columns(…)` means cannot be told: {said}")
 
     def __call__(self, name: str) -> bool:
-        return self._match is None or self._match(name) != self._negate
+        return self._match is None or self._match(name)
+
+
+def _not_known(match: tree.Match) -> list[str]:
+    """The conditions that stand in the way."""
+    if match.parts:
+        return [said for part in match.parts for said in _not_known(part)]
+    return [f"`{match.arguments[0]}`"] if matcher(match) is None else []

@@ -171,9 +171,19 @@ class Statement:
             elif type(one) is tree.Every:
                 for _, deps in self.star(one.star, scope, ctes).columns:
                     add(found, deps, one.role)
+            elif type(one) is tree.Nth:
+                add(found, self._nth(one.number, scope, ctes), one.role)
             else:
                 self._count(found, one.role, scope)
         return found
+
+    def _nth(self, number: int, scope: Scope, ctes: Ctes) -> Deps:
+        """``#2``: nothing, and a problem, where not all columns before it are known."""
+        every = self.star(tree.Star(), scope, ctes)
+        if number <= len(every.columns) and all(rest.kind == "partial" for rest in every.rest):
+            return every.columns[number - 1][1]
+        self.report(f"which column `#{number}` is cannot be told")
+        return {}
 
     @staticmethod
     def _count(found: Deps, role: int, scope: Scope) -> None:
@@ -185,7 +195,9 @@ class Statement:
 
     def _nested(self, found: Deps, one: tree.Nested, scope: Scope, ctes: Ctes) -> None:
         inner = self.query(one.query, scope, ctes)
+        told: set[str] = set()
         if not one.exists:
+            told = {asset for _, deps in inner.columns for asset, _ in deps}
             for _, deps in inner.columns:
                 add(found, deps, one.role)
             if inner.rest:
@@ -197,7 +209,7 @@ class Statement:
             if key[1]:
                 role = one.role if one.role & DECISION else ways & DECISION or one.role
                 found[key] = found.get(key, 0) | role
-            elif one.exists:
+            elif key[0] not in told:  # the rows alone count: `exists`, `(select 1 from …)`
                 found[key] = found.get(key, 0) | one.role
 
     def unnamed(self, relation: Relation) -> None:

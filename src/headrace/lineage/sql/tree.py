@@ -39,7 +39,14 @@ class RowCount(Struct, array_like=True, frozen=True, gc=False, tag=4):
     role: int
 
 
-Read = Col | Nested | Every | RowCount
+class Nth(Struct, array_like=True, frozen=True, gc=False, tag=5):
+    """``#2``: a column by its number in ``from``, from 1."""
+
+    role: int
+    number: int
+
+
+Read = Col | Nested | Every | RowCount | Nth
 Reads = tuple[Read, ...]
 
 
@@ -54,6 +61,8 @@ class Item(Struct, array_like=True, frozen=True, gc=False):
         star: it stands for several columns; ``reads`` counts for each of them.
         role: how the columns of the star are read.
         ordered: it depends on the order of the rows that it reads.
+        spreads: `unnest`, of which only types tell whether a struct becomes several columns
+            (``maybe``); ``surely`` where it says so itself.
     """
 
     name: str | None
@@ -63,6 +72,23 @@ class Item(Struct, array_like=True, frozen=True, gc=False):
     star: "Star | None" = None
     role: int = 0
     ordered: bool = False
+    spreads: str = ""
+
+
+class Match(Struct, array_like=True, frozen=True, gc=False):
+    """What a column's name must match.
+
+    Attributes:
+        way: ``regex``, ``regex_full``, ``like``, ``ilike``, ``names`` (upper and lower case alike),
+            ``among``, ``equal``, ``contains``, ``starts``, ``ends``; ``and``, ``or``, ``not``,
+            ``lower``, ``upper`` of the parts; ``unknown``.
+        arguments: patterns or names; of ``unknown`` the condition.
+        parts: conditions that this one is made of.
+    """
+
+    way: str
+    arguments: Names = ()
+    parts: tuple["Match", ...] = ()
 
 
 class Star(Struct, array_like=True, frozen=True, gc=False):
@@ -73,17 +99,14 @@ class Star(Struct, array_like=True, frozen=True, gc=False):
         exclude: names that it leaves out: the parts, folded.
         replace: expressions for columns of that name.
         rename: column to its new name.
-        pattern: what the names must match: a way (``regex``, ``like``, ``ilike``, ``names``,
-            ``unknown``) and its arguments.
-        negate: names that match are left out instead.
+        pattern: what the names must match.
     """
 
     table: Names = ()
     exclude: tuple[Names, ...] = ()
     replace: tuple[Item, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
-    pattern: tuple[str, Names] | None = None
-    negate: bool = False
+    pattern: Match | None = None
 
 
 class Table(Struct, array_like=True, frozen=True, gc=False, tag=1):
@@ -129,6 +152,8 @@ class Join(Struct, array_like=True, frozen=True, gc=False):
         natural: on all columns of the same name.
         using: the columns.
         on: what the condition reads.
+        equal: pairs of columns of which the condition of a left join says that they are equal.
+        nearest: it finds one row at most (``asof``).
     """
 
     side: str = ""
@@ -136,6 +161,8 @@ class Join(Struct, array_like=True, frozen=True, gc=False):
     natural: bool = False
     using: Names = ()
     on: Reads = ()
+    equal: tuple[tuple[Names, Names], ...] = ()
+    nearest: bool = False
 
 
 class Pivot(Struct, array_like=True, frozen=True, gc=False):
@@ -248,6 +275,7 @@ class Select(Struct, array_like=True, frozen=True, gc=False, tag=1):
         distinct: no row twice.
         distinct_on: one row of each.
         order: its end.
+        keyed: there is one row for each value of the keys of ``group by``; not so with ``rollup``.
     """
 
     ctes: tuple[Cte, ...]
@@ -259,6 +287,7 @@ class Select(Struct, array_like=True, frozen=True, gc=False, tag=1):
     distinct: bool = False
     distinct_on: tuple[Term, ...] = ()
     order: Order = Order()
+    keyed: bool = False
 
 
 class Branch(Struct, array_like=True, frozen=True, gc=False):

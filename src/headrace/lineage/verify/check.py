@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -89,24 +88,24 @@ def _take(catalog: Catalog, attach: str, sample: Path, places: Sequence[Place], 
                     [_WAREHOUSE],
                 ).fetchall()
             }
-            known = {
+            gone = {
                 key: raw
                 for key, raw in made.raws.items()
-                if raw.name[0] == main and tuple(part.casefold() for part in raw.name[1:]) in there
+                if raw.name[0] != main
+                or tuple(part.casefold() for part in raw.name[1:]) not in there
             }
-            notes = [
-                f"{'.'.join(raw.name[1:])} is not in the warehouse: what reads it is not checked"
-                for key, raw in made.raws.items()
-                if key not in known
-            ]
-            made = replace(made, raws=known, notes=(*made.notes, *notes))
+            made = made.without(gone)
             counts = take_sample(connection, made, _WAREHOUSE, rows=rows)
         except duckdb.Error as error:
             raise LineageError(
                 f"the raw tables could not be copied ({first_line(error)}): see `headrace doctor`"
             ) from error
-    if not counts:
-        raise LineageError("the warehouse holds none of the raw tables: run `headrace load` first")
+    if not counts or not made.models:
+        schemas = ", ".join(sorted({raw.name[1] for raw in gone.values()}))
+        raise LineageError(
+            f"the warehouse lacks raw tables that every model of this check needs ({schemas}): "
+            "enable their source in the settings and run `headrace run` first"
+        )
     return Taken(made, counts)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from headrace.catalog.model import Catalog
 from headrace.errors import LineageError
 from headrace.lineage.find import Place
-from headrace.lineage.verify.parts import Model, Raw, ordered
+from headrace.lineage.verify.parts import Model, Raw, downstream
 
 
 def limited(
@@ -39,7 +39,7 @@ def limited(
         for key, column in tables:
             before = columns.get(key, [])
             columns[key] = None if column is None or before is None else [*before, column]
-        wanted |= _downstream(models, {key for key, _ in tables})
+        wanted |= downstream(models, {key for key, _ in tables})
     needed = _upstream(by_id, wanted)
     kept = {
         key: Raw(key, raw.name, raw.columns if raw.columns is not None else _only(columns, key))
@@ -81,11 +81,3 @@ def _upstream(by_id: Mapping[str, Model], keys: Iterable[str]) -> set[str]:
                 seen.add(parent)
                 todo.append(parent)
     return seen
-
-
-def _downstream(models: Sequence[Model], keys: set[str]) -> set[str]:
-    reached = set(keys)
-    for model in ordered(models):
-        if model.parents & reached:
-            reached.add(model.id)
-    return reached - keys

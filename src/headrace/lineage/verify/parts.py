@@ -1,6 +1,7 @@
 """The parts of a check: raw relations, models, and the order to build them in."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.errors import LineageError
@@ -57,6 +58,34 @@ class Plan:
     raws: Mapping[str, Raw]
     models: tuple[Model, ...]
     notes: tuple[str, ...] = ()
+
+    def without(self, raws: Mapping[str, Raw]) -> "Plan":
+        """What is left where some raw relations are not there; a note says what is not checked."""
+        if not raws:
+            return self
+        lost = downstream(self.models, raws.keys())
+        tables = Counter(raw.name[1] for raw in raws.values())
+        named = ", ".join(
+            f"{schema} ({number} {'table' if number == 1 else 'tables'})"
+            for schema, number in sorted(tables.items())
+        )
+        models = f"{len(lost):,} {'model that needs' if len(lost) == 1 else 'models that need'}"
+        note = f"not in the warehouse: {named}; {models} them cannot be checked"
+        return Plan(
+            {key: raw for key, raw in self.raws.items() if key not in raws},
+            tuple([model for model in self.models if model.id not in lost]),
+            (*self.notes, note),
+        )
+
+
+def downstream(models: Sequence[Model], keys: Iterable[str]) -> set[str]:
+    """The models that need any of some raw relations or models; without these."""
+    first = set(keys)
+    reached = set(first)
+    for model in ordered(models):
+        if model.parents & reached:
+            reached.add(model.id)
+    return reached - first
 
 
 def ordered(models: Sequence[Model]) -> tuple[Model, ...]:

@@ -1,0 +1,171 @@
+"""What a build left out is compiled all the same, so that the catalog can trace its columns.
+
+Models of sources that are not loaded yet, and those that wait for a model or test that failed, have
+SQL, too. dbt fills in the nodes of its manifest, which is written again; nothing is built.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace import portable
+from headrace.collector import collector_off
+from headrace.lineage.builtin_tests import BUILT_IN
+from headrace.pipeline import dbt_calls
+from headrace.pipeline.build_nodes import FAILED
+from headrace.pipeline.reports import NodeReport
+from headrace.settings import Resolved
+from headrace.targets import Target
+
+_LOG = logging.getLogger("headrace.pipeline")
+
+_KINDS = ("resource_type:model", "resource_type:snapshot", "test_type:singular")
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """What was compiled the last time.
+
+    Attributes:
+        inputs: digest of the project and its settings.
+        roots: what nodes were left out for: selectors of dbt.
+        sql: unique id to compiled SQL.
+    """
+
+    inputs: str
+    roots: tuple[str, ...]
+    sql: dict[str, str]
+
+
+def compile_left_out(
+    resolved: Resolved,
+    target: Target,
+    parsed: dbt_calls.Parsed,
+    *,
+    inputs: str,
+    missing: Sequence[str],
+    nodes: Iterable[NodeReport],
+) -> None:
+    """Compile what the build left out, and write dbt's manifest with it.
+
+    Tests by dbt's own generic ones stay as they are: their arguments say what they read. A node
+    that cannot be compiled is logged, and has no lineage of columns.
+
+    Args:
+        resolved: the settings.
+        target: is released at the end.
+        parsed: the project; the nodes of its graph are filled in.
+        inputs: digest of the project; while it stays the same nothing is compiled again.
+        missing: dbt sources that are not loaded.
+        nodes: what was built and tested.
+    """
+    roots = (*(f"source:{name}" for name in missing), *_waiting(parsed.graph, nodes))
+    if not roots:
+        return
+    with collector_off():
+        kept = _read(resolved)
+        if kept is not None and (kept.inputs, kept.roots) == (inputs, roots):
+            _fill_in(parsed.graph, kept.sql)
+        else:
+            built = _compiled(parsed.graph)
+            _compile(resolved, target, parsed, roots)
+            sql = {key: sql for key, sql in _compiled(parsed.graph).items() if key not in built}
+            _write(resolved, _Kept(inputs, roots, sql))
+        parsed.graph.write(str(resolved.artifacts / "manifest.json"))
+
+
+def _waiting(graph: Any, nodes: Iterable[NodeReport]) -> list[str]:
+    """The names of models that failed or were skipped, but for those downstream of another."""
+    bad = FAILED | {"skipped"}
+    waiting = {node.unique_id for node in nodes if node.status in bad} & graph.nodes.keys()
+    return sorted(
+        graph.nodes[key].name
+        for key in waiting
+        if str(graph.nodes[key].resource_type) in {"model", "snapshot"}
+        and not waiting.intersection(graph.nodes[key].depends_on.nodes)
+    )
+
+
+def _compiled(graph: Any) -> dict[str, str]:
+    nodes = graph.nodes.items()
+    return {key: node.compiled_code for key, node in nodes if getattr(node, "compiled", False)}
+
+
+def _fill_in(graph: Any, compiled: dict[str, str]) -> None:
+    for key, sql in compiled.items():
+        node = graph.nodes.get(key)
+        if node is not None and not node.compiled:
+            node.compiled, node.compiled_code = True, sql
+
+
+def _compile(
+    resolved: Resolved, target: Target, parsed: dbt_calls.Parsed, roots: Sequence[str]
+) -> None:
+    kinds = (*_KINDS, *_own_tests(parsed.graph))
+    try:
+        with _past_failures():
+            result = parsed.runner.invoke(
+                [
+                    "compile",
+                    *dbt_calls.arguments(resolved),
+                    "--no-populate-cache",  # few relations are looked up
+                    "--no-write-json",  # run_results.json is the build's
+                    "--quiet",
+                    *("--indirect-selection", "empty"),  # tests that are named, and no others
+                    *("--select", *(f"{root}+,{kind}" for root in roots for kind in kinds)),
+                ]
+            )
+    finally:
+        target.release()
+    for item in getattr(result.result, "results", None) or ():
+        if str(item.status) in FAILED:
+            _LOG.warning(
+                "dbt did not compile %s: %s",
+                item.node.name,
+                dbt_calls.first_lines(item.message),
+            )
+    if result.exception is not None:
+        _LOG.warning("dbt did not compile what was left out: %s", result.exception)
+
+
+@contextmanager
+def _past_failures() -> Iterator[None]:
+    """`dbt compile` ends at the first node that it cannot compile; here it goes on."""
+    from dbt.task.compile import CompileTask
+
+    kept = CompileTask.raise_on_first_error
+    CompileTask.raise_on_first_error = lambda self: False  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        CompileTask.raise_on_first_error = kept  # type: ignore[method-assign]
+
+
+def _own_tests(graph: Any) -> list[str]:
+    """Selectors of generic tests whose arguments do not say all that they read."""
+    metadata = (getattr(node, "test_metadata", None) for node in graph.nodes.values())
+    names = {one.name for one in metadata if one is not None}
+    return [f"test_name:{name}" for name in sorted(names - BUILT_IN)]
+
+
+def _path(resolved: Resolved) -> Path:
+    return dbt_calls.home_of(resolved) / "left_out.json"
+
+
+def _read(resolved: Resolved) -> _Kept | None:
+    """What is kept; None where there is nothing that can be read."""
+    try:
+        return msgspec.json.decode(_path(resolved).read_bytes(), type=_Kept)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _write(resolved: Resolved, kept: _Kept) -> None:
+    path = _path(resolved)
+    # one name: the caller holds the lock, and what a kill leaves is overwritten
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_bytes(msgspec.json.encode(kept))
+    portable.replace(temporary, path)

@@ -1,0 +1,36 @@
+"""How dbt is called, and what is made of what it says."""
+
+import errno
+import os
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from headrace.errors import TransformError, WarehouseError
+from headrace.pipeline import dbt_calls
+
+
+def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow parse would have it note in the home folder that it showed one."""
+    monkeypatch.setenv("DBT_ENGINE_HINTS_ENABLED", "true")
+    with dbt_calls.environment():
+        from dbt.cli.flags import Flags, args_to_context
+
+        assert Flags(args_to_context(["parse"])).HINTS_ENABLED is False
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), WarehouseError, "the disk is full"),
+        (RuntimeError("IO Error: a disk went away"), WarehouseError, "a disk went away"),
+        (RuntimeError("no such\n  macro"), TransformError, "no such macro"),
+        (None, TransformError, "without a result"),
+    ],
+)
+def test_what_dbt_says_is_one_line(error: Exception | None, kind: type, words: str) -> None:
+    said = dbt_calls.transform_error(cast("Any", SimpleNamespace(exception=error)))
+    assert type(said) is kind
+    assert words in str(said)
+    assert "\n" not in str(said)
