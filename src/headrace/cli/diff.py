@@ -32,6 +32,12 @@ def diff(
             "--key", metavar="TABLE=COLUMN,…", help="Match rows by these; else by dbt's tests."
         ),
     ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ignore", metavar="COLUMN", help="Leave a column out, like the time of a load."
+        ),
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=0, max=1000, help="Sample rows of each kind and table.")
     ] = 5,
@@ -66,6 +72,7 @@ def diff(
     options = Options(
         schemas=schemas,
         keys=dict(key_of(text) for text in key or ()),
+        ignored=tuple(ignore or ()),
         limit=limit,
         personal=personal,
         tolerance=tolerance,

@@ -8,11 +8,13 @@ entity.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from headrace.cli.render_diff import numbers
+from headrace.cli.diff_words import moves, numbers, readers, share
 from headrace.quality.diff.report import DIFFERENT, DiffReport, Sample, TableDiff
 
 MARK = "<!-- headrace diff -->"
 _MOST = 60_000  # GitHub refuses comments of more than 65,536 characters
+_MOST_CHANGES = 100  # rows of the table of changed samples
+_MOST_NAMES = 50  # of tables or columns in one list
 _PLAIN = str.maketrans({sign: f"&#{ord(sign)};" for sign in "\\`*_[]|<>&~$@#"})  # of our own notes
 _WORDS = {"changed": "changed", "added": "**added**", "removed": "**removed**"}
 _MARKUP = re.compile(r"[\\`*\[\]|<>&~$]|(?<!\w)_|_(?!\w)")
@@ -29,23 +31,48 @@ def markdown(report: DiffReport) -> str:
     head = [MARK, f"### Data diff: {title}", ""]
     head.append(f"{code(report.before)} → {code(report.after)}")
     if different:
-        head += ["", *_table(_HEAD, (_row(table) for table in different))]
+        listed = list(_fitting(map(_row, different), _MOST // 2))
+        head += ["", *_table(_HEAD, listed)]
+        if len(listed) < len(different):
+            more = len(different) - len(listed)
+            head += ["", f"*And {more} more tables: run `headrace diff`.*"]
     for status, words in (
         ("same", "The same"), ("not built", "Not built here"), ("not compared", "Not compared"),
     ):  # fmt: skip
         names = [code(table.name) for table in report.tables if table.status == status]
         if names:
-            head += ["", f"{words}: {', '.join(names)}."]
+            head += ["", f"{words}: {', '.join(_first(names, 'tables'))}."]
     parts = ["\n".join(head)]
     left = _MOST - len(parts[0])
     for table in different:
-        part = "\n".join(_details(table))
+        whole, short = ("\n".join(_details(one)) for one in (table, _without_samples(table)))
+        part = whole if len(whole) <= left else short
         if part and len(part) > left:
             parts.append("*The rest is too long for a comment: run `headrace diff`.*")
             break
-        left -= len(part)
+        left -= len(part) + 2
         parts += [part] if part else []
     return "\n\n".join(parts) + "\n"
+
+
+def _fitting(rows: Iterable[Sequence[str]], most: int) -> Iterator[Sequence[str]]:
+    """The first rows, as long as they are no more than so many characters."""
+    for row in rows:
+        most -= sum(len(cell) + 3 for cell in row) + 2
+        if most < 0:
+            return
+        yield row
+
+
+def _first(names: Sequence[str], of: str) -> Sequence[str]:
+    if len(names) <= _MOST_NAMES:
+        return names
+    return (*names[:_MOST_NAMES], f"and {len(names) - _MOST_NAMES} more {of}")
+
+
+def _without_samples(table: TableDiff) -> TableDiff:
+    note = "sample rows are left out, they are too long for a comment"
+    return table.model_copy(update={"samples": (), "notes": (*table.notes, note)})
 
 
 def code(value: str) -> str:
@@ -60,7 +87,8 @@ _HEAD = ("table", "rows before", "rows after", "added", "removed", "changed", "c
 def _row(table: TableDiff) -> Sequence[str]:
     columns = [f"{code(column.name)} is new" for column in table.columns_added]
     columns += [f"{code(column.name)} is gone" for column in table.columns_removed]
-    columns += [code(retyped.name) for retyped in table.columns_retyped]
+    changed = {change.name for change in table.columns_changed}
+    columns += [code(each.name) for each in table.columns_retyped if each.name not in changed]
     columns += [
         code(change.name) + ("" if change.rows is None else f" ({change.rows:,})")
         for change in table.columns_changed
@@ -81,7 +109,14 @@ def _details(table: TableDiff) -> Iterator[str]:
         for word, columns in (("new", table.columns_added), ("gone", table.columns_removed))
         for one in columns
     ]
+    lines += [
+        f"- column {code(one.before)} was renamed to {code(one.after)}? "
+        f"{share(round(one.share * 1_000_000), 1_000_000)} of the values are the same"
+        for one in table.columns_renamed
+    ]
     lines += [f"- {note.translate(_PLAIN)}" for note in table.notes]
+    if table.readers:
+        lines.append(f"- read by {', '.join(code(name) for name in readers(table))}")
     if table.key:
         lines.append(f"- rows are matched by {', '.join(code(name) for name in table.key)}")
     if table.hidden:
@@ -92,10 +127,18 @@ def _details(table: TableDiff) -> Iterator[str]:
     yield f"<details><summary>{code(table.name)}</summary>"
     yield ""
     yield from lines
+    if table.columns_changed:
+        yield ""
+        columns = list(_columns(table))
+        yield from _table(("column", "values changed", "", "moved"), columns[:_MOST_NAMES])
+        if len(columns) > _MOST_NAMES:
+            yield ""
+            yield f"and {len(columns) - _MOST_NAMES} more columns"
     changed = [sample for sample in table.samples if sample.kind == "changed"]
     if changed:
         yield ""
-        yield from _table((*map(code, table.key), "column", "before", "after"), _changes(changed))
+        changes = list(_changes(changed))[:_MOST_CHANGES]
+        yield from _table((*map(code, table.key), "column", "before", "after"), changes)
     for kind in ("added", "removed"):
         rows = [sample for sample in table.samples if sample.kind == kind]
         if rows:
@@ -110,6 +153,15 @@ def _details(table: TableDiff) -> Iterator[str]:
             )  # fmt: skip
     yield ""
     yield "</details>"
+
+
+def _columns(table: TableDiff) -> Iterator[Sequence[str]]:
+    for change in table.columns_changed:
+        moved = (f"{what} {code(old)} → {code(new)}" for what, old, new in moves(change))
+        counted = ("some", "") if change.rows is None else (
+            f"{change.rows:,}", share(change.rows, table.rows_matched)
+        )  # fmt: skip
+        yield code(change.name), *counted, ", ".join(moved)
 
 
 def _changes(samples: Iterable[Sample]) -> Iterator[Sequence[str]]:

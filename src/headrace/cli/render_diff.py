@@ -6,7 +6,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.console import console as new_console
-from headrace.quality.diff.report import DiffReport, Sample, TableDiff
+from headrace.cli.diff_words import moves, numbers, readers, share
+from headrace.quality.diff.report import ColumnChange, DiffReport, Sample, TableDiff
 
 _MARKS = {
     "changed": "[yellow]~[/]",
@@ -32,32 +33,15 @@ def show_diff(report: DiffReport) -> None:
     console.print(table)
     for one in report.tables:
         lines = list(what_changed(one))
-        lines += [_sample_line(sample) for sample in one.samples]
+        lines += _sample_lines(one)
         if lines or one.notes:
             console.print(f"\n[bold]{escape(one.name)}[/] ({one.status})")
         for line in (*lines, *one.notes):
-            console.print(f"  {escape(line)}")
+            console.print(f"  {escape(_printable(line))}")
     different = len(report.with_status("changed", "added", "removed"))
     total = len(report.tables)
     verdict = f"{different} of {total} tables differ" if different else "no table differs"
     console.print(f"\n{verdict} [dim]({report.seconds:.1f} s)[/]")
-
-
-def numbers(table: TableDiff) -> tuple[str, str, str, str, str]:
-    """Rows before and after, added, removed and changed, as text."""
-
-    def text(value: int | None) -> str:
-        return "-" if value is None else f"{value:,}"
-
-    if table.status in {"added", "removed", "not built", "not compared"}:
-        return text(table.rows_before), text(table.rows_after), "-", "-", "-"
-    return (
-        text(table.rows_before),
-        text(table.rows_after),
-        text(table.rows_added),
-        text(table.rows_removed),
-        text(table.rows_changed),
-    )
 
 
 def what_changed(table: TableDiff) -> Iterable[str]:
@@ -68,10 +52,32 @@ def what_changed(table: TableDiff) -> Iterable[str]:
         yield f"column removed: {column.name} ({column.data_type})"
     for retyped in table.columns_retyped:
         yield f"column retyped: {retyped.name} ({retyped.before} → {retyped.after})"
+    for renamed in table.columns_renamed:
+        same = share(round(renamed.share * 1_000_000), 1_000_000)
+        yield f"{renamed.before} → {renamed.after}: renamed? {same} of the values are the same"
     for change in table.columns_changed:
-        plural = "value" if change.rows == 1 else "values"
-        counted = f"{plural} differ" if change.rows is None else f"{change.rows:,} {plural} changed"
-        yield f"{change.name}: {counted}"
+        moved = [f"{what} {old} → {new}" for what, old, new in moves(change)]
+        yield f"{change.name}: {'; '.join([_counted(change, table), *moved])}"
+    if table.hidden:
+        yield (
+            f"••• hides values of {', '.join(table.hidden)}: personal data, or not known "
+            "(--personal shows them)"
+        )
+    if table.readers:
+        yield f"read by: {', '.join(readers(table))}"
+
+
+def _counted(change: ColumnChange, table: TableDiff) -> str:
+    plural = "value" if change.rows == 1 else "values"
+    if change.rows is None:
+        return f"{plural} differ"
+    percent = share(change.rows, table.rows_matched)
+    return f"{change.rows:,} {plural} changed" + (f" ({percent})" if percent else "")
+
+
+def _sample_lines(table: TableDiff) -> Iterable[str]:
+    """The sample rows; those that look alike, since nothing of them may be shown, once."""
+    yield from dict.fromkeys(_sample_line(sample) for sample in table.samples)
 
 
 def _sample_line(sample: Sample) -> str:
@@ -85,6 +91,11 @@ def _sample_line(sample: Sample) -> str:
     mark = "+" if sample.kind == "added" else "-"
     values = sample.after or sample.before
     return f"{mark} {key or ', '.join(f'{name}={_shown(value)}' for name, value in values.items())}"
+
+
+def _printable(line: str) -> str:
+    """One line, whatever the data hold: no line breaks, and nothing that a terminal obeys."""
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in line)
 
 
 def _shown(value: str | None) -> str:

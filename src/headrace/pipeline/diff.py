@@ -9,6 +9,7 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.errors import DiffError, HeadraceError, TransformError
 from headrace.pipeline import slim
 from headrace.pipeline.known_columns import known_columns
+from headrace.pipeline.readers import readers_of
 from headrace.pipeline.state_folder import is_state, read_state
 from headrace.quality.diff import DiffReport, Options, Side, diff
 from headrace.settings import Resolved
@@ -56,6 +57,7 @@ def _side(path: Path, resolved: Resolved | None) -> Side:
             f"{path} ({state.info.code_version})",
             keys=state.info.keys,
             harmless=state.info.harmless,
+            readers=readers_of(_manifest_in(state.folder)),
         )
     if path.is_dir():
         raise DiffError(
@@ -76,6 +78,7 @@ def _side(path: Path, resolved: Resolved | None) -> Side:
         keys=_keys(manifest),
         harmless=_harmless(resolved),
         declared=_declared(manifest),
+        readers=readers_of(manifest),
     )
 
 
@@ -87,8 +90,13 @@ def _newest_manifest(resolved: Resolved) -> Manifest | None:
         if (folder / "manifest.json").is_file()
     ]
     folders.sort(key=lambda folder: (folder / "manifest.json").stat().st_mtime_ns)
+    return _manifest_in(folders[-1]) if folders else None
+
+
+def _manifest_in(folder: Path) -> Manifest | None:
+    """None of one that cannot be read: it only tells more of the tables."""
     with suppress(TransformError):
-        return read_manifest(folders[-1]) if folders else None
+        return read_manifest(folder)
     return None
 
 

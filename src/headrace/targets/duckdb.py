@@ -1,7 +1,6 @@
 """The DuckDB target: one file that one process writes."""
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
+from headrace.targets.duckdb_errors import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -199,39 +199,6 @@ class DuckDbTarget:
             else:
                 parts.append(f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}")
         return "/".join(parts)
-
-
-def explain_duckdb_error(path: Path, message: str) -> str:
-    """DuckDB's message about a file as one sentence for the user.
-
-    Args:
-        path: the database file.
-        message: DuckDB's own words.
-    """
-    first = message.strip().splitlines()[0] if message.strip() else "unknown error"
-    if "Could not set lock" in message or "being used by another process" in message:
-        holder = re.search(r"held in (.+?) \(PID (\d+)\)", message)
-        who = f"process {holder[2]} ({holder[1]})" if holder else "another program"
-        return (
-            f"{path} is open in {who}: close it there, and let readers open the published copy "
-            "instead, which is never locked"
-        )
-    if "newer version" in message or "version number" in message:
-        return (
-            f"{path} was written by another version of DuckDB ({first}): upgrade "
-            "Headrace's duckdb, or move the file away and run `headrace run` to load it anew"
-        )
-    damaged = ("not a valid DuckDB database", "orrupt", "checksum", "Could not read enough bytes")
-    if any(words in message for words in damaged):
-        return (
-            f"{path} is not a readable DuckDB file ({first}): move it away (the published copy is "
-            "untouched) and run `headrace run` to load everything anew"
-        )
-    if "No space left" in message or "out of disk" in message.lower():
-        return (
-            f"the disk of {path} is full ({first}): free some space and run the same command again"
-        )
-    return f"{path} could not be opened: {first}"
 
 
 def _quoted(schema: str, name: str) -> str:

@@ -271,7 +271,9 @@ def test_files_that_cannot_be_opened(pair: Pair, tmp_path: Path) -> None:
     good = Side(pair.write("a", "create table marts.t as select 1 as x"), "a")
     text = tmp_path / "text.duckdb"
     text.write_text("no database", encoding="utf-8")
-    with pytest.raises(DiffError, match=r"text\.duckdb cannot be opened as a DuckDB file"):
+    with pytest.raises(
+        DiffError, match=r"text\.duckdb is not a readable DuckDB file .*: name another"
+    ):
         diff(good, Side(text, "text"))
     with pytest.raises(DiffError, match="there is no file"):
         diff(Side(tmp_path / "nothing.duckdb", "nothing"), good)
@@ -360,3 +362,163 @@ def test_rows_as_wholes_hide_them_too(pair: Pair) -> None:
         "added": {"email": "•••", "n": None},
         "removed": {"email": "•••", "n": "1"},
     }
+
+
+# ── what a reviewer asks next ───────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[]::integer[]", "null::integer[]"),
+        ("[null]::integer[]", "[]::integer[]"),
+        ("[[]]::integer[][]", "[null]::integer[][]"),
+        ("{'a': null::integer}", "null::struct(a integer)"),
+        ("{'a': []::integer[]}", "{'a': null::integer[]}"),
+        ("map {}::map(integer, integer)", "null::map(integer, integer)"),
+    ],
+)
+@pytest.mark.parametrize("key", [("id",), ()])
+def test_nothing_and_an_empty_one_are_two_values(
+    pair: Pair, before: str, after: str, key: tuple[str, ...]
+) -> None:
+    """DuckDB has one hash for both, and hashes are compared first."""
+    found = pair.table(f"select 1 as id, {before} as v", f"select 1 as id, {after} as v", *key)
+    assert found.status == "changed"
+    assert changed(found) == ({"v": 1} if key else {"v": None})
+
+
+@pytest.mark.parametrize("copies", [(2, 2), (2, 3), (1, 2), (500, 500)])
+def test_rows_that_are_there_twice_on_both_sides_have_no_key(
+    pair: Pair, copies: tuple[int, int]
+) -> None:
+    """Also where the copies are alike, and so many that a join of them would not end."""
+    before, after = (
+        f"select 7 as id, 'x' as name, 0 as amount from range({n}) union all {PEOPLE}"
+        for n in copies
+    )
+
+    found = pair.table(before, f"{after} union all select 100, 'new', 0", "id")
+
+    assert found.method == "rows"
+    assert found.rows_matched is None
+    assert counts(found) == (1 + copies[1] - copies[0], 0, None)
+
+
+def test_a_key_of_another_type_matches(pair: Pair) -> None:
+    before = PEOPLE.replace("range as id", "range::integer as id")
+    after = PEOPLE.replace("range as id", "range::bigint as id").replace("1.5", "2.5")
+    found = pair.table(before, after, "id")
+    assert (found.method, counts(found)) == ("key", (0, 0, 9))
+    assert [one.name for one in found.columns_retyped] == ["id"]
+
+
+def test_a_column_that_was_widened_alone_changed_no_value(pair: Pair) -> None:
+    found = pair.table(PEOPLE, f"select * replace (id::hugeint as id) from ({PEOPLE})", "id")
+    assert found.method is None  # equal at a glance
+    assert found.status == "changed"
+
+
+def test_how_the_values_of_a_column_moved(pair: Pair) -> None:
+    after = f"""
+        select id, case when id = 3 then null else name end as name,
+            case when id = 9 then 100 else amount end as amount from ({PEOPLE})
+    """
+
+    found = pair.table(PEOPLE, after, "id")
+
+    by_name = {change.name: change for change in found.columns_changed}
+    assert found.rows_matched == 10
+    name, amount = by_name["name"], by_name["amount"]
+    assert name.before is not None
+    assert name.after is not None
+    assert (name.before.nulls, name.after.nulls) == (0, 1)
+    assert (name.before.minimum, name.before.mean) == (None, None)  # of text, nothing is told
+    assert amount.before is not None
+    assert amount.after is not None
+    assert (amount.before.minimum, amount.before.mean, amount.before.maximum) == (
+        "0.0",
+        6.75,
+        "13.5",
+    )
+    assert (amount.after.minimum, amount.after.mean, amount.after.maximum) == ("0.0", 15.4, "100.0")
+
+
+def test_what_is_not_finite_has_no_part_in_a_mean(pair: Pair) -> None:
+    before = "select * from (values (1, 1.0::double), (2, 3.0)) as t(id, v)"
+    after = "select * from (values (1, 'nan'::double), (2, 'inf'::double)) as t(id, v)"
+    (change,) = pair.table(before, after, "id").columns_changed
+    assert change.before is not None
+    assert change.after is not None
+    assert (change.before.mean, change.after.mean) == (2.0, None)
+
+
+def test_numbers_that_became_text_have_no_extremes(pair: Pair) -> None:
+    (change,) = pair.table(
+        "select 1 as id, 5 as v", "select 1 as id, 'x' as v", "id"
+    ).columns_changed
+    assert change.before is not None
+    assert change.before == change.after
+    assert change.before.minimum is None
+
+
+def test_values_that_may_not_be_shown_have_no_extremes(pair: Pair) -> None:
+    pair.write("a", "create table marts.t as select 1 as id, 5000 as salary")
+    pair.write("b", "create table marts.t as select 1 as id, 6000 as salary")
+    known = {"keys": {"marts.t": ("id",)}, "harmless": {"marts.t": ("id",)}}
+    one, other = (Side(pair.folder / f"{x}.duckdb", x, **known) for x in "ab")
+    (found,) = diff(one, other, Options(limit=0)).tables
+    assert found.hidden == ("salary",)
+    text = found.model_dump_json()
+    assert "5000" not in text
+    assert "6000" not in text
+
+
+def test_a_column_that_was_renamed_is_recognized_by_its_values(pair: Pair) -> None:
+    after = f"select id, name as full_name, amount + 1 as price, null as empty from ({PEOPLE})"
+
+    found = pair.table(PEOPLE, after, "id")
+
+    assert [(one.before, one.after, one.share) for one in found.columns_renamed] == [
+        ("name", "full_name", 1.0)
+    ]
+    assert [one.name for one in found.columns_removed] == ["name", "amount"]  # they are listed, too
+
+
+def test_who_reads_a_table_that_differs(pair: Pair) -> None:
+    for side, value in (("a", 1), ("b", 2)):
+        pair.write(
+            side,
+            f"create table marts.t as select {value} as x",
+            "create table marts.same as select 1 as x",
+        )
+    readers = {"marts.t": ("model orders", "exposure Sales (Ann)"), "marts.same": ("model other",)}
+    before = Side(pair.folder / "a.duckdb", "a", readers=readers)
+
+    found = {
+        table.name: table for table in diff(before, Side(pair.folder / "b.duckdb", "b")).tables
+    }
+
+    assert found["marts.t"].readers == ("model orders", "exposure Sales (Ann)")
+    assert found["marts.same"].readers == ()
+
+
+def test_columns_that_are_left_out_are_no_difference(pair: Pair) -> None:
+    before = "select 1 as id, 'x' as name, timestamp '2026-01-01' as Loaded_At"
+    after = "select 1 as id, 'x' as name, timestamp '2026-01-02' as loaded_at"
+    assert pair.table(before, after, "id").status == "changed"
+    assert pair.table(before, after, "id", ignored=("LOADED_AT",)).status == "same"
+    assert pair.table(before, after, ignored=("loaded_at",)).status == "same"
+    with pytest.raises(DiffError, match="--ignore loadedat: no table has a column of that name"):
+        pair.table(before, after, "id", ignored=("loadedat",))
+
+
+def test_five_hundred_columns(pair: Pair) -> None:
+    columns = ", ".join(f"range * {n} as c{n}" for n in range(500))
+    before = f"select range as id, {columns} from range(20)"
+    after = f"select * replace (case when id = 3 then -1 else c7 end as c7) from ({before})"
+    found = pair.table(before, after, "id")
+    assert changed(found) == {"c7": 1}
+    assert [(s.key, s.before, s.after) for s in found.samples] == [
+        ({"id": "3"}, {"c7": "21"}, {"c7": "-1"})
+    ]

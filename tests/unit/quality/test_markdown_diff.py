@@ -8,7 +8,8 @@ from markdown_it import MarkdownIt
 
 from headrace.cli.markdown_diff import MARK, markdown
 from headrace.ingest.sql import identifier, literal
-from headrace.quality.diff import DiffReport
+from headrace.quality.diff import DiffReport, TableDiff
+from headrace.quality.diff.report import ColumnChange, Sample
 
 NASTY = (
     "a|b `c` <img src=x onerror=1> <!-- [x](http://e.org) **bold** _em_ "
@@ -35,7 +36,9 @@ def test_it_says_what_changed(pair: Pair) -> None:
     )
     assert "<details><summary><code>marts.t</code></summary>" in text
     assert "| <code>0</code> | <code>word</code> | <code>x</code> | <code>y</code> |" in text
-    assert html(text).count("<table>") == 3  # the summary, the changed rows, the removed rows
+    assert (
+        html(text).count("<table>") == 4
+    )  # the summary; the columns, changed rows and removed rows
 
 
 def test_nothing_differs(pair: Pair) -> None:
@@ -83,3 +86,40 @@ def test_a_long_one_is_cut_between_tables(pair: Pair) -> None:
     assert text.count("<details>") == text.count("</details>") > 1
     assert "too long for a comment" in text
     assert all(f"marts.t{n:02}" in text for n in range(12))
+
+
+def test_columns_tell_how_they_moved(pair: Pair) -> None:
+    pair.write(
+        "a", "create table marts.t as select range as id, 1.0 as v, 'x' as old from range(4)"
+    )
+    pair.write(
+        "b", "create table marts.t as select range as id, 3.5 as v, 'x' as new from range(4)"
+    )
+
+    text = markdown(pair.diff(keys={"marts.t": ("id",)}))
+
+    assert (
+        "| <code>v</code> | 4 | 100.0% | min <code>1.0</code> → <code>3.5</code>, "
+        "mean <code>1</code> → <code>3.5</code>, max <code>1.0</code> → <code>3.5</code> |" in text
+    )
+
+
+def test_thousands_of_tables_and_columns_still_fit(pair: Pair) -> None:
+    def table(number: int, columns: int) -> TableDiff:
+        name = "|" * 30 + str(number)
+        cells: dict[str, str | None] = {f"{name}{place}": "`" * 200 for place in range(columns)}
+        return TableDiff(
+            name=name,
+            status="changed",
+            columns_changed=tuple(ColumnChange(name=column, rows=1) for column in cells),
+            samples=(Sample(kind="changed", key={}, before=cells, after=cells),),
+        )
+
+    for tables in ([table(n, 1) for n in range(3000)], [table(0, 2000)]):
+        report = DiffReport(
+            before="a", after="b", schemas=("marts",), tables=tuple(tables), seconds=0
+        )
+        text = markdown(report)
+        assert len(text) < 65_536
+        assert text.count("<details>") == text.count("</details>")
+        assert re.search(r"run `headrace diff`|sample rows are left out", text)

@@ -1,6 +1,7 @@
 """What differs between two DuckDB files, table by table, computed by DuckDB."""
 
 from headrace.quality.diff.report import DiffReport, TableDiff
-from headrace.quality.diff.service import Options, Side, diff
+from headrace.quality.diff.service import diff
+from headrace.quality.diff.side import Options, Side
 
 __all__ = ["DiffReport", "Options", "Side", "TableDiff", "diff"]

@@ -1,7 +1,7 @@
 """The columns of two tables, side by side, and how two values of a column are compared."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from headrace.ingest.sql import identifier
@@ -37,6 +37,14 @@ class Common:
     def _kinds(self) -> tuple[str, str]:
         return _kind(self.type_before), _kind(self.type_after)
 
+    @property
+    def kind(self) -> str:
+        """``number``, ``float`` or ``time`` where both are; else ``other``."""
+        first, second = self._kinds
+        if first != second:
+            return "float" if {first, second} == {"number", "float"} else "other"
+        return first
+
     def values(self, before: str, after: str) -> tuple[str, str]:
         """SQL of a value of each side, of types that can be compared.
 
@@ -59,7 +67,27 @@ class Common:
             return f"({one} is distinct from {other})"
         near = f"abs({one} - {other}) <= {tolerance!r} * greatest(abs({one}), abs({other}))"
         finite = f"isfinite({one}) and isfinite({other})"
-        return f"({one} is distinct from {other} and not coalesce({finite} and {near}, false))"
+        # the distance is worked out where the values differ, and nowhere else
+        return (
+            f"(case when {one} is distinct from {other} "
+            f"then not coalesce({finite} and {near}, false) else false end)"
+        )
+
+    def hashed(self, side: str, *, of_after: bool) -> str:
+        """SQL of a value whose hash is the same on both sides only when the values are.
+
+        Equal values of two types may have two hashes: whoever finds two has to compare the values.
+        """
+        value = self.values(side, side)[int(of_after)]
+        if "::" in value:
+            return value
+        # hashes of an integer and of the same bigint differ; their texts do not
+        return f"{value}::varchar" if self.is_retyped else self.hash_of(value)
+
+    def hash_of(self, value: str) -> str:
+        """SQL of what to hash of a value; DuckDB has one hash for ``[]`` and for null."""
+        is_nested = any(mark in self.type_before + self.type_after for mark in "([")
+        return f"{value}, {value}::varchar" if is_nested and self.kind == "other" else value
 
     def comparable(self, side: str, *, of_after: bool, tolerance: float) -> str:
         """SQL of a value that is equal on both sides when the values count as equal.
@@ -101,15 +129,19 @@ class Columns:
         return tuple(one for one in found if one) if found and all(found) else None
 
 
-def side_by_side(before: Mapping[str, str], after: Mapping[str, str]) -> Columns:
+def side_by_side(
+    before: Mapping[str, str], after: Mapping[str, str], *, ignored: Collection[str] = ()
+) -> Columns:
     """Match columns by name, letter case aside.
 
     Args:
         before: name to type, in order.
         after: the same of the second table.
+        ignored: names to leave out.
     """
-    first = {name.casefold(): name for name in before}
-    second = {name.casefold(): name for name in after}
+    folded = {name.casefold() for name in ignored}
+    first = {name.casefold(): name for name in before if name.casefold() not in folded}
+    second = {name.casefold(): name for name in after if name.casefold() not in folded}
     return Columns(
         common=tuple(
             Common(first[key], name, before[first[key]], after[name])
@@ -130,6 +162,7 @@ def side_by_side(before: Mapping[str, str], after: Mapping[str, str]) -> Columns
 
 
 def _kind(data_type: str) -> str:
+    """``number`` (exact), ``float``, ``time`` or ``other``, of DuckDB's name of a type."""
     if data_type in _FLOATS:
         return "float"
     if _NUMBERS.match(data_type):

@@ -30,6 +30,23 @@ class RetypedColumn(Report):
     after: str
 
 
+class RenamedColumn(Report):
+    """A column that is gone and one that is new, with the same values: probably one, renamed."""
+
+    before: str
+    after: str
+    share: float = Field(description="of the values that are the same, 0 to 1")
+
+
+class Profile(Report):
+    """A column's values in one of the two, all rows together."""
+
+    nulls: int
+    minimum: str | None = Field(None, description="of numbers and times; none where not shown")
+    maximum: str | None = None
+    mean: float | None = Field(None, description="of numbers")
+
+
 class ColumnChange(Report):
     """A column of both whose values differ."""
 
@@ -37,6 +54,8 @@ class ColumnChange(Report):
     rows: int | None = Field(
         description="rows of both whose value differs; none where rows were compared as a whole"
     )
+    before: Profile | None = Field(None, description="its values in the first")
+    after: Profile | None = None
 
 
 class Sample(Report):
@@ -60,10 +79,16 @@ class TableDiff(Report):
     columns_added: tuple[ColumnInfo, ...] = ()
     columns_removed: tuple[ColumnInfo, ...] = ()
     columns_retyped: tuple[RetypedColumn, ...] = ()
+    columns_renamed: tuple[RenamedColumn, ...] = Field(
+        (), description="pairs of the columns removed and added that hold the same values"
+    )
     method: Method | None = Field(
         None, description="rows are matched by key, or counted as wholes; none when all are equal"
     )
     key: tuple[str, ...] = ()
+    rows_matched: int | None = Field(
+        None, description="rows of both with the same key; none where they are not matched by key"
+    )
     rows_added: int = 0
     rows_removed: int = 0
     rows_changed: int | None = Field(0, description="none where there is no key to match rows by")
@@ -71,6 +96,9 @@ class TableDiff(Report):
     samples: tuple[Sample, ...] = ()
     hidden: tuple[str, ...] = Field(
         (), description="columns whose values are not shown: personal data, or not known"
+    )
+    readers: tuple[str, ...] = Field(
+        (), description="of a table that differs: the models and exposures that read it, by dbt"
     )
     notes: tuple[str, ...] = ()
 
