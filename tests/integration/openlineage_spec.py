@@ -4,15 +4,21 @@ openlineage-python's ``generated`` package is written by the OpenLineage project
 https://openlineage.io/spec; each class knows the URL of its file. Here each class becomes a JSON
 Schema again: what is required, which types, and no key besides. What the classes do not say is
 added by hand: the formats, and the key that each facet goes by.
+
+Where the published files themselves are at hand, in ``tests/fixtures/openlineage`` and named as
+they are published (``OpenLineage.json``, ``ColumnLineageDatasetFacet.json``, ...), each event and
+each facet is checked against them, too. Their ``$ref`` by URL are found in the same folder.
 """
 
 import importlib
+import json
 import pkgutil
 import types
 import typing
 from datetime import datetime
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
@@ -20,6 +26,11 @@ import attr
 from jsonschema import Draft202012Validator, FormatChecker
 from openlineage.client import generated
 from openlineage.client.generated import base
+from referencing import Registry, Resource
+from referencing.exceptions import Unresolvable
+from referencing.jsonschema import DRAFT202012
+
+PUBLISHED = Path(__file__).parents[1] / "fixtures" / "openlineage"
 
 KEYS = {
     "ColumnLineageDatasetFacet": "columnLineage",
@@ -34,6 +45,11 @@ KEYS = {
     "OwnershipJobFacet": "ownership",
     "ParentRunFacet": "parent",
     "ProcessingEngineRunFacet": "processing_engine",
+    "DatasetTypeDatasetFacet": "datasetType",
+    "DatasetVersionDatasetFacet": "version",
+    "NominalTimeRunFacet": "nominalTime",
+    "StorageDatasetFacet": "storage",
+    "SymlinksDatasetFacet": "symlinks",
     "SchemaDatasetFacet": "schema",
     "SourceCodeLocationJobFacet": "sourceCodeLocation",
     "SQLJobFacet": "sql",
@@ -67,10 +83,16 @@ _CHECKER.checks("uri")(_is_uri)
 _CHECKER.checks("date-time", raises=ValueError)(_is_moment)
 
 
-def problems(event: dict[str, Any]) -> list[str]:
-    """What is wrong with an event, in words; nothing of one that is valid."""
+def problems(event: dict[str, Any], *, published: Path = PUBLISHED) -> list[str]:
+    """What is wrong with an event, in words; nothing of one that is valid.
+
+    Args:
+        event: as it goes over the wire.
+        published: the folder of published schemas; it need not be there.
+    """
     kind = event.get("schemaURL", "").rpartition("/")[2]
     found = _check(getattr(base, kind, None), event, "event")
+    found += _by_published(event.get("schemaURL", ""), event, "event", published)
     places: list[tuple[str, Any, str, type]] = [
         ("run", event.get("run"), "facets", base.RunFacet),
         ("job", event.get("job"), "facets", base.JobFacet),
@@ -84,8 +106,52 @@ def problems(event: dict[str, Any]) -> list[str]:
         places.append(("outputs", dataset, "outputFacets", base.OutputDatasetFacet))
     for place, holder, key, kind_ in places:
         for name, facet in ((holder or {}).get(key) or {}).items():
-            found += _facet(name, facet, f"{place}.{key}.{name}", kind_)
+            at = f"{place}.{key}.{name}"
+            found += _facet(name, facet, at, kind_)
+            found += _by_published(facet.get("_schemaURL", ""), facet, at, published)
     return found
+
+
+def _by_published(url: str, content: Any, place: str, folder: Path) -> list[str]:
+    """What the published schema of a URL has to say; nothing where its file is not at hand."""
+    file, _, part = url.partition("#")
+    if file.rpartition("/")[2] not in _files(folder):
+        return []
+    schema = {"$ref": f"{_id(file, folder)}#{part}"}
+    validator = Draft202012Validator(schema, registry=_registry(folder), format_checker=_CHECKER)
+    try:
+        return [
+            f"{place}{error.json_path[1:]}: {error.message} (published schema)"
+            for error in validator.iter_errors(content)
+        ]
+    except Unresolvable as error:
+        return [f"{place}: {url} is not in the published schemas: {error}"]
+
+
+def _id(url: str, folder: Path) -> str:
+    """What the file at hand calls itself; its version may be another than the URL's."""
+    content = _files(folder)[url.rpartition("/")[2]]
+    return str(content.get("$id", url))
+
+
+@cache
+def _files(folder: Path) -> dict[str, Any]:
+    """The published schemas by the name of their file."""
+    paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+    return {path.name: json.loads(path.read_text("utf-8")) for path in paths}
+
+
+@cache
+def _registry(folder: Path) -> Registry[Any]:
+    """Any URL that ends with the name of a file of the folder is that file."""
+
+    def retrieve(url: str) -> Resource[Any]:
+        content = _files(folder).get(url.partition("#")[0].rpartition("/")[2])
+        if content is None:
+            raise Unresolvable(ref=url)
+        return Resource.from_contents(content, default_specification=DRAFT202012)
+
+    return Registry(retrieve=retrieve)  # type: ignore[call-arg]  # attrs, which mypy misreads
 
 
 def _facet(name: str, facet: dict[str, Any], place: str, kind: type) -> list[str]:

@@ -11,6 +11,7 @@ from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
 from headrace.errors import ExportError
 
 if TYPE_CHECKING:
+    from headrace.export.datahub.send import Options
     from headrace.export.report import ExportReport
     from headrace.settings import Resolved
 
@@ -50,6 +51,16 @@ def export(
         str | None,
         typer.Option("--instance", metavar="NAME", help="DataHub's platform instance, if any."),
     ] = None,
+    indirect: Annotated[
+        bool,
+        typer.Option("--indirect", help="To DataHub: columns that only filter or join, too."),
+    ] = False,
+    remove_vanished: Annotated[
+        bool,
+        typer.Option(
+            "--remove-vanished", help="To DataHub: mark as removed what the catalog has lost."
+        ),
+    ] = False,
     sets: Sets = None,
     env: Env = None,
     project_dir: ProjectDir = None,
@@ -70,7 +81,10 @@ def export(
         if (out is None) == (server is None):
             raise ExportError("say where to: either --out FILE or --server URL")
         token = os.environ.get(token_env) or None
-        report = _datahub(settings, out, server or "", token, fabric.upper(), instance)
+        options = _options(
+            settings, fabric.upper(), instance, indirect=indirect, remove_vanished=remove_vanished
+        )
+        report = _datahub(settings, out, server or "", token, options)
     if json:
         typer.echo(report.model_dump_json(indent=2))
     else:
@@ -84,25 +98,40 @@ def _openlineage(settings: "Resolved", out: Path) -> "ExportReport":
     return to_file(settings, current(settings), out)
 
 
-def _datahub(
+def _options(
     settings: "Resolved",
-    out: Path | None,
-    server: str,
-    token: str | None,
     fabric: str,
     instance: str | None,
-) -> "ExportReport":
+    *,
+    indirect: bool,
+    remove_vanished: bool,
+) -> "Options":
     from headrace.catalog import RunStore
     from headrace.export.datahub.results import newest_results
-    from headrace.export.datahub.send import Options, to_file, to_server
+    from headrace.export.datahub.send import Options
+    from headrace.export.datahub.vanished import vanished_assets
+    from headrace.pipeline.catalog import current
+
+    store = RunStore(settings.run_store_url)
+    try:
+        return Options(
+            results=newest_results(store),
+            fabric=fabric,
+            instance=instance,
+            indirect=indirect,
+            vanished=vanished_assets(store, current(settings)) if remove_vanished else (),
+        )
+    finally:
+        store.close()
+
+
+def _datahub(
+    settings: "Resolved", out: Path | None, server: str, token: str | None, options: "Options"
+) -> "ExportReport":
+    from headrace.export.datahub.send import to_file, to_server
     from headrace.pipeline.catalog import current
 
     catalog = current(settings)
-    store = RunStore(settings.run_store_url)
-    try:
-        options = Options(results=newest_results(store), fabric=fabric, instance=instance)
-    finally:
-        store.close()
     if out is not None:
         return to_file(settings, catalog, out, options)
     return to_server(settings, catalog, server, options, token=token)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -51,6 +51,11 @@ class OpenLineageSettings(BaseModel):
     enabled: bool = Field(False, description="whether each run sends OpenLineage events")
     namespace: str = Field(
         "headrace", min_length=1, description="the namespace of the jobs; one per project"
+    )
+    nominal_time: AwareDatetime | None = Field(
+        None,
+        description="the time that a scheduler meant the run for, with its zone; "
+        "`{{ data_interval_start }}` of Airflow, for example",
     )
     transport: TransportSettings | None = Field(
         None,

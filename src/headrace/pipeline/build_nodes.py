@@ -10,6 +10,7 @@ from headrace.pipeline.reports import NodeReport, NodeStatus
 
 NO_OP = "no-op"  # what dbt says of an exposure
 FAILED = frozenset({"fail", "error", "runtime error"})
+_MADE = frozenset({"model", "snapshot", "seed"})
 _STATES = {"pass": "done", "success": "done", "warn": "warn", "skipped": "skipped"}
 
 
@@ -69,17 +70,23 @@ class NodeEvents:
 
     def __call__(self, event: Any) -> None:
         kind = event.info.name
-        if kind not in {"NodeStart", "NodeFinished"}:
+        if kind not in {"NodeStart", "NodeCompiling", "NodeFinished"}:
             return
         node = event.data.node_info
         name = self._manifest.label(node.unique_id, node.node_name)
         label = f"{node.resource_type.replace('_', ' ')} {name}"
-        if kind == "NodeStart":
+        id_ = str(node.unique_id) if node.resource_type in _MADE else None
+        if kind == "NodeStart":  # also of a node that is going to be skipped
             self._listen(Event("build", label, "started"))
+            return
+        if kind == "NodeCompiling":
+            if id_ is not None:
+                self._listen(Event("build", label, "started", node=id_))
             return
         status = str(event.data.run_result.status)
         if status == NO_OP:
             return
         seconds = float(event.data.run_result.execution_time)
         state = cast("Any", _STATES.get(status, "failed"))
-        self._listen(Event("build", label, state, "" if state == "done" else status, seconds))
+        detail = "" if state == "done" else status
+        self._listen(Event("build", label, state, detail, seconds, node=id_))

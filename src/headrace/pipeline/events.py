@@ -15,6 +15,7 @@ class Event:
         state: ``started``, how it ended, or ``phase``.
         detail: a few words for people.
         seconds: how long it took; None when it began.
+        node: dbt's id of a model, snapshot or seed; None of all else.
     """
 
     step: Literal["load", "build", "audit", "publish"]
@@ -22,6 +23,7 @@ class Event:
     state: Literal["phase", "started", "done", "warn", "failed", "skipped"]
     detail: str = ""
     seconds: float | None = None
+    node: str | None = None
 
 
 Listener = Callable[[Event], None]

@@ -1,6 +1,6 @@
 """What the published file says of itself, and what the warehouse was when it was published."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ def tables(path: Path) -> dict[str, int]:
 
 
 def published_at(path: Path) -> datetime | None:
-    """When it was published; None when there is no file, or none that can be read."""
+    """When it was published, UTC; None when there is no file, or none that can be read."""
     rows = _query(path, f"select published_at from {INFO_SCHEMA}.publication")
-    return rows[0][0] if rows else None
+    # DuckDB gives it in the time zone of the machine
+    return rows[0][0].astimezone(UTC) if rows else None
 
 
 def _query(path: Path, sql: str) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -165,7 +166,8 @@ class _Run:
             _LOG.exception("run ended by an error", extra=self._fields(error=text))
             with suppress(HeadraceError):  # the first error is the one to show
                 self._record_end("error", time.monotonic() - started, text)
-            self.emitter.run_ended("error", text)
+            stack = "".join(traceback.format_exception(error))
+            self.emitter.run_ended("error", text, stack=stack)
             raise
         status: Status = "success" if passed else "failed"
         self._record_end(status, time.monotonic() - started, None)
@@ -225,7 +227,7 @@ class _Run:
         with self._step("build"):
             if self.selection.is_whole:
                 self.built = build_step.build(
-                    self.resolved, self.target, full_refresh=full_refresh, listen=self.listen
+                    self.resolved, self.target, full_refresh=full_refresh, listen=self._listen_on
                 )
             else:
                 self.built = slim.build_part(
@@ -237,6 +239,16 @@ class _Run:
                     listen=self.listen,
                 )
         self._record_nodes(self.built)
+
+    def _listen_on(self, event: Event) -> None:
+        """dbt's nodes go to whoever shows the run, and out as events."""
+        self.listen(event)
+        if event.node is None:
+            return
+        if event.state == "started":
+            self.emitter.node_started(event.node)
+        elif event.state != "skipped":
+            self.emitter.node_ended(event.node, failed=event.state == "failed")
 
     def _audit(self) -> AuditReport:
         if self.built is not None and not self.selection.is_whole:
@@ -286,7 +298,9 @@ class _Run:
         """Events of what dbt ran; a build that was reused ran nothing."""
         if self.catalogued is not None:
             ran = self.built.nodes if self.built and not self.built.reused else ()
-            self.emitter.build_ended(ran, partial(catalog_step.current, self.resolved))
+            tables = self.published.tables if self.published else ()
+            rows = {table.name: table.rows for table in tables}
+            self.emitter.build_ended(ran, partial(catalog_step.current, self.resolved), rows=rows)
 
     @contextmanager
     def _step(self, name: Literal["load", "build", "audit", "publish"]) -> Iterator[None]:

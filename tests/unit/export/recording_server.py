@@ -1,7 +1,6 @@
 """A web server on loopback that keeps what it is sent."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,13 +13,16 @@ class Recorder:
 
     Attributes:
         status: of each answer.
-        delay: seconds before each answer.
+        hangs: whether nothing is answered before ``released`` is set.
+        answered: how many requests were answered.
         body: of each answer to a GET.
         requests: method, path, headers in lower case, body.
     """
 
     status: int = 200
-    delay: float = 0.0
+    hangs: bool = False
+    released: threading.Event = field(default_factory=threading.Event)
+    answered: int = 0
     body: bytes = b"{}"
     url: str = ""
     requests: list[tuple[str, str, dict[str, str], bytes]] = field(default_factory=list)
@@ -46,7 +48,9 @@ def serving(recorder: Recorder) -> Iterator[Recorder]:
             length = int(self.headers.get("Content-Length") or 0)
             headers = {key.lower(): text for key, text in self.headers.items()}
             recorder.requests.append((self.command, self.path, headers, self.rfile.read(length)))
-            time.sleep(recorder.delay)
+            if recorder.hangs:
+                recorder.released.wait()
+            recorder.answered += 1
             try:
                 self.send_response(recorder.status)
                 self.send_header("Content-Type", "application/json")
@@ -68,6 +72,7 @@ def serving(recorder: Recorder) -> Iterator[Recorder]:
     try:
         yield recorder
     finally:
+        recorder.released.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from recording_server import Recorder, serving
-from small_catalog import CATALOG, EXPOSURE, ITEMS, MART, RAW, START, TOTALS, UNIQUE
+from small_catalog import CATALOG, EXPOSURE, ITEMS, MART, RAW, START, TOTALS, UNIQUE, UNIT
 
+from headrace.catalog import RunStore
 from headrace.catalog.model import Asset, Catalog, Column
 from headrace.errors import ExportError
 from headrace.export.datahub.send import Options, to_file, to_server
+from headrace.export.datahub.vanished import vanished_assets
 from headrace.settings import Resolved, resolve
 
 pytest.importorskip("datahub", reason="uv sync --extra datahub")
@@ -143,6 +145,66 @@ def test_lineage_of_tables_and_columns(resolved: Resolved) -> None:
         (field % "email",): ({source % "buyer"}, "computed"),
     }
     assert found[ORDERS, "upstreamLineage"].upstreams[0].dataset == RESOURCE
+
+
+def test_columns_that_only_decide_are_sent_when_they_are_asked_for(resolved: Resolved) -> None:
+    direct = written(resolved)[FCT, "upstreamLineage"].fineGrainedLineages
+    every = written(resolved, options=Options(indirect=True))[FCT, "upstreamLineage"]
+
+    more = every.fineGrainedLineages[len(direct) :]
+    field = f"urn:li:schemaField:({FCT},%s)"
+    source = f"urn:li:schemaField:({ORDERS},%s)"
+    assert [each.to_obj() for each in every.fineGrainedLineages[: len(direct)]] == [
+        each.to_obj() for each in direct
+    ]
+    assert {
+        (each.downstreamType, len(each.downstreams), *sorted(each.transformOperation.split(", ")))
+        for each in more
+    } == {
+        ("FIELD", 1, "windowed"),  # of one column
+        ("FIELD_SET", 4, "filtered", "grouped", "joined"),  # of the rows, so of all columns
+    }
+    assert {urn for each in more for urn in each.downstreams} <= {
+        field % column.name for column in CATALOG.assets[MART].columns
+    }
+    assert source % "id" in {urn for each in more for urn in each.upstreams}
+
+
+def test_what_has_vanished_is_marked_as_removed(resolved: Resolved) -> None:
+    gone = replace(CATALOG.assets[MART], id="model.demo.old", identifier="old", name="old")
+    moved = replace(CATALOG.assets[MART], id="model.other.fct_orders")  # its table is still there
+    board = replace(CATALOG.assets[EXPOSURE], id="exposure.demo.old_board")
+
+    found = written(resolved, options=Options(vanished=(gone, moved, board)))
+
+    removed = {urn for (urn, name), each in found.items() if name == "status" and each.removed}
+    assert removed == {
+        FCT.replace("fct_orders", "old"),
+        "urn:li:dashboard:(dbt,demo.old_board)",
+    }
+
+
+def test_vanished_is_what_an_earlier_version_had(resolved: Resolved) -> None:
+    store = RunStore(resolved.run_store_url)
+    try:
+        store.save_catalog(CATALOG, None)
+        lost = {MART, UNIQUE, TOTALS, UNIT, EXPOSURE}
+        store.save_catalog(
+            Catalog(
+                {id_: each for id_, each in CATALOG.assets.items() if id_ not in lost},
+                {id_: each for id_, each in CATALOG.parents.items() if id_ not in lost},
+            ),
+            None,
+        )
+        newest = store.load_catalog()
+        assert newest is not None
+        assert [each.id for each in vanished_assets(store, newest)] == [EXPOSURE, MART]
+        store.save_catalog(CATALOG, None)
+        again = store.load_catalog()
+        assert again is not None
+        assert vanished_assets(store, again) == ()
+    finally:
+        store.close()
 
 
 def test_owners_are_people_or_groups(resolved: Resolved) -> None:

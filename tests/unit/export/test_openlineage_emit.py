@@ -4,7 +4,6 @@ import json
 import logging
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from recording_server import Recorder, serving
 from small_catalog import CATALOG, MART, UNIQUE, node, table
 
-from headrace.export.openlineage.emit import Emitter
+from headrace.export.openlineage.emit import Emitter, Ending
 from headrace.settings import Resolved, resolve
 
 pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
@@ -32,7 +31,7 @@ def settings(root: Path, *flags: str, **transport: object) -> Resolved:
     return resolve(root, flags=["openlineage.enabled=true", *flags, *more], environ={})
 
 
-def emit(resolved: Resolved, *, patience: float = 10.0) -> str | None:
+def emit(resolved: Resolved, *, patience: float = 120.0) -> str | None:
     """All events of a small run; gives the warning."""
     emitter = Emitter(resolved, run_id="r", command="headrace run", patience=patience)
     emitter.run_started()
@@ -116,33 +115,25 @@ def test_backend_with_a_fault_is_one_warning(
 ) -> None:
     caplog.set_level(logging.WARNING, logger="headrace.export")
     with serving(Recorder(status=500)) as server:
-        started = time.monotonic()
         warning = emit(settings(tmp_path, type="http", url=server.url))
 
     assert warning is not None
     assert "500" in warning
     assert "0 were sent" in warning
-    assert time.monotonic() - started < 5
     assert len(server.posted) <= 3, "it is not asked for each of the events"
     assert len([record for record in caplog.records if record.name == "headrace.export"]) == 1
 
 
 def test_backend_that_hangs_holds_a_run_up_no_longer_than_it_may(tmp_path: Path) -> None:
-    with serving(Recorder(delay=3)) as server:
-        started = time.monotonic()
+    with serving(Recorder(hangs=True)) as server:
         warning = emit(settings(tmp_path, type="http", url=server.url, timeout=0.5))
-        by_timeout = time.monotonic() - started
-
-        started = time.monotonic()
-        slow = emit(settings(tmp_path, type="http", url=server.url, timeout=30), patience=0.5)
-        by_patience = time.monotonic() - started
+        slow = emit(settings(tmp_path, type="http", url=server.url, timeout=600), patience=0.5)
+        assert server.answered == 0
 
     assert warning is not None
     assert "no answer in time" in warning
-    assert by_timeout < 2.5
     assert slow is not None
     assert "longer than 0.5 seconds" in slow
-    assert by_patience < 2.5
 
 
 def test_backend_that_is_not_there_is_one_warning(tmp_path: Path) -> None:
@@ -215,15 +206,14 @@ def test_console_is_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_events_do_not_wait_for_one_another(tmp_path: Path) -> None:
-    with serving(Recorder(delay=0.2)) as server:
-        emitter = Emitter(
-            settings(tmp_path, type="http", url=server.url), run_id="r", command="headrace run"
-        )
-        started = time.monotonic()
+    with serving(Recorder(hangs=True)) as server:
+        resolved = settings(tmp_path, type="http", url=server.url, timeout=600)
+        emitter = Emitter(resolved, run_id="r", command="headrace run", patience=120)
         emitter.run_started()
         emitter.load_started("shop")
         emitter.load_ended("shop", [table()])
-        assert time.monotonic() - started < 0.2
+        assert server.answered == 0
+        server.released.set()
         assert emitter.run_ended("success") is None
     assert len(server.posted) == 4
 
@@ -239,6 +229,63 @@ def test_source_that_was_loading_when_a_run_was_stopped_is_aborted(tmp_path: Pat
     found = states(of_file(tmp_path / "data" / "openlineage.jsonl"))
     assert found[-2:] == [("load.events", "ABORT"), ("load", "ABORT")]
     assert ("load.shop", "COMPLETE") in found
+
+
+def test_nodes_begin_when_dbt_begins_and_end_with_the_catalog(tmp_path: Path) -> None:
+    resolved = settings(tmp_path)
+    emitter = Emitter(resolved, run_id="r", command="headrace run", patience=120)
+    emitter.run_started()
+    emitter.node_started(MART)
+    emitter.node_ended(MART, failed=False)
+    emitter.build_ended([node(MART)], lambda: CATALOG)
+    assert emitter.run_ended("success") is None
+
+    events = of_file(tmp_path / "data" / "openlineage.jsonl")
+    assert states(events) == [
+        ("run", "START"), (MART, "START"), (MART, "COMPLETE"), ("run", "COMPLETE"),
+    ]  # fmt: skip
+    assert events[1]["run"]["runId"] == events[2]["run"]["runId"]
+    assert events[2]["outputs"]
+
+
+@pytest.mark.parametrize(("status", "state"), [("interrupted", "ABORT"), ("error", "FAIL")])
+def test_nodes_that_were_running_when_a_run_stopped(
+    tmp_path: Path, status: Ending, state: str
+) -> None:
+    emitter = Emitter(settings(tmp_path), run_id="r", command="headrace run", patience=120)
+    emitter.run_started()
+    for each in ("model.demo.done", "model.demo.broken", "model.demo.running"):
+        emitter.node_started(each)
+    emitter.node_ended("model.demo.done", failed=False)
+    emitter.node_ended("model.demo.broken", failed=True)
+    assert emitter.run_ended(status, "it went wrong") is None
+
+    found = of_file(tmp_path / "data" / "openlineage.jsonl")
+    assert states(found)[4:] == [
+        ("model.demo.done", "COMPLETE"),
+        ("model.demo.broken", "FAIL"),
+        ("model.demo.running", state),
+        ("run", state),
+    ]
+
+
+def test_no_secret_of_a_source_is_in_an_event(tmp_path: Path) -> None:
+    resolved = settings(
+        tmp_path,
+        "sources.crm.kind=crm",
+        "sources.crm.password=hunter2!",
+        "sources.crm.url=postgresql://u:hunter2!@h/d",
+    )
+    emitter = Emitter(resolved, run_id="r", command="headrace run", patience=120)
+    emitter.run_started()
+    text = "FATAL: postgresql://u:hunter2!@h/d refused hunter2!"
+    emitter.load_started("crm")
+    emitter.load_ended("crm", error=text)
+    emitter.run_ended("error", text, stack=f"Traceback: {text}")
+
+    written = (tmp_path / "data" / "openlineage.jsonl").read_text("utf-8")
+    assert "hunter2" not in written
+    assert written.count("FATAL") == 3
 
 
 def test_reused_build_tells_of_no_node(tmp_path: Path) -> None:

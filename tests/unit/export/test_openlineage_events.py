@@ -19,10 +19,12 @@ from small_catalog import CATALOG, MART, RAW, STAGING, START, TOTALS, UNIQUE, UN
 from headrace.export.openlineage.context import Context, parent_from
 from headrace.export.openlineage.events import (
     load_event,
+    node_event,
     node_events,
     run_event,
 )
 from headrace.export.openlineage.naming import Names
+from headrace.export.openlineage.origins import table_origin
 from headrace.export.openlineage.source_code import Repository
 from headrace.pipeline.reports import NodeReport
 
@@ -285,3 +287,114 @@ def test_raw_table_that_no_one_made_is_not_told_of(context: Context) -> None:
     assert plain_event["outputs"] == []
     assert plain_event["run"]["facets"]["errorMessage"]["message"] == "no file"
     assert RAW not in json.dumps(plain_event)
+
+
+# ── places, versions, schedules ─────────────────────────────────────────────
+
+
+def test_published_copy_and_the_database_read_are_other_names(context: Context) -> None:
+    names = replace(
+        NAMES,
+        published=Path("/srv/my data/published.duckdb"),
+        published_schemas=("marts",),
+        sources={
+            "shop": {
+                "url": "postgresql+psycopg://reader@db.example.org/sales",
+                "tables": {"orders": {}},
+            }
+        },
+    )
+    context = replace(context, names=names)
+    (_, end) = of(context, node(MART))
+    loaded = load_event(
+        context, "shop", RunState.OTHER, END, started_at=START, tables=[table()], catalog=CATALOG
+    )
+    (loaded_plain,) = plain([loaded])
+
+    mart = end["outputs"][0]["facets"]["symlinks"]["identifiers"]
+    assert [(each["namespace"], each["name"], each["type"]) for each in mart] == [
+        ("duckdb:///srv/my%20data/published.duckdb", "published.marts.fct_orders", "TABLE")
+    ]
+    assert "symlinks" not in loaded_plain["outputs"][0]["facets"]  # raw tables are not published
+    (resource,) = [each for each in loaded_plain["inputs"] if each["namespace"] == "dlt://shop"]
+    (origin,) = resource["facets"]["symlinks"]["identifiers"]
+    assert (origin["namespace"], origin["name"]) == (
+        "postgres://db.example.org:5432",
+        "sales.public.orders",
+    )
+    assert end["outputs"][0]["facets"]["storage"]["storageLayer"] == "duckdb"
+    assert end["outputs"][0]["facets"]["datasetType"]["datasetType"] == "TABLE"
+
+
+@pytest.mark.parametrize(
+    ("options", "namespace", "name"),
+    [
+        ({"url": "postgresql://u@h:6543/d", "schema": "s"}, "postgres://h:6543", "d.s.t"),
+        ({"url": "postgresql+psycopg://u:p@h/d?x=1"}, "postgres://h:5432", "d.public.t"),
+        ({"url": "mysql+pymysql://h/d"}, "mysql://h:3306", "d.t"),
+        ({"url": "mysql://h/d", "schema": "other"}, "mysql://h:3306", "other.t"),
+        ({"url": "mssql+pyodbc://h/d"}, "mssql://h:1433", "d.dbo.t"),
+        ({"url": "sqlite:///file.db"}, None, None),
+        ({"url": "postgresql://h"}, None, None),
+        ({"url": "postgresql://h:port/d"}, None, None),
+        ({"path": "data"}, None, None),
+    ],
+)
+def test_names_of_tables_in_databases(
+    options: dict[str, Any], namespace: str | None, name: str | None
+) -> None:
+    found = table_origin({"tables": {}} | options, "t")
+    assert (found and found.namespace, found and found.name) == (namespace, name)
+
+
+@pytest.mark.parametrize(
+    ("path", "namespace", "name"),
+    [
+        ("s3://bucket/in/orders/", "s3://bucket", "in/orders"),
+        ("s3a://bucket", "s3://bucket", "/"),
+        ("gs://bucket/x", "gs://bucket", "x"),
+        (Path("/srv/in"), "file", "/srv/in"),
+    ],
+)
+def test_names_of_folders(path: Path | str, namespace: str, name: str) -> None:
+    found = Names.folder(path)
+    assert (found.namespace, found.name) == (namespace, name)
+
+
+def test_dataset_that_a_run_wrote_has_the_run_as_its_version(context: Context) -> None:
+    (_, end) = of(context, node(MART))
+    assert end["outputs"][0]["facets"]["version"]["datasetVersion"] == "run-1"
+    assert all("version" not in each["facets"] for each in end["inputs"])
+
+
+def test_time_that_a_scheduler_meant_is_on_every_run(context: Context) -> None:
+    context = replace(context, nominal=START - timedelta(days=1))
+    events = [*of(context, node(MART)), *plain([run_event(context, RunState.START, START)])]
+    times = [each["run"]["facets"]["nominalTime"]["nominalStartTime"] for each in events]
+    assert times == ["2024-05-31T08:00:00.000000Z"] * 3
+
+
+def test_outermost_run_is_the_root(context: Context) -> None:
+    above = parent_from("airflow/dag.task/0190163d-8694-7a30-9d84-7d2ce9c5ed0e")
+    top = parent_from("airflow/dag/0190163d-8694-7a30-9d84-7d2ce9c5ed0f")
+    context = replace(context, above=above, top=top)
+    (event,) = plain([run_event(context, RunState.START, START)])
+    assert event["run"]["facets"]["parent"]["root"]["job"]["name"] == "dag"
+
+
+def test_error_has_its_stack_and_no_secret(context: Context) -> None:
+    context = replace(context, hide=lambda text: text.replace("hunter2", "***"))
+    (event,) = plain(
+        [run_event(context, RunState.FAIL, END, error="no hunter2", stack="line 1 hunter2")]
+    )
+    facet = event["run"]["facets"]["errorMessage"]
+    assert (facet["message"], facet["stackTrace"]) == ("no ***", "line 1 ***")
+
+
+def test_node_that_was_told_of_when_it_began_is_not_begun_again(context: Context) -> None:
+    began = START - timedelta(seconds=1)
+    (first,) = plain([node_event(context, MART, RunState.START, began, began=began)])
+    (end,) = plain(node_events(context, CATALOG, [node(MART)], ended_at=END, began={MART: began}))
+    assert first["run"]["runId"] == end["run"]["runId"]
+    assert first["job"]["facets"]["jobType"] == end["job"]["facets"]["jobType"]
+    assert end["eventType"] == "COMPLETE"

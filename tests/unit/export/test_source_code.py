@@ -27,7 +27,7 @@ def test_browsable(remote: str, url: str | None) -> None:
 
 
 def git(folder: Path, *words: str) -> None:
-    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgSign=false"]
     subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
 
 

@@ -28,7 +28,7 @@ def test_a_second_run_says_who_and_since_when_and_takes_over_after_a_kill(tmp_pa
     process = context.Process(target=_hold, args=(str(path), theirs))
     process.start()
     try:
-        assert ours.poll(30)
+        assert ours.poll(300)
         pid = ours.recv()
         assert is_held(path)
         with pytest.raises(LockedError) as caught, hold(path, "headrace build"):

@@ -1,11 +1,15 @@
 """Failures of APIs and databases, in one line each that says what to change; secrets in none."""
 
 from pathlib import Path
+from typing import Any
 
+import dlt
 import pytest
 import requests
+from dlt.pipeline.exceptions import PipelineStepFailed
 from sqlalchemy.exc import NoSuchTableError, OperationalError, ProgrammingError
 
+from headrace.pipeline.causes import causes
 from headrace.pipeline.remote import explain
 from headrace.pipeline.where import where
 from headrace.secrets import is_secret, masked, without_password
@@ -113,3 +117,52 @@ def test_a_secret_is_taken_as_it_is(tmp_path: Path, secret: str) -> None:
     environ = {"HEADRACE_SOURCES__CRM__PASSWORD": secret}
     resolved = resolve(tmp_path, environ=environ)
     assert resolved.settings.sources["crm"].options == {"password": secret}
+
+
+@pytest.mark.parametrize(
+    ("rows", "entity", "words"),
+    [
+        (
+            [{"id": 1, "amount": 1}, {"id": 2, "amount": "many"}],
+            "data_type",
+            (
+                "orders.amount is bigint, and a row came with text there (id 2): set "
+                "sources.crm.schema_contract.data_type to evolve (such values go to "
+                "amount__v_text), to discard_value or discard_row; or, where the type is to "
+                "change, `headrace load --full-refresh --source crm`"
+            ),
+        ),
+        (
+            [{"id": 1}, {"id": 2, "note": "new"}],
+            "columns",
+            (
+                "the column orders.note is new (id 2), and the contract takes none: set "
+                "sources.crm.schema_contract.columns to evolve"
+            ),
+        ),
+        (
+            [{"id": 1}],
+            "tables",
+            (
+                "the table orders is new, and the contract takes none: set "
+                "sources.crm.schema_contract.tables to evolve"
+            ),
+        ),
+    ],
+)
+def test_what_breaks_the_schema_contract(
+    rows: list[dict[str, object]], entity: str, words: str, tmp_path: Path
+) -> None:
+    """As dlt says it, by its own steps."""
+    pipeline = dlt.pipeline("crm", destination="duckdb", pipelines_dir=str(tmp_path))
+
+    def read(row: dict[str, object], contract: Any) -> None:
+        source = dlt.resource([row], name="orders", primary_key="id", schema_contract=contract)
+        pipeline.extract(source)
+        pipeline.normalize()
+
+    for row in rows[:-1]:
+        read(row, "evolve")
+    with pytest.raises(PipelineStepFailed) as caught:
+        read(rows[-1], {entity: "freeze"})
+    assert explain("crm", list(causes(caught.value)), API) == words

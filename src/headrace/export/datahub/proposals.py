@@ -9,25 +9,20 @@ from datahub.metadata.schema_classes import (
     ContainerClass,
     ContainerPropertiesClass,
     DataPlatformInstanceClass,
-    DatasetLineageTypeClass,
     DatasetPropertiesClass,
-    FineGrainedLineageClass,
-    FineGrainedLineageDownstreamTypeClass,
-    FineGrainedLineageUpstreamTypeClass,
     OtherSchemaClass,
     SchemaMetadataClass,
     StatusClass,
     SubTypesClass,
     TagPropertiesClass,
-    UpstreamClass,
-    UpstreamLineageClass,
     ViewPropertiesClass,
 )
 
 from headrace.catalog.model import Asset, Catalog
 from headrace.export.datahub.fields import schema_field
+from headrace.export.datahub.upstreams import upstream_lineage
 from headrace.export.datahub.urns import Urns, column_tags, global_tags, ownership, tag
-from headrace.export.reads import datasets_read, edges_read, holds_data
+from headrace.export.reads import holds_data
 
 if TYPE_CHECKING:
     from headrace.export.datahub.assertions import Result
@@ -36,7 +31,12 @@ _SUB_TYPES = {"resource": "Resource", "table": "Table", "seed": "Seed", "snapsho
 
 
 def proposals(
-    catalog: Catalog, urns: Urns, results: "Mapping[str, Result] | None" = None
+    catalog: Catalog,
+    urns: Urns,
+    results: "Mapping[str, Result] | None" = None,
+    *,
+    indirect: bool = False,
+    vanished: Iterable[Asset] = (),
 ) -> Iterator[MetadataChangeProposalWrapper]:
     """Everything that DataHub has a place for, parents before children.
 
@@ -44,6 +44,8 @@ def proposals(
         catalog: the graph.
         urns: the names.
         results: the newest result of each test by ``unique_id``.
+        indirect: whether columns that only decide are sent as if their values flowed.
+        vanished: what is to be marked as removed.
     """
     from headrace.export.datahub.assertions import assertion
     from headrace.export.datahub.flows import dashboard, load
@@ -52,7 +54,7 @@ def proposals(
     datasets = [asset for asset in catalog.assets.values() if holds_data(asset)]
     yield from _containers(datasets, urns)
     for asset in datasets:
-        yield from dataset(asset, catalog, urns)
+        yield from dataset(asset, catalog, urns, indirect=indirect)
     sources = {asset.id.split(".")[1]: None for asset in datasets if asset.kind == "resource"}
     for source in sources:
         yield from load(source, catalog, urns)
@@ -61,6 +63,25 @@ def proposals(
             yield from assertion(asset, catalog, urns, (results or {}).get(asset.id))
         elif asset.kind == "exposure":
             yield from dashboard(asset, catalog, urns)
+    yield from _removed(vanished, catalog, urns)
+
+
+def _removed(
+    vanished: Iterable[Asset], catalog: Catalog, urns: Urns
+) -> Iterator[MetadataChangeProposalWrapper]:
+    """What is gone is marked, not deleted; unless another asset has its name now."""
+
+    def urn(asset: Asset) -> str:
+        return urns.dashboard(asset) if asset.kind == "exposure" else urns.dataset(asset)
+
+    named = {
+        urn(asset)
+        for asset in catalog.assets.values()
+        if asset.kind == "exposure" or holds_data(asset)
+    }
+    for gone in dict.fromkeys(urn(asset) for asset in vanished):
+        if gone not in named:
+            yield from aspects(gone, StatusClass(removed=True))
 
 
 def aspects(urn: str, *found: Any) -> Iterator[MetadataChangeProposalWrapper]:
@@ -70,8 +91,10 @@ def aspects(urn: str, *found: Any) -> Iterator[MetadataChangeProposalWrapper]:
             yield MetadataChangeProposalWrapper(entityUrn=urn, aspect=aspect)
 
 
-def dataset(asset: Asset, catalog: Catalog, urns: Urns) -> Iterator[MetadataChangeProposalWrapper]:
-    """All aspects of a relation or a resource."""
+def dataset(
+    asset: Asset, catalog: Catalog, urns: Urns, *, indirect: bool = False
+) -> Iterator[MetadataChangeProposalWrapper]:
+    """All aspects of a relation or a resource; ``indirect`` as ``proposals`` takes it."""
     urn = urns.dataset(asset)
     platform = "dlt" if asset.kind == "resource" else urns.platform
     code = asset.compiled_code or asset.raw_code
@@ -96,7 +119,7 @@ def dataset(asset: Asset, catalog: Catalog, urns: Urns) -> Iterator[MetadataChan
         view,
         global_tags(asset.tags),
         ownership(asset.owners, urns),
-        _upstreams(asset, catalog, urns),
+        upstream_lineage(asset, catalog, urns, indirect=indirect),
     )
 
 
@@ -126,46 +149,6 @@ def _schema(asset: Asset, platform: str) -> SchemaMetadataClass:
         fields=[schema_field(column, asset) for column in asset.columns],
         primaryKeys=list(asset.primary_key) or None,
     )
-
-
-def _upstreams(asset: Asset, catalog: Catalog, urns: Urns) -> UpstreamLineageClass | None:
-    """Tables by what is read; columns by the values that flow.
-
-    DataHub has no word for a column that only decides (a filter, a join): those edges stay out.
-    """
-    kind = DatasetLineageTypeClass.TRANSFORMED
-    if asset.kind == "table":
-        kind = DatasetLineageTypeClass.COPY
-    elif asset.materialized == "view":
-        kind = DatasetLineageTypeClass.VIEW
-    upstreams = [
-        UpstreamClass(dataset=urns.dataset(parent), type=kind, auditStamp=urns.stamp)
-        for parent in datasets_read(catalog, asset.id)
-    ]
-    if not upstreams:
-        return None
-    return UpstreamLineageClass(
-        upstreams=upstreams, fineGrainedLineages=list(_columns(asset, catalog, urns)) or None
-    )
-
-
-def _columns(asset: Asset, catalog: Catalog, urns: Urns) -> Iterator[FineGrainedLineageClass]:
-    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
-    for edge in edges_read(catalog, asset.id):
-        parent = catalog.assets[edge.parent]
-        if edge.is_direct and edge.parent_column and edge.child_column:
-            fields, kinds = found.setdefault(edge.child_column, ({}, {}))
-            fields[urns.field(parent, edge.parent_column)] = None
-            kinds[edge.kind] = None
-    for column, (fields, kinds) in found.items():
-        yield FineGrainedLineageClass(
-            upstreamType=FineGrainedLineageUpstreamTypeClass.FIELD_SET,
-            downstreamType=FineGrainedLineageDownstreamTypeClass.FIELD,
-            upstreams=list(fields),
-            downstreams=[urns.field(asset, column)],
-            transformOperation=", ".join(kinds),
-            confidenceScore=1.0,
-        )
 
 
 def _tags(catalog: Catalog) -> Iterator[MetadataChangeProposalWrapper]:

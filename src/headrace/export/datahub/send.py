@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.catalog.model import Catalog
+from headrace.catalog.model import Asset, Catalog
 from headrace.errors import ExportError
 from headrace.export.files import write_whole
 from headrace.export.report import ExportReport
@@ -34,11 +34,15 @@ class Options:
         results: the newest result of each test by ``unique_id``.
         fabric: DataHub's environment: ``PROD``, ``DEV``, ...
         instance: the platform instance, which tells two projects apart.
+        indirect: whether columns that only decide (filters, joins) are sent, too.
+        vanished: datasets and exposures to mark as removed.
     """
 
     results: "Mapping[str, Result]" = field(default_factory=dict)
     fabric: str = "PROD"
     instance: str | None = None
+    indirect: bool = False
+    vanished: Sequence[Asset] = ()
 
 
 def to_file(
@@ -131,7 +135,10 @@ def _proposals(
         instance=options.instance,
         now=int(at.timestamp() * 1000),
     )
-    return list(proposals(catalog, urns, options.results))
+    found = proposals(
+        catalog, urns, options.results, indirect=options.indirect, vanished=options.vanished
+    )
+    return list(found)
 
 
 def _report(

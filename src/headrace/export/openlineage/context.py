@@ -1,5 +1,6 @@
 """What all events of one run share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -10,6 +11,7 @@ from openlineage.client.event_v2 import Run, RunState
 from openlineage.client.generated import parent_run
 from openlineage.client.generated.base import JobFacet, RunFacet
 from openlineage.client.generated.error_message_run import ErrorMessageRunFacet
+from openlineage.client.generated.nominal_time_run import NominalTimeRunFacet
 from openlineage.client.generated.processing_engine_run import ProcessingEngineRunFacet
 from openlineage.client.uuid import generate_static_uuid
 
@@ -48,6 +50,9 @@ class Context:
         dbt_project: the dbt project's directory, relative to the project; None when elsewhere.
         root: the project's directory.
         above: the run of an orchestrator that started this one.
+        top: the outermost run, of which ``above`` is a part.
+        nominal: the time that a scheduler meant the run for.
+        hide: masks secrets in what went wrong.
     """
 
     run_id: str
@@ -59,6 +64,9 @@ class Context:
     repository: Repository | None = None
     dbt_project: str | None = None
     above: Parent | None = None
+    top: Parent | None = None
+    nominal: datetime | None = None
+    hide: Callable[[str], str] = str
 
     def uuid(self, job: str, at: datetime | None = None) -> str:
         """The run id of a job: UUIDv7 of its start; the same for the same run of Headrace."""
@@ -93,6 +101,7 @@ def run_of(
     context: Context,
     error: str | None,
     *,
+    stack: str | None = None,
     language: str = "PYTHON",
 ) -> Run:
     """A run with its parent, what ran it, and why it failed, if it did."""
@@ -104,7 +113,7 @@ def run_of(
         )
     }
     if parent is not None:
-        root = context.above or context.parent
+        root = context.top or context.above or context.parent
         known["parent"] = parent_run.ParentRunFacet(
             run=parent_run.Run(parent.run_id),
             job=parent_run.Job(parent.namespace, parent.name),
@@ -114,7 +123,13 @@ def run_of(
             ),
         )
     if error is not None:
-        known["errorMessage"] = ErrorMessageRunFacet(message=error, programmingLanguage=language)
+        known["errorMessage"] = ErrorMessageRunFacet(
+            message=context.hide(error),
+            programmingLanguage=language,
+            stackTrace=context.hide(stack) if stack else None,
+        )
+    if context.nominal is not None:
+        known["nominalTime"] = NominalTimeRunFacet(nominalStartTime=moment(context.nominal))
     return Run(run_id, facets=known)
 
 

@@ -1,11 +1,10 @@
 """Send events of a run while it goes on, and never get in its way."""
 
 import logging
-import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
@@ -54,6 +53,8 @@ class Emitter:
         self._started_at = datetime.now(UTC)
         self._loads: dict[str, datetime] = {}
         self._loaded: dict[str, tuple[TableResult, ...]] = {}
+        self._nodes: dict[str, datetime] = {}
+        self._nodes_ended: dict[str, tuple[datetime, bool]] = {}
         self._queue: queue.SimpleQueue[_Make | None] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
         self._failure: str | None = None
@@ -81,8 +82,25 @@ class Emitter:
         state = "COMPLETE" if error is None else "FAIL"
         self._put_load(source, state, datetime.now(UTC), tables=self._loaded[source], error=error)
 
-    def build_ended(self, nodes: Sequence["NodeResult"], catalog: Callable[[], Catalog]) -> None:
+    def node_started(self, node: str) -> None:
+        """dbt began with a model, snapshot or seed, by its id."""
+        self._nodes[node] = at = datetime.now(UTC)
+        self._put(partial(_node_event, node=node, state="START", at=at, began=at))
+
+    def node_ended(self, node: str, *, failed: bool) -> None:
+        """dbt is done with it; ``build_ended`` tells what it made, once the catalog knows."""
+        self._nodes_ended[node] = datetime.now(UTC), failed
+
+    def build_ended(
+        self,
+        nodes: Sequence["NodeResult"],
+        catalog: Callable[[], Catalog],
+        *,
+        rows: Mapping[str, int] | None = None,
+    ) -> None:
         """The nodes that dbt ran, and what gives the catalog since; of a reused build, no nodes.
+
+        Rows of tables, ``schema.table``, are told where they are known.
 
         A build that is reused ran nothing, and neither an event nor a dataset's new version may
         claim that it did. Loads of this run are described once more, now that their tables are
@@ -94,15 +112,20 @@ class Emitter:
             if tables:
                 self._put_load(source, "OTHER", at, tables=tables, catalog=known)
         if nodes:
-            ran = tuple(nodes)
-            self._put(partial(_node_events, catalog=known, nodes=ran, at=at))
+            ran, began = tuple(nodes), self._nodes
+            self._nodes = {}
+            make = partial(_node_events, catalog=known, nodes=ran, at=at, began=began)
+            self._put(partial(make, rows=rows or {}))
 
-    def run_ended(self, status: Ending, error: str | None = None) -> str | None:
+    def run_ended(
+        self, status: Ending, error: str | None = None, *, stack: str | None = None
+    ) -> str | None:
         """The run ended.
 
         Args:
             status: how; ``interrupted`` is OpenLineage's ABORT, also of a load in the making.
             error: what failed.
+            stack: where an error came from.
 
         Returns:
             A warning for the user where events could not be sent; else None.
@@ -114,9 +137,10 @@ class Emitter:
         for source in self._loads.keys() - self._loaded.keys():
             state = "ABORT" if status == "interrupted" else "FAIL"
             self._put_load(source, state, at, error=error)
+        self._end_nodes(status, at, error)
         final = {"success": "COMPLETE", "interrupted": "ABORT"}.get(status, "FAIL")
         text = None if status == "success" else error
-        self._put(partial(_run_events, state=final, at=at, error=text))
+        self._put(partial(_run_events, state=final, at=at, error=text, stack=stack))
         self._queue.put(None)
         latest = time.monotonic() + _LONGEST_WAIT_S
         before = -1
@@ -127,6 +151,19 @@ class Emitter:
             self._fail(f"the backend took longer than {self._patience:g} seconds")
         self._worker = None
         return self._failure
+
+    def _end_nodes(self, status: Ending, at: datetime, error: str | None) -> None:
+        """What no catalog tells of: nodes in the making, and those of a catalog that failed."""
+        for node, began in list(self._nodes.items()):  # dbt may still be at work
+            state = "ABORT" if status == "interrupted" else "FAIL"
+            ended_at = at
+            if node in self._nodes_ended:
+                ended_at, failed = self._nodes_ended[node]
+                state = "FAIL" if failed else "COMPLETE"
+            why = error if state == "FAIL" else None
+            self._put(
+                partial(_node_event, node=node, state=state, at=ended_at, began=began, error=why)
+            )
 
     def _put(self, make: _Make) -> None:
         if self._worker is not None:
@@ -168,6 +205,8 @@ class Emitter:
         """Build and send; whatever goes wrong is a warning, and must not end a run."""
         try:
             with open_client(self._resolved) as client:
+                from headrace.export.openlineage.project_context import context_of
+
                 context = context_of(
                     self._resolved,
                     run_id=self._run_id,
@@ -196,46 +235,47 @@ class Emitter:
         settings = self._resolved.settings.sources.get(source)
         return settings.kind if settings else None
 
-    def _folder(self, source: str) -> Path | None:
+    def _folder(self, source: str) -> Path | str | None:
         """Where a source of files reads; None of a source without files."""
         settings = self._resolved.settings.sources.get(source)
         path = settings.options.get("path") if settings else None
+        if path is not None and "://" in str(path):
+            return str(path)
         if path is not None:
             return self._resolved.source_path(Path(str(path)))
         sample = self._resolved.data_dir / source
         return sample if sample.is_dir() else None
 
 
-def context_of(resolved: Resolved, *, run_id: str, command: str, started_at: datetime) -> "Context":
-    """What all events of a run share."""
-    from headrace.export.openlineage.context import Context, parent_from
-    from headrace.export.openlineage.naming import Names
-    from headrace.export.openlineage.source_code import find_repository
-
-    warehouse = Path(resolved.target.location)
-    project = resolved.dbt_project
-    inside = project.is_relative_to(resolved.root)
-    return Context(
-        run_id=run_id,
-        started_at=started_at,
-        command=command,
-        names=Names(resolved.settings.openlineage.namespace, warehouse.as_posix(), warehouse.stem),
-        dialect=resolved.target.dialect,
-        root=resolved.root,
-        repository=find_repository(resolved.root),
-        dbt_project=project.relative_to(resolved.root).as_posix() if inside else None,
-        above=parent_from(os.environ.get("OPENLINEAGE_PARENT_ID")),
-    )
-
-
 def _run_events(
-    context: "Context", *, state: str, at: datetime, error: str | None = None
+    context: "Context",
+    *,
+    state: str,
+    at: datetime,
+    error: str | None = None,
+    stack: str | None = None,
 ) -> "Iterable[RunEvent]":
     from openlineage.client.event_v2 import RunState
 
     from headrace.export.openlineage.events import run_event
 
-    return [run_event(context, RunState[state], at, error=error)]
+    return [run_event(context, RunState[state], at, error=error, stack=stack)]
+
+
+def _node_event(
+    context: "Context",
+    *,
+    node: str,
+    state: str,
+    at: datetime,
+    began: datetime,
+    error: str | None = None,
+) -> "Iterable[RunEvent]":
+    from openlineage.client.event_v2 import RunState
+
+    from headrace.export.openlineage.events import node_event
+
+    return [node_event(context, node, RunState[state], at, began=began, error=error)]
 
 
 def _node_events(
@@ -244,7 +284,9 @@ def _node_events(
     catalog: Callable[[], Catalog],
     nodes: Sequence["NodeResult"],
     at: datetime,
+    began: Mapping[str, datetime],
+    rows: Mapping[str, int],
 ) -> "Iterable[RunEvent]":
     from headrace.export.openlineage.events import node_events
 
-    return node_events(context, catalog(), nodes, ended_at=at)
+    return node_events(context, catalog(), nodes, ended_at=at, began=began, rows=rows)

@@ -5,7 +5,7 @@ each dbt model, snapshot and seed (its ``unique_id``), and for the tests of each
 (``<unique_id>.test``). Nodes that dbt skipped never ran, so there is no event of them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -34,13 +34,18 @@ _FAILED = frozenset({"fail", "error"})
 
 
 def run_event(
-    context: Context, state: RunState, at: datetime, *, error: str | None = None
+    context: Context,
+    state: RunState,
+    at: datetime,
+    *,
+    error: str | None = None,
+    stack: str | None = None,
 ) -> RunEvent:
-    """The whole run began or ended."""
+    """The whole run began or ended; ``stack`` is where an error came from."""
     return RunEvent(
         eventType=state,
         eventTime=moment(at),
-        run=run_of(context.parent.run_id, context.above, "headrace", context, error),
+        run=run_of(context.parent.run_id, context.above, "headrace", context, error, stack=stack),
         job=Job(
             context.names.jobs,
             context.command,
@@ -59,7 +64,7 @@ def load_event(
     *,
     started_at: datetime,
     kind: str | None = None,
-    folder: Path | None = None,
+    folder: Path | str | None = None,
     tables: Iterable[TableResult] = (),
     catalog: Catalog | None = None,
     error: str | None = None,
@@ -104,8 +109,44 @@ def load_job(context: Context, source: str, kind: str | None) -> Job:
     return Job(context.names.jobs, f"load.{source}", facets=known | code)
 
 
+def node_event(
+    context: Context,
+    node: str,
+    state: RunState,
+    at: datetime,
+    *,
+    began: datetime,
+    error: str | None = None,
+) -> RunEvent:
+    """A node began, or ended with no catalog that tells more of it.
+
+    Args:
+        context: the run's.
+        node: dbt's id of a model, snapshot or seed.
+        state: how it is.
+        at: when.
+        began: when it began; it is in its run id.
+        error: why it failed.
+    """
+    known = facets.job_facets(node.partition(".")[0].upper(), integration="DBT")
+    return RunEvent(
+        eventType=state,
+        eventTime=moment(at),
+        run=dbt_run(context.uuid(node, began), context, error),
+        job=Job(context.names.jobs, node, facets=known),
+        inputs=[],
+        outputs=[],
+    )
+
+
 def node_events(
-    context: Context, catalog: Catalog, nodes: Sequence[NodeResult], *, ended_at: datetime
+    context: Context,
+    catalog: Catalog,
+    nodes: Sequence[NodeResult],
+    *,
+    ended_at: datetime,
+    began: Mapping[str, datetime] | None = None,
+    rows: Mapping[str, int] | None = None,
 ) -> Iterator[RunEvent]:
     """START and COMPLETE or FAIL of each model, snapshot and seed that dbt ran; then its tests.
 
@@ -114,6 +155,8 @@ def node_events(
         catalog: as of this build; nodes that it does not hold are left out.
         nodes: what dbt reported.
         ended_at: when the build ended, for nodes that do not say when they ran.
+        began: nodes whose START was sent when they began, and when that was.
+        rows: of tables, by ``schema.table``, where they are known.
     """
     from headrace.export.openlineage.assertions import assertion_events
 
@@ -121,19 +164,31 @@ def node_events(
         asset = catalog.assets.get(node.unique_id)
         if asset is None or node.resource_type not in BUILT or node.status == "skipped":
             continue
-        yield from _node(context, catalog, asset, node, ended_at)
+        counted = (rows or {}).get(f"{asset.schema}.{asset.identifier or asset.name}")
+        at = (began or {}).get(asset.id)
+        yield from _node(context, catalog, asset, node, ended_at, began=at, rows=counted)
     yield from assertion_events(context, catalog, nodes, ended_at=ended_at)
 
 
 def _node(
-    context: Context, catalog: Catalog, asset: Asset, node: NodeResult, ended_at: datetime
+    context: Context,
+    catalog: Catalog,
+    asset: Asset,
+    node: NodeResult,
+    ended_at: datetime,
+    *,
+    began: datetime | None,
+    rows: int | None,
 ) -> Iterator[RunEvent]:
     start, end = times(node, ended_at)
+    if began is not None:
+        start, end = began, max(began, end)
     failed = node.status in _FAILED
     error = (node.message or "dbt gave no reason") if failed else None
     run_id = context.uuid(asset.id, start)
     job = node_job(context, asset)
-    for state, at in ((RunState.START, start), (ended(failed=failed), end)):
+    first = () if began is not None else ((RunState.START, start),)
+    for state, at in (*first, (ended(failed=failed), end)):
         last = state is not RunState.START
         yield RunEvent(
             eventType=state,
@@ -143,7 +198,7 @@ def _node(
             inputs=[input_dataset(each, context) for each in datasets_read(catalog, asset.id)]
             if last
             else [],
-            outputs=[output_dataset(asset, catalog, context)] if last else [],
+            outputs=[output_dataset(asset, catalog, context, _statistics(rows))] if last else [],
         )
 
 
@@ -169,7 +224,7 @@ def times(node: NodeResult, ended_at: datetime) -> tuple[datetime, datetime]:
     return start, start + took
 
 
-def _folder(folder: Path) -> InputDataset:
+def _folder(folder: Path | str) -> InputDataset:
     name = Names.folder(folder)
     return InputDataset(name.namespace, name.name, facets=facets.source_facets(name))
 
@@ -178,7 +233,8 @@ def input_dataset(asset: Asset, context: Context) -> InputDataset:
     """A dataset as what a job reads."""
     name = context.names.dataset(asset)
     assert name is not None, "only datasets are read"
-    return InputDataset(name.namespace, name.name, facets=facets.input_facets(asset, name))
+    known = facets.input_facets(asset, name) | facets.place_facets(asset, context.names)
+    return InputDataset(name.namespace, name.name, facets=known)
 
 
 def output_dataset(
@@ -193,18 +249,22 @@ def output_dataset(
     return OutputDataset(
         name.namespace,
         name.name,
-        facets=facets.dataset_facets(asset, catalog, context.names),
+        facets=facets.dataset_facets(asset, catalog, context.names)
+        | facets.version_facets(context.run_id),
         outputFacets=statistics or {},
     )
 
 
+def _statistics(rows: int | None) -> dict[str, OutputDatasetFacet]:
+    """How many rows were written; in bytes, a table of a DuckDB file has no size of its own."""
+    if rows is None:
+        return {}
+    return {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows)}
+
+
 def _raw_table(context: Context, table: TableResult, catalog: Catalog | None) -> OutputDataset:
     schema = f"{table.source}_raw"
-    statistics: dict[str, OutputDatasetFacet] = {
-        "outputStatistics": OutputStatisticsOutputDatasetFacet(
-            rowCount=table.rows_new + table.rows_changed
-        )
-    }
+    statistics = _statistics(table.rows_new + table.rows_changed)
     asset = catalog.assets.get(f"table.{schema}.{table.table}") if catalog else None
     if asset is not None and catalog is not None:
         return output_dataset(asset, catalog, context, statistics)

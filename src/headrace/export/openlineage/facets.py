@@ -12,6 +12,8 @@ from openlineage.client.generated.column_lineage_dataset import (
     InputField,
     Transformation,
 )
+from openlineage.client.generated.dataset_type_dataset import DatasetTypeDatasetFacet
+from openlineage.client.generated.dataset_version_dataset import DatasetVersionDatasetFacet
 from openlineage.client.generated.datasource_dataset import DatasourceDatasetFacet
 from openlineage.client.generated.documentation_dataset import DocumentationDatasetFacet
 from openlineage.client.generated.documentation_job import DocumentationJobFacet
@@ -26,6 +28,8 @@ from openlineage.client.generated.schema_dataset import (
 )
 from openlineage.client.generated.source_code_location_job import SourceCodeLocationJobFacet
 from openlineage.client.generated.sql_job import SQLJobFacet
+from openlineage.client.generated.storage_dataset import StorageDatasetFacet
+from openlineage.client.generated.symlinks_dataset import Identifier, SymlinksDatasetFacet
 from openlineage.client.generated.tags_dataset import TagsDatasetFacet, TagsDatasetFacetFields
 
 from headrace import __version__
@@ -87,7 +91,30 @@ def dataset_facets(asset: Asset, catalog: Catalog, names: Names) -> dict[str, Da
     lineage = column_lineage(asset, catalog, names)
     if lineage is not None:
         found["columnLineage"] = lineage
+    return found | place_facets(asset, names)
+
+
+def place_facets(asset: Asset, names: Names) -> dict[str, DatasetFacet]:
+    """What an asset is in its place, and its names in other places."""
+    found: dict[str, DatasetFacet] = {}
+    if asset.is_relation:
+        kind = "VIEW" if asset.materialized == "view" else "TABLE"
+        found["datasetType"] = DatasetTypeDatasetFacet(datasetType=kind)
+        found["storage"] = StorageDatasetFacet(storageLayer="duckdb", fileFormat="duckdb")
+    others = names.others(asset)
+    if others:
+        found["symlinks"] = SymlinksDatasetFacet(
+            identifiers=[
+                Identifier(namespace=other.namespace, name=other.name, type="TABLE")
+                for other in others
+            ]
+        )
     return found
+
+
+def version_facets(run_id: str) -> dict[str, DatasetFacet]:
+    """Of a dataset that a run wrote: the run is its version; none without a run."""
+    return {"version": DatasetVersionDatasetFacet(datasetVersion=run_id)} if run_id else {}
 
 
 def column_lineage(

@@ -8,8 +8,10 @@ namespace ``file`` and its absolute path as its name. A dlt resource is called
 ``dlt://<source>`` and ``<resource>``: its place in the source is what is unique of it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from headrace.catalog.model import Asset
@@ -38,16 +40,22 @@ class Names:
         jobs: the namespace of the jobs.
         warehouse: the path of the warehouse's file, or whatever says where it is.
         database: the name of the database in it, for tables that dbt does not know.
+        published: the path of the published copy; None where there is none.
+        published_schemas: what is in it.
+        sources: options of each source, for the names of what they read.
     """
 
     jobs: str
     warehouse: str
     database: str
+    published: Path | None = None
+    published_schemas: Collection[str] = ()
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def warehouse_namespace(self) -> str:
         """``duckdb:///srv/data/warehouse.duckdb``."""
-        return f"duckdb://{quote(self.warehouse, safe='/:')}"
+        return _duckdb(self.warehouse)
 
     def table(self, schema: str, name: str) -> DatasetName:
         """A raw table."""
@@ -63,7 +71,28 @@ class Names:
         parts = (asset.database or self.database, asset.schema, asset.identifier or asset.name)
         return DatasetName(self.warehouse_namespace, ".".join(part for part in parts if part))
 
+    def others(self, asset: Asset) -> tuple[DatasetName, ...]:
+        """Other names of an asset: where its copy is published, which table it is read from."""
+        from headrace.export.openlineage.origins import table_origin
+
+        if asset.kind == "resource":
+            _, source, resource = asset.id.split(".", 2)
+            origin = table_origin(self.sources.get(source, {}), resource)
+            return (origin,) if origin else ()
+        if self.published is None or asset.schema not in self.published_schemas:
+            return ()
+        name = f"{self.published.stem}.{asset.schema}.{asset.identifier or asset.name}"
+        return (DatasetName(_duckdb(self.published.as_posix()), name),)
+
     @staticmethod
-    def folder(path: Path) -> DatasetName:
-        """A folder of files, or a file."""
-        return DatasetName(FILES, path.as_posix())
+    def folder(path: Path | str) -> DatasetName:
+        """A folder of files, or a file; of an object store where it is a URL of one."""
+        from headrace.export.openlineage.origins import store_origin
+
+        if isinstance(path, Path):
+            return DatasetName(FILES, path.as_posix())
+        return store_origin(path) or DatasetName(FILES, path)
+
+
+def _duckdb(path: str) -> str:
+    return f"duckdb://{quote(path, safe='/:')}"

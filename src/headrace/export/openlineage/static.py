@@ -28,7 +28,7 @@ def to_file(resolved: Resolved, catalog: Catalog, path: Path) -> ExportReport:
     try:
         from openlineage.client.serde import Serde
 
-        from headrace.export.openlineage.emit import context_of
+        from headrace.export.openlineage.project_context import context_of
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("headrace"):
             raise

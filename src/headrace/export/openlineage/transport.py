@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.secrets import MASK, masked
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
@@ -86,13 +87,20 @@ def _console_on_stderr() -> Iterator[None]:
         logger.propagate = propagate
 
 
-def without_secrets(text: str, resolved: Resolved) -> str:
-    """A message with no user, password or key of the settings in it; one line."""
+def hide_secrets(text: str, resolved: Resolved) -> str:
+    """The text with no user, password or key of the settings in it, sources' secrets included."""
     settings = resolved.settings.openlineage.transport
     if settings is not None:
         for secret in sorted(_texts(settings.model_extra or {}), key=len, reverse=True):
-            text = text.replace(secret, "***")
-    line = " ".join(_USER_INFO.sub("//***@", text).split())
+            text = text.replace(secret, MASK)
+    for source in resolved.settings.sources.values():
+        text = masked(text, source.options)
+    return _USER_INFO.sub(f"//{MASK}@", text)
+
+
+def without_secrets(text: str, resolved: Resolved) -> str:
+    """A message without secrets; one line."""
+    line = " ".join(hide_secrets(text, resolved).split())
     return line if len(line) <= 300 else line[:299] + "…"
 
 
