@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, expect
 
 from headrace.server.access import Access
 from headrace.server.app import create_app
@@ -29,9 +29,11 @@ ARGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-dev-shm-usage",  # in a container it may hold 64 MB alone
 )
 DESKTOP = (1360, 860)
 PHONE = (360, 740)
+PATIENCE_MS = 120_000
 Theme = Literal["light", "dark"]
 
 
@@ -44,7 +46,8 @@ def launched(playwright: Playwright) -> Browser:
     if found is None:
         assert not os.environ.get("CI"), "no Chromium on the CI: install one before the tests"
         pytest.skip("no Chromium here: install one, or name it by CHROMIUM")
-    return playwright.chromium.launch(executable_path=found, args=list(ARGS))
+    expect.set_options(timeout=PATIENCE_MS)
+    return playwright.chromium.launch(executable_path=found, args=list(ARGS), timeout=PATIENCE_MS)
 
 
 @dataclass
@@ -74,11 +77,12 @@ class Eye:
             reduced_motion="reduce",
             base_url=self.base + "/",
         )
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         self._watch(context)
         try:
             yield context.new_page()
-            assert self.complaints == []
+            said = list(self.complaints)
+            assert said == [], said
         finally:
             self.complaints.clear()
             context.close()
@@ -160,4 +164,4 @@ def serving(state: ServerState, access: Access | None = None) -> Iterator[str]:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(120)

@@ -121,6 +121,9 @@ def test_an_empty_project_says_what_to_run(nothing: TestClient) -> None:
     assert "headrace run" in nothing.get("/").text
     for path in ("/assets", "/lineage", "/runs", "/changes"):
         assert nothing.get(path).status_code == 200
+    lineage = nothing.get("/lineage").text
+    assert "No graph yet" in lineage
+    assert "data-graph" not in lineage
     assert nothing.get("/data/graph.json").json()["ids"] == []
 
 

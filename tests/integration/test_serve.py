@@ -33,7 +33,7 @@ class Served:
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Ask; the path goes out as it stands."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.putrequest("GET", path, skip_accept_encoding=True)
             for name, value in headers.items():
@@ -53,7 +53,7 @@ class Served:
     def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
         """The exit code and what it said on the error stream."""
         self.process.send_signal(how)
-        _, errors = self.process.communicate(timeout=20)
+        _, errors = self.process.communicate(timeout=120)
         return self.process.returncode, errors
 
 
@@ -76,20 +76,20 @@ def served(lab: Lab, *arguments: str) -> Iterator[Served]:
     try:
         assert process.stdout is not None
         said = process.stdout.readline()
-        assert "http://" in said, process.communicate(timeout=20)
+        assert "http://" in said, process.communicate(timeout=120)
         yield Served(
             process, int(said.partition("http://")[2].partition(":")[2].split("/")[0]), said
         )
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
 
 
 def refused(lab: Lab, *arguments: str) -> str:
     """What the command says when it does not start."""
     process = start(lab, *arguments)
-    out, errors = process.communicate(timeout=30)
+    out, errors = process.communicate(timeout=120)
     assert process.returncode == 2, (out, errors)
     assert out == ""
     assert errors.startswith("error: ")
@@ -147,7 +147,7 @@ def test_a_run_goes_on_beside_it_and_is_seen(done: Lab) -> None:
         server.json("/api/v1/sample?id=model.headrace.orders")
         report = done.run()
         assert report.status == "success"
-        for _ in range(100):
+        for _ in range(1_200):
             home = server.json("/api/v1/home")
             if home["runs"][0]["run_id"] == report.run_id:
                 break
@@ -180,7 +180,7 @@ def test_nonsense_on_the_wire_does_not_stop_it(server: Served) -> None:
         b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
     ):  # fmt: skip
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=120) as connection:
             connection.sendall(nonsense)
             connection.shutdown(socket.SHUT_WR)
             try:

@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab import Lab
@@ -25,6 +26,26 @@ def _files(out: Path) -> set[str]:
     return {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
 
 
+def _graph(out: Path) -> dict[str, Any]:
+    """What the page's script says of the graph."""
+    text = (out / "data" / "graph.js").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text[text.index(" = ") + 3 :].removesuffix(";\n"))
+    return found
+
+
+def test_scripts_are_plain_ones_and_no_module_is_left(state: ServerState, tmp_path: Path) -> None:
+    write_site(state, tmp_path / "docs")
+    scripts = {path.name for path in (tmp_path / "docs" / "static" / "js").rglob("*.js")}
+    assert scripts == {"theme.js", "site.js", "site-graph.js", "site-assets.js"}
+    for path in (tmp_path / "docs" / "static" / "js").iterdir():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not [line for line in lines if line.startswith(("import ", "export "))], path.name
+    for path in (tmp_path / "docs").rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert 'type="module"' not in text
+        assert "modulepreload" not in text
+
+
 def test_what_is_reported_is_what_is_there(state: ServerState, tmp_path: Path) -> None:
     out = tmp_path / "new" / "docs"
     report = write_site(state, out)
@@ -44,7 +65,7 @@ def test_no_address_leaves_the_site_or_knows_where_it_stands(
         assert 'href="/' not in text
         assert 'src="/' not in text
         assert str(tmp_path) not in text
-    graph = json.loads((tmp_path / "docs" / "data" / "graph.json").read_text())
+    graph = _graph(tmp_path / "docs")
     assert all((tmp_path / "docs" / page).is_file() for page in graph["pages"])
 
 
@@ -103,7 +124,7 @@ def test_pages_of_assets_that_went_are_deleted(
     )
     before = len(_files(out))
     write_site(small, out)
-    graph = json.loads((out / "data" / "graph.json").read_text())
+    graph = _graph(out)
     assert len(_files(out)) < before
     pages = {path.name for path in (out / "assets").iterdir()}
     assert {Path(page).name for page in graph["pages"]} <= pages

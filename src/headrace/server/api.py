@@ -23,7 +23,11 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     304: {"description": "You have it already (`If-None-Match`)."},
     401: {"description": "A token is demanded.", "content": _PROBLEM},
     422: {"description": "A parameter is wrong.", "content": _PROBLEM},
-    503: {"description": "The run store cannot be read now.", "content": _PROBLEM},
+    429: {"description": "Too many wrong tokens; see `Retry-After`.", "content": _PROBLEM},
+    503: {
+        "description": "Not now: the server starts, or the run store cannot be read.",
+        "content": _PROBLEM,
+    },
 }
 _MISSING: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such thing.", "content": _PROBLEM}
@@ -36,13 +40,24 @@ router = APIRouter(prefix="/api/v1", responses=_ERRORS)
 health = APIRouter()
 
 AssetId = Annotated[
-    str, Query(alias="id", min_length=1, max_length=MAX_ID, description="The asset's id.")
+    str,
+    Query(
+        alias="id",
+        min_length=1,
+        max_length=MAX_ID,
+        description="The asset's id, as `/api/v1/search` and `/api/v1/assets` give it.",
+        examples=["model.headrace.orders"],
+    ),
 ]
 ColumnName = Annotated[
-    str | None, Query(min_length=1, max_length=MAX_ID, description="One of its columns.")
+    str | None,
+    Query(
+        min_length=1,
+        max_length=MAX_ID,
+        description="One of its columns; else the asset as a whole.",
+        examples=["amount"],
+    ),
 ]
-Text = Annotated[str, Query(max_length=200)]
-Filter = Annotated[str | None, Query(max_length=200)]
 Offset = Annotated[int, Query(ge=0, le=10_000_000, description="How many to leave out.")]
 
 
@@ -70,15 +85,36 @@ async def home(request: Request, ask: Ask) -> Response:
 async def assets(
     request: Request,
     ask: Ask,
-    search: Text = "",
+    search: Annotated[
+        str,
+        Query(
+            max_length=200,
+            description="Beginnings of words, all of which must be there; empty: all assets.",
+            examples=["orders"],
+        ),
+    ] = "",
     kind: Annotated[
-        str | None, Query(max_length=20, description="Else all but tests and unit tests.")
+        str | None,
+        Query(
+            max_length=20,
+            description="One of `resource`, `table`, `model`, `snapshot`, `seed`, `exposure`, "
+            "`test`, `unit_test`; else all but the last two.",
+            examples=["model"],
+        ),
     ] = None,
-    tag: Filter = None,
-    owner: Filter = None,
-    schema: Filter = None,
+    tag: Annotated[str | None, Query(max_length=200, description="Only those of this tag.")] = None,
+    owner: Annotated[
+        str | None, Query(max_length=200, description="Only those of this owner.")
+    ] = None,
+    schema: Annotated[
+        str | None,
+        Query(max_length=200, description="Only those of this schema.", examples=["marts"]),
+    ] = None,
     offset: Offset = 0,
-    limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE)] = 50,
+    limit: Annotated[
+        int,
+        Query(ge=1, le=queries.MAX_PAGE, description="How many at most; `total` says of how many."),
+    ] = 50,
 ) -> Response:
     """Sorted by kind and name; with `search`, the best first, at most 1,000 in all."""
     return await ask.give(
@@ -119,7 +155,7 @@ async def sample(
     request: Request,
     ask: Ask,
     asset_id: AssetId,
-    limit: Annotated[int, Query(ge=1, le=queries.MAX_SAMPLE)] = 10,
+    limit: Annotated[int, Query(ge=1, le=queries.MAX_SAMPLE, description="How many rows.")] = 10,
     pii: Annotated[
         bool, Query(description="Show personal data; the server must allow it (`--allow-pii`).")
     ] = False,
@@ -144,7 +180,10 @@ async def lineage(
     ask: Ask,
     asset_id: AssetId,
     column: ColumnName = None,
-    direction: Literal["upstream", "downstream", "both"] = "both",
+    direction: Annotated[
+        Literal["upstream", "downstream", "both"],
+        Query(description="What it is made from, what is made from it, or both."),
+    ] = "both",
     depth: Annotated[
         int | None, Query(ge=1, le=1000, description="How many steps; else all.")
     ] = None,
@@ -177,7 +216,9 @@ async def impact(
 
 @router.get("/runs", tags=["runs"], summary="The newest runs", response_model=views.RunList)
 async def runs(
-    request: Request, ask: Ask, limit: Annotated[int, Query(ge=1, le=MAX_RUNS)] = 50
+    request: Request,
+    ask: Ask,
+    limit: Annotated[int, Query(ge=1, le=MAX_RUNS, description="How many runs.")] = 50,
 ) -> Response:
     """The newest first."""
     return await ask.give(request, lambda: queries.runs(ask.state, limit=limit))
@@ -218,7 +259,9 @@ async def changes(
     asset_id: Annotated[
         str | None, Query(alias="id", max_length=MAX_ID, description="Of this asset alone.")
     ] = None,
-    limit: Annotated[int, Query(ge=1, le=queries.MAX_CHANGES)] = 500,
+    limit: Annotated[
+        int, Query(ge=1, le=queries.MAX_CHANGES, description="How many changes.")
+    ] = 500,
 ) -> Response:
     """Columns and assets that came, went or changed their type; tests; descriptions; code."""
     return await ask.give(
@@ -236,8 +279,16 @@ async def changes(
 async def search(
     request: Request,
     ask: Ask,
-    text: Annotated[str, Query(alias="q", max_length=200, description="Beginnings of words.")],
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    text: Annotated[
+        str,
+        Query(
+            alias="q",
+            max_length=200,
+            description="Beginnings of words.",
+            examples=["orders amount"],
+        ),
+    ],
+    limit: Annotated[int, Query(ge=1, le=100, description="How many hits.")] = 20,
 ) -> Response:
     """In names, relations, columns, tags, owners and descriptions; every word must be there."""
     return await ask.give(request, lambda: queries.search(ask.state, text, limit=limit))

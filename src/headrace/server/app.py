@@ -8,6 +8,7 @@ from typing import Any
 from anyio import to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
@@ -17,7 +18,7 @@ from headrace.errors import RunStoreError, UserError
 from headrace.server import api, problems, views
 from headrace.server.access import Access
 from headrace.server.answers import Answers
-from headrace.server.errors import RequestError
+from headrace.server.errors import RequestError, StartingError
 from headrace.server.pages import router as pages_router
 from headrace.server.render_html import STATIC
 from headrace.server.security import Gate
@@ -31,12 +32,19 @@ _TAGS = [
     {"name": "changes", "description": "The history of the catalog."},
     {"name": "health", "description": "For whoever watches the server."},
 ]
-_DESCRIPTION = (
-    "The catalog, the history of runs and a few rows of what is published; read-only. Ids are "
-    "those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`, "
-    "`table.<schema>.<name>`. Every answer has an `ETag`; every error is a `Problem` "
-    "(RFC 9457, `application/problem+json`)."
-)
+_DESCRIPTION = """\
+The catalog, the history of runs and a few rows of what is published; read-only.
+
+Where to begin: `/api/v1/home` says in its `headline` how the project is, and what is published.
+`/api/v1/search?q=words` finds an asset; its `id` is what `/api/v1/asset`, `/api/v1/lineage`,
+`/api/v1/impact` and `/api/v1/sample` ask for. `/api/v1/runs` lists runs, `/api/v1/run?id=` says
+what failed in one, with its log. `/api/v1/changes?days=1` is what changed since yesterday.
+
+Ids are those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`,
+`table.<schema>.<name>`. Times are UTC, durations are seconds, `null` is not known or not there.
+Pages are asked for by `offset` and `limit`. Every answer has an `ETag`; every error is a `Problem`
+(RFC 9457, `application/problem+json`) whose `hint` says what to do.
+"""
 _THREADS = 4
 _log = logging.getLogger("headrace.server")
 
@@ -76,6 +84,7 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
     app.include_router(api.health)
     app.include_router(api.router)
     app.include_router(pages_router, include_in_schema=False)
+    app.add_route("/openapi.json", _openapi)  # where programs look for it first
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_errors(app)
     _add_schema(app, has_token=access.token is not None)
@@ -84,12 +93,17 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
     return app
 
 
+def _openapi(request: Request) -> Response:
+    return JSONResponse(request.app.openapi())
+
+
 def _add_errors(app: FastAPI) -> None:
     """Every error in one shape, with nothing of the inside in it."""
 
     @app.exception_handler(RequestError)
     def ours(request: Request, error: RequestError) -> Response:
-        return problems.response(request, problems.of_error(error))
+        headers = {"retry-after": "2"} if isinstance(error, StartingError) else None
+        return problems.response(request, problems.of_error(error), headers=headers)
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:

@@ -1,8 +1,9 @@
 """Each page: one question to `queries`, one template. A server and the static site share these."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
+from headrace.catalog.changes import What
 from headrace.server import charts, queries
 from headrace.server.describe import ref
 from headrace.server.errors import RequestError
@@ -18,10 +19,7 @@ TABLE_MOST = 1500  # assets that the lineage page lists in one table
 EDGES_MOST = 2000
 _LATELY = 10
 _STEPS = 2
-CHANGES = (
-    "asset added", "asset removed", "column added", "column removed", "column retyped",
-    "test added", "test removed", "description changed", "code changed",
-)  # fmt: skip
+CHANGES: tuple[str, ...] = get_args(What)
 
 
 @dataclass(frozen=True)

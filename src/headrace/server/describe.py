@@ -1,6 +1,6 @@
 """From the catalog and the run store to views."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.catalog import Change, NodeRun, StepRun, StoredRun, TableRun
 from headrace.catalog.model import Asset, TestInfo
@@ -9,10 +9,11 @@ from headrace.server.snapshot import Snapshot
 
 _SUMMARY = 200
 _CUT = 500
+_ORIGINS = 5
 _UNTESTED = TestInfo(name="", attached_to=None, column=None, severity="error")
 
 
-def run_line(run: StoredRun) -> views.RunLine:
+def run_line(now: Snapshot, run: StoredRun) -> views.RunLine:
     """A run."""
     return views.RunLine(
         run_id=run.run_id,
@@ -23,7 +24,7 @@ def run_line(run: StoredRun) -> views.RunLine:
         seconds=run.seconds,
         rows_loaded=run.rows_loaded,
         failures=len(run.failures),
-        error=run.error,
+        error=now.told(run.error),
         code_version=run.code_version,
     )
 
@@ -42,7 +43,7 @@ def refs(now: Snapshot, ids: Iterable[str]) -> tuple[views.AssetRef, ...]:
 
 def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
     """An asset in a list."""
-    node = now.newest(asset)
+    node, table = now.newest(asset), now.table_of(asset.id)
     failing, warning = now.verdicts.get(asset.id, (0, 0))
     return views.AssetSummary(
         id=asset.id,
@@ -58,11 +59,13 @@ def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
         tests=len(now.index.catalog.tests_of.get(asset.id, ())),
         failing=failing,
         warning=warning,
+        passing=now.passing.get(asset.id, 0),
         status=node.status if node else None,
         ran_at=node.started_at if node else None,
         seconds=node.seconds if node else None,
         has_pii=any(column.pii for column in asset.columns),
-        published=now.table_of(asset.id) is not None,
+        published=table is not None,
+        published_rows=table.rows if table else None,
     )
 
 
@@ -82,7 +85,7 @@ def verdict(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> vie
         asset=ref(attached) if attached else None,
         status=node.status if node else None,
         failures=node.failures if node else None,
-        message=node.message if node else None,
+        message=now.told(node.message) if node else None,
         ran_at=node.started_at if node else None,
         run_id=node.run_id if node else None,
         history=tuple(
@@ -92,7 +95,7 @@ def verdict(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> vie
                 at=one.started_at,
                 seconds=one.seconds,
                 failures=one.failures,
-                message=one.message,
+                message=now.told(one.message),
             )
             for one in history
         ),
@@ -107,10 +110,11 @@ def columns(now: Snapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
         info = catalog.assets[key].test
         if info is not None and info.column is not None:
             tested.setdefault(info.column.casefold(), []).append(key)
-    above: dict[str, set[tuple[str, str]]] = {}
+    above: dict[str, dict[tuple[str, str], str]] = {}
     for edge in catalog.edges_by_child.get(asset.id, ()):
         if edge.is_direct and edge.parent_column:
-            above.setdefault(edge.child_column, set()).add((edge.parent, edge.parent_column))
+            found = above.setdefault(edge.child_column, {})
+            found.setdefault((edge.parent, edge.parent_column), edge.kind)
     below: dict[str, set[tuple[str, str]]] = {}
     for edge in catalog.edges_by_parent.get(asset.id, ()):
         if edge.is_direct and edge.child_column:
@@ -129,8 +133,22 @@ def columns(now: Snapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
             tests=tuple(tested.get(column.name.casefold(), ())),
             upstream=len(above.get(column.name, ())),
             downstream=len(below.get(column.name, ())),
+            origins=_origins(now, above.get(column.name, {})),
         )
         for column in asset.columns
+    )
+
+
+def _origins(now: Snapshot, above: Mapping[tuple[str, str], str]) -> tuple[views.ColumnOrigin, ...]:
+    assets = now.index.catalog.assets
+    return tuple(
+        views.ColumnOrigin(
+            asset=key,
+            asset_name=assets[key].name if key in assets else key,
+            column=column,
+            kind=above[key, column],
+        )
+        for key, column in sorted(above)[:_ORIGINS]
     )
 
 
@@ -171,7 +189,7 @@ def node(now: Snapshot, run: NodeRun) -> views.NodeView:
         seconds=run.seconds,
         thread=run.thread,
         failures=run.failures,
-        message=run.message,
+        message=now.told(run.message),
     )
 
 

@@ -5,6 +5,7 @@ RequestError
 ├── ForbiddenError   403: it may not be shown
 ├── NotFoundError    404: there is no such thing
 └── UnavailableError 503: the run store or the published file cannot be read now
+    └── StartingError    503: nothing has been read yet
 """
 
 
@@ -46,3 +47,14 @@ class UnavailableError(RequestError):
 
     status = 503
     code = "unavailable"
+
+
+class StartingError(UnavailableError):
+    """The server has just started, and reads the catalog."""
+
+    def __init__(self) -> None:
+        """Nothing is wrong: it takes a while."""
+        super().__init__(
+            "the catalog is being read: the server has just started",
+            hint="try again in a few seconds",
+        )

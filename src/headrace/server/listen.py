@@ -59,8 +59,11 @@ def serve(
 
         state = open_state(resolved, allow_pii=allow_pii, is_long_lived=True)
         try:
-            state.refresh()
-            hint = "" if state.snapshot().has_catalog else "; there is no catalog yet: headrace run"
+            state.begin()
+            hint = "; the catalog is large and is being read"
+            if state.is_ready:
+                is_there = state.snapshot().has_catalog
+                hint = "" if is_there else "; there is no catalog yet: headrace run"
             asks = ", which asks for the token" if access.token else ""
             if make_token and not resolved.settings.serve.token:
                 asks += f" in {token_file}"

@@ -48,6 +48,12 @@ def _tame(state: object) -> None:
                 child.attrSet("rel", "noopener noreferrer nofollow")
 
 
+def ticks(text: str) -> str:
+    """HTML of a sentence of ours: what stands in backticks is code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))
+
+
 def sql(text: str, *, is_template: bool = False) -> str:
     """HTML of SQL, or of SQL with Jinja, with a class for each kind of word."""
     if len(text) > _MOST_SQL:

@@ -22,6 +22,7 @@ _CODES = {
     414: "too_long",
     421: "wrong_host",
     422: "invalid_parameter",
+    429: "too_many_requests",
     500: "internal",
     503: "unavailable",
 }

@@ -9,8 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,8 @@ _LOOKS = 2  # at a time
 _SECONDS = 5.0
 _IDLE_SECONDS = 30.0
 _LONGEST = 200
+_KEPT_ROWS = 50
+_KEPT_TABLES = 64
 _SAFE_INTEGER = 2**53 - 1  # JavaScript's largest
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -83,6 +85,9 @@ class Rows:
     rows: tuple[tuple[Any, ...], ...]
 
 
+_RowsKey = tuple[Stamp | None, PublishedTable, frozenset[str]]
+
+
 class PublishedFile:
     """Reads the published file."""
 
@@ -96,6 +101,7 @@ class PublishedFile:
         self._used = 0.0
         self._looking: dict[int, tuple[float, duckdb.DuckDBPyConnection]] = {}
         self._known: dict[PublishedTable, list[tuple[str, str]]] = {}
+        self._kept: dict[_RowsKey, Rows] = {}
 
     def stamp(self) -> Stamp | None:
         """What changes when another file is published; None where there is none."""
@@ -125,7 +131,7 @@ class PublishedFile:
         return Publication(
             stamp,
             "published",
-            published_at=head[1] if head else None,
+            published_at=head[1].astimezone(UTC) if head else None,
             run_id=head[0] if head else None,
             tables={
                 str(unique_id): _table(str(name), int(count)) for name, count, unique_id in tables
@@ -143,22 +149,38 @@ class PublishedFile:
         Raises:
             UnavailableError: the file cannot be read, or took too long.
         """
+        stamp = self.stamp()
+        columns = self._known.get(table) if stamp == self._opened else None
+        if columns is not None:
+            kept = self._kept.get((stamp, table, _hidden(columns, is_hidden)))
+            if kept is not None and limit <= _KEPT_ROWS:
+                return replace(kept, rows=kept.rows[:limit])
         with self._explained(), self._open() as connection:
             columns = self._columns(connection, table)
-            hidden = {name for name, _ in columns if is_hidden(name)}
+            hidden = _hidden(columns, is_hidden)
             chosen = ", ".join(
                 f"'{MASK}'" if name in hidden else _readable(name, kind) for name, kind in columns
             )
             found = connection.execute(
                 f"select {chosen} from {identifier(table.schema)}.{identifier(table.name)} "
-                f"limit {int(limit)}"
+                f"limit {max(int(limit), _KEPT_ROWS)}"
             ).fetchall()
-        return Rows(
+        rows = Rows(
             columns=tuple(name for name, _ in columns),
             types=tuple(kind for _, kind in columns),
             masked=tuple(name for name, _ in columns if name in hidden),
             rows=tuple(tuple(_value(value) for value in row) for row in found),
         )
+        self._keep((stamp, table, hidden), rows)
+        return replace(rows, rows=rows.rows[:limit])
+
+    def _keep(self, key: _RowsKey, rows: Rows) -> None:
+        """Remember the rows of the last tables that somebody looked at."""
+        with self._opening:
+            self._kept = {known: kept for known, kept in self._kept.items() if known[0] == key[0]}
+            self._kept[key] = rows
+            while len(self._kept) > _KEPT_TABLES:
+                del self._kept[next(iter(self._kept))]
 
     def tidy(self) -> None:
         """Close the file if it was replaced, or not asked for in a while; end long looks.
@@ -254,6 +276,10 @@ class PublishedFile:
 def _table(name: str, rows: int) -> PublishedTable:
     schema, _, table = name.partition(".")
     return PublishedTable(schema, table, rows)
+
+
+def _hidden(columns: list[tuple[str, str]], is_hidden: Callable[[str], bool]) -> frozenset[str]:
+    return frozenset(name for name, _ in columns if is_hidden(name))
 
 
 def _readable(name: str, kind: str) -> str:

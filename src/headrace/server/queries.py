@@ -9,14 +9,17 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from headrace.catalog import personal
+from headrace.catalog import RUNNING, personal
 from headrace.catalog.model import Asset
 from headrace.server import describe, logs, views
 from headrace.server.detail import detail_of
 from headrace.server.errors import ForbiddenError, NotFoundError
+from headrace.server.hits import search
+from headrace.server.home import hint, home
 from headrace.server.search import words_of
 from headrace.server.snapshot import Snapshot
 from headrace.server.state import MAX_RUNS, ServerState
+from headrace.server.store import KnownRun
 
 if TYPE_CHECKING:
     from headrace.lineage.find import Place
@@ -27,49 +30,18 @@ MAX_SAMPLE = 50
 MAX_NODES = 20_000
 MAX_DAYS = 365
 MAX_CHANGES = 1000
-_HOME_RUNS = 10
-_HOME_LINES = 100
 _RUN_TIMES = 50
+_TOLD_RUNS = 100
 _TEST_HISTORY = 10
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
 Direction = Literal["upstream", "downstream", "both"]
 
-
-def home(state: ServerState) -> views.Home:
-    """The first page; also where no run has been yet (its ``hint`` says what to run)."""
-    now = state.snapshot()
-    catalog = now.index.catalog
-    problems = catalog.problems[:_HOME_LINES]
-    return views.Home(
-        project=state.project,
-        catalog_version=catalog.version,
-        catalog_at=catalog.created_at,
-        hint=_hint(now),
-        runs=tuple(describe.run_line(run) for run in now.runs[:_HOME_RUNS]),
-        freshness=tuple(now.freshness.values()),
-        failing=tuple(describe.verdict(now, test) for test in now.not_good[:_HOME_LINES]),
-        failing_total=now.failing,
-        warning_total=len(now.not_good) - now.failing,
-        publish=_publish_state(now),
-        counts=now.index.counts if now.has_catalog else {},
-        readings=tuple(
-            views.ReadingView(
-                artifact=one.artifact, version=one.version, mode=one.mode, notes=one.notes
-            )
-            for one in catalog.readings
-        ),
-        problems=tuple(
-            views.ProblemView(
-                asset=one.asset,
-                name=catalog.assets[one.asset].name if one.asset in catalog.assets else one.asset,
-                message=one.message,
-            )
-            for one in problems
-        ),
-        problems_total=len(catalog.problems),
-    )
+__all__ = [
+    "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "Direction", "asset",
+    "assets", "changes", "home", "impact", "lineage", "run", "runs", "sample", "search",
+]  # fmt: skip
 
 
 def assets(
@@ -183,7 +155,7 @@ def runs(state: ServerState, *, limit: int = 50) -> views.RunList:
     now = state.snapshot()
     limit = min(limit, MAX_RUNS)
     return views.RunList(
-        runs=tuple(describe.run_line(run) for run in now.runs[:limit]), limit=limit
+        runs=tuple(describe.run_line(now, run) for run in now.runs[:limit]), limit=limit
     )
 
 
@@ -203,16 +175,31 @@ def run(
         raise NotFoundError("there is no such run", hint="/api/v1/runs lists the runs")
     nodes = store.nodes_of(run_id, offset=offset, limit=limit)
     nodes.sort(key=lambda node: node.started_at or found.run.started_at)
+    told = now.told_runs.get(run_id)
+    if told is None:
+        told = _told(now, found)
+        if found.run.status != RUNNING and len(now.told_runs) < _TOLD_RUNS:
+            now.told_runs[run_id] = told
+    return told.model_copy(
+        update={
+            "nodes": tuple(describe.node(now, one) for one in nodes),
+            "offset": offset,
+            "limit": limit,
+            "log": logs.of_run(state.log_file, run_id, root=now.root) if state.log_file else (),
+        }
+    )
+
+
+def _told(now: Snapshot, found: KnownRun) -> views.RunDetail:
+    """All of a run but its nodes and its log."""
     return views.RunDetail(
-        run=describe.run_line(found.run),
+        run=describe.run_line(now, found.run),
         steps=tuple(describe.step(one) for one in found.steps),
         loads=tuple(describe.load(now, one) for one in found.loads),
-        nodes=tuple(describe.node(now, one) for one in nodes),
+        nodes=(),
         nodes_total=found.nodes,
-        offset=offset,
-        limit=limit,
+        limit=0,
         errors=tuple(describe.node(now, one) for one in found.failed),
-        log=logs.of_run(state.log_file, run_id) if state.log_file else (),
     )
 
 
@@ -268,77 +255,11 @@ def impact(state: ServerState, asset_id: str, *, column: str | None = None) -> "
     return impact_of(now.index.catalog, _place(now, asset_id, column))
 
 
-def search(state: ServerState, text: str, *, limit: int = 20) -> views.SearchResult:
-    """Assets and columns by words in names, descriptions, tags and owners."""
-    index = state.snapshot().index
-    words = words_of(text)
-    positions = index.search.find(text)
-    exact = text.strip().casefold()
-    ordered = sorted(positions, key=lambda p: index.order[p].name.casefold() != exact)
-    hits: list[views.SearchHit] = []
-    for position in ordered:
-        if len(hits) >= limit:
-            break
-        hits += _hits(index.order[position], words)
-    return views.SearchResult(query=text, hits=tuple(hits[:limit]), total=len(positions))
-
-
-def _hits(found: Asset, words: list[str]) -> list[views.SearchHit]:
-    """The asset, and the first few of its columns that have all the words in their name."""
-    starts = [f" {word}" for word in words]
-    columns, some = [], None
-    for column in found.columns:
-        name = _spaced(column.name)
-        known = sum(start in name for start in starts)
-        if known == len(starts):
-            columns.append(column)
-        some = some or (column if known else None)
-    is_named = any(start in _spaced(found.name) for start in starts)
-    snippet = f"column {some.name}" if some and not is_named else found.description
-    return [_hit(found, None, snippet), *(_hit(found, c.name, c.description) for c in columns[:3])]
-
-
-def _hit(found: Asset, column: str | None, snippet: str) -> views.SearchHit:
-    return views.SearchHit(
-        id=found.id,
-        kind=found.kind,
-        name=found.name,
-        relation=found.relation,
-        column=column,
-        snippet=describe.cut(snippet, 200),
-    )
-
-
-def _spaced(name: str) -> str:
-    """The name with a space before each of its words."""
-    return f" {name.casefold().replace('_', ' ')}"
-
-
-def _hint(now: Snapshot) -> str | None:
-    if now.has_catalog:
-        return None
-    if not now.runs:
-        return "there has been no run yet: run `headrace run`"
-    return "there is no catalog yet: run `headrace run`, which makes one"
-
-
-def _publish_state(now: Snapshot) -> views.PublishState:
-    publication = now.publication
-    return views.PublishState(
-        status=publication.status,
-        published_at=publication.published_at,
-        run_id=publication.run_id,
-        tables=len(publication.tables),
-        rows=sum(table.rows for table in publication.tables.values()),
-        is_current=now.is_build_published if publication.status == "published" else None,
-    )
-
-
 def _asset(now: Snapshot, asset_id: str) -> Asset:
     found = now.index.catalog.assets.get(asset_id)
     if found is None:
         raise NotFoundError(
-            "there is no such asset", hint=_hint(now) or "/api/v1/search finds assets by words"
+            "there is no such asset", hint=hint(now) or "/api/v1/search finds assets by words"
         )
     return found
 

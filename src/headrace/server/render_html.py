@@ -24,6 +24,13 @@ PAGES = (
 )
 _GOOD = frozenset({"success", "pass", "reused", "published"})
 _BAD = frozenset({"failed", "fail", "error", "runtime error", "unreadable"})
+_BRIEF = 160
+_LEADS_OVER = "; the query that finds them"
+# beginnings of the types that a table shows to the right
+_NUMBERS = (
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
+    "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL",
+)  # fmt: skip
 _UNSURE = frozenset({"warn", "interrupted", "skipped", "lenient"})
 
 
@@ -68,7 +75,9 @@ class Frame:
 
 
 def status_class(status: str | None) -> str:
-    """``good``, ``bad``, ``unsure`` or ``none``: how a status is coloured."""
+    """``good``, ``bad``, ``unsure``, ``busy`` or ``none``: how a status is coloured."""
+    if status == "running":
+        return "busy"
     if status in _GOOD:
         return "good"
     if status in _BAD:
@@ -88,12 +97,14 @@ def _environment() -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # both write HTML of their own, out of text that they escape
+    # these write HTML of their own, out of text that they escape
     environment.filters["markdown"] = lambda text: Markup(markup.markdown(text))  # noqa: S704
     environment.filters["sql"] = lambda text: Markup(markup.sql(text))  # noqa: S704
     environment.filters["sql_template"] = lambda text: Markup(  # noqa: S704
         markup.sql(text, is_template=True)
     )
+    environment.filters["ticks"] = lambda text: Markup(markup.ticks(text))  # noqa: S704
+    environment.filters["brief"] = _brief
     environment.filters["took"] = charts.seconds_text
     environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
     environment.filters["day"] = lambda moment: f"{_utc(moment):%Y-%m-%d}"
@@ -102,6 +113,7 @@ def _environment() -> "Environment":
     environment.filters["iso"] = lambda moment: _utc(moment).isoformat(timespec="seconds")
     environment.filters["status_class"] = status_class
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
+    environment.filters["is_number"] = lambda kind: str(kind).startswith(_NUMBERS)
     environment.filters["by_day"] = _by_day
     environment.filters["is_web"] = lambda url: str(url).startswith(("http://", "https://"))
     return environment
@@ -109,6 +121,14 @@ def _environment() -> "Environment":
 
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _brief(message: str) -> str:
+    """What a message says first: a line, without the path of a query that the page shows."""
+    first = message.strip().partition("\n")[0].partition(_LEADS_OVER)[0].strip()
+    return (
+        first if len(first) <= _BRIEF else f"{first[: _BRIEF - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
+    )
 
 
 def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[str, int], list[Any]]]:

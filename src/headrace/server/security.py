@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from headrace.server import problems
 from headrace.server.access import COOKIE, SESSION_SECONDS, Access
+from headrace.server.guesses import Guesses
 from headrace.server.views import Problem
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Gate:
         """Guard an app; ``access`` says who may ask."""
         self._app = app
         self._access = access
+        self._guesses = Guesses()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Let a request in, or answer it here."""
@@ -81,6 +83,11 @@ class Gate:
             return _problem(request, problems.problem(405, _READS))
         if self._may_enter(request):
             return None
+        wait = self._bearer(request)
+        if wait == 0:
+            return None
+        if wait is not None:
+            return _problem(request, _too_many(wait), {"retry-after": str(wait)})
         if problems.is_page(request):
             from starlette.responses import RedirectResponse
 
@@ -95,10 +102,25 @@ class Gate:
         path = request.url.path
         if self._access.token is None or path in _OPEN or path.startswith("/static/"):
             return True
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if kind.casefold() == "bearer" and self._access.is_token(token.strip()):
-            return True
         return self._access.is_session(request.cookies.get(COOKIE, ""))
+
+    def _bearer(self, request: "Request") -> int | None:
+        """0 if the request bears the token, None if it bears none or a wrong one.
+
+        Else the seconds for which its sender, who tried too many, is not listened to.
+        """
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if kind.casefold() != "bearer" or not token:
+            return None
+        address = _address(request)
+        wait = self._guesses.wait(address)
+        if wait:
+            return wait
+        if self._access.is_token(token):
+            return 0
+        self._guesses.note(address, token)
+        return None
 
     async def _login(self, request: "Request") -> "Response":
         from starlette.responses import RedirectResponse
@@ -107,7 +129,15 @@ class Gate:
             return _login_page(request, _local(request.query_params.get("next", "")))
         form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=10)
         after = _local(form.get("next", [""])[0])
-        if not _is_same_origin(request) or not self._access.is_token(form.get("token", [""])[0]):
+        address, token = _address(request), form.get("token", [""])[0]
+        wait = self._guesses.wait(address)
+        if wait:
+            error = f"Too many wrong tokens: try again in {wait} seconds."
+            return _login_page(request, after, error=error, status=429, wait=wait)
+        is_right = self._access.is_token(token)
+        if not is_right:
+            self._guesses.note(address, token)
+        if not is_right or not _is_same_origin(request):
             _log.warning("somebody tried to sign in with a wrong token")
             return _login_page(request, after, error="That is not the token.", status=401)
         answer = RedirectResponse(after or "/", 303)
@@ -144,14 +174,19 @@ class _Answer:
 
 
 def _login_page(
-    request: "Request", after: str, *, error: str | None = None, status: int = 200
+    request: "Request",
+    after: str,
+    *,
+    error: str | None = None,
+    status: int = 200,
+    wait: int | None = None,
 ) -> "Response":
     from starlette.responses import HTMLResponse
 
     from headrace.server.pages import login_page
 
     page = login_page(request, action=LOGIN, next_path=after, error=error)
-    return HTMLResponse(page, status)
+    return HTMLResponse(page, status, {"retry-after": str(wait)} if wait else None)
 
 
 def _problem(
@@ -160,6 +195,17 @@ def _problem(
     if found.status == 405:
         headers = {"allow": "GET, HEAD"}
     return problems.response(request, found, headers=headers)
+
+
+def _address(request: "Request") -> str:
+    """Who asks; behind a proxy of this machine, whom the proxy names (uvicorn sees to that)."""
+    return request.client.host if request.client else ""
+
+
+def _too_many(wait: int) -> Problem:
+    return problems.problem(
+        429, "too many wrong tokens came from this address", hint=f"try again in {wait} seconds"
+    )
 
 
 def _malformed(request: "Request", access: Access) -> Problem | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace.server import compose, graph_data, queries, site_files
+from headrace.server import compose, graph_data, queries, scripts, site_files
 from headrace.server.errors import NotFoundError
 from headrace.server.links import FileLinks
 from headrace.server.render_html import STATIC, Frame
@@ -18,6 +18,9 @@ from headrace.server.views import AssetDetail
 LISTED_MOST = 20_000  # assets on the page that lists them; the search finds the others
 _RUNS = 100
 _DAYS = 90
+# plain scripts, and the modules that they are made of; ``theme.js`` is one already
+_SCRIPTS = {"site.js": "main.js", "site-graph.js": "graph/index.js", "site-assets.js": "assets.js"}
+_MODULES = ("graph", "main.js", "quick.js", "sort.js", "assets.js", "page_data.js")
 
 
 class SiteReport(BaseModel):
@@ -57,7 +60,10 @@ def write_site(
             _write(folder / path, text.encode("utf-8", "replace"))
         for path, content in site.data():
             _write(folder / path, content)
-        shutil.copytree(STATIC, folder / "static")
+        shutil.copytree(STATIC, folder / "static", ignore=shutil.ignore_patterns(*_MODULES))
+        for name, entry in _SCRIPTS.items():
+            script = scripts.bundled(STATIC / "js", entry)
+            _write(folder / "static" / "js" / name, script.encode())
         written = [path for path in folder.rglob("*") if path.is_file()]
         size = sum(path.stat().st_size for path in written)
     return SiteReport(
@@ -99,8 +105,12 @@ class _Site:
     def data(self) -> Iterator[tuple[str, bytes]]:
         """Path and content of what the pages' scripts read."""
         now = self._state.snapshot()
-        yield "data/graph.json", graph_data.graph_json(now, links=FileLinks())
-        yield "data/columns.json", graph_data.column_json(now)
+        for name, content in (
+            ("graph", graph_data.graph_json(now, links=FileLinks())),
+            ("columns", graph_data.column_json(now)),
+        ):
+            head = f"(globalThis.headraceData ??= {{}}).{name} = ".encode()
+            yield f"data/{name}.js", head + content + b";\n"
         yield ".nojekyll", b""
 
     def _all(self) -> Iterator[tuple[str, str]]:

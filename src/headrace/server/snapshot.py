@@ -1,15 +1,17 @@
 """All that answers are made from, as of one moment. It is never changed, only replaced."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from headrace.catalog import CatalogVersion, Change, NodeRun, StoredRun
 from headrace.catalog.model import Asset
+from headrace.server import logs
 from headrace.server.index import CatalogIndex
 from headrace.server.published import Publication, PublishedTable
 from headrace.server.store import SourceLoad
-from headrace.server.views import SourceFreshness
+from headrace.server.views import RunDetail, SourceFreshness
 
 FAILED = frozenset({"fail", "error"})
 _WORST = ("error", "fail", "warn", "pass")
@@ -30,6 +32,7 @@ class Snapshot:
         changes: what they changed, newest first.
         publication: what the published file says of itself.
         is_build_published: whether the newest good build is published; None without one.
+        root: the project's directory, which no answer names.
     """
 
     token: str
@@ -42,6 +45,11 @@ class Snapshot:
     changes: tuple[Change, ...]
     publication: Publication
     is_build_published: bool | None
+    root: str = ""
+
+    def told(self, message: str | None) -> str | None:
+        """A message with paths as seen from the project."""
+        return message and logs.told(message, self.root)
 
     def newest(self, asset: Asset) -> NodeRun | None:
         """An asset's newest result; of a dbt source its freshness."""
@@ -64,6 +72,19 @@ class Snapshot:
         return found
 
     @cached_property
+    def passing(self) -> Mapping[str, int]:
+        """Asset id to how many of its tests pass."""
+        assets = self.index.catalog.assets
+        return Counter(
+            asset.test.attached_to
+            for key, node in self.latest.items()
+            if node.status == "pass"
+            and (asset := assets.get(key)) is not None
+            and asset.test is not None
+            and asset.test.attached_to is not None
+        )
+
+    @cached_property
     def not_good(self) -> tuple[Asset, ...]:
         """The tests whose newest result is not good: those that fail, then those that warn."""
         found = [
@@ -81,6 +102,11 @@ class Snapshot:
     def failing(self) -> int:
         """How many tests fail or error."""
         return sum(1 for test in self.not_good if self.latest[test.id].status in FAILED)
+
+    @cached_property
+    def told_runs(self) -> dict[str, RunDetail]:
+        """Runs that were asked for, by id, without their nodes; for who makes them to keep."""
+        return {}
 
     @cached_property
     def changes_of(self) -> Mapping[str, tuple[Change, ...]]:
@@ -115,7 +141,7 @@ class Snapshot:
 
     def warm(self) -> "Snapshot":
         """Work out now what the first to ask would else wait for."""
-        _ = self.verdicts, self.failing, self.changes_of, self.freshness
+        _ = self.verdicts, self.passing, self.failing, self.changes_of, self.freshness
         _ = self.index.facets, self.index.counts, self.index.tests_from
         return self
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from headrace import __version__
 from headrace.catalog import INTERRUPTED, RUNNING, Change, StoredRun
 from headrace.pipeline import lock
-from headrace.server.errors import UnavailableError
+from headrace.server.errors import StartingError, UnavailableError
 from headrace.server.index import EMPTY, CatalogIndex
 from headrace.server.published import Publication, PublishedFile
 from headrace.server.snapshot import Snapshot
@@ -32,6 +32,7 @@ _CHANGES = 20_000
 _KNOWN_RUNS = 32
 MAX_FAILED = 500
 _SECONDS = 1.0
+_LARGE = 20_000  # assets that take longer to read than somebody likes to wait for a first page
 _log = logging.getLogger("headrace.server")
 
 _Stamp = tuple[object, ...]
@@ -55,6 +56,7 @@ class ServerState:
         published: Path,
         log_file: Path | None = None,
         lock_path: Path | None = None,
+        root: Path | None = None,
         allow_pii: bool = False,
         is_long_lived: bool = False,
     ) -> None:
@@ -66,6 +68,7 @@ class ServerState:
             published: the published file.
             log_file: the newest log file.
             lock_path: of the warehouse; says whether a run that counts as running is dead.
+            root: the project's directory; messages name paths as seen from there.
             allow_pii: whether personal data is shown when asked for.
             is_long_lived: of a process that does nothing else: the garbage collector is told
                 that a snapshot's objects stay, so that it does not walk over them again and again.
@@ -77,6 +80,7 @@ class ServerState:
         self._is_long_lived = is_long_lived
         self._url = run_store_url
         self._lock_path = lock_path
+        self._root = str(root) if root else ""
         self._store: ServerStore | None = None
         self._identity: object = None
         self._snapshot: Snapshot | None = None
@@ -87,6 +91,7 @@ class ServerState:
         self._refreshing = threading.Lock()
         self._closing = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._is_beginning = False
 
     @property
     def is_ready(self) -> bool:
@@ -97,8 +102,11 @@ class ServerState:
         """The newest snapshot; the first one is made when it is asked for.
 
         Raises:
+            StartingError: the first one is being made, see ``begin``.
             RunStoreError: there is none yet, and the run store cannot be read.
         """
+        if self._snapshot is None and self._is_beginning:
+            raise StartingError
         if self._snapshot is None:
             self.refresh()
         if self._snapshot is None:
@@ -143,6 +151,19 @@ class ServerState:
                 self._snapshot = self._make(store, stamp).warm()
             self._stamp = stamp
             return True
+
+    def begin(self) -> None:
+        """Make the first snapshot, a large one in a thread: meanwhile requests are told so.
+
+        Raises:
+            RunStoreError: the run store cannot be read, or is of a newer version.
+        """
+        store = self.store()
+        if store is None or store.asset_count() < _LARGE:
+            self.refresh()
+            return
+        self._is_beginning = True
+        self.watch()
 
     def watch(self) -> None:
         """Refresh once a second, in a thread, until ``close``."""
@@ -205,15 +226,16 @@ class ServerState:
 
     def _watch(self) -> None:
         said = ""
-        while not self._closing.wait(_SECONDS):
+        while not self._closing.wait(0 if self._is_beginning else _SECONDS):
             try:
                 self.refresh()
                 self.published.tidy()
                 said = ""
             except Exception as error:  # whatever it was: the old snapshot stands, and we go on
-                if str(error) != said:
+                if str(error) != said and not self._closing.is_set():
                     _log.warning("what is shown is not the newest: %s", error)
                 said = str(error)
+            self._is_beginning = False
 
     def _make(self, store: ServerStore | None, stamp: _Stamp) -> Snapshot:
         publication = self._publication()
@@ -230,6 +252,7 @@ class ServerState:
                 changes=(),
                 publication=publication,
                 is_build_published=None,
+                root=self._root,
             )
         index = self._index(store)
         versions = tuple(store.catalog_versions(_VERSIONS))
@@ -244,6 +267,7 @@ class ServerState:
             changes=self._changes(store, versions[-1].version if versions else 0, index),
             publication=publication,
             is_build_published=store.is_build_published(),
+            root=self._root,
         )
 
     def _index(self, store: ServerStore) -> CatalogIndex:
@@ -294,6 +318,7 @@ def open_state(
         published=resolved.published,
         log_file=resolved.data_dir / "logs" / "headrace.jsonl",
         lock_path=resolved.target.lock_path,
+        root=resolved.root,
         allow_pii=allow_pii,
         is_long_lived=is_long_lived,
     )

@@ -53,6 +53,15 @@ class KnownRun:
 class ServerStore(RunStore):
     """The run store, with what only the server asks."""
 
+    def asset_count(self) -> int:
+        """How many assets the newest catalog has, tests among them."""
+        from sqlalchemy import func, select
+
+        assets = self._tables["catalog_assets"]
+        query = select(func.count()).select_from(assets).where(assets.c.until.is_(None))
+        with self._begin() as connection:
+            return int(connection.execute(query).scalar_one())
+
     def newest_loads(self) -> list[SourceLoad]:
         """The newest load of each source, by name."""
         from sqlalchemy import func, select
@@ -174,18 +183,23 @@ class ServerStore(RunStore):
 
     def nodes_of(self, run_id: str, *, offset: int, limit: int) -> list[NodeRun]:
         """Some nodes of a run, in the order in which they ended."""
-        from sqlalchemy import select
+        values = {"run": run_id, "from": offset, "most": limit}
+        with self._begin() as connection:
+            return [_node(row) for row in connection.execute(self._nodes_query, values)]
+
+    @cached_property
+    def _nodes_query(self) -> "Select[Any]":
+        """Made once, as the one above."""
+        from sqlalchemy import bindparam, select
 
         nodes = self._tables["nodes"]
-        query = (
+        return (
             select(*(nodes.c[name] for name in _NODE))
-            .where(nodes.c.run_id == run_id)
+            .where(nodes.c.run_id == bindparam("run"))
             .order_by(nodes.c.id)
-            .offset(offset)
-            .limit(limit)
+            .offset(bindparam("from"))
+            .limit(bindparam("most"))
         )
-        with self._begin() as connection:
-            return [_node(row) for row in connection.execute(query)]
 
     def is_build_published(self) -> bool | None:
         """Whether a publish came after the newest good build; None before the first one."""

@@ -13,12 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.catalog.model import AssetKind
 
 PublishStatus = Literal["none", "unreadable", "published"]
+Mood = Literal["good", "bad", "unsure", "none"]
 
 
 class View(BaseModel):
     """Base of all answers: frozen."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class Headline(View):
+    """How the project is, in a sentence."""
+
+    mood: Mood = Field(description="`good`, `bad`, `unsure`, or `none` before the first run")
+    text: str
+    advice: str | None = Field(None, description="what to do about it")
+    run_id: str | None = Field(None, description="the run that it is about")
+    running: str | None = Field(None, description="id of a run that goes on now")
 
 
 class AssetRef(View):
@@ -33,16 +44,16 @@ class AssetRef(View):
 class RunLine(View):
     """A recorded run."""
 
-    run_id: str
+    run_id: str = Field(description="what `/api/v1/run` asks for")
     command: str
     status: str = Field(description="`running`, `success`, `failed`, `error` or `interrupted`")
     target: str
     started_at: datetime
-    seconds: float | None
+    seconds: float | None = Field(description="None: it has not ended")
     rows_loaded: int | None = Field(description="new and changed rows")
     failures: int = Field(description="how many nodes failed")
-    error: str | None
-    code_version: str
+    error: str | None = Field(description="why it could not go on, if it could not")
+    code_version: str = Field(description="commit, or version, of the project's code")
 
 
 class RunList(View):
@@ -196,27 +207,6 @@ class ProblemView(View):
     message: str
 
 
-class Home(View):
-    """The first page."""
-
-    project: str
-    catalog_version: int | None = Field(description="None: there is no catalog yet")
-    catalog_at: datetime | None
-    hint: str | None = Field(description="what to run when there is nothing to show yet")
-    runs: tuple[RunLine, ...] = Field(description="the newest ten")
-    freshness: tuple[SourceFreshness, ...] = Field(description="by source name")
-    failing: tuple[TestView, ...] = Field(
-        description="tests whose newest result is fail, error or warn; at most 100"
-    )
-    failing_total: int = Field(description="how many tests fail or error now")
-    warning_total: int = Field(description="how many tests warn now")
-    publish: PublishState
-    counts: dict[str, int] = Field(description="assets by kind; also `column`")
-    readings: tuple[ReadingView, ...]
-    problems: tuple[ProblemView, ...] = Field(description="at most 100")
-    problems_total: int
-
-
 class AssetSummary(View):
     """An asset in a list."""
 
@@ -229,15 +219,43 @@ class AssetSummary(View):
     materialized: str | None
     owners: tuple[str, ...]
     tags: tuple[str, ...]
-    columns: int
-    tests: int
+    columns: int = Field(description="how many")
+    tests: int = Field(description="how many")
     failing: int = Field(description="tests of it that fail or error now")
     warning: int = Field(description="tests of it that warn now")
+    passing: int = Field(description="tests of it that pass now; the others did not run")
     status: str | None = Field(description="of its newest run")
-    ran_at: datetime | None
-    seconds: float | None
-    has_pii: bool
+    ran_at: datetime | None = Field(description="start of its newest run")
+    seconds: float | None = Field(description="of that run")
+    has_pii: bool = Field(description="whether a column is declared to hold personal data")
     published: bool
+    published_rows: int | None = Field(description="None: it is not published")
+
+
+class Home(View):
+    """The first page."""
+
+    project: str
+    catalog_version: int | None = Field(description="None: there is no catalog yet")
+    catalog_at: datetime | None
+    hint: str | None = Field(description="what to run when there is nothing to show yet")
+    headline: Headline
+    runs: tuple[RunLine, ...] = Field(description="the newest ten")
+    freshness: tuple[SourceFreshness, ...] = Field(description="by source name")
+    failing: tuple[TestView, ...] = Field(
+        description="tests whose newest result is fail, error or warn; at most 100"
+    )
+    failing_total: int = Field(description="how many tests fail or error now")
+    warning_total: int = Field(description="how many tests warn now")
+    publish: PublishState
+    published: tuple[AssetSummary, ...] = Field(
+        description="what is published, with its tests: those that fail first, then by name; at "
+        "most 100"
+    )
+    counts: dict[str, int] = Field(description="assets by kind; also `column`")
+    readings: tuple[ReadingView, ...]
+    problems: tuple[ProblemView, ...] = Field(description="at most 100")
+    problems_total: int
 
 
 class Facet(View):
@@ -260,6 +278,15 @@ class AssetPage(View):
     schemas: tuple[Facet, ...]
 
 
+class ColumnOrigin(View):
+    """A column that another one's values are made from, one step up."""
+
+    asset: str
+    asset_name: str
+    column: str
+    kind: str = Field(description="`copied`, `renamed`, `computed` or `aggregated`")
+
+
 class ColumnView(View):
     """A column."""
 
@@ -276,6 +303,9 @@ class ColumnView(View):
     tests: tuple[str, ...] = Field(description="ids of the tests of this column")
     upstream: int = Field(description="columns that its values are made from, one step up")
     downstream: int = Field(description="columns that are made from its values, one step down")
+    origins: tuple[ColumnOrigin, ...] = Field(
+        (), description="the columns one step up, by name; at most 5"
+    )
 
 
 class RunTime(View):
@@ -398,6 +428,21 @@ class Health(View):
 
 class Problem(View):
     """Every error: ``application/problem+json`` (RFC 9457), with two members of our own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Not Found",
+                    "status": 404,
+                    "detail": "there is no such asset",
+                    "code": "not_found",
+                    "hint": "/api/v1/search finds assets by words",
+                }
+            ]
+        }
+    )
 
     type: str = Field("about:blank", description="`about:blank`: the title is the HTTP status's")
     title: str = Field(description="the HTTP status in words")

@@ -104,7 +104,13 @@ def test_openapi_is_whole(client: Client) -> None:
             each["name"] == "id" and each["required"] for each in operation.get("parameters", ())
         ):
             assert "404" in operation["responses"]
+        for parameter in operation.get("parameters", ()):
+            assert parameter.get("description"), (path, parameter["name"])
     assert "cdn" not in text
+    for path in schema["paths"]:
+        if path not in {"/healthz", "/api/v1/assets"}:
+            assert path in schema["info"]["description"], "it says where to begin"
+    assert client.json("/openapi.json") == schema, "where programs look for it first"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +145,7 @@ def test_a_wrong_parameter_is_named(
     "path",
     [
         "/api/v1/nothing", "/api/v1/", "/api/v1/asset/", "/api/docs", "/docs", "/redoc",
-        "/openapi.json", "/nothing", "/api/v1/%2e%2e/%2e%2e/etc/passwd",
+        "/nothing", "/api/v1/%2e%2e/%2e%2e/etc/passwd",
         "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static/%2fetc/passwd",
         "/static//etc/passwd", "/static/css/%00", "/static/", "/%00",
     ],

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,12 +11,13 @@ from pathlib import Path
 import duckdb
 import pytest
 from benchmarks import server_data
-from server_lab import SIZE, Project, write_project
+from server_lab import SIZE, Client, Project, assert_problem, write_project
 
 from headrace.catalog import Asset, Catalog, Column, ColumnEdge, Problem, RunStore
 from headrace.errors import RunStoreError
-from headrace.server import queries
+from headrace.server import logs, queries
 from headrace.server.errors import ForbiddenError, NotFoundError, UnavailableError
+from headrace.server.published import PublishedFile
 from headrace.server.state import ServerState
 
 
@@ -46,6 +48,39 @@ def test_home_says_how_things_are(state: ServerState, project: Project) -> None:
     assert home.publish.tables == 3
     assert home.publish.is_current is True
     assert [reading.mode for reading in home.readings] == ["strict"]
+
+
+def test_home_lists_what_is_published_with_its_tests(state: ServerState, project: Project) -> None:
+    home = queries.home(state)
+    assert {one.id for one in home.published} == set(state.snapshot().publication.tables)
+    assert {one.published_rows for one in home.published} == {100}
+    assert all(one.tests == 1 and one.owners for one in home.published)
+    assert {one.failing + one.warning + one.passing for one in home.published} == {1}
+    resources = queries.assets(state, kind="resource", limit=500).assets
+    assert all(one.ran_at is None for one in resources)
+    assert sum(one.passing for one in resources) > 0, "a test runs also of what is not run itself"
+    assert [-one.failing for one in home.published] == sorted(
+        -one.failing for one in home.published
+    )
+    listed = queries.assets(state, schema="marts", limit=500).assets
+    assert {one.published_rows for one in listed} == {100, None}
+
+
+def test_a_column_says_what_it_is_made_from(state: ServerState, project: Project) -> None:
+    detail = queries.asset(state, project.mart)
+    catalog = project.catalog
+    for column in detail.columns:
+        edges = {
+            (edge.parent, edge.parent_column, edge.kind)
+            for edge in catalog.column_edges
+            if edge.child == project.mart and edge.child_column == column.name
+        }
+        found = [(one.asset, one.column, one.kind) for one in column.origins]
+        assert set(found) == edges
+        assert found == sorted(found)
+        assert column.upstream == len(found)
+        assert all(catalog.assets[one.asset].name == one.asset_name for one in column.origins)
+    assert any(column.origins for column in detail.columns)
 
 
 def test_tests_that_are_not_good_are_on_the_first_page(project: Project) -> None:
@@ -200,6 +235,17 @@ def test_a_run_shows_its_lines_of_the_log_without_tracebacks(project: Project) -
     assert "secret" not in repr(found)
 
 
+def test_a_line_that_is_written_later_is_seen_and_names_no_path(project: Project) -> None:
+    log = project.directory / "later.jsonl"
+    line = {"time": "2026-01-01T10:00:00+00:00", "level": "info", "message": "m", "run_id": "r"}
+    log.write_text(json.dumps(line | {"path": "/srv/shop/data/x.csv"}) + "\n")
+    assert [one.details for one in logs.of_run(log, "r", root="/srv/shop")] == ["path=data/x.csv"]
+    assert len(logs.of_run(log, "r", root="/srv/shop")) == 1
+    with log.open("a") as stream:
+        stream.write(json.dumps(line) + "\n")
+    assert len(logs.of_run(log, "r", root="/srv/shop")) == 2
+
+
 def test_search_finds_by_name_column_and_beginning(state: ServerState, project: Project) -> None:
     mart = project.catalog.assets[project.mart]
     word = mart.name.split("_")[0]
@@ -255,7 +301,7 @@ def test_watching_finds_a_new_version_by_itself(tmp_path: Path) -> None:
     before = state.snapshot().index.catalog.version
     state.watch()
     project.save(replace(project.catalog, column_edges=()))
-    for _ in range(100):
+    for _ in range(3_000):
         if state.snapshot().index.catalog.version != before:
             break
         state._closing.wait(0.1)
@@ -276,6 +322,38 @@ def test_without_a_run_everything_is_empty_and_nothing_is_made(tmp_path: Path) -
         queries.asset(state, "model.lab.x")
     state.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_catalog_is_read_while_requests_are_told_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    state = project.state()
+    make = state._make
+    monkeypatch.setattr("headrace.server.state._LARGE", 10)
+    monkeypatch.setattr(state, "_make", lambda *given: go_on.wait(30) and make(*given))
+    with Client(state) as client:
+        state.begin()
+        assert not state.is_ready
+        answer = client.get("/api/v1/home")
+        assert_problem(answer, 503, "unavailable")
+        assert "is being read" in answer.text
+        assert answer.headers["retry-after"] == "2"
+        page = client.get("/", headers={"accept": "text/html"})
+        assert page.status_code == 503
+        assert "data-again" in page.text
+        assert client.get("/healthz").status_code == 200
+        go_on.set()
+        while not state.is_ready:
+            time.sleep(0.01)
+        assert client.json("/api/v1/home")["catalog_version"] == 2
+
+
+def test_a_small_catalog_is_read_before_anybody_asks(project: Project) -> None:
+    state = project.state()
+    state.begin()
+    assert state.is_ready
+    state.close()
 
 
 def test_a_run_store_that_comes_later_is_found(tmp_path: Path) -> None:
@@ -389,6 +467,26 @@ def test_a_sample_has_at_most_fifty_rows(people: Project) -> None:
     state.close()
 
 
+def test_rows_that_were_looked_at_are_not_read_again(
+    people: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = people.state(allow_pii=True)
+    first = queries.sample(state, people.mart, limit=3)
+
+    def closed(_: PublishedFile) -> None:
+        raise AssertionError("the file was opened again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PublishedFile, "_open", closed)
+        more = queries.sample(state, people.mart, limit=5)
+        assert more.rows[:3] == first.rows
+        assert len(more.rows) > 3
+        with pytest.raises(AssertionError):
+            queries.sample(state, people.mart, limit=3, pii=True)
+    assert queries.sample(state, people.mart, limit=3, pii=True).rows != first.rows
+    state.close()
+
+
 def test_what_is_not_published_has_no_sample(people: Project) -> None:
     state = people.state()
     with pytest.raises(NotFoundError, match="not published"):
@@ -479,7 +577,13 @@ def test_a_look_that_takes_too_long_is_ended(
 ) -> None:
     monkeypatch.setattr("headrace.server.published._SECONDS", 0.1)
     state = people.state()
-    ending = threading.Timer(0.4, state.published.tidy)
+    looked = threading.Event()
+
+    def tidy_again_and_again() -> None:
+        while not looked.wait(0.2):
+            state.published.tidy()
+
+    ending = threading.Thread(target=tidy_again_and_again, daemon=True)
 
     def look() -> None:
         with state.published._explained(), state.published._open() as connection:
@@ -488,6 +592,7 @@ def test_a_look_that_takes_too_long_is_ended(
 
     with pytest.raises(UnavailableError, match="could not be read within"):
         look()
+    looked.set()
     ending.join()
     assert len(queries.sample(state, "model.lab.people").rows) == 10
     state.close()

@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from server_lab import TOKEN, Client, Project, assert_problem, write_project
 
+from headrace.server import guesses
 from headrace.server.access import COOKIE, SESSION_SECONDS, Access, is_loopback
 from headrace.server.security import HEADERS, MAX_URL
 
@@ -227,3 +228,48 @@ def test_the_token_is_not_in_what_is_printed() -> None:
 )  # fmt: skip
 def test_loopback_is_this_machine_alone(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.fixture
+def guessed(project: Project) -> Iterator[Client]:
+    """A server of its own, for those who send wrong tokens to it until it does not listen."""
+    with Client(project.state(), Access(token=TOKEN)) as found:
+        yield found
+
+
+def test_who_tries_many_tokens_is_not_listened_to_for_a_while(guessed: Client) -> None:
+    for number in range(guesses.MOST):
+        headers = {"authorization": f"Bearer wrong-{number}"}
+        assert guessed.get("/api/v1/home", headers=headers).status_code == 401
+    good = {"authorization": f"Bearer {TOKEN}"}
+    answer = guessed.get("/api/v1/home", headers=good)
+    found = assert_problem(answer, 429, "too_many_requests")
+    assert 0 < int(answer.headers["retry-after"]) <= guesses.WINDOW
+    assert "seconds" in found["hint"]
+    refused = sign_in(guessed)
+    assert refused.status_code == 429
+    assert "set-cookie" not in refused.headers
+    assert "Too many wrong tokens" in refused.text
+    session = {"cookie": f"{COOKIE}={Access(token=TOKEN).session()}"}
+    assert guessed.get("/api/v1/home", headers=session).status_code == 200, "a session goes on"
+
+
+def test_one_wrong_token_sent_again_and_again_locks_out_nobody(guessed: Client) -> None:
+    for _ in range(guesses.MOST + 5):
+        headers = {"authorization": "Bearer the-token-of-last-year"}
+        assert guessed.get("/api/v1/home", headers=headers).status_code == 401
+    assert sign_in(guessed).status_code == 303
+
+
+def test_guesses_are_forgotten_after_a_minute_and_belong_to_an_address() -> None:
+    now = 1000.0
+    known = guesses.Guesses(clock=lambda: now)
+    for number in range(guesses.MOST):
+        assert known.wait("10.0.0.1") == 0
+        known.note("10.0.0.1", f"wrong-{number}")
+    assert known.wait("10.0.0.1") == guesses.WINDOW
+    assert known.wait("10.0.0.2") == 0
+    now += guesses.WINDOW - 1
+    assert known.wait("10.0.0.1") == 1
+    now += 1
+    assert known.wait("10.0.0.1") == 0

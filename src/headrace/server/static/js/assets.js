@@ -19,7 +19,9 @@ function apply() {
   });
   total.textContent = `${count} of ${rows.length}`;
   const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value)).toString();
-  history.replaceState(null, "", query ? `?${query}` : location.pathname);
+  try {
+    history.replaceState(null, "", query ? `?${query}` : location.pathname);
+  } catch { /* of a page that was opened from a folder the address stays */ }
 }
 
 for (const [name, value] of new URLSearchParams(location.search)) {

@@ -3,6 +3,9 @@
 import { quickSearch } from "./quick.js";
 import { sortable } from "./sort.js";
 
+const FOLLOW_MS = 3000;
+const AGAIN_MS = 1000;
+
 const root = document.documentElement;
 
 function theme() {
@@ -66,9 +69,73 @@ function changeFilters() {
   form.addEventListener("submit", (event) => event.preventDefault());
 }
 
+/** Code can be copied. */
+function copyable() {
+  if (!navigator.clipboard) return; // a page that came without TLS from another machine
+  for (const code of document.querySelectorAll("pre[data-copy]")) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button plain-button small copy";
+    button.textContent = "Copy";
+    button.setAttribute("aria-label", `Copy: ${code.getAttribute("aria-label")}`);
+    button.addEventListener("click", async () => {
+      try {
+        await navigator.clipboard.writeText(code.textContent);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Not copied";
+      }
+      setTimeout(() => { button.textContent = "Copy"; }, 2000);
+    });
+    code.before(button);
+  }
+}
+
+/** What goes on is followed, as long as nobody is in the middle of something. */
+function live() {
+  if (!document.querySelector("[data-live]") || "static" in root.dataset) return;
+  setTimeout(async () => {
+    const main = document.querySelector("main");
+    const isBusy = document.hidden || (main.contains(document.activeElement) && main !== document.activeElement)
+      || String(getSelection()) !== "";
+    if (!isBusy) {
+      try {
+        const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
+        if (answer.ok && !answer.redirected) {
+          const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+          main.replaceChildren(...made.querySelector("main").childNodes);
+          inside();
+        }
+      } catch { /* the server is away: what is there stays */ }
+    }
+    live();
+  }, FOLLOW_MS);
+}
+
+/** A page that cannot be shown now is asked for again. */
+function again() {
+  const note = document.querySelector("[data-again-note]");
+  if (!note) return;
+  note.hidden = false;
+  setTimeout(async () => {
+    try {
+      const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
+      if (answer.status !== 503) return location.reload();
+    } catch { /* the server is away: it may come back */ }
+    return again();
+  }, AGAIN_MS);
+}
+
+function inside() {
+  ago();
+  submitOnChange();
+  changeFilters();
+  sortable();
+  copyable();
+}
+
 theme();
-ago();
-submitOnChange();
-changeFilters();
-sortable();
+inside();
+live();
+again();
 quickSearch(root.dataset.root);

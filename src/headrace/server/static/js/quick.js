@@ -1,5 +1,7 @@
 /** The search in the head of each page: `/` goes there, arrows choose, Enter opens. */
 
+import { pageData } from "./page_data.js";
+
 const SHOWN = 10;
 
 export function quickSearch(root) {
@@ -12,7 +14,7 @@ export function quickSearch(root) {
   let active = -1;
 
   const load = async () => {
-    index ??= fetch(`${root}data/graph.json`, { credentials: "same-origin" }).then((answer) => answer.json());
+    index ??= pageData(root, "graph");
     return index;
   };
   input.addEventListener("focus", () => load().catch(() => { index = null; }));
@@ -39,34 +41,51 @@ export function quickSearch(root) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const found = words.length === 0 ? [] : search(data, words);
     list.replaceChildren(...found.map((node, number) => option(data, node, number)));
-    list.hidden = found.length === 0;
-    input.setAttribute("aria-expanded", String(found.length > 0));
+    if (words.length) list.append(everywhere(text, found.length));
+    list.hidden = words.length === 0;
+    input.setAttribute("aria-expanded", String(words.length > 0));
     active = -1;
     input.removeAttribute("aria-activedescendant");
   }
 
-  function option(data, node, number) {
-    const line = document.createElement("li");
-    line.id = `quick-${number}`;
-    line.setAttribute("role", "option");
-    line.setAttribute("aria-selected", "false");
+  /** The choice is the link itself: nothing that can be pressed stands in another. */
+  function line(number, href, ...content) {
+    const made = document.createElement("li");
+    made.setAttribute("role", "presentation");
     const link = document.createElement("a");
-    link.href = root + data.pages[node];
+    link.id = `quick-${number}`;
+    link.setAttribute("role", "option");
+    link.setAttribute("aria-selected", "false");
+    link.href = href;
     link.tabIndex = -1;
+    link.append(...content);
+    made.append(link);
+    return made;
+  }
+
+  /** The last choice: columns, descriptions, tags and owners are searched by the list of assets. */
+  function everywhere(text, number) {
+    const assets = "static" in document.documentElement.dataset ? "assets.html" : "assets";
+    const words = document.createElement("bdi");
+    words.textContent = text;
+    const before = number ? "Columns and descriptions with " : "No name has this; columns and descriptions with ";
+    return line(number, `${root}${assets}?${new URLSearchParams({ search: text })}`, before, words);
+  }
+
+  function option(data, node, number) {
     const name = document.createElement("bdi");
     name.textContent = data.names[node];
     const about = document.createElement("small");
     about.textContent = `${data.kind_names[data.kinds[node]]} ${data.relations[node] ?? ""}`;
-    link.append(name, " ", about);
-    line.append(link);
-    return line;
+    return line(number, root + data.pages[node], name, " ", about);
   }
 
   function activate(number) {
-    list.children[active]?.setAttribute("aria-selected", "false");
+    const choice = (at) => list.children[at]?.firstElementChild;
+    choice(active)?.setAttribute("aria-selected", "false");
     active = number;
-    list.children[active].setAttribute("aria-selected", "true");
-    list.children[active].scrollIntoView({ block: "nearest" });
+    choice(active).setAttribute("aria-selected", "true");
+    choice(active).scrollIntoView({ block: "nearest" });
     input.setAttribute("aria-activedescendant", `quick-${active}`);
   }
 

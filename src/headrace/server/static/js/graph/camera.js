@@ -4,6 +4,7 @@ import { NODE_WIDTH } from "./layout.js";
 
 export const HEAD = 30; // pixels of a node's name
 export const ROW = 19; // and of each of its columns
+export const SMALL = 0.36; // from this scale on names fit into the boxes of an overview
 export const NEAR = 0.5; // below this scale single labels cannot be read: an overview is drawn
 const LEGEND = 24; // pixels at the foot that the legend takes
 const LIMITS = [0.02, 2.5];

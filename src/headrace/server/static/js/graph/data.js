@@ -1,14 +1,9 @@
 /** The graph's data: nodes and edges at once, columns when they are first asked for. */
 
+import { pageData } from "../page_data.js";
+
 export const DIRECT = new Set(["copied", "renamed", "computed", "aggregated"]);
 export const ROWS = -1;
-
-/** Fetch JSON of the page's own server; an error says what could not be read. */
-async function fetched(url) {
-  const answer = await fetch(url, { credentials: "same-origin" });
-  if (!answer.ok) throw new Error(`${url} could not be read (${answer.status})`);
-  return answer.json();
-}
 
 /**
  * The graph of tables and models.
@@ -16,7 +11,7 @@ async function fetched(url) {
  * `parents` and `children` hold node numbers; `at` gives an id's number.
  */
 export async function loadGraph(root) {
-  const raw = await fetched(`${root}data/graph.json`);
+  const raw = await pageData(root, "graph");
   const count = raw.ids.length;
   const parents = Array.from({ length: count }, () => []);
   const children = Array.from({ length: count }, () => []);
@@ -41,7 +36,7 @@ export async function loadGraph(root) {
 
 /** Names of all columns by node, and the column edges by both ends. */
 export async function loadColumns(root) {
-  const raw = await fetched(`${root}data/columns.json`);
+  const raw = await pageData(root, "columns");
   const into = new Map();
   const out = new Map();
   const put = (map, node, edge) => {

@@ -10,7 +10,7 @@ import { View } from "./view.js";
 const ALL = 1500; // up to so many nodes, all are shown at first
 const MOST = 6000; // more are never shown at once
 const STEPS = 2;
-const READABLE = 0.8;
+const READABLE = 0.7;
 const FEW = 40; // so few are shown large enough to be read, even if not all fit
 const ENOUGH = 80; // around an asset, fewer steps where these would be more
 
@@ -43,6 +43,7 @@ class Lineage {
     const column = query.get("column") ?? this.place.dataset.column;
     const node = asset ? this.graph.at.get(asset) : undefined;
     if (node === undefined) {
+      if (asset) this.say("There is no such asset in the graph.");
       if (this.graph.count <= ALL) this.showAll();
       else this.nothing();
       return;
@@ -56,11 +57,11 @@ class Lineage {
 
   /** Too many to show unasked. */
   nothing() {
-    this.panel.show(null);
+    this.panel.begin();
     this.parts.hint.hidden = false;
     this.parts.all.disabled = this.graph.count > MOST;
     this.parts.count.textContent = `${this.graph.count} assets`;
-    this.say(`${this.graph.count} assets: search for one to begin.`);
+    this.say(`${this.graph.count} assets: search for one, or choose one of the list, to begin.`);
   }
 
   /** Where all would be too small to read, begin near the asset. */
@@ -93,7 +94,7 @@ class Lineage {
     this.view.show(this.scene);
     this.parts.count.textContent = `${this.scene.nodes.length} of ${this.graph.count} assets`;
     this.parts.all.disabled = this.visible.size === this.graph.count || this.graph.count > MOST;
-    this.parts.hint.hidden = this.scene.nodes.length > 0;
+    this.parts.hint.hidden = this.scene.nodes.length > 0 || this.graph.count === 0;
   }
 
   marks() {
@@ -221,7 +222,9 @@ class Lineage {
     if (node !== null) query.set("asset", this.graph.ids[node]);
     if (this.path) query.set("column", this.columns.names[node][this.column]);
     const text = query.toString();
-    history.replaceState(null, "", text ? `?${text}` : location.pathname);
+    try {
+      history.replaceState(null, "", text ? `?${text}` : location.pathname);
+    } catch { /* of a page that was opened from a folder the address stays */ }
   }
 
   say(text) {
@@ -252,7 +255,9 @@ class Lineage {
     button("out", () => this.view.zoom(1 / 1.3));
     button("fit", () => this.view.fit());
     document.addEventListener("themechange", () => this.view.recolour());
-    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.view.recolour());
+    for (const media of ["(prefers-color-scheme: dark)", "print"]) {
+      matchMedia(media).addEventListener("change", () => this.view.recolour({ now: media === "print" }));
+    }
   }
 
   key(event) {

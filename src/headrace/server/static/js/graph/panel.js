@@ -1,6 +1,7 @@
 /** The list beside the graph: the chosen asset, its columns, and what it touches. */
 
 const SHOWN = 60;
+const FIRST = 12; // of each kind of place to begin at
 
 export class Panel {
   constructor(place, lineage) {
@@ -11,7 +12,7 @@ export class Panel {
   show(node) {
     const { lineage } = this;
     if (node === null) {
-      this.place.replaceChildren(make("p", { class: "muted" }, "Choose an asset to see its columns and neighbours."));
+      this.begin();
       return;
     }
     const { graph } = lineage;
@@ -22,6 +23,21 @@ export class Panel {
       ? [make("p", { class: "bad" }, `${graph.failing[node]} failing ${graph.failing[node] === 1 ? "test" : "tests"}`)] : [];
     this.place.replaceChildren(title, about, ...fails, this.columns(node),
       this.neighbours(node, "parents", "up", "Upstream"), this.neighbours(node, "children", "down", "Downstream"));
+  }
+
+  /** What one may want to look at first. */
+  begin() {
+    const { graph } = this.lineage;
+    const nodes = graph.names.map((_, node) => node);
+    const last = (node) => graph.children[node].length === 0 && graph.parents[node].length > 0;
+    const groups = [
+      ["Tests fail", nodes.filter((node) => graph.failing[node])],
+      ["Exposures", nodes.filter((node) => graph.kinds[node] === "exposure")],
+      ["Nothing reads these", nodes.filter((node) => last(node) && graph.kinds[node] !== "exposure")],
+    ].filter(([, found]) => found.length);
+    this.place.replaceChildren(make("h2", { class: "panel-title" }, "Where to begin"),
+      make("p", { class: "muted" }, "Choose an asset to see its columns and neighbours."),
+      ...groups.map(([title, found]) => make("section", {}, make("h3", {}, `${title} (${found.length})`), this.choices(found, FIRST))));
   }
 
   columns(node) {
@@ -60,11 +76,15 @@ export class Panel {
       place.append(button(`Show ${hidden} more`, () => this.lineage.expand(node, direction),
         { class: "button small", "data-expand": direction }));
     }
-    const list = make("ul", { class: "plain" });
-    all.slice(0, SHOWN).forEach((one) => list.append(this.choice(one)));
-    if (all.length > SHOWN) list.append(make("li", { class: "muted" }, `and ${all.length - SHOWN} more`));
-    place.append(list);
+    place.append(this.choices(all, SHOWN));
     return place;
+  }
+
+  choices(nodes, most) {
+    const list = make("ul", { class: "plain" });
+    nodes.slice(0, most).forEach((one) => list.append(this.choice(one)));
+    if (nodes.length > most) list.append(make("li", { class: "muted" }, `and ${nodes.length - most} more`));
+    return list;
   }
 
   /** A line that goes to an asset. */

@@ -1,10 +1,11 @@
 /** Draws a scene on a canvas. */
 
-import { Camera, HEAD, NEAR, ROW } from "./camera.js";
+import { Camera, HEAD, NEAR, ROW, SMALL } from "./camera.js";
 import { NODE_WIDTH } from "./layout.js";
 
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
 
+const TEXTS = 20000; // shortened names that are remembered
 const KINDS = ["resource", "table", "model", "snapshot", "seed", "exposure"];
 
 export class View extends Camera {
@@ -20,7 +21,8 @@ export class View extends Camera {
     this.resize();
   }
 
-  recolour() {
+  /** Read the colours anew; paper does not wait for a frame. */
+  recolour({ now = false } = {}) {
     const style = getComputedStyle(this.canvas);
     const read = (name) => style.getPropertyValue(name).trim();
     this.colour = {
@@ -29,7 +31,8 @@ export class View extends Camera {
       row: read("--surface-2"), hit: read("--warn"),
       kind: Object.fromEntries(KINDS.map((kind) => [kind, read(`--kind-${kind}`)])),
     };
-    this.ask();
+    if (now && this.scene) this.draw();
+    else this.ask();
   }
 
   resize() {
@@ -70,11 +73,12 @@ export class View extends Camera {
     for (let node = 0; node < this.scene.x.length; node += 1) {
       const at = this.box(node);
       if (at.right < -30 || at.left > this.width + 30 || at.bottom < -30 || at.top > this.height + 30) continue;
-      if (far) this.dot(node);
+      if (far && this.scale < SMALL) this.dot(node);
+      else if (far) this.small(node);
       else this.card(node);
     }
     pen.globalAlpha = 1;
-    if (far) this.landmarks();
+    if (this.scale < SMALL) this.landmarks();
     this.drawn += 1;
     this.canvas.dispatchEvent(new CustomEvent("drawn"));
   }
@@ -144,7 +148,38 @@ export class View extends Camera {
     pen.globalAlpha = scene.dim(node) ? 0.22 : 1;
     pen.fillStyle = colour.kind[scene.kind(node)] ?? colour.soft;
     pen.fillRect(scene.x[node], top, NODE_WIDTH, scene.height[node]);
+    if (scene.failing(node)) this.alarm(node, top, Math.max(3, 2 / this.scale));
     this.ring(node, top, Math.max(2, 2.5 / this.scale));
+  }
+
+  /** Between a dot and a card: a box with its name in it, no smaller than can be read. */
+  small(node) {
+    const { pen, colour, scene } = this;
+    const [x, height] = [scene.x[node], scene.height[node]];
+    const top = scene.y[node] - height / 2;
+    pen.globalAlpha = 1;
+    pen.fillStyle = colour.card;
+    pen.fillRect(x, top, NODE_WIDTH, height);
+    pen.globalAlpha = scene.dim(node) ? 0.3 : 1;
+    pen.lineWidth = 1 / this.scale;
+    pen.strokeStyle = colour.line;
+    pen.strokeRect(x, top, NODE_WIDTH, height);
+    pen.fillStyle = colour.kind[scene.kind(node)] ?? colour.soft;
+    pen.fillRect(x, top, 4 / this.scale, height);
+    if (scene.failing(node)) this.alarm(node, top, 2 / this.scale);
+    pen.fillStyle = colour.text;
+    pen.font = `${Math.round(10 / this.scale)}px ${FONT}`;
+    pen.textBaseline = "middle";
+    pen.fillText(this.text(scene.name(node), Math.round(NODE_WIDTH - 10 / this.scale), pen.font), x + 7 / this.scale, scene.y[node]);
+    this.ring(node, top, 2.5 / this.scale);
+  }
+
+  /** Around a node whose tests fail. */
+  alarm(node, top, width) {
+    const { pen, colour, scene } = this;
+    pen.lineWidth = width;
+    pen.strokeStyle = colour.bad;
+    pen.strokeRect(scene.x[node], top, NODE_WIDTH, scene.height[node]);
   }
 
   card(node) {
@@ -274,6 +309,7 @@ export class View extends Camera {
         const half = Math.ceil(marks.length / 2);
         text = `${marks.slice(0, half).join("")}…${marks.slice(half).join("")}`;
       }
+      if (this.texts.size > TEXTS) this.texts.clear();
       this.texts.set(key, text);
     }
     return text;

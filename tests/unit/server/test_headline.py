@@ -1,0 +1,111 @@
+"""The sentence that says how the project is: the worst that is so comes first."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from server_lab import write_project
+
+from headrace.catalog import RUNNING, Failure
+from headrace.server import headline
+from headrace.server.home import publish_state
+from headrace.server.snapshot import Snapshot
+from headrace.server.views import Headline, PublishState, SourceFreshness
+
+
+@pytest.fixture(scope="module")
+def now(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
+    """A moment at which all is well: no test of the project fails or warns."""
+    project = write_project(tmp_path_factory.mktemp("project"))
+    state = project.state()
+    found = state.snapshot()
+    yield replace(found, latest={})
+    state.close()
+
+
+def _said(now: Snapshot, *, run: dict[str, Any] | None = None, **publish: Any) -> Headline:
+    if run is not None:
+        now = replace(now, runs=(replace(now.runs[0], **run), *now.runs[1:]))
+    known = publish_state(now)
+    return headline.of(now, known.model_copy(update=publish))
+
+
+def test_when_all_is_well_it_says_so(now: Snapshot) -> None:
+    said = _said(now)
+    assert said.mood == "good"
+    assert said.text == "The last run succeeded, 3 tables are published, no test fails."
+    assert said.advice is None
+
+
+@pytest.mark.parametrize(
+    ("run", "publish", "words", "advice"),
+    [
+        (
+            {"status": "failed", "failures": (Failure("a", "b"), Failure("c", "d"))},
+            {},
+            "2 models or tests did not pass; readers keep the data of 2026-01-01 00:00 UTC",
+            "headrace run",
+        ),
+        (
+            {"status": "failed", "failures": ()},
+            {"status": "none"},
+            "failed: a check did not pass; nothing is published yet",
+            "mend",
+        ),
+        ({"status": "error", "error": "set x: y"}, {}, "run stopped at an error", "set x: y"),
+        ({"status": "interrupted"}, {}, "run was interrupted", "again"),
+        ({"status": "error"}, {"run_id": "run-003"}, "what it made is published", "mend"),
+        ({}, {"status": "unreadable"}, "cannot be read", "headrace publish"),
+    ],
+)
+def test_what_is_bad_comes_with_what_to_do(
+    now: Snapshot, run: dict[str, Any], publish: dict[str, Any], words: str, advice: str
+) -> None:
+    said = _said(now, run=run, **publish)
+    assert said.mood == "bad"
+    assert words in said.text
+    assert said.advice is not None
+    assert advice.casefold() in said.advice.casefold()
+    assert (said.run_id == "run-003") == bool(run)
+
+
+def test_failing_tests_are_worse_than_warnings_and_these_than_nothing(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    project = write_project(tmp_path_factory.mktemp("tests"))
+    state = project.state()
+    now = state.snapshot()
+    state.close()
+    key, node = next((key, one) for key, one in now.latest.items() if key.startswith("test."))
+    for status, mood, words in (
+        ("fail", "bad", "1 test fails."),
+        ("warn", "unsure", "1 test warned."),
+        ("pass", "good", "no test fails"),
+    ):
+        said = _said(replace(now, latest={key: replace(node, status=status)}))
+        assert (said.mood, words in said.text) == (mood, True)
+
+
+def test_what_is_behind_or_late_is_unsure(now: Snapshot) -> None:
+    said = _said(now, is_current=False)
+    assert (said.mood, said.advice) == ("unsure", "Run `headrace publish`.")
+    late = replace(now)
+    late.__dict__["freshness"] = {
+        "shop": SourceFreshness(source="shop", loaded_at=None, run_id=None, status="warn")
+    }
+    assert _said(late).text == "Not fresh any more: shop."
+
+
+def test_a_run_that_goes_on_hides_nothing(now: Snapshot) -> None:
+    said = _said(now, run={"status": RUNNING})
+    assert said.mood == "good"
+    assert (said.run_id, said.running) == ("run-002", "run-003")
+    first = replace(now, runs=(replace(now.runs[0], status=RUNNING),))
+    assert headline.of(first, PublishState(status="none")).mood == "none"
+
+
+def test_a_message_names_no_path_of_this_machine(now: Snapshot) -> None:
+    failed = {"status": "error", "error": "see /srv/projects/shop/data/x.csv"}
+    said = _said(replace(now, root="/srv/projects/shop"), run=failed)
+    assert said.advice == "see data/x.csv"
