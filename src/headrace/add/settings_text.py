@@ -43,6 +43,19 @@ def insert(text: str, name: str, entry: str, file: str) -> str:
     return new
 
 
+def has(text: str, name: str, file: str) -> bool:
+    """Whether there is such an entry.
+
+    Raises:
+        AddError: the file is no YAML.
+    """
+    try:
+        data = yaml_text.parse(text, file).data
+    except ScaffoldError as error:
+        raise AddError(str(error)) from error
+    return isinstance(data, dict) and name in (data.get("sources") or {})
+
+
 def _is_dict(data: object) -> bool:
     return isinstance(data, dict) and isinstance(data.get("sources") or {}, dict)
 

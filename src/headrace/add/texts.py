@@ -20,14 +20,17 @@ _FILES = {
 def new_files(kind: Kind, variables: dict[str, Any]) -> dict[str, str]:
     """Path below the project to text: the pipeline's folder and its test.
 
-    ``files`` needs none: the folder of that name is the pipeline of all sources of files.
+    ``files`` needs no folder: the one of that name is the pipeline of all sources of files.
     """
-    if kind == "files":
-        return {}
     name = variables["name"]
+    wanted = _FILES
+    if kind == "files":
+        wanted = {path: text for path, text in _FILES.items() if path.startswith("tests/")}
+        if not variables["samples"]:
+            return {}
     return {
         path.format(name=name): render(template.format(kind=kind), variables)
-        for path, template in _FILES.items()
+        for path, template in wanted.items()
     }
 
 

@@ -69,6 +69,14 @@ def source(
             "(since).",
         ),
     ] = None,
+    deleted: Annotated[
+        str | None,
+        typer.Option(
+            "--deleted",
+            metavar="COLUMN",
+            help="What marks a row as deleted, by true or any value (API, database): it goes.",
+        ),
+    ] = None,
     paginator: Annotated[
         str | None,
         typer.Option(
@@ -108,6 +116,7 @@ def source(
         pattern=tuple(pattern or ()),
         primary_key=tuple(primary_key or ()),
         cursor=cursor,
+        deleted=deleted,
         paginator=paginator,
         schema=schema,
     )

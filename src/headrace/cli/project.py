@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from headrace import portable
 from headrace.cli.options import Debug, Json, ProjectDir
 
 Ref = Annotated[
@@ -67,7 +68,7 @@ def new(
         lock=not no_lock,
         repository=not no_git,
     )
-    with progress(quiet=json) as tell:
+    with portable.stopping_like_ctrl_c(), progress(quiet=json) as tell:
         report = copy(request, tell)
     if json:
         typer.echo(report.model_dump_json(indent=2))
@@ -95,7 +96,7 @@ def update(
     request = UpdateRequest(
         project_dir or Path.cwd(), ref=ref, data=given(data or ()), dry_run=dry_run
     )
-    with progress(quiet=json) as tell:
+    with portable.stopping_like_ctrl_c(), progress(quiet=json) as tell:
         report = merge(request, tell)
     if json:
         typer.echo(report.model_dump_json(indent=2))

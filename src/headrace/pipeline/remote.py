@@ -24,7 +24,9 @@ def explain(name: str, chain: Sequence[BaseException], options: Iterable[str]) -
         home = type(error).__module__.partition(".")[0]
         is_driver = isinstance(error, ModuleNotFoundError) and "url" in takes
         found = None
-        if home == "requests":
+        if type(error).__name__ == "DataValidationError":
+            found = _contract(name, error)
+        elif home == "requests":
             found = _request(name, error, chain, takes)
         elif home == "sqlalchemy" or is_driver:
             found = database_problem(error, name, takes)
@@ -61,6 +63,27 @@ def database_problem(error: BaseException, name: str = "", takes: Iterable[str] 
     if kind == "OperationalError" and _says_unreachable(lower):
         return f"{words}: {at}url, {_UNREACHABLE}" if at else words
     return f"{kind}: {words}"
+
+
+def _contract(name: str, error: Any) -> str:
+    """What came is not as the schema contract wants it; dlt's exception, in words."""
+    table, column, entity = error.table_name, error.column_name, error.schema_entity
+    known = (error.table_schema or {}).get("columns", {})
+    keys = [key for key, hints in known.items() if hints.get("primary_key")]
+    item = error.data_item if hasattr(error.data_item, "get") else {}
+    row = ", ".join(f"{key} {item.get(key)}" for key in keys if key in item)
+    where = f" ({row})" if row else ""
+    setting = f"sources.{name}.schema_contract.{entity}"
+    if entity == "data_type" and "__v_" in str(column):
+        plain, _, kind = column.rpartition("__v_")
+        was = known.get(plain, {}).get("data_type", "of another type")
+        return (
+            f"{table}.{plain} is {was}, and a row came with {kind} there{where}: set {setting} to "
+            f"evolve (such values go to {column}), to discard_value or discard_row; or, where the "
+            f"type is to change, `headrace load --full-refresh --source {name}`"
+        )
+    what = f"the table {table}" if entity == "tables" else f"the column {table}.{column}"
+    return f"{what} is new{where}, and the contract takes none: set {setting} to evolve"
 
 
 def _says_unreachable(words: str) -> bool:

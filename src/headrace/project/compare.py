@@ -138,13 +138,19 @@ def quoted(name: str) -> str:
 
 def merged(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
     """What git makes of two versions of a text; none when they conflict."""
+    content, is_clean = with_markers(base, mine, theirs)
+    return content if is_clean else None
+
+
+def with_markers(base: bytes, mine: bytes, theirs: bytes) -> tuple[bytes, bool]:
+    """What git makes of two versions of a text, and whether it is without conflicts."""
     with tempfile.TemporaryDirectory(prefix="headrace-merge-") as folder:
-        paths = [Path(folder, name) for name in ("mine", "base", "theirs")]
+        paths = [Path(folder, name) for name in ("before updating", "base", "after updating")]
         for path, content in zip(paths, (mine, base, theirs), strict=True):
             path.write_bytes(content)
         command = ["git", "merge-file", "-p", *(path.name for path in paths)]
         result = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    return result.stdout if result.returncode == 0 else None
+    return result.stdout, result.returncode == 0
 
 
 def _unmerged(project: Path) -> list[str]:

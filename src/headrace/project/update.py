@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import TemplateError
-from headrace.project import answers, compare, git, place, template
+from headrace.project import answers, chosen, compare, git, place, template, unfinished
 from headrace.project.answers import Answers
 from headrace.project.compare import Outcome
 from headrace.project.lock import lock
 from headrace.project.render import Rendered, merge_update, render
 from headrace.project.reports import Answer, Lock, UpdateReport
 from headrace.project.template import Version
+from headrace.project.unfinished import UNDO
 
-UNDO = "git restore --staged --worktree . && git clean -fd ."
 _MOST_NAMED = 3
 
 
@@ -62,11 +62,13 @@ def update(request: UpdateRequest, tell: Callable[[str], None] = lambda _: None)
     with _scratch(project) as scratch:
         tell(f"comparing {said.commit} with the new version")
         old, new = _both(project, said, version, request.data, scratch)
+        same, doubts = _with_the_old_answers(project, said, version, request.data, new, scratch)
         where = _clone(project, scratch / "try") if request.dry_run else project
-        tell(f"merging {new.version}")
-        status, found, notes = _merge(where, old, new, version, request.data)
-        tell("uv lock")
-        locked = _lock(where, project, found, dry_run=request.dry_run)
+        with unfinished.noted(where, new.version):
+            tell(f"merging {new.version}")
+            status, found, notes = _merge(where, (old, same, new), version, request.data)
+            tell("uv lock")
+            locked = _lock(where, project, found, dry_run=request.dry_run)
     return UpdateReport(
         project=str(project),
         template=address.shown,
@@ -77,7 +79,7 @@ def update(request: UpdateRequest, tell: Callable[[str], None] = lambda _: None)
         **_answers(said.values, new.answers, request.data),
         lock=locked,
         undo=UNDO if status and not request.dry_run else "",
-        notes=tuple(dict.fromkeys((*version.notes, *new.notes, *notes))),
+        notes=tuple(dict.fromkeys((*version.notes, *new.notes, *doubts, *notes))),
     )
 
 
@@ -109,6 +111,7 @@ def _check_tree(project: Path) -> None:
             "`git add --all && git commit -m Start`, and again"
         )
     dirty = sorted(git.status(project))
+    unfinished.check(project, is_dirty=bool(dirty))
     if dirty:
         more = len(dirty) - _MOST_NAMED
         names = ", ".join(dirty[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -136,7 +139,7 @@ def _up_to_date(project: Path, said: Answers, version: Version, *, dry_run: bool
 def _scratch(project: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="headrace-update-"))
     try:
-        for name in ("old", "new", "try"):
+        for name in ("old", "same", "new", "try"):
             (folder / name / project.name).mkdir(parents=True)
         yield folder
     finally:
@@ -172,15 +175,44 @@ def _both(
     return old, new
 
 
+def _with_the_old_answers(
+    project: Path,
+    said: Answers,
+    version: Version,
+    data: Mapping[str, Any],
+    new: Rendered,
+    scratch: Path,
+) -> tuple[Rendered | None, tuple[str, ...]]:
+    """The new version as it would be without ``--data``; none where that changes no answer."""
+    changed = {key for key in data if new.answers.get(key) != said.values.get(key)}
+    if not changed:
+        return None, ()
+    kept = {key: value for key, value in new.answers.items() if key not in changed}
+    kept |= {key: said.values[key] for key in changed if key in said.values}
+    folder = scratch / "same" / project.name
+    try:
+        return render(said.source, version.ref, folder, data=kept, known=said.values), ()
+    except TemplateError as error:
+        # the answer of before is none any more: then nothing tells what the new one adds
+        return None, (f"in files of your own the new answers change nothing: {error}",)
+
+
 def _merge(
-    where: Path, old: Rendered, new: Rendered, version: Version, data: Mapping[str, Any]
+    where: Path,
+    versions: tuple[Rendered, Rendered | None, Rendered],
+    version: Version,
+    data: Mapping[str, Any],
 ) -> tuple[dict[str, str], Outcome, tuple[str, ...]]:
     """Update the project, or its copy; what fails half way is taken back."""
+    old, same, new = versions
     before, after = compare.contents(old.folder), compare.contents(new.folder)
     was = compare.before(where, before, after)
     try:
         notes = merge_update(where, version.ref, data=data)
         found = compare.outcome(where, before, after, was)
+        if same is not None:
+            note = chosen.bring(where, compare.contents(same.folder), after, was, found)
+            notes = (*notes, *([note] if note else []))
         return git.status(where), found, notes
     except BaseException as error:
         _take_back(where)

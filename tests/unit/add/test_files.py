@@ -1,6 +1,7 @@
 """All files of a new source are written, or none."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,17 @@ REQUEST = AddRequest("crm", "rest_api", resource=("customers",))
 
 @pytest.fixture
 def project(tmp_path: Path) -> Resolved:
-    (tmp_path / "config").mkdir()
-    (tmp_path / "dlt_pipelines").mkdir()
-    (tmp_path / "config" / "default.yml").write_text("sources: {}\n")
-    (tmp_path / ".env.example").write_text("# one\n")
-    return resolve(tmp_path, environ={})
+    return made(tmp_path)
+
+
+def made(root: Path) -> Resolved:
+    """The least that is a project."""
+    (root / "config").mkdir(parents=True)
+    (root / "dlt_pipelines").mkdir()
+    (root / "config" / "default.yml").write_text("sources: {}\n")
+    (root / "config" / "ci.yml").write_text("sources: {}\n")
+    (root / ".env.example").write_text("# one\n")
+    return resolve(root, environ={})
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -29,7 +36,7 @@ def tree(root: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("count", range(6))
+@pytest.mark.parametrize("count", range(7))
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_failure_halfway_leaves_nothing(
     project: Resolved, monkeypatch: pytest.MonkeyPatch, count: int, failure: BaseException
@@ -52,7 +59,8 @@ def test_a_failure_halfway_leaves_nothing(
         assert "No space left on device" in str(caught.value)
         assert "nothing was written" in str(caught.value)
     monkeypatch.setattr(portable, "write_file", real)
-    assert len(add_source(project, REQUEST).files) == 6
+    assert len(add_source(project, REQUEST).files) == 7
+    assert "\n  crm:\n    enabled: false\n" in (project.root / "config" / "ci.yml").read_text()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes of folders are those of POSIX")
@@ -94,3 +102,43 @@ def test_a_file_that_changes_in_between(tmp_path: Path) -> None:
     with pytest.raises(AddError, match="was changed in between"):
         files.write({tmp_path / "b": "text", path: "mine"}, {path: b"old"})
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("request_", [REQUEST, AddRequest("crm", "synth")])
+@pytest.mark.parametrize("count", range(6))
+def test_the_same_command_goes_on_after_a_kill(
+    project: Resolved, request_: AddRequest, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    real, left = portable.write_file, [count]
+
+    def die(path: Path, content: bytes) -> None:
+        left[0] -= 1
+        if left[0] == -1:
+            path.with_name(f".{path.name}.1.tmp").write_bytes(content[:9])  # what `kill -9` leaves
+            raise KeyboardInterrupt
+        real(path, content)
+
+    monkeypatch.setattr(portable, "write_file", die)
+    monkeypatch.setattr(files, "_undo", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        add_source(project, request_, load=False)
+    monkeypatch.undo()
+    report = add_source(project, request_, load=False)
+    assert len(report.files) == (7 if request_ is REQUEST else 6) - count
+    clean = made(project.root / "clean")
+    add_source(clean, request_, load=False)
+    expected = tree(clean.root)
+    assert {name: content for name, content in tree(project.root).items() if name in expected} == (
+        expected
+    )
+
+
+def test_files_of_another_source_are_left_alone(project: Resolved) -> None:
+    add_source(project, REQUEST, load=False)
+    (project.root / "config" / "default.yml").write_text("sources: {}\n")
+    other = replace(REQUEST, resource=("orders",))
+    with pytest.raises(AddError, match=r"^there is a dlt_pipelines/crm: take another name"):
+        add_source(project, other)
+    (project.root / "dlt_pipelines" / "crm" / "mine.py").write_text("")
+    with pytest.raises(AddError, match=r"^there is a dlt_pipelines/crm: take another name"):
+        add_source(project, REQUEST)

@@ -22,6 +22,7 @@ def project(tmp_path: Path) -> Resolved:
     (tmp_path / "config" / "default.yml").write_text("sources:\n  shop:\n    enabled: true\n")
     (tmp_path / "config" / "production.yml").write_text("sources: {billing: {kind: files}}\n")
     (tmp_path / "tests" / "project").mkdir(parents=True)
+    (tmp_path / "dlt_pipelines" / "files" / "__init__.py").write_text("")
     (tmp_path / "tests" / "project" / "test_tested.py").write_text("")
     return resolve(tmp_path, environ={})
 
@@ -108,6 +109,11 @@ def test_names(project: Resolved, name: str, words: str) -> None:
         (replace(SQL, table=("a",)), "--table needs --url"),
         (replace(SQL, cursor="a=b"), "without ="),
         (replace(FILES, path=None), "name the files"),
+        (replace(FILES, cursor="at"), "--cursor needs --primary-key"),
+        (replace(FILES, cursor="at=x", primary_key=("id",)), "a column, without ="),
+        (replace(FILES, deleted="gone"), "--deleted is not for --kind files"),
+        (replace(API, primary_key=(), deleted="gone"), "--deleted needs --primary-key"),
+        (replace(API, deleted='a"b'), "no name of a column"),
         (replace(FILES, pattern=("*.csv",)), "write it as TABLE=GLOB"),
         (replace(FILES, pattern=("a=",)), "write it as TABLE=GLOB"),
         (replace(FILES, pattern=("a=*.csv", "a=*.tsv")), "--pattern a is named twice"),

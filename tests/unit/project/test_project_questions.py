@@ -24,7 +24,7 @@ def talk(command: list[str], folder: Path, answers: list[tuple[str, bytes]]) -> 
         command, cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
-    seen, waiting, end = "", list(answers), time.monotonic() + 60
+    seen, waiting, end = "", list(answers), time.monotonic() + 300
     while time.monotonic() < end:
         if waiting and waiting[0][0] in seen:
             os.write(ours, waiting.pop(0)[1])
@@ -36,7 +36,7 @@ def talk(command: list[str], folder: Path, answers: list[tuple[str, bytes]]) -> 
             if not read:
                 break
             seen += read.decode(errors="replace")
-    process.wait(timeout=30)
+    process.wait(timeout=300)
     os.close(ours)
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
 

@@ -18,7 +18,8 @@ from project_bench import (
 from headrace.errors import TemplateError
 from headrace.project import UpdateReport
 from headrace.project.new import NewRequest, new
-from headrace.project.update import UNDO, UpdateRequest, update
+from headrace.project.unfinished import UNDO
+from headrace.project.update import UpdateRequest, update
 
 pytestmark = [needs_git, posix_only, pytest.mark.usefixtures("uv")]
 SECOND_LINES = LINES.replace("line 12\n", "line 12, second version\n")
@@ -169,6 +170,7 @@ def test_what_fails_half_way_is_taken_back(
 ) -> None:
     def fails(*_: object) -> None:
         assert edited.status() != {}  # the merge is done
+        assert edited.read(".git/headrace-update").decode() == SECOND
         raise KeyboardInterrupt
 
     monkeypatch.setattr("headrace.project.compare.outcome", fails)
@@ -180,6 +182,18 @@ def test_what_fails_half_way_is_taken_back(
     more = {"ignored/settings.txt": b"mine\n", "machinery/crlf.txt": lines}
     assert {**edited.tree(), **more} == before
     assert edited.status() == {}
+    assert not edited.has(".git/headrace-update")
+
+
+def test_what_was_killed_half_way_is_told(project: Repository) -> None:
+    """As the note says that `kill -9` leaves; with all taken back it is in nobody's way."""
+    note = project.root / ".git" / "headrace-update"
+    note.write_text(SECOND)
+    project.write("machinery/new.txt", "half of it\n")
+    refused(project, "^an update to v0.2.0 was stopped half way: take it back by `git restore -")
+    (project.root / "machinery" / "new.txt").unlink()
+    assert not update(UpdateRequest(project.root)).conflicts
+    assert not note.exists()
 
 
 def refused(made: Repository, told: str, ref: str | None = None) -> None:
