@@ -38,6 +38,7 @@ PAGES = {
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")
 _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 _SHIM = re.compile(r"""<script src=["']?https://unpkg\.com/iframe-worker/shim["']?></script>""")
+_TYPED = re.compile(r"^( {0,3})```\n(?=\$ )", re.MULTILINE)
 _ITEM = re.compile(r"^(?:[-*+]|\d+[.)]) ")
 _ROW = re.compile(r"^\|")
 
@@ -139,7 +140,12 @@ def _lines(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _parted(text: str) -> str:
-    """An empty line before each list and table, which code hosts do not ask for."""
+    """An empty line before each list and table, which code hosts do not ask for.
+
+    A block of what is typed (``$ ``) gets its language, so that prompts and outputs look like it,
+    and the button that copies a block leaves them out.
+    """
+    text = _TYPED.sub(r"\1```console\n", text)
     parted: list[str] = []
     before = "\n"
     for line, fenced in _lines(text):

@@ -1,19 +1,59 @@
 """The tests of the machinery need its group of tools, which a user of the project does not have."""
 
 import importlib.util
+import os
 import signal
+import sys
+import time
 
 import pytest
 
 _GROUP = ("hypothesis", "httpx", "jsonschema", "psutil")
+_LOOKS = (
+    "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR",
+    "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+)  # fmt: skip
+"""By these a machine changes what rich, click and typer print."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     missing = [name for name in _GROUP if importlib.util.find_spec(name) is None]
     if missing:
         raise pytest.UsageError(
             f"these tests need {', '.join(missing)}: uv run --all-groups pytest"
         )
+    # a checkout that cannot be written to has no cache, and that is all
+    config.addinivalue_line("filterwarnings", "ignore::pytest.PytestCacheWarning")
+    _draw_the_same_examples_everywhere()
+    for name in _LOOKS:
+        os.environ.pop(name, None)
+    for name in ("NO_PROXY", "no_proxy"):  # the tests' own servers are asked without a proxy
+        others = [os.environ[name]] if os.environ.get(name) else []
+        os.environ[name] = ",".join([*others, "localhost", "127.0.0.1"])
+    # Where a shell forbids bytecode, each process that a test starts compiles dlt and dbt anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # started by a shell in the background, which children would inherit: no Ctrl-C reached them
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _draw_the_same_examples_everywhere() -> None:
+    """Random ones, and a limit of time for each, would stop an innocent change now and then.
+
+    To look for new cases: ``pytest --hypothesis-profile random --hypothesis-seed 0``.
+    """
+    from hypothesis import HealthCheck, settings
+
+    patient = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("random", patient, derandomize=False)
+    settings.register_profile("same", patient, derandomize=True)
+    settings.load_profile("same")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """No test begins just before midnight (UTC): on another day a build is made anew."""
+    left_s = 86_400 - time.time() % 86_400
+    if left_s < (10 if "unit" in item.path.parts else 120):
+        time.sleep(left_s + 1)

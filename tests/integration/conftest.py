@@ -4,15 +4,31 @@ import shutil
 from pathlib import Path
 
 import pytest
-from lab import REAL_DATA, Lab, Shop
+from lab import REAL_DATA, ROOT, Lab, Shop, copy_project
 
 from headrace.pipeline import build_state
 
 
+@pytest.fixture(scope="session")
+def jaffle_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose models are the jaffle shop's, as most tests need no others; read only."""
+    import dlt_pipelines  # noqa: F401 - the repository's, whichever project is run first
+
+    root = copy_project(tmp_path_factory.mktemp("jaffle") / "project")
+    shutil.copytree(ROOT / "data" / "schemas", root / "data" / "schemas")
+    return root
+
+
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def lab(tmp_path: Path, jaffle_root: Path) -> Lab:
     """An empty data directory."""
-    return Lab(tmp_path / "data")
+    return Lab(tmp_path / "data", jaffle_root)
+
+
+@pytest.fixture
+def whole_lab(tmp_path: Path) -> Lab:
+    """An empty data directory, and the repository itself, with the models of all sources."""
+    return Lab(tmp_path / "data", ROOT)
 
 
 @pytest.fixture
@@ -24,22 +40,22 @@ def shop(lab: Lab, tmp_path: Path) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def _sample_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _sample_run(tmp_path_factory: pytest.TempPathFactory, jaffle_root: Path) -> Path:
     data_dir = tmp_path_factory.mktemp("sample") / "data"
-    assert Lab(data_dir).run().status == "success"
+    assert Lab(data_dir, jaffle_root).run().status == "success"
     return data_dir
 
 
 @pytest.fixture
-def done(_sample_run: Path, tmp_path: Path) -> Lab:
+def done(_sample_run: Path, lab: Lab) -> Lab:
     """A data directory in which the sample was run once (a copy, told that it was built there)."""
-    shutil.copytree(_sample_run, tmp_path / "data")
-    lab = Lab(tmp_path / "data")
+    shutil.copytree(_sample_run, lab.data_dir)
     resolved = lab.resolved
     state = build_state.read(resolved)
     assert state is not None
     here = {
         "inputs": build_state.inputs(resolved, resolved.target),
+        "day": build_state.today(),
         "signature": resolved.target.signature(),
     }
     build_state.write(resolved, state.model_copy(update=here))

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-PATIENCE_S = 120.0
+PATIENCE_S = 600.0
 
 Tell = Callable[[str], None]
 

@@ -35,6 +35,7 @@ from kill_places import (
     run_in,
     write_input,
 )
+from small_project import copy_models
 
 LANES = 2
 GROUPS = ("publish", "interrupt", "load", "first", "refresh", "build", "damage")
@@ -98,6 +99,11 @@ class Bench:
         """A place by its name."""
         return Place(self.work / name, self.dbt_project)
 
+    @property
+    def lane(self) -> Place:
+        """Where a lane makes its attempts: in one place, as dbt parses a project anew elsewhere."""
+        return self.place(f"lane{os.getpid()}")
+
     def clean(self, number: int) -> Place:
         """Where a clean run of a version was made."""
         return self.place(f"clean{number}")
@@ -137,8 +143,12 @@ class Bench:
         place.become(self.clean(number - 1))
         place.put(self.version(number))
         self._measure("load", number, place, steps=("load",), watched="load")
-        self.place(f"loaded{number}").become(place)
-        self._measure("build", number, place, steps=("build",), watched="build")
+        loaded = self.place(f"loaded{number}")
+        loaded.become(place)
+        for _ in range(2):  # the second time, as where runs are killed, dbt has parsed before
+            place.become(loaded)
+            place.put(self.version(number))
+            self._measure("build", number, place, steps=("build",), watched="build")
         self._measure("publish", number, place, steps=("publish",), watched="publish")
         return []
 
@@ -160,7 +170,7 @@ class Bench:
         """Kill a load of changed files; the state of dlt is lost or new files come, at times."""
         number = 1 + index % (VERSIONS - 1)
         after = number + 1 if index % 4 == 3 and number + 1 < VERSIONS else number
-        place = self.place(f"load{index}")
+        place = self.lane
         place.become(self.clean(number - 1))
         place.put(self.version(number))
         return self._kill(
@@ -178,7 +188,7 @@ class Bench:
     def kill_first(self, index: int, miss: int = 0) -> Attempt:
         """Kill the first load into an empty warehouse; by the bulk path, at times."""
         after = 1 if index % 4 >= 2 else 0
-        place = self.place(f"first{index}")
+        place = self.lane
         place.become(None)
         place.put(self.version(0))
         return self._kill(
@@ -197,7 +207,7 @@ class Bench:
     def kill_refresh(self, index: int, miss: int = 0) -> Attempt:
         """Kill a load that starts over, with all tables dropped."""
         number = 1 + index % (VERSIONS - 1)
-        place = self.place(f"refresh{index}")
+        place = self.lane
         place.become(self.clean(number - 1))
         place.put(self.version(number))
         return self._kill(
@@ -216,7 +226,7 @@ class Bench:
     def kill_build(self, index: int, miss: int = 0) -> Attempt:
         """Kill a build of changed tables."""
         number = 1 + index % (VERSIONS - 1)
-        place = self.place(f"build{index}")
+        place = self.lane
         place.become(self.place(f"loaded{number}"))
         place.put(self.version(number))
         return self._kill(
@@ -307,9 +317,14 @@ class Bench:
             self._recover(attempt, place, after, bulk=bulk)
         except (RuntimeError, TimeoutError) as error:
             attempt.problems.append(str(error))
-        if not attempt.problems and group != "publish":
-            shutil.rmtree(place.root)
+        self._keep(attempt, place)
         return attempt
+
+    def _keep(self, attempt: Attempt, place: Place) -> None:
+        """Put aside what a bad attempt left, for somebody to look at."""
+        if attempt.problems:
+            name = attempt.name.partition(":")[0]
+            shutil.copytree(place.root, self.work / f"bad-{name}", dirs_exist_ok=True)
 
     def _shoot(
         self, attempt: Attempt, place: Place, moment: Moment, options: dict[str, Any]
@@ -361,7 +376,7 @@ class Bench:
     def damage(self, index: int) -> Attempt:
         """Tear files, as a kill in the middle of a write would."""
         number = 1 + index % (VERSIONS - 1)
-        place = self.place(f"damage{index}")
+        place = self.lane
         place.become(self.clean(number - 1))
         place.put(self.version(number))
         attempt = Attempt(f"damage{index}: {TEARS[index]}", "damage")
@@ -375,6 +390,7 @@ class Bench:
             self._recover(attempt, place, number)
         except (RuntimeError, TimeoutError) as error:
             attempt.problems.append(str(error))
+        self._keep(attempt, place)
         return attempt
 
     # Ctrl-C
@@ -382,13 +398,13 @@ class Bench:
     def interrupt(self, index: int) -> Attempt:
         """Press Ctrl-C while the command line runs, in a warm child or in a new process."""
         number = 1 + index % (VERSIONS - 1)
-        place = self.place(f"interrupt{index}")
+        place = self.lane
         place.become(self.clean(number - 1))
         place.put(self.version(number))
         cold = index % 4 == 3
         chance = self.chance(f"interrupt{index}")
         seconds = sum(self.measured(step).seconds for step in STEPS)
-        after_s = chance.uniform(1.5, 4 + seconds) if cold else chance.uniform(0, seconds)
+        after_s = chance.uniform(0, 2.5 + seconds if cold else seconds)
         attempt = Attempt(
             f"interrupt{index}: version {number}, {'cold' if cold else 'warm'}, {after_s:.3f} s",
             "interrupt",
@@ -405,6 +421,7 @@ class Bench:
             self._recover(attempt, place, number)
         except (RuntimeError, TimeoutError) as error:
             attempt.problems.append(str(error))
+        self._keep(attempt, place)
         return attempt
 
 
@@ -416,15 +433,26 @@ def _interrupt_child(place: Place, errors: Path, after_s: float) -> int:
     return child.end()
 
 
+_COLD = """
+import sys
+from headrace.cli.main import main
+print("ready", flush=True)  # before it, Ctrl-C meets Python itself
+sys.argv[0] = "headrace"
+main()
+"""
+
+
 def _interrupt_process(place: Place, errors: Path, after_s: float) -> int:
     with errors.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "headrace", *_arguments(place)],
+            [sys.executable, "-c", _COLD, *_arguments(place)],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=stream,
         )
         try:
+            assert process.stdout is not None
+            process.stdout.readline()
             time.sleep(after_s)
             process.send_signal(signal.SIGINT)
             code = process.wait(PATIENCE_S)
@@ -432,7 +460,7 @@ def _interrupt_process(place: Place, errors: Path, after_s: float) -> int:
             return 130 if code == -signal.SIGINT else code
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def _arguments(place: Place) -> list[str]:
@@ -471,10 +499,10 @@ def _difference(seen: Any, clean: Any) -> str:
 
 
 def slim(source: Path, destination: Path) -> None:
-    """Copy the dbt project with the tests of one mart alone: all others only read."""
+    """Copy the jaffle shop's models with the tests of one mart alone: all others only read."""
     from ruamel.yaml import YAML
 
-    shutil.copytree(source, destination, ignore=shutil.ignore_patterns("target", "logs"))
+    copy_models(source, destination)
     yaml = YAML()
     for path in destination.glob("models/**/*.yml"):
         if path.name == "orders.yml":
@@ -491,16 +519,25 @@ def slim(source: Path, destination: Path) -> None:
 def warm_up(bench: Bench) -> None:
     """Import all that a run needs, and let dbt make its classes; opens nothing."""
     import dbt.adapters.duckdb
+    import dbt.task.build
+    import dbt.task.docs.generate
+    import dbt.task.freshness
+    import dlt.destinations.impl.duckdb.duck
     import dlt.destinations.impl.duckdb.factory
+    import dlt.sources.helpers.requests
+    import pandas  # DuckDB imports it
+    import pyarrow
     import sqlalchemy.dialects.sqlite
     from dbt.cli.main import dbtRunner
 
+    import headrace.catalog.build
     import headrace.cli.render
+    import headrace.lineage.columns
     import headrace.pipeline.run
     from headrace.pipeline import dbt_calls
     from headrace.settings import resolve
 
-    del dbt, dlt, sqlalchemy, headrace
+    del dbt, dlt, pandas, pyarrow, sqlalchemy, headrace
     place = bench.place("warm")
     resolved = resolve(ROOT, flags=place.flags, environ={})
     dbt_calls.write_profile(resolved, resolved.target)

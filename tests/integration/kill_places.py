@@ -101,11 +101,20 @@ class Place:
             fresh.replace(directory / path.name)
 
     def become(self, other: "Place | None") -> None:
-        """Hold what another place holds, and nothing else; empty for None."""
+        """Hold what another place holds, and nothing else; empty for None.
+
+        But what dbt has parsed is that of the last run here, as if the others had been made here.
+        """
+        parsed = self.data / "dbt" / "target" / "partial_parse.msgpack"
+        aside = self.root.with_suffix(".parsed")
+        if parsed.exists():
+            parsed.replace(aside)
         shutil.rmtree(self.root, ignore_errors=True)
         self.root.mkdir(parents=True)
         if other is not None:
             shutil.copytree(other.data, self.data)
+            if aside.exists():
+                shutil.copyfile(aside, parsed)
 
 
 @dataclass(frozen=True)

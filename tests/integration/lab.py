@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from small_project import copy_models
 
 from headrace.errors import UserError
 from headrace.pipeline.reports import LoadReport, RunReport, TableReport
@@ -107,7 +108,7 @@ class Lab:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=600,
             env=plain | dict(self.environ),
         )
 
@@ -136,14 +137,17 @@ class Shop:
         )
 
 
-def copy_project(destination: Path) -> Path:
-    """A project of one's own, with all that a user may edit."""
-    for part in ("config", "dlt_pipelines", "dbt_project", ".dlt"):
-        shutil.copytree(
-            ROOT / part,
-            destination / part,
-            ignore=shutil.ignore_patterns("target", "logs", "__pycache__"),
-        )
+def copy_project(destination: Path, *, whole: bool = False) -> Path:
+    """A project of one's own, with all that a user may edit.
+
+    Args:
+        destination: where.
+        whole: with the models of the simulated sources, too.
+    """
+    for part in ("config", "dlt_pipelines", ".dlt"):
+        unwritten = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / part, destination / part, ignore=unwritten)
+    copy_models(ROOT / "dbt_project", destination / "dbt_project", whole=whole)
     return destination
 
 

@@ -57,7 +57,7 @@ class Editor:
         return subprocess.run(
             [sys.executable, "-m", "dbt.cli.main", "--quiet", "--no-use-colors", *words],
             cwd=self.lab.root / "dbt_project", env=self.environment, check=False,
-            capture_output=True, text=True, encoding="utf-8", timeout=120,
+            capture_output=True, text=True, encoding="utf-8", timeout=300,
         )  # fmt: skip
 
     def shown(self, query: str) -> list[dict[str, object]]:
@@ -81,7 +81,7 @@ class Editor:
                 yield Watched(log)
             finally:
                 stop.touch()
-                process.wait(timeout=60)
+                process.wait(timeout=300)
         assert process.returncode == 0
 
 
@@ -98,7 +98,7 @@ class Watched:
 
     def wait_for(self, count: int) -> None:
         """Wait until it sees so many customers."""
-        ends = time.monotonic() + 90
+        ends = time.monotonic() + 300
         while not any(line["n"] == count for line in self.lines):
             assert time.monotonic() < ends, self.log.read_text("utf-8")[-2000:]
             time.sleep(0.1)

@@ -7,7 +7,6 @@ runs again, and compares every table and mart with those of a clean run of the s
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 import pytest
 
 HARNESS = Path(__file__).with_name("kill_harness.py")
-TIMEOUT_S = 1200
+TIMEOUT_S = 3600
 KILLS = 22  # the second kill of an attempt may come too late
 
 pytestmark = [
@@ -31,8 +30,8 @@ Attempts = dict[str, list[dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def seed() -> str:
-    """What all moments follow from; a new one each time, unless HEADRACE_KILL_SEED says it."""
-    return os.environ.get("HEADRACE_KILL_SEED") or secrets.token_hex(4)
+    """What all moments follow from: ``HEADRACE_KILL_SEED=$RANDOM`` looks for new ones."""
+    return os.environ.get("HEADRACE_KILL_SEED") or "headrace"
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,14 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from lab import Lab, fingerprint
 
+from headrace.pipeline import build_state
 from headrace.pipeline.reports import LoadReport, RunReport, TableReport
 
 TOTALS = """
@@ -97,6 +99,21 @@ def test_second_run_does_nothing(done: Lab) -> None:
     assert not report.publish.written
     assert fingerprint(done.published) == published
     assert fingerprint(done.warehouse) == warehouse
+
+
+def test_the_next_day_what_was_built_may_be_published_and_a_build_is_made_anew(
+    done: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tomorrow = build_state.today() + timedelta(days=1)
+    monkeypatch.setattr(build_state, "today", lambda: tomorrow)
+    published = done.run("publish")
+    assert published.audit is not None
+    assert published.audit.problems == ()
+    assert published.status == "success"
+
+    build = done.run("build").build
+    assert build is not None
+    assert not build.reused
 
 
 def test_changed_and_new_rows_are_merged(done: Lab) -> None:

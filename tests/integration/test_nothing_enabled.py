@@ -46,7 +46,7 @@ def test_nothing_was_ever_loaded(lab: Lab) -> None:
     (line,) = status(lab.resolved, limit=5).runs
     assert (line.status, line.failures) == ("success", ())
     # and with a source it is as ever
-    assert {table.name for table in Lab(lab.data_dir).run().publish.tables} == {  # type: ignore[union-attr]
+    assert {table.name for table in Lab(lab.data_dir, lab.root).run().publish.tables} == {  # type: ignore[union-attr]
         "marts.customers",
         "marts.orders",
     }

@@ -121,8 +121,8 @@ def test_output_in_a_code_page(done: Lab, words: tuple[str, ...]) -> None:
         plain = {key: text for key, text in os.environ.items() if not key.startswith("HEADRACE_")}
         result = subprocess.run(
             [sys.executable, "-m", "headrace", *words, *flags],
-            cwd=ROOT, env=plain | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
-            capture_output=True, check=False, timeout=120,
+            cwd=done.root, env=plain | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+            capture_output=True, check=False, timeout=300,
         )  # fmt: skip
         return result.returncode, (result.stdout + result.stderr).decode(encoding)
 

@@ -41,17 +41,17 @@ def loaded(report: RunReport) -> dict[str, tuple[int, int, int]]:
     }
 
 
-def test_a_shop_lives_on(lab: Lab) -> None:
+def test_a_shop_lives_on(whole_lab: Lab) -> None:
     world = World.from_file(SCHEMA, seed=0, scale=SCALE)
     names = [plan.name for plan in world.tables if plan.table.group == "relational"]
     then, now = world.at(FIRST), world.at(LATER)
 
-    first = loaded(run(lab, FIRST))
+    first = loaded(run(whole_lab, FIRST))
     before = {name: then.table(name).num_rows for name in names}
     assert first == {name: (rows, 0, rows) for name, rows in before.items() if rows}
-    check_marts(lab.published, then)
+    check_marts(whole_lab.published, then)
 
-    second = loaded(run(lab, LATER))
+    second = loaded(run(whole_lab, LATER))
     changes = now.delta(FIRST)
     expected = {}
     for name in names:
@@ -61,7 +61,7 @@ def test_a_shop_lives_on(lab: Lab) -> None:
     assert second == expected
     assert 0 < second["order"][0] < before["order"]
     assert second["order"][1] > 0, "orders of the first load went on"
-    check_marts(lab.published, now)
+    check_marts(whole_lab.published, now)
 
 
 def test_another_shop_is_not_mixed_into_one(lab: Lab) -> None:

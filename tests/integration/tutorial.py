@@ -14,6 +14,8 @@ _VARIES = (
     (r"\x1b\[[0-9;]*m", ""),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE TIME"),
     (r"\b\d+(?:\.\d+)? (?:ms|s)\b", "N s"),
+    (r"[\d,]+ rows/s", "N rows/s"),
+    (r"\b\d+(?:\.\d+)? [kM]B\b", "SIZE"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
     (r"[ \t]+$", ""),
 )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from small_project import is_simulated
 
 ROOT = Path(__file__).parents[2]
 UV = os.environ.get("UV") or shutil.which("uv") or "uv"
@@ -90,15 +91,19 @@ class Runner:
         """What was asked of uv and gh."""
         return self.notes.read_text("utf-8").splitlines()
 
-    def check_out(self) -> None:
-        """A clone of the files as they stand: what git tracks, and would track."""
+    def check_out(self, *, whole: bool = False) -> None:
+        """A clone of the files as they stand: what git tracks, and would track.
+
+        Args:
+            whole: with the models of the simulated sources, too, which take dbt a while to parse.
+        """
         shutil.rmtree(self.clone, ignore_errors=True)
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=ROOT, capture_output=True, check=True, text=True,
         ).stdout  # fmt: skip
         for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file():
+            if (ROOT / name).is_file() and (whole or not is_simulated(name)):
                 (self.clone / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.clone / name)
 

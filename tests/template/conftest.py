@@ -25,6 +25,12 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("environment") / "venv"
 
 
+@pytest.fixture(scope="session")
+def built(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template's machinery as a wheel."""
+    return wheel(template, tmp_path_factory.mktemp("wheel"))
+
+
 @pytest.fixture(scope="class")
 def project(
     request: pytest.FixtureRequest,
@@ -36,7 +42,7 @@ def project(
     name, given = request.param
     answers = dict(given)
     if answers.get("machinery") == "dependency":
-        built = wheel(template, tmp_path_factory.mktemp("wheel"))
+        built: Path = request.getfixturevalue("built")
         answers["headrace_requirement"] = f"@ {built.as_uri()}"
     folder = tmp_path_factory.mktemp("copies") / name
     return Project(render(template, folder, **answers), venv, answers)

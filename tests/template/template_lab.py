@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import copier
+import jinja2
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +30,9 @@ _GIT = {
     "GIT_COMMITTER_EMAIL": "tester@example.com",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",  # a checkout that another user made
+    "GIT_CONFIG_VALUE_0": "*",
 }
 """A git that knows nothing of the one who runs the tests."""
 
@@ -73,10 +78,33 @@ def render(template: Path, destination: Path, **answers: Any) -> Path:
     Raises:
         ValueError: an answer is refused.
     """
-    copier.run_copy(
-        str(template), destination, data=answers, defaults=True, quiet=True, vcs_ref=VERSION
-    )
+    with _quick_copier():
+        copier.run_copy(
+            str(template), destination, data=answers, defaults=True, quiet=True, vcs_ref=VERSION
+        )
     return destination
+
+
+@contextmanager
+def _quick_copier() -> Iterator[None]:
+    """Copier without what it does in vain for each file; ``test_new`` compares with it as it is.
+
+    It compiles the same names again and again, and asks git for the rights of files that are in no
+    repository.
+    """
+    compiled: dict[tuple[jinja2.Environment, str], jinja2.Template] = {}
+    compile_ = jinja2.Environment.from_string
+
+    def once(environment: jinja2.Environment, source: str) -> jinja2.Template:
+        key = (environment, source)
+        if key not in compiled:
+            compiled[key] = compile_(environment, source)
+        return compiled[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jinja2.Environment, "from_string", once)
+        patch.setattr("copier._main.is_git_available", lambda: False)
+        yield
 
 
 def wheel(template: Path, folder: Path) -> Path:

@@ -25,6 +25,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 ARGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--disable-dev-shm-usage",
 )  # fmt: skip
 
 # What a browser fetches by itself: not a link that a reader may follow.
@@ -150,7 +151,7 @@ def browser() -> Iterator[Any]:
         if found is None:
             assert not os.environ.get("CI"), "no Chromium on the CI: install one before the tests"
             pytest.skip("no Chromium here: install one, or name it by CHROMIUM")
-        opened = playwright.chromium.launch(executable_path=found, args=list(ARGS))
+        opened = playwright.chromium.launch(executable_path=found, args=list(ARGS), timeout=120_000)
         yield opened
         opened.close()
 
@@ -163,6 +164,27 @@ def test_a_browser_needs_no_other_host(site: Path) -> None:
             elsewhere, errors = _looked_at(opened, origin, pages)
             assert not elsewhere
             assert not errors
+        assert _copied(opened, f"{base}/how-to/change-a-model-safely.html") == (
+            "uv run headrace lineage stg_jaffle_shop__orders.status --impact"
+        )
+        assert _copied(opened, f"{base}/how-to/send-openlineage-events.html") == (
+            "uv sync --extra openlineage\nuv run headrace run --set openlineage.enabled=true"
+        )
+
+
+def _copied(opened: Any, address: str) -> str:
+    """What the button copies of a page's first block: as it marks the block for that."""
+    page = opened.new_page()
+    page.goto(address, wait_until="networkidle")
+    text = page.evaluate(
+        """() => {
+            const code = document.querySelector(".highlight code");
+            code.setAttribute("data-md-copying", "");
+            return code.innerText.trim();
+        }"""
+    )
+    page.close()
+    return str(text)
 
 
 def _looked_at(opened: Any, origin: str, pages: tuple[str, ...]) -> tuple[list[str], list[str]]:
@@ -170,7 +192,7 @@ def _looked_at(opened: Any, origin: str, pages: tuple[str, ...]) -> tuple[list[s
     elsewhere: list[str] = []
     errors: list[str] = []
     context = opened.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(120_000)
     here = urlsplit(origin)
 
     def look(request: Any) -> None:

@@ -225,11 +225,10 @@ def test_a_file_that_stays_in_use_is_left_as_it_was(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     new, old = pair(tmp_path)
-    Busy(monkeypatch, tries=1_000_000)
-    began = time.monotonic()
+    busy = Busy(monkeypatch, tries=1_000_000)
     with pytest.raises(PermissionError):
         portable.replace(new, old, patience=0.2)
-    assert 0.2 <= time.monotonic() - began < 5
+    assert busy.tries < 1_000_000, "it tried"
     assert (old.read_text(), new.read_text()) == ("old", "new")
 
 
@@ -370,8 +369,9 @@ def test_a_copy_between_file_systems(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert old.read_text() == "new"
 
 
-def _wait_in_steps() -> None:
-    for _ in range(200):
+def _interrupted_soon() -> None:
+    threading.Timer(0.05, portable.interrupt_main).start()
+    for _ in range(6_000):
         time.sleep(0.05)
 
 
@@ -379,11 +379,17 @@ def test_ctrl_c_without_signals_to_threads(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delattr(signal, "pthread_kill", raising=False)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        threading.Timer(0.05, portable.interrupt_main).start()
         with pytest.raises(KeyboardInterrupt):
-            _wait_in_steps()
+            _interrupted_soon()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_kill_can_end_like_ctrl_c() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), portable.stopping_like_ctrl_c():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_what_asks_a_process_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,7 +473,8 @@ def test_no_two_files_differ_by_case_alone_and_no_name_is_a_devices() -> None:
         pytest.skip("not in a clone")
     import subprocess
 
-    words = [git, "ls-files", "-z"]
+    # also in a checkout that another user made
+    words = [git, "-c", "safe.directory=*", "ls-files", "-z"]
     out = subprocess.run(words, cwd=ROOT, capture_output=True, check=True).stdout.decode()
     names = [name for name in out.split("\0") if name]
     assert len({name.lower() for name in names}) == len(names)

@@ -119,7 +119,12 @@ class Bench:
         env |= {"NOTES": str(self.notes), "FAILS": fails}
         command = [str(self.bin / "bash"), str(self.clone / ".ci" / "run"), *words]
         return subprocess.run(
-            command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=60
+            command,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            timeout=300,
         ).returncode
 
     @property
