@@ -50,8 +50,9 @@ class Updated:
 
 
 def tree(root: Path) -> Tree:
-    """Every file but git's."""
-    files = (path for path in root.rglob("*") if path.is_file())
+    """Every file but git's, and the bytecode that a command leaves."""
+    found = (path for path in root.rglob("*") if path.is_file())
+    files = (path for path in found if path.parent.name != "__pycache__")
     names = {path.relative_to(root).as_posix(): path for path in files}
     return {name: path.read_bytes() for name, path in names.items() if name[:5] != ".git/"}
 

@@ -303,7 +303,7 @@ class _Loader:
         normalized = trace.last_normalize_info if trace else None
         if self.found or normalized is None:
             return
-        for table_name, rows in normalized.row_counts.items():
+        for table_name, rows in sorted(normalized.row_counts.items()):
             if table_name.startswith("_dlt"):
                 continue
             new = max(0, after.get(table_name, 0) - before.get(table_name, 0))
