@@ -408,9 +408,9 @@ def test_paper_is_white_and_holds_what_one_wants_to_read(shop: Eye) -> None:
 def test_code_is_copied_by_a_button(shop: Eye) -> None:
     with shop.page() as page:
         page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page.clock.install(time=datetime(2026, 1, 1))
+        page.clock.install(time=datetime(2026, 1, 1, tzinfo=UTC))
         page.goto(f"assets/{CUSTOMERS}")
-        page.clock.pause_at(datetime(2026, 1, 2))
+        page.clock.pause_at(datetime(2026, 1, 2, tzinfo=UTC))
         button = page.get_by_role("button", name="Copy: Compiled SQL")
         button.click()
         expect(button).to_have_text("Copied")
