@@ -45,7 +45,7 @@ Ids are those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`,
 Pages are asked for by `offset` and `limit`. Every answer has an `ETag`; every error is a `Problem`
 (RFC 9457, `application/problem+json`) whose `hint` says what to do.
 """
-_THREADS = 4
+_THREADS = 2
 _log = logging.getLogger("headrace.server")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace import portable
-from headrace.ingest.sql import identifier, literal
+from headrace.ingest.sql import identifier
 from headrace.server.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -242,18 +242,20 @@ class PublishedFile:
         """Names and types of a table's columns, in order; remembered as long as the file is."""
         described = self._known.get(table)
         if described is None:
-            # quoted text instead of parameters, for which DuckDB would import numpy and pandas
-            described = connection.execute(
-                "select column_name, data_type from duckdb_columns() where database_name = "
-                f"current_database() and schema_name = {literal(table.schema)} "
-                f"and table_name = {literal(table.name)} order by column_index"
-            ).fetchall()
+            import duckdb
+
+            # `duckdb_columns()` would go through those of all tables
+            try:
+                described = connection.execute(
+                    "select column_name, column_type from "
+                    f"(describe {identifier(table.schema)}.{identifier(table.name)})"
+                ).fetchall()
+            except duckdb.CatalogException as error:
+                raise UnavailableError(
+                    "the published file does not hold the table that it names",
+                    hint="run `headrace publish`",
+                ) from error
             self._known[table] = described
-        if not described:
-            raise UnavailableError(
-                "the published file does not hold the table that it names",
-                hint="run `headrace publish`",
-            )
         return described
 
     @contextmanager

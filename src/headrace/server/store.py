@@ -116,7 +116,7 @@ class ServerStore(RunStore):
             "unique_ids": [own, *others], "own": own, "most": most, "of_others": of_others,
         }  # fmt: skip
         with self._begin() as connection:
-            for row in connection.execute(self._history_query, values):
+            for row in connection.execute(self._history_query, values).all():
                 found.setdefault(row.unique_id, []).append(_node(row))
         return found
 
@@ -185,7 +185,7 @@ class ServerStore(RunStore):
         """Some nodes of a run, in the order in which they ended."""
         values = {"run": run_id, "from": offset, "most": limit}
         with self._begin() as connection:
-            return [_node(row) for row in connection.execute(self._nodes_query, values)]
+            return [_node(row) for row in connection.execute(self._nodes_query, values).all()]
 
     @cached_property
     def _nodes_query(self) -> "Select[Any]":
