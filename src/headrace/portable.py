@@ -18,10 +18,13 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any, Final, TextIO
+
+Handler = Callable[[int, FrameType | None], Any]
 
 WINDOWS: bool = sys.platform == "win32"
 
@@ -80,6 +83,20 @@ def write_file(path: Path, content: bytes) -> None:
         replace(temporary, real)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_alone(path: Path, content: bytes) -> None:
+    """Write a file in one step, where a lock keeps all others from it; folders are made.
+
+    The one name beside it needs no tidying: what a kill leaves there is overwritten.
+
+    Raises:
+        OSError: it cannot be written; it is what it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    temporary.write_bytes(content)
+    replace(temporary, path)
 
 
 def make_durable(path: Path) -> None:
@@ -174,15 +191,20 @@ def stop_signals() -> tuple[int, ...]:
 
 
 @contextmanager
-def stopping_like_ctrl_c() -> Iterator[None]:
-    """Have `kill` end this process as Ctrl-C does, so that what is half done is taken back."""
-    others = [number for number in stop_signals() if number != signal.SIGINT]
-    before = {number: signal.signal(number, signal.default_int_handler) for number in others}
+def handled(numbers: Iterable[int], handler: Handler) -> Iterator[None]:
+    """Have signals go to a handler, and afterwards to those of before; for the main thread."""
+    before = {number: signal.signal(number, handler) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, kept in before.items():
+            signal.signal(number, kept)
+
+
+def stopping_like_ctrl_c() -> AbstractContextManager[None]:
+    """Have `kill` end this process as Ctrl-C does, so that what is half done is taken back."""
+    others = [number for number in stop_signals() if number != signal.SIGINT]
+    return handled(others, signal.default_int_handler)
 
 
 def stop_command(process: int) -> str:

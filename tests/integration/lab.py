@@ -14,6 +14,7 @@ import pytest
 from small_project import copy_models
 
 from headrace.errors import UserError
+from headrace.pipeline import build_state
 from headrace.pipeline.reports import LoadReport, RunReport, TableReport
 from headrace.pipeline.run import Step, run
 from headrace.settings import Resolved, resolve
@@ -78,6 +79,18 @@ class Lab:
         """The load step of a source that has one table."""
         (table,) = self.load(*sources, full_refresh=full_refresh).tables
         return table
+
+    def say_it_was_built_here(self) -> None:
+        """Tell a copied data directory so: else the next build would begin anew."""
+        resolved = self.resolved
+        state = build_state.read(resolved)
+        assert state is not None
+        here = {
+            "inputs": build_state.inputs(resolved, resolved.target),
+            "day": build_state.today(),
+            "signature": resolved.target.signature(),
+        }
+        build_state.write(resolved, state.model_copy(update=here))
 
     def query(self, sql: str, *, path: Path | None = None) -> Rows:
         """Rows of the warehouse, or of another DuckDB file."""

@@ -53,13 +53,8 @@ def read(resolved: Resolved) -> BuildState | None:
 
 
 def write(resolved: Resolved, state: BuildState) -> None:
-    """Keep the state, in one step."""
-    path = path_of(resolved)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # one name: the caller holds the lock, and what a kill leaves is overwritten
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(state.model_dump_json(), encoding="utf-8")
-    portable.replace(temporary, path)
+    """Keep the state, in one step; the caller holds the run lock."""
+    portable.write_alone(path_of(resolved), state.model_dump_json().encode())
 
 
 def forget(resolved: Resolved) -> None:

@@ -146,10 +146,7 @@ def _read_state(resolved: Resolved) -> _State | None:
 def _write_state(resolved: Resolved, state: _State) -> None:
     path = _state_path(resolved)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_text(state.model_dump_json(), encoding="utf-8")
-        portable.replace(temporary, path)
+        portable.write_alone(path, state.model_dump_json().encode())
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be written ({error.strerror}): free some space or mend its permissions"

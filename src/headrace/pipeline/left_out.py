@@ -164,8 +164,4 @@ def _read(resolved: Resolved) -> _Kept | None:
 
 
 def _write(resolved: Resolved, kept: _Kept) -> None:
-    path = _path(resolved)
-    # one name: the caller holds the lock, and what a kill leaves is overwritten
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(msgspec.json.encode(kept))
-    portable.replace(temporary, path)
+    portable.write_alone(_path(resolved), msgspec.json.encode(kept))

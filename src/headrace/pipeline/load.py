@@ -249,9 +249,7 @@ class _Loader:
             return
         path = self._working_dir / "trace.json"
         try:
-            temporary = path.with_name("trace.json.tmp")
-            temporary.write_bytes(dump_trace(trace.asdict()))
-            portable.replace(temporary, path)
+            portable.write_alone(path, dump_trace(trace.asdict()))
         except (OSError, BadFileError) as error:
             _LOG.warning("the trace of %s could not be kept: %s", self.name, error)
 

@@ -70,8 +70,4 @@ def read_note(resolved: Resolved) -> Note | None:
 
 def write_note(resolved: Resolved, note: Note) -> None:
     """Keep the note, in one step; the caller holds the run lock."""
-    path = note_path(resolved)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_text(note.model_dump_json(), encoding="utf-8")
-    portable.replace(temporary, path)
+    portable.write_alone(note_path(resolved), note.model_dump_json().encode())

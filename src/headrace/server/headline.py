@@ -28,7 +28,9 @@ def _first_trouble(
             mood="bad", text="The published file cannot be read.", advice="Run `headrace publish`."
         )
     if now.failing:
-        return views.Headline(mood="bad", text=f"{_count(now.failing, 'test')} {_fail(now)}.")
+        return views.Headline(
+            mood="bad", text=f"{_count(now.failing, 'test fails', 'tests fail')}."
+        )
     if publish.is_current is False:
         return views.Headline(
             mood="unsure",
@@ -85,10 +87,6 @@ def _well(now: Snapshot, publish: views.PublishState, ended: StoredRun | None) -
         text=f"{text[0].upper()}{text[1:]}.",
         run_id=ended.run_id if ended else None,
     )
-
-
-def _fail(now: Snapshot) -> str:
-    return "fails" if now.failing == 1 else "fail"
 
 
 def _at(publish: views.PublishState) -> str:

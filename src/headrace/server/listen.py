@@ -4,7 +4,6 @@ import errno
 import importlib.util
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -203,13 +202,8 @@ def _run(state: "ServerState", access: Access, listening: socket.socket) -> None
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:
-            signals = portable.stop_signals()
-            before = {number: signal.signal(number, self.handle_exit) for number in signals}
-            try:
+            with portable.handled(portable.stop_signals(), self.handle_exit):
                 yield
-            finally:
-                for number, handler in before.items():
-                    signal.signal(number, handler)
 
     config = uvicorn.Config(
         create_app(state, access),
