@@ -153,7 +153,7 @@ def _comprehension(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     names = {
         fold(name.name)
         for part in (node.args.get("expression"), node.args.get("position"))
-        if part is not None
+        if isinstance(part, exp.Expr)  # no position: False, or None, by sqlglot's version
         for name in part.find_all(exp.Identifier)
     }
     walk.push(node.args.get("iterator"), role, bound)
@@ -259,6 +259,19 @@ def _pair(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     walk.push(node.expression, role, bound)
 
 
+def _map(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
+    """``map {key: value}``: a bare key is a column, which sqlglot may read as a field's name."""
+    struct = node.this
+    if not isinstance(struct, exp.Struct):
+        walk.push(struct, role, bound)
+        return
+    for pair in struct.expressions:
+        key = pair.this
+        if isinstance(key, exp.Identifier):
+            walk.push(exp.column(key.copy()), role, bound)
+        walk.push(pair, role, bound)
+
+
 def _explode(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     walk.unnests = True
     _children(walk, node, role, bound)
@@ -338,6 +351,7 @@ _HANDLERS: dict[type, _Handler] = {
     exp.Collate: _cast,
     exp.PropertyEQ: _pair,
     exp.Kwarg: _pair,
+    exp.ToMap: _map,
     exp.Anonymous: _anonymous,
     exp.Exists: _exists,
     exp.PositionalColumn: _positional,
