@@ -11,6 +11,7 @@
     │   ├── TransformError   dbt could not parse or compile the project
     │   ├── GenerateError    no data could be generated or learned from
     │   ├── PublishError     the published copy could not be written
+    │   ├── QueryError       a query cannot be run
     │   ├── RunStoreError    the run store cannot be opened or written
     │   ├── ArtifactError    a file that dbt or dlt left behind cannot be read
     │   ├── CatalogError     there is no catalog yet, or no such asset or column in it
@@ -39,6 +40,7 @@ __all__ = [
     "LockedError",
     "ProjectError",
     "PublishError",
+    "QueryError",
     "RunStoreError",
     "ScaffoldError",
     "ServeError",
@@ -90,6 +92,18 @@ class GenerateError(UserError):
 
 class PublishError(UserError):
     """The published copy could not be written; the old one stays."""
+
+
+class QueryError(UserError):
+    """A query cannot be run: its SQL is refused, or its file cannot be read or written.
+
+    Attributes:
+        excerpt: the line of SQL that is wrong, and a caret below the place; empty if not known.
+    """
+
+    def __init__(self, message: str, *, excerpt: str = "") -> None:
+        super().__init__(message)
+        self.excerpt = excerpt
 
 
 class RunStoreError(UserError):

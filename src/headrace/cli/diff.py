@@ -1,15 +1,11 @@
 """``headrace diff``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
-from headrace.errors import ProjectError
-
-if TYPE_CHECKING:
-    from headrace.settings import Resolved
+from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved_or_none
 
 
 def diff(
@@ -67,7 +63,7 @@ def diff(
     from headrace.pipeline.diff import compare, key_of
     from headrace.quality.diff import Options
 
-    project = _project(project_dir, env, sets)
+    project = resolved_or_none(project_dir, env, sets)
     schemas = tuple(schema or (project.settings.publish.schemas if project else ("marts",)))
     options = Options(
         schemas=schemas,
@@ -90,15 +86,3 @@ def diff(
         show_diff(report)
     if fail_on_change and report.is_different:
         raise typer.Exit(1)
-
-
-def _project(
-    project_dir: Path | None, env: str | None, sets: list[str] | None
-) -> "Resolved | None":
-    """The settings of the project around; None outside of one: any two files can be compared."""
-    try:
-        return resolved(project_dir, env, sets, None)
-    except ProjectError:
-        if project_dir is not None:
-            raise
-        return None

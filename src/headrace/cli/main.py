@@ -20,6 +20,7 @@ from headrace.cli.learn import learn
 from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
 from headrace.cli.project import new, update
+from headrace.cli.query import query
 from headrace.cli.run import build, load, publish, run
 from headrace.cli.scaffold import scaffold
 from headrace.cli.serve import serve
@@ -49,6 +50,7 @@ for _command in (
     publish,
     state,
     diff,
+    query,
     generate,
     learn,
     lineage,

@@ -58,3 +58,17 @@ def resolved(
 
     flags = [*(sets or []), *([f"target={target}"] if target else [])]
     return resolve(find_root(project_dir), env=env, flags=flags)
+
+
+def resolved_or_none(
+    project_dir: Path | None, env: str | None, sets: list[str] | None
+) -> "Resolved | None":
+    """The settings of this call; None outside of a project that was not named."""
+    from headrace.errors import ProjectError
+
+    try:
+        return resolved(project_dir, env, sets, None)
+    except ProjectError:
+        if project_dir is not None:
+            raise
+        return None

@@ -1,0 +1,203 @@
+"""Run SQL on the published file, the warehouse or any DuckDB file, without changing it."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from headrace import portable
+from headrace.errors import QueryError
+from headrace.pipeline.reports import Report
+from headrace.targets.duckdb_errors import explain_duckdb_error
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from headrace.settings import Resolved
+
+FORMATS = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet"}
+_COPY = {
+    "csv": "format csv, header",
+    "json": "format json, array true",
+    "jsonl": "format json",
+    "parquet": "format parquet",
+}
+Row = tuple[Any, ...]
+
+
+class QueryColumn(Report):
+    """A column of a result."""
+
+    name: str
+    data_type: str = Field(description="in DuckDB's words, like `DECIMAL(12,2)`")
+
+
+class QueryReport(Report):
+    """The result of a query.
+
+    Values in `rows` are JSON's own; a decimal, a date or a time is text, binary is hexadecimal.
+    """
+
+    path: str = Field(description="the file that was read")
+    columns: tuple[QueryColumn, ...]
+    rows: tuple[Row, ...]
+    truncated: bool = Field(description="whether there are more rows than these")
+
+
+@dataclass(frozen=True)
+class Database:
+    """A DuckDB file that is queried.
+
+    Attributes:
+        path: the file.
+        kind: decides what an error advises: the published file and the warehouse are made by
+            `headrace run`.
+    """
+
+    path: Path
+    kind: Literal["published", "warehouse", "file"]
+
+
+def database(resolved: "Resolved | None", on: str) -> Database:
+    """The file that ``--on`` names.
+
+    Args:
+        resolved: the project's settings; None outside of one.
+        on: ``published``, ``warehouse``, or the path of a DuckDB file.
+
+    Raises:
+        QueryError: there is no such file, or no project whose file is meant.
+    """
+    if on not in {"published", "warehouse"}:
+        path = Path(on).expanduser()
+        if not path.is_file():
+            raise QueryError(f"--on {on}: no such file; name published, warehouse or a DuckDB file")
+        return Database(path, "file")
+    if resolved is None:
+        raise QueryError(f"--on {on} needs a project, and there is none here: name a DuckDB file")
+    if on == "published":
+        found = Database(resolved.published, "published")
+    else:
+        found = Database(Path(resolved.target.location), "warehouse")
+    if not found.path.exists():
+        raise QueryError(f"{found.path} does not exist yet: run `headrace run` first")
+    return found
+
+
+def query(source: Database, sql: str, *, limit: int | None = None) -> QueryReport:
+    """Run SQL and return the rows of its last statement.
+
+    Args:
+        source: the file; opened read-only, and closed again at once.
+        sql: one or more statements.
+        limit: the most rows to return; None for all.
+
+    Raises:
+        QueryError: the file cannot be read, or DuckDB refuses the SQL.
+    """
+    with _open(source) as connection:
+        result = _execute(connection, sql)
+        columns = tuple(
+            QueryColumn(name=name, data_type=str(kind)) for name, kind, *_ in result.description
+        )
+        rows = result.fetchall() if limit is None else result.fetchmany(limit + 1)
+    return QueryReport(
+        path=str(source.path),
+        columns=columns,
+        rows=tuple(tuple(_plain(value) for value in row) for row in rows[:limit]),
+        truncated=limit is not None and len(rows) > limit,
+    )
+
+
+def export(source: Database, sql: str, out: Path, *, limit: int | None = None) -> int:
+    """Write the rows of a ``SELECT`` to a file in the format of its suffix; complete or not at all.
+
+    Args:
+        source: the file that is queried.
+        sql: one statement.
+        out: ``.csv``, ``.json``, ``.jsonl`` or ``.parquet``; an existing file is replaced.
+        limit: the most rows to write; None for all.
+
+    Returns:
+        The number of rows written.
+
+    Raises:
+        QueryError: another suffix, no ``SELECT``, or a file that cannot be written.
+    """
+    form = FORMATS.get(out.suffix.lower())
+    if form is None:
+        raise QueryError(f"--out {out}: end the name in {', '.join(FORMATS)}")
+    temporary = out.absolute().with_name(f"{out.name}.{os.getpid()}.tmp")
+    limited = "" if limit is None else f" limit {limit}"
+    body = sql.strip().rstrip(";")
+    try:
+        with _open(source, writes=temporary) as connection:
+            copied = _execute(
+                connection,
+                f"copy (select * from (\n{body}\n){limited}) to {_text(temporary)} ({_COPY[form]})",
+            ).fetchone()
+        portable.replace(temporary, out)
+    except OSError as error:
+        raise QueryError(f"{out} cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    return int(copied[0]) if copied else 0
+
+
+def names(source: Database) -> tuple[str, ...]:
+    """Tables as ``schema.table`` and columns of a file, for completion."""
+    report = query(
+        source,
+        "select distinct unnest([table_schema || '.' || table_name, column_name]) as name "
+        "from information_schema.columns where not starts_with(table_schema, '_') order by name",
+    )
+    return tuple(str(row[0]) for row in report.rows)
+
+
+@contextmanager
+def _open(source: Database, *, writes: Path | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection that reads one file, and writes at most one other."""
+    import duckdb
+
+    try:
+        connection = duckdb.connect(str(source.path), read_only=True)
+    except duckdb.Error as error:
+        raise QueryError(
+            explain_duckdb_error(source.path, str(error), rebuilt=source.kind != "file")
+        ) from error
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        if writes is not None:
+            connection.execute(f"set allowed_paths = [{_text(writes)}]")
+        connection.execute("set enable_external_access = false")
+        yield connection
+    finally:
+        connection.close()
+
+
+def _execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "duckdb.DuckDBPyConnection":
+    import duckdb
+
+    try:
+        if not connection.extract_statements(sql):
+            raise QueryError('there is no SQL to run: headrace query "select * from marts.orders"')
+        return connection.execute(sql)
+    except duckdb.Error as error:
+        message, _, excerpt = str(error).strip().partition("\n\n")
+        message = " ".join(message.split())
+        if "read-only" in message or "file system operations are disabled" in message:
+            message = f"a query may only read the database: {message}"
+        raise QueryError(message, excerpt=excerpt) from error
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes | bytearray | memoryview) else value
+
+
+def _text(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"
