@@ -108,7 +108,7 @@ def _mine(
         if theirs != base:
             found.kept.append(name)
     elif theirs == base:
-        git.out(project, "restore", "--", name)
+        git.out(project, "restore", "--", f":(literal){name}")
         found.put_back.append(name)
     elif mine == base and now == theirs:
         return

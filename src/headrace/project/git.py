@@ -79,7 +79,7 @@ def last_line(text: str) -> str:
 def top(folder: Path) -> Path | None:
     """The root of the work tree that a folder is in; none when it is in none."""
     result = run(folder, "rev-parse", "--show-toplevel")
-    found = result.stdout.rstrip("\n")
+    found = result.stdout.removesuffix("\n")
     return Path(found) if result.returncode == 0 and found else None
 
 
@@ -98,7 +98,7 @@ def commit_of(folder: Path, ref: str) -> str | None:
 
 def status(folder: Path) -> dict[str, str]:
     """What differs from the last commit below a folder: path to git's two letters."""
-    prefix = out(folder, "rev-parse", "--show-prefix").rstrip("\n")
+    prefix = out(folder, "rev-parse", "--show-prefix").removesuffix("\n")
     words = ("--porcelain=v1", "-z", "--no-renames", "--untracked-files=all")
     found = names(folder, "status", *words, "--", ".")
     # porcelain names are relative to the root of the work tree

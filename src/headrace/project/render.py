@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.errors import TemplateError
 from headrace.project import answers as answers_file
-from headrace.project import git
+from headrace.project import git, git_names
 from headrace.project.template import without_password
 
 
@@ -80,7 +80,7 @@ def merge_update(project: Path, ref: str | None, *, data: Mapping[str, Any]) -> 
     """
     from copier import run_update
 
-    with _in_words("") as notes:
+    with _in_words("") as notes, git_names.unquoted():
         run_update(
             project,
             data=dict(data),

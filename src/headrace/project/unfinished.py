@@ -45,4 +45,4 @@ def check(project: Path, *, is_dirty: bool) -> None:
 
 
 def _note(project: Path) -> Path:
-    return project / git.out(project, "rev-parse", "--git-path", _NAME).rstrip("\n")
+    return project / git.out(project, "rev-parse", "--git-path", _NAME).removesuffix("\n")

@@ -1,5 +1,6 @@
 """The page of a file in the repository that holds it."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -48,3 +49,18 @@ def test_repository_of_a_project_within_it(tmp_path: Path) -> None:
         f"https://git.example.org/team/repo/blob/{found.commit}/data/a%20b.sql"
     )
     assert len(found.commit) == 40
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such names on Windows")
+def test_a_project_in_a_folder_with_an_odd_name(tmp_path: Path) -> None:
+    project = tmp_path / ' ö "a"\tb'
+    project.mkdir()
+    git(tmp_path, "init", "--initial-branch=main")
+    git(tmp_path, "remote", "add", "origin", "git@git.example.org:team/repo.git")
+    git(tmp_path, "commit", "--allow-empty", "-m", "x")
+
+    found = find_repository(project)
+
+    assert found is not None
+    assert found.inside("a.sql") == ' ö "a"\tb/a.sql'
+    assert found.page("\udce9.sql").endswith("/%20%C3%B6%20%22a%22%09b/%E9.sql")

@@ -1,6 +1,8 @@
 """An update keeps what is the user's, and tells what it did to each file."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -296,3 +298,51 @@ def test_a_template_on_another_machine_and_without_tags(
         made.edit(".copier-answers.yml", second[:7], "v9.9.9")
         made.commit("from the future")
         refused(made, r"\(v9\.9\.9\) do not fit: the template .* has no version v9\.9\.9; was")
+
+
+ODD_NAMES = (
+    "größe.sql", "数.sql", "two words.sql", 'quo"te.sql', "it's.sql", "tab\there.sql",
+    "line\nbreak.sql", "back\\slash.sql", "[a]1.sql", "-dash.sql", " blank .sql",
+)  # fmt: skip
+
+
+def test_names_that_git_quotes_are_merged_like_others(
+    made_once: Path, project: Repository, tmp_path: Path
+) -> None:
+    """Added on both sides, changed on both sides, and beside a name that a pattern would match."""
+    template = Repository(tmp_path / "template")
+    shutil.copytree(made_once / "template", template.root)
+    for name in ODD_NAMES:
+        template.write(f"machinery/ö {name[0]}/{name}", "second version\n")
+        project.write(f"machinery/ö {name[0]}/{name}", "mine\n")
+    template.write("machinery/a1.sql", "theirs\n")
+    template.commit("third", "v0.3.0")
+    project.write("machinery/a1.sql", "theirs\n")
+    project.edit(".copier-answers.yml", str(made_once / "template"), str(template.root))
+    project.commit("mine")
+    latin_1 = project.root / "caf\udce9.txt"
+    if sys.platform != "darwin":  # its file system takes UTF-8 alone
+        latin_1.write_bytes(b"mine\n")
+        project.commit("mine, too")
+
+    report = update(UpdateRequest(project.root, dry_run=True))
+    again = update(UpdateRequest(project.root))
+
+    assert report.conflicts == again.conflicts
+    added = {f"machinery/ö {name[0]}/{name}": "markers" for name in ODD_NAMES}
+    assert kinds(again).items() >= added.items()
+    for name in added:
+        assert project.read(name).startswith(b"<<<<<<< before updating\nmine\n"), name
+    assert project.read("machinery/a1.sql") == b"theirs\n"
+    assert sys.platform == "darwin" or latin_1.read_bytes() == b"mine\n"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system takes UTF-8 alone")
+def test_a_name_that_is_no_utf8_can_be_told(project: Repository) -> None:
+    (project.root / "caf\udce9.txt").write_bytes(b"mine\n")
+    command = [sys.executable, "-m", "headrace", "update"]
+    done = subprocess.run(
+        command, cwd=project.root, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 2
+    assert "error: not committed: caf\\udce9.txt; commit it" in done.stderr

@@ -1,5 +1,6 @@
 """Which repository on the net holds a project's code, if any does."""
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class Repository:
 
     def page(self, path: str) -> str:
         """The page of a file at this commit, as GitHub and GitLab call it."""
-        return f"{self.url}/blob/{self.commit}/{quote(self.inside(path))}"
+        return f"{self.url}/blob/{self.commit}/{quote(os.fsencode(self.inside(path)))}"
 
 
 def find_repository(root: Path) -> Repository | None:
@@ -69,10 +70,10 @@ def _git(root: Path, *words: str) -> str | None:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            errors="replace",
+            errors="surrogateescape",
             timeout=5,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return result.stdout.strip() or None if result.returncode == 0 else None
+    return result.stdout.removesuffix("\n") or None if result.returncode == 0 else None
