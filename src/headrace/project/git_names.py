@@ -52,9 +52,7 @@ class _Git:
 @contextmanager
 def unquoted() -> Iterator[None]:
     """Let copier read all names that git can hold, and hand them on literally."""
-    import copier._main
-
-    get_git = copier._main.get_git  # noqa: SLF001 there is no public way
+    from copier._vcs import get_git
 
     def ours(**context: Any) -> Any:
         command = get_git(**context).with_env(GIT_LITERAL_PATHSPECS="1")
