@@ -11,10 +11,8 @@ def search(state: ServerState, text: str, *, limit: int = 20) -> views.SearchRes
     index = state.snapshot().index
     words = words_of(text)
     positions = index.search.find(text)
-    exact = text.strip().casefold()
-    ordered = sorted(positions, key=lambda p: index.order[p].name.casefold() != exact)
     hits: list[views.SearchHit] = []
-    for position in ordered:
+    for position in positions:
         if len(hits) >= limit:
             break
         hits += _hits(index.order[position], words)

@@ -57,7 +57,7 @@ class CatalogIndex:
             catalog=catalog,
             order=tuple(order),
             groups={key: tuple(positions) for key, positions in groups.items()},
-            search=SearchIndex(order),
+            search=SearchIndex(order, catalog.children),
             personal=personal.inherited(catalog),
             problems={key: tuple(messages) for key, messages in problems.items()},
         )
