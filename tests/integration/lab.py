@@ -61,13 +61,16 @@ class Lab:
     def run(
         self, *steps: Step, sources: tuple[str, ...] = (), full_refresh: bool = False
     ) -> RunReport:
-        """Run the steps, by default all of them."""
-        return run(
+        """Run the steps, by default all of them; whatever is loaded has to be accounted for."""
+        report = run(
             self.resolved,
             steps=steps or ("load", "build", "publish"),
             source_names=sources,
             full_refresh=full_refresh,
         )
+        for table in report.load.tables if report.load else ():
+            assert table.rows_unaccounted == 0, table
+        return report
 
     def load(self, *sources: str, full_refresh: bool = False) -> LoadReport:
         """The load step alone."""

@@ -60,14 +60,19 @@ class StepRun:
 
 @dataclass(frozen=True)
 class TableRun:
-    """A raw table of a run's load step; rows as in ``pipeline.reports.TableReport``."""
+    """A raw table of a run's load step; rows as in ``pipeline.reports.TableReport``.
+
+    Those given and unchanged are None for runs of an older Headrace, which did not count them.
+    """
 
     source: str
     table: str
+    rows_given: int | None
     rows_new: int
     rows_changed: int
-    rows_total: int
+    rows_unchanged: int | None
     rows_quarantined: int
+    rows_total: int
     new_columns: str | None
 
 

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 # Columns that came after version 1, by the version that brought them.
-_NEW_COLUMNS = {2: (("steps", "started_at"), ("nodes", "started_at"), ("nodes", "thread"))}
+_NEW_COLUMNS = {
+    2: (("steps", "started_at"), ("nodes", "started_at"), ("nodes", "thread")),
+    3: (("loads", "rows_given"), ("loads", "rows_unchanged")),
+}
 
 
 def upgrade(connection: "Connection", tables: "dict[str, Table]", found: int) -> None:
@@ -92,8 +95,10 @@ def tables() -> "dict[str, Table]":
         run_column(),
         Column("source", String(200), nullable=False),
         Column("table", String(200), nullable=False),
+        Column("rows_given", BigInteger),
         Column("rows_new", BigInteger, nullable=False),
         Column("rows_changed", BigInteger, nullable=False),
+        Column("rows_unchanged", BigInteger),
         Column("rows_total", BigInteger, nullable=False),
         Column("rows_quarantined", BigInteger, nullable=False),
         Column("new_columns", Text),

@@ -1,6 +1,6 @@
 """What a person sees: progress while a run goes on, and the tables at its end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,7 +14,7 @@ from headrace.cli.console import console as new_console
 from headrace.cli.render_selection import selection_lines
 from headrace.pipeline.doctor import DoctorReport
 from headrace.pipeline.events import Event
-from headrace.pipeline.reports import NodeReport, RunReport
+from headrace.pipeline.reports import LoadReport, NodeReport, RunReport
 from headrace.pipeline.status import StatusReport
 from headrace.pipeline.where import DEFAULT, WhereReport
 
@@ -100,7 +100,9 @@ class RunScreen:
         """Print what a run did."""
         console = self._console
         if report.load is not None:
-            console.print(_loaded(report))
+            console.print(_loaded(report.load))
+            for line in _load_notes(report.load):
+                console.print(f"  [dim]·[/] {escape(line)}")
         if report.build is not None:
             console.print(_built(report))
             for node in (*report.build.nodes, *report.build.freshness):
@@ -216,26 +218,37 @@ def show_doctor(report: DoctorReport) -> None:
     console.print("[green]all good[/]" if report.ok else "[red]something is missing, see above[/]")
 
 
-def _loaded(report: RunReport) -> Table:
+def _loaded(load: LoadReport) -> Table:
     table = Table(title="Loaded", title_justify="left", box=None, pad_edge=False)
     table.add_column("table", overflow="fold")
-    for column in ("new", "changed", "total", "quarantined"):
+    for column in ("given", "new", "changed", "unchanged", "quarantined", "total"):
         table.add_column(column, justify="right")
-    table.add_column("", overflow="fold")
-    for row in report.load.tables if report.load else ():
-        words = [f"new column: {name}" for name in row.new_columns]
-        if row.files_unchanged and not row.files_read:
-            words.append("unchanged, not read")
-        words += row.notes
+    for row in load.tables:
         table.add_row(
             escape(f"{row.source}.{row.table}"),
+            f"{row.rows_given:,}",
             f"{row.rows_new:,}",
             f"{row.rows_changed:,}",
-            f"{row.rows_total:,}",
+            f"{row.rows_unchanged:,}",
             f"[yellow]{row.rows_quarantined:,}[/]" if row.rows_quarantined else "0",
-            escape("; ".join(words)),
+            f"{row.rows_total:,}",
         )
     return table
+
+
+def _load_notes(load: LoadReport) -> Iterator[str]:
+    """What a load has to say besides its counts: a line for each table that has anything to say."""
+    for row in load.tables:
+        words = [f"new column: {name}" for name in row.new_columns]
+        if words := [*words, *row.notes]:
+            yield f"{row.source}.{row.table}: {'; '.join(words)}"
+    unread = [
+        f"{row.source}.{row.table}"
+        for row in load.tables
+        if row.files_unchanged and not row.files_read
+    ]
+    if unread:
+        yield f"unchanged, not read: {', '.join(unread)}"
 
 
 def _built(report: RunReport) -> Table:

@@ -55,7 +55,9 @@ def stage_whole(
     if not table.primary_key:
         columns.append(Column(FILE_COLUMN, "VARCHAR"))
     select = f"select {identifiers(column.name for column in columns)} from ({union}) as files"
-    return Staged(select, tuple(columns), rows_new=count, rows_changed=0, is_first=True)
+    return Staged(
+        select, tuple(columns), rows_given=count, rows_new=count, rows_changed=0, is_first=True
+    )
 
 
 def _types(

@@ -83,9 +83,13 @@ class TableLoad:
         table: the raw table's name.
         files_read: files that are new or changed, and were read.
         files_unchanged: files that were not read, because nothing in them changed.
+        rows_given: rows of the files that were read. Each is counted once more, as new, changed,
+            unchanged or quarantined.
         rows_new: rows whose key the raw table did not have.
         rows_changed: rows whose key it had, with other values.
-        rows_quarantined: rows kept aside in ``_quarantine``.
+        rows_unchanged: rows that leave the table as it is: it has them already, or it has a newer
+            version of them, or another file of this load gives one.
+        rows_quarantined: rows kept aside in ``_quarantine``, and not in the table.
         new_columns: columns that this load added to the table.
         notes: what else a person should know, one sentence each.
     """
@@ -94,8 +98,10 @@ class TableLoad:
     table: str
     files_read: int = 0
     files_unchanged: int = 0
+    rows_given: int = 0
     rows_new: int = 0
     rows_changed: int = 0
+    rows_unchanged: int = 0
     rows_quarantined: int = 0
     new_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -143,19 +149,26 @@ class Staged:
     Attributes:
         select: a ``SELECT`` of all columns, readable by any DuckDB on this machine.
         columns: the columns that it gives, in order.
+        rows_given: rows of the files.
         rows_new: rows whose key the raw table does not have.
         rows_changed: rows whose key it has, with other values.
         is_first: whether the raw table has no rows of a completed load yet.
         new_columns: columns that the raw table does not have yet (none on the first load).
+        rows_unchanged: rows that leave the raw table as it is.
+        rows_quarantined: rows kept aside that the table does not get.
         quarantine: rows kept aside, in the shape of ``_quarantine``; None when there are none.
+            Copies of rows that the table gets, without a value, are among them.
         notes: sentences for the user.
     """
 
     select: str
     columns: tuple[Column, ...]
+    rows_given: int
     rows_new: int
     rows_changed: int
     is_first: bool
+    rows_unchanged: int = 0
+    rows_quarantined: int = 0
     new_columns: tuple[str, ...] = ()
     quarantine: "pa.Table | None" = None
     notes: tuple[str, ...] = ()

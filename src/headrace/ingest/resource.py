@@ -146,10 +146,7 @@ def _load(
     table = table.normalized(normalize)
     with duckdb.connect(config=config) as connection:
         staged = stage(connection, name, table, files, context, normalize)
-        kept_aside = 0
         if staged.quarantine is not None:
-            reasons = staged.quarantine.column("reason").to_pylist()
-            kept_aside = sum(not reason.endswith("_value") for reason in reasons)
             yield dlt.mark.with_hints(
                 staged.quarantine,
                 dlt.mark.make_hints(
@@ -167,9 +164,11 @@ def _load(
             name,
             files_read=len(files),
             files_unchanged=unchanged,
+            rows_given=staged.rows_given,
             rows_new=staged.rows_new,
             rows_changed=staged.rows_changed,
-            rows_quarantined=kept_aside,
+            rows_unchanged=staged.rows_unchanged,
+            rows_quarantined=staged.rows_quarantined,
             new_columns=staged.new_columns,
             notes=(*notes, *staged.notes),
         )

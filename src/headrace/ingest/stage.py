@@ -162,11 +162,16 @@ class _Stager:
         path.parent.mkdir(parents=True, exist_ok=True)
         names = identifiers(column.name for column in columns)
         self.connection.execute(f"copy (select {names} from picked) to {literal(str(path))}")
+        given = scalar(self.connection, "select count(*) from incoming")
+        good = scalar(self.connection, f"select count(*) from incoming where {self._is_good()}")
         return Staged(
             f"select {names} from read_parquet({literal(str(path))}) as staged",
             tuple(columns),
+            rows_given=given,
             rows_new=counts[0],
             rows_changed=counts[1],
+            rows_unchanged=good - sum(counts),
+            rows_quarantined=given - good,
             is_first=not self.existing.has_rows,
             new_columns=tuple(self.new_columns),
             quarantine=self._quarantine(),

@@ -126,7 +126,7 @@ class _Loader:
             raise self._explain(error) from error
         shutil.rmtree(self._scratch, ignore_errors=True)
         after = self.target.row_counts(dataset)
-        return list(self._reports(before, after, pipeline)), ids
+        return [_accounted(one) for one in self._reports(before, after, pipeline)], ids
 
     @property
     def _scratch(self) -> Path:
@@ -288,10 +288,12 @@ class _Loader:
             yield TableReport(
                 source=self.name,
                 table=table.table,
+                rows_given=table.rows_given,
                 rows_new=table.rows_new,
                 rows_changed=table.rows_changed,
-                rows_total=after.get(table.table, 0),
+                rows_unchanged=table.rows_unchanged,
                 rows_quarantined=table.rows_quarantined,
+                rows_total=after.get(table.table, 0),
                 files_read=table.files_read,
                 files_unchanged=table.files_unchanged,
                 new_columns=table.new_columns,
@@ -304,12 +306,14 @@ class _Loader:
         for table_name, rows in sorted(normalized.row_counts.items()):
             if table_name.startswith("_dlt"):
                 continue
-            new = max(0, after.get(table_name, 0) - before.get(table_name, 0))
+            # rows that dlt itself dropped, as older than the cursor or as equal, are not among them
+            new = min(rows, max(0, after.get(table_name, 0) - before.get(table_name, 0)))
             yield TableReport(
                 source=self.name,
                 table=table_name,
+                rows_given=rows,
                 rows_new=new,
-                rows_changed=max(0, rows - new),
+                rows_changed=rows - new,
                 rows_total=after.get(table_name, 0),
             )
 
@@ -335,6 +339,18 @@ class _Loader:
                 f"{type(chain[-1]).__name__}: {first_line(chain[-1])} (--debug shows where)"
             )
         return SourceError(masked(f"source {self.name}: {found}", self.settings.options))
+
+
+def _accounted(table: TableReport) -> TableReport:
+    """The report, with a note where its counts do not add up: a fault that nobody may miss."""
+    if not table.rows_unaccounted:
+        return table
+    note = (
+        f"{table.rows_given:,} rows were given and {table.rows_unaccounted:,} of them are not "
+        "accounted for: this is a fault of Headrace, please report it"
+    )
+    _LOG.error("%s.%s: %s", table.source, table.table, note)
+    return table.model_copy(update={"notes": (*table.notes, note)})
 
 
 def _is_disk_full(error: BaseException) -> bool:

@@ -16,18 +16,30 @@ class Report(BaseModel):
 
 
 class TableReport(Report):
-    """One raw table of one load. Rows are counted after the load."""
+    """One raw table of one load: given = new + changed + unchanged + quarantined rows, always."""
 
     source: str
     table: str
+    rows_given: int = Field(description="rows that the source gave to this load")
     rows_new: int = Field(description="rows whose key the table did not have")
     rows_changed: int = Field(description="rows whose key it had, with other values")
+    rows_unchanged: int = Field(
+        0, description="rows that left the table as it was: it has them, or a newer version of them"
+    )
+    rows_quarantined: int = Field(
+        0, description="rows kept aside in `_quarantine`, and not in the table"
+    )
     rows_total: int = Field(description="rows of the table after the load")
-    rows_quarantined: int = Field(0, description="rows kept aside in `_quarantine`")
     files_read: int = 0
     files_unchanged: int = 0
     new_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def rows_unaccounted(self) -> int:
+        """Rows that were given and are in no other count; always 0, and a fault where it is not."""
+        accounted = self.rows_new + self.rows_changed + self.rows_unchanged + self.rows_quarantined
+        return self.rows_given - accounted
 
 
 class LoadReport(Report):

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from headrace import telemetry
 from headrace.catalog import INTERRUPTED, RunStore
+from headrace.catalog.history import TableRun
 from headrace.errors import HeadraceError
 from headrace.export.openlineage.emit import Emitter
 from headrace.pipeline import audit as audit_step
@@ -334,7 +335,7 @@ class _Run:
         )
 
     def _record_loads(self, report: LoadReport) -> None:
-        keys = {"source", "table", "rows_new", "rows_changed", "rows_total", "rows_quarantined"}
+        keys = set(TableRun.__dataclass_fields__) - {"new_columns"}
         self.store.add_loads(
             self.run_id,
             [

@@ -165,10 +165,12 @@ def load(now: Snapshot, one: TableRun) -> views.LoadView:
     return views.LoadView(
         source=one.source,
         table=one.table,
+        rows_given=one.rows_given,
         rows_new=one.rows_new,
         rows_changed=one.rows_changed,
-        rows_total=one.rows_total,
+        rows_unchanged=one.rows_unchanged,
         rows_quarantined=one.rows_quarantined,
+        rows_total=one.rows_total,
         new_columns=_names(one.new_columns),
         asset=key if key in now.index.catalog.assets else None,
     )

@@ -73,14 +73,16 @@ class StepView(View):
 
 
 class LoadView(View):
-    """A raw table that a run loaded. Rows are counted after the load."""
+    """A raw table that a run loaded: given = new + changed + unchanged + quarantined rows."""
 
     source: str
     table: str
+    rows_given: int | None = Field(description="null for runs of a Headrace that did not count it")
     rows_new: int
     rows_changed: int
-    rows_total: int
+    rows_unchanged: int | None = Field(description="null as `rows_given` is")
     rows_quarantined: int
+    rows_total: int = Field(description="rows of the table after the load")
     new_columns: tuple[str, ...]
     asset: str | None = Field(description="id of its asset, if the catalog has it")
 

@@ -26,8 +26,10 @@ def test_a_run_is_written_and_read(url: str) -> None:
             {
                 "source": "s",
                 "table": "t",
+                "rows_given": 10,
                 "rows_new": 3,
                 "rows_changed": 2,
+                "rows_unchanged": 4,
                 "rows_total": 5_000_000_000,
                 "rows_quarantined": 1,
                 "new_columns": None,
@@ -47,6 +49,10 @@ def test_a_run_is_written_and_read(url: str) -> None:
     )
     (run,) = store.last_runs(1)
     assert (run.status, run.rows_loaded, run.seconds) == ("failed", 5, 9.5)
+    detail = store.run("r1")
+    assert detail is not None
+    (load,) = detail.loads
+    assert (load.rows_given, load.rows_unchanged, load.rows_total) == (10, 4, 5_000_000_000)
     assert run.failures == (Failure("a", "broken"),)
     assert run.started_at.tzinfo is not None
     store.close()

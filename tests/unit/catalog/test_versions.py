@@ -183,6 +183,8 @@ def test_what_changed_between_versions(store: RunStore) -> None:
 def test_a_store_of_version_one_is_upgraded_and_keeps_its_runs(url: str, store: RunStore) -> None:
     store.begin_run("r0", command="headrace run", target="duckdb", lock="l", code_version="c")
     store.add_step("r0", "load", "success", 1.0)
+    counts = {"rows_new": 1, "rows_changed": 0, "rows_total": 1, "rows_quarantined": 0}
+    store.add_loads("r0", [{"source": "s", "table": "t", **counts}])
     store.close()
     change(
         url,
@@ -190,6 +192,8 @@ def test_a_store_of_version_one_is_upgraded_and_keeps_its_runs(url: str, store: 
         "drop index ix_nodes_unique_id",
         "alter table nodes drop column started_at",
         "alter table nodes drop column thread",
+        "alter table loads drop column rows_given",
+        "alter table loads drop column rows_unchanged",
         "drop table catalog_versions",
         "update meta set value = '1' where key = 'schema_version'",
     )
@@ -197,6 +201,7 @@ def test_a_store_of_version_one_is_upgraded_and_keeps_its_runs(url: str, store: 
     detail = upgraded.run("r0")
     assert detail is not None
     assert [(step.step, step.started_at) for step in detail.steps] == [("load", None)]
+    assert [(load.rows_given, load.rows_new) for load in detail.loads] == [(None, 1)]
     assert upgraded.save_catalog(catalog_of(RAW, ORDERS), "r1") == 1
     upgraded.close()
 

@@ -57,10 +57,12 @@ def report(tmp_path: Path, *, passed: bool) -> RunReport:
                 TableReport(
                     source="shop",
                     table="raw_orders",
+                    rows_given=1300,
                     rows_new=1200,
                     rows_changed=3,
-                    rows_total=5000,
+                    rows_unchanged=95,
                     rows_quarantined=2,
+                    rows_total=5000,
                     files_read=1,
                     new_columns=("coupon",),
                 ),
@@ -91,8 +93,9 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     RunScreen(quiet=False).summary(report(tmp_path, passed=True))
     assert lines(capsys.readouterr().out) == [
         "Loaded",
-        "table              new  changed  total  quarantined",
-        "shop.raw_orders  1,200        3  5,000            2  new column: coupon",
+        "table            given    new  changed  unchanged  quarantined  total",
+        "shop.raw_orders  1,300  1,200        3         95            2  5,000",
+        "  · shop.raw_orders: new column: coupon",
         "Built and tested",
         "               good  warned  failed  skipped",
         "models            1       0       0        0",

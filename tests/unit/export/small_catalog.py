@@ -122,4 +122,11 @@ def node(unique_id: str, status: str = "success", **changes: object) -> NodeRepo
 
 def table(name: str = "orders", new: int = 3, changed: int = 1) -> TableReport:
     """What a load says of a table."""
-    return TableReport(source="shop", table=name, rows_new=new, rows_changed=changed, rows_total=10)
+    return TableReport(
+        source="shop",
+        table=name,
+        rows_given=new + changed,
+        rows_new=new,
+        rows_changed=changed,
+        rows_total=10,
+    )
