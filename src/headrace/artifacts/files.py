@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.artifacts.lenient import UnfitError, fit
 from headrace.artifacts.reading import Notes, shown
-from headrace.collector import collector_off
+from headrace.gc_pause import collector_off
 
 S = TypeVar("S", bound=msgspec.Struct)
 _BLANK = b" \t\r\n\0"

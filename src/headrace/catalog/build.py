@@ -12,7 +12,7 @@ from headrace.artifacts.reading import Reading
 from headrace.catalog.build_dbt import DbtPart
 from headrace.catalog.build_dlt import DltPart
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem
-from headrace.collector import collector_off
+from headrace.gc_pause import collector_off
 
 _LAYERS = ("resource", "table", "seed", "model", "snapshot", "exposure", "test", "unit_test")
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from headrace.catalog.model import Asset
-from headrace.catalog.moves import Moves, Pair, Pairs, renamed, tests_of_renamed
+from headrace.catalog.renames import Moves, Pair, Pairs, renamed, tests_of_renamed
 from headrace.catalog.type_names import same_spelling
 
 What = Literal[

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.catalog.changes import Change, changes
 from headrace.catalog.database import Database, utc
 from headrace.catalog.model import Catalog
-from headrace.catalog.moves import Move
+from headrace.catalog.renames import Move
 from headrace.catalog.version_rows import COLUMN_FIELDS, Rows, assemble, readings_of
 
 if TYPE_CHECKING:

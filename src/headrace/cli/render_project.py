@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from headrace.cli.console import console as new_console
-from headrace.cli.words import count, some
+from headrace.cli.formatting import count, some
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headrace.cli.formatting import count, some
 from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
-from headrace.cli.words import count, some
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -44,8 +44,8 @@ def column_lineage(
             that changed; it is made if need be.
         workers: processes that read SQL; None: as many as pay.
     """
+    from headrace.lineage.dlt_edges import seam_edges
     from headrace.lineage.project import Project
-    from headrace.lineage.seam import seam_edges
 
     project = Project(catalog)
     read, reused = project.summarize(dialect, cache=cache, workers=workers)

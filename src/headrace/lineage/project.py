@@ -7,10 +7,9 @@ from pathlib import Path
 from msgspec import structs
 
 from headrace.catalog.model import Asset, Catalog, ColumnEdge, Problem
-from headrace.collector import collector_off
+from headrace.gc_pause import collector_off
 from headrace.lineage import builtin_tests
 from headrace.lineage.cache import SummaryCache, keys
-from headrace.lineage.order import in_order
 from headrace.lineage.relations_of import ITSELF, Relations
 from headrace.lineage.snapshots import with_history
 from headrace.lineage.sql import tree
@@ -19,6 +18,7 @@ from headrace.lineage.sql.kinds import FILTERED, Deps, add, names
 from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.relations import Relation, Rest
 from headrace.lineage.sql.statement import read
+from headrace.lineage.topological_order import in_order
 
 _SQL_KINDS = frozenset({"model", "snapshot", "test"})
 

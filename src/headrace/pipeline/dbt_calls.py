@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.artifacts import Manifest, read_manifest
-from headrace.collector import collector_off
 from headrace.errors import TransformError, WarehouseError
+from headrace.gc_pause import collector_off
 from headrace.settings import Resolved
 from headrace.targets import Target
 

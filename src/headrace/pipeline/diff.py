@@ -8,8 +8,8 @@ from pathlib import Path
 from headrace.artifacts import Manifest, read_manifest
 from headrace.errors import DiffError, HeadraceError, TransformError
 from headrace.pipeline import slim
+from headrace.pipeline.downstream import readers_of
 from headrace.pipeline.known_columns import known_columns
-from headrace.pipeline.readers import readers_of
 from headrace.pipeline.state_folder import is_state, read_state
 from headrace.quality.diff import DiffReport, Options, Side, diff
 from headrace.settings import Resolved

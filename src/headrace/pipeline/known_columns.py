@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace.catalog import Catalog, personal
+from headrace.catalog import Catalog, pii
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class KnownColumns:
 
 def known_columns(catalog: Catalog) -> KnownColumns:
     """Of all relations of a catalog."""
-    made_from = personal.inherited(catalog)
+    made_from = pii.inherited(catalog)
     unread = {problem.asset for problem in catalog.problems}
     keys: dict[str, tuple[str, ...]] = {}
     harmless: dict[str, tuple[str, ...]] = {}
@@ -34,7 +34,7 @@ def known_columns(catalog: Catalog) -> KnownColumns:
         shown = tuple(
             column.name
             for column in asset.columns
-            if personal.why_masked(
+            if pii.why_masked(
                 catalog, made_from, asset.id, column.name, is_read=asset.id not in unread
             )
             is None

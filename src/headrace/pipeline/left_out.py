@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from headrace import portable
-from headrace.collector import collector_off
+from headrace.gc_pause import collector_off
 from headrace.lineage.builtin_tests import BUILT_IN
 from headrace.pipeline import dbt_calls
 from headrace.pipeline.build_nodes import FAILED

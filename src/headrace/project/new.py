@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace import portable
 from headrace.errors import TemplateError
-from headrace.project import git, place, template
+from headrace.project import destination_folder, git, template
 from headrace.project.lock import lock
 from headrace.project.render import Rendered, render
 from headrace.project.reports import Answer, Lock, NewReport, Repository
@@ -44,12 +44,12 @@ def new(request: NewRequest, tell: Callable[[str], None] = lambda _: None) -> Ne
     Raises:
         TemplateError: the destination, the template or an answer is not as it must be.
     """
-    destination = place.check(request.destination)
+    destination = destination_folder.check(request.destination)
     address = template.locate(request.template)
     version = template.pick(address, request.ref)
     if not request.ask:
         tell("copying the template")
-    with place.workshop(destination) as folder:
+    with destination_folder.workshop(destination) as folder:
         made = render(address.source, version.ref, folder, data=request.data, ask=request.ask)
         locked = Lock(status="skipped", detail="--no-lock: run `uv lock` in it")
         if request.lock:
@@ -79,14 +79,14 @@ def _repository(
     if not git.is_there():
         return Repository(status="skipped", detail=f"git is not installed: {later}"), ()
     git.require("a first commit")
-    around = git.top(place.nearest(destination.parent))
+    around = git.top(destination_folder.nearest(destination.parent))
     if around is not None and not git.is_ignored(around, destination):
         return Repository(status="inside", detail=f"it is in the repository {around}"), ()
     message = " ".join(("Start from Headrace", made.version)).rstrip()
     try:
         known = _first_commit(folder, message)
     except TemplateError as error:
-        place.remove(folder / ".git")
+        destination_folder.remove(folder / ".git")
         return Repository(status="failed", detail=str(error)), ()
     if known:
         return Repository(status="committed", detail=message), ()

@@ -9,14 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import TemplateError
-from headrace.project import answers, chosen, compare, git, place, template, unfinished
+from headrace.project import (
+    answers,
+    changed_answers,
+    compare,
+    destination_folder,
+    git,
+    template,
+    update_marker,
+)
 from headrace.project.answers import Answers
 from headrace.project.compare import Outcome
 from headrace.project.lock import lock
 from headrace.project.render import Rendered, merge_update, render
 from headrace.project.reports import Answer, Lock, UpdateReport
 from headrace.project.template import Version
-from headrace.project.unfinished import UNDO
+from headrace.project.update_marker import UNDO
 
 _MOST_NAMED = 3
 
@@ -64,7 +72,7 @@ def update(request: UpdateRequest, tell: Callable[[str], None] = lambda _: None)
         old, new = _both(project, said, version, request.data, scratch)
         same, doubts = _with_the_old_answers(project, said, version, request.data, new, scratch)
         where = _clone(project, scratch / "try") if request.dry_run else project
-        with unfinished.noted(where, new.version):
+        with update_marker.noted(where, new.version):
             tell(f"merging {new.version}")
             status, found, notes = _merge(where, (old, same, new), version, request.data)
             tell("uv lock")
@@ -111,7 +119,7 @@ def _check_tree(project: Path) -> None:
             "`git add --all && git commit -m Start`, and again"
         )
     dirty = sorted(git.status(project))
-    unfinished.check(project, is_dirty=bool(dirty))
+    update_marker.check(project, is_dirty=bool(dirty))
     if dirty:
         more = len(dirty) - _MOST_NAMED
         names = ", ".join(dirty[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
@@ -143,7 +151,7 @@ def _scratch(project: Path) -> Iterator[Path]:
             (folder / name / project.name).mkdir(parents=True)
         yield folder
     finally:
-        place.remove(folder)
+        destination_folder.remove(folder)
 
 
 def _both(
@@ -211,7 +219,7 @@ def _merge(
         notes = merge_update(where, version.ref, data=data)
         found = compare.outcome(where, before, after, was)
         if same is not None:
-            note = chosen.bring(where, compare.contents(same.folder), after, was, found)
+            note = changed_answers.bring(where, compare.contents(same.folder), after, was, found)
             notes = (*notes, *([note] if note else []))
         return git.status(where), found, notes
     except BaseException as error:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from headrace.lineage.report import ImpactReport, LineageGraph
 from headrace.server import problems, queries, views
-from headrace.server.answers import Answers
+from headrace.server.response_cache import Answers
 from headrace.server.state import MAX_RUNS
 
 MAX_ID = 1000

@@ -17,10 +17,10 @@ from headrace import __version__
 from headrace.errors import RunStoreError, UserError
 from headrace.server import api, problems, views
 from headrace.server.access import Access
-from headrace.server.answers import Answers
 from headrace.server.errors import RequestError, StartingError
 from headrace.server.pages import router as pages_router
 from headrace.server.render_html import STATIC
+from headrace.server.response_cache import Answers
 from headrace.server.security import Gate
 from headrace.server.state import ServerState
 

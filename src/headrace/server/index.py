@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
-from headrace.catalog import personal
+from headrace.catalog import pii
 from headrace.catalog.model import Asset, AssetKind, Catalog
 from headrace.server.search import SearchIndex
 from headrace.server.views import Facet
@@ -25,7 +25,7 @@ class CatalogIndex:
         order: all assets, by kind, then name, then id.
         groups: ``kind``, ``tag``, ``owner`` or ``schema``, and a value, to positions in ``order``.
         search: finds positions in ``order``.
-        personal: columns that are made from personal data, see ``personal.inherited``.
+        personal: columns that are made from personal data, see ``pii.inherited``.
         problems: asset id to why its column lineage is not all known.
     """
 
@@ -58,7 +58,7 @@ class CatalogIndex:
             order=tuple(order),
             groups={key: tuple(positions) for key, positions in groups.items()},
             search=SearchIndex(order, catalog.children),
-            personal=personal.inherited(catalog),
+            personal=pii.inherited(catalog),
             problems={key: tuple(messages) for key, messages in problems.items()},
         )
 

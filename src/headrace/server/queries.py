@@ -9,8 +9,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from headrace.catalog import RUNNING, personal
+from headrace.catalog import RUNNING
 from headrace.catalog.model import Asset
+from headrace.catalog.pii import why_masked
 from headrace.server import describe, logs, views
 from headrace.server.detail import detail_of
 from headrace.server.errors import ForbiddenError, NotFoundError
@@ -133,7 +134,7 @@ def sample(
     def is_hidden(name: str) -> bool:
         is_read = asset_id not in index.problems
         return not pii and bool(
-            personal.why_masked(index.catalog, index.personal, asset_id, name, is_read=is_read)
+            why_masked(index.catalog, index.personal, asset_id, name, is_read=is_read)
         )
 
     rows = state.published.rows(table, limit=min(limit, MAX_SAMPLE), is_hidden=is_hidden)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.synth import expression
-from headrace.synth.circles import AT, CHANGED, find_circle
+from headrace.synth.cycles import AT, CHANGED, find_circle
 from headrace.synth.errors import Problem, SchemaError
 from headrace.synth.expression import Call, Choice, ExpressionError, Literal, Node, Ref
 from headrace.synth.plan import TablePlan, walk_fields

@@ -20,8 +20,8 @@ from project_bench import (
 from headrace.errors import TemplateError
 from headrace.project import UpdateReport
 from headrace.project.new import NewRequest, new
-from headrace.project.unfinished import UNDO
 from headrace.project.update import UpdateRequest, update
+from headrace.project.update_marker import UNDO
 
 pytestmark = [needs_git, posix_only, pytest.mark.usefixtures("uv")]
 SECOND_LINES = LINES.replace("line 12\n", "line 12, second version\n")

@@ -303,14 +303,18 @@ def test_personal_data_is_forbidden_unless_allowed(client: Client, project: Proj
 
 
 def test_the_answers_of_old_are_forgotten_before_they_are_many(client: Client) -> None:
-    from headrace.server import answers
+    from headrace.server import response_cache
 
-    found = answers.Answers(client.state)
+    found = response_cache.Answers(client.state)
     for number in range(3):
-        found._remember(f"/{number}", answers._Packed(b"x" * (answers._MOST_BYTES // 4), False))
+        found._remember(
+            f"/{number}", response_cache._Packed(b"x" * (response_cache._MOST_BYTES // 4), False)
+        )
     assert len(found._known) == 3
     for number in range(3, 10):
-        found._remember(f"/{number}", answers._Packed(b"x" * (answers._MOST_BYTES // 4), False))
+        found._remember(
+            f"/{number}", response_cache._Packed(b"x" * (response_cache._MOST_BYTES // 4), False)
+        )
     assert list(found._known) == [f"/{number}" for number in (6, 7, 8, 9)]
-    found._remember("/huge", answers._Packed(b"x" * answers._MOST_BYTES, False))
+    found._remember("/huge", response_cache._Packed(b"x" * response_cache._MOST_BYTES, False))
     assert "/huge" not in found._known

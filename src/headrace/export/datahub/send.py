@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import ExportError
-from headrace.export.files import write_whole
+from headrace.export.atomic_write import write_whole
 from headrace.export.report import ExportReport
 from headrace.export.words import in_words
 from headrace.settings import Resolved

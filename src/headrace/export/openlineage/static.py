@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from headrace.catalog.model import Catalog
 from headrace.errors import ExportError
-from headrace.export.files import write_whole
+from headrace.export.atomic_write import write_whole
 from headrace.export.report import ExportReport
 from headrace.settings import Resolved
 

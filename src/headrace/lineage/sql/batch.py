@@ -4,7 +4,7 @@ import gc
 from collections.abc import Sequence
 
 from headrace import portable
-from headrace.collector import collector_off
+from headrace.gc_pause import collector_off
 from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.tree import Summary
 

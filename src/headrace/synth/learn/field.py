@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.synth.learn.data import Sample
 from headrace.synth.learn.flow import number_of, short
-from headrace.synth.learn.personal import Personal, find_personal
+from headrace.synth.learn.pii import Personal, find_personal
 from headrace.synth.learn.relations import Relation, Relations
 
 QUANTILES: Final = 101

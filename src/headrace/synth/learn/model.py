@@ -18,7 +18,7 @@ import pyarrow as pa
 from headrace.synth.errors import SynthError
 from headrace.synth.learn.data import Sample
 from headrace.synth.learn.field import Field
-from headrace.synth.learn.personal import Personal, find_personal
+from headrace.synth.learn.pii import Personal, find_personal
 from headrace.synth.learn.relations import Relation, Relations
 from headrace.synth.learn.to_schema import fields_of
 

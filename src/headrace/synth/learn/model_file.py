@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.synth.errors import SynthError
+from headrace.synth.learn.atomic_write import whole
 from headrace.synth.learn.model import Model, quiet, require_sdv
-from headrace.synth.learn.whole import whole
 
 KIND: Final = "headrace-model"
 _FORMAT: Final = 1

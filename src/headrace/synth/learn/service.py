@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from headrace import portable
 from headrace.synth.errors import OutputError, SynthError
+from headrace.synth.learn.atomic_write import whole
 from headrace.synth.learn.data import read
 from headrace.synth.learn.model import draw, fit, require_sdv
 from headrace.synth.learn.model_file import load, save
 from headrace.synth.learn.relations import Relations, relate
 from headrace.synth.learn.report import Report, report
 from headrace.synth.learn.to_schema import to_schema
-from headrace.synth.learn.whole import whole
 
 Format = Literal["parquet", "csv", "jsonl"]
 FORMATS: Final = ("parquet", "csv", "jsonl")

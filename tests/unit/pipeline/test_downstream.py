@@ -3,7 +3,7 @@
 from headrace.artifacts import Exposure, Manifest
 from headrace.artifacts.dbt import Metadata
 from headrace.artifacts.nodes import DependsOn, Node, Owner
-from headrace.pipeline.readers import readers_of
+from headrace.pipeline.downstream import readers_of
 
 
 def model(name: str, *reads: str) -> Node:
