@@ -16,11 +16,13 @@ from headrace.lineage.sql.kinds import (
     DECISION,
     FILTERED,
     GROUPED,
+    SAME,
     SORTED,
     WINDOWED,
 )
 from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.patterns import column_parts, columns, star
+from headrace.lineage.sql.shapes import PICKS, PICKS_CALLED, shape
 
 _Bound = frozenset[str]
 _NONE: _Bound = frozenset()
@@ -37,17 +39,25 @@ class Walk:
         unnests: it makes several rows of one.
         ordered: it depends on the order of rows.
         star: the ``columns(…)`` in it, and how it is read.
+        depth: how many values it is in, of which the parts are told apart.
+        parameters: of the functions that it is in, folded.
     """
 
     def __init__(
-        self, query: Callable[[Any], tree.Query], windows: dict[str, exp.Expr] | None = None
+        self,
+        query: Callable[[Any], tree.Query],
+        windows: dict[str, exp.Expr] | None = None,
+        depth: int = 0,
     ) -> None:
         """Start.
 
         Args:
             query: reads a nested query.
             windows: the named windows in scope.
+            depth: how many values it is in.
         """
+        self.depth = depth
+        self.parameters: _Bound = _NONE
         self.reads: list[tree.Read] = []
         self.aggregated = False
         self.unnests = False
@@ -57,10 +67,14 @@ class Walk:
         self._windows = windows or {}
         self._steps: list[_Step] = []
 
-    def over(self, node: Any, role: int) -> "Walk":
+    def over(self, node: Any, role: int, bound: _Bound = _NONE) -> "Walk":
         """Read ``node`` as ``role``."""
+        self._steps.append((node, role, bound))
+        return self.run()
+
+    def run(self) -> "Walk":
+        """Read all that is still to be read."""
         steps = self._steps
-        steps.append((node, role, _NONE))
         while steps:
             node, role, bound = steps.pop()
             handler = _HANDLERS.get(type(node))
@@ -79,6 +93,29 @@ class Walk:
         elif isinstance(node, exp.Expr):
             self._steps.append((node, role, bound))
 
+    def inner(self, node: Any, role: int, bound: _Bound) -> tree.Reads:
+        """What a part of the expression reads, apart from all else; None is nothing."""
+        if not isinstance(node, exp.Expr):
+            return ()
+        walk = self._apart().over(node, role, bound)
+        self.aggregated |= walk.aggregated
+        self.unnests |= walk.unnests
+        self.ordered |= walk.ordered
+        if walk.star is not None:
+            walk.reads.append(tree.Every(walk.star[1], walk.star[0]))
+        return tuple(walk.reads)
+
+    def framed(self, node: exp.Expr, role: int, bound: _Bound) -> tree.Reads:
+        """What the window of a function is made of."""
+        walk = self._apart()
+        walk.window(node, role, bound)
+        return tuple(walk.run().reads)
+
+    def _apart(self) -> "Walk":
+        walk = Walk(self.query, self._windows, self.depth)
+        walk.parameters = self.parameters
+        return walk
+
     def window(self, node: exp.Expr, role: int, bound: _Bound) -> None:
         """A window function: its arguments, and what the window is made of."""
         decision = role if role & DECISION else WINDOWED
@@ -95,6 +132,13 @@ class Walk:
 
 def _nothing(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     del walk, node, role, bound
+
+
+def _identifier(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
+    """A bare name: a function's parameter, or the name of something that is not read."""
+    name = fold(node.name)
+    if name in walk.parameters and name not in bound:
+        walk.reads.append(tree.Col(role, (name,)))
 
 
 def _children(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
@@ -121,6 +165,8 @@ def _column(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
 
 def _dot(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     """``a.b``: of a struct, or a chain of functions."""
+    if _picked(walk, node, role, bound):
+        return
     fields: list[str] = []
     while type(node) is exp.Dot:
         field = node.expression
@@ -133,32 +179,31 @@ def _dot(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
                 return
             walk.push(field, role, bound)
         node = node.this
-    if type(node) is exp.Paren and type(node.unnest()) is exp.Column:  # `(t).a`, `(s).field`
-        parts = column_parts(node.unnest())
-        if parts[0] not in bound:
-            walk.reads.append(tree.Col(role, (*parts, *reversed(fields))))
-    elif isinstance(node, exp.Identifier):
+    if isinstance(node, exp.Identifier):
         if fold(node.name) not in bound:
             walk.reads.append(tree.Col(role, (fold(node.name), *reversed(fields))))
     else:
         walk.push(node, role, bound)
 
 
+def _picked(walk: Walk, node: Any, role: int, bound: _Bound) -> bool:
+    """Read an expression as a part of a value, if it is one."""
+    part = shape(walk, node, bound)
+    if part is None:
+        return False
+    # within another expression only the whole of it counts
+    walk.reads.append(part if role == SAME else tree.Part(role, "whole", (), ((part,),)))
+    return True
+
+
+def _pick(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
+    if not _picked(walk, node, role, bound):
+        _children(walk, node, role, bound)
+
+
 def _lambda(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     names = {fold(parameter.name) for parameter in node.expressions}
     walk.push(node.this, role, bound | names)
-
-
-def _comprehension(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
-    names = {
-        fold(name.name)
-        for part in (node.args.get("expression"), node.args.get("position"))
-        if isinstance(part, exp.Expr)  # no position: False, or None, by sqlglot's version
-        for name in part.find_all(exp.Identifier)
-    }
-    walk.push(node.args.get("iterator"), role, bound)
-    walk.push(node.this, role, bound | names)
-    walk.push(node.args.get("condition"), role, bound | names)
 
 
 def _value(role: int, value: int) -> int:
@@ -242,6 +287,8 @@ def _aggregates(node: Any) -> bool:
 def _anonymous(walk: Walk, node: Any, role: int, bound: _Bound) -> None:
     if _aggregates(node):
         _aggregate(walk, node, role, bound)
+        return
+    if node.name.lower() in PICKS_CALLED and _picked(walk, node, role, bound):
         return
     if node.name.lower() in SET_RETURNING:
         walk.unnests = True
@@ -330,17 +377,18 @@ def _handler(kind: type) -> _Handler:
 
 
 _LEAVES: Iterable[type] = (
-    exp.Identifier, exp.Literal, exp.Var, exp.Boolean, exp.Null, exp.DataType, exp.JSONPath,
+    exp.Literal, exp.Var, exp.Boolean, exp.Null, exp.DataType, exp.JSONPath,
     exp.Placeholder, exp.Parameter,
 )  # fmt: skip
 _HANDLERS: dict[type, _Handler] = {
     **dict.fromkeys(_LEAVES, _nothing),
+    exp.Identifier: _identifier,
     exp.Column: _column,
     exp.Dot: _dot,
     exp.Star: _star,
     exp.Columns: _columns,
     exp.Lambda: _lambda,
-    exp.Comprehension: _comprehension,
+    **dict.fromkeys(PICKS, _pick),
     exp.Window: _over,
     exp.Filter: _filter,
     exp.WithinGroup: _within_group,

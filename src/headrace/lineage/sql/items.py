@@ -9,6 +9,7 @@ from headrace.lineage.sql import tree
 from headrace.lineage.sql.expressions import Walk
 from headrace.lineage.sql.kinds import COMPUTED, SAME
 from headrace.lineage.sql.patterns import column_parts, matched, star
+from headrace.lineage.sql.shapes import PICKS, shape, value
 
 _Query = Callable[[Any], tree.Query]
 
@@ -53,7 +54,9 @@ def _computed(
     if pattern is not None:
         return tree.Item(name, (), star=pattern, role=SAME)
     walk = Walk(query, windows)
-    plain = isinstance(node, (exp.Columns, exp.PositionalColumn))
+    plain = isinstance(node, (exp.Columns, exp.PositionalColumn, *PICKS)) or (
+        isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier)
+    )
     walk.over(node, SAME if plain else COMPUTED)
     if walk.star is not None:
         found, role = walk.star
@@ -66,15 +69,33 @@ def _computed(
         walk.aggregated,
         walk.unnests,
         ordered=walk.ordered,
-        spreads=_spreads(node.unnest() if type(node) is exp.Paren else node),
+        spreads=_spreads(node),
+        value=_value(node, query, windows, walk.reads),
     )
+
+
+def _value(
+    node: Any, query: _Query, windows: dict[str, exp.Expr] | None, reads: list[tree.Read]
+) -> tree.Reads:
+    """The value with its parts apart, where ``reads`` do not have them apart as they are."""
+    if len(reads) == 1 and isinstance(reads[0], tree.Part) and reads[0].way != "whole":
+        return ()
+    apart = Walk(query, windows)
+    if isinstance(node, exp.Explode):
+        return value(apart, node.this, frozenset())
+    found = shape(apart, node, frozenset())
+    return () if found is None else (found,)
 
 
 def _spreads(node: Any) -> str:
     """Whether it may become several columns: ``unnest`` of a struct does."""
     if not isinstance(node, exp.Explode):
         return ""
-    return "surely" if node.expressions else "maybe"  # `recursive := true`, `max_depth := 2`
+    if not node.expressions:
+        return "maybe"
+    option = node.expressions[0]  # `recursive := true`, `max_depth := 2`
+    deep = isinstance(option, exp.PropertyEQ) and option.this.name.lower() == "recursive"
+    return "deep" if deep and len(node.expressions) == 1 else "surely"
 
 
 def _spoken(node: Any, dialect: str) -> str:

@@ -45,8 +45,15 @@ def pivoted(pivot: tree.Pivot, inner: Relation, collect: Callable[[tree.Reads], 
 
 
 def _columns(pivot: tree.Pivot) -> list[tree.Col]:
-    reads = [*pivot.on, *(read for using in pivot.using for read in using)]
-    return [read for read in reads if isinstance(read, tree.Col)]
+    todo = [*pivot.on, *(read for using in pivot.using for read in using)]
+    found: list[tree.Col] = []
+    while todo:
+        read = todo.pop()
+        if isinstance(read, tree.Col):
+            found.append(read)
+        elif isinstance(read, tree.Part):
+            todo += [one for reads in (*read.parts, read.others) for one in reads]
+    return found
 
 
 def _kept(pivot: tree.Pivot, inner: Relation) -> list[tuple[str, Deps]]:

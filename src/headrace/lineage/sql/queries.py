@@ -11,6 +11,7 @@ from headrace.lineage.sql.expressions import Walk
 from headrace.lineage.sql.items import items
 from headrace.lineage.sql.kinds import COMPUTED, FILTERED, GROUPED, SORTED
 from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.shapes import value
 from headrace.lineage.sql.sources import Sources
 
 
@@ -90,6 +91,10 @@ class Reader:
             if node is not None:
                 found.extend(self.walk(node, role).reads)
         return tuple(found)
+
+    def value(self, node: Any) -> tree.Reads:
+        """What an expression reads, with the parts of its value apart where they are known."""
+        return value(Walk(self.query, self._windows), node, frozenset())
 
     def walk(self, node: Any, role: int) -> Walk:
         """Read an expression."""

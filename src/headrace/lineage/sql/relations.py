@@ -7,6 +7,7 @@ from typing import Literal
 from headrace.lineage.sql.kinds import DECISION, FILTERED, GROUPED, JOINED, SAME, Deps, add
 from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.tree import Branch, Names
+from headrace.lineage.sql.values import either, mapped, union
 
 RestKind = Literal["open", "partial", "fixed", "external", "spread"]
 
@@ -102,6 +103,10 @@ class Relation:
             add(found, rest.deps)
         return found
 
+    def flat(self) -> "Relation":
+        """The same without the parts of its values."""
+        return Relation([(name, dict(deps)) for name, deps in self.columns], self.rows, self.rest)
+
     def renamed(self, names: Names) -> "Relation":
         """The same with other names for its first columns."""
         if not names:
@@ -132,13 +137,14 @@ def optional(relation: Relation, decides: Deps) -> Relation:
             found[key] = found.get(key, 0) | (ways & DECISION or JOINED)
         else:
             whole[key] = JOINED
-    columns: list[tuple[str, Deps]] = []
-    for name, deps in relation.columns:
-        both = dict(deps)
-        add(both, found)
+
+    def either_way(deps: Deps) -> Deps:
+        both = union((deps, found))
         told = {asset for asset, _ in both}
         add(both, {key: role for key, role in whole.items() if key[0] not in told})
-        columns.append((name, both))
+        return both
+
+    columns = [(name, mapped(deps, either_way)) for name, deps in relation.columns]
     rest = []
     for one in relation.rest:
         both = dict(one.deps)
@@ -189,16 +195,12 @@ def combined(left: Relation, right: Relation, branch: Branch) -> Relation:
     if branch.by_name:
         names = {fold(name) for name, _ in left.columns}
         for name, deps in left.columns:
-            both = dict(deps)
-            add(both, right.index.get(fold(name), {}))
-            columns.append((name, both))
+            columns.append((name, either((deps, right.index.get(fold(name), {})))))
         columns.extend(pair for pair in right.columns if fold(pair[0]) not in names)
     else:
         for number, (name, deps) in enumerate(left.columns):
-            both = dict(deps)
-            if number < len(right.columns):
-                add(both, right.columns[number][1])
-            columns.append((name, both))
+            other = right.columns[number][1] if number < len(right.columns) else {}
+            columns.append((name, either((deps, other))))
     found = Relation(columns, rows, (*left.rest, *right.rest), dict(left.order))
     add(found.order, right.order)
     if branch.distinct:

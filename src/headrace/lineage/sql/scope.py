@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from headrace.lineage.sql.kinds import COMPUTED, Deps, add
+from headrace.lineage.sql.kinds import COMPUTED, Deps
 from headrace.lineage.sql.relations import Relation, RestKind
 from headrace.lineage.sql.tree import Names
+from headrace.lineage.sql.values import packed, path, read_as, union
 
 # Columns that a table has besides its own.
 _PSEUDO = frozenset({"rowid", "filename", "file_row_number", "ctid", "oid", "level", "rownum"})
@@ -71,9 +72,7 @@ class Scope:
             if found is not None:
                 return found
         found = self._known(name)
-        if found is None:
-            return None
-        return found if len(parts) == 1 else _computed(found)
+        return None if found is None else path(found, parts[1:])
 
     def _known(self, name: str) -> Deps | None:
         found = self.merged.get(name)
@@ -81,11 +80,11 @@ class Scope:
             return found
         known = [one.relation.index[name] for one in self.bound if name in one.relation.index]
         if known:
-            return known[0] if len(known) == 1 else _union(known)
+            return known[0] if len(known) == 1 else union(known)
         alias = self.aliases(name) if self.aliases is not None else None
         possible = self._possible(name, "open")
         if len(possible) == 1:
-            return possible[0] if alias is None else _union([possible[0], alias])
+            return possible[0] if alias is None else union([possible[0], alias])
         if alias is not None:
             return alias
         if possible:
@@ -97,7 +96,7 @@ class Scope:
         if whole is not None:
             return self._whole(whole)
         possible = self._possible(name, "fixed")
-        return _union(possible) if possible else None
+        return union(possible) if possible else None
 
     def _possible(self, name: str, kind: RestKind) -> list[Deps]:
         found = (one.relation.guess(name, kind) for one in self.bound if one.relation.rest)
@@ -110,7 +109,10 @@ class Scope:
         for rest in bound.relation.rest:
             if rest.kind == "open":
                 self.report(f"all columns of {rest.label} are read, and they are not known")
-        return _computed(bound.relation.everything())
+        relation = bound.relation
+        if not relation.rest:
+            return packed(relation.columns)
+        return read_as(relation.everything(), COMPUTED)
 
     def relation(self, parts: Names) -> Bound | None:
         """The relation of that name in this scope."""
@@ -129,10 +131,16 @@ class Scope:
                 continue
             name = parts[length]
             found = one.relation.index.get(name)
+            if found is None and self.has(parts[0]) and not _may_have(one.relation, name):
+                return None  # a field of a column that is called like the relation
             if found is None:
                 found = self._in(one, name)
-            return found if length == len(parts) - 1 else _computed(found)
+            return path(found, parts[length + 1 :])
         return None
+
+    def has(self, name: str) -> bool:
+        """Whether a relation here surely has a column of that name."""
+        return name in self.merged or any(name in one.relation.index for one in self.bound)
 
     def _in(self, bound: Bound, name: str) -> Deps:
         for kind in ("open", "fixed"):
@@ -168,12 +176,12 @@ class Scope:
         for one in chain:
             spread = one._possible(name, "spread")  # noqa: SLF001
             if spread:
-                return _union(spread)
+                return union(spread)
             possible = one._possible(name, "partial")  # noqa: SLF001
             external = one._possible(name, "external")  # noqa: SLF001
             if len(possible) == 1 and not external:
                 self._undocumented(name, possible[0])
-                return possible[0] if len(parts) == 1 else _computed(possible[0])
+                return path(possible[0], parts[1:])
             if external:
                 return {}
             if possible:
@@ -187,14 +195,7 @@ class Scope:
         return {}
 
 
-def _computed(deps: Deps) -> Deps:
-    found: Deps = {}
-    add(found, deps, COMPUTED)
-    return found
-
-
-def _union(several: list[Deps]) -> Deps:
-    found: Deps = {}
-    for deps in several:
-        add(found, deps)
-    return found
+def _may_have(relation: Relation, name: str) -> bool:
+    """Whether it may well have a column that is not known by name."""
+    kinds: tuple[RestKind, ...] = ("open", "fixed", "external")
+    return any(relation.guess(name, kind) is not None for kind in kinds)

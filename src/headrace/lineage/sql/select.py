@@ -12,6 +12,7 @@ from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.relations import Relation, Rest, distinct_names
 from headrace.lineage.sql.scope import Scope
 from headrace.lineage.sql.uniqueness import unique
+from headrace.lineage.sql.values import length, plus, unnested, with_whole
 
 if TYPE_CHECKING:
     from headrace.lineage.sql.statement import Statement
@@ -21,10 +22,17 @@ _GROUP = re.compile(r"\\(\d)")
 
 @dataclass(slots=True)
 class _Done:
-    """An item that was worked out."""
+    """An item that was worked out.
+
+    Attributes:
+        columns: that it makes.
+        rest: columns beside these.
+        rows: what decides how many rows it makes of one; None: all that its columns are made from.
+    """
 
     columns: list[tuple[str, Deps]]
     rest: tuple[Rest, ...] = ()
+    rows: Deps | None = None
 
 
 class Select:
@@ -58,10 +66,8 @@ class Select:
             columns.extend(done.columns)
             rest += done.rest
             if query.items[number].unnests:
-                for _, deps in done.columns:
-                    add(rows, deps, JOINED)
-                for one in done.rest:
-                    add(rows, one.deps, JOINED)
+                add(rows, Relation(done.columns, {}, done.rest).everything()
+                    if done.rows is None else done.rows, JOINED)  # fmt: skip
         result = Relation(distinct_names(columns), rows, rest)
         add(rows, statement.collect(query.filters, self._scope, self._ctes))
         self._keys(result, rows)
@@ -109,11 +115,15 @@ class Select:
 
     def _worked_out(self, item: tree.Item) -> _Done:
         deps = self._statement.collect(item.reads, self._scope, self._ctes)
-        if item.ordered and self._sources.order:
-            deps = dict(deps)
-            add(deps, self._sources.order)
         if item.star is None:
-            return self._one(item, deps)
+            value = deps
+            if item.value:
+                value = self._statement.collect(item.value, self._scope, self._ctes)
+                value = value if item.spreads else with_whole(deps, value)
+            order = self._sources.order if item.ordered else {}
+            return self._one(item, plus(deps, order), plus(value, order))
+        if item.ordered and self._sources.order:
+            deps = plus(deps, self._sources.order)
         star = self._statement.star(item.star, self._scope, self._ctes)
         if item.role == SAME and not deps and item.name is None:
             return _Done(star.columns, star.rest)
@@ -125,12 +135,25 @@ class Select:
         return _Done(columns, star.rest)
 
     @staticmethod
-    def _one(item: tree.Item, deps: Deps) -> _Done:
+    def _one(item: tree.Item, deps: Deps, value: Deps) -> _Done:
+        """An item that is no star: one column, or those that ``unnest`` makes.
+
+        Args:
+            item: as written.
+            deps: what all of it is made from.
+            value: the same with its parts apart; of ``unnest`` what it is done to.
+        """
         name = item.name or ""
-        if item.spreads == "surely":
+        if not item.spreads:
+            return _Done([(name, value)])
+        made = unnested(value, name, deep=item.spreads == "deep")
+        if made is not None and item.spreads != "surely":
+            columns, open_ones = made
+            rest = tuple([Rest("spread", one, deps=found) for one, found in open_ones])
+            return _Done(columns, rest, length(value))
+        if item.spreads != "maybe":
             return _Done([], (Rest("fixed", "`unnest`", deps=deps),))
-        rest = (Rest("spread", name, deps=deps),) if item.spreads else ()
-        return _Done([(name, deps)], rest)
+        return _Done([(name, deps)], (Rest("spread", name, deps=deps),))
 
 
 def _named(item: tree.Item, column: str) -> str:

@@ -146,10 +146,15 @@ class Sources:
             numbered = offset.name if isinstance(offset, exp.Expr) else "ordinality"
         return tree.Function(
             name,
-            tuple(self._reader.reads([argument], COMPUTED) for argument in arguments),
+            tuple(self._argument(name, argument) for argument in arguments),
             numbered,
             external,
         )
+
+    def _argument(self, function: str, argument: Any) -> tree.Reads:
+        if function == "unnest":
+            return self._reader.value(argument)
+        return self._reader.reads([argument], COMPUTED)
 
     def pivot_statement(self, node: Any) -> tree.Source:
         """``pivot t on …``, ``unpivot t on …``."""

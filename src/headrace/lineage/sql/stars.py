@@ -1,11 +1,12 @@
 """Which columns a star stands for."""
 
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.kinds import COMPUTED, Deps, add
+from headrace.lineage.sql.kinds import COMPUTED, Deps
 from headrace.lineage.sql.matching import matcher
 from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.relations import Relation, Rest
 from headrace.lineage.sql.scope import Bound, Scope
+from headrace.lineage.sql.values import Parts, read_as
 
 
 def expanded(star: tree.Star, scope: Scope, replaced: dict[str, Deps]) -> Relation:
@@ -18,7 +19,10 @@ def expanded(star: tree.Star, scope: Scope, replaced: dict[str, Deps]) -> Relati
     """
     bounds = _bounds(star, scope)
     if bounds is None:
-        return _of_struct(star, scope)
+        value = scope.find(star.table)
+        if not (isinstance(value, Parts) and value.closed and value.fields):
+            return _of_struct(star, value)
+        bounds = [Bound("", (), Relation(list(value.fields.items())))]
     if len(bounds) == 1 and _is_plain(star, scope, bounds[0]):
         return bounds[0].relation
     excluded = {parts[-1] for parts in star.exclude if len(parts) == 1}
@@ -66,10 +70,9 @@ def _bounds(star: tree.Star, scope: Scope) -> list[Bound] | None:
     return None
 
 
-def _of_struct(star: tree.Star, scope: Scope) -> Relation:
+def _of_struct(star: tree.Star, value: Deps) -> Relation:
     """``struct.*``: its fields' names are not known here."""
-    deps: Deps = {}
-    add(deps, scope.find(star.table), COMPUTED)
+    deps = read_as(dict(value), COMPUTED)
     label = f'"{".".join(star.table)}"'
     excluded = {parts[-1] for parts in star.exclude}
     return Relation([], {}, (Rest("fixed", label, deps=deps).without(excluded),))

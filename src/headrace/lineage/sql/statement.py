@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
+
+from msgspec import structs
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.joins import Ctes, From
@@ -21,8 +24,20 @@ from headrace.lineage.sql.relations import Relation, Rest, combined, distinct_na
 from headrace.lineage.sql.scope import Bound, Scope
 from headrace.lineage.sql.select import Select
 from headrace.lineage.sql.stars import expanded
+from headrace.lineage.sql.values import (
+    element,
+    length,
+    listed,
+    plus,
+    read_as,
+    value_of,
+    with_whole,
+)
 
 _ONE_COLUMN = frozenset({"unnest", "range", "generate_series"})
+
+_TURNS = 4
+"""Of a recursive query, in which the parts of its values are still told apart."""
 
 Tables = Callable[[tree.Names], Relation | None]
 """What a table's name means outside of the statement; None: nothing that is known."""
@@ -100,12 +115,15 @@ class Statement:
         known = dict(ctes)
         found = self.query(cte.query.first, parent, self._with(cte.query.ctes, parent, known))
         found = Relation(found.columns, found.rows, found.rest).renamed(cte.columns)
-        while True:  # what a column is made from only grows
+        for turn in count():  # what a column is made from only grows
             known[cte.name] = found
             again = self.query(cte.query, parent, known).renamed(cte.columns)
+            if turn > _TURNS:  # a struct that holds itself would grow for ever
+                again = again.flat()
             if again.columns == found.columns and again.rows == found.rows:
                 return again
             found = again
+        raise AssertionError
 
     def _with(self, inner: tuple[tree.Cte, ...], parent: Scope | None, ctes: Ctes) -> Ctes:
         if not inner:
@@ -160,8 +178,12 @@ class Statement:
         self, reads: tree.Reads, scope: Scope, ctes: Ctes, *, alias_first: bool = False
     ) -> Deps:
         """What expressions read, all together; not to be changed."""
-        if len(reads) == 1 and type(reads[0]) is tree.Col and reads[0].role == SAME:
-            return scope.find(reads[0].parts, alias_first=alias_first)
+        if len(reads) == 1:
+            only = reads[0]
+            if type(only) is tree.Col and only.role == SAME:
+                return scope.find(only.parts, alias_first=alias_first)
+            if type(only) is tree.Part:
+                return self._part(only, scope, ctes)
         found: Deps = {}
         for one in reads:
             if type(one) is tree.Col:
@@ -173,9 +195,46 @@ class Statement:
                     add(found, deps, one.role)
             elif type(one) is tree.Nth:
                 add(found, self._nth(one.number, scope, ctes), one.role)
+            elif type(one) is tree.Part:
+                add(found, self._part(one, scope, ctes))
             else:
                 self._count(found, one.role, scope)
         return found
+
+    def _part(self, one: tree.Part, scope: Scope, ctes: Ctes) -> Deps:
+        """A value of which the parts are told apart where they are known."""
+        if one.way == "query":
+            found = self._value_of(one.parts[0][0], scope, ctes)
+        elif one.way in {"each", "kept"}:
+            found = self._by_function(one, scope, ctes)
+        elif one.way == "field" and (named := _parenthesised(one, scope)) is not None:
+            found = scope.find(named)
+        else:
+            found = value_of(one, [self.collect(reads, scope, ctes) for reads in one.parts])
+        if one.others:
+            found = plus(found, self.collect(one.others, scope, ctes))
+        return read_as(found, one.role)
+
+    def _by_function(self, one: tree.Part, scope: Scope, ctes: Ctes) -> Deps:
+        """Elements of a list, each changed by a function, or kept where it says so."""
+        reads, body = one.parts
+        of = self.collect(reads, scope, ctes)
+        parameters = [(name, element(of) if not at else {}) for at, name in enumerate(one.names)]
+        inner = Scope(scope, self.report, [Bound("", (), Relation(parameters))])
+        found = self.collect(body, inner, ctes)
+        return listed(found, length(of)) if one.way == "each" else plus(of, found)
+
+    def _value_of(self, one: tree.Read, scope: Scope, ctes: Ctes) -> Deps:
+        """The value of a query that yields one."""
+        assert type(one) is tree.Nested
+        inner = self.query(one.query, scope, ctes)
+        found: Deps = {}
+        self._add_nested(found, one, inner)
+        decides: Deps = {}
+        self._add_nested(decides, structs.replace(one, exists=True), inner)
+        add(decides, inner.order)
+        value = inner.columns[0][1] if len(inner.columns) == 1 and not inner.rest else {}
+        return with_whole(found, plus(value, decides))
 
     def _nth(self, number: int, scope: Scope, ctes: Ctes) -> Deps:
         """``#2``: nothing, and a problem, where not all columns before it are known."""
@@ -194,7 +253,9 @@ class Statement:
                     found[key] = found.get(key, 0) | role
 
     def _nested(self, found: Deps, one: tree.Nested, scope: Scope, ctes: Ctes) -> None:
-        inner = self.query(one.query, scope, ctes)
+        self._add_nested(found, one, self.query(one.query, scope, ctes))
+
+    def _add_nested(self, found: Deps, one: tree.Nested, inner: Relation) -> None:
         told: set[str] = set()
         if not one.exists:
             told = {asset for _, deps in inner.columns for asset, _ in deps}
@@ -267,7 +328,7 @@ class Statement:
         arguments = [self.collect(reads, scope, ctes) for reads in of.arguments]
         rows: Deps = {}
         for deps in arguments:
-            add(rows, deps, JOINED)
+            add(rows, length(deps) if of.name == "unnest" else deps, JOINED)
         label = f"{of.name}(…)"
         if of.external and not any(arguments):
             return Relation([], rows, (Rest("external", label),))
@@ -276,10 +337,21 @@ class Statement:
             add(together, deps, COMPUTED)
         single = of.name in _ONE_COLUMN
         name = of.name if single else alias or of.name
-        columns = [(name, deps) for deps in arguments] if of.name == "unnest" else []
+        columns = [(name, element(deps)) for deps in arguments] if of.name == "unnest" else []
         columns = columns or [(name, together)]
         if of.ordinality:
             columns.append((of.ordinality, {}))
         # `json_each` and the like have more columns, which are made from the same
         rest = () if single else (Rest("fixed", label, deps=together),)
         return Relation(distinct_names(columns), rows, rest)
+
+
+def _parenthesised(one: tree.Part, scope: Scope) -> tree.Names | None:
+    """``(t).a`` as the name that it is where no column is called ``t``."""
+    reads = one.parts[0]
+    if len(reads) != 1 or type(reads[0]) is not tree.Col or len(reads[0].parts) > 1:
+        return None
+    name = reads[0].parts
+    if scope.has(name[0]) or scope.relation(name) is None:
+        return None
+    return (*name, *map(fold, one.names))

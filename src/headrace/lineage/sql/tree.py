@@ -46,7 +46,28 @@ class Nth(Struct, array_like=True, frozen=True, gc=False, tag=5):
     number: int
 
 
-Read = Col | Nested | Every | RowCount | Nth
+class Part(Struct, array_like=True, frozen=True, gc=False, tag=6):
+    """A value of which the parts may be known apart, or a part of such a value.
+
+    Attributes:
+        role: how it is read.
+        way: ``struct`` of fields; ``change`` and ``concat`` of structs; ``cast`` to a struct;
+            ``list`` of elements; ``any`` one of several; ``field``, ``at``, ``item`` and
+            ``unnest`` of a value, ``values`` of a map; ``each`` and ``kept`` elements of a list
+            by a function; ``query`` the value of a query; ``whole`` all of a value together.
+        names: of fields; of a function's parameters.
+        parts: what each part reads.
+        others: what decides which part it is.
+    """
+
+    role: int
+    way: str
+    names: Names
+    parts: tuple["Reads", ...]
+    others: "Reads" = ()
+
+
+Read = Col | Nested | Every | RowCount | Nth | Part
 Reads = tuple[Read, ...]
 
 
@@ -62,7 +83,9 @@ class Item(Struct, array_like=True, frozen=True, gc=False):
         role: how the columns of the star are read.
         ordered: it depends on the order of the rows that it reads.
         spreads: `unnest`, of which only types tell whether a struct becomes several columns
-            (``maybe``); ``surely`` where it says so itself.
+            (``maybe``); ``surely`` where it says so itself, ``deep`` where all that is in it does.
+        value: the same as ``reads`` with the parts of its value apart, where they may be known; of
+            `unnest` its argument.
     """
 
     name: str | None
@@ -73,6 +96,7 @@ class Item(Struct, array_like=True, frozen=True, gc=False):
     role: int = 0
     ordered: bool = False
     spreads: str = ""
+    value: Reads = ()
 
 
 class Match(Struct, array_like=True, frozen=True, gc=False):
