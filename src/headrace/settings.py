@@ -8,6 +8,7 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -39,6 +40,14 @@ def _usable(name: str) -> str:
 
 
 SourceName = Annotated[Name, AfterValidator(_usable)]
+
+
+def _network(text: str) -> str:
+    """An IP address, or a network of them."""
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError("write an IP address or a network, like 127.0.0.1 or 10.0.0.0/8") from None
 
 
 def _contract(value: Any) -> Any:
@@ -130,6 +139,10 @@ class ServeSettings(BaseModel):
     allowed_hosts: tuple[str, ...] = Field(
         (), description="names that the server answers to, besides those of this machine"
     )
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        (), description="addresses or networks of proxies whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed; from all others they are ignored",
+    )  # fmt: skip
 
 
 class Settings(BaseModel):

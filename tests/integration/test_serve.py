@@ -6,9 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -191,6 +193,25 @@ def test_nonsense_on_the_wire_does_not_stop_it(server: Served) -> None:
     assert server.json("/healthz") == {"status": "ok"}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.2 has to be set up first")
+def test_the_address_that_it_announces_is_answered_and_who_hangs_up_is_not_logged(
+    tmp_path: Path,
+) -> None:
+    with served(Lab(tmp_path / "data"), "--host", "127.0.0.2") as server:
+        where = f"http://127.0.0.2:{server.port}/"
+        assert where in server.said
+        with urllib.request.urlopen(f"{where}healthz", timeout=120) as answer:  # noqa: S310
+            assert answer.status == 200
+        for part in (b"GET", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            with socket.create_connection(("127.0.0.2", server.port), timeout=120) as connection:
+                connection.sendall(part)
+                reset = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        with urllib.request.urlopen(f"{where}healthz", timeout=120) as answer:  # noqa: S310
+            assert answer.status == 200
+        assert server.stop() == (0, "")
+
+
 def test_a_port_in_use_is_said_with_another_one(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -245,6 +266,7 @@ def test_with_a_token_it_serves_whoever_has_it(tmp_path: Path, source: str) -> N
         (("--host", "no.such.host.invalid"), b"x" * 20, "no.such.host.invalid"),
         (("--set", "serve.port=99999"), None, "serve.port"),
         (("--set", "serve.token=[1]"), None, "serve.token = ***"),
+        (("--set", "serve.trusted_proxies=['*']"), None, "like 127.0.0.1 or 10.0.0.0/8"),
     ],
 )
 def test_what_cannot_be_is_one_line(

@@ -11,7 +11,6 @@ from functools import cached_property
 COOKIE = "headrace_session"
 SESSION_SECONDS = 12 * 3600
 SHORTEST_TOKEN = 16
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True)
@@ -22,11 +21,13 @@ class Access:
         host: the address that the server listens at.
         token: what is demanded; None: nothing. Never shown, never logged.
         allowed_hosts: names that the server answers to, besides those of this machine.
+        trusted_proxies: addresses or networks whose ``X-Forwarded-For`` is believed.
     """
 
     host: str = "127.0.0.1"
     token: str | None = field(default=None, repr=False)
     allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
 
     def is_token(self, text: str) -> bool:
         """Whether that is the token; takes as long whatever is wrong with it."""
@@ -56,15 +57,16 @@ class Access:
             return False
         if name in self._names:
             return True
-        # beyond loopback a token is demanded, and an address can't be rebound
-        return not is_loopback(self.host) and _is_address(name)
+        address = _ip(name)
+        # an address can't be rebound; beyond loopback a token is demanded, too
+        return address is not None and (address.is_loopback or not is_loopback(self.host))
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        names = {*_LOOPBACK, *(name.casefold() for name in self.allowed_hosts)}
+        names = ["localhost", self.host, *self.allowed_hosts]
         if not is_loopback(self.host):
-            names |= {self.host.casefold(), socket.gethostname().casefold()}
-        return frozenset(names)
+            names.append(socket.gethostname())
+        return frozenset(name.casefold().removesuffix(".") for name in names)
 
     def _sign(self, ends: int) -> str:
         key = (self.token or "").encode()
@@ -73,12 +75,8 @@ class Access:
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
-    if host.casefold() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _ip(host)
+    return host.casefold() == "localhost" if address is None else address.is_loopback
 
 
 def _digest(text: str) -> bytes:
@@ -100,9 +98,9 @@ def _host_name(header: str) -> str | None:
     return name.casefold().removesuffix(".") or None
 
 
-def _is_address(name: str) -> bool:
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(name)
+        found = ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
+    return getattr(found, "ipv4_mapped", None) or found

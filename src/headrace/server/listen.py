@@ -17,12 +17,14 @@ from headrace.server.access import SHORTEST_TOKEN, Access, is_loopback
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
+
     from headrace.server.state import ServerState
 
 _NEEDED = ("fastapi", "uvicorn", "jinja2")
 _OTHER_PORTS = 20
 _GRACE_SECONDS = 3
-_HEAD_BYTES = 32 * 1024
 
 
 def serve(
@@ -111,7 +113,12 @@ def access_of(resolved: Resolved, token_file: Path | None, *, make_token: bool =
             "HEADRACE_SERVE__TOKEN, or name a file that holds one by --token-file "
             "(`openssl rand -hex 32 > token` makes one)"
         )
-    return Access(host=settings.host, token=token, allowed_hosts=settings.allowed_hosts)
+    return Access(
+        host=settings.host,
+        token=token,
+        allowed_hosts=settings.allowed_hosts,
+        trusted_proxies=settings.trusted_proxies,
+    )
 
 
 @contextmanager
@@ -192,6 +199,28 @@ def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
+def config(app: "FastAPI", access: Access) -> "uvicorn.Config":
+    """How uvicorn serves the app; the limits of connections are in ``protocol``."""
+    import uvicorn
+
+    from headrace.server.protocol import LimitedProtocol
+    from headrace.server.security import MAX_HEAD
+
+    return uvicorn.Config(
+        app,
+        http=LimitedProtocol,
+        ws="none",
+        log_config=None,
+        log_level="error",  # what is wrong with a request is told to its sender
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(access.trusted_proxies),
+        forwarded_allow_ips=list(access.trusted_proxies),
+        h11_max_incomplete_event_size=MAX_HEAD,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
 def _run(state: "ServerState", access: Access, listening: socket.socket) -> None:
     import uvicorn
 
@@ -205,12 +234,4 @@ def _run(state: "ServerState", access: Access, listening: socket.socket) -> None
             with portable.handled(portable.stop_signals(), self.handle_exit):
                 yield
 
-    config = uvicorn.Config(
-        create_app(state, access),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-    Server(config).run(sockets=[listening])
+    Server(config(create_app(state, access), access)).run(sockets=[listening])

@@ -18,11 +18,13 @@ _CODES = {
     403: "forbidden",
     404: "not_found",
     405: "method_not_allowed",
+    408: "too_slow",
     413: "too_large",
     414: "too_long",
     421: "wrong_host",
     422: "invalid_parameter",
     429: "too_many_requests",
+    431: "too_large",
     500: "internal",
     503: "unavailable",
 }

@@ -1,4 +1,7 @@
-"""The gate in front of every route: host, method, size, token; and the headers of every answer."""
+"""The gate in front of every route: host, method, size, token; and the headers of every answer.
+
+What holds before a request is complete (sizes on the wire, time, connections) is in ``protocol``.
+"""
 
 import logging
 from typing import TYPE_CHECKING
@@ -14,8 +17,10 @@ if TYPE_CHECKING:
     from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+MAX_HEAD = 32 * 1024  # bytes of the request line and all headers
 MAX_URL = 8192
 MAX_BODY = 4096
+_ONCE = (b"host", b"content-length", b"transfer-encoding", b"authorization")
 LOGIN = "/login"
 _OPEN = ("/healthz", LOGIN)  # what needs no token; static files hold no data either
 _READS = "this server only reads: GET and HEAD"
@@ -49,14 +54,17 @@ class Gate:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        from starlette.requests import Request
+        from starlette.requests import ClientDisconnect, Request
 
         is_head = scope["method"] == "HEAD"
         # static files are asked for again by their ETag, all else that says nothing anew
         caching = b"no-cache" if scope["path"].startswith("/static/") else b"no-store"
         answer = _Answer(send, caching, is_head=is_head)
         request = Request(scope, receive)
-        refused = await self._refused(request)
+        try:
+            refused = await self._refused(request)
+        except ClientDisconnect:
+            return
         if refused is not None:
             await refused(scope, receive, answer.send)
             return
@@ -73,7 +81,7 @@ class Gate:
 
     async def _refused(self, request: "Request") -> "Response | None":
         """The answer to a request that does not get in; None for one that does."""
-        found = _malformed(request, self._access)
+        found = await _malformed(request, self._access)
         if found is not None:
             return _problem(request, found)
         path = request.url.path
@@ -198,7 +206,7 @@ def _problem(
 
 
 def _address(request: "Request") -> str:
-    """Who asks; behind a proxy of this machine, whom the proxy names (uvicorn sees to that)."""
+    """Who asks; behind a trusted proxy, whom the proxy names (uvicorn sees to that)."""
     return request.client.host if request.client else ""
 
 
@@ -208,33 +216,51 @@ def _too_many(wait: int) -> Problem:
     )
 
 
-def _malformed(request: "Request", access: Access) -> Problem | None:
+async def _malformed(request: "Request", access: Access) -> Problem | None:
     """What is wrong with a request whoever sent it."""
-    if not access.is_allowed_host(request.headers.get("host", "")):
+    scope, headers = request.scope, request.headers
+    if scope["http_version"] not in {"1.0", "1.1"}:
+        return problems.problem(505, "this server speaks HTTP/1.1")
+    names = [name for name, _ in scope["headers"]]
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD:
+        return problems.problem(431, f"the headers are at most {MAX_HEAD:,} bytes long")
+    twice = next((name.decode() for name in _ONCE if names.count(name) > 1), None)
+    if twice is not None:
+        return problems.problem(400, f"a request has one header {twice} at most")
+    if {b"content-length", b"transfer-encoding"} <= set(names):
+        return problems.problem(400, "a request has Content-Length or Transfer-Encoding, not both")
+    if not access.is_allowed_host(headers.get("host", "")):
         return problems.problem(
             421,
             "this server does not answer to that name",
             hint="name it in serve.allowed_hosts (HEADRACE_SERVE__ALLOWED_HOSTS)",
         )
-    scope = request.scope
-    if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > MAX_URL:
-        return problems.problem(414, f"an address is at most {MAX_URL:,} characters long")
+    path = scope.get("raw_path", b"")
     if request.method not in {"GET", "HEAD", "POST"}:
         return problems.problem(405, _READS)
-    length = request.headers.get("content-length", "0")
-    if not (length.isascii() and length.isdigit()) or int(length) > MAX_BODY:
+    if not path.startswith(b"/"):
+        return problems.problem(400, "the target of a request is a path, like /api/v1/home")
+    if len(path) + len(scope["query_string"]) > MAX_URL:
+        return problems.problem(414, f"an address is at most {MAX_URL:,} characters long")
+    length = headers.get("content-length", "0")
+    is_small = length.isascii() and length.isdigit() and len(length) < 10
+    if not is_small or int(length) > MAX_BODY or len(await _body(request)) > MAX_BODY:
         return problems.problem(413, f"a request's body is at most {MAX_BODY:,} bytes long")
     return None
 
 
 async def _body(request: "Request") -> bytes:
-    """The body, as far as it may be long."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            break
-    return body[:MAX_BODY]
+    """The body, up to the first piece that makes it too long; kept in the request."""
+    if not hasattr(request.state, "body"):
+        body = b""
+        if {"content-length", "transfer-encoding"} & set(request.headers.keys()):
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_BODY:
+                    break
+        request.state.body = body
+    found: bytes = request.state.body
+    return found
 
 
 def _local(path: str) -> str:

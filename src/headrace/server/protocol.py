@@ -1,0 +1,142 @@
+"""The limits of a connection: how large a request's head is, how long it takes, how many there are.
+
+Uvicorn takes httptools where it is installed, which has no limits at all; h11 limits the size of a
+head, and this subclass of uvicorn's protocol adds the rest. What is limited here needs no token,
+so it must hold before a request is complete.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from typing import cast
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from headrace.server import problems
+from headrace.server.security import MAX_HEAD
+
+MAX_CONNECTIONS = 200
+REQUEST_SECONDS = 10.0  # until a request has come whole
+RESPONSE_SECONDS = 60.0  # that a client may take no byte of its response
+LINGER_SECONDS = 1.0  # that is still read after a refusal: a reset could overtake it
+LINGER_BYTES = 256 * 1024  # that are still read then
+
+
+class LimitedProtocol(H11Protocol):
+    """One connection; a client that keeps to no limit is answered if it can be, and closed."""
+
+    _incomplete: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+    _is_refused = False
+    _discarded = 0
+    since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection; where there are too many, in place of the one idle longest."""
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        others = cast("Iterable[LimitedProtocol]", self.connections)
+        open_ = [other for other in others if not other.transport.is_closing()]
+        if len(open_) > MAX_CONNECTIONS:
+            idle = [other for other in open_ if other is not self and other.is_idle]
+            if not idle:
+                self._refuse(503, "too many connections are open: try again later")
+                return
+            min(idle, key=lambda other: other.since).transport.abort()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the timers, which uvicorn leaves running when a connection breaks."""
+        for timer in (self._incomplete, self._stalled):
+            if timer is not None:
+                timer.cancel()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of a request, unless the connection is closing."""
+        if self._is_refused:
+            self._discarded += len(data)
+            if self._discarded > LINGER_BYTES:
+                self.transport.close()
+        elif not self.transport.is_closing():
+            super().data_received(data)
+            self._watch()
+
+    def on_response_complete(self) -> None:
+        """Close the connection where the rest of the request would still come."""
+        is_coming = self.conn.their_state is h11.SEND_BODY
+        super().on_response_complete()
+        if is_coming:
+            self._linger()
+        self._watch()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP; called while h11's exception is handled."""
+        error = sys.exception()
+        status = getattr(error, "error_status_hint", 400)
+        msg = f"the request is not valid HTTP: {error}"[:200]
+        if status == 431:
+            msg = f"the request line and headers are at most {MAX_HEAD:,} bytes long"
+        self._refuse(status, msg)
+
+    def pause_writing(self) -> None:
+        """The client does not take its response: give it some time."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(RESPONSE_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client took some of its response."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().resume_writing()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no response is being made."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def _watch(self) -> None:
+        """See to it that a request that began comes whole in time.
+
+        Between two requests, until the first byte of the next one, uvicorn's timeout holds.
+        """
+        is_coming = self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not self._is_refused
+        if self.timeout_keep_alive_task is not None or not is_coming:
+            if self._incomplete is not None:
+                self._incomplete.cancel()
+                self._incomplete = None
+        elif self._incomplete is None and not self.transport.is_closing():
+            detail = f"a request must come within {REQUEST_SECONDS:g} seconds"
+            self._incomplete = self.loop.call_later(REQUEST_SECONDS, self._refuse, 408, detail)
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Send an error where no response has begun, and close."""
+        if self._is_refused or self.transport.is_closing():
+            return
+        has_begun = self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # what the app still sends is dropped
+            self.cycle.message_event.set()
+        if has_begun:
+            self.transport.close()
+            return
+        problem = problems.problem(status, detail)
+        body = problem.model_dump_json(exclude_none=True).encode()
+        head = (
+            f"HTTP/1.1 {status} {problem.title}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close for writing now, for reading a moment later."""
+        if self.transport.is_closing():
+            return
+        self._is_refused = True
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.close)
