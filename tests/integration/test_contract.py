@@ -74,6 +74,45 @@ def test_text_in_a_number_column_stops_the_load(shop: Shop) -> None:
     assert (table.rows_new, table.rows_changed) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("zip", "01067"),
+        ("phone", "0041791234569"),
+        ("phone", "+41791234570"),
+        ("ratio", "12345678901234567.89"),
+        ("ratio", "007.10"),
+        ("paid", "1"),
+        ("day", "2024/01/05"),
+        ("seen", "2024-01-05 10:00:00"),
+    ],
+)
+def test_column_refuses_what_it_would_not_give_back(shop: Shop, column: str, value: str) -> None:
+    good = {
+        "id": "1", "zip": "10115", "phone": "41791234567", "ratio": "1.5", "paid": "true",
+        "day": "2024-01-05", "seen": "2024-01-05T10:00:00Z",
+    }  # fmt: skip
+    shop.write("people_1.csv", f"{','.join(good)}\n{','.join(good.values())}\n")
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+    before = rows(lab, "*")
+    later = good | {"id": "2", column: value}
+    remedy = "timestamptz" if column == "seen" else "text"
+    shop.write("people_2.csv", f"{','.join(later)}\n{','.join(later.values())}\n")
+    refused(
+        lab,
+        "load",
+        kind=SourceError,
+        words=["people_2.csv row 1", f"{column} is {value!r}", f"{{{column}: {remedy}}}", "evolve"],
+    )
+    assert rows(lab, "*") == before
+
+    shop.lab_with(ORDERS, schema_contract="{data_type: evolve}").load()
+    assert rows(lab, f"id, {column} is null, {column}__v_text") == [
+        (1, False, None), (2, True, value),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("value", ["10.5", "1e-3", "99999999999999999999", "0x1f"])
 def test_integer_column_refuses_what_it_would_have_to_round(shop: Shop, value: str) -> None:
     lab = loaded(shop)

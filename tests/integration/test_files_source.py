@@ -220,56 +220,6 @@ def test_settings_may_name_columns_as_the_file_does(shop: Shop) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (["1", "-2", "+3"], "BIGINT"),
-        (["1", ""], "BIGINT"),
-        (["01", "2"], "VARCHAR"),
-        (["0", "10"], "BIGINT"),
-        (["1.5", "2"], "DOUBLE"),
-        (["1e3", ".5"], "DOUBLE"),
-        (["0.30000000000000004"], "DOUBLE"),
-        (["12345678901234567890"], "VARCHAR"),
-        (["9007199254740993", "1.5"], "VARCHAR"),
-        (["3.14159265358979323846"], "VARCHAR"),
-        (["NaN"], "VARCHAR"),
-        (["1,5"], "VARCHAR"),
-        (["true", "FALSE"], "BOOLEAN"),
-        (["yes", "no"], "VARCHAR"),
-        (["2024-02-29"], "DATE"),
-        (["2023-02-29"], "VARCHAR"),
-        (["01/02/2024"], "VARCHAR"),
-        (["2024-01-01 10:00:00"], "TIMESTAMP"),
-        (["2024-01-01T10:00:00.123456"], "TIMESTAMP"),
-        (["2024-01-01T10:00:00Z"], "TIMESTAMP WITH TIME ZONE"),
-        (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00-05"], "TIMESTAMP WITH TIME ZONE"),
-        (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00"], "VARCHAR"),
-        (["", ""], "VARCHAR"),
-        (["a"], "VARCHAR"),
-    ],
-)  # fmt: skip
-def test_type_of_text(shop: Shop, values: list[str], kind: str) -> None:
-    lines = "".join(f'{number},"{value}"\n' for number, value in enumerate(values))
-    path = shop.write("orders.csv", "order_id,value\n" + lines)
-
-    assert inferred(path)["value"] == kind
-
-
-def inferred(path: Path) -> dict[str, str]:
-    import duckdb
-
-    from headrace.ingest.discover import SourceFile
-    from headrace.ingest.infer import infer_types
-    from headrace.ingest.model import FileTable
-    from headrace.ingest.scan import scan_file
-
-    file = SourceFile(path, path.name, path.stat().st_size, "")
-    with duckdb.connect() as connection:
-        scan = scan_file(connection, file, FileTable("*"), lambda name: name)
-        return infer_types(connection, scan, sample=False)
-
-
 def test_times_with_an_offset_are_one_moment_in_utc(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,138 +1,191 @@
-"""The types of a file's columns: those declared in the settings, and those seen in the values."""
+"""The types of columns: those declared in the settings, and those that all values fit exactly.
+
+What fits is decided by ``roundtrip`` alone, with the SQL that later loads cast with.
+"""
 
 import re
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, cast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 from headrace.errors import SourceError
 from headrace.ingest.model import FileTable
-from headrace.ingest.scan import FileScan
-from headrace.ingest.sql import identifier
-from headrace.ingest.types import stored_type
+from headrace.ingest.roundtrip import decimal_parts, exact_cast, is_always_exact, is_numeral
+from headrace.ingest.sql import batches, identifier
+from headrace.ingest.types import DECIMAL_DIGITS, decimal_for, stored_type
 
 if TYPE_CHECKING:
     import duckdb
 
 SAMPLE_ROWS = 20_480
 _TYPE = re.compile(r"[A-Za-z_ ]+(\(\d+(, *\d+)?\))?")
+_SOME_DECIMAL = "DECIMAL"  # of 38 digits, with the scale that the values have
+_TIMES = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS")
+TEXT_KINDS = ("BIGINT", "DOUBLE", "BOOLEAN", *_TIMES)
+JSON_KINDS = ("BIGINT", "DOUBLE", _SOME_DECIMAL, "BOOLEAN", *_TIMES, "VARCHAR")
 
 
-def _braced(pattern: str) -> str:
-    """A pattern for use inside ``str.format``."""
-    return pattern.replace("{", "{{").replace("}", "}}")
+@dataclass(frozen=True)
+class Question:
+    """Which type does a column have?
+
+    Attributes:
+        name: the raw column.
+        read: the type that the reader gives.
+        kinds: the types that come into question, the best first.
+        otherwise: the type if none of them holds all values.
+        is_fixed: whether the only kind stands: asked is whether all values fit it.
+        is_declared: whether the settings declare it.
+    """
+
+    name: str
+    read: str
+    kinds: tuple[str, ...]
+    otherwise: str = "VARCHAR"
+    is_fixed: bool = False
+    is_declared: bool = False
+
+    def cast(self, kind: str) -> str:
+        """SQL of the value in a type, null where it does not fit."""
+        if kind == _SOME_DECIMAL:
+            return f"case when {is_numeral(self.name, self.read)} then true end"
+        return exact_cast(self.name, self.read, kind, utc=self.is_declared, first=not self.is_fixed)
 
 
-OFFSET = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
-_NUMBER = "[+-]?(0|[1-9][0-9]*)?([.][0-9]+)?([eE][+-]?[0-9]+)?"
-_TIMESTAMP_TESTS = (
-    (
-        "TIMESTAMP WITH TIME ZONE",
-        (
-            f"regexp_matches({{0}}, '[0-9]{_braced(OFFSET)}') and length({{0}}) > 16 "
-            "and try_cast({0} as timestamptz) is not null"
-        ),
-    ),
-    (
-        "TIMESTAMP",
-        (
-            f"length({{0}}) > 10 and not regexp_matches({{0}}, ':.*{_braced(OFFSET)}') "
-            "and try_cast({0} as timestamp) is not null"
-        ),
-    ),
-)
-_JSON_TEXT_TESTS = _TIMESTAMP_TESTS
-_TEXT_TESTS = (
-    (
-        "BIGINT",
-        "regexp_full_match({0}, '[+-]?(0|[1-9][0-9]*)') and try_cast({0} as bigint) is not null",
-    ),
-    (
-        "DOUBLE",
-        (
-            f"regexp_full_match({{0}}, '{_NUMBER}') and isfinite(try_cast({{0}} as double)) and "
-            # 17 digits tell every double from the next; an integer is exact up to 15
-            "(length({0}) <= 15 or length(regexp_replace({0}, "
-            "'^[+-]?0*[.]?0*|[eE].*|[^0-9]', '', 'g')) "
-            "<= case when regexp_matches({0}, '[.eE]') then 17 else 15 end)"
-        ),
-    ),
-    ("BOOLEAN", "lower({0}) in ('true', 'false')"),
-    ("DATE", "length({0}) = 10 and try_cast({0} as date) is not null"),
-    *_TIMESTAMP_TESTS,
-)
+@dataclass
+class Answers:
+    """What was found.
+
+    Attributes:
+        types: the type of each column.
+        misfits: fixed columns that have a value which does not fit.
+        further: values of the further aggregates.
+    """
+
+    types: dict[str, str] = field(default_factory=dict)
+    misfits: list[str] = field(default_factory=list)
+    further: tuple[Any, ...] = ()
+
+
+def questions_of(kinds: set[tuple[str, str]], name: str, read: str) -> Question:
+    """What to ask about a column of files.
+
+    Args:
+        kinds: format and type in each file that has a value of it.
+        name: the raw column.
+        read: the type of all files together.
+    """
+    if read == "JSON":
+        return Question(name, read, JSON_KINDS, otherwise="JSON")
+    formats = {form for form, _ in kinds}
+    stored = {stored_type(kind) for form, kind in kinds if form == "parquet"}
+    if formats == {"parquet"}:
+        return Question(name, read, _common(stored))
+    # CSV and JSON say nothing that the values do not say, Parquet knows what is text
+    typed = _common(stored) if stored else ()
+    return Question(name, read, () if "VARCHAR" in stored else (*typed, *TEXT_KINDS))
+
+
+def fixed_question(name: str, read: str, kind: str, *, is_declared: bool) -> Question:
+    """Whether all values of a column fit the type that it has already."""
+    return Question(name, read, (kind,), is_fixed=True, is_declared=is_declared)
+
+
+def _common(kinds: set[str]) -> tuple[str, ...]:
+    """Types that may hold the values of all these types, the best first."""
+    if len(kinds) == 1:
+        return tuple(kinds)
+    if kinds <= {"DATE", "TIMESTAMP", "TIMESTAMP_NS"}:
+        return ("TIMESTAMP_NS",) if "TIMESTAMP_NS" in kinds else ("TIMESTAMP",)
+    decimal = decimal_for(kinds - {"DOUBLE"})
+    if "DOUBLE" in kinds and (decimal or kinds <= {"BIGINT", "DOUBLE"}):
+        return ("DOUBLE", _SOME_DECIMAL)
+    return (decimal,) if decimal else ()
 
 
 def infer_types(
     connection: "duckdb.DuckDBPyConnection",
-    scan: FileScan,
-    *,
-    sample: bool,
-    known: Collection[str] = (),
-) -> dict[str, str]:
-    """The stored type of each raw column of a file, by looking at its values.
+    rows: str,
+    sample: str,
+    questions: Iterable[Question],
+    further: Sequence[str] = (),
+) -> Answers:
+    """The types of columns, in one pass over the rows where the sample is like the rest.
 
-    Text becomes an integer, double, boolean, date or timestamp when every value can be read so
-    without loss: digits with a leading zero stay text, and so do those that a double cannot hold.
-    Only ISO 8601 dates count, because ``01/02/2024`` means two things. JSON says itself what is a
-    number; of its text, only timestamps are told.
+    A column gets the first of its kinds that every value fits exactly. A column of nothing but
+    nulls is text.
 
     Args:
         connection: a local DuckDB.
-        scan: the file.
-        sample: look at the first 20,480 rows of a CSV file only.
-        known: raw columns whose type is settled; they are not looked at.
+        rows: SQL of all rows, to select from.
+        sample: SQL of some of them: what they rule out need not be asked of all.
+        questions: the columns.
+        further: aggregates to compute in the same pass.
     """
-    types = {name: stored_type(kind) for name, kind in scan.types.items()}
-    if scan.file.format == "parquet":
-        return types
-    is_csv = scan.file.format == "csv"
-    tests = dict(_TEXT_TESTS if is_csv else _JSON_TEXT_TESTS)
-    open_kinds = {
-        name: list(tests)
-        for name, raw in scan.columns.items()
-        if types[raw] in {"VARCHAR", "JSON"} and raw not in known
-    }
-    if not open_kinds:
-        return types
-    if is_csv:
-        # what the first rows rule out need not be asked of all
-        first = f"(select * from {scan.sql} limit {SAMPLE_ROWS})"
-        open_kinds, filled = _still_open(connection, first, open_kinds, tests)
-    if not (is_csv and sample):
-        open_kinds, filled = _still_open(connection, scan.sql, open_kinds, tests)
-    for name, kinds in open_kinds.items():
-        column = scan.columns[name]
-        if name not in filled:
-            types[column] = "VARCHAR"  # nothing but nulls
-        elif types[column] == "VARCHAR":
-            types[column] = kinds[0] if kinds else "VARCHAR"
-    return types
+    answers = Answers()
+    left: list[Question] = []
+    for each in questions:
+        if len(each.kinds) == 1 and is_always_exact(each.read, each.kinds[0]):
+            answers.types[each.name] = each.kinds[0]
+        else:
+            left.append(each)
+    open_kinds = {each.name: list(each.kinds) for each in left}
+    tried = [(each, kind) for each in left if len(each.kinds) > 1 for kind in each.kinds]
+    found, _ = _count(connection, sample, tried)
+    for (each, kind), (filled, fitting) in zip(tried, found, strict=True):
+        if fitting < filled:
+            open_kinds[each.name].remove(kind)
+    while left or further:
+        tried = [(each, open_kinds[each.name][0]) for each in left if open_kinds[each.name]]
+        answers.types |= {each.name: each.otherwise for each in left if not open_kinds[each.name]}
+        found, values = _count(connection, rows, tried, further)
+        answers.further, further = values or answers.further, ()
+        left = []
+        for (each, kind), (filled, fitting) in zip(tried, found, strict=True):
+            if each.is_fixed or (fitting == filled != 0 and kind != _SOME_DECIMAL):
+                answers.types[each.name] = kind
+                answers.misfits += [each.name] if fitting < filled else []
+            elif not filled:
+                answers.types[each.name] = kind if len(each.kinds) == 1 else "VARCHAR"
+            elif fitting < filled:
+                open_kinds[each.name].pop(0)
+                left.append(each)
+            else:  # nothing but numbers, and some of them wider than a double
+                open_kinds[each.name] = _decimals(connection, rows, each)
+                left.append(replace(each, otherwise="VARCHAR"))
+    return answers
 
 
-def _still_open(
+def _decimals(connection: "duckdb.DuckDBPyConnection", rows: str, question: Question) -> list[str]:
+    """The decimal that may hold all values of a column of numbers, else text."""
+    whole, scale = decimal_parts(question.name)
+    row = connection.execute(f"select max({whole}), max({scale}) from {rows}").fetchone()
+    digits, places = row or (0, 0)
+    fits = digits + places <= DECIMAL_DIGITS
+    return [f"DECIMAL({DECIMAL_DIGITS},{places})"] if fits else []
+
+
+def _count(
     connection: "duckdb.DuckDBPyConnection",
     rows: str,
-    kinds: Mapping[str, list[str]],
-    tests: Mapping[str, str],
-) -> tuple[dict[str, list[str]], set[str]]:
-    """Which kinds all values of each column pass, and which columns have a value at all."""
-    conditions = [
-        condition.format(f"cast({identifier(name)} as varchar)")
-        for name, asked in kinds.items()
-        for condition in ("{0} is not null", *(tests[kind] for kind in asked))
-    ]
-    counted = ", ".join(f"count(*) filter (where {condition})" for condition in conditions)
-    counts = iter(
-        cast("tuple[int, ...]", connection.execute(f"select {counted} from {rows}").fetchone())
-    )
-    passed: dict[str, list[str]] = {}
-    filled: set[str] = set()
-    for name, asked in kinds.items():
-        total = next(counts)
-        passed[name] = [kind for kind in asked if next(counts) == total]
-        if total:
-            filled.add(name)
-    return passed, filled
+    tried: Sequence[tuple[Question, str]],
+    further: Sequence[str] = (),
+) -> tuple[list[tuple[int, int]], tuple[Any, ...]]:
+    """How many values there are, and how many of them fit a kind; further aggregates."""
+    found: list[tuple[int, int]] = []
+    values: tuple[Any, ...] = ()
+    for batch in list(batches(tried)) or ([()] if further else []):
+        counts = [
+            f"count({what})"
+            for question, kind in batch
+            for what in (identifier(question.name), question.cast(kind))
+        ]
+        asked = [*counts, *further] if not found else counts
+        row = connection.execute(f"select {', '.join(asked)} from {rows}").fetchone() or ()
+        numbers = row[: len(counts)]
+        values = values or tuple(row[len(counts) :])
+        found += zip(numbers[::2], numbers[1::2], strict=True)
+    return found, values
 
 
 def declared_types(connection: "duckdb.DuckDBPyConnection", table: FileTable) -> dict[str, str]:

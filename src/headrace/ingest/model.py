@@ -1,6 +1,6 @@
 """What a file table is, what a load of it found and hands over, and what it runs in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -71,6 +71,14 @@ class FileTable:
             cursor=normalize(self.cursor) if self.cursor else None,
             columns={normalize(name): kind for name, kind in self.columns.items()},
             required=tuple(normalize(name) for name in self.required),
+        )
+
+    def absent_columns(self, columns: Collection[str]) -> tuple[str, ...]:
+        """A sentence for each column that has a type in the settings, and is in no file."""
+        return tuple(
+            f"column {name} has a type in the settings, but is in no file that was read"
+            for name in self.columns
+            if name not in columns
         )
 
 

@@ -1,10 +1,14 @@
 """Quoting for the SQL that ingest writes; every name and literal goes through here."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     import duckdb
+
+T = TypeVar("T")
+# columns to ask about in one query: many aggregates take more time and memory than one by one
+_BATCH = 64
 
 
 def identifier(name: str) -> str:
@@ -26,3 +30,9 @@ def scalar(connection: "duckdb.DuckDBPyConnection", sql: str) -> int:
     """The one number that a query gives."""
     row = connection.execute(sql).fetchone()
     return int(row[0]) if row else 0
+
+
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Items, as many at a time as one query should ask about."""
+    for start in range(0, len(items), _BATCH):
+        yield items[start : start + _BATCH]

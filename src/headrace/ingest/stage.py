@@ -7,19 +7,25 @@ aside, and the rest is compared with the raw table, so that only what is new or 
 """
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.errors import SourceError
 from headrace.ingest.bulk import stage_whole
-from headrace.ingest.casts import exact_cast
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.infer import declared_types, infer_types
+from headrace.ingest.infer import (
+    SAMPLE_ROWS,
+    declared_types,
+    fixed_question,
+    infer_types,
+    questions_of,
+)
 from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged
+from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, malformed_line, scan_file, vanished
-from headrace.ingest.sql import identifier, identifiers, literal, scalar
-from headrace.ingest.types import Column
+from headrace.ingest.sql import batches, identifier, identifiers, literal, scalar
+from headrace.ingest.types import Column, common_read
 
 if TYPE_CHECKING:
     import duckdb
@@ -146,11 +152,13 @@ class _Stager:
     dropped: list[str] = field(default_factory=list)
     new_columns: list[str] = field(default_factory=list)
     read_types: dict[str, str] = field(default_factory=dict)
+    misfits: list[str] = field(default_factory=list)
 
     def run(self) -> Staged:
+        self._read_kinds()
+        self._check_contract(self.read_types)
+        self._read()
         types = self._column_types()
-        self._check_contract(types)
-        self._read(types)
         columns = [Column(name, kind) for name, kind in types.items() if name not in self.dropped]
         columns += self._check_values(columns)
         self._type_view(columns)
@@ -178,21 +186,56 @@ class _Stager:
             notes=tuple(self.notes),
         )
 
-    def _column_types(self) -> dict[str, str]:
-        """Every raw column's stored type: the table's, else the declared, else what is seen."""
-        fixed = declared_types(self.connection, self.table) | dict(self.existing.columns)
-        types: dict[str, str] = {}
+    def _read_kinds(self) -> None:
+        """The type in which each column is read: text, where the files differ."""
+        kinds: dict[str, set[str]] = {}
         for scan in self.scans:
-            seen = infer_types(self.connection, scan, sample=False, known=fixed.keys())
-            for column, kind in seen.items():
-                if types.setdefault(column, kind) != kind:
-                    types[column] = _wider(types[column], kind)
-        self.notes += [
-            f"column {name} has a type in the settings, but is in no file that was read"
-            for name in self.table.columns
-            if name not in types
-        ]
-        return {column: fixed.get(column, seen) for column, seen in types.items()}
+            for column, kind in scan.types.items():
+                kinds.setdefault(column, set()).add(kind)
+        for column, read in kinds.items():
+            self.read_types[column] = common_read(read)
+        self.notes += self.table.absent_columns(kinds)
+
+    def _column_types(self) -> dict[str, str]:
+        """Every raw column's stored type: the table's, the declared, or what all values fit."""
+        fixed = declared_types(self.connection, self.table) | dict(self.existing.columns)
+        mixed = self._mixed_kinds(self.read_types.keys() - fixed.keys())
+        answers = infer_types(
+            self.connection,
+            "incoming",
+            f"(select * from incoming limit {SAMPLE_ROWS})",
+            (
+                fixed_question(
+                    column, read, fixed[column], is_declared=column in self.table.columns
+                )
+                if column in fixed
+                else questions_of(mixed[column], column, read)
+                for column, read in self.read_types.items()
+            ),
+        )
+        self.misfits = answers.misfits
+        return {column: answers.types[column] for column in self.read_types}
+
+    def _mixed_kinds(self, columns: Collection[str]) -> dict[str, set[tuple[str, str]]]:
+        """The format and type of each column in each file that has a value of it."""
+        kinds = {
+            column: {
+                number: (scan.file.format, scan.types[column])
+                for number, scan in enumerate(self.scans)
+                if column in scan.types
+            }
+            for column in columns
+        }
+        differing = [column for column, found in kinds.items() if len(set(found.values())) > 1]
+        for batch in batches(differing):
+            counts = ", ".join(f"count({identifier(column)})" for column in batch)
+            for number, *filled in self.connection.execute(
+                f"select __file, {counts} from incoming group by __file"
+            ).fetchall():
+                for column, count in zip(batch, filled, strict=True):
+                    if not count:
+                        kinds[column].pop(number, None)
+        return {column: set(found.values()) for column, found in kinds.items()}
 
     def _check_contract(self, types: Mapping[str, str]) -> None:
         if not self.existing.columns:
@@ -217,16 +260,13 @@ class _Stager:
                     f"column {column} is no longer in the files: null in what was read"
                 )
 
-    def _read(self, types: Mapping[str, str]) -> None:
+    def _read(self) -> None:
         """Read the files into ``incoming``, one row each, numbered as they stand in the file."""
-        for column in types:
-            kinds = {scan.types[column] for scan in self.scans if column in scan.types}
-            self.read_types[column] = kinds.pop() if len(kinds) == 1 else "VARCHAR"
         for number, scan in enumerate(self.scans):
             names = {raw: name for name, raw in scan.columns.items()}
             selected = ", ".join(
                 (
-                    f"cast({identifier(names[column])} as {kind})"
+                    exact_cast(names[column], scan.types[column], kind)
                     if column in names
                     else f"cast(null as {kind})"
                 )
@@ -258,25 +298,27 @@ class _Stager:
         if self.context.contract.columns == "discard_row" and self.dropped:
             filled = " or ".join(f"{identifier(name)} is not null" for name in self.dropped)
             self._mark(filled, "schema_contract", f"unknown columns: {', '.join(self.dropped)}")
-        for column in list(columns):
-            read = self.read_types[column.name]
-            if read == column.duckdb_type:
-                continue
+        for column in [column for column in columns if column.name in self.misfits]:
             name = identifier(column.name)
-            cast_sql = exact_cast(column.name, read, column.duckdb_type)
+            cast_sql = self._cast(column)
             misfit = f"{name} is not null and ({cast_sql}) is null"
+            text = exact_cast(column.name, self.read_types[column.name], "VARCHAR")
+            as_utc = self._cast(column, utc=True)
             first = self.connection.execute(
-                f"select {FILE_COLUMN}, __row, cast({name} as varchar) from incoming "
+                f"select {FILE_COLUMN}, __row, {text}, ({as_utc}) is not null from incoming "
                 f"where {misfit} order by __file, __row limit 1"
             ).fetchone()
-            if first is None:
-                continue
+            assert first is not None
             message = f"{column.name} is not a {column.duckdb_type}"
             if mode == "freeze":
+                zoned = "timestamptz" if column.duckdb_type.endswith("ZONE") else "timestamp"
+                kind = zoned if first[3] else "text"
                 raise SourceError(
-                    f"{first[0]} row {first[1]}: {column.name} is {first[2]!r}, which is not a "
-                    f"{column.duckdb_type}: correct it, or set sources.{self.context.source}."
-                    "schema_contract.data_type to discard_row (quarantine), discard_value or evolve"
+                    f"{first[0]} row {first[1]}: {column.name} is {first[2]!r}, which a "
+                    f"{column.duckdb_type} does not give back as it is written: correct it, "
+                    f"declare the column (`columns: {{{column.name}: {kind}}}`) and load with "
+                    f"--full-refresh, or set sources.{self.context.source}.schema_contract."
+                    "data_type to discard_row (quarantine), discard_value or evolve"
                 )
             self._mark(misfit, "data_type", message, row_kept=mode != "discard_row")
             if mode == "evolve":
@@ -285,13 +327,22 @@ class _Stager:
                     f"alter table incoming add column {identifier(variant.name)} varchar"
                 )
                 self.connection.execute(
-                    f"update incoming set {identifier(variant.name)} = {name} where {misfit}"
+                    f"update incoming set {identifier(variant.name)} = {text} where {misfit}"
                 )
                 self.read_types[variant.name] = "VARCHAR"
                 variants.append(variant)
                 if variant.name not in self.existing.columns:
                     self.new_columns.append(variant.name)
         return variants
+
+    def _cast(self, column: Column, *, utc: bool = False) -> str:
+        """The typed value; a time without an offset is UTC where the settings declare the type."""
+        return exact_cast(
+            column.name,
+            self.read_types[column.name],
+            column.duckdb_type,
+            utc=utc or column.name in self.table.columns,
+        )
 
     def _mark(self, where: str, reason: str, message: str, *, row_kept: bool = False) -> None:
         kept = f"{reason}_value" if row_kept else reason
@@ -302,9 +353,7 @@ class _Stager:
 
     def _type_view(self, columns: list[Column]) -> None:
         casts = ", ".join(
-            f"{exact_cast(column.name, self.read_types[column.name], column.duckdb_type)} "
-            f"as {identifier(column.name)}"
-            for column in columns
+            f"{self._cast(column)} as {identifier(column.name)}" for column in columns
         )
         self.connection.execute(
             f"create temp view typed as select __file, __row, {FILE_COLUMN}, {casts} from incoming"
@@ -431,12 +480,3 @@ class _Stager:
             order by bad.__file, bad.__row
         """
         return cast("Any", self.connection.execute(sql, [self.name, self.name]).to_arrow_table())
-
-
-def _wider(one: str, other: str) -> str:
-    """The narrowest type that holds the values of both."""
-    if {one, other} <= {"BIGINT", "DOUBLE"}:
-        return "DOUBLE"
-    if {one, other} <= {"DATE", "TIMESTAMP"}:
-        return "TIMESTAMP"
-    return "VARCHAR"

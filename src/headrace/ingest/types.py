@@ -1,6 +1,7 @@
 """DuckDB types as dlt columns, and the names that dlt gives them."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
 
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_BIGINT_DIGITS = 19
+DECIMAL_DIGITS = 38  # of DuckDB's widest decimal
 _SIMPLE: dict[str, dict[str, Any]] = {
     "BOOLEAN": {"data_type": "bool"},
     "FLOAT": {"data_type": "double"},
@@ -76,6 +79,33 @@ def stored_type(duckdb_type: str) -> str:
         return _STORED[duckdb_type]
     if duckdb_type in _SIMPLE or _DECIMAL.fullmatch(duckdb_type):
         return duckdb_type
-    if duckdb_type.endswith("]") or duckdb_type.startswith(("STRUCT", "MAP", "UNION")):
-        return "JSON"
-    return "VARCHAR"
+    return "JSON" if _is_nested(duckdb_type) else "VARCHAR"
+
+
+def _is_nested(duckdb_type: str) -> bool:
+    return duckdb_type.endswith("]") or duckdb_type.startswith(("STRUCT", "MAP", "UNION"))
+
+
+def decimal_for(kinds: Collection[str]) -> str | None:
+    """The decimal that holds every value of integer and decimal types; None if there is none."""
+    whole, scale = 0, 0
+    for kind in kinds:
+        match = _DECIMAL.fullmatch(kind)
+        if match is None and kind != "BIGINT":
+            return None
+        precision, places = map(int, match.groups()) if match else (_BIGINT_DIGITS, 0)
+        whole, scale = max(whole, precision - places), max(scale, places)
+    return f"DECIMAL({whole + scale},{scale})" if 0 < whole + scale <= DECIMAL_DIGITS else None
+
+
+def common_read(kinds: Collection[str]) -> str:
+    """The type in which a column is read that has these types in several files.
+
+    Text, where they differ; JSON, where one of them is nested.
+    """
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    stored = {stored_type(kind) for kind in kinds}
+    if len(stored) == 1:
+        return next(iter(stored))
+    return "JSON" if any(_is_nested(kind) for kind in kinds) else "VARCHAR"
