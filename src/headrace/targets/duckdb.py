@@ -15,6 +15,9 @@ from headrace.targets.duckdb_errors import explain_duckdb_error
 if TYPE_CHECKING:
     import duckdb
 
+_SESSION = {"TimeZone": "UTC"}
+"""Of every connection, dlt's and dbt's too: what a cast gives must not follow from the machine."""
+
 
 class DuckDbSettings(BaseModel):
     """Settings of a DuckDB target (``targets.<name>`` in the settings)."""
@@ -109,6 +112,8 @@ class DuckDbTarget:
         except duckdb.Error as error:
             raise self.explain(error) from error
         try:
+            for name, value in _SESSION.items():
+                connection.execute(f"set {name} = '{value}'")
             yield connection
         finally:
             connection.close()
@@ -125,6 +130,7 @@ class DuckDbTarget:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         credentials = DuckDbCredentials(str(self.path))
         credentials.global_config = {**self.config, "memory_limit": self.load_memory_limit}
+        credentials.local_config = dict(_SESSION)
         return dlt.destinations.duckdb(
             credentials=credentials, preferred_loader_file_format="parquet"
         )
@@ -137,7 +143,8 @@ class DuckDbTarget:
             "path": str(self.path),
             "schema": "main",
             "threads": min(threads, 4),
-            "config_options": dict(self.config),
+            "config_options": self.config,
+            "settings": dict(_SESSION),
         }
 
     def release(self) -> None:
