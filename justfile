@@ -6,7 +6,7 @@ default:
 
 # Install what uv.lock names, and the git hooks
 setup:
-    uv sync --locked
+    uv sync --locked --all-extras --all-groups
     uv run pre-commit install
 
 # Load, build, test, publish: `just run --full-refresh`
@@ -27,7 +27,7 @@ doctor:
 
 # Run the tests: `just test tests/unit -k lock`
 test *flags:
-    uv run pytest {{ flags }}
+    uv run --all-groups pytest {{ flags }}
 
 # Every check but the tests
 lint:

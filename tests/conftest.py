@@ -2,9 +2,11 @@
 
 import importlib.util
 import os
+import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,15 @@ _LOOKS = (
     "PY_COLORS", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
 )  # fmt: skip
 """By these a machine changes what rich, click and typer print."""
+
+
+_OF_THE_SYSTEM = re.compile(r"\b(Windows|macOS|Linux|POSIX|root|checkout|handed over)\b")
+"""Reasons to skip that no package can help: the system, the account, what is beside the clone."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    what = "append the ids of tests that are skipped for want of what can be installed"
+    parser.addoption("--skips-to", metavar="FILE", type=Path, help=what)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -36,6 +47,30 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # started by a shell in the background, which children would inherit: no Ctrl-C reached them
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    if config.option.skips_to:
+        config.pluginmanager.register(_Skips(config.option.skips_to))
+
+
+class _Skips:
+    """Notes what is skipped, in each process; the names of files stand for all that is in them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longreprtext
+        if not _OF_THE_SYSTEM.search(reason):
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(f"{report.nodeid}\n")
 
 
 def _draw_the_same_examples_everywhere() -> None:

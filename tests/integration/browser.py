@@ -1,7 +1,6 @@
 """A real Chromium to look at pages with, and a server to look at, each started once."""
 
 import os
-import shutil
 import socket
 import threading
 import time
@@ -12,25 +11,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, Request, expect
 
+from chromium import launch
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.state import ServerState
 
 AXE = Path(__file__).parents[1] / "fixtures" / "axe" / "axe.min.js"
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-ARGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",  # in a container it may hold 64 MB alone
-)
 DESKTOP = (1360, 860)
 PHONE = (360, 740)
 PATIENCE_MS = 120_000
@@ -38,16 +26,9 @@ Theme = Literal["light", "dark"]
 
 
 def launched(playwright: Playwright) -> Browser:
-    """A browser; the test is skipped where there is none, but never on the CI."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    own = Path(playwright.chromium.executable_path)
-    if found is None and own.exists():
-        found = str(own)
-    if found is None:
-        assert not os.environ.get("CI"), "no Chromium on the CI: install one before the tests"
-        pytest.skip("no Chromium here: install one, or name it by CHROMIUM")
+    """A browser; the test is skipped where there is none."""
     expect.set_options(timeout=PATIENCE_MS)
-    return playwright.chromium.launch(executable_path=found, args=list(ARGS), timeout=PATIENCE_MS)
+    return launch(playwright)
 
 
 @dataclass

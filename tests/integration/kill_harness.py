@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -525,7 +526,6 @@ def warm_up(bench: Bench) -> None:
     import dlt.destinations.impl.duckdb.duck
     import dlt.destinations.impl.duckdb.factory
     import dlt.sources.helpers.requests
-    import pandas  # DuckDB imports it
     import pyarrow
     import sqlalchemy.dialects.sqlite
     from dbt.cli.main import dbtRunner
@@ -537,7 +537,11 @@ def warm_up(bench: Bench) -> None:
     from headrace.pipeline import dbt_calls
     from headrace.settings import resolve
 
-    del dbt, dlt, pandas, pyarrow, sqlalchemy, headrace
+    del dbt, dlt, pyarrow, sqlalchemy, headrace
+    with suppress(ImportError):
+        import pandas  # DuckDB imports it where an extra has brought it
+
+        del pandas
     place = bench.place("warm")
     resolved = resolve(ROOT, flags=place.flags, environ={})
     dbt_calls.write_profile(resolved, resolved.target)

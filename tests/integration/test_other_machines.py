@@ -92,6 +92,5 @@ def test_a_run_is_the_same_without_a_home_and_in_another_time_zone(
         assert list(folder.iterdir()) == []
     found = Lab(data, root)
     assert marts(found) == marts(done)
-    with found.resolved.target.connect(read_only=True) as connection:
-        (zone,) = connection.execute("from intermediate.int_zone").fetchall()
-    assert zone == ("UTC", date(2024, 1, 1), "2024-07-01 03:00:00+00")
+    zone = found.query("from intermediate.int_zone")
+    assert zone == [("UTC", date(2024, 1, 1), "2024-07-01 03:00:00+00")]

@@ -15,18 +15,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import sync_playwright
 from ruamel.yaml import YAML
+
+from chromium import launch
 
 pytest.importorskip("mkdocs", reason="the docs are built by the group `machinery`")
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-ARGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-dev-shm-usage",
-)  # fmt: skip
 
 # What a browser fetches by itself: not a link that a reader may follow.
 FETCHED = re.compile(
@@ -143,15 +140,8 @@ def served(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
-    with api.sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-        found = found or (str(own) if own.exists() else None)
-        if found is None:
-            assert not os.environ.get("CI"), "no Chromium on the CI: install one before the tests"
-            pytest.skip("no Chromium here: install one, or name it by CHROMIUM")
-        opened = playwright.chromium.launch(executable_path=found, args=list(ARGS), timeout=120_000)
+    with sync_playwright() as playwright:
+        opened = launch(playwright)
         yield opened
         opened.close()
 

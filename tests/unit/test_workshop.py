@@ -63,6 +63,7 @@ def test_workflow_lints_once_and_tests_and_runs_twice_everywhere(workflow: Any) 
         return [step["run"] for step in workflow["jobs"][job]["steps"] if "run" in step]
 
     assert commands("lint") == [".ci/run lint"]
+    assert commands("bare") == [".ci/run bare rest"]
     assert commands("test") == [
         "uv sync --locked --all-extras --all-groups",
         "uv run playwright install --with-deps chromium",
@@ -101,11 +102,18 @@ class Bench:
         (self.clone / ".ci").mkdir(parents=True)
         self.bin.mkdir()
         shutil.copy(CI_RUN, self.clone / ".ci" / "run")
-        for tool in ["bash", "dirname", "cp"]:
+        shutil.copy(ROOT / "README.md", self.clone)
+        for tool in ["bash", "dirname", "cp", "sed", "env", "mktemp", "mkdir", "rm", "cat"]:
             found = shutil.which(tool)
             assert found, f"{tool} is needed"
             (self.bin / tool).symlink_to(found)
-        self.script("uv", 'echo "$*" >> "$NOTES"; [[ "$*" != "$FAILS" ]]')
+        # a test that is skipped is one that could run with more: its name goes to the next pass
+        note = 'echo "$*" >> "$NOTES"; echo "$HOME|$UV_PROJECT_ENVIRONMENT|$TZ" >> "$NOTES.places"'
+        skip = '[[ "$PYTEST_ADDOPTS" == "--skips-to "* ]] && echo x > "${PYTEST_ADDOPTS:11:25}"'
+        self.script("uv", f'{note}; {skip}; [[ "$*" != "$FAILS" ]]')
+        self.script("pip", 'echo "pip $*" >> "$NOTES"')
+        self.script("python", "exit 0")
+        self.script("chromium", "exit 0")
 
     def script(self, name: str, body: str) -> Path:
         path = self.bin / name
@@ -142,17 +150,44 @@ def test_ci_run_is_executable() -> None:
     assert os.access(CI_RUN, os.X_OK)
 
 
+README_COMMANDS = ["pip install uv", "run headrace run", "run --all-groups pytest"]
+
+
 @needs_bash
-def test_ci_run_does_every_check_and_the_readmes_test_command_last(bench: Bench) -> None:
+def test_ci_run_does_every_check_then_the_readmes_commands_then_what_they_skipped(
+    bench: Bench,
+) -> None:
     assert bench.run() == 0
 
     assert bench.calls[:2] == ["--version", "sync --locked --quiet --all-extras --all-groups"]
-    assert bench.calls[-1] == "run --all-groups pytest"
-    tools = {call.split()[1] for call in bench.calls[:-1] if call.startswith("run ")}
+    start = bench.calls.index(README_COMMANDS[0])
+    tools = {call.split()[1] for call in bench.calls[:start] if call.startswith("run ")}
     assert tools == {
         *("ruff", "mypy", "lint-imports", "sqlfluff", "check-jsonschema", "pre-commit"),
         *("hadolint", "shellcheck", "mkdocs"),
     }
+    assert bench.calls[start : start + 3] == README_COMMANDS
+    rest, find, other = bench.calls[start + 3 :]
+    assert rest.startswith("run --locked --all-extras --all-groups pytest ")
+    assert rest.endswith(" @.pytest_cache/skipped.txt")
+    assert find == "python find --no-python-downloads 3.13"
+    assert other.endswith("--all-groups pytest tests/unit -m not slow")
+
+
+@needs_bash
+def test_ci_run_gives_the_readmes_commands_an_empty_home_and_another_environment(
+    bench: Bench,
+) -> None:
+    assert bench.run() == 0
+    places = [line.split("|") for line in Path(f"{bench.notes}.places").read_text().splitlines()]
+    lint = bench.calls.index(README_COMMANDS[0])
+
+    assert {tuple(place) for place in places[:lint]} == {(str(bench.clone), "", "")}
+    homes = {home for home, _, _ in places[lint:] if home != str(bench.clone)}
+    assert len(homes) == 1
+    assert not Path(homes.pop()).exists(), "it is deleted at the end"
+    assert [Path(venv).name for _, venv, _ in places if venv] == ["bare", "bare", "rest", "other"]
+    assert [zone for *_, zone in places if zone] == ["America/New_York"]
 
 
 @needs_bash
@@ -161,7 +196,8 @@ def test_ci_run_lint_stops_before_the_tests(bench: Bench) -> None:
     everything = bench.calls
 
     assert bench.run("lint") == 0
-    assert bench.calls == everything[:-1]
+    assert bench.calls == everything[: len(bench.calls)]
+    assert bench.calls[-1].endswith("mkdocs build --strict --quiet")
 
 
 @needs_bash
@@ -170,8 +206,30 @@ def test_ci_run_ends_at_the_first_failure(bench: Bench) -> None:
     everything = bench.calls
 
     for number, call in enumerate(everything, start=1):
+        if call.startswith(("pip ", "cache ", "python find ")):
+            continue  # a step of the next call, or may fail
         assert bench.run(fails=call) != 0, call
         assert bench.calls == everything[:number]
+
+
+@needs_bash
+def test_ci_run_fails_where_a_test_is_skipped_with_everything_there(bench: Bench) -> None:
+    uv = bench.bin / "uv"
+    again = 'for word; do [[ "$word" == *.again ]] && echo x > "$word"; done'
+    bench.script(
+        "uv",
+        uv.read_text("utf-8").split("\n", 1)[1].replace('; [[ "$*" !=', f'; {again}; [[ "$*" !='),
+    )
+    assert bench.run() == 1
+    assert bench.calls[-1].endswith("@.pytest_cache/skipped.txt")
+
+
+@needs_bash
+@pytest.mark.parametrize("line", ["tests: `uv run --all-groups pytest`.", "$ pip install uv &&"])
+def test_ci_run_says_when_the_readme_has_no_such_command(bench: Bench, line: str) -> None:
+    readme = bench.clone / "README.md"
+    readme.write_text(readme.read_text("utf-8").replace(line, "x"), encoding="utf-8")
+    assert bench.run("bare") == 1
 
 
 @needs_bash
@@ -183,13 +241,14 @@ def test_ci_run_installs_uv_where_it_is_missing(bench: Bench, tmp_path: Path) ->
         "python",
         f"""case "$*" in
             "-m pip install -q uv") cp {tmp_path}/uv {scripts}/uv ;;
+            "-m venv "*) ;;
             *sysconfig*) echo {scripts}:{tmp_path} ;;
             *) exit 9 ;;
         esac""",
     )
 
     assert bench.run() == 0
-    assert bench.calls[-1] == "run --all-groups pytest"
+    assert README_COMMANDS[-1] in bench.calls
 
 
 # ── schemas ─────────────────────────────────────────────────────────────────
@@ -198,7 +257,8 @@ def test_ci_run_installs_uv_where_it_is_missing(bench: Bench, tmp_path: Path) ->
 def schema_checks() -> list[list[str]]:
     """The arguments of each `check-jsonschema` in `.ci/run`, with its file patterns expanded."""
     prefix = "uv run check-jsonschema "
-    lines = [line for line in CI_RUN.read_text("utf-8").splitlines() if line.startswith(prefix)]
+    lines = [line.strip() for line in CI_RUN.read_text("utf-8").splitlines()]
+    lines = [line for line in lines if line.startswith(prefix)]
     checks = []
     for line in lines:
         option, schema, *patterns = shlex.split(line.removeprefix(prefix))
@@ -266,6 +326,20 @@ def test_hooks_run_what_the_lock_names(hooks: dict[str, Any]) -> None:
     assert all(entry.startswith(("uv run ", "git ")) for entry in entries)
     for tool in ["ruff check", "ruff format", "mypy", "sqlfluff lint"]:
         assert any(entry.startswith(f"uv run {tool}") for entry in entries), tool
+
+
+def test_a_bare_mypy_checks_src_too(hooks: dict[str, Any]) -> None:
+    """The hook and `just lint` name no folder."""
+    files = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mypy"]["files"]
+    assert files == ["src", "tests", "dlt_pipelines"]
+    assert hooks["mypy"]["entry"] == "uv run mypy"
+    assert "    uv run mypy\n" in (ROOT / "justfile").read_text("utf-8")
+
+
+def test_just_test_runs_on_what_just_setup_installs() -> None:
+    recipes = re.findall(r"(?m)^ {4}(uv .*)$", (ROOT / "justfile").read_text("utf-8"))
+    assert "uv sync --locked --all-extras --all-groups" in recipes
+    assert "uv run --all-groups pytest {{ flags }}" in recipes
 
 
 @pytest.mark.parametrize(("size", "code"), [(1_000_000, 0), (1_000_001, 1)])

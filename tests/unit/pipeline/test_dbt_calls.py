@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,13 +12,14 @@ from headrace.errors import TransformError, WarehouseError
 from headrace.pipeline import dbt_calls
 
 
-def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A slow parse would have it note in the home folder that it showed one."""
     monkeypatch.setenv("DBT_ENGINE_HINTS_ENABLED", "true")
     with dbt_calls.environment():
         from dbt.cli.flags import Flags, args_to_context
 
-        assert Flags(args_to_context(["parse"])).HINTS_ENABLED is False
+        context = args_to_context(["parse", "--profiles-dir", str(tmp_path)])  # ~/.dbt may not be
+        assert Flags(context).HINTS_ENABLED is False
 
 
 @pytest.mark.parametrize(

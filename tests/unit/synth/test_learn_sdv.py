@@ -59,7 +59,7 @@ def make_tables() -> dict[str, pa.Table]:
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Fitted:
-    pytest.importorskip("sdv")
+    pytest.importorskip("sdv", reason="uv sync --extra learn")
     folder = tmp_path_factory.mktemp("sample")
     tables = make_tables()
     files = tuple(folder / f"{name}.parquet" for name in tables)
@@ -180,7 +180,7 @@ def test_what_is_no_model_is_not_unpickled(tmp_path: Path, header: object) -> No
 
 
 def test_a_changed_model_is_not_unpickled(tmp_path: Path) -> None:
-    pytest.importorskip("sdv")
+    pytest.importorskip("sdv", reason="uv sync --extra learn")
     from importlib.metadata import version
 
     path, trap = tmp_path / "trap.model", tmp_path / "sprung"

@@ -1,0 +1,126 @@
+"""The suite and the package need no extra: what only an extra brings is asked for, not assumed."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+WITH_EXTRAS = {
+    "src/headrace/server": "serve",
+    "src/headrace/export/openlineage": "openlineage",
+    "src/headrace/export/datahub": "datahub",
+    "src/headrace/synth/learn": "learn",
+}
+"""Packages of the machinery that are imported when their extra is there."""
+HELPERS = ("openlineage_spec.py",)
+"""Only tests that ask for the extra import these."""
+LOCK: list[dict[str, Any]] = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]
+MODULES = packages_distributions()
+OURS = {path.stem for path in (ROOT / "tests").rglob("*.py")}
+OURS |= {"headrace", "dlt_pipelines", "benchmarks", "docs", "tests"}
+
+
+@cache
+def brought(*groups: str, extras: tuple[str, ...] = ()) -> set[str]:
+    """All that `uv sync` installs for the project with these groups and extras."""
+    packages = {package["name"]: package for package in LOCK}
+    ours = packages["headrace"]
+    wanted = list(ours["dependencies"])
+    for group in groups:
+        wanted += ours["dev-dependencies"][group]
+    for extra in extras:
+        wanted += ours["optional-dependencies"][extra]
+    seen: set[tuple[str, str]] = set()
+    while wanted:
+        entry = wanted.pop()
+        for extra in ("", *entry.get("extra", ())):
+            name = entry["name"]
+            if (name, extra) in seen:
+                continue
+            seen.add((name, extra))
+            package = packages[name]
+            wanted += (
+                package.get("optional-dependencies", {}).get(extra, ())
+                if extra
+                else package.get("dependencies", ())
+            )
+    return {name for name, _ in seen}
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
+    """Each import that is run, less those that a type checker alone reads."""
+    unread = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in unread:
+            continue
+        if isinstance(node, ast.Import):
+            yield from ((node, name.name.split(".")[0]) for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            yield node, node.module.split(".")[0]
+
+
+def is_missing(module: str, here: set[str]) -> bool:
+    """Whether a bare `uv sync` of these packages does not bring a module."""
+    if module in sys.stdlib_module_names or module in OURS:
+        return False
+    names = {re.sub(r"[-_.]+", "-", name).lower() for name in MODULES.get(module, ())}
+    return not names & here
+
+
+def python_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def test_what_is_brought() -> None:
+    assert {"dlt", "dbt-core", "plumbum", "requests"} <= brought()
+    assert {"fastapi", "psutil"} <= brought("dev", "machinery") - brought()
+    assert not {"pandas", "acryl-datahub", "openlineage-python", "sdv"} & brought(
+        "dev", "machinery"
+    )
+    assert "pandas" in brought(extras=("learn",))
+    assert is_missing("pandas", brought())
+
+
+def test_a_test_that_needs_an_extra_is_skipped_without_it() -> None:
+    here = brought("dev", "machinery")
+    assumed = []
+    for path in python_files("tests"):
+        text = path.read_text("utf-8")
+        for node, module in imports(ast.parse(text)):
+            asked = rf'importorskip\("{module}[.\w]*", reason="uv sync --extra \w+"\)'
+            guarded = re.search(asked, text) or "suppress(ImportError)" in text
+            if is_missing(module, here) and not guarded:
+                assumed.append(f"{path.name}:{node.lineno} {module}")
+    assert [each for each in assumed if not each.startswith(HELPERS)] == []
+
+
+def test_a_module_is_imported_without_extras() -> None:
+    assumed = []
+    for path in python_files("src", "dlt_pipelines"):
+        name = path.relative_to(ROOT).as_posix()
+        extras = tuple(extra for folder, extra in WITH_EXTRAS.items() if name.startswith(folder))
+        here = brought(extras=extras)
+        tree = ast.parse(path.read_text("utf-8"))
+        deferred = {
+            id(inner)
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Try))
+            for inner in ast.walk(node)
+        }
+        assumed += [
+            f"{name}:{node.lineno} {module}"
+            for node, module in imports(tree)
+            if id(node) not in deferred and is_missing(module, here)
+        ]
+    assert assumed == []
