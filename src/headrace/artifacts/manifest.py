@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.artifacts.dbt import DbtFile, read_file
 from headrace.artifacts.nodes import (
+    DependsOn,
     DisabledNode,
     Exposure,
     Group,
@@ -28,8 +29,10 @@ _BY_ID = (
 )  # fmt: skip
 
 
-class Counted(Part, frozen=True, kw_only=True):
-    """An entry of which only its being there is read."""
+class Macro(Part, frozen=True, kw_only=True):
+    """A macro, and the macros that it calls."""
+
+    depends_on: DependsOn = DependsOn()
 
 
 class Manifest(DbtFile, frozen=True, kw_only=True):
@@ -47,7 +50,7 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
         functions: by id (dbt 1.11).
         disabled: what is switched off, by id.
         parent_map: id to the ids that it reads.
-        macros: their number is ``len(macros)``.
+        macros: by id.
     """
 
     nodes: dict[str, Node]
@@ -61,7 +64,7 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
     functions: dict[str, OtherNode] = msgspec.field(default_factory=dict)
     disabled: dict[str, list[DisabledNode]] = msgspec.field(default_factory=dict)
     parent_map: dict[str, list[str]] = msgspec.field(default_factory=dict)
-    macros: dict[str, Counted] = msgspec.field(default_factory=dict)
+    macros: dict[str, Macro] = msgspec.field(default_factory=dict)
 
     def relations(self, schemas: tuple[str, ...]) -> list[Node]:
         """The nodes that stand in one of ``schemas``, sorted by schema and name."""

@@ -90,6 +90,12 @@ class Contract(Part, frozen=True, kw_only=True):
     checksum: str | None = None
 
 
+class Hook(Part, frozen=True, kw_only=True):
+    """SQL, or a macro, that dbt runs before or after a node; ``sql`` as written."""
+
+    sql: str = ""
+
+
 class NodeConfig(TagsMeta, frozen=True, kw_only=True):
     """A node's resolved config.
 
@@ -103,6 +109,9 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
         updated_at: of a snapshot: the column.
         check_cols: of a snapshot: the columns, or ``all``.
         snapshot_meta_column_names: ``dbt_valid_from`` and others, where renamed.
+        hard_deletes: of a snapshot: ``ignore``, ``invalidate`` or ``new_record``.
+        pre_hook: SQL that runs before it is built.
+        post_hook: SQL that runs after it was built.
         dbt_valid_to_current: of a snapshot: what stands in the rows that are valid.
         contract: whether columns are enforced.
         group: dbt's group.
@@ -120,6 +129,9 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
     updated_at: str | None = None
     check_cols: str | list[str] | None = None
     snapshot_meta_column_names: dict[str, str | None] | None = None
+    hard_deletes: str | None = None
+    pre_hook: list[Hook] = msgspec.field(default_factory=list, name="pre-hook")
+    post_hook: list[Hook] = msgspec.field(default_factory=list, name="post-hook")
     dbt_valid_to_current: str | None = None
     contract: Contract | None = None
     group: str | None = None
@@ -129,9 +141,10 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
 
 
 class DependsOn(Part, frozen=True, kw_only=True):
-    """What a node reads: ids."""
+    """What a node reads, and the macros that it calls: ids."""
 
     nodes: list[str] = msgspec.field(default_factory=list)
+    macros: list[str] = msgspec.field(default_factory=list)
 
 
 class TestMetadata(Part, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from headrace.artifacts.nodes import (
     SourceNode,
     UnitTest,
 )
+from headrace.catalog.beyond_sql import BeyondSql
 from headrace.catalog.model import Asset, AssetKind, Column, SnapshotInfo, TestInfo, table_id
 
 _KINDS: Mapping[str, AssetKind] = {
@@ -38,6 +39,7 @@ class DbtPart:
         self._unit_tests: dict[str, UnitTest] = {}
         self._owners: dict[str, tuple[str, ...]] = {}
         self._others: dict[str, Sequence[str]] = {}
+        self._beyond = BeyondSql(manifest)
         if manifest is not None:
             self._nodes = {
                 key: node
@@ -164,6 +166,8 @@ class DbtPart:
             contract=node.is_contracted,
             meta=meta if node.language in {None, "sql"} else {**meta, "language": node.language},
             snapshot=_snapshot(node) if node.resource_type == "snapshot" else None,
+            latest_of=node.name if _is_latest(node) else None,
+            beyond_sql=self._beyond.of(node),
         )
 
     def _test(self, key: str, node: Node) -> Asset:
@@ -309,6 +313,10 @@ def _owner_names(owner: Owner) -> tuple[str, ...]:
     return (owner.name,) if owner.name else owner.emails
 
 
+def _is_latest(node: Node) -> bool:
+    return node.version is not None and node.version == node.latest_version
+
+
 def _snapshot(node: Node) -> SnapshotInfo:
     config = node.config
     names = config.snapshot_meta_column_names or {}
@@ -318,6 +326,8 @@ def _snapshot(node: Node) -> SnapshotInfo:
         updated_at=config.updated_at,
         check_cols="all" if config.check_cols == "all" else _listed(config.check_cols),
         column_names={name: renamed for name, renamed in names.items() if renamed},
+        marks_deleted=config.hard_deletes == "new_record",
+        valid_to_current=config.dbt_valid_to_current,
     )
 
 

@@ -83,6 +83,8 @@ class SnapshotInfo:
         check_cols: the columns that are compared, or ``all``; empty with ``timestamp``.
         column_names: dbt's own column (``dbt_valid_from``) to what it is called here
             (``snapshot_meta_column_names``); dbt's names where it has no entry.
+        marks_deleted: a row that is gone gets a last record (``hard_deletes: new_record``).
+        valid_to_current: an expression that stands for null in ``dbt_valid_to``.
     """
 
     unique_key: tuple[str, ...]
@@ -90,6 +92,8 @@ class SnapshotInfo:
     updated_at: str | None = None
     check_cols: tuple[str, ...] | Literal["all"] = ()
     column_names: Mapping[str, str] = field(default_factory=dict)
+    marks_deleted: bool = False
+    valid_to_current: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,10 @@ class Asset:
         meta: dbt's ``meta``.
         test: of a test.
         snapshot: of a snapshot, where dbt's settings say how it is kept.
+        latest_of: of the latest version of a versioned model, its name without a version:
+            what ``ref('dim')`` means.
+        beyond_sql: why its table may hold other rows than its SQL yields, a clause each: a hook,
+            or a query whose result its SQL was written from.
     """
 
     id: str
@@ -150,6 +158,8 @@ class Asset:
     meta: Mapping[str, Any] = field(default_factory=dict)
     test: TestInfo | None = None
     snapshot: SnapshotInfo | None = None
+    latest_of: str | None = None
+    beyond_sql: tuple[str, ...] = ()
 
     @property
     def is_relation(self) -> bool:

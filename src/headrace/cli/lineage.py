@@ -9,6 +9,8 @@ from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
 from headrace.errors import LineageError
 
 if TYPE_CHECKING:
+    from headrace.catalog.model import Catalog
+    from headrace.lineage.find import Place
     from headrace.lineage.report import Direction
     from headrace.settings import Resolved
 
@@ -81,12 +83,11 @@ def lineage(
     if upstream and downstream:
         raise LineageError("--upstream and --downstream exclude each other; without either, both")
     way: Direction = "upstream" if upstream else "downstream" if downstream else "both"
-    from headrace.lineage.find import find
     from headrace.lineage.trace import trace
     from headrace.pipeline.catalog import current
 
     catalog = current(resolved(project_dir, env, sets, None))
-    place = find(catalog, names[0])
+    place = _find(catalog, names[0])
     if direct and place.column is None:
         raise LineageError("--direct goes with a column, like orders.order_id")
     graph = trace(catalog, place, direction=way, depth=depth, indirect=not direct, tests=tests)
@@ -98,6 +99,17 @@ def lineage(
     show_graph(graph)
 
 
+def _find(catalog: "Catalog", name: str) -> "Place":
+    """The place of a name; says which version of a model it is where the name does not."""
+    from headrace.lineage.find import find, version_meant
+
+    place = find(catalog, name)
+    said = version_meant(catalog, name, place)
+    if said is not None:
+        typer.echo(said, err=True)
+    return place
+
+
 def _refuse(option: str, others: dict[str, bool], verb: str = "does not go") -> None:
     given = [name for name, is_given in others.items() if is_given]
     if given:
@@ -106,12 +118,11 @@ def _refuse(option: str, others: dict[str, bool], verb: str = "does not go") -> 
 
 
 def _impact(settings: "Resolved", name: str, *, json: bool) -> None:
-    from headrace.lineage.find import find
     from headrace.lineage.impact import impact
     from headrace.pipeline.catalog import current
 
     catalog = current(settings)
-    report = impact(catalog, find(catalog, name))
+    report = impact(catalog, _find(catalog, name))
     if json:
         typer.echo(report.model_dump_json(indent=2))
         return
@@ -122,13 +133,12 @@ def _impact(settings: "Resolved", name: str, *, json: bool) -> None:
 
 def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: bool) -> None:
     from headrace.cli.render_verify import VerifyScreen
-    from headrace.lineage.find import find
     from headrace.lineage.verify import ROWS, Options, verify, warehouse_alias
     from headrace.pipeline import lock
     from headrace.pipeline.catalog import current
 
     catalog = current(settings)
-    places = [find(catalog, name) for name in names]
+    places = [_find(catalog, name) for name in names]
     target = settings.target
     attach = target.attach_sql(warehouse_alias())
     if attach is None:

@@ -4,7 +4,8 @@ A node may be named by its id, dbt's ``unique_id``, ``database.schema.name``, ``
 ``source.name`` or its bare name. Of assets that share a bare name the one that dbt's ``ref`` would
 find comes first (model, snapshot, seed), then exposures, raw tables, dlt resources, tests; two of
 the same rank are ambiguous. Names may hold dots: the longest name of a node wins, and what follows
-it is the column.
+it is the column. A versioned model without a version is its latest one, as in dbt's ``ref``;
+``dim.v1`` and ``dim_v1`` name a version.
 """
 
 import difflib
@@ -80,6 +81,24 @@ def find(catalog: Catalog, text: str) -> Place:
     raise LineageError(_no_node(catalog, index, text))
 
 
+def version_meant(catalog: Catalog, text: str, place: Place) -> str | None:
+    """Which version of a model a text without one means, in words; None of any other text."""
+    asset = catalog.assets[place.asset]
+    name = asset.latest_of
+    if name is None:
+        return None
+    named = {node.casefold() for one in (text, _without_quotes(text)) for node, _ in _splits(one)}
+    if not named & {name.casefold(), f"{asset.package}.{name}".casefold()}:
+        return None
+    others = sorted(
+        one.name
+        for one in catalog.assets.values()
+        if one.package == asset.package and one.name.rpartition(".v")[0] == name and one != asset
+    )
+    also = f"; there is also {', '.join(others)}" if others else ""
+    return f"{name} means {asset.name}, its latest version{also}"
+
+
 def known_columns(catalog: Catalog, key: str) -> dict[str, None]:
     """The columns of an asset, those that only its column lineage knows at the end."""
     names = dict.fromkeys(column.name for column in catalog.assets[key].columns)
@@ -128,12 +147,19 @@ def _labels(asset: Asset) -> Iterator[str]:
         yield f"{asset.package}.{asset.name}"
     if asset.identifier:
         yield asset.identifier
+    if asset.kind == "model" and ".v" in asset.name:
+        name, _, version = asset.name.rpartition(".v")
+        yield f"{name}_v{version}"
+    if asset.latest_of and asset.package:
+        yield f"{asset.package}.{asset.latest_of}"
 
 
 def _own_labels(asset: Asset) -> Iterator[str]:
     """Those that go before a name that is only put together."""
     yield asset.id
     yield asset.name
+    if asset.latest_of:
+        yield asset.latest_of
     if asset.dbt_id:
         yield asset.dbt_id
     if asset.relation:

@@ -42,7 +42,7 @@ def with_history(select: Relation, snapshot: SnapshotInfo) -> Relation:
         ("dbt_valid_from", _as(since, how)),
         ("dbt_valid_to", _as(since, COMPUTED)),
     ]
-    if "dbt_is_deleted" in snapshot.column_names:
+    if snapshot.marks_deleted:
         columns.append(("dbt_is_deleted", _as(key, COMPUTED)))
     rows = dict(select.rows)
     for deps in (key, change, moment):

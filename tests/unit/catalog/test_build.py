@@ -8,6 +8,8 @@ import pytest
 from headrace.artifacts import Artifacts, DltArtifacts, DltSchema, Manifest
 from headrace.artifacts.dbt_catalog import DbtCatalog
 from headrace.artifacts.dlt_schema import prepare_tables
+from headrace.artifacts.manifest import Macro
+from headrace.artifacts.nodes import DependsOn
 from headrace.artifacts.reading import Notes
 from headrace.artifacts.run_results import RunResults
 from headrace.catalog import Catalog, Column, ColumnEdge, Problem, TestInfo
@@ -264,6 +266,8 @@ def test_snapshots_python_models_and_compiled_code_of_the_run_results() -> None:
             "strategy": "check",
             "check_cols": "all",
             "snapshot_meta_column_names": {"dbt_valid_to": "until", "dbt_scd_id": None},
+            "hard_deletes": "new_record",
+            "dbt_valid_to_current": "date '9999-12-31'",
         },
     )
     python = node("model", "script", language="python", version=2)
@@ -289,10 +293,85 @@ def test_snapshots_python_models_and_compiled_code_of_the_run_results() -> None:
     history = found.assets["snapshot.shop.history"]
     assert history.compiled_code == "select 1"
     assert history.snapshot == SnapshotInfo(
-        ("a", "b"), "check", check_cols="all", column_names={"dbt_valid_to": "until"}
+        ("a", "b"),
+        "check",
+        check_cols="all",
+        column_names={"dbt_valid_to": "until"},
+        marks_deleted=True,
+        valid_to_current="date '9999-12-31'",
     )
     script = found.assets["model.shop.script"]
     assert (script.name, script.meta["language"]) == ("script.v2", "python")
+
+
+def test_the_latest_version_of_a_model_is_known_by_its_bare_name() -> None:
+    versions = [
+        node(
+            "model", "dim", version=number, latest_version=2, unique_id=f"model.shop.dim.v{number}"
+        )
+        for number in (1, 2, 3)
+    ]
+    found = built(Artifacts(manifest=manifest(*versions, node("model", "plain"))))
+    latest = {key: asset.latest_of for key, asset in found.assets.items()}
+    assert latest == {
+        "model.shop.dim.v1": None,
+        "model.shop.dim.v2": "dim",
+        "model.shop.dim.v3": None,
+        "model.shop.plain": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("hook", "may"),
+    [
+        ("grant select on {{ this }} to reporter", False),
+        ("create index by_id on {{ this }} (id)", False),
+        ("insert into audit.log select count(*) from {{ this }}", False),
+        ("create or replace table marts.totals as select sum(x) from {{ ref('m') }}", False),
+        ("-- update {{ this }}\nanalyze", False),
+        ("", False),
+        ("update {{ this }} set a = 1", True),
+        ("analyze; delete from {{ ref('m') }} where a is null", True),
+        ("delete from marts.m where a is null", True),
+        ("alter table {{this}} add column b int", True),
+        ("insert into {{ this.schema }}.{{ this.table }} values (1)", True),
+        ("{{ fill(this) }}", True),
+        ("{% do fill() %}", True),
+        ("call fill_it()", True),
+    ],
+)
+def test_a_hook_that_may_change_a_table_is_known_by_its_text(hook: str, may: bool) -> None:
+    hooked = node("model", "m", config={"materialized": "table", "post-hook": [{"sql": hook}]})
+    asset = built(Artifacts(manifest=manifest(hooked))).assets["model.shop.m"]
+    shown = " ".join(hook.split())
+    assert asset.beyond_sql == ((f"its post-hook `{shown}` may change its rows",) if may else ())
+
+
+def test_a_hook_of_the_run_and_a_macro_that_runs_a_query_are_beyond_the_sql_of_a_model() -> None:
+    model = node("model", "m")
+    queried = node("model", "q")
+    queried["depends_on"]["macros"] = ["macro.shop.values_of"]
+    starred = node("model", "s")
+    starred["depends_on"]["macros"] = ["macro.shop.star", "macro.gone"]
+    operation = node("operation", "end", raw_code="{{ fill(ref('m')) }}", tags=["on-run-end"])
+    operation["depends_on"]["nodes"] = ["model.shop.m"]
+    whole = manifest(model, queried, starred, operation)
+    macros = {
+        "macro.shop.values_of": ["macro.dbt.run_query", "macro.shop.values_of"],
+        "macro.shop.star": ["macro.dbt.get_columns_in_relation"],
+    }
+    whole = msgspec.structs.replace(
+        whole,
+        macros={key: Macro(depends_on=DependsOn(macros=called)) for key, called in macros.items()},
+    )
+    found = {
+        key: asset.beyond_sql for key, asset in built(Artifacts(manifest=whole)).assets.items()
+    }
+    assert found == {
+        "model.shop.m": ("the on-run-end hook `{{ fill(ref('m')) }}` may change its rows",),
+        "model.shop.q": ("a macro wrote its SQL from the result of a query",),
+        "model.shop.s": (),
+    }
 
 
 def test_columns_that_only_the_sql_knows_are_added_in_its_order() -> None:

@@ -325,6 +325,7 @@ def test_a_snapshot_by_check_with_other_names() -> None:
             "check",
             check_cols=("amount",),
             column_names={"dbt_valid_from": "since", "dbt_is_deleted": "gone"},
+            marks_deleted=True,
         )
     )
     lines = _into(found, "snapshot.s")

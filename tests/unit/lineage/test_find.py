@@ -6,7 +6,7 @@ import pytest
 
 from headrace.catalog.model import Asset, Catalog, Column
 from headrace.errors import LineageError
-from headrace.lineage.find import Place, find
+from headrace.lineage.find import Place, find, version_meant
 
 
 def _asset(key: str, kind: str, name: str, *columns: str, schema: str | None = None) -> Asset:
@@ -108,3 +108,41 @@ def test_one_of_50000_nodes_is_found_and_a_miss_ends() -> None:
     assert find(many, "M49999.X") == Place("model.p.m49999", "x")
     with pytest.raises(LineageError, match="near are"):
         find(many, "m499999")
+
+
+VERSIONS = _catalog(
+    *(
+        replace(
+            _asset(f"model.p.dim.v{number}", "model", f"dim.v{number}", "id", schema="marts"),
+            identifier=f"dim_v{number}" if number < 3 else "dim_next",
+            package="p",
+            latest_of="dim" if number == 2 else None,
+        )
+        for number in (1, 2, 3)
+    ),
+    _asset("table.raw.dim", "table", "dim", "id", schema="raw"),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "asset"),
+    [
+        ("dim", "model.p.dim.v2"),
+        ("DIM.id", "model.p.dim.v2"),
+        ("p.dim", "model.p.dim.v2"),
+        ("dim.v1", "model.p.dim.v1"),
+        ("dim_v1", "model.p.dim.v1"),
+        ("dim.v1.id", "model.p.dim.v1"),
+        ("dim_v3.id", "model.p.dim.v3"),
+        ("dim_next", "model.p.dim.v3"),
+        ("marts.dim_v2", "model.p.dim.v2"),
+        ("raw.dim", "table.raw.dim"),
+    ],
+)
+def test_a_versioned_model_is_its_latest_version(text: str, asset: str) -> None:
+    place = find(VERSIONS, text)
+    assert place.asset == asset
+    said = version_meant(VERSIONS, text, place)
+    bare = text.casefold() in {"dim", "dim.id", "p.dim"}
+    also = "there is also dim.v1, dim.v3"
+    assert said == (f"dim means dim.v2, its latest version; {also}" if bare else None)

@@ -262,6 +262,65 @@ def test_incremental_models_and_snapshots_are_built_as_if_from_nothing(path: Pat
     assert report.missed == ()
 
 
+def test_a_reader_of_the_columns_that_dbt_adds_to_a_snapshot_is_verified(path: Path) -> None:
+    models = {
+        "snap": "select id, name from db.raw.customers",
+        "reader": "select id, name, gone, dbt_scd_id, since from db.dbt.snap "
+        "where gone = 'False' and dbt_valid_to = timestamp '9999-12-31'",
+    }
+    catalog = _project(path, RAW, models, {"reader": "id"})
+    kept = SnapshotInfo(
+        unique_key=("id",),
+        strategy="check",
+        check_cols=("name",),
+        column_names={"dbt_is_deleted": "gone", "dbt_valid_from": "since"},
+        marks_deleted=True,
+        valid_to_current="timestamp '9999-12-31'",
+    )
+    snap = replace(catalog.assets["snap"], kind="snapshot", snapshot=kept)
+    catalog = _with_lineage(replace(catalog, assets={**catalog.assets, "snap": snap}))
+    assert catalog.problems == ()
+    into_gone = {(edge.parent, edge.parent_column) for edge in catalog.edges_by_child["snap"]
+                 if edge.child_column == "gone"}  # fmt: skip
+    assert into_gone == {("customers", "id")}
+    report = _verify(catalog, path)
+    assert (report.failures, report.missed, report.models) == ((), (), 2)
+    changed = {(column.raw, column.column): column.changed for column in report.columns}
+    assert changed["customers", "name"] == 2
+
+
+def test_what_is_more_than_its_sql_is_named_and_counts_as_nothing(path: Path) -> None:
+    models = {
+        "hooked": "select id, amount from db.raw.orders",
+        "reader": "select sum(amount) as total from db.dbt.hooked",
+    }
+    catalog = _project(path, RAW, models)
+    reason = "its post-hook `{{ fill(this) }}` may change its rows"
+    hooked = replace(catalog.assets["hooked"], beyond_sql=(reason,))
+    report = _verify(replace(catalog, assets={**catalog.assets, "hooked": hooked}), path)
+    assert report.notes == (f"hooked is not verified, it is more than its SQL: {reason}",)
+    assert (report.models, report.all.columns) == (1, 1)
+    assert report.all.changed == 1
+
+
+def test_a_table_that_a_hook_made_is_named(path: Path) -> None:
+    models = {"reader": "select * from db.raw.made, db.raw.orders, db.raw.known"}
+    catalog = _project(path, {**RAW, "made": "select 1 as x", "known": "select 2 as y"}, models)
+    resource = Asset("resource.shop.orders", "resource", "orders")
+    assets = {key: one for key, one in catalog.assets.items() if key != "made"}
+    parents = {
+        **{key: tuple(p for p in catalog.parents[key] if p != "made") for key in assets},
+        "orders": (resource.id,),
+        resource.id: (),
+    }
+    found = _with_lineage(Catalog({**assets, resource.id: resource}, parents))
+    report = _verify(found, path)
+    (note,) = report.notes
+    assert note.startswith("made by no model and no source, and so taken as they are: ")
+    assert "raw.known, raw.made" in note
+    assert "raw.orders" not in note
+
+
 def test_a_model_that_cannot_be_built_is_told_with_its_readers(path: Path) -> None:
     models = MODELS | {"stg_orders": "select nope(id) as order_id from db.raw.orders"}
     catalog = _project(path, RAW, {**models, "fine": "select id from db.raw.customers"}, KEYS)

@@ -48,12 +48,14 @@ class Compared:
 
 
 def comparable(models: Iterable[Model], base: Baseline) -> Compared:
-    """All columns of the models that were built, but for the unstable ones."""
+    """All columns of the models that were built and that can be verified, but for unstable ones."""
+    keys = {model.id: model.key for model in models if model.compared}
     columns = {
         key: tuple(name for name in prints.values if (key, name) not in base.unstable)
         for key, prints in base.prints.items()
+        if key in keys
     }
-    return Compared(columns, {model.id: model.key for model in models})
+    return Compared(columns, keys)
 
 
 def pairs_of(catalog: Catalog, trial: Trial, compared: Compared) -> list[ColumnPair]:

@@ -35,6 +35,7 @@ class Model:
         parents: ids of what it reads, models and raw tables.
         key: its primary key.
         reads_itself: whether its SQL reads its own table (incremental).
+        compared: whether its SQL says all that its table holds, so that it can be verified.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Model:
     parents: frozenset[str]
     key: tuple[str, ...]
     reads_itself: bool = False
+    compared: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ from headrace.lineage.verify.parts import Model, Name, Plan, Raw, ordered
 if TYPE_CHECKING:
     import duckdb
 
-_DBT_META = ("dbt_scd_id", "dbt_updated_at", "dbt_valid_from", "dbt_valid_to")
-
 
 def plan(
     catalog: Catalog,
@@ -64,6 +62,8 @@ class _Reading:
         self._database = database
         self.raws: dict[str, Raw] = {}
         self._by_name: dict[Name, str] = {}
+        self._made_elsewhere: set[str] = set()
+        self._is_loaded = any(asset.kind == "resource" for asset in catalog.assets.values())
         for key, asset in catalog.assets.items():
             if asset.is_relation and asset.schema and asset.identifier:
                 self._by_name[_folded(self._name(asset))] = key
@@ -84,6 +84,16 @@ class _Reading:
         if left_out:
             names = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
             notes.append(f"without compiled SQL, and so not checked: {len(left_out)} ({names})")
+        for asset in assets:
+            if asset.compiled_code is not None and asset.beyond_sql:
+                reasons = "; ".join(asset.beyond_sql)
+                notes.append(f"{asset.name} is not verified, it is more than its SQL: {reasons}")
+        if self._made_elsewhere:
+            tables = ", ".join(sorted(self._made_elsewhere))
+            notes.append(
+                f"made by no model and no source, and so taken as they are: {tables}; what a hook "
+                "or another program makes them from is not verified"
+            )
         return found, notes
 
     def _model(self, asset: Asset) -> Model:
@@ -100,11 +110,14 @@ class _Reading:
                 continue
             if key is None:
                 key = f"table.{schema}.{identifier}"
+                self._made_elsewhere.add(f"{schema}.{identifier}")
                 self.raws.setdefault(key, Raw(key, name))
             parents.add(key)
         for key in parents:
             parent = self._catalog.assets.get(key)
             if parent is not None and parent.kind in {"table", "seed"}:
+                if parent.kind == "table" and self._is_loaded and not self._resource_of(key):
+                    self._made_elsewhere.add(parent.relation or parent.name)
                 self.raws.setdefault(key, Raw(key, self._name(parent)))
         return Model(
             id=asset.id,
@@ -113,7 +126,19 @@ class _Reading:
             parents=frozenset(parents),
             key=_key(asset),
             reads_itself=reads_itself,
+            compared=not asset.beyond_sql,
         )
+
+    def _resource_of(self, key: str) -> bool:
+        """Whether a raw table, or the one that it is nested in, is loaded by a dlt resource."""
+        seen: set[str] = set()
+        while key not in seen and key in self._catalog.assets:
+            seen.add(key)
+            parents = self._catalog.parents.get(key, ())
+            if any(self._catalog.assets[one].kind == "resource" for one in parents):
+                return True
+            key = self._catalog.assets[key].parent_table or key
+        return False
 
     def _counts(self, key: str) -> bool:
         return self._catalog.assets[key].is_relation
@@ -159,17 +184,21 @@ def _select(asset: Asset) -> str:
     kept = asset.snapshot
     if kept is None:
         return sql
-    names = {name: kept.column_names.get(name, name) for name in _DBT_META}
     key = ", ".join(f"({part})::varchar" for part in kept.unique_key) or "''"
     when = kept.updated_at if kept.strategy == "timestamp" and kept.updated_at else "now()"
+    ends = f"nullif({when}, {when})"
+    values = {
+        "dbt_scd_id": f"md5(concat_ws('|', {key}, ({when})::varchar))",
+        "dbt_updated_at": when,
+        "dbt_valid_from": when,
+        "dbt_valid_to": f"coalesce({ends}, {kept.valid_to_current})"
+        if kept.valid_to_current
+        else ends,
+    }
+    if kept.marks_deleted:
+        values["dbt_is_deleted"] = "'False'"
     meta = ", ".join(
-        f"{value} as {quoted(names[name])}"
-        for name, value in (
-            ("dbt_scd_id", f"md5(concat_ws('|', {key}, ({when})::varchar))"),
-            ("dbt_updated_at", when),
-            ("dbt_valid_from", when),
-            ("dbt_valid_to", f"nullif({when}, {when})"),
-        )
+        f"{value} as {quoted(kept.column_names.get(name, name))}" for name, value in values.items()
     )
     return f"with __snapshot as (\n{sql}\n)\nselect *, {meta} from __snapshot"
 

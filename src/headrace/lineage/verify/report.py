@@ -118,7 +118,7 @@ class VerifyReport(_Frozen):
         rows: at most so many rows of each raw table were taken.
         sampled: raw tables that have more.
         raw_tables: how many were perturbed.
-        models: how many were built.
+        models: how many were built and compared.
         perturbed: raw columns whose values could be changed.
         idle: ``table.column`` of raw columns that no strategy could change (an empty table).
         builds: models that were built, the baselines left out.

@@ -75,7 +75,7 @@ def summary(
         rows=options.rows,
         sampled=tuple(key for key, count in taken.counts.items() if count > options.rows),
         raw_tables=len({trial.raw for trial in tried}),
-        models=len(base.prints),
+        models=len(compared.columns),
         perturbed=len(tried),
         idle=tuple(f"{trial.raw}.{trial.column}" for trial in outcome.trials if not trial.seen),
         builds=sum(seen.builds for trial in tried for seen in trial.seen.values()),
