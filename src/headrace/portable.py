@@ -11,6 +11,7 @@ file, so ``replace`` waits a while.
 import codecs
 import errno
 import os
+import re
 import shutil
 import signal
 import socket
@@ -278,3 +279,19 @@ def _escaped(character: str) -> str:
     """As JSON writes it: UTF-16, so that one beyond 16 bits is two."""
     units = character.encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
+
+
+def duckdb_path(path: Path) -> str | None:
+    """A file's path as DuckDB's readers take it: as a pattern that nothing else matches.
+
+    DuckDB has no way to say that a path is no pattern: ``orders[1].csv`` would read
+    ``orders1.csv``. A bracket expression of one character stands for that character.
+
+    Returns:
+        None where there is no such pattern: a path with a bracket expression is split at
+        backslashes, on every system.
+    """
+    text = path.as_posix()
+    if not re.search(r"[*?[]", text):
+        return text
+    return None if "\\" in text else re.sub(r"[*?[]", r"[\g<0>]", text)

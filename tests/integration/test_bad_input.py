@@ -63,31 +63,6 @@ CUSTOMERS = "id,first_name,last_name\n1,Ada,L.\n"
             (CUSTOMERS + "1,Ada,L.\n" * 20_000 + "2,Zoë,L.\n").encode("latin-1"),
             ["raw_customers.csv line 20003", "UTF-8", "`encoding`"],
         ),
-        (
-            "too few columns",
-            (CUSTOMERS + "2,Bob\n").encode(),
-            ["raw_customers.csv line 3", "correct the line"],
-        ),
-        (
-            "too many columns",
-            (CUSTOMERS + "2,Bob,B.,?\n").encode(),
-            ["raw_customers.csv line 3", "correct the line"],
-        ),
-        (
-            "two columns of one name",
-            b"id,first_name,last_name,First Name\n1,Ada,L.,x\n",
-            ["raw_customers.csv", "'first_name' and 'First Name'", "rename one"],
-        ),
-        (
-            "column without a name",
-            b"id,first_name,last_name,\n1,Ada,L.,x\n",
-            ["raw_customers.csv: column 4 of the header has no name"],
-        ),
-        (
-            "name that dlt keeps for itself",
-            b"id,first_name,last_name,_dlt_load_id\n1,Ada,L.,x\n",
-            ["raw_customers.csv", "_dlt_load_id", "rename it"],
-        ),
         ("nothing but lines", b"\n\n\n", ["raw_customers.csv has no header line"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

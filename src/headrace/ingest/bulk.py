@@ -18,7 +18,7 @@ from headrace.ingest.infer import (
 )
 from headrace.ingest.model import FILE_COLUMN, FileTable, Staged
 from headrace.ingest.roundtrip import exact_cast
-from headrace.ingest.scan import FileScan
+from headrace.ingest.scan import FileScan, folder_columns
 from headrace.ingest.sql import identifier, identifiers, literal, scalar
 from headrace.ingest.types import Column
 
@@ -40,7 +40,7 @@ def stage_whole(
     read = dict(scans[0].types)
     if any(scan.types != read or scan.file.format != scans[0].file.format for scan in scans):
         return None
-    declared = declared_types(connection, table)
+    declared = folder_columns(scans) | declared_types(connection, table)
     questions = [
         fixed_question(name, kind, declared[name], is_declared=True)
         if name in declared

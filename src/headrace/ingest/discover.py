@@ -1,11 +1,15 @@
 """Find a table's files, and tell by their content which ones changed."""
 
+import errno
 import json
 import os
+import stat as modes
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
+from urllib.parse import unquote
 
 import xxhash
 
@@ -14,8 +18,11 @@ from headrace.errors import SourceError
 
 _CHUNK = 1 << 20
 _RACY_NS = 2_000_000_000
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson")
-_COMPRESSED = (".gz", ".zst")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
+_FORMATS = {".tsv": "csv", ".ndjson": "jsonl"}
+_COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
+_PARQUET_END = b"PAR1"
+_NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
 @dataclass(frozen=True)
@@ -36,17 +43,48 @@ class SourceFile:
 
     @property
     def format(self) -> str:
-        """``csv``, ``parquet`` or ``jsonl``."""
+        """``csv``, ``parquet``, ``jsonl`` or ``json``."""
         suffix = _suffix(self.path)
-        return {".tsv": "csv", ".ndjson": "jsonl"}.get(suffix, suffix.removeprefix("."))
+        return _FORMATS.get(suffix, suffix.removeprefix("."))
+
+    @property
+    def compression(self) -> str | None:
+        """``gzip``, ``zstd`` or None, by the name's last suffix."""
+        return _COMPRESSED.get(self.path.suffix.lower())
+
+    @property
+    def partitions(self) -> dict[str, str | None]:
+        """What the folders below the source's directory say: ``year=2024`` gives year, 2024."""
+        folders = (folder.partition("=") for folder in self.name.split("/")[:-1])
+        return {
+            unquote(key): None if value == _NO_PARTITION else unquote(value)
+            for key, mark, value in folders
+            if mark and key
+        }
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """What a table's pattern matched.
+
+    Attributes:
+        files: those to be read, sorted by name.
+        unreadable: one sentence for each file that cannot be read, with its name and the reason.
+        ignored: names of what is no file of a known format: other suffixes, and directories.
+    """
+
+    files: list[SourceFile]
+    unreadable: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 class HashCache:
-    """Content hashes by path, size and modification time, kept in a JSON file.
+    """Content hashes by path and what the file system says of the file, kept in a JSON file.
 
-    It only saves work: a hash is trusted when size and time are what they were, and when the
-    file was not touched within two seconds of hashing it (git's rule for racy files). A cache
-    that is lost or unreadable is made anew.
+    It only saves work: a hash is trusted when size, modification time, change time, inode and
+    device are what they were, and when the file was not touched within two seconds of hashing it
+    (git's rule for racy files). ``cp -p`` and tar set the modification time; nobody sets the
+    change time. A cache or an entry that is lost or malformed is made anew.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,24 +92,25 @@ class HashCache:
         self._dirty = False
         try:
             loaded = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             loaded = {}
-        self._entries: dict[str, list[int | str]] = loaded if isinstance(loaded, dict) else {}
+        self._entries: dict[str, Any] = loaded if isinstance(loaded, dict) else {}
 
     def digest(self, path: Path) -> tuple[int, str]:
-        """Size in bytes and content hash of a file.
+        """Size in bytes and content hash of a file; a compressed one was read to its end.
 
         Raises:
-            OSError: the file cannot be read.
+            OSError: the file cannot be read, or what it is compressed to is damaged or cut short.
         """
         stat = path.stat()
         key = str(path)
-        entry = self._entries.get(key)
-        if entry is not None and entry[:2] == [stat.st_size, stat.st_mtime_ns]:
-            return stat.st_size, str(entry[2])
+        now = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_dev]
+        match self._entries.get(key):
+            case [*known, str(value)] if known == now:
+                return stat.st_size, value
         value = _hash(path)
-        if time.time_ns() - stat.st_mtime_ns > _RACY_NS:
-            self._entries[key] = [stat.st_size, stat.st_mtime_ns, value]
+        if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _RACY_NS:
+            self._entries[key] = [*now, value]
             self._dirty = True
         return stat.st_size, value
 
@@ -85,12 +124,11 @@ class HashCache:
         portable.replace(temporary, self._path)
 
 
-def find_files(directory: Path, pattern: str, cache: HashCache) -> list[SourceFile]:
-    """The files below ``directory`` that match ``pattern``, sorted by name.
+def find_files(directory: Path, pattern: str, cache: HashCache) -> FoundFiles:
+    """The files below ``directory`` that match ``pattern``.
 
     Raises:
-        SourceError: no such directory, a pattern that leads out of it, or a file that cannot be
-            read.
+        SourceError: no such directory, or a pattern that leads out of it.
     """
     if not directory.is_dir():
         raise SourceError(f"{directory} is not a directory: point the source's path at one")
@@ -98,16 +136,23 @@ def find_files(directory: Path, pattern: str, cache: HashCache) -> list[SourceFi
         raise SourceError(
             f"the pattern {pattern!r} has to be relative to {directory}, like orders*.csv"
         )
-    found = []
+    files: list[SourceFile] = []
+    unreadable: list[str] = []
+    ignored: list[str] = []
     for path in sorted(directory.glob(pattern)):
-        if not path.is_file() or _suffix(path) not in SUFFIXES:
-            continue
-        try:
-            size, digest = cache.digest(path)
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
-        found.append(SourceFile(path, path.relative_to(directory).as_posix(), size, digest))
-    return found
+        name = path.relative_to(directory).as_posix()
+        if _suffix(path) not in SUFFIXES or path.is_dir():
+            ignored.append(f"{name}/" if path.is_dir() else name)
+        elif reason := _why_unreadable(path):
+            unreadable.append(f"{_printable(name)} {reason}")
+        else:
+            try:
+                size, digest = cache.digest(path)
+            except OSError as error:
+                unreadable.append(f"{name} cannot be read: {_reason(error)}")
+            else:
+                files.append(SourceFile(path, name, size, digest))
+    return FoundFiles(files, tuple(unreadable), tuple(map(_printable, ignored)))
 
 
 def changed_files(files: list[SourceFile], known: Mapping[str, str]) -> list[SourceFile]:
@@ -115,12 +160,91 @@ def changed_files(files: list[SourceFile], known: Mapping[str, str]) -> list[Sou
     return [file for file in files if known.get(file.name) != file.digest]
 
 
+def _why_unreadable(path: Path) -> str | None:
+    """Why a file of a known format is not even opened, if so: opening a pipe would wait."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "has a name that is not UTF-8: rename it"
+    if portable.duckdb_path(path) is None:
+        return "has a backslash beside *, ? or [ in its path, which DuckDB cannot take: rename it"
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ENOENT and path.is_symlink():
+            return f"is a link to {path.readlink()}, which does not exist: correct or remove it"
+        return f"cannot be read: {_reason(error)}"
+    return None if modes.S_ISREG(mode) else "is a pipe, socket or device: remove it"
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _printable(name: str) -> str:
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def _hash(path: Path) -> str:
+    """The content's hash; what is compressed is read through, so that a short copy is noticed."""
     state = xxhash.xxh3_128()
     with path.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            state.update(chunk)
+        codec = _COMPRESSED.get(path.suffix.lower())
+        if codec is None:
+            tail = b""
+            for chunk in _chunks(stream):
+                state.update(chunk)
+                tail = (tail + chunk)[-len(_PARQUET_END) :]
+            if path.suffix.lower() == ".parquet" and tail not in {b"", _PARQUET_END}:
+                raise OSError(
+                    "it has no footer, so it is no Parquet or was cut short; copy or "
+                    "export it again"
+                )
+        else:
+            _check_compressed(_Hashed(stream, state), codec)
     return state.hexdigest()
+
+
+def _chunks(stream: IO[bytes]) -> Iterator[bytes]:
+    return iter(lambda: stream.read(_CHUNK), b"")
+
+
+def _check_compressed(stream: "_Hashed", codec: str) -> None:
+    """Read a compressed stream to its end, with its checksums, and then what may follow it."""
+    import pyarrow as pa
+
+    try:
+        with pa.CompressedInputStream(pa.PythonFile(stream, "r"), codec) as content:
+            while content.read(_CHUNK):
+                pass
+    except OSError as error:
+        detail = str(error)
+        reason = (
+            "it ends before the compressed data do"
+            if "runcated" in detail
+            else f"it is not sound {codec} data ({detail.partition(chr(10))[0]})"
+        )
+        raise OSError(f"{reason}; copy or export it again") from error
+
+
+class _Hashed:
+    """A binary file that hashes what is read from it."""
+
+    def __init__(self, stream: IO[bytes], state: xxhash.xxh3_128) -> None:
+        self._stream = stream
+        self._state = state
+        self.closed = False
+
+    def read(self, size: int) -> bytes:
+        chunk = self._stream.read(size)
+        self._state.update(chunk)
+        return chunk
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def _suffix(path: Path) -> str:

@@ -50,6 +50,10 @@ class FileTable:
         delimiter: of CSV files; by default ``,``, and a tab for ``.tsv``.
         encoding: of CSV files: ``utf-8``, ``utf-16`` or ``latin-1``.
         allow_empty: whether a file with a header and no rows is fine.
+        hive_partitioning: whether folders like ``year=2024`` below the source's path give a
+            column each, as text, where the files do not have it themselves.
+        rename: names of the files' columns to the names that they are to have in the raw table;
+            for a name that the file repeats or leaves out, the raw name that it has without this.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -62,15 +66,21 @@ class FileTable:
     delimiter: str | None = None
     encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
     allow_empty: bool = False
+    hive_partitioning: bool = True
+    rename: Mapping[str, str] = field(default_factory=dict)
 
     def normalized(self, normalize: Callable[[str], str]) -> "FileTable":
         """The same table with its columns named as they are in the raw schema."""
+
+        def raw(name: str) -> str:
+            return normalize(self.rename.get(name, name))
+
         return replace(
             self,
-            primary_key=tuple(normalize(name) for name in self.primary_key),
-            cursor=normalize(self.cursor) if self.cursor else None,
-            columns={normalize(name): kind for name, kind in self.columns.items()},
-            required=tuple(normalize(name) for name in self.required),
+            primary_key=tuple(raw(name) for name in self.primary_key),
+            cursor=raw(self.cursor) if self.cursor else None,
+            columns={raw(name): kind for name, kind in self.columns.items()},
+            required=tuple(raw(name) for name in self.required),
         )
 
     def absent_columns(self, columns: Collection[str]) -> tuple[str, ...]:
@@ -100,6 +110,7 @@ class TableLoad:
         rows_quarantined: rows kept aside in ``_quarantine``, and not in the table.
         new_columns: columns that this load added to the table.
         notes: what else a person should know, one sentence each.
+        problems: files that could not be read, one sentence each; the others were loaded.
     """
 
     source: str
@@ -113,6 +124,7 @@ class TableLoad:
     rows_quarantined: int = 0
     new_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +179,7 @@ class Staged:
         quarantine: rows kept aside, in the shape of ``_quarantine``; None when there are none.
             Copies of rows that the table gets, without a value, are among them.
         notes: sentences for the user.
+        names: every name that the files have had for a column to its name in the raw table.
     """
 
     select: str
@@ -180,3 +193,4 @@ class Staged:
     new_columns: tuple[str, ...] = ()
     quarantine: "pa.Table | None" = None
     notes: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)

@@ -1,13 +1,20 @@
 """dlt resources over files: read what changed, load what is new."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import SourceError
-from headrace.ingest.discover import HashCache, SourceFile, changed_files, find_files
+from headrace.ingest.discover import (
+    SUFFIXES,
+    FoundFiles,
+    HashCache,
+    SourceFile,
+    changed_files,
+    find_files,
+)
 from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged, TableLoad
 from headrace.ingest.stage import stage
 
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
 
 QUARANTINE_TABLE = "_quarantine"
 _BATCH_ROWS = 1_000_000
+_SHOWN = 5
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -68,25 +76,39 @@ def _file_resource(
             run = replace(context, full_refresh=True)
         notes = _moved(before, origin)
         cache = HashCache(context.cache_path)
-        files = find_files(directory, table.pattern, cache)
+        found = find_files(directory, table.pattern, cache)
         cache.save()
-        if not files:
-            if known:
-                context.report(TableLoad(context.source, name, notes=("its files are gone",)))
-                return
-            raise SourceError(
-                f"no file in {directory} matches {table.pattern!r} (table {name}): put one there, "
-                f"or point sources.{context.source}.path at the right directory"
-            )
+        files, problems = found.files, found.unreadable
+        if not files and not known and not problems:
+            raise _no_file(directory, name, table, found, context)
         changed = changed_files(files, known)
         if not changed:
-            context.report(TableLoad(context.source, name, files_unchanged=len(files)))
+            gone = ("its files are gone",) if not files and not problems else ()
+            context.report(
+                TableLoad(
+                    context.source,
+                    name,
+                    files_unchanged=len(files),
+                    notes=gone,
+                    problems=problems,
+                )
+            )
             return
         if context.contract.tables != "evolve" and not known and _is_frozen_out(name, context):
             return
-        yield from _load(
-            name, table, changed, run, unchanged=len(files) - len(changed), notes=notes
+        if found.ignored:
+            notes += (f"not read, for their format or suffix: {_some(found.ignored)}",)
+        about = TableLoad(
+            context.source,
+            name,
+            files_read=len(changed),
+            files_unchanged=len(files) - len(changed),
+            notes=notes,
+            problems=problems,
         )
+        names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
+        given = yield from _load(table, changed, run, about, names)
+        state["names"] = dict(given)
         known.update({file.name: file.digest for file in changed})
         state["origin"] = origin
 
@@ -96,6 +118,26 @@ def _file_resource(
         else {"merge_key": FILE_COLUMN}
     )
     return dlt.resource(rows, name=name, write_disposition="merge", **hints)
+
+
+def _no_file(
+    directory: Path, name: str, table: FileTable, found: FoundFiles, context: IngestContext
+) -> SourceError:
+    if found.ignored:
+        return SourceError(
+            f"no file in {directory} that matches {table.pattern!r} (table {name}) is of a format "
+            f"that is read, by its suffix: {_some(found.ignored)}; there are "
+            f"{', '.join(SUFFIXES)}, each also with .gz or .zst"
+        )
+    return SourceError(
+        f"no file in {directory} matches {table.pattern!r} (table {name}): put one there, "
+        f"or point sources.{context.source}.path at the right directory"
+    )
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _moved(before: str | None, origin: str) -> tuple[str, ...]:
@@ -126,14 +168,13 @@ def _is_frozen_out(name: str, context: IngestContext) -> bool:
 
 
 def _load(
-    name: str,
     table: FileTable,
     files: list[SourceFile],
     context: IngestContext,
-    *,
-    unchanged: int,
-    notes: tuple[str, ...],
-) -> Iterator[Any]:
+    about: TableLoad,
+    given: Mapping[str, str],
+) -> Generator[Any, None, Mapping[str, str]]:
+    """Load files; gives the raw names of all columns that the table's files have had."""
     import dlt
     import duckdb
 
@@ -145,7 +186,7 @@ def _load(
     }
     table = table.normalized(normalize)
     with duckdb.connect(config=config) as connection:
-        staged = stage(connection, name, table, files, context, normalize)
+        staged = stage(connection, about.table, table, files, context, normalize, given)
         if staged.quarantine is not None:
             yield dlt.mark.with_hints(
                 staged.quarantine,
@@ -157,22 +198,20 @@ def _load(
                 create_table_variant=True,
             )
         if staged.rows_new + staged.rows_changed:
-            yield from _hand_over(connection, name, table, staged, context)
+            yield from _hand_over(connection, about.table, table, staged, context)
     context.report(
-        TableLoad(
-            context.source,
-            name,
-            files_read=len(files),
-            files_unchanged=unchanged,
+        replace(
+            about,
             rows_given=staged.rows_given,
             rows_new=staged.rows_new,
             rows_changed=staged.rows_changed,
             rows_unchanged=staged.rows_unchanged,
             rows_quarantined=staged.rows_quarantined,
             new_columns=staged.new_columns,
-            notes=(*notes, *staged.notes),
+            notes=(*about.notes, *staged.notes),
         )
     )
+    return staged.names
 
 
 def _hand_over(

@@ -1,25 +1,23 @@
-"""How one file is read: its columns, their types, and the SQL that scans it."""
+"""How a file is read: its columns, their types, and the SQL that scans it."""
 
-import codecs
-import csv
-import io
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
+from headrace.ingest.csv_reader import CsvReader, csv_reader
 from headrace.ingest.discover import SourceFile
+from headrace.ingest.json_reader import JsonReader, json_reader
 from headrace.ingest.model import FileTable
-from headrace.ingest.sql import literal
-from headrace.ingest.types import stored_type
+from headrace.ingest.names import NamedColumns, name_columns
+from headrace.ingest.parquet_reader import ParquetReader, parquet_reader
+from headrace.ingest.reader import RejectedRow
+from headrace.ingest.sql import identifier, literal
 
 if TYPE_CHECKING:
     import duckdb
 
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DELIMITER_NAMES = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
-_RESERVED = ("_dlt_", "_file_name", "__file", "__row", "__is_new")
 
 
 @dataclass(frozen=True)
@@ -28,18 +26,73 @@ class FileScan:
 
     Attributes:
         file: the file.
-        columns: the file's own column names to the names in the raw table, in file order.
-        types: the type of each raw column as the reader gives it (``VARCHAR`` for all of CSV,
-            ``JSON`` for what is nested in JSON lines).
-        sql: a table function call that reads the file, ``read_csv('…', …)``.
-        typed_sql: gives a call that reads a CSV file with the given types of raw columns directly.
+        reader: of its format.
+        partitions: columns that the folders of its path give, with their value.
+        names: the names in the raw table, of the reader's columns and then of the partitions.
+        notes: what a person should know of this file.
     """
 
     file: SourceFile
-    columns: Mapping[str, str]
-    types: Mapping[str, str]
-    sql: str
-    typed_sql: Callable[[Mapping[str, str]], str]
+    reader: CsvReader | JsonReader | ParquetReader
+    partitions: Mapping[str, str | None]
+    names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names as the file has them, and its folders."""
+        return (*self.reader.header, *self.partitions)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The names that ``sql`` gives to the names in the raw table, in file order."""
+        return {name: name for name in self.names}
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of each raw column as the reader gives it.
+
+        ``VARCHAR`` for all of CSV and of the folders, ``JSON`` for all of JSON.
+        """
+        kinds = (*self.reader.kinds, *("VARCHAR" for _ in self.partitions))
+        return dict(zip(self.names, kinds, strict=True))
+
+    @property
+    def partition_names(self) -> tuple[str, ...]:
+        """The raw names of the columns that come from folders."""
+        return self.names[len(self.reader.header) :]
+
+    @property
+    def rejected(self) -> tuple[RejectedRow, ...]:
+        """Rows of the file that ``sql`` does not give, because they cannot be read as rows."""
+        return self.reader.rejected
+
+    @property
+    def row_number(self) -> str:
+        """SQL of a row's number in the file, among those of ``sql``."""
+        return "__row" if self.reader.numbered else "row_number() over ()"
+
+    @property
+    def sql(self) -> str:
+        """What reads the file, to stand behind ``from``."""
+        return self.typed_sql(self.types)
+
+    def typed_sql(self, raw_types: Mapping[str, str]) -> str:
+        """What reads the file; CSV and folders with the given types of raw columns directly."""
+        count = len(self.reader.header)
+        names = self.names[:count]
+        kinds = [raw_types[name] for name in names]
+        rows = self.reader.sql(names, kinds)
+        if not self.partitions:
+            return rows
+        selected = [identifier(name) for name in names]
+        selected += [
+            f"cast({'null' if value is None else literal(value)} as {raw_types[name]}) "
+            f"as {identifier(name)}"
+            for name, value in zip(self.partition_names, self.partitions.values(), strict=True)
+        ]
+        selected += ["__row"] if self.reader.numbered else []
+        return f"(select {', '.join(selected)} from {rows})"
 
 
 def scan_file(
@@ -58,184 +111,79 @@ def scan_file(
 
     Raises:
         SourceError: empty, not in the declared encoding or format, no header, a key column
-            that is missing, two columns of one name.
+            that is missing.
     """
     if file.size == 0:
         raise SourceError(f"{file.name} is empty: write a header and rows to it, or remove it")
-    if file.format == "jsonl":
-        _check_json_lines(file)
+    reader: CsvReader | JsonReader | ParquetReader
     if file.format == "csv":
-        header = _csv_header(file, table)
-        types = dict.fromkeys(header, "VARCHAR")
+        reader = csv_reader(file, table)
+    elif file.format == "parquet":
+        reader = parquet_reader(connection, file)
     else:
-        types = _describe(connection, file)
-        header = list(types)
-    columns = _names(file, header, normalize)
-    _require(file, table, columns, header)
-
-    if file.format == "csv":
-
-        def typed(raw_types: Mapping[str, str]) -> str:
-            return _read_csv(file, table, {name: raw_types[columns[name]] for name in header})
-
-        sql = _read_csv(file, table, types)
-    else:
-        sql = _reader(file, types)
-
-        def typed(raw_types: Mapping[str, str]) -> str:
-            del raw_types
-            return sql
-
-    return FileScan(
-        file, columns, {columns[name]: kind for name, kind in types.items()}, sql, typed
-    )
-
-
-def _csv_header(file: SourceFile, table: FileTable) -> list[str]:
-    head = _head(file)
-    if table.encoding == "utf-8" and (head.startswith(_UTF16_MARKS) or b"\x00" in head):
-        raise SourceError(
-            f"{file.name} looks like UTF-16: set `encoding: utf-16` for its source or table, "
-            "or convert it (iconv -f utf-16 -t utf-8)"
-        )
-    try:
-        decoder = codecs.getincrementaldecoder(
-            "utf-8-sig" if table.encoding == "utf-8" else table.encoding
-        )()
-        text = decoder.decode(head)
-    except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{file.name} is not {table.encoding} (byte {error.start}): set the table's `encoding` "
-            "(utf-8, utf-16, latin-1) or convert the file"
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(file, table))
-    header = [name.strip() for name in next(reader, [])]
-    if not any(header):
-        raise SourceError(f"{file.name} has no header line: its first line must name the columns")
-    if "" in header:
-        raise SourceError(f"{file.name}: column {header.index('') + 1} of the header has no name")
-    return header
-
-
-def _check_json_lines(file: SourceFile) -> None:
-    start = _head(file).lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-    if start != b"{":
-        what = "a JSON array" if start == b"[" else "no JSON object on its first line"
-        raise SourceError(
-            f"{file.name} holds {what}: JSON lines have one object on each line (jq -c '.[]')"
-        )
-
-
-def _head(file: SourceFile) -> bytes:
-    """The first 64 KiB, decompressed."""
-    import pyarrow as pa
-
-    try:
-        with pa.input_stream(str(file.path)) as stream:  # tells .gz and .zst by the name
-            return bytes(stream.read(1 << 16))
-    except FileNotFoundError as error:
-        raise vanished(file) from error
-    except (OSError, EOFError) as error:
-        raise SourceError(f"{file.name} cannot be read: {error}") from error
-
-
-def malformed_line(file: SourceFile) -> int:
-    """The first line that is no JSON; DuckDB counts lines in its own way."""
-    import pyarrow as pa
-
-    with pa.input_stream(str(file.path)) as stream:
-        for number, line in enumerate(io.TextIOWrapper(stream, "utf-8", "replace"), start=1):
-            try:
-                json.loads(line)
-            except ValueError:
-                if line.strip():
-                    return number
-    return 1
-
-
-def vanished(file: SourceFile) -> SourceError:
-    """A file that was there a moment ago."""
-    return SourceError(f"{file.name} vanished while it was read: put it back and run again")
-
-
-def _delimiter(file: SourceFile, table: FileTable) -> str:
-    if table.delimiter is not None:
-        return table.delimiter
-    return "\t" if ".tsv" in file.path.name.lower() else ","
-
-
-def _names(file: SourceFile, header: list[str], normalize: Callable[[str], str]) -> dict[str, str]:
-    columns: dict[str, str] = {}
-    taken: dict[str, str] = {}
-    for name in header:
-        raw = normalize(name)
-        if raw.startswith(_RESERVED):
-            raise SourceError(
-                f"{file.name}: the column {name!r} would be {raw!r}, a name that dlt and Headrace "
-                "keep for themselves: rename it"
+        reader = json_reader(connection, file)
+    named = {normalize(name): name for name in reader.header if name.strip()}
+    partitions, notes = {}, []
+    for key, value in (file.partitions if table.hive_partitioning else {}).items():
+        if normalize(key) in named:
+            notes.append(
+                f"the column {named[normalize(key)]!r} of {file.name} is read from the file, not "
+                f"from its folder {key}={value}"
             )
-        if raw in taken or name in columns:
-            raise SourceError(
-                f"{file.name}: the columns {taken.get(raw, name)!r} and {name!r} have the same "
-                f"name {raw!r} in the raw table: rename one"
-            )
-        columns[name] = raw
-        taken[raw] = name
-    return columns
+        else:
+            partitions[key] = value
+    scan = FileScan(file, reader, partitions, (), tuple(notes))
+    (raw,) = name_columns([scan.header], normalize, {}, table.rename).raw
+    return replace(scan, names=raw)
 
 
-def _require(
-    file: SourceFile, table: FileTable, columns: Mapping[str, str], header: list[str]
-) -> None:
+def name_scans(
+    scans: Sequence[FileScan],
+    table: FileTable,
+    normalize: Callable[[str], str],
+    given: Mapping[str, str],
+) -> tuple[list[FileScan], NamedColumns]:
+    """Name the columns of a table's files together, and as they were named before.
+
+    Args:
+        scans: the files.
+        table: how they are read.
+        normalize: dlt's naming convention.
+        given: names that columns got in earlier loads.
+
+    Raises:
+        SourceError: a key column that is missing, or a delimiter that is not the file's.
+    """
+    names = name_columns([scan.header for scan in scans], normalize, given, table.rename)
+    named = [replace(scan, names=raw) for scan, raw in zip(scans, names.raw, strict=True)]
+    for scan in named:
+        _require(scan, table)
+    return named, names
+
+
+def _require(scan: FileScan, table: FileTable) -> None:
     cursor = (table.cursor,) if table.cursor else ()
     wanted = dict.fromkeys((*table.primary_key, *cursor, *table.required))
-    missing = [name for name in wanted if name not in columns.values()]
-    if file.format == "csv" and len(header) == 1 and (missing or table.delimiter is None):
-        used = _delimiter(file, table)
+    missing = [name for name in wanted if name not in scan.names]
+    name, header = scan.file.name, list(scan.reader.header)
+    if isinstance(scan.reader, CsvReader) and len(header) == 1:
+        used = scan.reader.delimiter
         other = next((mark for mark in ";\t|," if mark != used and mark in header[0]), None)
-        if other is not None:
+        if other is not None and (missing or table.delimiter is None):
             raise SourceError(
-                f"{file.name} is separated by {_DELIMITER_NAMES[other]}, not by "
+                f"{name} is separated by {_DELIMITER_NAMES[other]}, not by "
                 f"{_DELIMITER_NAMES.get(used, repr(used))}: set `delimiter` of its source or table"
             )
     if missing:
         what = "key column" if missing[0] in table.primary_key else "column"
-        raise SourceError(f"{file.name} lacks the {what} {missing[0]!r}; its header reads {header}")
+        raise SourceError(f"{name} lacks the {what} {missing[0]!r}; its columns are {header}")
 
 
-def _read_csv(file: SourceFile, table: FileTable, types: Mapping[str, str]) -> str:
-    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
-    return (
-        f"read_csv({literal(str(file.path))}, auto_detect = false, header = true, "
-        f"delim = {literal(_delimiter(file, table))}, quote = '\"', escape = '\"', "
-        f"encoding = {literal(table.encoding)}, columns = {{{columns}}})"
-    )
+def folder_columns(scans: Sequence[FileScan]) -> dict[str, str]:
+    """Columns that come from folders in all files that have them, and their type.
 
-
-def _reader(file: SourceFile, types: Mapping[str, str]) -> str:
-    path = literal(str(file.path))
-    if file.format == "parquet":
-        return f"read_parquet({path})"
-    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
-    return f"read_json({path}, format = 'newline_delimited', columns = {{{columns}}})"
-
-
-def _describe(connection: "duckdb.DuckDBPyConnection", file: SourceFile) -> dict[str, str]:
-    """The columns of a Parquet file; those of JSON lines, by looking at all of them.
-
-    What is nested in JSON keeps the text it has, and a date is one in ISO form only.
+    It is text: of ``month=11`` and, some day, ``month=01``.
     """
-    path = literal(str(file.path))
-    if file.format == "parquet":
-        reader = f"read_parquet({path})"
-    else:
-        reader = (
-            f"read_json({path}, format = 'newline_delimited', sample_size = -1, "
-            "maximum_depth = 2, dateformat = 'iso', timestampformat = 'iso')"
-        )
-    rows = connection.execute(f"describe select * from {reader}").fetchall()
-    types = {str(row[0]): str(row[1]) for row in rows}
-    if file.format == "jsonl":
-        nested = {name for name, kind in types.items() if stored_type(kind) == "JSON"}
-        types |= dict.fromkeys(nested, "JSON")
-    return types
+    own = {name for scan in scans for name in scan.names[: len(scan.reader.header)]}
+    names = {name for scan in scans for name in scan.partition_names}
+    return dict.fromkeys(sorted(names - own), "VARCHAR")

@@ -1,7 +1,11 @@
 """Quoting for the SQL that ingest writes; every name and literal goes through here."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from headrace import portable
+from headrace.errors import SourceError
 
 if TYPE_CHECKING:
     import duckdb
@@ -19,6 +23,18 @@ def identifier(name: str) -> str:
 def literal(value: str) -> str:
     """Quote a text literal: ``it's`` becomes ``'it''s'``."""
     return "'" + value.replace("'", "''") + "'"
+
+
+def file_literal(path: Path) -> str:
+    """Quote the path of one file for ``read_csv`` and the like, which take a pattern.
+
+    Raises:
+        SourceError: DuckDB cannot be told of this file alone.
+    """
+    text = portable.duckdb_path(path)
+    if text is None:
+        raise SourceError(f"{path} has a backslash beside *, ? or [ in its path: rename it")
+    return literal(text)
 
 
 def identifiers(names: Iterable[str], *, prefix: str = "") -> str:

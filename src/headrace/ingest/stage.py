@@ -8,11 +8,14 @@ aside, and the rest is compared with the raw table, so that only what is new or 
 
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from headrace import portable
 from headrace.errors import SourceError
 from headrace.ingest.bulk import stage_whole
+from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.infer import (
     SAMPLE_ROWS,
@@ -22,9 +25,10 @@ from headrace.ingest.infer import (
     questions_of,
 )
 from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged
+from headrace.ingest.reader import vanished
 from headrace.ingest.roundtrip import exact_cast
-from headrace.ingest.scan import FileScan, malformed_line, scan_file, vanished
-from headrace.ingest.sql import batches, identifier, identifiers, literal, scalar
+from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
+from headrace.ingest.sql import batches, file_literal, identifier, identifiers, literal, scalar
 from headrace.ingest.types import Column, common_read
 
 if TYPE_CHECKING:
@@ -56,6 +60,7 @@ def stage(
     files: list[SourceFile],
     context: IngestContext,
     normalize: Callable[[str], str],
+    given: Mapping[str, str] | None = None,
 ) -> Staged:
     """Stage the changed files of one table.
 
@@ -66,6 +71,7 @@ def stage(
         files: the files that changed, sorted by name; at least one.
         context: what the load runs in.
         normalize: dlt's naming convention.
+        given: names of columns that earlier loads found, to their raw names.
 
     Raises:
         SourceError: a file breaks a rule that stops the load; nothing was handed over.
@@ -77,17 +83,48 @@ def stage(
         connection.execute("set TimeZone = 'UTC'")
         existing = _existing(connection, name, context)
         scans = [scan_file(connection, file, table, normalize) for file in files]
+        scans, names = name_scans(scans, table, normalize, given or {})
+        notes = (*names.notes, *(note for scan in scans for note in scan.notes))
         bulk = (
             context.accepts_sql
             and not context.thorough
             and not existing.has_rows
             and sum(file.size for file in files) >= BULK_BYTES
+            and not any(scan.rejected for scan in scans)
         )
-        if bulk and (staged := stage_whole(connection, table, scans)) is not None:
-            return staged
-        return _Stager(connection, name, table, scans, existing, context).run()
+        staged = None
+        with suppress(duckdb.InvalidInputException):  # which line, is found below
+            staged = stage_whole(connection, table, scans) if bulk else None
+        if staged is None:
+            staged = _stage_by_row(connection, name, table, scans, existing, context)
+        return replace(staged, notes=(*notes, *staged.notes), names=names.given)
     except duckdb.Error as error:
         raise explain(error, files) from error
+
+
+def _stage_by_row(
+    connection: "duckdb.DuckDBPyConnection",
+    name: str,
+    table: FileTable,
+    scans: list[FileScan],
+    existing: Existing,
+    context: IngestContext,
+) -> Staged:
+    """The thorough way, with a second try without the lines that DuckDB cannot read."""
+    import duckdb
+
+    try:
+        return _Stager(connection, name, table, scans, existing, context).run()
+    except duckdb.InvalidInputException:
+        readable = [
+            replace(scan, reader=without_bad_rows(connection, scan.reader, context.scratch_dir))
+            if isinstance(scan.reader, CsvReader)
+            else scan
+            for scan in scans
+        ]
+        if readable == scans:
+            raise
+    return _Stager(connection, name, table, readable, existing, context).run()
 
 
 def explain(error: Exception, files: list[SourceFile]) -> SourceError:
@@ -95,24 +132,19 @@ def explain(error: Exception, files: list[SourceFile]) -> SourceError:
     message = str(error)
     first = message.strip().splitlines()[0]
     names = ", ".join(file.name for file in files[:3])
-    hit = next((file for file in files if str(file.path) in message), None)
+    paths = {path: file for file in files for path in _ways_to_write(file)}
+    hit = next((file for path, file in paths.items() if path in message), None)
     where = hit.name if hit else names
     if "No files found" in message or "Cannot open file" in message:
         return vanished(next((file for file in files if not file.path.exists()), hit or files[0]))
-    if "CSV Error on Line" in message:
-        lines = message.splitlines()
-        at = lines[0].rpartition("Line: ")[2].strip()
-        reason = next((line for line in lines[2:] if line.strip()), "it cannot be parsed")
-        if "nicode" in reason:
-            reason = "it is not UTF-8; set the table's `encoding`"
-        return SourceError(f"{where} line {at}: {reason.strip()}; correct the line and run again")
-    if "Malformed JSON" in message and hit is not None:
-        return SourceError(
-            f"{hit.name} line {malformed_line(hit)}: not a JSON object; correct it and run again"
-        )
     if "No space left" in message or "max_temp_directory_size" in message:
         return SourceError(f"the disk is full while {where} was staged: free some space ({first})")
     return SourceError(f"{where} cannot be read: {first}")
+
+
+def _ways_to_write(file: SourceFile) -> set[str]:
+    """A file's path as DuckDB's messages may have it."""
+    return {str(file.path), file.path.as_posix(), portable.duckdb_path(file.path) or str(file.path)}
 
 
 def _existing(
@@ -170,10 +202,11 @@ class _Stager:
         path.parent.mkdir(parents=True, exist_ok=True)
         names = identifiers(column.name for column in columns)
         self.connection.execute(f"copy (select {names} from picked) to {literal(str(path))}")
-        given = scalar(self.connection, "select count(*) from incoming")
+        rejected = sum(len(scan.rejected) for scan in self.scans)
+        given = scalar(self.connection, "select count(*) from incoming") + rejected
         good = scalar(self.connection, f"select count(*) from incoming where {self._is_good()}")
         return Staged(
-            f"select {names} from read_parquet({literal(str(path))}) as staged",
+            f"select {names} from read_parquet({file_literal(path)}) as staged",
             tuple(columns),
             rows_given=given,
             rows_new=counts[0],
@@ -198,7 +231,8 @@ class _Stager:
 
     def _column_types(self) -> dict[str, str]:
         """Every raw column's stored type: the table's, the declared, or what all values fit."""
-        fixed = declared_types(self.connection, self.table) | dict(self.existing.columns)
+        declared = declared_types(self.connection, self.table)
+        fixed = folder_columns(self.scans) | declared | dict(self.existing.columns)
         mixed = self._mixed_kinds(self.read_types.keys() - fixed.keys())
         answers = infer_types(
             self.connection,
@@ -274,10 +308,14 @@ class _Stager:
                 for column, kind in self.read_types.items()
             )
             select = (
-                f"select {number} as __file, row_number() over () as __row, "
+                f"select {number} as __file, {scan.row_number} as __row, "
                 f"{literal(scan.file.name)} as {FILE_COLUMN}, {selected} from {scan.sql}"
             )
-            into = "create temp table incoming as" if number == 0 else "insert into incoming"
+            into = (
+                "create or replace temp table incoming as"
+                if number == 0
+                else "insert into incoming"
+            )
             self.connection.execute(f"{into} {select}")
             empty = scalar(
                 self.connection, f"select count(*) = 0 from incoming where __file = {number}"
@@ -288,7 +326,8 @@ class _Stager:
                     "(for a table of the files source, `allow_empty: true` lets it pass)"
                 )
         self.connection.execute(
-            "create temp table bad (__file bigint, __row bigint, reason varchar, message varchar)"
+            "create or replace temp table bad "
+            "(__file bigint, __row bigint, reason varchar, message varchar)"
         )
 
     def _check_values(self, columns: list[Column]) -> list[Column]:
@@ -356,7 +395,8 @@ class _Stager:
             f"{self._cast(column)} as {identifier(column.name)}" for column in columns
         )
         self.connection.execute(
-            f"create temp view typed as select __file, __row, {FILE_COLUMN}, {casts} from incoming"
+            "create or replace temp view typed as "
+            f"select __file, __row, {FILE_COLUMN}, {casts} from incoming"
         )
 
     def _check_keys(self) -> None:
@@ -398,7 +438,7 @@ class _Stager:
                 f"order by {order}__file desc, __row desc) = 1"
             )
         if not self.existing.has_rows:
-            self.connection.execute(f"create temp table picked as {good}")
+            self.connection.execute(f"create or replace temp table picked as {good}")
             return scalar(self.connection, "select count(*) from picked"), 0
         if not key:
             return self._pick_by_file(good)
@@ -437,7 +477,7 @@ class _Stager:
                 f" and (raw_row.{cursor} is null or incoming_row.{cursor} >= raw_row.{cursor})"
             )
         self.connection.execute(
-            f"create temp table picked as select incoming_row.*, {is_new} as __is_new "
+            f"create or replace temp table picked as select incoming_row.*, {is_new} as __is_new "
             f"from ({good}) as incoming_row left join {self.existing.relation} as raw_row "
             f"on {joined} where {is_new} or ({changed})"
         )
@@ -446,7 +486,7 @@ class _Stager:
 
     def _pick_by_file(self, good: str) -> tuple[int, int]:
         """Without a key, all rows of a changed file take the place of those it gave before."""
-        self.connection.execute(f"create temp table picked as {good}")
+        self.connection.execute(f"create or replace temp table picked as {good}")
         known = "false"
         if FILE_COLUMN in self.existing.columns:
             known = f"{FILE_COLUMN} in (select {FILE_COLUMN} from {self.existing.relation})"
@@ -454,8 +494,19 @@ class _Stager:
         return scalar(self.connection, "select count(*) from picked") - changed, changed
 
     def _quarantine(self) -> "pa.Table | None":
-        if not scalar(self.connection, "select count(*) from bad"):
+        rejected = [
+            [number, scan.file.name, row.number, row.message, row.text]
+            for number, scan in enumerate(self.scans)
+            for row in scan.rejected
+        ]
+        if not rejected and not scalar(self.connection, "select count(*) from bad"):
             return None
+        self.connection.execute(
+            "create or replace temp table rejected "
+            "(__file bigint, file_name varchar, __row bigint, message varchar, text varchar)"
+        )
+        if rejected:
+            self.connection.executemany("insert into rejected values (?, ?, ?, ?, ?)", rejected)
         digests = ", ".join(
             f"({number}, {literal(scan.file.digest)})" for number, scan in enumerate(self.scans)
         )
@@ -465,18 +516,37 @@ class _Stager:
         sql = f"""
             select
                 md5(concat_ws(
-                    '|', ?, incoming.{FILE_COLUMN}, digests.digest, bad.__row, bad.reason
+                    '|', ?, kept.file_name, digests.digest, kept.__row, kept.reason
                 )) as quarantine_id,
                 ? as table_name,
-                incoming.{FILE_COLUMN} as file_name,
-                bad.__row as row_number,
-                bad.reason as reason,
-                bad.message as message,
-                cast(to_json(struct_pack({fields})) as varchar) as row_json,
+                kept.file_name,
+                kept.__row as row_number,
+                kept.reason,
+                kept.message,
+                kept.row_json,
                 now() as quarantined_at
-            from bad
-            inner join incoming on bad.__file = incoming.__file and bad.__row = incoming.__row
-            inner join (values {digests}) as digests (file, digest) on bad.__file = digests.file
-            order by bad.__file, bad.__row
+            from (
+                select
+                    bad.__file,
+                    incoming.{FILE_COLUMN} as file_name,
+                    bad.__row,
+                    bad.reason,
+                    bad.message,
+                    cast(to_json(struct_pack({fields})) as varchar) as row_json
+                from bad
+                inner join incoming
+                    on bad.__file = incoming.__file and bad.__row = incoming.__row
+                union all
+                select
+                    __file,
+                    file_name,
+                    __row,
+                    'malformed',
+                    message,
+                    case when json_valid(text) then text else cast(to_json(text) as varchar) end
+                from rejected
+            ) as kept
+            inner join (values {digests}) as digests (file, digest) on kept.__file = digests.file
+            order by kept.__file, kept.__row
         """
         return cast("Any", self.connection.execute(sql, [self.name, self.name]).to_arrow_table())

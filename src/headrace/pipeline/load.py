@@ -72,7 +72,8 @@ def load(
         emitter: is told when a source begins and ends.
 
     Raises:
-        SourceError: a source cannot be loaded as it stands.
+        SourceError: a source cannot be loaded, or some of its files could not be read; all
+            others were loaded.
         WarehouseError: the target cannot be written.
     """
     started = time.monotonic()
@@ -81,6 +82,7 @@ def load(
     target.check()
     tables: list[TableReport] = []
     load_ids: list[str] = []
+    problems: list[str] = []
     listen(Event("load", "starting dlt", "phase"))
     for name, settings in chosen.items():
         loader = _Loader(resolved, target, name, settings, listen, full_refresh)
@@ -91,6 +93,9 @@ def load(
             emitter.load_ended(name, reports)
         tables += reports
         load_ids += ids
+        problems += loader.problems
+    if problems:
+        raise SourceError(f"{'; '.join(problems)} (all other files were loaded)")
     return LoadReport(
         tables=tuple(tables), load_ids=tuple(load_ids), seconds=time.monotonic() - started
     )
@@ -127,6 +132,15 @@ class _Loader:
         shutil.rmtree(self._scratch, ignore_errors=True)
         after = self.target.row_counts(dataset)
         return [_accounted(one) for one in self._reports(before, after, pipeline)], ids
+
+    @property
+    def problems(self) -> list[str]:
+        """Files that could not be read, one sentence each."""
+        return [
+            f"{self.name}.{table.table}: {problem}"
+            for table in self.found.values()
+            for problem in table.problems
+        ]
 
     @property
     def _scratch(self) -> Path:

@@ -10,17 +10,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace import portable
 from headrace.synth.errors import SynthError
 
 MOST_ROWS: Final = 2_000_000
 """A sample is held in memory; ten thousand rows are plenty."""
 _READERS: Final = {
-    ".csv": "read_csv(?, sample_size = -1, types = $types)",
-    ".tsv": "read_csv(?, sample_size = -1, types = $types)",
-    ".parquet": "read_parquet(?)",
-    ".jsonl": "read_json(?, format = 'newline_delimited')",
-    ".ndjson": "read_json(?, format = 'newline_delimited')",
-    ".json": "read_json(?)",
+    ".csv": "read_csv({file}, hive_partitioning = false, sample_size = -1{types})",
+    ".tsv": "read_csv({file}, hive_partitioning = false, sample_size = -1{types})",
+    ".parquet": "read_parquet({file}, hive_partitioning = false)",
+    ".jsonl": "read_json({file}, hive_partitioning = false, format = 'newline_delimited')",
+    ".ndjson": "read_json({file}, hive_partitioning = false, format = 'newline_delimited')",
+    ".json": "read_json({file}, hive_partitioning = false)",
 }
 _NESTED: Final = ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "JSON", "GEOMETRY", "VARIANT")
 _AS_TEXT: Final = ("TIME", "INTERVAL", "UUID", "ENUM")
@@ -109,13 +110,16 @@ def _read_table(text: str) -> tuple[str, pa.Table]:
 def _from_file(
     connection: duckdb.DuckDBPyConnection, path: Path, reader: str, text: str
 ) -> pa.Table:
-    literal = "'" + str(path).replace("'", "''") + "'"
-    source = reader.replace("?", literal)
-    if "$types" in source:
-        bare = source.replace(", types = $types", "")
-        kept = _with_leading_zeros(connection, bare, literal)
-        types = "{" + ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in kept) + "}"
-        source = source.replace("$types", types) if kept else bare
+    only = portable.duckdb_path(path)
+    if only is None:
+        raise SynthError(f"{text} has a backslash beside *, ? or [ in its path: rename it")
+    literal = _literal(only)
+    bare = reader.format(file=literal, types="")
+    if "{types}" not in reader:
+        return _select(connection, bare, text)
+    kept = _with_leading_zeros(connection, bare, literal)
+    types = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in kept)
+    source = reader.format(file=literal, types=f", types = {{{types}}}") if kept else bare
     return _select(connection, source, text)
 
 
@@ -132,7 +136,8 @@ def _with_leading_zeros(
         for name in numbers
     )
     found = connection.sql(
-        f"SELECT {tests} FROM read_csv({literal}, all_varchar = true, header = true)"
+        f"SELECT {tests} FROM read_csv({literal}, all_varchar = true, header = true, "
+        "hive_partitioning = false)"
     ).fetchone()
     assert found is not None
     return [name for name, is_text in zip(numbers, found, strict=True) if is_text]

@@ -1,0 +1,286 @@
+"""CSV files: their header, the SQL that reads them, and a copy without what DuckDB cannot read."""
+
+import codecs
+import csv
+import io
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.errors import SourceError
+from headrace.ingest.discover import SourceFile
+from headrace.ingest.model import FileTable
+from headrace.ingest.reader import RejectedRow, opened, options
+from headrace.ingest.sql import file_literal, literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LONGEST_VALUE = 1 << 21
+_CARRIAGE_RETURN = "\ue000"  # for private use, so in no text
+
+
+@dataclass(frozen=True)
+class CsvReader:
+    """Reads one CSV file.
+
+    Attributes:
+        file: the file.
+        header: the names as the file has them; may repeat, and be empty.
+        delimiter: between values.
+        encoding: of the file.
+        line_end: of the header, and so of all rows.
+        copy: a copy that has only the rows that can be read, and their numbers.
+        rejected: the other rows.
+    """
+
+    file: SourceFile
+    header: tuple[str, ...]
+    delimiter: str
+    encoding: str
+    line_end: str
+    copy: Path | None = None
+    rejected: tuple[RejectedRow, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All is text."""
+        return ("VARCHAR",) * len(self.header)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the rows have their number in ``__row``."""
+        return self.copy is not None
+
+    def sql(self, names: Sequence[str], kinds: Sequence[str]) -> str:
+        """The rows, with the given names, read as the given types."""
+        columns = dict(zip(names, kinds, strict=True))
+        path, encoding, line_end, how = self.file.path, self.encoding, self.line_end, ""
+        if self.copy is not None:
+            columns["__row"] = "BIGINT"
+            path, encoding, line_end = self.copy, "utf-8", "\n"
+            how = "hive_partitioning = false"
+        typed = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in columns.items())
+        # told the wrong line end, or left to guess it, DuckDB may find no rows and say nothing
+        shown = line_end.replace("\r", "\\r").replace("\n", "\\n")
+        new_line = f"new_line = {literal(shown)}, " if line_end else ""
+        return (
+            f"read_csv({file_literal(path)}, auto_detect = false, header = true, "
+            f"delim = {literal(self.delimiter)}, quote = '\"', escape = '\"', {new_line}"
+            f"encoding = {literal(encoding)}, {how or options(self.file)}, columns = {{{typed}}})"
+        )
+
+
+def csv_reader(file: SourceFile, table: FileTable) -> CsvReader:
+    """Look at a CSV file's header.
+
+    Raises:
+        SourceError: no header, or not in the declared encoding.
+    """
+    delimiter = table.delimiter or ("\t" if ".tsv" in file.path.name.lower() else ",")
+    if len(delimiter) != 1:
+        raise SourceError(f"{file.name}: the delimiter {delimiter!r} is not one character")
+    with opened(file) as stream:
+        text = _decoded(stream, file, table.encoding)
+        lines = _Lines(text)
+        try:
+            header = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+        except UnicodeDecodeError as error:
+            raise _wrong_encoding(file, table.encoding) from error
+        except csv.Error as error:
+            raise SourceError(f"{file.name} line 1: the header cannot be read: {error}") from error
+    names = tuple(name.strip() for name in header)
+    if not any(names):
+        raise SourceError(f"{file.name} has no header line: its first line must name the columns")
+    return CsvReader(file, names, delimiter, table.encoding, lines.line_end)
+
+
+class _Lines:
+    """The lines of a text, and the line end of the one that was read last."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        self._text = text
+        self.line_end = ""
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._text)
+        self.line_end = line[len(line.rstrip("\r\n")) :]
+        return line
+
+
+def _decoded(stream: io.BufferedReader, file: SourceFile, encoding: str) -> io.TextIOWrapper:
+    head = stream.peek(1 << 16)
+    if encoding == "utf-8" and (
+        head.startswith(_UTF16_MARKS) or head.count(0) * 4 >= len(head) > 0
+    ):
+        raise SourceError(
+            f"{file.name} looks like UTF-16: set `encoding: utf-16` for its source or table, "
+            "or convert it (iconv -f utf-16 -t utf-8)"
+        )
+    return io.TextIOWrapper(stream, "utf-8-sig" if encoding == "utf-8" else encoding, newline="")
+
+
+def _wrong_encoding(file: SourceFile, encoding: str, line: int | None = None) -> SourceError:
+    where = file.name if line is None else f"{file.name} line {line}"
+    return SourceError(
+        f"{where}: it is not {encoding.upper()}; set the table's `encoding` (utf-8, utf-16, "
+        "latin-1) or convert the file"
+    )
+
+
+def without_bad_rows(
+    connection: "duckdb.DuckDBPyConnection", reader: CsvReader, scratch: Path
+) -> CsvReader:
+    """The same reader if DuckDB can read the file, else one of a copy that it can read.
+
+    The copy has one kind of line end, and no row that has more or fewer values than the header,
+    or quotes that do not match. Those are told with their line.
+
+    Args:
+        connection: a local DuckDB.
+        reader: of the file.
+        scratch: where the copy is written.
+
+    Raises:
+        SourceError: not in the declared encoding, or more than half of the rows cannot be read.
+    """
+    import duckdb
+
+    names = [f"c{number}" for number in range(len(reader.header))]
+    counts = ", ".join(f"count({name})" for name in names)  # all values, to see each
+    try:
+        connection.execute(f"select {counts} from {reader.sql(names, reader.kinds)}").fetchone()
+    except duckdb.InvalidInputException:
+        pass
+    else:
+        return reader
+    scratch.mkdir(parents=True, exist_ok=True)
+    copy = scratch / f"{reader.file.digest}.readable.csv"
+    rejected: list[RejectedRow] = []
+    number = 0
+    with opened(reader.file) as stream, copy.open("w", encoding="utf-8", newline="") as target:
+        # csv does not see that a lone carriage return has to be quoted
+        writer = csv.writer(
+            target, delimiter=reader.delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL
+        )
+        writer.writerow([*names, "__row"])
+        for number, record in enumerate(_records(stream, reader), start=1):
+            if isinstance(record, str):
+                reason, _, text = record.partition("\n")
+                rejected.append(RejectedRow(number, reason, text))
+            else:
+                writer.writerow([*record, number])
+    if len(rejected) * 2 > number:
+        raise SourceError(
+            f"{reader.file.name} {rejected[0].message}; {len(rejected):,} of {number:,} rows do "
+            "not fit the header: correct the file, or set `delimiter` of its source or table"
+        )
+    return replace(reader, copy=copy, rejected=tuple(rejected))
+
+
+def _records(stream: io.BufferedReader, reader: CsvReader) -> Iterator[list[str] | str]:
+    """The rows below the header: their values, or the reason against them and their text."""
+    lines = _NumberedLines(stream, reader)
+    limit = csv.field_size_limit(_LONGEST_VALUE)
+    try:
+        parser = csv.reader(lines, delimiter=reader.delimiter, strict=True)
+        next(parser)
+        width = len(reader.header)
+        while True:
+            lines.begin()
+            try:
+                values = next(parser)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                text = lines.keep_first()
+                yield f"line {lines.first}: {_reason(str(error))}\n{text}"
+                continue
+            if not values and width == 1:
+                values = [""]
+            if not values:
+                continue  # an empty line
+            if len(values) == width:
+                yield [value.replace(_CARRIAGE_RETURN, "\r") for value in values]
+            else:
+                columns = "value" if len(values) == 1 else "values"
+                yield (
+                    f"line {lines.first}: {len(values)} {columns}, but the header has {width}\n"
+                    f"{''.join(lines.taken)}"
+                )
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _reason(error: str) -> str:
+    if "unexpected end" in error or "field limit" in error:
+        return "a quoted value does not end"
+    return "text after the closing quote of a value" if "expected after" in error else error
+
+
+class _NumberedLines:
+    """The lines of a CSV file for a parser, which can be given back.
+
+    A line ends as the header's does; another carriage return is part of a value, and hidden from
+    the parser.
+    """
+
+    def __init__(self, stream: io.BufferedReader, reader: CsvReader) -> None:
+        self._source = self._read(stream, reader)
+        self._again: deque[str] = deque()
+        self._number = 0
+        self.first = 1
+        self.taken: list[str] = []
+
+    def begin(self) -> None:
+        """A row begins at the next line."""
+        self.first = self._number + 1
+        self.taken = []
+
+    def keep_first(self) -> str:
+        """Give back all lines of the row but the first, which is returned."""
+        first, *rest = self.taken
+        self._again.extendleft(reversed(rest))
+        self._number -= len(rest)
+        return first.rstrip("\r\n")
+
+    def __iter__(self) -> "_NumberedLines":
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._source)
+        self._number += 1
+        self.taken.append(line)
+        return line
+
+    @staticmethod
+    def _read(stream: io.BufferedReader, reader: CsvReader) -> Iterator[str]:
+        is_utf8 = reader.encoding == "utf-8"
+        text = io.TextIOWrapper(
+            stream,
+            "utf-8-sig" if is_utf8 else reader.encoding,
+            errors="surrogateescape" if is_utf8 else "strict",
+            newline="" if reader.line_end == "\r" else "\n",
+        )
+        for number, line in enumerate(text, start=1):
+            if is_utf8 and not _is_utf8(line):
+                raise _wrong_encoding(reader.file, reader.encoding, number)
+            if reader.line_end == "\r":
+                yield line
+                continue
+            body = line.removesuffix("\n").removesuffix("\r")
+            yield body.replace("\r", _CARRIAGE_RETURN) + line[len(body) :]
+
+
+def _is_utf8(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""JSON: lines of objects, an array of objects, or one object."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headrace.errors import SourceError
+from headrace.ingest.discover import SourceFile
+from headrace.ingest.reader import RejectedRow, opened, options
+from headrace.ingest.sql import file_literal, identifier, literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+_BOM = b"\xef\xbb\xbf"
+_SPACE = b" \t\r\n"
+_REASONS = {
+    "OBJECT": "an object that has a key twice",
+    "ARRAY": "a JSON array, not an object",
+    "NULL": "null, not an object",
+    "VARCHAR": "a text, not an object",
+    "BOOLEAN": "true or false, not an object",
+}
+_IS_OBJECT = "json_type(json) = 'OBJECT'"
+_HAS_EACH_KEY_ONCE = "len(list_distinct(json_keys(json))) = len(json_keys(json))"
+
+
+@dataclass(frozen=True)
+class JsonReader:
+    """Reads one JSON file.
+
+    Attributes:
+        file: the file.
+        header: the keys of its objects, in the order of their first use.
+        rows: SQL of the values of the file, one each, as ``json``.
+        is_row: SQL that tells a row from what is none, where something is none.
+        rejected: what is no row.
+    """
+
+    file: SourceFile
+    header: tuple[str, ...]
+    rows: str
+    is_row: str | None = None
+    rejected: tuple[RejectedRow, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """All is JSON: what is quoted is text, and a number has the digits that it has."""
+        return ("JSON",) * len(self.header)
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the rows have their number in ``__row``."""
+        return self.is_row is not None
+
+    def sql(self, names: Sequence[str], kinds: Sequence[str]) -> str:
+        """The rows, with the given names; the types are those that the values have."""
+        del kinds
+        fields: dict[str, str] = {}
+        taken: set[str] = set()
+        selected = []
+        for key, name in zip(self.header, names, strict=True):
+            if key and key.lower() not in taken:
+                taken.add(key.lower())
+                fields[key] = "JSON"
+                value = f"struct_extract(fields, {literal(key)})"
+            else:  # DuckDB's structs have no field without a name, and do not tell a from A
+                value = _pointed(key)
+            selected.append(f"{value} as {identifier(name)}")
+        inner = f"select json, json_transform(json, {literal(json.dumps(fields))}) as fields"
+        rows = self.rows
+        if self.is_row is not None:
+            selected.append("__row")
+            inner += ", __row"
+            rows = f"{_numbered(rows)} where {self.is_row}"
+        return f"(select {', '.join(selected)} from ({inner} from {rows}))"
+
+
+def _pointed(key: str) -> str:
+    pointer = "/" + key.replace("~", "~0").replace("/", "~1")
+    return f"json_extract(json, {literal(pointer)})"
+
+
+def _numbered(rows: str) -> str:
+    return f"(select json, row_number() over () as __row from {rows})"
+
+
+def json_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) -> JsonReader:
+    """Look at the keys and values of all objects of a file.
+
+    Raises:
+        SourceError: not JSON, or nothing in it is an object.
+    """
+    import duckdb
+
+    rows = _rows(file)
+    try:
+        shapes = connection.execute(
+            f"select case when {_IS_OBJECT} then json_keys(json) end as keys, min(__row) "
+            f"from {_numbered(rows)} group by keys order by min(__row)"
+        ).fetchall()
+    except duckdb.InvalidInputException as error:
+        raise _not_json(file, error) from error
+    is_row = None
+    if any(keys is None for keys, _ in shapes):
+        is_row = _IS_OBJECT
+    if any(keys and len(set(keys)) < len(keys) for keys, _ in shapes):
+        is_row = f"{_IS_OBJECT} and {_HAS_EACH_KEY_ONCE}"
+    rejected = _rejected(connection, file, rows, is_row) if is_row else ()
+    header = tuple(dict.fromkeys(key for keys, _ in shapes for key in keys or ()))
+    if not header:
+        what = rejected[0].message if rejected else "no value"
+        raise SourceError(
+            f"{file.name} has no object with a key ({what}): JSON lines have one object on each "
+            "line, and a JSON array of objects has to be named .json"
+        )
+    return JsonReader(file, header, rows, is_row, rejected)
+
+
+def _rows(file: SourceFile) -> str:
+    with opened(file) as stream:
+        head = stream.read(1 << 16)
+    if b"\x00" in head[:4]:
+        raise SourceError(
+            f"{file.name} looks like UTF-16: JSON is UTF-8, so convert it "
+            "(iconv -f utf-16 -t utf-8)"
+        )
+    how = "format = 'newline_delimited', ignore_errors = true"
+    if file.format == "json" and head.removeprefix(_BOM).lstrip(_SPACE).startswith(b"["):
+        how = "format = 'array'"
+    elif file.format == "json" or head.startswith(_BOM):
+        how = "format = 'unstructured'"
+    return f"read_json_objects({file_literal(file.path)}, {how}, {options(file)}) as file(json)"
+
+
+def _rejected(
+    connection: "duckdb.DuckDBPyConnection", file: SourceFile, rows: str, is_row: str
+) -> tuple[RejectedRow, ...]:
+    bad = connection.execute(
+        f"select __row, json_type(json), cast(json as varchar) from {_numbered(rows)} "
+        f"where ({is_row}) is not true order by __row"
+    ).fetchall()
+    lines = _lines(file, {number for number, _, _ in bad}) if file.format == "jsonl" else {}
+    rejected = []
+    for number, kind, text in bad:
+        where = f"line {lines[number]}" if number in lines else f"value {number}"
+        if kind is None:
+            raise SourceError(f"{file.name} {where}: not JSON; correct it and run again")
+        reason = _REASONS.get(kind, "a number, not an object")
+        rejected.append(RejectedRow(number, f"{where}: {reason}", text))
+    return tuple(rejected)
+
+
+def _lines(file: SourceFile, numbers: set[int]) -> dict[int, int]:
+    """The lines of some values of JSON lines; DuckDB passes over blank lines."""
+    found = {}
+    value = 0
+    with opened(file) as stream:
+        for line, text in enumerate(stream, start=1):
+            if text.strip(_SPACE):
+                value += 1
+                if value in numbers:
+                    found[value] = line
+    return found
+
+
+def _not_json(file: SourceFile, error: Exception) -> SourceError:
+    """What is wrong with a file that is not read line by line."""
+    with opened(file) as stream:
+        text = stream.read().decode("utf-8-sig", "replace")
+    where, reason = file.name, str(error).partition("\n")[0]
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as found:
+        where, reason = f"{file.name} line {found.lineno}", found.msg
+    except (ValueError, RecursionError):
+        pass
+    return SourceError(f"{where}: not JSON ({reason}); correct it and run again")

@@ -1,0 +1,53 @@
+"""What the readers of all formats share: the bytes of a file, and rows that are no rows."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+from headrace.errors import SourceError
+from headrace.ingest.discover import SourceFile
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row that cannot be read as one; it goes to quarantine.
+
+    Attributes:
+        number: among the file's rows, from 1.
+        message: the reason, with the line in the file.
+        text: the row as it stands in the file.
+    """
+
+    number: int
+    message: str
+    text: str
+
+
+@contextmanager
+def opened(file: SourceFile) -> Iterator[io.BufferedReader]:
+    """The file's bytes, decompressed.
+
+    Raises:
+        SourceError: it is not there any more, or cannot be read.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(file.path.open("rb"), compression=file.compression) as stream:
+            yield io.BufferedReader(cast("io.RawIOBase", stream), 1 << 16)
+    except FileNotFoundError as error:
+        raise vanished(file) from error
+    except OSError as error:
+        raise SourceError(f"{file.name} cannot be read: {error}") from error
+
+
+def vanished(file: SourceFile) -> SourceError:
+    """A file that was there a moment ago."""
+    return SourceError(f"{file.name} vanished while it was read: put it back and run again")
+
+
+def options(file: SourceFile) -> str:
+    """Options of DuckDB's readers that hold for every file: nothing is guessed from its path."""
+    return f"hive_partitioning = false, compression = '{file.compression or 'uncompressed'}'"
