@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
+from headrace.ingest import json_numbers
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.reader import RejectedRow, opened, options
 from headrace.ingest.sql import file_literal, identifier, literal
@@ -36,6 +38,7 @@ class JsonReader:
         rows: SQL of the values of the file, one each, as ``json``.
         is_row: SQL that tells a row from what is none, where something is none.
         rejected: what is no row.
+        is_marked: whether the rows are those of a copy with marked numbers.
     """
 
     file: SourceFile
@@ -43,6 +46,7 @@ class JsonReader:
     rows: str
     is_row: str | None = None
     rejected: tuple[RejectedRow, ...] = ()
+    is_marked: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -67,6 +71,8 @@ class JsonReader:
                 value = f"struct_extract(fields, {literal(key)})"
             else:  # DuckDB's structs have no field without a name, and do not tell a from A
                 value = _pointed(key)
+            if self.is_marked:
+                value = json_numbers.unmarked(value)
             selected.append(f"{value} as {identifier(name)}")
         inner = f"select json, json_transform(json, {literal(json.dumps(fields))}) as fields"
         rows = self.rows
@@ -116,6 +122,24 @@ def json_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) -> Js
             "line, and a JSON array of objects has to be named .json"
         )
     return JsonReader(file, header, rows, is_row, rejected)
+
+
+def with_all_digits(
+    connection: "duckdb.DuckDBPyConnection", reader: JsonReader, scratch: Path
+) -> JsonReader:
+    """The same reader, or one of a copy if DuckDB would round a number of the file.
+
+    Args:
+        connection: a local DuckDB.
+        reader: of the file.
+        scratch: where the copy is written.
+    """
+    if not json_numbers.has_rounded(connection, reader.rows):
+        return reader
+    scratch.mkdir(parents=True, exist_ok=True)
+    copy = scratch / f"{reader.file.digest}.numbers.{reader.file.format}"
+    json_numbers.write_marked(reader.file, copy)
+    return replace(reader, rows=_rows(replace(reader.file, path=copy)), is_marked=True)
 
 
 def _rows(file: SourceFile) -> str:

@@ -192,6 +192,12 @@ def is_numeral(column: str, read: str) -> str:
     return _matches(raw, _JSON_NUMBER if read == "JSON" else _NUMBER)
 
 
+def is_rounded(number: str) -> str:
+    """SQL: whether a double does not give back the digits of a number, which is its text."""
+    double = f"try_cast({number} as double)"
+    return f"(isfinite({double}) and {_digits(number)} <> {_digits(f'cast({double} as varchar)')})"
+
+
 def decimal_parts(column: str) -> tuple[str, str]:
     """SQL of the number of digits before and after the point of a numeral without an exponent."""
     raw = f"cast({identifier(column)} as varchar)"

@@ -24,6 +24,7 @@ from headrace.ingest.infer import (
     infer_types,
     questions_of,
 )
+from headrace.ingest.json_reader import JsonReader, with_all_digits
 from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged
 from headrace.ingest.reader import vanished
 from headrace.ingest.roundtrip import exact_cast
@@ -82,7 +83,12 @@ def stage(
         # a time without an offset counts as UTC, on every machine
         connection.execute("set TimeZone = 'UTC'")
         existing = _existing(connection, name, context)
-        scans = [scan_file(connection, file, table, normalize) for file in files]
+        scans = [
+            replace(scan, reader=with_all_digits(connection, scan.reader, context.scratch_dir))
+            if isinstance(scan.reader, JsonReader)
+            else scan
+            for scan in (scan_file(connection, file, table, normalize) for file in files)
+        ]
         scans, names = name_scans(scans, table, normalize, given or {})
         notes = (*names.notes, *(note for scan in scans for note in scan.notes))
         bulk = (

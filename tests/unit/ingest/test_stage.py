@@ -1,5 +1,6 @@
 """The bulk way and the careful way give the same types and the same rows, for every file."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,37 @@ FAMILIES = [
     [""],
     NASTY,
 ]
+
+
+class Literal(float):
+    """A number that JSON lines hold with all its digits."""
+
+    def __new__(cls, digits: str) -> "Literal":
+        number = super().__new__(cls, digits)
+        number.digits = digits
+        return number
+
+    digits: str
+
+    def __repr__(self) -> str:
+        return self.digits
+
+
+JSON_FAMILIES: list[list[Any]] = [
+    [1, 2, -3, None],
+    [1, 0.5, 2.0, None],
+    [9007199254740993, 0.5, 10**30],
+    [Literal("12345678901234567.89"), 0.1, {"a": [Literal("0.12345678901234567890")]}],
+    [True, False, None],
+    ["2024-01-05", "2024-01-05T10:00:00", None],
+    ["2024-01-05T10:00Z", "2024-01-05T10:00:00+02:00"],
+    [{"a": 1}, {"a": [1, "x"]}, None],
+    [[1, 2], []],
+    [None],
+    [*NASTY, 1, 2.5, True, None, {"a": "007"}, [1.5]],
+]
+
+
 Rows = list[list[Any]]
 
 
@@ -68,8 +100,16 @@ def write_csv(path: Path, rows: Rows, *, first: int, quoted: bool) -> None:
     path.write_text("\n".join(["id,a,b,c", *lines]) + "\n", encoding="utf-8", newline="")
 
 
+def write_json(path: Path, rows: Rows, *, first: int) -> None:
+    records = [
+        {"id": number, "a": a, "b": b, "c": c} for number, (a, b, c) in enumerate(rows, start=first)
+    ]
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
 def staged(folder: Path, table: FileTable, *, bulk: bool) -> tuple[dict[str, str], list[Any]] | str:
     """The types and rows that a first load of all files of a folder gives, or what it says."""
+    (folder / "scratch").mkdir(exist_ok=True)
     files = [
         SourceFile(path, path.name, path.stat().st_size, "") for path in sorted(folder.glob("*.*"))
     ]
@@ -96,7 +136,7 @@ def staged(folder: Path, table: FileTable, *, bulk: bool) -> tuple[dict[str, str
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'Asia/Tokyo'")
         rows = connection.execute(
-            f"select to_json(staged) from ({found.select}) as staged order by all"
+            f"select cast(columns(*) as varchar) from ({found.select}) as staged order by all"
         ).fetchall()
     return {column.name: column.duckdb_type for column in found.columns}, rows
 
@@ -131,3 +171,57 @@ def test_csv_both_ways(
         same_both_ways(split, table)
     if keyed and 0 < cut < len(rows):  # the cut between files says nothing
         assert staged(whole, table, bulk=True) == staged(split, table, bulk=True)
+
+
+@both_ways
+@given(rows=columns_of(JSON_FAMILIES), data=st.data())
+def test_json_both_ways(
+    tmp_path_factory: pytest.TempPathFactory, rows: Rows, data: st.DataObject
+) -> None:
+    cut = data.draw(st.integers(0, len(rows)))
+    sample = data.draw(st.integers(0, len(rows)))
+    table = FileTable("*", primary_key=("id",))
+    whole, split = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("split")
+    write_json(whole / "t.jsonl", rows, first=0)
+    write_json(split / "t_1.jsonl", rows[:cut], first=0)
+    write_json(split / "t_2.jsonl", rows[cut:], first=cut)
+    with patch("headrace.ingest.bulk.SAMPLE_ROWS", sample):
+        same_both_ways(whole, table)
+        if 0 < cut < len(rows):
+            same_both_ways(split, table)
+            assert staged(whole, table, bulk=True) == staged(split, table, bulk=True)
+
+
+LONG = "0.123456789012345678901234567890123456789"
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_numbers_of_json_keep_every_digit(tmp_path: Path, bulk: bool) -> None:
+    lines = [
+        (
+            '{"id": 1, "mix": 9007199254740993, "huge": 123456789012345678901234567890, '
+            '"dec": 12345678901234567.89, "far": 1e400, '
+            f'"wide": {LONG}, '
+            '"small": 1e-400, "note": "12345678901234567.89", '
+            '"nested": {"a": [12345678901234567.89]}}'
+        ),
+        '{"id": 2, "mix": 0.5, "huge": 7, "dec": 0.1, "far": 1, "wide": 1e-7, "small": 1.5}',
+    ]
+    (tmp_path / "t.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    found = staged(tmp_path, FileTable("*", primary_key=("id",)), bulk=bulk)
+
+    assert not isinstance(found, str)
+    types, rows = found
+    assert types == {
+        "id": "BIGINT", "mix": "DECIMAL(38,1)", "huge": "DECIMAL(38,0)", "dec": "DECIMAL(38,2)",
+        "far": "VARCHAR", "wide": "VARCHAR", "small": "VARCHAR", "note": "VARCHAR",
+        "nested": "JSON",
+    }  # fmt: skip
+    assert rows == [
+        (
+            "1", "9007199254740993.0", "123456789012345678901234567890",
+            "12345678901234567.89", "1e400", LONG, "1e-400", "12345678901234567.89",
+            '{"a":[12345678901234567.89]}',
+        ),
+        ("2", "0.5", "7", "0.10", "1", "1e-7", "1.5", None, None),
+    ]  # fmt: skip
