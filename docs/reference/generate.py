@@ -1,5 +1,6 @@
 """Write the generated pages of this folder from the code; run it by ``uv run``."""
 
+import inspect
 import json
 import sys
 import textwrap
@@ -122,9 +123,9 @@ def schema_file() -> str:
         model.Struct, model.ListOf, model.Status,
     ):  # fmt: skip
         label = get_args(kind.model_fields["type"].annotation)[0]
-        parts.append(f"\n### {label}\n{kind.__doc__}\n\n{_keys(kind, besides=model.Base)}")
+        parts.append(f"\n### {label}\n{inspect.getdoc(kind)}\n\n{_keys(kind, besides=model.Base)}")
     parts.append("\n## Expressions\n")
-    parts.append("```\n" + textwrap.dedent(_example(expression.__doc__ or "")) + "```\n\n")
+    parts.append("```\n" + textwrap.dedent(_example(inspect.getdoc(expression) or "")) + "```\n\n")
     parts.append("| function | gives |\n|---|---|\n")
     parts += [f"| `{each.call}` | {each.meaning} |\n" for each in expression.FUNCTIONS.values()]
     return "".join(parts).rstrip() + "\n"
@@ -193,11 +194,12 @@ def _table(prefix: str, model: type[BaseModel]) -> str:
 
 def _file_table() -> str:
     """The attributes of FileTable, from its docstring."""
-    lines = (FileTable.__doc__ or "").split("Attributes:")[1].splitlines()
+    # Python 3.13 takes the indentation of a docstring away, earlier ones do not
+    lines = (inspect.getdoc(FileTable) or "").split("Attributes:")[1].splitlines()
     rows: list[str] = []
     for line in lines:
         text = line.strip()
-        if line.startswith("        ") and not line.startswith("         ") and ": " in text:
+        if line.startswith("    ") and not line.startswith("     ") and ": " in text:
             name, _, meaning = text.partition(": ")
             rows.append(f"| `{name}` | {meaning}")
         elif text:

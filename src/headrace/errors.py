@@ -18,6 +18,8 @@
     │   ├── LineageError     the lineage cannot be traced or proved as asked
     │   ├── ExportError      the catalog or its events could not be written or sent
     │   ├── ServeError       the page cannot be served or written as asked
+    │   ├── StateError       a state folder cannot be written, or used as it stands
+    │   ├── DiffError        two databases cannot be compared as asked
     │   ├── ScaffoldError    no models can be written for a source as things stand
     │   └── TemplateError    no project can be copied or updated from the template as asked
     └── CheckFailedError     everything ran, a check did not pass (exit code 1)

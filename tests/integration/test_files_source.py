@@ -13,6 +13,7 @@ import pytest
 from lab import Lab, Rows, Shop
 
 from headrace.ingest import stage
+from headrace.pipeline import sources
 
 ORDERS = "{orders: {pattern: 'orders*', primary_key: [order_id]}}"
 CSV = "order_id,customer,amount,is_paid,day\n1,ada,10,true,2024-01-31\n2,bob,20,false,2024-02-29\n"
@@ -438,3 +439,19 @@ def test_last_of_many_rows_with_one_key_wins(shop: Shop) -> None:
 
     assert (table.rows_new, table.rows_quarantined) == (1000, 59_000)
     assert rows(lab, "min(state), max(state)") == [(59_000, 59_999)]
+
+
+def test_rows_are_staged_within_the_limit_that_is_set(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    build = sources.build
+
+    def noted(resolved: Any, name: str, settings: Any, context: Any) -> Any:
+        seen.append(context.memory_limit)
+        return build(resolved, name, settings, context)
+
+    monkeypatch.setattr(sources, "build", noted)
+    shop.write("orders.csv", CSV)
+    shop.lab_with(ORDERS).set("targets.duckdb.load_memory_limit=300MB").load_one()
+    assert seen == ["300MB"]

@@ -1,5 +1,6 @@
 """Check the machine and the project, and say what to do about what is missing."""
 
+import errno
 import os
 import platform
 import shutil
@@ -13,9 +14,8 @@ from headrace.catalog import RunStore
 from headrace.errors import HeadraceError
 from headrace.pipeline import lock
 from headrace.pipeline.reports import Report
-from headrace.settings import Resolved
+from headrace.settings import Resolved, ServeSettings
 
-_PORT = 8585
 _LEAST_FREE = 1 << 30
 _NEEDED_EXTENSIONS = ("icu", "json", "parquet")
 
@@ -48,7 +48,7 @@ def doctor(resolved: Resolved) -> DoctorReport:
         _published(resolved.published),
         _run_store(resolved),
         _dbt_project(resolved),
-        _port(),
+        _port(resolved.settings.serve),
         _extensions(),
         _git(),
     )
@@ -185,18 +185,23 @@ def _dbt_project(resolved: Resolved) -> CheckReport:
     )
 
 
-def _port() -> CheckReport:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def _port(serve: ServeSettings) -> CheckReport:
+    """Whether the page could be served at the address that is set."""
+    address = f"{serve.port} of {serve.host}"
+    family = socket.AF_INET6 if ":" in serve.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:
-            probe.bind(("127.0.0.1", _PORT))
-        except OSError:
+            probe.bind((serve.host, serve.port))
+        except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
             return CheckReport(
                 name="port",
                 good=None,
-                found=f"{_PORT} is in use",
-                advice="only the page needs it; it can be told to use another",
+                found=f"{address} {'is in use' if in_use else 'cannot be used'}"
+                + ("" if in_use else f": {error.strerror or error}"),
+                advice="only the page needs it: set serve.port and serve.host, or use --port",
             )
-    return CheckReport(name="port", good=True, found=f"{_PORT} is free")
+    return CheckReport(name="port", good=True, found=f"{address} is free")
 
 
 def _extensions() -> CheckReport:

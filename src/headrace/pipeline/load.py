@@ -279,7 +279,7 @@ class _Loader:
             accepts_sql=self.target.dialect == "duckdb",
             full_refresh=self.full_refresh,
             thorough=thorough,
-            memory_limit="512MB",
+            memory_limit=self.target.load_memory_limit,
             report=self._report,
         )
 

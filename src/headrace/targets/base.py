@@ -26,6 +26,10 @@ class Target(Protocol):
     def lock_path(self) -> Path:
         """The file whose lock stands for "one run at a time"."""
 
+    @property
+    def load_memory_limit(self) -> str:
+        """What DuckDB may take while files are read on this machine, for example ``512MB``."""
+
     def check(self) -> None:
         """Open it and close it again.
 

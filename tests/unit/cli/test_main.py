@@ -1,9 +1,11 @@
 """The command line: lazy start-up, exit codes, one line of error."""
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,6 +95,25 @@ def test_doctor_finds_this_machine_good(tmp_path: Path) -> None:
     assert {"interpreter", "packages", "disk", "write access", "port", "extensions"} <= {
         check["name"] for check in report["checks"]
     }
+
+
+def test_doctor_looks_at_the_port_that_is_set(tmp_path: Path) -> None:
+    def port(*flags: str) -> dict[str, Any]:
+        words = [word for flag in (f"data_dir={tmp_path}", *flags) for word in ("--set", flag)]
+        checks = json.loads(headrace("doctor", "--json", *words).stdout)["checks"]
+        (found,) = [check for check in checks if check["name"] == "port"]
+        return dict(found)
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        number = taken.getsockname()[1]
+        found = port(f"serve.port={number}")
+        assert (found["good"], found["found"]) == (None, f"{number} of 127.0.0.1 is in use")
+        assert "serve.port" in found["advice"]
+    assert port("serve.port=0")["good"] is True
+    elsewhere = port("serve.host=192.0.2.1", "serve.port=0")
+    assert elsewhere["found"].startswith("0 of 192.0.2.1 cannot be used: ")
 
 
 def test_doctor_says_what_to_do_about_a_place_that_cannot_be_written(tmp_path: Path) -> None:
