@@ -260,3 +260,8 @@ def test_mostly_ragged_files_and_unknown_suffixes_are_refused(shop: Shop) -> Non
     ])  # fmt: skip
     (shop.folder / "orders.csv").rename(shop.folder / "orders.txt")
     refused(lab, "load", kind=SourceError, words=["orders.txt", ".jsonl"])
+
+
+def test_a_table_that_no_file_can_be_named_after_is_refused(shop: Shop) -> None:
+    lab = shop.lab_with("{nul: {pattern: '*'}}")
+    refused(lab, "load", kind=SourceError, words=["sources.store.tables: 'nul' cannot be the name"])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace import portable
 from headrace.errors import SourceError
 from headrace.ingest.discover import (
     SUFFIXES,
@@ -54,6 +55,11 @@ def file_resources(
             raise SourceError(
                 f"sources.{context.source}.tables: {name!r} cannot be the name of a raw table; use "
                 "small letters, digits and single underscores, like web_orders"
+            )
+        if portable.is_reserved(name):
+            raise SourceError(
+                f"sources.{context.source}.tables: {name!r} cannot be the name of a raw table, "
+                "because dlt names files after it and Windows keeps the name for a device"
             )
     return [
         _file_resource(directory, name, table, context, is_sample=is_sample)
