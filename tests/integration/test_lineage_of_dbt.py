@@ -31,7 +31,8 @@ models:
       - v: 3
 """,
     "models/intermediate/kept_now.sql": "select order_id, status, dbt_is_deleted, "
-    "dbt_valid_from from {{ ref('kept_orders') }} where dbt_valid_to is null and dbt_is_deleted = 'False'\n",
+    "dbt_valid_from from {{ ref('kept_orders') }} "
+    "where dbt_valid_to is null and dbt_is_deleted = 'False'\n",
     **{
         f"models/intermediate/dim_tried_v{number}.sql": "select customer_id, "
         f"{number} as version from {{{{ ref('stg_jaffle_shop__customers') }}}}\n"
