@@ -219,8 +219,10 @@ def _records(stream: io.BufferedReader, reader: CsvReader) -> Iterator[list[str]
 
 
 def _reason(error: str) -> str:
-    if "unexpected end" in error or "field limit" in error:
+    if "unexpected end" in error:
         return "a quoted value does not end"
+    if "field limit" in error:
+        return "a value is longer than 2 MiB, or a quoted one does not end"
     return "text after the closing quote of a value" if "expected after" in error else error
 
 

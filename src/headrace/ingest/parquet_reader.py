@@ -50,6 +50,11 @@ def parquet_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) ->
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if file.compression:
+        raise SourceError(
+            f"{file.name} is a Parquet file that was compressed as a whole: unpack it, as its "
+            "pages are compressed already"
+        )
     try:
         header = tuple(pq.read_schema(file.path).names)
     except FileNotFoundError as error:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _DELIMITER_NAMES = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
+_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,10 @@ def _require(scan: FileScan, table: FileTable) -> None:
             )
     if missing:
         what = "key column" if missing[0] in table.primary_key else "column"
-        raise SourceError(f"{name} lacks the {what} {missing[0]!r}; its columns are {header}")
+        more = f" and {len(header) - _SHOWN:,} more" if len(header) > _SHOWN else ""
+        raise SourceError(
+            f"{name} lacks the {what} {missing[0]!r}; its columns are {header[:_SHOWN]}{more}"
+        )
 
 
 def folder_columns(scans: Sequence[FileScan]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.json_reader import JsonReader, with_all_digits
 from headrace.ingest.model import FileTable
-from headrace.ingest.scan import FileScan, scan_file
+from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
 
 normalize = NamingConvention().normalize_identifier
 Look = Callable[..., tuple[FileScan, list[tuple[Any, ...]]]]
@@ -203,6 +203,7 @@ def test_json_with_a_mark_at_its_beginning(look: Look) -> None:
         ("a.csv", 'id,"v\n1,a\n', "line 1: the header cannot be read"),
         ("a.csv", "", "is empty"),
         ("a.csv.gz", "id\n1\n", "cannot be read"),
+        ("a.parquet.gz", "PAR1PAR1", "compressed as a whole: unpack it"),
         ("a.parquet", "PAR1PAR1", "cannot be read as Parquet"),
     ],
 )
@@ -223,3 +224,33 @@ def test_parquet_columns_that_differ_in_case(
         "name": "BIGINT", "name_2": "BIGINT", "dlt_id": "BIGINT", "year": "VARCHAR",
     }  # fmt: skip
     assert rows == [(1, 1, 2, 3, "2024")]
+
+
+def test_a_key_that_is_missing_is_told_with_some_of_the_columns(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(f"c{n}" for n in range(3000)) + "\n")
+    table = FileTable("*", primary_key=("id",))
+    file = SourceFile(path, "a.csv", path.stat().st_size, "digest")
+    scan = scan_file(connection, file, table, normalize)
+    with pytest.raises(SourceError, match=r"lacks the key column 'id'.*'c19'\] and 2,980 more$"):
+        name_scans([scan], table, normalize, {})
+
+
+def test_folders_that_differ_between_files_stay_text(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("id\n1\n")
+    scans = [
+        scan_file(connection, SourceFile(path, name, 5, "digest"), FileTable("*"), normalize)
+        for name in ("month=11/a.csv", "month=01/a.csv", "Month=x/day=1/a.csv")
+    ]
+    named, _ = name_scans(scans, FileTable("*"), normalize, {})
+    assert [scan.names for scan in named] == [
+        ("id", "month"),
+        ("id", "month"),
+        ("id", "month", "day"),
+    ]
+    assert folder_columns(named) == {"day": "VARCHAR", "month": "VARCHAR"}

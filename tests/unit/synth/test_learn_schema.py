@@ -512,3 +512,22 @@ def test_parents_chosen_evenly_have_no_exponent() -> None:
 def test_quantiles_of_moments_that_are_wrong(settings: str, message: str) -> None:
     with pytest.raises(SynthError, match=message):
         parse(f"schema: {{t: {{count: 1, fields: {{x: {{type: datetime, {settings}}}}}}}}}")
+
+
+@pytest.mark.parametrize("name", ["stores[1].csv", "s*.parquet", "city=Oslo/stores.jsonl"])
+def test_a_sample_is_one_file_and_its_folder_says_nothing(tmp_path: Path, name: str) -> None:
+    """``stores[1].csv`` is no pattern, and a folder's city does not replace the file's."""
+    for other in ("stores1", "sx"):
+        pa_csv.write_csv(pa.table({"city": ["other"]}), tmp_path / f"{other}.csv")
+        pq.write_table(pa.table({"city": ["other"]}), tmp_path / f"{other}.parquet")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    table = pa.table({"city": ["Bern", "Rome"]})
+    if path.suffix == ".parquet":
+        pq.write_table(table, path)
+    elif path.suffix == ".csv":
+        pa_csv.write_csv(table, path)
+    else:
+        path.write_text('{"city": "Bern"}\n{"city": "Rome"}\n')
+    (found,) = read([path]).tables.values()
+    assert found.column("city").to_pylist() == ["Bern", "Rome"]
