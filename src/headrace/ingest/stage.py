@@ -499,20 +499,25 @@ class _Stager:
         changed = scalar(self.connection, f"select count(*) from picked where {known}")
         return scalar(self.connection, "select count(*) from picked") - changed, changed
 
-    def _quarantine(self) -> "pa.Table | None":
-        rejected = [
-            [number, scan.file.name, row.number, row.message, row.text]
+    def _put_rejected(self) -> int:
+        """Fill ``rejected`` with the rows that no reader gives; gives their number."""
+        import pyarrow as pa
+
+        rows = [
+            (number, scan.file.name, row.number, row.message, row.text)
             for number, scan in enumerate(self.scans)
             for row in scan.rejected
         ]
-        if not rejected and not scalar(self.connection, "select count(*) from bad"):
+        names = ("__file", "file_name", "__row", "message", "text")
+        kinds = (pa.int64(), pa.string(), pa.int64(), pa.string(), pa.string())
+        columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+        self.connection.register("rejected", pa.table(arrays, names=list(names)))
+        return len(rows)
+
+    def _quarantine(self) -> "pa.Table | None":
+        if not self._put_rejected() and not scalar(self.connection, "select count(*) from bad"):
             return None
-        self.connection.execute(
-            "create or replace temp table rejected "
-            "(__file bigint, file_name varchar, __row bigint, message varchar, text varchar)"
-        )
-        if rejected:
-            self.connection.executemany("insert into rejected values (?, ?, ?, ?, ?)", rejected)
         digests = ", ".join(
             f"({number}, {literal(scan.file.digest)})" for number, scan in enumerate(self.scans)
         )

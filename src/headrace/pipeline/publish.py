@@ -5,6 +5,7 @@ again. Readers that have the old file open keep it until they open it anew.
 """
 
 import errno
+import glob
 import os
 import time
 from contextlib import suppress
@@ -269,7 +270,7 @@ def _replace(temporary: Path, path: Path) -> None:
 
 def _remove_leftovers(path: Path) -> None:
     """Delete what a killed publish left; the caller holds the lock, so nobody is writing them."""
-    for leftover in path.parent.glob(f"{path.name}.*.tmp*"):
+    for leftover in path.parent.glob(f"{glob.escape(path.name)}.*.tmp*"):
         leftover.unlink(missing_ok=True)
 
 
