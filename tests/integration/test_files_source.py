@@ -455,3 +455,13 @@ def test_rows_are_staged_within_the_limit_that_is_set(
     shop.write("orders.csv", CSV)
     shop.lab_with(ORDERS).set("targets.duckdb.load_memory_limit=300MB").load_one()
     assert seen == ["300MB"]
+
+
+def test_a_table_without_a_key_alone_has_a_quarantine(shop: Shop) -> None:
+    """The first load of all, so that nothing has made the quarantine table before."""
+    shop.write("orders.csv", "order_id,note\n1,a\n2\n3,c\n")
+    lab = shop.lab_with("{orders: {pattern: 'orders*'}}")
+    table = lab.load_one()
+
+    assert (table.rows_given, table.rows_new, table.rows_quarantined) == (3, 2, 1)
+    assert [row[3] for row in lab.quarantine()] == ["malformed"]

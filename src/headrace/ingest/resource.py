@@ -199,6 +199,7 @@ def _load(
                 dlt.mark.make_hints(
                     table_name=QUARANTINE_TABLE,
                     primary_key="quarantine_id",
+                    merge_key="",  # that of a table without a key would hold here, too
                     write_disposition="merge",
                 ),
                 create_table_variant=True,
