@@ -87,6 +87,14 @@ def _draw_the_same_examples_everywhere() -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs, servers and copies are slow: ``-m "not slow"`` is an answer in two minutes."""
+    for item in items:
+        if {"integration", "template"} & set(item.path.relative_to(item.config.rootpath).parts):
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """No test begins just before midnight (UTC): on another day a build is made anew."""
     left_s = 86_400 - time.time() % 86_400
