@@ -111,6 +111,14 @@ def test_each_kind_is_loaded_and_scaffolded(
             "refunds: there is no row yet, and so no table; once there are some, "
             "`headrace scaffold crm` writes its model"
         ),
+        *(
+            f"{table}: {note}"
+            for table in ("customers", "orders")
+            for note in (
+                "its pages were found by trying: paginator: {type: json_link, next_url_path: next}",
+                "the cursor updated_at is a timestamp",
+            )
+        ),
     ]
 
 
@@ -216,7 +224,8 @@ def test_a_table_that_may_be_one_page_of_many_is_named(
         few, many = api_lab.customers(9), api_lab.customers(10)
         api.answers.tables = {"/v1/many": many, "/v1/paged": api_lab.customers(12)}
         request = AddRequest("crm", "rest_api", url=api.url, resource=("paged",))
-        assert len(api_lab.added(lab, request).choices) == 1
+        *_, found = api_lab.added(lab, request).choices
+        assert found.endswith("paginator: {type: json_link, next_url_path: next}")
         api.answers.extra = lambda: json.dumps(many).encode()
         *_, doubt = api_lab.added(lab, replace(request, name="erp", resource=("many",))).choices
         assert doubt.startswith("many: the API names no page after the first; if there are more")

@@ -115,8 +115,8 @@ def test_a_null_in_the_cursor_is_merged_too(crm: Lab, api: Api) -> None:
 def test_a_row_without_the_cursor_is_refused(crm: Lab, api: Api) -> None:
     del api.answers.tables["/v1/customers"][4]["updated_at"]
     assert failure(crm) == (
-        "source crm: a row has no field 'updated_at', its cursor; it has id, name; set CURSOR in "
-        "dlt_pipelines/crm/__init__.py"
+        "source crm: customers: a row has no field 'updated_at', its cursor; it has id, name: set "
+        "cursor at sources.crm.resource_defaults"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headrace.add import files, kinds, names, pages, settings_text, texts
+from headrace.add import files, kinds, names, settings_text, texts
 from headrace.add.model import AddRequest
 from headrace.add.report import AddedFile, AddReport
 from headrace.errors import AddError, SettingsError, UserError
@@ -68,9 +68,7 @@ def add_source(
         return report
     resolved = _with(resolved, request.name, entry, plan.secrets)
     report = _with_empty_tables(_loaded(resolved, report, listen), plan)
-    if plan.variables.get("paginator") == "auto":
-        return _with_doubts(resolved, report, plan.variables["resources"])
-    return report
+    return _with_notes(report) if request.kind == "rest_api" else report
 
 
 def _texts(
@@ -172,19 +170,8 @@ def _with_empty_tables(report: AddReport, plan: kinds.Plan) -> AddReport:
     return report.model_copy(update={"choices": (*report.choices, *empty)})
 
 
-def _with_doubts(
-    resolved: Resolved, report: AddReport, resources: list[dict[str, str]]
-) -> AddReport:
-    """Add a word on tables that may be the first page of more."""
+def _with_notes(report: AddReport) -> AddReport:
+    """Add what the load of an API found out: how its pages are found, what its cursor is."""
     tables = report.load.tables if report.load else ()
-    rows = {table.table: table.rows_total for table in tables}
-    options = resolved.settings.sources[report.source].options
-    doubts = [
-        f"{resource['name']}: the API names no page after the first; if there are more than "
-        f"{rows[resource['name']]:,} rows, set paginator in dlt_pipelines/{report.source}/"
-        "__init__.py and load with --full-refresh"
-        for resource in resources
-        if rows.get(resource["name"], 0) >= pages.FEWEST_ROWS
-        and pages.reads_one_page(options, resource["path"])
-    ]
-    return report.model_copy(update={"choices": (*report.choices, *doubts)})
+    found = tuple(f"{table.table}: {note}" for table in tables for note in table.notes)
+    return report.model_copy(update={"choices": (*report.choices, *found)})

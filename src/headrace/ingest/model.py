@@ -111,6 +111,8 @@ class TableLoad:
         new_columns: columns that this load added to the table.
         notes: what else a person should know, one sentence each.
         problems: files that could not be read, one sentence each; the others were loaded.
+        is_counted: whether it says which rows are new, changed and unchanged; if not, the load
+            counts them by comparing the table before and after.
     """
 
     source: str
@@ -125,6 +127,7 @@ class TableLoad:
     new_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    is_counted: bool = True
 
 
 @dataclass(frozen=True)

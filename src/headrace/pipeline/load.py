@@ -22,6 +22,7 @@ from headrace.pipeline import remote, sources
 from headrace.pipeline.causes import came_of_ctrl_c, causes, first_line
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import LoadReport, TableReport
+from headrace.pipeline.row_changes import RowChanges, RowHashes
 from headrace.secrets import masked
 from headrace.settings import Resolved, SourceSettings, contract_of
 from headrace.synth.errors import SynthError
@@ -29,6 +30,7 @@ from headrace.targets import Target
 
 if TYPE_CHECKING:
     import dlt
+    from dlt.common.schema import Schema
 
 _LOG = logging.getLogger("headrace.pipeline")
 
@@ -114,15 +116,16 @@ class _Loader:
     found: dict[str, TableLoad] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
+    hashes: RowHashes = field(init=False)
 
     def run(self) -> tuple[list[TableReport], list[str]]:
         dataset = raw_schema(self.name)
-        before = self.target.row_counts(dataset)
         try:
             self.listen(Event("load", self.name, "phase"))
             with self._refreshing():
                 pipeline = self._ready(dataset)
                 shutil.rmtree(self._scratch, ignore_errors=True)
+                self._take_hashes(pipeline, dataset)
                 ids = self._load(pipeline, thorough=False)
             self._sweep()
         except HeadraceError:
@@ -131,7 +134,10 @@ class _Loader:
             raise self._explain(error) from error
         shutil.rmtree(self._scratch, ignore_errors=True)
         after = self.target.row_counts(dataset)
-        return [_accounted(one) for one in self._reports(before, after, pipeline)], ids
+        try:
+            return [_accounted(one) for one in self._reports(after, pipeline, ids)], ids
+        finally:
+            self.hashes.close()
 
     @property
     def problems(self) -> list[str]:
@@ -256,6 +262,19 @@ class _Loader:
             self._keep_trace(pipeline)
         return list(info.loads_ids)
 
+    def _take_hashes(self, pipeline: "dlt.Pipeline", dataset: str) -> None:
+        """Of tables whose resources do not count their rows themselves, as those of files do."""
+        keys: dict[str, list[str]] = {}
+        if pipeline.default_schema_name and not self.full_refresh:
+            schema = pipeline.default_schema
+            states = pipeline.state.get("sources", {}).get(schema.name, {}).get("resources", {})
+            for table in schema.data_tables(seen_data_only=True):
+                name = table["name"]
+                if "parent" not in table and "files" not in states.get(name, {}):
+                    keys[name] = _key(schema, name)
+        self.hashes = RowHashes(self.target, dataset, keys)
+        self.hashes.take()
+
     def _keep_trace(self, pipeline: "dlt.Pipeline") -> None:
         """dlt's trace as JSON beside its pickle, which only dlt of the same version can read."""
         trace = pipeline.last_trace
@@ -285,6 +304,8 @@ class _Loader:
 
     def _report(self, table: TableLoad) -> None:
         self.found[table.table] = table
+        if not table.is_counted:
+            return  # told when it is counted
         if table.files_read == 0:
             detail = "unchanged"
         else:
@@ -295,41 +316,64 @@ class _Loader:
         self.listen(Event("load", name, "warn" if table.rows_quarantined else "done", detail))
 
     def _reports(
-        self, before: dict[str, int], after: dict[str, int], pipeline: "dlt.Pipeline"
+        self, after: dict[str, int], pipeline: "dlt.Pipeline", load_ids: list[str]
     ) -> Iterator[TableReport]:
-        found = sorted(self.found.values(), key=lambda table: self.order.index(table.table))
-        for number, table in enumerate(found):
+        notes = self.notes
+        for table in sorted(self.found.values(), key=lambda each: self.order.index(each.table)):
+            if not table.is_counted and not table.rows_given and table.table not in after:
+                continue  # nothing says which columns it has
             yield TableReport(
                 source=self.name,
                 table=table.table,
                 rows_given=table.rows_given,
-                rows_new=table.rows_new,
-                rows_changed=table.rows_changed,
-                rows_unchanged=table.rows_unchanged,
+                **self._counts(table, pipeline, load_ids),
                 rows_quarantined=table.rows_quarantined,
                 rows_total=after.get(table.table, 0),
                 files_read=table.files_read,
                 files_unchanged=table.files_unchanged,
                 new_columns=table.new_columns,
-                notes=(*table.notes, *(self.notes if number == 0 else ())),
+                notes=(*table.notes, *notes),
             )
+            notes = []
         trace = pipeline.last_trace
         normalized = trace.last_normalize_info if trace else None
-        if self.found or normalized is None:
+        if normalized is None or any(table.is_counted for table in self.found.values()):
             return
-        for table_name, rows in sorted(normalized.row_counts.items()):
-            if table_name.startswith("_dlt"):
+        for name, rows in sorted(normalized.row_counts.items()):
+            if name.startswith("_dlt") or name in self.found:
                 continue
-            # rows that dlt itself dropped, as older than the cursor or as equal, are not among them
-            new = min(rows, max(0, after.get(table_name, 0) - before.get(table_name, 0)))
+            # rows of nested tables are counted with the row that they belong to
+            is_nested = "parent" in pipeline.default_schema.tables.get(name, {})
+            table = TableLoad(
+                self.name, name, rows_given=0 if is_nested else rows, is_counted=is_nested
+            )
             yield TableReport(
                 source=self.name,
-                table=table_name,
-                rows_given=rows,
-                rows_new=new,
-                rows_changed=rows - new,
-                rows_total=after.get(table_name, 0),
+                table=name,
+                rows_given=table.rows_given,
+                **self._counts(table, pipeline, load_ids),
+                rows_total=after.get(name, 0),
+                notes=tuple(notes),
             )
+            notes = []
+
+    def _counts(
+        self, table: TableLoad, pipeline: "dlt.Pipeline", load_ids: list[str]
+    ) -> dict[str, int]:
+        """Rows of a load that are new, changed and unchanged."""
+        new, changed, unchanged = table.rows_new, table.rows_changed, table.rows_unchanged
+        if not table.is_counted and table.rows_given:
+            left = table.rows_given - table.rows_quarantined
+            schema = pipeline.default_schema
+            disposition = schema.get_table(table.table).get("write_disposition") or "append"
+            key = _key(schema, table.table)
+            found = self.hashes.changes(
+                table.table, key, load_ids, disposition=disposition
+            ) or RowChanges(left, 0, 0)
+            new, changed, unchanged = found.new, found.changed, found.same
+            if key and disposition == "merge":
+                unchanged = left - new - changed  # a key that comes twice leaves one row
+        return {"rows_new": new, "rows_changed": changed, "rows_unchanged": unchanged}
 
     def _explain(self, error: Exception) -> HeadraceError:
         """The error that is meant for the user, from inside dlt's wrapping."""
@@ -353,6 +397,12 @@ class _Loader:
                 f"{type(chain[-1]).__name__}: {first_line(chain[-1])} (--debug shows where)"
             )
         return SourceError(masked(f"source {self.name}: {found}", self.settings.options))
+
+
+def _key(schema: "Schema", table: str) -> list[str]:
+    """The columns of a table's primary key, as they are in the raw schema."""
+    columns = schema.tables[table]["columns"] if table in schema.tables else {}
+    return [name for name, hints in columns.items() if hints.get("primary_key")]
 
 
 def _accounted(table: TableReport) -> TableReport:

@@ -1,0 +1,257 @@
+"""Page after page until there are no more: each is looked at before the next is asked for."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from dlt.common import jsonpath
+from dlt.sources.helpers.rest_client.paginators import (
+    BasePaginator,
+    BaseReferencePaginator,
+    HeaderCursorPaginator,
+    OffsetPaginator,
+    RangePaginator,
+)
+from requests import Request, Response
+
+from headrace.errors import SourceError
+from headrace.ingest.rest import envelope
+from headrace.ingest.rest.model import ApiLimits
+
+
+@dataclass(frozen=True)
+class PageRules:
+    """What the pages of a resource are to keep to.
+
+    Attributes:
+        source: the source's name.
+        table: the resource's name.
+        selector: JSON path of the rows; None has them found.
+        check_totals: whether what answers say of totals must come out.
+        limits: how many pages, and for how long.
+        start: puts the cursor into the first request.
+        detect: finds the paginator from the first answer, by trying.
+    """
+
+    source: str
+    table: str
+    selector: str | None
+    check_totals: bool
+    limits: ApiLimits
+    start: Callable[[Request], None]
+    detect: Callable[[Request, Response, list[Any]], BasePaginator]
+
+    def error(self, words: str) -> SourceError:
+        """An error that names the resource."""
+        return SourceError(f"source {self.source}: {self.table}: {words}")
+
+    @property
+    def remedy(self) -> str:
+        """What to set."""
+        return f"set sources.{self.source}.paginator to how its next page is found"
+
+
+@dataclass
+class _Seen:
+    """What was read so far."""
+
+    started: float = field(default_factory=time.monotonic)
+    pages: int = 0
+    rows: int = 0
+    prints: dict[bytes, int] = field(default_factory=dict)
+    references: set[str] = field(default_factory=set)
+    path: envelope.Path = ()
+    first_total: int | None = None
+    total: int | None = None
+
+
+class CheckedPages(BasePaginator):
+    """dlt's paginator in a check: a repeated page, a lost one, another shape stop the load."""
+
+    def __init__(self, rules: PageRules, given: BasePaginator | None) -> None:
+        super().__init__()
+        self._rules = rules
+        self._given = given
+        self._inner = given
+        self._seen = _Seen()
+        self._request = Request()
+        self._was_object = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "CheckedPages":
+        """The same one: dlt copies a configuration to check it, and this leads to the load."""
+        return self
+
+    @property
+    def has_next_page(self) -> bool:
+        """Whether another page follows."""
+        return self._inner is None or self._inner.has_next_page
+
+    def init_request(self, request: Request) -> None:
+        """Begin anew."""
+        self._inner, self._seen, self._request = self._given, _Seen(), request
+        self._rules.start(request)
+        if self._inner is not None:
+            self._inner._has_next_page = True  # noqa: SLF001 - a load may come again
+            self._inner.init_request(request)
+
+    def update_request(self, request: Request) -> None:
+        """Ask for the next page."""
+        if self.has_next_page and self._inner is not None:
+            self._inner.update_request(request)
+
+    def update_state(self, response: Response, data: list[Any] | None = None) -> None:
+        """Look at a page.
+
+        Raises:
+            SourceError: it is not as it should be.
+        """
+        seen, rules = self._seen, self._rules
+        seen.pages += 1
+        body = response.json()
+        try:
+            rows = self._rows(body, [] if data is None else data)
+        except ValueError as error:
+            raise rules.error(f"page {seen.pages}: {error}") from error
+        self._check_repeated(rows)
+        seen.rows += len(rows)
+        found = envelope.fields(body, response.headers)
+        counted = envelope.total_rows(found, len(rows))
+        if counted is not None:
+            seen.total = int(counted.value)
+        if seen.pages == 1:
+            seen.first_total = seen.total
+        if self._inner is None:
+            self._inner = self._detected(response, rows)
+        self._advance(response, rows)
+        if self.has_next_page:
+            self._check_limits()
+        elif rules.check_totals:
+            self._check_end(response, rows, found)
+
+    def _rows(self, body: Any, data: list[Any]) -> list[Any]:
+        """The rows of a page; what dlt took for one, and is none, is taken out of ``data``."""
+        selector, seen = self._rules.selector, self._seen
+        if selector is not None:
+            is_plain = not set(selector) & set("*?[") and ".." not in selector
+            if is_plain and body is not None and not jsonpath.find_values(selector, body):
+                raise ValueError(f"nothing is at data_selector {selector}")
+            return data
+        if seen.pages == 1:
+            seen.path = envelope.row_path(body, self._rules.table)
+        if body is None or (not seen.path and envelope.is_nothing(body)):
+            data.clear()
+            return data
+        if not seen.path and seen.pages > 1 and isinstance(body, dict) != self._was_object:
+            raise ValueError("it is of another shape than the first: a list and an object")
+        self._was_object = isinstance(body, dict)
+        return envelope.rows_at(body, seen.path)
+
+    def _detected(self, response: Response, rows: list[Any]) -> BasePaginator:
+        try:
+            return self._rules.detect(self._request, response, rows)
+        except ValueError as error:
+            raise self._rules.error(
+                "the API says that more rows follow, and none of the usual ways to ask for the "
+                f"next page works: {self._rules.remedy}"
+            ) from error
+
+    def _advance(self, response: Response, rows: list[Any]) -> None:
+        inner = self._inner
+        assert inner is not None
+        if isinstance(inner, OffsetPaginator):
+            inner.value_step = len(rows) or inner.limit  # an API may give fewer than asked for
+        try:
+            inner.update_state(response, rows)
+        except ValueError as error:
+            words = " ".join(str(error).split())[:160]
+            raise self._rules.error(
+                f"page {self._seen.pages} is not as the paginator expects it ({words}): "
+                f"{self._rules.remedy}"
+            ) from error
+        if (
+            isinstance(inner, RangePaginator)
+            and self._given is None
+            and inner.total_path is None
+            and self._seen.total == self._seen.first_total == self._seen.rows
+        ):
+            # some answer an error to whoever asks for more
+            inner._has_next_page = False  # noqa: SLF001 - dlt has no other way
+        if isinstance(inner, HeaderCursorPaginator) and not reference_of(inner):
+            inner._has_next_page = False  # noqa: SLF001 - an empty header is none
+        if isinstance(inner, BaseReferencePaginator) and inner.has_next_page:
+            reference = str(reference_of(inner))
+            if reference in self._seen.references:
+                raise self._rules.error(
+                    f"page {self._seen.pages} leads back to a page that was read: "
+                    f"{self._rules.remedy}"
+                )
+            self._seen.references.add(reference)
+
+    def _check_repeated(self, rows: list[Any]) -> None:
+        if not rows:
+            return
+        mark = fingerprint(rows)
+        first = self._seen.prints.setdefault(mark, self._seen.pages)
+        if first != self._seen.pages:
+            raise self._rules.error(
+                f"page {self._seen.pages} has the same rows as page {first}: the API does not "
+                f"understand how it was asked for the next one; {self._rules.remedy}"
+            )
+
+    def _check_limits(self) -> None:
+        seen, limits, source = self._seen, self._rules.limits, self._rules.source
+        if seen.pages >= limits.max_pages:
+            raise self._rules.error(
+                f"there are more than {limits.max_pages:,} pages: raise sources.{source}.max_pages"
+                ", or ask for larger pages (params)"
+            )
+        if time.monotonic() - seen.started > limits.max_seconds:
+            raise self._rules.error(
+                f"{seen.pages:,} pages took longer than {limits.max_seconds:,g} seconds, and more "
+                f"follow: raise sources.{source}.max_seconds"
+            )
+
+    def _check_end(self, response: Response, rows: list[Any], found: list[envelope.Field]) -> None:
+        """Where the paginator sees no further page, nothing may say that there is one."""
+        seen, rules = self._seen, self._rules
+        read = (
+            f"{seen.rows:,} rows of {seen.pages:,} page{'s' if seen.pages != 1 else ''} were read"
+        )
+        off = f"or check_totals: false at sources.{rules.source}.resources.{rules.table}"
+        if seen.total is not None and (
+            seen.rows < seen.total or (seen.rows > seen.total == seen.first_total)
+        ):
+            raise rules.error(
+                f"the API says that it has {seen.total:,} rows, and {read}: {rules.remedy}, {off}"
+            )
+        counted = envelope.total_pages(found)
+        pages = int(counted.value) if counted else 0
+        if seen.pages < pages and rows:
+            raise rules.error(
+                f"the API says that it has {pages:,} pages, and {read}: {rules.remedy}, {off}"
+            )
+        more = envelope.has_more(found)
+        token = envelope.next_link(found) or envelope.next_token(found)
+        says = None
+        if more is not None:
+            says = more.path[-1] if more.value else None
+        elif rows and token is not None:
+            says = token.path[-1]
+        elif rows and "next" in response.links:
+            says = "Link"
+        if says is not None:
+            raise rules.error(f"more rows follow ({says}), and {read}: {rules.remedy}, {off}")
+
+
+def reference_of(paginator: BaseReferencePaginator) -> str | None:
+    """The link or token that a paginator goes to next."""
+    return paginator._next_reference  # noqa: SLF001 - dlt has no other way
+
+
+def fingerprint(rows: list[Any]) -> bytes:
+    """What is the same for pages of the same rows."""
+    text = json.dumps(rows, default=str, sort_keys=True)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -1,0 +1,188 @@
+"""An HTTP session that stays with the hosts that it was given, and reads no answer without end."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from dlt.sources.helpers.requests import Client, Session
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+
+from headrace.errors import SourceError
+from headrace.ingest.rest.answers import Answer
+from headrace.ingest.rest.model import ApiLimits
+
+_CHUNK = 65_536
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = {301, 302, 303, 307, 308}
+
+Origin = tuple[str, str, int | None]
+
+
+def open_session(
+    source: str,
+    base_url: str,
+    allowed_hosts: Sequence[str],
+    limits: ApiLimits,
+    *,
+    timeout: float,
+    max_attempts: int,
+    max_wait: float,
+) -> Session:
+    """A session that makes requests again when the API is busy.
+
+    Every request passes the adapter below, those of redirects, ``next`` links and further
+    attempts too.
+
+    Args:
+        source: the source's name, for messages.
+        base_url: of the API: its scheme, host and port are allowed.
+        allowed_hosts: further ones, as ``files.example.com``, ``host:8080`` or
+            ``http://host:8080``; they are sent the credentials, too.
+        limits: of an answer.
+        timeout: how long to wait for a byte, in seconds.
+        max_attempts: how often a request is made.
+        max_wait: the longest pause between two attempts, in seconds.
+    """
+    session = Client(
+        raise_for_status=False,
+        status_codes=(),
+        retry_condition=_is_busy,
+        request_timeout=timeout,
+        request_max_attempts=max_attempts,
+        request_max_retry_delay=max_wait,
+    ).session
+    adapter = _Adapter(source, base_url, allowed_hosts, limits)
+    session.mount("http://", adapter)
+    session.mount("https://", adapter)
+    return session
+
+
+def _is_busy(answer: Response | None, error: BaseException | None) -> bool:
+    """Whether a request is worth another attempt; one that is not answered at all always is."""
+    del error
+    return answer is not None and (answer.status_code == 429 or answer.status_code >= 500)
+
+
+class _Adapter(HTTPAdapter):
+    def __init__(
+        self, source: str, base_url: str, allowed_hosts: Sequence[str], limits: ApiLimits
+    ) -> None:
+        super().__init__(pool_maxsize=50)
+        self._source = source
+        self._limits = limits
+        self._home = origin(base_url)
+        self._user = urlsplit(base_url).netloc.rpartition("@")[0]
+        self._allowed = {self._home, *(_allowed(host, self._home) for host in allowed_hosts)}
+
+    def send(
+        self,
+        request: PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> Response:
+        del stream
+        self._check(str(request.url))
+        started = time.monotonic()
+        response = super().send(
+            request, stream=True, timeout=timeout, verify=verify, cert=cert, proxies=proxies
+        )
+        if response.status_code not in _REDIRECTS:
+            body = self._read(response, started)
+            return Answer.of(response, body, self._source)
+        return response
+
+    def _check(self, url: str) -> None:
+        """Refuse an address that is not of the API.
+
+        Raises:
+            SourceError: it is of another scheme, host or port, or has a user in it.
+        """
+        there = origin(url)
+        shown = f"{there[0]}://{there[1]}" + (
+            f":{there[2]}" if there[2] != _PORTS.get(there[0]) else ""
+        )
+        if there not in self._allowed:
+            raise SourceError(
+                f"source {self._source}: the API leads to another host, {shown}, which would get "
+                f"the credentials: set sources.{self._source}.allowed_hosts to [{shown!r}] if it "
+                "may have them"
+            )
+        if urlsplit(url).netloc.rpartition("@")[0] not in {"", self._user}:
+            raise SourceError(
+                f"source {self._source}: the API leads to an address of {shown} with a user in "
+                f"it, which is not followed: set sources.{self._source}.paginator to another one"
+            )
+
+    def _read(self, response: Response, started: float) -> bytes:
+        """The body, up to the limits.
+
+        Raises:
+            SourceError: it is larger, or takes longer.
+        """
+        parts: list[bytes] = []
+        size = 0
+        limits, name = self._limits, f"source {self._source}: the answer of {plain(response.url)}"
+        for part in _parts(response):
+            parts.append(part)
+            size += len(part)
+            if size > limits.max_response_mb * 1_000_000:
+                response.close()
+                raise SourceError(
+                    f"{name} is larger than {limits.max_response_mb:g} MB: ask for smaller pages "
+                    f"(params), or raise sources.{self._source}.max_response_mb"
+                )
+            if time.monotonic() - started > limits.max_response_seconds:
+                response.close()
+                raise SourceError(
+                    f"{name} takes longer than {limits.max_response_seconds:g} seconds: ask for "
+                    "smaller pages (params), or raise "
+                    f"sources.{self._source}.max_response_seconds"
+                )
+        return b"".join(parts)
+
+
+def _parts(response: Response) -> Any:
+    """Pieces of a body as they come in, unpacked; errors are those that requests has for them."""
+    import requests
+    from urllib3.exceptions import DecodeError, HTTPError, ProtocolError
+
+    try:
+        while True:
+            part = response.raw.read1(_CHUNK, decode_content=True)
+            if not part:
+                break
+            yield part
+        response.raw.release_conn()
+    except ProtocolError as error:
+        raise requests.exceptions.ChunkedEncodingError(error, request=response.request) from error
+    except DecodeError as error:
+        raise requests.exceptions.ContentDecodingError(error, request=response.request) from error
+    except HTTPError as error:
+        raise requests.ConnectionError(error, request=response.request) from error
+
+
+def origin(url: str) -> Origin:
+    """Scheme, host and port of an address, the port of the scheme where it has none."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    scheme = parts.scheme.lower()
+    host = (parts.hostname or "").lower().rstrip(".")
+    return scheme, host, port if port is not None else _PORTS.get(scheme)
+
+
+def plain(url: str) -> str:
+    """An address without what may be secret in it."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _allowed(host: str, home: Origin) -> Origin:
+    return origin(host if "://" in host else f"{home[0]}://{host}")
