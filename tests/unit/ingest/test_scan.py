@@ -170,6 +170,35 @@ def test_json_keys_are_told_apart_by_every_letter(look: Look) -> None:
     assert rows == [(1, *map(str, range(len(keys))), None), (2, *[None] * len(keys), "1")]
 
 
+JSON_LINES = st.lists(
+    st.sampled_from(
+        ['{"a":1}', '{"A":2,"a":"x"}', '{"b":{"c":1}}', "{}", "[1]", "5", "null", '"x"', "true",
+         '{"a":1,"a":2}', '{"a":0.12345678901234567890}', "", "  ", '{"a":1}\r']
+    ),
+    max_size=12,
+)  # fmt: skip
+
+
+@given(lines=JSON_LINES)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_each_line_of_json_is_read_or_rejected(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, lines: list[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines), newline="")
+    try:
+        scan, rows = read(connection, path, "a.jsonl")
+    except SourceError as error:
+        assert "no object with a key" in str(error) or "is empty" in str(error)  # noqa: PT017
+        return
+    filled = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    is_row = [line.startswith("{") and line.count('"a"') < 2 for _, line in filled]
+    assert [row[0] for row in rows] == [n for n, good in enumerate(is_row, start=1) if good]
+    assert [row.message.partition(":")[0] for row in scan.rejected] == [
+        f"line {line}" for (line, _), good in zip(filled, is_row, strict=True) if not good
+    ]
+
+
 @pytest.mark.parametrize("form", ["jsonl", "json"])
 def test_json_numbers_keep_their_digits(look: Look, form: str) -> None:
     values = [
