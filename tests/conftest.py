@@ -24,7 +24,7 @@ _OF_THE_SYSTEM = re.compile(r"\b(Windows|macOS|Linux|POSIX|root|checkout|handed 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     what = "append the ids of tests that are skipped for want of what can be installed"
-    parser.addoption("--skips-to", metavar="FILE", type=Path, help=what)
+    parser.addoption("--skips-to", metavar="FILE", help=what)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,7 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     if config.option.skips_to:
-        config.pluginmanager.register(_Skips(config.option.skips_to))
+        config.pluginmanager.register(_Skips(Path(config.option.skips_to)))
+    os.environ.pop("PYTEST_ADDOPTS", None)  # not for the pytest that a test starts
 
 
 class _Skips:
