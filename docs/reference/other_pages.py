@@ -34,7 +34,14 @@ def errors() -> str:
     parts += [
         "\nA failure ends in one line on stderr that says what is wrong and what to change.\n",
         "`--debug` shows the traceback, `data/logs/headrace.jsonl` keeps it. With `--json` the\n",
-        "report stands alone on stdout.\n\n",
+        "report stands alone on stdout. A command that could not run, and a wrong call of one,\n",
+        "prints JSON there, too, of one shape for all commands:\n\n",
+        "```json\n",
+        '{"command": "headrace load", "status": "error", "exit_code": 2,\n',
+        ' "error": "--source crm: not in the settings; known: jaffle_shop"}\n',
+        "```\n\n",
+        "`status` is `error`, or `interrupted` after Ctrl-C. A report has a `status` of its own,\n",
+        "or none.\n\n",
         "## Exceptions\nOf `headrace.errors`, for code that calls Headrace:\n\n",
         "| exception | exit code | when |\n|---|---:|---|\n",
     ]

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+from headrace import portable
 from headrace.ingest.model import ContractMode
 from headrace.settings import Settings
 from headrace.synth.schema.model import Schema
@@ -52,7 +53,7 @@ def write(directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / name for name in FILES]
     for path, make in zip(paths, FILES.values(), strict=True):
-        path.write_text(make(), encoding="utf-8", newline="\n")
+        portable.write_file(path, make().encode())
     return paths
 
 

@@ -33,6 +33,7 @@ PATIENCE_SECONDS: Final = 15.0
 LONGEST_BELOW_DATA: Final = 190
 """No path that a run makes below the data directory has more characters."""
 _LONGEST_PATH: Final = 259  # on Windows, unless long paths are switched on
+_TEMPORARY: Final = re.compile(r"\.(.+)\.(\d{1,10})\.tmp(\.wal)?", re.DOTALL)
 _RESERVED: Final = frozenset(
     {"aux", "con", "nul", "prn", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))}
 )
@@ -69,6 +70,32 @@ def replace(source: Path, target: Path, *, patience: float = PATIENCE_SECONDS) -
         pause = min(2 * pause, 0.5)
 
 
+def temporary_beside(path: Path) -> Path:
+    """A hidden name beside a file or folder, to write to before it is renamed to its own.
+
+    What processes that have ended left there under such a name is removed.
+    """
+    if path.parent.is_dir():
+        for entry in path.parent.iterdir():
+            found = _TEMPORARY.fullmatch(entry.name)
+            if found and found[1] == path.name and not is_running(int(found[2])):
+                remove(entry)
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, read-only files in it included; what cannot be removed stays."""
+    with suppress(OSError):
+        if not path.is_dir() or path.is_symlink():
+            path.unlink(missing_ok=True)
+            return
+        for below in path.rglob("*"):
+            # git's objects are read-only, which Windows does not delete
+            if not os.access(below, os.W_OK) and not below.is_symlink():
+                below.chmod(0o700)
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file in one step: the old content or the new one is there, with the old one's mode.
 
@@ -76,7 +103,7 @@ def write_file(path: Path, content: bytes) -> None:
         OSError: it cannot be written; it is what it was.
     """
     real = path.resolve()
-    temporary = real.with_name(f".{real.name}.{os.getpid()}.tmp")
+    temporary = temporary_beside(real)
     try:
         temporary.write_bytes(content)
         if real.exists():
@@ -183,6 +210,26 @@ def cores() -> int:
     """How many cores this process may use."""
     affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of that id on this machine, be it another's or a new one."""
+    if WINDOWS:
+        import ctypes
+
+        kernel: Any = vars(ctypes)["windll"].kernel32
+        handle = kernel.OpenProcess(0x1000, False, process)  # PROCESS_QUERY_LIMITED_INFORMATION
+        if not handle:
+            return bool(kernel.GetLastError() == 5)  # access is denied: it is somebody else's
+        kernel.CloseHandle(handle)
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def stop_signals() -> tuple[int, ...]:

@@ -27,7 +27,13 @@ class _JsonLine(logging.Formatter):
 
 
 class _Rotating(RotatingFileHandler):
-    """Goes on in the same file while another process has one of them open, on Windows."""
+    """Outlives a full disk, and on Windows another process that has one of its files open."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Lose the line: the work that it tells of must not fail of it, nor a traceback be shown.
+
+        What filled the disk stops the run by itself, with an error that says so.
+        """
 
     def doRollover(self) -> None:  # noqa: N802 - the name is logging's
         try:

@@ -1,6 +1,7 @@
 """Input that cannot be loaded: one clear line, nothing published, and the next run succeeds."""
 
 import gzip
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -314,7 +315,10 @@ def test_command_ends_with_2_and_one_line(done: Lab) -> None:
     (done.data_dir / "jaffle_shop" / "raw_orders.csv").write_bytes(b"")
     ended: subprocess.CompletedProcess[str] = done.command("run", "--json")
 
-    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.returncode == 2
+    report = json.loads(ended.stdout)
+    assert (report["command"], report["status"]) == ("headrace run", "error")
+    assert report["error"].startswith("raw_orders.csv is empty")
     assert ended.stderr == (
         "error: raw_orders.csv is empty: write a header and rows to it, or remove it\n"
     )

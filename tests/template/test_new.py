@@ -99,7 +99,7 @@ def test_ctrl_c_leaves_nothing(template: Path, tmp_path: Path) -> None:
     )
     try:
         end = time.monotonic() + 600
-        while not list(tmp_path.glob("a/b/.headrace-new-*/it/uv.reached")):
+        while not list(tmp_path.glob("a/b/.it.*.tmp/it/uv.reached")):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -482,3 +483,19 @@ def test_no_two_files_differ_by_case_alone_and_no_name_is_a_devices() -> None:
     # copier's answers file is named by a template; < > : " | ? * and \\ are Windows' own
     assert [name for name in names if set(name) & set('<>:"|?*\\')] == []
     assert max(map(len, names)) < 160
+
+
+def test_what_a_dead_process_left_beside_a_file_is_removed_by_the_next(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    path = tmp_path / "out"
+    (tmp_path / f".out.{ended.pid}.tmp").mkdir()
+    (tmp_path / f".out.{ended.pid}.tmp" / "half").write_text("half")
+    (tmp_path / f".other.{ended.pid}.tmp").touch()
+    (tmp_path / f".out.{os.getppid()}.tmp").touch()
+    portable.write_file(path, b"whole")
+    assert {entry.name for entry in tmp_path.iterdir()} == {
+        "out",
+        f".other.{ended.pid}.tmp",
+        f".out.{os.getppid()}.tmp",
+    }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headrace.catalog.tables import SCHEMA_VERSION, tables, upgrade
 from headrace.errors import RunStoreError
+from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
     import sqlite3
@@ -173,13 +174,26 @@ def _explained(url: str) -> Iterator[None]:
                 f"{_BUSY_SECONDS:g} seconds: end what holds it (a database browser with an open "
                 "transaction?), then run the same command again"
             ) from error
+        fault = system_fault(error, place=_place(url))
         raise RunStoreError(
-            f"the run store {_shown(url)} cannot be used: {first} (see run_store.url)"
+            f"the run store {_shown(url)} cannot be used: "
+            f"{fault.message if fault else f'{first} (see run_store.url)'}"
         ) from error
     except OSError as error:
+        fault = system_fault(error, place=_place(url))
         raise RunStoreError(
-            f"the run store {_shown(url)} cannot be written: {error.strerror or error}"
+            f"the run store {_shown(url)} cannot be written: "
+            f"{fault.message if fault else error.strerror or error}"
         ) from error
+
+
+def _place(url: str) -> Path | None:
+    """The directory of a SQLite file; None for a database that is elsewhere."""
+    from sqlalchemy import make_url
+
+    parsed = make_url(url)
+    is_file = parsed.get_backend_name() == "sqlite" and parsed.database
+    return Path(parsed.database).parent if is_file and parsed.database else None
 
 
 def _shown(url: str) -> str:

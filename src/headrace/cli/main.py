@@ -1,9 +1,12 @@
 """``headrace``: the commands, and how a failure ends."""
 
+import json
+import logging
 import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Annotated
 
@@ -27,6 +30,7 @@ from headrace.cli.serve import serve
 from headrace.cli.state import state
 from headrace.errors import CheckFailedError, HeadraceError
 
+_STATUS = {1: "failed", 2: "error", 130: "interrupted"}
 _STOPPED_CODE = 130
 _STOPPED = "stopped: what is published is untouched; the same command takes up where it ended"
 
@@ -92,13 +96,18 @@ def main() -> None:
         sys.unraisablehook = _press_again
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _stop)
-        app()
+        # a library's log that cannot be written must not print a traceback for each line
+        logging.raiseExceptions = False
+        _run()
     except KeyboardInterrupt:
         _fail(_STOPPED, _STOPPED_CODE)
     except SystemExit as end:
         # Typer ends the process on Ctrl-C without a word
         if end.code == _STOPPED_CODE:
             _fail(_STOPPED, _STOPPED_CODE)
+        wrong_call = getattr(end.__context__, "format_message", None)
+        if wrong_call is not None:  # Typer has said it on stderr
+            _print_json(wrong_call(), 2)
         raise
     except CheckFailedError as error:
         _fail(str(error), 1)
@@ -109,12 +118,28 @@ def main() -> None:
             # whoever read our output has gone; there is nobody left to tell
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(2)
-        text = str(error).strip().splitlines()
-        _fail(
-            f"unexpected {type(error).__name__}: {text[0] if text else 'no message'} "
-            "(please report it, with what --debug prints)",
-            2,
-        )
+        _fail(_told(error), 2)
+
+
+def _run() -> None:
+    """Run the command; what is written at the very end can fail like all before it."""
+    try:
+        app()
+    finally:
+        sys.stdout.flush()
+
+
+def _told(error: Exception) -> str:
+    from headrace.causes import first_line
+    from headrace.system_errors import system_fault
+
+    fault = system_fault(error)
+    if fault is not None:
+        return fault.message
+    return (
+        f"unexpected {type(error).__name__}: {first_line(error)} "
+        "(please report it, with what --debug prints)"
+    )
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -141,5 +166,21 @@ def _fail(message: str, code: int) -> None:
         traceback.print_exc()
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(message, err=True)
+    _print_json(message, code)
     # threads of a library must not keep a run that has ended alive
     sys.exit(code)
+
+
+def _print_json(message: str, code: int) -> None:
+    """With ``--json``, what ended the command, alone on stdout; see docs/reference/errors.md."""
+    if "--json" not in sys.argv:
+        return
+    words = sys.argv[1 : 3 if sys.argv[1] == "add" else 2]
+    report = {
+        "command": " ".join(["headrace", *(word for word in words if not word.startswith("-"))]),
+        "status": _STATUS.get(code, "error"),
+        "exit_code": code,
+        "error": message,
+    }
+    with suppress(OSError):  # stdout itself may be what cannot be written
+        print(json.dumps(report, indent=2), flush=True)  # noqa: T201

@@ -31,6 +31,7 @@ from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
 from headrace.ingest.sql import batches, file_literal, identifier, identifiers, literal, scalar
 from headrace.ingest.types import Column, common_read
+from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
     import duckdb
@@ -141,10 +142,11 @@ def explain(error: Exception, files: list[SourceFile]) -> SourceError:
     paths = {path: file for file in files for path in _ways_to_write(file)}
     hit = next((file for path, file in paths.items() if path in message), None)
     where = hit.name if hit else names
+    fault = system_fault(error)
+    if fault is not None:
+        return SourceError(f"{where} cannot be read: {fault.message}")
     if "No files found" in message or "Cannot open file" in message:
         return vanished(next((file for file in files if not file.path.exists()), hit or files[0]))
-    if "No space left" in message or "max_temp_directory_size" in message:
-        return SourceError(f"the disk is full while {where} was staged: free some space ({first})")
     return SourceError(f"{where} cannot be read: {first}")
 
 

@@ -5,7 +5,6 @@ written whole, to a temporary name that is renamed; of two processes that write 
 wins, and either file is complete. A file that cannot be read counts as empty and is written anew.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import lru_cache
@@ -118,9 +117,4 @@ def _load(path: Path) -> dict[bytes, msgspec.Raw]:
 
 def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        portable.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    portable.write_file(path, content)

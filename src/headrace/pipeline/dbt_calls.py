@@ -11,6 +11,7 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.errors import TransformError, WarehouseError
 from headrace.gc_pause import collector_off
 from headrace.settings import Resolved
+from headrace.system_errors import system_fault
 from headrace.targets import Target
 
 if TYPE_CHECKING:
@@ -126,11 +127,10 @@ def without(sources: Sequence[str]) -> list[str]:
 def transform_error(result: "dbtRunnerResult") -> Exception:
     """dbt's exception as one sentence."""
     error = result.exception
+    fault = system_fault(error) if error else None
+    if fault is not None:
+        return WarehouseError(f"dbt cannot build the project: {fault.message}")
     text = first_lines(str(error) if error else "dbt ended without a result") or ""
-    if "No space left" in text:
-        return WarehouseError(
-            f"the disk is full while dbt builds ({text}): free some space, then run again"
-        )
     if "Could not set lock" in text or "IO Error" in text:
         return WarehouseError(text)
     return TransformError(f"dbt cannot build the project: {text} (correct it, then run again)")

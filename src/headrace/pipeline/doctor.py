@@ -15,6 +15,7 @@ from headrace.errors import HeadraceError
 from headrace.pipeline import lock
 from headrace.pipeline.reports import Report
 from headrace.settings import Resolved, ServeSettings
+from headrace.targets import duckdb_file
 
 _LEAST_FREE = 1 << 30
 _NEEDED_EXTENSIONS = ("icu", "json", "parquet")
@@ -137,7 +138,7 @@ def _warehouse(resolved: Resolved) -> CheckReport:
         target.check()
     except HeadraceError as error:
         return CheckReport(name="warehouse", good=False, found="", advice=str(error))
-    there = Path(target.location).exists()
+    there = duckdb_file.exists(Path(target.location))
     return CheckReport(
         name="warehouse",
         good=True if there else None,

@@ -1,6 +1,5 @@
 """The load step: every source by dlt into its raw schema."""
 
-import errno
 import logging
 import os
 import re
@@ -15,17 +14,18 @@ from typing import TYPE_CHECKING, Any
 from headrace import portable
 from headrace.artifacts import dump_trace
 from headrace.artifacts.files import BadFileError
+from headrace.causes import came_of_ctrl_c, causes, first_line
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.export.openlineage.emit import Emitter
 from headrace.ingest import IngestContext, TableLoad
 from headrace.pipeline import remote, sources
-from headrace.pipeline.causes import came_of_ctrl_c, causes, first_line
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import LoadReport, TableReport
 from headrace.pipeline.row_changes import RowChanges, RowHashes
 from headrace.secrets import masked
 from headrace.settings import Resolved, SourceSettings, contract_of
 from headrace.synth.errors import SynthError
+from headrace.system_errors import system_fault
 from headrace.targets import Target
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class _Loader:
                 raise  # the next run drops what is pending
             if pipeline.has_pending_data:
                 pipeline.abort_packages()
-            if error.step == "load" and not thorough and not _is_disk_full(error):
+            if error.step == "load" and not thorough and system_fault(error) is None:
                 # a value deep in a large file did not fit: look at all of them, to say which
                 return self._load(pipeline, thorough=True)
             raise
@@ -385,11 +385,9 @@ class _Loader:
                 return cause
             if isinstance(cause, SynthError):
                 return SourceError(f"source {self.name}: {cause}")
-        if _is_disk_full(error):
-            return WarehouseError(
-                f"the disk is full: free some space at {self.resolved.data_dir} and run the same "
-                "command again; what was loaded before is kept"
-            )
+        fault = system_fault(error, place=self.resolved.data_dir)
+        if fault is not None:
+            return WarehouseError(f"source {self.name}: {fault.message}")
         found = next((first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
         if not found:
             takes = sources.parameters(self.resolved, self.name, self.settings)
@@ -415,11 +413,3 @@ def _accounted(table: TableReport) -> TableReport:
     )
     _LOG.error("%s.%s: %s", table.source, table.table, note)
     return table.model_copy(update={"notes": (*table.notes, note)})
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    return any(
-        (isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT})
-        or "No space left" in str(cause)
-        for cause in causes(error)
-    )

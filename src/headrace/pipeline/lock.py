@@ -15,6 +15,7 @@ from pathlib import Path
 
 from headrace import portable
 from headrace.errors import LockedError, WarehouseError
+from headrace.system_errors import system_fault
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ def hold(path: Path, command: str) -> Iterator[Holder | None]:
     except Timeout as error:
         raise LockedError(_busy(path, _read(info))) from error
     except OSError as error:
+        fault = system_fault(error, place=path.parent)
         raise WarehouseError(
-            f"no lock can be taken at {path} ({error.strerror or error}): make {path.parent} "
+            f"no lock can be taken at {path}: {fault.message}"
+            if fault
+            else f"no lock can be taken at {path} ({error.strerror or error}): make {path.parent} "
             "writable, or point data_dir (HEADRACE_DATA_DIR) at a directory that is"
         ) from error
     try:
@@ -68,7 +72,7 @@ def hold(path: Path, command: str) -> Iterator[Holder | None]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         holder = Holder(os.getpid(), socket.gethostname(), command, now)
         with suppress(OSError):  # the note is for people; a full disk must not stop them here
-            info.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+            portable.write_alone(info, json.dumps(asdict(holder)).encode())
         yield dead
     finally:
         with suppress(OSError):
@@ -92,10 +96,17 @@ def is_held(path: Path) -> bool:
 
 
 def _read(info: Path) -> Holder | None:
+    """Who holds the lock; None where there is no note, or none that can be read."""
     try:
-        return Holder(**json.loads(info.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        found = json.loads(info.read_bytes())
+        holder = Holder(
+            int(found["pid"]), str(found["host"]), str(found["command"]), str(found["since"])
+        )
+        if datetime.fromisoformat(holder.since).tzinfo is None:
+            return None
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
+    return holder
 
 
 def _busy(path: Path, holder: Holder | None) -> str:

@@ -4,7 +4,6 @@ The new file starts as a copy of the published one; only tables whose content ch
 again. Readers that have the old file open keep it until they open it anew.
 """
 
-import errno
 import glob
 import os
 import time
@@ -22,6 +21,7 @@ from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.publication import INFO_SCHEMA as _INFO
 from headrace.pipeline.reports import PublishedTable, PublishReport
 from headrace.settings import Resolved
+from headrace.system_errors import system_fault
 from headrace.targets import Target
 
 if TYPE_CHECKING:
@@ -276,14 +276,10 @@ def _remove_leftovers(path: Path) -> None:
 
 def _explain(path: Path, error: Exception) -> PublishError:
     first = str(error).strip().splitlines()[0]
-    if "No space left" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
-        return PublishError(
-            f"the disk of {path} is full: free some space, then run `headrace publish`; the "
-            "published file is what it was"
-        )
     if isinstance(error, PermissionError):
         return PublishError(
             f"{path} cannot be replaced ({error.strerror}): close the programs that have it open, "
             "or make its directory writable, then run `headrace publish`"
         )
-    return PublishError(f"{path} was not published: {first}")
+    fault = system_fault(error, place=path.parent)
+    return PublishError(f"{path} was not published: {fault.message if fault else first}")

@@ -1,6 +1,5 @@
 """Run SQL on the published file, the warehouse or any DuckDB file, without changing it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -131,7 +130,7 @@ def export(source: Database, sql: str, out: Path, *, limit: int | None = None) -
     form = FORMATS.get(out.suffix.lower())
     if form is None:
         raise QueryError(f"--out {out}: end the name in {', '.join(FORMATS)}")
-    temporary = out.absolute().with_name(f"{out.name}.{os.getpid()}.tmp")
+    temporary = portable.temporary_beside(out.absolute())
     limited = "" if limit is None else f" limit {limit}"
     body = sql.strip().rstrip(";")
     try:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from headrace import telemetry
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.catalog.history import TableRun
-from headrace.errors import HeadraceError
+from headrace.causes import came_of_ctrl_c, first_line
+from headrace.errors import HeadraceError, UserError
 from headrace.export.openlineage.emit import Emitter
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
@@ -22,7 +23,6 @@ from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
 from headrace.pipeline import lock, publication, slim, sources, state_sources
 from headrace.pipeline import publish as publish_step
-from headrace.pipeline.causes import came_of_ctrl_c
 from headrace.pipeline.events import Event, Listener, nobody
 from headrace.pipeline.reports import (
     AuditReport,
@@ -38,6 +38,7 @@ from headrace.pipeline.selection import EVERYTHING, Selection
 from headrace.pipeline.state_folder import read_state
 from headrace.pipeline.version import code_version
 from headrace.settings import Resolved
+from headrace.system_errors import system_fault
 from headrace.targets import Target
 
 Step = Literal["load", "build", "publish"]
@@ -102,6 +103,17 @@ def _logged(resolved: Resolved) -> Iterator[None]:
         yield
     finally:
         telemetry.close_log(handler)
+
+
+def _explained(step: str, error: BaseException, resolved: Resolved) -> UserError:
+    """An error that no part of a step knew, with the step's name and what to do."""
+    fault = system_fault(error, place=resolved.data_dir)
+    if fault is not None:
+        return UserError(f"the {step} step: {fault.message}")
+    return UserError(
+        f"the {step} step ended in an unexpected {type(error).__name__}: {first_line(error)} "
+        f"(please report it; {resolved.data_dir / 'logs'} has the traceback)"
+    )
 
 
 @dataclass
@@ -198,6 +210,9 @@ class _Run:
         self, steps: tuple[Step, ...], chosen: dict[str, Any], version: str, *, full_refresh: bool
     ) -> bool:
         """Run the steps; gives whether all checks passed."""
+        if "load" in steps or "build" in steps:
+            note = self.target.prepare()
+            self.notes += [note] if note else []
         if "load" in steps and chosen:
             self._load(chosen, full_refresh=full_refresh)
         if "build" in steps:
@@ -310,11 +325,13 @@ class _Run:
         _LOG.info("step began", extra=self._fields(step=name))
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             with suppress(HeadraceError):  # the first error is the one to show
                 seconds = time.monotonic() - started
                 self.store.add_step(self.run_id, name, "error", seconds, started_at)
-            raise
+            if isinstance(error, HeadraceError) or came_of_ctrl_c(error):
+                raise
+            raise _explained(name, error, self.resolved) from error
         seconds = time.monotonic() - started
         self.store.add_step(self.run_id, name, "success", seconds, started_at)
         self.listen(Event(name, name, "done", "", seconds))

@@ -4,7 +4,6 @@ It is written under the run lock, right after a publish, and is complete or not 
 """
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -60,8 +59,9 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
     target = resolved.target
     with lock.hold(target.lock_path, "headrace state"):
         note = _published(resolved, target)
-        temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+        temporary = portable.temporary_beside(out)
         try:
+            _take_back(out)
             temporary.mkdir(parents=True)
             views = _write(resolved, target, note, temporary)
             _take_place(temporary, out)
@@ -181,12 +181,24 @@ def _columns(resolved: Resolved) -> tuple[dict[str, tuple[str, ...]], dict[str, 
     return {}, {}
 
 
+def _aside(out: Path) -> Path:
+    return out.with_name(f".{out.name}.old")
+
+
+def _take_back(out: Path) -> None:
+    """The old folder stands aside for a moment: a kill in it left it there."""
+    if out.exists():
+        shutil.rmtree(_aside(out), ignore_errors=True)
+    elif _aside(out).is_dir():
+        portable.replace(_aside(out), out)
+
+
 def _take_place(temporary: Path, out: Path) -> None:
     """Put the new folder in the place of the old one; a stop leaves one of the two."""
     if not out.exists():
         portable.replace(temporary, out)
         return
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    old = _aside(out)
     portable.replace(out, old)
     try:
         portable.replace(temporary, out)

@@ -1,8 +1,6 @@
 """The folder of a new project: what may stand there, and how it is filled in one step."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,7 +60,8 @@ def workshop(destination: Path) -> Iterator[Path]:
     done = False
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        room = Path(tempfile.mkdtemp(prefix=".headrace-new-", dir=destination.parent))
+        room = portable.temporary_beside(destination)
+        room.mkdir(mode=0o700)
         folder = room / destination.name
         folder.mkdir()
         yield folder
@@ -73,7 +72,7 @@ def workshop(destination: Path) -> Iterator[Path]:
         raise TemplateError(f"{destination} cannot be written: {told}") from error
     finally:
         if room is not None:
-            remove(room)
+            portable.remove(room)
         if not done:
             for at in made:
                 _remove_if_empty(at)
@@ -94,20 +93,8 @@ def _move(folder: Path, destination: Path) -> None:
             moved.append(target)
     except BaseException:
         for target in moved:
-            remove(target)
+            portable.remove(target)
         raise
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder that this process made, git's read-only files included."""
-    if path.is_dir() and not path.is_symlink():
-        for file in path.rglob("*"):
-            # git's objects are read-only, which Windows does not delete
-            if not os.access(file, os.W_OK) and not file.is_symlink():
-                file.chmod(0o700)
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _remove_if_empty(path: Path) -> None:

@@ -86,7 +86,7 @@ def _repository(
     try:
         known = _first_commit(folder, message)
     except TemplateError as error:
-        destination_folder.remove(folder / ".git")
+        portable.remove(folder / ".git")
         return Repository(status="failed", detail=str(error)), ()
     if known:
         return Repository(status="committed", detail=message), ()

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headrace import portable
 from headrace.errors import TemplateError
 from headrace.project import (
     answers,
     changed_answers,
     compare,
-    destination_folder,
     git,
     template,
     update_marker,
@@ -151,7 +151,7 @@ def _scratch(project: Path) -> Iterator[Path]:
             (folder / name / project.name).mkdir(parents=True)
         yield folder
     finally:
-        destination_folder.remove(folder)
+        portable.remove(folder)
 
 
 def _both(

@@ -1,11 +1,8 @@
 """A folder of files that changes as a whole: written beside its place, then put there."""
 
-import glob
 import json
 import os
 import shutil
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +11,6 @@ from headrace import portable
 from headrace.errors import ServeError
 
 MARK = ".headrace-site.json"
-_LEFT_OVER = 24 * 3600.0  # seconds after which a folder that a killed process left is deleted
 
 
 def check(out: Path, *, force: bool) -> None:
@@ -58,8 +54,8 @@ def replaced(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         _tidy(out)
-        made = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".tmp", dir=out.parent))
-        made.chmod(0o755)
+        made = portable.temporary_beside(out)
+        made.mkdir(mode=0o755)
         try:
             yield made
             files = sorted(_files(made))
@@ -116,13 +112,10 @@ def _aside(out: Path) -> Path:
 
 
 def _tidy(out: Path) -> None:
-    """Mend what a killed process left."""
+    """Take back what a process that was killed left half done."""
     aside = _aside(out)
     if aside.is_dir():
         if out.exists():
             shutil.rmtree(aside, ignore_errors=True)
         else:
             portable.replace(aside, out)
-    for path in out.parent.glob(f".{glob.escape(out.name)}.*.tmp"):
-        if time.time() - path.stat().st_mtime > _LEFT_OVER:
-            shutil.rmtree(path, ignore_errors=True)

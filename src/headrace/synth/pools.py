@@ -95,9 +95,7 @@ def freeze(provider: str, locale: str, directory: Path) -> Path:
         f"{count}\t{_escaped(value)}\n"
         for value, count in zip(pool.values, pool.counts, strict=True)
     ]
-    beginning = path.with_suffix(".tmp")
-    beginning.write_text("".join(lines), encoding="utf-8", newline="\n")
-    portable.replace(beginning, path)
+    portable.write_file(path, "".join(lines).encode())
     return path
 
 

@@ -130,7 +130,7 @@ class Writer:
         self.overlay = overlay
         self.progress = progress
         self._stop = threading.Event()
-        self._hidden = directory / f".generating-{os.getpid()}"
+        self._hidden = portable.temporary_beside(directory / "generated")
 
     def write(self, plans: list[TablePlan]) -> list[Written]:
         """Write tables; what was there of them before is replaced.
@@ -319,9 +319,8 @@ class _Record:
         self.files[table] = sorted({*self.files.get(table, []), *names})
 
     def save(self) -> None:
-        beginning = self.path.with_suffix(f".{os.getpid()}.tmp")
-        beginning.write_text(json.dumps(self.files, indent=1, sort_keys=True), encoding="utf-8")
-        portable.replace(beginning, self.path)
+        content = json.dumps(self.files, indent=1, sort_keys=True)
+        portable.write_file(self.path, content.encode())
 
 
 def _first_failure(futures: "list[Future[int]]") -> None:

@@ -30,6 +30,16 @@ class Target(Protocol):
     def load_memory_limit(self) -> str:
         """What DuckDB may take while files are read on this machine, for example ``512MB``."""
 
+    def prepare(self) -> str | None:
+        """Create it where there is none yet; the caller holds its lock.
+
+        Returns:
+            A note if a stopped run had begun to create it.
+
+        Raises:
+            WarehouseError: it cannot be created.
+        """
+
     def check(self) -> None:
         """Open it and close it again.
 

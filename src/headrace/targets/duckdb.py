@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
+from headrace.targets import duckdb_file
 from headrace.targets.duckdb_errors import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class DuckDbTarget:
         Raises:
             WarehouseError: corrupt, newer, held by another process, or not writable.
         """
-        if self.path.exists():
+        if duckdb_file.exists(self.path):
             with self.connect(read_only=False):
                 pass
         elif not os.access(_nearest_existing(self.path.parent), os.W_OK):
@@ -95,6 +96,26 @@ class DuckDbTarget:
                 f"no permission to write {self.path.parent}: change its owner, "
                 "or point data_dir (HEADRACE_DATA_DIR) at a directory that you can write"
             )
+
+    def prepare(self) -> str | None:
+        """Create the file where there is none; the caller holds the lock.
+
+        Returns:
+            A note if there was one that a stopped run had not finished.
+
+        Raises:
+            WarehouseError: it cannot be created.
+        """
+        import duckdb
+
+        if duckdb_file.exists(self.path):
+            return None
+        is_anew = self.path.exists()
+        try:
+            duckdb_file.create(self.path, self.config)
+        except (duckdb.Error, OSError) as error:
+            raise self.explain(error) from error
+        return f"{self.path} was unfinished and held no data: created anew" if is_anew else None
 
     @contextmanager
     def connect(self, *, read_only: bool) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -159,14 +180,14 @@ class DuckDbTarget:
 
     def attach_sql(self, alias: str) -> str | None:
         """``ATTACH … (READ_ONLY)``; None while there is no file yet."""
-        if not self.path.exists():
+        if not duckdb_file.exists(self.path):
             return None
         quoted = str(self.path).replace("'", "''")
         return f"attach '{quoted}' as {alias} (read_only)"
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own tables left out."""
-        if not self.path.exists():
+        if not duckdb_file.exists(self.path):
             return {}
         with self.connect(read_only=True) as connection:
             names = connection.execute(
@@ -184,7 +205,7 @@ class DuckDbTarget:
         """Rows of a table or view of the file; None when there is none of that name."""
         import duckdb
 
-        if not self.path.exists():
+        if not duckdb_file.exists(self.path):
             return None
         with self.connect(read_only=True) as connection:
             try:

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from headrace.system_errors import fault_in
+from headrace.targets import duckdb_file
+
 _DAMAGED = ("not a valid DuckDB database", "orrupt", "checksum", "Could not read enough bytes")
 
 
@@ -30,6 +33,9 @@ def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> s
             f"{path} was written by another version of DuckDB ({first}): upgrade "
             f"Headrace's duckdb, {anew if rebuilt else other}"
         )
+    if duckdb_file.is_unfinished(path):
+        anew = "run `headrace run`, which creates it anew" if rebuilt else "name another"
+        return f"{path} is unfinished and holds no data: {anew}"
     if any(words in message for words in _DAMAGED):
         anew = (
             "move it away (the published copy is untouched) and run `headrace run` to load "
@@ -39,8 +45,7 @@ def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> s
             f"{path} is not a readable DuckDB file ({first}): "
             f"{anew if rebuilt else 'name another, or write it anew'}"
         )
-    if "No space left" in message or "out of disk" in message.lower():
-        return (
-            f"the disk of {path} is full ({first}): free some space and run the same command again"
-        )
+    fault = fault_in(message, place=path.parent)
+    if fault is not None:
+        return f"{path} cannot be opened: {fault.message}"
     return f"{path} could not be opened: {first}"

@@ -1,6 +1,7 @@
 """The command line: lazy start-up, exit codes, one line of error."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -23,6 +24,14 @@ def headrace(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[s
         cwd=cwd,
         check=False,
     )
+
+
+def project_with(folder: Path) -> Path:
+    """A project that has nothing but its settings."""
+    (folder / "config").mkdir()
+    (folder / "dlt_pipelines").mkdir()
+    shutil.copy(ROOT / "config" / "default.yml", folder / "config")
+    return folder
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -63,6 +72,45 @@ def test_a_wrong_call_is_one_line_and_exit_code_2(
     assert message in result.stderr
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("where", "--set", "log_level=loud"), "log_level"),
+        (("status", "--limit", "0"), "--limit"),
+        (("load", "--source", "nothing"), "known: jaffle_shop"),
+        (("run", "--jsn"), "No such option: --jsn"),
+        (("add", "source"), "Missing argument"),
+        (("lineage", "orders"), "there is no catalog yet"),
+        (("nothing",), "No such command"),
+    ],
+)
+def test_with_json_a_command_that_could_not_run_prints_json_alone(
+    arguments: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
+    result = headrace(*arguments, "--json", cwd=project_with(tmp_path))
+    report = json.loads(result.stdout)
+    assert result.returncode == 2
+    assert set(report) == {"command", "status", "exit_code", "error"}
+    assert report["command"] == " ".join(["headrace", *arguments[: 1 + (arguments[0] == "add")]])
+    assert (report["status"], report["exit_code"]) == ("error", 2)
+    assert message in report["error"]
+
+
+def test_a_fault_of_the_machine_is_no_bug_to_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr("headrace.cli.inspect.resolved", fail)
+    monkeypatch.setattr(sys, "argv", ["headrace", "where"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "ulimit -n" in said
+    assert "report it" not in said
 
 
 def test_debug_adds_the_traceback(tmp_path: Path) -> None:

@@ -64,3 +64,30 @@ def test_no_place_for_a_lock_is_a_clear_error(tmp_path: Path) -> None:
         hold(tmp_path / "file" / "x.lock", "headrace run"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        '{"pid": 1}',
+        '{"pid": "x", "host": "h", "command": "c", "since": "2026-01-01T00:00:00+00:00"}',
+        '{"pid": 1, "host": "h", "command": "c", "since": "yesterday"}',
+        '{"pid": 1, "host": "h", "command": "c", "since": "2026-01-01T00:00:00"}',
+        '{"pid": 1, "host": "h", "command": "c", "since": null}',
+        "[" * 100_000,
+    ],
+)
+def test_a_malformed_note_is_made_anew(tmp_path: Path, note: str) -> None:
+    path = tmp_path / "x.lock"
+    info = tmp_path / "x.lock.json"
+    info.write_text(note)
+    with hold(path, "headrace load") as dead:
+        assert dead is None
+        info.write_text(note)
+        with pytest.raises(LockedError, match="another run holds"), hold(path, "headrace run"):
+            pass
+    assert not info.exists()

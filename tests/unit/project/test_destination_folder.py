@@ -78,7 +78,7 @@ def test_a_filling_that_fails_takes_its_files_back(
         replace(source, target)
 
     def fill() -> None:
-        (next(tmp_path.glob(".headrace-new-*")) / "there" / "before").mkdir()
+        (next(tmp_path.glob(".there.*.tmp")) / "there" / "before").mkdir()
         monkeypatch.setattr("headrace.portable.replace", fails)
 
     with pytest.raises(TemplateError, match=r"there cannot be written: No space left"):

@@ -313,7 +313,7 @@ def test_ctrl_c_leaves_nothing(example: Path, tmp_path: Path) -> None:
         stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     deadline = time.monotonic() + 300
-    while not list(out.glob(".generating*/*")) and time.monotonic() < deadline:
+    while not list(out.glob(".generated.*.tmp/*")) and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=300)

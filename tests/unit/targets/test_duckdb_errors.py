@@ -35,7 +35,11 @@ PATH = Path("x.duckdb")
             "run `headrace run` to load everything anew",
             "name another, or write it anew",
         ),
-        ("IO Error: No space left on device", "the disk of x.duckdb is full", "free some space"),
+        (
+            "IO Error: No space left on device",
+            "x.duckdb cannot be opened: the disk is full",
+            "free some space",
+        ),
         ("", "could not be opened: unknown error", "could not be opened: unknown error"),
     ],
 )

@@ -134,7 +134,7 @@ class Manifest:
         Raises:
             OutputError: it cannot be written.
         """
-        beginning = path.with_name(f".{path.name}.tmp")
+        beginning = portable.temporary_beside(path)
         try:
             if path.suffix == ".jsonl":
                 self._write_lines(beginning)

@@ -1,6 +1,5 @@
 """Files that come under their name when they are complete."""
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ def whole(out: Path) -> Iterator[Path]:
     Raises:
         OutputError: it cannot be written there.
     """
-    made = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
+    made = portable.temporary_beside(out)
     try:
         try:
             yield made

@@ -1,6 +1,6 @@
 """What ``headrace learn`` and ``headrace generate MODEL`` do."""
 
-import tempfile
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,12 +173,16 @@ def sample(
     tables = draw(model, scale=scale, seed=seed)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".sample-") as folder:
-            made = {name: Path(folder) / file.name for name, file in files.items()}
+        folder = portable.temporary_beside(out / "sample")
+        folder.mkdir()
+        try:
+            made = {name: folder / file.name for name, file in files.items()}
             for name, table in tables.items():
                 _write_table(table, made[name], format)
             for name, file in files.items():
                 portable.replace(made[name], file)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"cannot write into {out}: {error.strerror or error}") from error
     return {name: len(table) for name, table in tables.items()}

@@ -1,0 +1,64 @@
+"""How a DuckDB file comes into being, and how one is told that was stopped while it did."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from headrace import portable
+
+_HEADER_BYTES = 3 * 4096  # https://duckdb.org/docs/stable/internals/storage: three headers
+_MAGIC = slice(8, 12)
+_LONGEST_OF_ZEROS = 1 << 20
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a database; a file that was stopped at its birth is none."""
+    return path.exists() and not is_unfinished(path)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file holds nothing, since it was stopped while it was created.
+
+    It is shorter than DuckDB's headers (a kill, a full disk), or all zeros (a power cut). A short
+    file that somebody else wrote is not one.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > _LONGEST_OF_ZEROS:
+            return False
+        content = path.read_bytes()
+    except OSError:
+        return False  # whoever opens it says why it cannot be read
+    is_ours = not content.strip(b"\0") or content[_MAGIC] == b"DUCK"
+    return is_ours and (len(content) < _HEADER_BYTES or not content.strip(b"\0"))
+
+
+def create(path: Path, config: Mapping[str, str]) -> None:
+    """Create an empty database: whole, or not at all.
+
+    The caller holds the lock of the warehouse.
+
+    Args:
+        path: where; what is unfinished there is replaced.
+        config: of the connection.
+
+    Raises:
+        OSError: it cannot be written.
+        duckdb.Error: likewise.
+    """
+    import duckdb
+
+    real = path.resolve()  # a link stays one
+    real.parent.mkdir(parents=True, exist_ok=True)
+    temporary = portable.temporary_beside(real)
+    try:
+        with duckdb.connect(str(temporary), config=dict(config)) as connection:
+            connection.execute("checkpoint")
+        portable.make_durable(temporary)
+        # a log without its database has nothing to be replayed on
+        real.with_name(f"{real.name}.wal").unlink(missing_ok=True)
+        portable.replace(temporary, real)
+        portable.make_names_durable(real.parent)
+    finally:
+        for leftover in (temporary, Path(f"{temporary}.wal")):
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)

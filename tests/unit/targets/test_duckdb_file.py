@@ -1,0 +1,95 @@
+"""A DuckDB file is born whole; one that was stopped at its birth is none, and is created anew."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from headrace.errors import WarehouseError
+from headrace.targets import DuckDbTarget, duckdb_file
+
+
+def target(path: Path) -> DuckDbTarget:
+    return DuckDbTarget("duckdb", path, "256MB", "256MB", 1, path.parent / "spill")
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    path = tmp_path / "whole.duckdb"
+    duckdb_file.create(path, {})
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "zeros"),
+    [
+        *((size, True) for size in (0, 1, 8, 4_096, 12_288, 274_432)),
+        *((size, False) for size in (12, 100, 4_095, 4_096, 8_192, 12_287)),
+    ],
+)
+def test_a_file_that_was_stopped_at_its_birth_is_created_anew(
+    tmp_path: Path, whole: bytes, size: int, zeros: bool
+) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    path.write_bytes(bytes(size) if zeros else whole[:size])
+    place = target(path)
+    place.check()
+    assert place.row_counts("x_raw") == {}
+    assert place.attach_sql("w") is None
+    note = place.prepare()
+    assert note is not None
+    assert "unfinished" in note
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table t as select 1")
+    assert place.prepare() is None
+    assert place.row_counts("main") == {"t": 1}
+
+
+def test_what_somebody_else_wrote_is_not_taken_for_ours(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    path.write_text("a note of mine")
+    assert target(path).prepare() is None
+    with pytest.raises(WarehouseError, match="not a readable DuckDB file"):
+        target(path).check()
+    assert path.read_text() == "a note of mine"
+
+
+def test_a_log_of_a_lost_database_goes_with_it_and_a_link_stays(tmp_path: Path) -> None:
+    real = tmp_path / "disk" / "w.duckdb"
+    real.parent.mkdir()
+    path = tmp_path / "warehouse.duckdb"
+    path.symlink_to(real)
+    (real.parent / "w.duckdb.wal").write_bytes(b"an old log")
+    assert target(path).prepare() is None
+    assert path.is_symlink()
+    assert [entry.name for entry in real.parent.iterdir()] == ["w.duckdb"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
+@pytest.mark.parametrize("limit", [0, 1, 4_096, 5_000, 8_192, 12_287])
+def test_a_full_disk_at_its_birth_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    script = (
+        "import duckdb, resource, sys\n"
+        "from pathlib import Path\n"
+        "from headrace.errors import WarehouseError\n"
+        "from headrace.targets import DuckDbTarget\n"
+        "path = Path(sys.argv[1])\n"
+        "place = DuckDbTarget('duckdb', path, '256MB', '256MB', 1, path.parent / 'spill')\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)\n"
+        "try: place.prepare()\n"
+        "except WarehouseError as error: print(error)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(path), str(limit)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "ulimit -f" in ended.stdout
+    assert ended.stdout.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+    assert target(path).prepare() is None
+    target(path).check()
