@@ -11,6 +11,9 @@ from headrace.ingest.sql import file_literal, identifier
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
+
+_DIGITS = 38
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ def parquet_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) ->
     """Look at a Parquet file's columns.
 
     Raises:
-        SourceError: it is not Parquet, or cut short.
+        SourceError: it is not Parquet, or cut short, or has decimals that DuckDB reads wrongly.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -56,7 +59,7 @@ def parquet_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) ->
             "pages are compressed already"
         )
     try:
-        header = tuple(pq.read_schema(file.path).names)
+        schema = pq.read_schema(file.path)
     except FileNotFoundError as error:
         raise vanished(file) from error
     except (pa.ArrowInvalid, OSError) as error:
@@ -65,10 +68,31 @@ def parquet_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) ->
             f"{file.name} cannot be read as Parquet, it may be cut short: copy or export it "
             f"again ({reason})"
         ) from error
+    header = tuple(schema.names)
+    for field in schema:
+        wide = _too_wide(field.type)
+        if wide is not None:
+            raise SourceError(
+                f"{file.name}: column {field.name} has the type {wide}, and numbers of more than "
+                f"{_DIGITS} digits cannot be read: write it as decimal({_DIGITS}, s) or as text"
+            )
     rows = connection.execute(f"describe select * from {_rows(file)}").fetchall()
     return ParquetReader(
         file, header, tuple(str(row[0]) for row in rows), tuple(str(row[1]) for row in rows)
     )
+
+
+def _too_wide(kind: "pa.DataType") -> str | None:
+    """A decimal in a type, however nested, that DuckDB takes for other numbers.
+
+    Of more than 38 digits it reads a wrong double, without a word.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_decimal(kind):
+        return f"decimal({kind.precision}, {kind.scale})" if kind.precision > _DIGITS else None
+    inner = [kind.field(at).type for at in range(kind.num_fields)]
+    return next((found for one in inner if (found := _too_wide(one)) is not None), None)
 
 
 def _rows(file: SourceFile) -> str:
