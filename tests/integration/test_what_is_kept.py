@@ -16,7 +16,9 @@ from what_is_kept import LATER, PAGE, VALUES, WAYS, Value, cell, with_tables
 from headrace.add import AddRequest
 from headrace.errors import SourceError
 from headrace.ingest import stage
+from headrace.ingest.rest import ApiResource
 from postgres_lab import postgres
+from rest_lab import Reply, RestLab, serve
 
 Cells = Mapping[str, str]
 FILES = ("csv", "bulk", "jsonl", "parquet")
@@ -33,21 +35,22 @@ def _taken(way: str) -> tuple[Value, ...]:
     return tuple(value for value in VALUES if value.kept[way] != "refused")
 
 
-def _cells(lab: Lab, schema: str, way: str) -> Cells:
-    """What each value has become, in the words of the page."""
-    values = _taken(way)
-    types = lab.schema(f"{schema}.t")
-    made = {name for (name,) in lab.query("select table_name from information_schema.tables")}
+def _cells(lab: Lab, schema: str, way: str, path: Path | None = None) -> Cells:
+    """What each value has become, in the words of the page; ``path``: in another file."""
+    types = {name: kind for name, kind, *_ in lab.query(f"describe {schema}.t", path=path)}
+    tables = lab.query("select table_name from information_schema.tables", path=path)
+    made = {name for (name,) in tables}
     found: dict[str, str] = {}
-    for value in values:
+    for value in _taken(way):
         name = value.column
         if f"t__{name}" in made:
             found[value.kind] = "a table of its own"
         elif any(column.startswith(f"{name}__") for column in types):
             found[value.kind] = "a column for each field"
         else:
-            kept = lab.query(f'select "{name}"::varchar from {schema}.t') if name in types else None
-            found[value.kind] = cell(value, types.get(name), kept[0][0] if kept else None)
+            select = f'select "{name}"::varchar from {schema}.t'
+            kept = lab.query(select, path=path) if name in types else [(None,)]
+            found[value.kind] = cell(value, types.get(name), kept[0][0])
     return found
 
 
@@ -110,6 +113,21 @@ def test_what_parquet_cannot_give_is_refused(shop: Shop, nested: bool) -> None:
             pq.write_table(pa.table({"id": [1], "wide": column}), shop.folder / "t.parquet")
             with pytest.raises(SourceError, match=r"t\.parquet: column wide has the type decimal"):
                 shop.lab_with(_TABLES).load()
+
+
+@pytest.fixture(scope="module")
+def of_rest(tmp_path_factory: pytest.TempPathFactory) -> Cells:
+    """What became of each value of an API."""
+    lab = RestLab(tmp_path_factory.mktemp("rest"))
+    fields = ", ".join(f'"{value.column}": {value.json_text}' for value in _taken("rest"))
+    with serve(lambda _: Reply(f'[{{"id": 1, {fields}}}]'.encode())) as api:
+        lab.load(api.url, {"t": ApiResource()})
+    return _cells(Lab(lab.folder), "crm_raw", "rest", path=lab.folder / "crm.duckdb")
+
+
+@pytest.mark.parametrize("value", _taken("rest"), ids=lambda value: value.kind)
+def test_what_an_api_gives_is_kept(of_rest: Cells, value: Value) -> None:
+    assert of_rest[value.kind] == value.kept["rest"]
 
 
 @pytest.fixture(scope="module")

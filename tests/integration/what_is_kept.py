@@ -18,6 +18,7 @@ WAYS = {
     "bulk": "CSV, large",
     "jsonl": "JSON lines",
     "parquet": "Parquet",
+    "rest": "REST",
     "sql": "SQL",
 }
 
@@ -124,7 +125,12 @@ VALUES = (
         f"{_45}::numeric(45,0)",
         _kept("text", "text", "refused", "refused"),
     ),
-    Value("beyond a double", "1e400", "1e400", kept=_everywhere("text")),
+    Value(
+        "beyond a double",
+        "1e400",
+        "1e400",
+        kept=_kept("text", "text", "text", "text", rest="text 1E+400"),
+    ),
     Value(
         "a zero at the end",
         "1.50",
