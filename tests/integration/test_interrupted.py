@@ -59,6 +59,73 @@ def test_pending_package_of_a_first_load_is_read_anew(
 
 
 @pytest.fixture
+def two_sources(shop: Shop) -> Lab:
+    """Two sources of one row each, loaded."""
+    shop.write("a/t.csv", "id\n1\n")
+    shop.write("b/t.csv", "id\n1\n")
+    lab = shop.lab.set(
+        "sources.jaffle_shop.enabled=false",
+        *(
+            f"sources.{name}.{key}"
+            for name in ("first", "second")
+            for key in (
+                "kind=files",
+                f"path={shop.folder / {'first': 'a', 'second': 'b'}[name]}",
+                "tables={t: {pattern: '*.csv', primary_key: [id]}}",
+            )
+        ),
+    )
+    lab.load()
+    return lab
+
+
+def test_a_stopped_full_refresh_is_finished_for_all_sources(
+    two_sources: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import dlt
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dlt.Pipeline, "load", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            two_sources.load(full_refresh=True)
+    report = two_sources.load()
+    assert [table.rows_new for table in report.tables] == [1, 1]
+    assert all(any("full refresh" in note for note in table.notes) for table in report.tables)
+    assert [table.rows_new for table in two_sources.load().tables] == [0, 0]
+
+
+def test_a_full_refresh_that_fails_says_which_sources_are_left(
+    two_sources: Lab, tmp_path: Path
+) -> None:
+    file = tmp_path / "files" / "a" / "t.csv"
+    file.write_text("")
+    with pytest.raises(UserError, match="full refresh of second did not begin: run the same"):
+        two_sources.load(full_refresh=True)
+    file.write_text("id\n1\n")
+    tables = two_sources.load().tables
+    assert (tables[1].rows_new, tables[1].notes) == (0, ())
+
+
+@pytest.mark.parametrize("size", [0, 100, 4_096, 12_287])
+def test_a_warehouse_that_was_stopped_at_its_birth_is_created_anew(shop: Shop, size: int) -> None:
+    shop.write("orders.csv", "id\n1\n2\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    lab.load()
+    head = lab.warehouse.read_bytes()[:size]
+    shutil.rmtree(lab.data_dir)
+    lab.data_dir.mkdir()
+    lab.warehouse.write_bytes(head)
+    report = lab.run("load")
+    assert any("unfinished" in note for note in report.notes)
+    assert report.load is not None
+    assert [table.rows_new for table in report.load.tables] == [2]
+    assert not [path for path in lab.data_dir.iterdir() if ".tmp" in path.name]
+
+
+@pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 24 MiB."""
     path = tmp_path / "disk"

@@ -72,8 +72,9 @@ def _check_is_new(resolved: Resolved, name: str) -> None:
         layer = layers.yaml_layer(path, label)
         if layer is not None and layer.holds(("sources", name)):
             raise AddError(
-                f"there is a source {name}: {layer.locate(('sources', name))}; take another name, "
-                "or remove it there"
+                f"there is a source {name}: {layer.locate(('sources', name))}; to finish one that "
+                f"was stopped while it loaded, run `headrace load --source {name}` and `headrace "
+                f"scaffold {name}`; else take another name, or remove it there"
             )
     for folder, stem in (("dlt_pipelines", name), ("tests/project", f"test_{name}.py")):
         place = resolved.root / folder

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,11 +86,26 @@ def load(
     load_ids: list[str] = []
     problems: list[str] = []
     listen(Event("load", "starting dlt", "phase"))
-    for name, settings in chosen.items():
-        loader = _Loader(resolved, target, name, settings, listen, full_refresh)
+    # all at once: a kill in the first source must not lose that the others are to be refreshed
+    begun = _begin_refresh(resolved, target, chosen) if full_refresh else frozenset()
+    for number, (name, settings) in enumerate(chosen.items(), start=1):
+        loader = _Loader(
+            resolved, target, name, settings, listen, full_refresh, is_new_refresh=name in begun
+        )
         if emitter is not None:
             emitter.load_started(name)
-        reports, ids = loader.run()
+        try:
+            reports, ids = loader.run()
+        except HeadraceError as error:
+            left = [other for other in list(chosen)[number:] if other in begun]
+            if not left:
+                raise
+            for other in left:
+                _refresh_marker(resolved, target, other).unlink(missing_ok=True)
+            raise type(error)(
+                f"{error}; the full refresh of {', '.join(left)} did not begin: run the same "
+                "command again"
+            ) from error
         if emitter is not None:
             emitter.load_ended(name, reports)
         tables += reports
@@ -103,6 +118,23 @@ def load(
     )
 
 
+def _refresh_marker(resolved: Resolved, target: Target, name: str) -> Path:
+    """The file that is there from the beginning of a source's full refresh to its end."""
+    return resolved.data_dir / "refreshing" / f"{target.name}.{name}"
+
+
+def _begin_refresh(resolved: Resolved, target: Target, names: Iterable[str]) -> frozenset[str]:
+    """Note that a full refresh of sources begins; those of which none was under way already."""
+    new = set()
+    for name in names:
+        marker = _refresh_marker(resolved, target, name)
+        if not marker.exists():
+            new.add(name)
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+    return frozenset(new)
+
+
 @dataclass
 class _Loader:
     """Loads one source."""
@@ -113,6 +145,7 @@ class _Loader:
     settings: SourceSettings
     listen: Listener
     full_refresh: bool
+    is_new_refresh: bool = False
     found: dict[str, TableLoad] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
@@ -200,18 +233,14 @@ class _Loader:
         """
         from dlt.pipeline.exceptions import PipelineStepFailed
 
-        marker = self.resolved.data_dir / "refreshing" / f"{self.target.name}.{self.name}"
-        is_new = not marker.exists()
-        if not is_new and not self.full_refresh:
+        marker = _refresh_marker(self.resolved, self.target, self.name)
+        if marker.exists() and not self.full_refresh:
             self.full_refresh = True
             self.notes.append("a full refresh that had been stopped was made anew")
-        if self.full_refresh:
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            marker.touch()
         try:
             yield
         except PipelineStepFailed as error:
-            if is_new and error.step != "load":
+            if self.is_new_refresh and error.step != "load":
                 marker.unlink(missing_ok=True)  # tables are dropped by the load alone
             raise
         marker.unlink(missing_ok=True)
