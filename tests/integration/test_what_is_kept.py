@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from lab import Lab, Shop
 from sqlalchemy import NullPool, create_engine, make_url
-from what_is_kept import LATER, PAGE, VALUES, WAYS, Value, cell, with_tables
+from what_is_kept import LATER, ODD, PAGE, VALUES, WAYS, Odd, Value, cell, with_tables
 
 from headrace.add import AddRequest
 from headrace.errors import SourceError
@@ -205,6 +205,27 @@ def _json(text: str) -> str:
         return f'"{text}"'  # the quarantine would have it in the digits of a double
     plain = text == "true" or (text[0] in "123456789" and text.replace(".", "", 1).isdigit())
     return text if plain else f'"{text}"'
+
+
+def _becomes(lab: Lab) -> str:
+    """What becomes of a file, in the words of the page; columns are without the key."""
+    try:
+        lab.load()
+    except SourceError:
+        return "the load stops"
+    made = lab.query("select table_name from information_schema.tables")
+    if ("_quarantine",) in made:
+        return f"quarantine: {', '.join(sorted({row[3] for row in lab.quarantine()}))}"
+    columns = sorted(set(lab.schema("store_raw.t")) - {"id"})
+    values = lab.query(f"select {', '.join(columns)} from store_raw.t")
+    assert None not in values[0]
+    return f"columns {', '.join(columns)}"
+
+
+@pytest.mark.parametrize("odd", ODD, ids=lambda odd: odd.kind)
+def test_what_is_odd_in_a_file_is_kept_or_told(shop: Shop, odd: Odd) -> None:
+    shop.write(odd.name, odd.content)
+    assert _becomes(shop.lab_with(_TABLES)) == odd.becomes
 
 
 def test_every_way_has_a_cell_of_every_value() -> None:

@@ -3,6 +3,7 @@
 ``uv run python tests/integration/what_is_kept.py`` writes the tables of the page anew.
 """
 
+import gzip
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -292,6 +293,67 @@ LATER = (
 )
 
 
+def _cut_off() -> bytes:
+    rows = "".join(f"{number},{number * number % 7919}\n" for number in range(5_000))
+    whole = gzip.compress(f"id,v\n{rows}".encode())
+    return whole[: len(whole) // 2]
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A file with an odd name, row or byte.
+
+    Attributes:
+        kind: in words.
+        name: of the file.
+        content: of it.
+        becomes: what becomes of it, in the words of ``test_what_is_kept``.
+    """
+
+    kind: str
+    name: str
+    content: str | bytes
+    becomes: str
+
+
+_GOOD = "".join(f"{number},a\n" for number in range(2, 9))
+ODD = (
+    Odd("names that differ by case", "t.csv", "id,Name,name\n1,a,b\n", "columns name, name_2"),
+    Odd(
+        "names that differ by case, in JSON",
+        "t.jsonl",
+        '{"id": 1, "V": "a", "v": "b"}\n',
+        "columns v, v_2",
+    ),
+    Odd(
+        "names that are alike in the warehouse",
+        "t.csv",
+        "id,Order ID,order-id\n1,a,b\n",
+        "columns order_id, order_id_2",
+    ),
+    Odd("names of other scripts", "t.csv", "id,名前,住所\n1,a,b\n", "columns x, x_2"),
+    Odd("a NUL byte", "t.csv", "id,v\n1,a\0b\n", "columns v"),
+    Odd("a NUL byte, in JSON", "t.jsonl", '{"id": 1, "v": "a\\u0000b"}\n', "columns v"),
+    Odd("a row without a key", "t.csv", f"id,v\n{_GOOD},b\n", "quarantine: null_key"),
+    Odd(
+        "two rows of one key (the last is kept)",
+        "t.csv",
+        f"id,v\n{_GOOD}1,a\n1,b\n",
+        "quarantine: duplicate_key",
+    ),
+    Odd("a row with a value too few", "t.csv", f"id,v\n{_GOOD}1\n", "quarantine: malformed"),
+    Odd("a row with a value too many", "t.csv", f"id,v\n{_GOOD}1,a,b\n", "quarantine: malformed"),
+    Odd(
+        "a line that is no object",
+        "t.jsonl",
+        '{"id": 1, "v": "a"}\n5\n{"id": 2, "v": "b"}\n',
+        "quarantine: malformed",
+    ),
+    Odd("a gzip file that is cut off", "t.csv.gz", _cut_off(), "the load stops"),
+    Odd("a Parquet file that is cut off", "t.parquet", b"PAR1 and no end", "the load stops"),
+)
+
+
 def tables() -> str:
     """The tables of the page."""
     lines = [
@@ -309,6 +371,8 @@ def tables() -> str:
     for later in LATER:
         kept = "quarantine" if later.kept is None else later.kept
         lines.append(f"| {later.kind} | `{later.column}` | {_code(later.value)} | {kept} |")
+    lines += ["", "| in a file | what becomes of it |", "|---|---|"]
+    lines += [f"| {odd.kind} | {odd.becomes} |" for odd in ODD]
     return "\n".join(lines) + "\n"
 
 
