@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headrace.catalog.database import Database, utc
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Table
 
 INTERRUPTED = "interrupted"
 RUNNING = "running"
@@ -118,6 +121,17 @@ class RunDetail:
     nodes: tuple[NodeRun, ...]
 
 
+def newest_first(runs: "Table") -> "tuple[ColumnElement[Any], ...]":
+    """How runs are ordered: by the store's own count, as a clock may have been wrong.
+
+    Runs of an older Headrace have no number; they came before all that have one.
+    """
+    from sqlalchemy import func
+
+    number = func.coalesce(runs.c.number, 0)
+    return (number.desc(), runs.c.started_at.desc(), runs.c.run_id.desc())
+
+
 class RunHistory(Database):
     """Reads the history of runs."""
 
@@ -126,8 +140,7 @@ class RunHistory(Database):
         from sqlalchemy import select
 
         runs = self._tables["runs"]
-        newest = select(runs).order_by(runs.c.started_at.desc(), runs.c.run_id.desc())
-        return self._runs(newest.limit(limit))
+        return self._runs(select(runs).order_by(*newest_first(runs)).limit(limit))
 
     def run(self, run_id: str) -> RunDetail | None:
         """All of one run; None where there is none of that id."""

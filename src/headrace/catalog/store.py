@@ -21,7 +21,7 @@ class RunStore(RunHistory, CatalogVersions):
 
         The caller holds the lock, so whatever still counts as running under it is dead.
         """
-        from sqlalchemy import insert, update
+        from sqlalchemy import func, insert, select, update
 
         runs = self._tables["runs"]
         with self._begin() as connection:
@@ -39,6 +39,7 @@ class RunStore(RunHistory, CatalogVersions):
                     lock=lock,
                     started_at=datetime.now(UTC),
                     code_version=code_version,
+                    number=select(func.coalesce(func.max(runs.c.number), 0) + 1).scalar_subquery(),
                 )
             )
         return dead

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 # Columns that came after version 1, by the version that brought them.
 _NEW_COLUMNS = {
     2: (("steps", "started_at"), ("nodes", "started_at"), ("nodes", "thread")),
     3: (("loads", "rows_given"), ("loads", "rows_unchanged")),
+    4: (("runs", "number"),),
 }
 
 
@@ -76,6 +77,7 @@ def tables() -> "dict[str, Table]":
         Column("published_path", Text),
         Column("error", Text),
         Column("code_version", String(80), nullable=False),
+        Column("number", BigInteger),  # in the order of their start, whatever the clock said
         Index("ix_runs_started_at", "started_at"),
     )
     Table(

@@ -6,6 +6,7 @@ import platform
 import shutil
 import socket
 import sys
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from headrace.settings import Resolved, ServeSettings
 from headrace.targets import duckdb_file
 
 _LEAST_FREE = 1 << 30
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _NEEDED_EXTENSIONS = ("icu", "json", "parquet")
 
 
@@ -170,9 +172,20 @@ def _published(path: Path) -> CheckReport:
 
 def _run_store(resolved: Resolved) -> CheckReport:
     try:
-        RunStore(resolved.run_store_url).close()
+        store = RunStore(resolved.run_store_url)
+        try:
+            newest = store.last_runs(1)
+        finally:
+            store.close()
     except HeadraceError as error:
         return CheckReport(name="run store", good=False, found="", advice=str(error))
+    if newest and newest[0].started_at > datetime.now(UTC) + _CLOCKS_DIFFER:
+        return CheckReport(
+            name="run store",
+            good=None,
+            found=f"the newest run began in the future, {newest[0].started_at:%Y-%m-%d %H:%M} UTC",
+            advice="set this machine's clock, if it is wrong; runs are ordered as they began",
+        )
     return CheckReport(name="run store", good=True, found="opens")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.catalog import Failure, NodeRun, RunStore, StepRun, StoredRun, TableRun
 from headrace.catalog.database import utc
+from headrace.catalog.history import newest_first
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select
@@ -93,9 +94,7 @@ class ServerStore(RunStore):
         from sqlalchemy import select
 
         runs = self._tables["runs"]
-        query = select(runs.c.run_id, runs.c.status).order_by(
-            runs.c.started_at.desc(), runs.c.run_id.desc()
-        )
+        query = select(runs.c.run_id, runs.c.status).order_by(*newest_first(runs))
         with self._begin() as connection:
             found = connection.execute(query.limit(1)).first()
         return None if found is None else (found.run_id, found.status)

@@ -1,6 +1,8 @@
 """The run store, on SQLite and on a real Postgres."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, tzinfo
 from pathlib import Path
 from threading import Barrier
 
@@ -14,6 +16,25 @@ def begin(store: RunStore, run_id: str, lock: str) -> int:
     return store.begin_run(
         run_id, command="headrace run", target="duckdb", lock=lock, code_version="abc"
     )
+
+
+class _NextYear(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> "_NextYear":
+        return cls.fromtimestamp(time.time() + 366 * 86_400, tz)
+
+
+def test_a_clock_that_was_a_year_ahead_makes_no_run_the_newest_for_a_year(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RunStore(url)
+    begin(store, "r1", "a.lock")
+    with monkeypatch.context() as patch:
+        patch.setattr("headrace.catalog.store.datetime", _NextYear)
+        begin(store, "r2", "a.lock")
+    begin(store, "r3", "a.lock")
+    assert [run.run_id for run in store.last_runs(3)] == ["r3", "r2", "r1"]
+    store.close()
 
 
 def test_a_run_is_written_and_read(url: str) -> None:

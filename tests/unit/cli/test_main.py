@@ -5,6 +5,8 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +164,23 @@ def test_doctor_looks_at_the_port_that_is_set(tmp_path: Path) -> None:
     assert port("serve.port=0")["good"] is True
     elsewhere = port("serve.host=192.0.2.1", "serve.port=0")
     assert elsewhere["found"].startswith("0 of 192.0.2.1 cannot be used: ")
+
+
+def test_doctor_tells_of_a_run_that_begins_in_the_future(tmp_path: Path) -> None:
+    from headrace.catalog import RunStore
+
+    class NextYear(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "NextYear":
+            return cls.fromtimestamp(time.time() + 366 * 86_400, tz)
+
+    store = RunStore(f"sqlite:///{tmp_path / 'headrace.sqlite'}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headrace.catalog.store.datetime", NextYear)
+        store.begin_run("r", command="c", target="duckdb", lock="l", code_version="v")
+    store.close()
+    result = headrace("doctor", "--set", f"data_dir={tmp_path}")
+    assert "the newest run began in the future" in " ".join(result.stdout.split())
 
 
 def test_doctor_says_what_to_do_about_a_place_that_cannot_be_written(tmp_path: Path) -> None:
