@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import SettingsError
-from headrace.secrets import is_secret
+from headrace.secrets import MASK, is_secret, may_be_mapping
 
 PREFIX = "HEADRACE_"
 Path_ = tuple[str, ...]
@@ -98,7 +98,7 @@ def env_layer(variables: Mapping[str, str | None], name: str) -> Layer:
             continue
         path = tuple(variable[len(PREFIX) :].lower().split("__"))
         # a secret is what it is, also one that begins with a bracket; and no message may show it
-        is_word = is_secret(path[-1]) and not path[-1].startswith("credential")
+        is_word = is_secret(path[-1]) and not may_be_mapping(path[-1])
         value = text if is_word else parse_value(text, variable)
         _put(values, path, value, variable)
 
@@ -110,11 +110,16 @@ def env_layer(variables: Mapping[str, str | None], name: str) -> Layer:
 
 def dotenv_layer(path: Path) -> Layer | None:
     """The ``.env`` file; None where there is none."""
+    return env_layer(dotenv_variables(path), ".env") if path.is_file() else None
+
+
+def dotenv_variables(path: Path) -> Mapping[str, str | None]:
+    """All variables of the ``.env`` file; none where there is none."""
     if not path.is_file():
-        return None
+        return {}
     from dotenv import dotenv_values
 
-    return env_layer(dotenv_values(path, encoding="utf-8", interpolate=False), ".env")
+    return dotenv_values(path, encoding="utf-8", interpolate=False)
 
 
 def environment_layer() -> Layer:
@@ -157,7 +162,8 @@ def parse_value(text: str, name: str) -> Any:
     try:
         return _plain(YAML(typ="rt").load(text))
     except YAMLError as error:
-        raise SettingsError(f"{name}: {text!r} is not a YAML list or mapping") from error
+        shown = MASK if is_secret(name) else repr(text)
+        raise SettingsError(f"{name}: {shown} is not a YAML list or mapping") from error
 
 
 def merge(layers: Iterable[Layer]) -> dict[str, Any]:

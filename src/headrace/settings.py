@@ -6,7 +6,9 @@ variables and flags, in that order, and knows where each value came from.
 
 import difflib
 import os
+import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
@@ -22,7 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
-from headrace import layers, portable
+from headrace import layers, portable, secrets
 from headrace.errors import ProjectError, SettingsError
 from headrace.export.settings import OpenLineageSettings
 from headrace.ingest.model import ContractMode, SchemaContract
@@ -298,8 +300,10 @@ def resolve(
         stack.append(layer)
     stack += [dotenv, variables, layers.flags_layer(flags)]
     present = [_without_env(layer) for layer in stack if layer is not None]
+    merged = layers.merge(present)
+    _learn_secrets(root, merged, os.environ if environ is None else environ)
     try:
-        settings = Settings.model_validate(layers.merge(present))
+        settings = Settings.model_validate(merged)
     except ValidationError as error:
         raise SettingsError(_explain(error, present)) from error
     if settings.target not in settings.targets:
@@ -309,6 +313,19 @@ def resolve(
         )
     origins = {".".join(path): layer.name for layer in present for path, _ in layer.leaves()}
     return Resolved(root, env, settings, origins)
+
+
+def _learn_secrets(
+    root: Path, merged: Mapping[str, Any], environ: Mapping[str, str | None]
+) -> None:
+    """From now on, whatever is written is without the secrets of this project."""
+    secrets.forget()
+    secrets.learn(merged)
+    secrets.learn_environment(environ)
+    secrets.learn_environment(layers.dotenv_variables(root / ".env"))
+    for home in (root, Path.home()):
+        with suppress(OSError, ValueError):  # dlt says what is wrong with it
+            secrets.learn(tomllib.loads((home / ".dlt" / "secrets.toml").read_text("utf-8")))
 
 
 def _environment_name(
@@ -350,8 +367,9 @@ def _explain(error: ValidationError, present: list[layers.Layer]) -> str:
         close = difflib.get_close_matches(path[-1], allowed, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"{where}: unknown key {key!r}{hint} Allowed: {', '.join(allowed)}"
-    is_secret = path[-1:] in {("url",), ("token",)} or path[:2] == ("openlineage", "transport")
-    shown = "***" if is_secret else repr(first.get("input"))
+    is_open = not any(map(secrets.is_secret, path)) and path[-1:] != ("url",)
+    is_open = is_open and path[:2] != ("openlineage", "transport")
+    shown = secrets.hide(repr(secrets.hide_in(first.get("input")))) if is_open else secrets.MASK
     why = first["msg"].removeprefix("Value error, ")
     return f"{where}: {key} = {shown}: {why}"
 

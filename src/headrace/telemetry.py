@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from headrace.secrets import hide, hide_in
+
 _MAX_BYTES = 5 * 1024 * 1024
 _BACKUPS = 3
 LOGGER = "headrace"
@@ -23,7 +25,8 @@ class _JsonLine(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, default=str)
+        # secrets inside what json makes a text of are hidden, too
+        return json.dumps(hide_in(line), default=lambda value: hide(str(value)))
 
 
 class _Rotating(RotatingFileHandler):
@@ -47,7 +50,7 @@ def open_log(directory: Path, level: str) -> logging.Handler:
     """Send the log of ``headrace`` to ``headrace.jsonl`` in ``directory``.
 
     The file is kept below 5 MB; three older ones stay. What a record carries in ``extra`` as
-    ``fields`` (a dict) becomes keys of the line; secrets do not belong there.
+    ``fields`` (a dict) becomes keys of the line. Secrets are masked (``headrace.secrets``).
 
     Args:
         directory: made when it is not there.

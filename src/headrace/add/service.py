@@ -14,6 +14,7 @@ from headrace.pipeline.reports import LoadReport
 from headrace.pipeline.run import run
 from headrace.scaffold import ScaffoldReport, scaffold
 from headrace.scaffold.write import diff
+from headrace.secrets import learn
 from headrace.settings import Resolved, SourceSettings
 
 _SETTINGS = "config/default.yml"
@@ -133,6 +134,7 @@ def _with(resolved: Resolved, name: str, entry: str, secrets: dict[str, str]) ->
     options: dict[str, Any] = yaml_text.parse(entry, "the entry").data[name]
     known = resolved.settings.sources.get(name)
     given = {**options, **(known.options if known else {}), **secrets}
+    learn({name: given})
     sources = {**resolved.settings.sources, name: SourceSettings.model_validate(given)}
     return replace(resolved, settings=resolved.settings.model_copy(update={"sources": sources}))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headrace.catalog.tables import SCHEMA_VERSION, tables, upgrade
 from headrace.errors import RunStoreError
+from headrace.secrets import hide
 from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _explained(url: str) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         original = cast("Any", getattr(error, "orig", None)) or error
-        first = str(original).strip().splitlines()[0]
+        first = hide(str(original).strip().splitlines()[0])
         if "database is locked" in first:
             raise RunStoreError(
                 f"the run store {_shown(url)} is locked by another program for more than "
@@ -199,4 +200,4 @@ def _place(url: str) -> Path | None:
 def _shown(url: str) -> str:
     from sqlalchemy import make_url
 
-    return make_url(url).render_as_string(hide_password=True)
+    return hide(make_url(url).render_as_string(hide_password=True))

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.catalog.history import INTERRUPTED, RUNNING, RunHistory
 from headrace.catalog.versions import CatalogVersions
+from headrace.secrets import hide
 
 
 class RunStore(RunHistory, CatalogVersions):
@@ -65,7 +66,7 @@ class RunStore(RunHistory, CatalogVersions):
                 .values(
                     status=status,
                     seconds=seconds,
-                    error=error,
+                    error=None if error is None else hide(error),
                     rows_loaded=rows_loaded,
                     published_path=published_path,
                 )

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from headrace import portable
+from headrace import portable, secrets
 from headrace.cli.add import add
 from headrace.cli.diff import diff
 from headrace.cli.docs import docs
@@ -92,6 +92,7 @@ def _root(
 def main() -> None:
     """Run the command line; every failure ends in one line and an exit code."""
     portable.print_anything(sys.stdout, sys.stderr, is_json="--json" in sys.argv)
+    secrets.hide_in_output(sys.stdout, sys.stderr)
     try:
         sys.unraisablehook = _press_again
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -180,7 +181,7 @@ def _print_json(message: str, code: int) -> None:
         "command": " ".join(["headrace", *(word for word in words if not word.startswith("-"))]),
         "status": _STATUS.get(code, "error"),
         "exit_code": code,
-        "error": message,
+        "error": secrets.hide(message),
     }
     with suppress(OSError):  # stdout itself may be what cannot be written
         print(json.dumps(report, indent=2), flush=True)  # noqa: T201

@@ -13,6 +13,7 @@ from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.left_out import compile_left_out
 from headrace.pipeline.reports import BuildReport, NodeReport, NodeStatus
+from headrace.secrets import hide
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -51,7 +52,7 @@ def build(
     build_state.forget(resolved)
     dbt_calls.write_profile(resolved, target)
     listen(Event("build", "starting dbt", "phase"))
-    with dbt_calls.environment():
+    with dbt_calls.environment(dbt_calls.home_of(resolved)):
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_calls.parse(resolved)
         missing = dbt_calls.sources_not_loaded(parsed.manifest, target)
@@ -170,7 +171,7 @@ def _freshness(
             resource_type="source",
             status="error" if status in FAILED else cast("NodeStatus", status),
             seconds=float(item.execution_time or 0),
-            message=item.message or None,
+            message=hide(item.message or "") or None,
         )
         reports.append(report)
         if report.status != "pass":

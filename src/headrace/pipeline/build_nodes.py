@@ -7,6 +7,7 @@ from headrace.artifacts import Manifest
 from headrace.pipeline.dbt_calls import first_lines
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import NodeReport, NodeStatus
+from headrace.secrets import hide
 
 NO_OP = "no-op"  # what dbt says of an exposure
 FAILED = frozenset({"fail", "error", "runtime error"})
@@ -32,7 +33,7 @@ def node_report(item: Any, manifest: Manifest) -> NodeReport:
         started_at=_started_at(item),
         thread=_thread(item),
         failures=item.failures,
-        message=_message(item, status),
+        message=hide(_message(item, status) or "") or None,
     )
 
 

@@ -1,6 +1,7 @@
 """How dbt is called: in this process, with a profile and places that come from the settings."""
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from headrace.artifacts import Manifest, read_manifest
 from headrace.errors import TransformError, WarehouseError
 from headrace.gc_pause import collector_off
+from headrace.secrets import hide_in_files
 from headrace.settings import Resolved
 from headrace.system_errors import system_fault
 from headrace.targets import Target
@@ -61,15 +63,23 @@ def write_profile(
 
 
 @contextmanager
-def environment() -> Iterator[None]:
-    """dbt without telemetry and hints; its imports without pauses for the garbage collector."""
+def environment(home: Path | None = None) -> Iterator[None]:
+    """dbt without telemetry and hints; its imports without pauses for the garbage collector.
+
+    At the end no secret is in what it wrote below ``home``.
+    """
+    began = time.time() - 1  # some file systems keep whole seconds
     os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
     os.environ["DBT_ENGINE_HINTS_ENABLED"] = "false"  # it notes in the home that one was shown
     os.environ["DO_NOT_TRACK"] = "1"
     with collector_off():
         import dbt.cli.main
     del dbt
-    yield
+    try:
+        yield
+    finally:
+        if home is not None:
+            hide_in_files(home, ("target/**/*",), since=began)
 
 
 def arguments(resolved: Resolved, home: Path | None = None) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace import portable
+from headrace import portable, secrets
 from headrace.artifacts import dump_trace
 from headrace.artifacts.files import BadFileError
 from headrace.causes import came_of_ctrl_c, causes, first_line
@@ -22,7 +22,6 @@ from headrace.pipeline import remote, sources
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import LoadReport, TableReport
 from headrace.pipeline.row_changes import RowChanges, RowHashes
-from headrace.secrets import masked
 from headrace.settings import Resolved, SourceSettings, contract_of
 from headrace.synth.errors import SynthError
 from headrace.system_errors import system_fault
@@ -312,6 +311,8 @@ class _Loader:
         path = self._working_dir / "trace.json"
         try:
             portable.write_alone(path, dump_trace(trace.asdict()))
+            # dlt's own files name what failed with all that the exception says
+            secrets.hide_in_files(self._working_dir, ("trace.*", "load/**/*.exception"))
         except (OSError, BadFileError) as error:
             _LOG.warning("the trace of %s could not be kept: %s", self.name, error)
 
@@ -423,7 +424,7 @@ class _Loader:
             found = remote.explain(self.name, chain, takes) or (
                 f"{type(chain[-1]).__name__}: {first_line(chain[-1])} (--debug shows where)"
             )
-        return SourceError(masked(f"source {self.name}: {found}", self.settings.options))
+        return SourceError(secrets.hide(f"source {self.name}: {found}"))
 
 
 def _key(schema: "Schema", table: str) -> list[str]:

@@ -64,7 +64,7 @@ def build_part(
     attach = [{"path": str(state.warehouse), "alias": ALIAS, "read_only": True}] if state else []
     more: dict[str, Any] = {"attach": attach} if selection.defer else {}
     listen(Event("build", "starting dbt", "phase"))
-    with dbt_calls.environment():
+    with dbt_calls.environment(home):
         dbt_calls.write_profile(resolved, target, home, **more)
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_calls.parse(resolved, home)

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
+from headrace import secrets
 from headrace.errors import ProjectError, SettingsError, SourceError
 from headrace.ingest import IngestContext
-from headrace.secrets import MASK, without_password
 from headrace.settings import Resolved, SourceSettings
 
 NONE_ENABLED = (
@@ -125,6 +125,7 @@ def _arguments(
             checked = TypeAdapter(annotations.get(key, Any)).validate_python(value)
         except ValidationError as error:
             raise SettingsError(_explain(where, error, annotations.get(key))) from error
+        secrets.learn({key: checked})  # a SecretStr is one, whatever its name
         arguments[key] = resolved.source_path(checked) if isinstance(checked, Path) else checked
     for key, parameter in parameters.items():
         if key not in arguments and parameter.default is inspect.Parameter.empty:
@@ -142,8 +143,9 @@ def _explain(where: str, error: ValidationError, annotation: Any) -> str:
     key = ".".join((where, *(str(part) for part in first["loc"])))
     if not unknown:
         is_secret = SecretStr in (annotation, *typing.get_args(annotation))
-        shown = MASK if is_secret else repr(first.get("input"))
-        return without_password(f"{key} = {shown}: {first['msg']}")
+        is_secret = is_secret or any(map(secrets.is_secret, key.split(".")))
+        shown = secrets.MASK if is_secret else repr(secrets.hide_in(first.get("input")))
+        return secrets.hide(f"{key} = {shown}: {first['msg']}")
     kinds = (annotation, *typing.get_args(annotation))
     allowed = [
         f.name for kind in kinds if dataclasses.is_dataclass(kind) for f in dataclasses.fields(kind)

@@ -12,7 +12,7 @@ import xxhash
 
 from headrace import __version__
 from headrace.layers import yaml_layer
-from headrace.secrets import is_secret, without_password
+from headrace.secrets import is_secret, without_credentials
 from headrace.settings import Resolved, SourceSettings
 
 _SKIPPED = {"__pycache__"}
@@ -102,4 +102,4 @@ def _plain(value: Any) -> Any:
         }
     if isinstance(value, list):
         return [_plain(one) for one in value]
-    return without_password(value) if isinstance(value, str) else value
+    return without_credentials(value) if isinstance(value, str) else value

@@ -75,4 +75,4 @@ def has_store(resolved: Resolved) -> bool:
     """Reading must not make a store where there is none."""
     url = resolved.run_store_url
     prefix = "sqlite:///"
-    return not url.startswith(prefix) or Path(url.removeprefix(prefix)).exists()
+    return not url.startswith(prefix) or Path(url.removeprefix(prefix).partition("?")[0]).exists()

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from headrace.pipeline.reports import Report
-from headrace.secrets import MASK, is_secret, without_password
+from headrace.secrets import hide_in
 from headrace.settings import Resolved, SourceSettings
 
 DEFAULT = "default"
@@ -59,30 +59,24 @@ def where(resolved: Resolved) -> WhereReport:
         places=(*places[:2], warehouse, *places[2:]),
         settings=tuple(
             SettingReport(key=key, value=value, layer=resolved.origins.get(key, DEFAULT))
-            for key, value in _flat(resolved.settings, "")
+            for key, value in _flat(hide_in(_plain(resolved.settings)), "")
         ),
     )
 
 
-def _shown(options: dict[str, Any]) -> dict[str, Any]:
-    """A source's options, secrets masked: what they are is known to its folder alone."""
-    shown: dict[str, Any] = {}
-    for key, value in options.items():
-        if isinstance(value, dict):
-            shown[key] = _shown(value)
-        elif is_secret(key):
-            shown[key] = MASK
-        else:
-            shown[key] = without_password(value) if isinstance(value, str) else value
-    return shown
-
-
-def _flat(value: Any, key: str) -> list[tuple[str, str]]:
+def _plain(value: Any) -> Any:
+    """Settings as mappings; what a source's options are is known to its folder alone."""
     if isinstance(value, BaseModel):
         fields: dict[str, Any] = {name: getattr(value, name) for name in type(value).model_fields}
         if isinstance(value, SourceSettings):
-            fields |= _shown(value.options)
+            fields |= value.options
         value = fields
+    return (
+        {key: _plain(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+    )
+
+
+def _flat(value: Any, key: str) -> list[tuple[str, str]]:
     if isinstance(value, dict) and value:
         return [
             row

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from headrace.secrets import hide
 from headrace.server.errors import RequestError
 from headrace.server.views import Problem
 
@@ -35,7 +36,7 @@ def problem(status: int, detail: str, *, hint: str | None = None) -> Problem:
     return Problem(
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
+        detail=hide(detail),
         code=_CODES.get(status, "invalid_request" if status < 500 else "internal"),
         hint=hint,
     )

@@ -244,7 +244,7 @@ def identity(url: str) -> object:
     if not url.startswith(prefix):
         return url
     try:
-        found = Path(url.removeprefix(prefix)).stat()
+        found = Path(url.removeprefix(prefix).partition("?")[0]).stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -12,7 +12,6 @@ from sqlalchemy.exc import NoSuchTableError, OperationalError, ProgrammingError
 from headrace.causes import causes
 from headrace.pipeline.remote import explain
 from headrace.pipeline.where import where
-from headrace.secrets import is_secret, masked, without_password
 from headrace.settings import resolve
 
 API = ("base_url", "token", "max_attempts")
@@ -78,19 +77,6 @@ def test_databases(error: Exception, words: str) -> None:
 def test_what_is_neither_is_left_to_others() -> None:
     assert explain("crm", [ValueError("x")], API) is None
     assert explain("crm", [ModuleNotFoundError("No module", name="x")], API) is None
-
-
-def test_secrets_are_known_by_name() -> None:
-    names = ("token", "api_key", "apikey", "db_password", "client_secret", "PASSWORD")
-    assert all(is_secret(name) for name in names)
-    assert not any(is_secret(name) for name in ("primary_key", "tokens_per_page", "path", "key"))
-
-
-def test_secrets_are_masked_wherever_they_stand() -> None:
-    options = {"token": "abcd-efgh", "more": {"password": "hush-hush"}, "pwd": "on", "path": "data"}
-    text = "on data: abcd-efgh and hush-hush at https://me:p4ss@x.example/"
-    assert masked(text, options) == "on data: *** and *** at https://me:***@x.example/"
-    assert without_password("https://x.example:80/a@b") == "https://x.example:80/a@b"
 
 
 def test_where_shows_no_secret(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.secrets import MASK, masked
+from headrace.secrets import MASK, hide
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
@@ -88,13 +88,12 @@ def _console_on_stderr() -> Iterator[None]:
 
 
 def hide_secrets(text: str, resolved: Resolved) -> str:
-    """The text with no user, password or key of the settings in it, sources' secrets included."""
+    """The text with no secret in it, and nothing of the transport's settings but what is public."""
     settings = resolved.settings.openlineage.transport
     if settings is not None:
         for secret in sorted(_texts(settings.model_extra or {}), key=len, reverse=True):
             text = text.replace(secret, MASK)
-    for source in resolved.settings.sources.values():
-        text = masked(text, source.options)
+    text = hide(text)
     return _USER_INFO.sub(f"//{MASK}@", text)
 
 
