@@ -107,8 +107,9 @@ _KINDS = (
     ),
     _Kind(
         "disk failure",
-        "the disk failed",
-        "look at the system's log and check the disk; move the project to another one",
+        "the disk cannot be read or written",
+        "see that it has space, and that files may grow (`ulimit -f`); else look at the system's "
+        "log and check the disk",
         (errno.EIO,),
         "Input/output error|disk I/O error",
     ),

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,3 +162,23 @@ def test_full_disk(done: Lab, small_disk: Path, left: int) -> None:
     assert lab.run().status == "success"
     count = lab.query("select count(*) from marts.customers", path=lab.published)
     assert count == [(19_999,)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kib", [8, 64, 400])
+def test_a_first_load_on_a_disk_that_is_too_small_is_one_line_and_the_next_succeeds(
+    shop: Shop, small_disk: Path, kib: int
+) -> None:
+    shop.write("orders.csv", "id,note\n" + "".join(f"{n},{n:040}\n" for n in range(20_000)))
+    lab = replace(
+        shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}"),
+        data_dir=small_disk / "data",
+    )
+    subprocess.run(["mount", "-o", f"remount,size={kib}k", str(small_disk)], check=True)
+    ended = lab.command("load")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert "the disk is full" in ended.stderr
+
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert lab.load_one().rows_total == 20_000

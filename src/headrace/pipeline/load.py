@@ -79,7 +79,7 @@ def load(
     """
     started = time.monotonic()
     os.environ.update(_DLT_ENVIRONMENT)
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "ERROR")
+    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # an error is told once, by us
     target.check()
     tables: list[TableReport] = []
     load_ids: list[str] = []
