@@ -387,3 +387,21 @@ def test_a_pool_that_is_not_shipped_is_frozen_beside_the_file(tmp_path: Path) ->
     )
     assert values.tolist() == ["Köln", "Ulm"]
     assert 330 < counts[0] < 420
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX")
+def test_what_a_kill_left_is_removed_by_the_next_generate(example: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = [sys.executable, "-m", "headrace", "generate", str(example), "--out", str(out)]
+    process = subprocess.Popen(
+        [*words, "--scale", "1000"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list(out.glob(".generated.*.tmp/*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert list(out.glob(".generated.*.tmp"))
+    subprocess.run(words, check=True, capture_output=True)
+    assert not list(out.glob("*.tmp"))
+    assert list(out.glob("[!.]*"))
