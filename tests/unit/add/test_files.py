@@ -137,7 +137,7 @@ def test_files_of_another_source_are_left_alone(project: Resolved) -> None:
     add_source(project, REQUEST, load=False)
     (project.root / "config" / "default.yml").write_text("sources: {}\n")
     other = replace(REQUEST, resource=("orders",))
-    with pytest.raises(AddError, match=r"^there is a dlt_pipelines/crm: take another name"):
+    with pytest.raises(AddError, match=r"^there is a tests/project/test_crm.py: take another name"):
         add_source(project, other)
     (project.root / "dlt_pipelines" / "crm" / "mine.py").write_text("")
     with pytest.raises(AddError, match=r"^there is a dlt_pipelines/crm: take another name"):
