@@ -55,11 +55,13 @@ class Plan:
         raws: by id.
         models: parents before children.
         notes: what is not built as dbt would build it.
+        made_elsewhere: ids of raw relations that no model and no dlt resource makes.
     """
 
     raws: Mapping[str, Raw]
     models: tuple[Model, ...]
     notes: tuple[str, ...] = ()
+    made_elsewhere: frozenset[str] = frozenset()
 
     def without(self, raws: Mapping[str, Raw]) -> "Plan":
         """What is left where some raw relations are not there; a note says what is not checked."""
@@ -77,6 +79,7 @@ class Plan:
             {key: raw for key, raw in self.raws.items() if key not in raws},
             tuple([model for model in self.models if model.id not in lost]),
             (*self.notes, note),
+            self.made_elsewhere,
         )
 
 

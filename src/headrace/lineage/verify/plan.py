@@ -48,7 +48,7 @@ def plan(
             "there is no model with compiled SQL over raw tables to check here: run `headrace run` "
             "first, or name another node"
         )
-    return Plan(raws=raws, models=ordered(models), notes=tuple(notes))
+    return Plan(raws, ordered(models), tuple(notes), frozenset(reading.made_elsewhere))
 
 
 class _Reading:
@@ -62,7 +62,7 @@ class _Reading:
         self._database = database
         self.raws: dict[str, Raw] = {}
         self._by_name: dict[Name, str] = {}
-        self._made_elsewhere: set[str] = set()
+        self.made_elsewhere: set[str] = set()
         self._is_loaded = any(asset.kind == "resource" for asset in catalog.assets.values())
         for key, asset in catalog.assets.items():
             if asset.is_relation and asset.schema and asset.identifier:
@@ -88,12 +88,6 @@ class _Reading:
             if asset.compiled_code is not None and asset.beyond_sql:
                 reasons = "; ".join(asset.beyond_sql)
                 notes.append(f"{asset.name} is not verified, it is more than its SQL: {reasons}")
-        if self._made_elsewhere:
-            tables = ", ".join(sorted(self._made_elsewhere))
-            notes.append(
-                f"made by no model and no source, and so taken as they are: {tables}; what a hook "
-                "or another program makes them from is not verified"
-            )
         return found, notes
 
     def _model(self, asset: Asset) -> Model:
@@ -110,14 +104,19 @@ class _Reading:
                 continue
             if key is None:
                 key = f"table.{schema}.{identifier}"
-                self._made_elsewhere.add(f"{schema}.{identifier}")
+                self.made_elsewhere.add(key)
                 self.raws.setdefault(key, Raw(key, name))
             parents.add(key)
         for key in parents:
             parent = self._catalog.assets.get(key)
             if parent is not None and parent.kind in {"table", "seed"}:
-                if parent.kind == "table" and self._is_loaded and not self._resource_of(key):
-                    self._made_elsewhere.add(parent.relation or parent.name)
+                if (
+                    parent.kind == "table"
+                    and self._is_loaded
+                    and not parent.name.startswith("_dlt_")
+                    and not self._resource_of(key)
+                ):
+                    self.made_elsewhere.add(key)
                 self.raws.setdefault(key, Raw(key, self._name(parent)))
         return Model(
             id=asset.id,

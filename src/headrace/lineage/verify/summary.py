@@ -143,6 +143,16 @@ def _failures(base: Baseline, trials: Sequence[Trial]) -> tuple[Failure, ...]:
 def _notes(taken: Taken, base: Baseline) -> tuple[str, ...]:
     empty = [key for key, count in taken.counts.items() if not count]
     notes = [*taken.plan.notes, *base.notes]
+    made = sorted(
+        ".".join(raw.name[1:])
+        for key, raw in taken.plan.raws.items()
+        if key in taken.plan.made_elsewhere
+    )
+    if made:
+        notes.append(
+            f"made by no model and no source, and so taken as they are: {', '.join(made)}; what a "
+            "hook or another program makes them from is not verified"
+        )
     if empty:
         notes.append(f"empty, so nothing of them can be changed: {', '.join(empty)}")
     return tuple(notes)
