@@ -189,7 +189,8 @@ def test_a_page_parameter_that_is_ignored(tmp_path: Path) -> None:
     message = refused(tmp_path, lambda _: {"data": rows_of(10)}, "page_number")
     assert message == (
         "orders: page 2 has the same rows as page 1: the API does not understand how it was asked "
-        "for the next one; set sources.crm.paginator to how its next page is found"
+        "for the next one; set sources.crm.resources.orders.paginator to how its next page is "
+        "found"
     )
 
 
@@ -201,7 +202,7 @@ def test_more_rows_that_nobody_can_ask_for(more: dict[str, Any], tmp_path: Path)
     message = refused(tmp_path, lambda _: body)
     assert "none of the usual ways to ask for the next page works" in message
     message = refused(tmp_path, lambda _: body, "single_page")
-    assert "10 rows of 1 page were read: set sources.crm.paginator" in message
+    assert "10 rows of 1 page were read: set sources.crm.resources.orders.paginator" in message
 
 
 def test_a_total_that_does_not_come_out_can_be_ignored(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ class PageRules:
     @property
     def remedy(self) -> str:
         """What to set."""
-        return f"set sources.{self.source}.paginator to how its next page is found"
+        return (
+            f"set sources.{self.source}.resources.{self.table}.paginator to how its next page is "
+            "found"
+        )
 
 
 @dataclass

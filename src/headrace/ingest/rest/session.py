@@ -115,7 +115,8 @@ class _Adapter(HTTPAdapter):
         if urlsplit(url).netloc.rpartition("@")[0] not in {"", self._user}:
             raise SourceError(
                 f"source {self._source}: the API leads to an address of {shown} with a user in "
-                f"it, which is not followed: set sources.{self._source}.paginator to another one"
+                f"it, which is not followed: set paginator at its resource in "
+                f"sources.{self._source}.resources to another one"
             )
 
     def _read(self, response: Response, started: float) -> bytes:

@@ -175,7 +175,8 @@ class _Resource:
             words = " ".join(str(error).split())[:200]
             raise SourceError(
                 f"source {self.context.source}: {self.name}: paginator {kind}: {words}: set "
-                f"sources.{self.context.source}.paginator to a name and options that dlt knows"
+                f"sources.{self.context.source}.resources.{self.name}.paginator to a name and "
+                "options that dlt knows"
             ) from error
 
     def _start(self, request: Request) -> None:
