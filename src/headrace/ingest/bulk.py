@@ -16,7 +16,8 @@ from headrace.ingest.infer import (
     infer_types,
     questions_of,
 )
-from headrace.ingest.model import FILE_COLUMN, FileTable, Staged
+from headrace.ingest.merge import kind_of_type
+from headrace.ingest.model import FileTable, Staged
 from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns
 from headrace.ingest.sql import identifier, identifiers, literal, scalar
@@ -51,14 +52,19 @@ def stage_whole(
     if seen.misfits or (seen.files < len(scans) and not table.allow_empty):
         return None
     types = {name: seen.types[name] for name in read}
+    notes = []
+    if table.cursor and table.primary_key:
+        kind = kind_of_type(types[table.cursor])
+        if kind is None:
+            return None
+        notes.append(f"the cursor {table.cursor} is a {kind}")
     rows = " union all ".join(_typed(scan, types, table) for scan in scans)
     has_key = seen.keys == seen.rows and types[table.primary_key[0]] == "BIGINT"
     count = seen.rows if has_key else _sound_keys(connection, table.primary_key, rows)
     if not count:
         return None
     columns = [Column(name, kind) for name, kind in types.items()]
-    if not table.primary_key:
-        columns.append(Column(FILE_COLUMN, "VARCHAR"))
+    columns.append(Column(table.file_column, "VARCHAR"))
     select = f"select {identifiers(column.name for column in columns)} from ({rows}) as files"
     return Staged(
         select,
@@ -67,7 +73,9 @@ def stage_whole(
         rows_new=count,
         rows_changed=0,
         is_first=True,
-        notes=table.absent_columns(read),
+        files_read=len(scans),
+        rows_selected=count,
+        notes=(*table.absent_columns(read), *notes),
     )
 
 
@@ -147,8 +155,7 @@ def _typed(scan: FileScan, types: Mapping[str, str], table: FileTable) -> str:
         + f" as {identifier(raw)}"
         for raw, kind in types.items()
     ]
-    if not table.primary_key:
-        selected.append(f"{literal(scan.file.name)} as {FILE_COLUMN}")
+    selected.append(f"{literal(scan.file.name)} as {table.file_column}")
     read = {raw: kind if raw in directly else "VARCHAR" for raw, kind in types.items()}
     return f"select {', '.join(selected)} from {scan.typed_sql(read)}"
 

@@ -23,14 +23,20 @@ _TIMESTAMP = re.compile(
     r" ?(?P<offset>[Zz]|UTC|GMT|[+-]\d{2}(:?\d{2})?)?",
     re.ASCII,
 )
+_YEAR_FIRST = re.compile(r"\d{4}[./]\d{2}[./]\d{2}([Tt ].*)?", re.ASCII)
 _OTHER_DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}([Tt ].*)?", re.ASCII)
 _MONTH = re.compile(r"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 _CODE = re.compile(r"[0-9A-Za-z]+", re.ASCII)
+_NOT_ISO = "is a date, but not in ISO form (2024-12-31)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class CursorError(ValueError):
-    """Values that cannot be ordered; the text says which and why, for the caller to place."""
+    """A value that cannot be ordered; the text says why, for the caller to name its place."""
+
+    def __init__(self, value: object, why: str) -> None:
+        super().__init__(f"{value!r} {why}")
+        self.value = value
 
 
 def find(values: Iterable[object], declared: Kind | None = None) -> Kind | None:
@@ -67,6 +73,17 @@ def find(values: Iterable[object], declared: Kind | None = None) -> Kind | None:
     return _common(examples, counts, lengths)
 
 
+def refuse_dates_in_other_forms(values: Iterable[object]) -> None:
+    """Refuse dates that begin with the day or the month, which no order of characters suits.
+
+    Raises:
+        CursorError: one of the values is such a date.
+    """
+    for value in values:
+        if value is not None and _kind_of(value) == "date in another form":
+            raise CursorError(value, _NOT_ISO)
+
+
 def key(value: object, kind: Kind) -> Key:
     """What orders a value among those of its kind: the greater, the newer.
 
@@ -88,7 +105,7 @@ def key(value: object, kind: Kind) -> Key:
         return Decimal(str(value).strip()), ""
     if kind in {"timestamp", "date"} and found in {"timestamp", "date"}:
         return _seconds(value)
-    raise CursorError(f"{value!r} is not a {kind}")
+    raise CursorError(value, f"is not a {kind}")
 
 
 def _kind_of(value: object) -> str:
@@ -112,6 +129,8 @@ def _kind_of(value: object) -> str:
         except (ValueError, OverflowError):
             return "not a date"
         return "date" if _DATE.fullmatch(text) else "timestamp"
+    if _YEAR_FIRST.fullmatch(text):
+        return "date by year"
     if _OTHER_DATE.fullmatch(text) or (_MONTH.search(text) and re.search(r"\d", text)):
         return "date in another form"
     return "code" if _CODE.fullmatch(text) else "text"
@@ -122,11 +141,11 @@ def _held_to(declared: Kind, examples: dict[str, object]) -> Kind:
         "timestamp": {"timestamp", "date"},
         "date": {"date"},
         "number": {"number"},
-        "text": set(examples),
+        "text": set(examples) - {"no single value"},
     }[declared]
     for kind, value in examples.items():
         if kind not in fitting:
-            raise CursorError(f"{value!r} is not a {declared}")
+            raise CursorError(value, f"is not a {declared}")
     return declared
 
 
@@ -135,14 +154,15 @@ def _common(
 ) -> Kind:
     kinds = set(counts)
     for odd, why in (
-        ("date in another form", "is a date, but not in ISO form (2024-12-31)"),
+        ("date in another form", _NOT_ISO),
+        ("date by year", _NOT_ISO),
         ("not a date", "is no date that there is"),
         ("true or false", "is true or false, and has no order in time"),
         ("not finite", "is no finite number"),
         ("no single value", "is no single value"),
     ):
         if odd in kinds:
-            raise CursorError(f"{examples[odd]!r} {why}")
+            raise CursorError(examples[odd], why)
     if kinds <= {"timestamp", "date"}:
         return "date" if kinds == {"date"} else "timestamp"
     if kinds == {"number"}:
@@ -151,14 +171,12 @@ def _common(
         return "text"  # codes of one length, such as ULIDs: their characters are their order
     if kinds == {"code"}:
         short, long = sorted(lengths)[:2]
-        raise CursorError(
-            f"{lengths[short]!r} and {lengths[long]!r} are texts of different lengths"
-        )
+        raise CursorError(lengths[long], f"and {lengths[short]!r} are texts of different lengths")
     if kinds == {"text"}:
-        raise CursorError(f"{examples['text']!r} is neither a timestamp, a date nor a number")
+        raise CursorError(examples["text"], "is neither a timestamp, a date nor a number")
     rarest = min(counts, key=lambda kind: counts[kind])
     other = max((kind for kind in counts if kind != rarest), key=lambda kind: counts[kind])
-    raise CursorError(f"{examples[rarest]!r} and {examples[other]!r} are not of one kind")
+    raise CursorError(examples[rarest], f"and {examples[other]!r} are not of one kind")
 
 
 def _seconds(value: object) -> Key:

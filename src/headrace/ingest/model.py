@@ -1,7 +1,8 @@
 """What a file table is, what a load of it found and hands over, and what it runs in."""
 
+import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -12,7 +13,11 @@ from headrace.ingest.types import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from headrace.ingest.discover import SourceFile
+
 FILE_COLUMN = "_file_name"  # in a table without a key: the file that a row came from
+FROM_FILE = "_dlt_file_name"  # in a table with a key: likewise; null when no file holds the row
+IS_GONE = "_dlt_file_is_gone"  # in a table without a key: tells dlt to delete a file's rows
 
 ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
@@ -83,6 +88,11 @@ class FileTable:
             required=tuple(raw(name) for name in self.required),
         )
 
+    @property
+    def file_column(self) -> str:
+        """The raw column that names the file of a row."""
+        return FROM_FILE if self.primary_key else FILE_COLUMN
+
     def absent_columns(self, columns: Collection[str]) -> tuple[str, ...]:
         """A sentence for each column that has a type in the settings, and is in no file."""
         return tuple(
@@ -90,6 +100,16 @@ class FileTable:
             for name in self.columns
             if name not in columns
         )
+
+    def reading(self) -> dict[str, object]:
+        """What of it decides how files are read, as JSON: all but the pattern and the defaults."""
+        found: dict[str, object] = {}
+        for part in fields(self):
+            value = getattr(self, part.name)
+            if part.name != "pattern" and value not in (part.default, {}):
+                found[part.name] = value
+        as_state: dict[str, object] = json.loads(json.dumps(found, default=dict))
+        return as_state
 
 
 @dataclass(frozen=True)
@@ -166,6 +186,21 @@ class IngestContext:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """A table's files, and what became of them since the last load.
+
+    Attributes:
+        files: all that are there, sorted by name.
+        read: those that are new or changed.
+        removed: names of those that were loaded and are gone.
+    """
+
+    files: "list[SourceFile]"
+    read: "list[SourceFile]"
+    removed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Staged:
     """What is to be loaded into one raw table.
 
@@ -177,7 +212,10 @@ class Staged:
         rows_changed: rows whose key it has, with other values.
         is_first: whether the raw table has no rows of a completed load yet.
         new_columns: columns that the raw table does not have yet (none on the first load).
+        files_read: files that were read for it; in the end maybe all of them.
         rows_unchanged: rows that leave the raw table as it is.
+        rows_selected: rows that ``select`` gives; besides new and changed ones, those that have to
+            be told from which file they are now.
         rows_quarantined: rows kept aside that the table does not get.
         quarantine: rows kept aside, in the shape of ``_quarantine``; None when there are none.
             Copies of rows that the table gets, without a value, are among them.
@@ -191,8 +229,10 @@ class Staged:
     rows_new: int
     rows_changed: int
     is_first: bool
+    files_read: int
     rows_unchanged: int = 0
     rows_quarantined: int = 0
+    rows_selected: int = 0
     new_columns: tuple[str, ...] = ()
     quarantine: "pa.Table | None" = None
     notes: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from headrace.errors import SourceError
 
-_RESERVED = ("_dlt_", "_file_name", "__file", "__row", "__is_new")
+_RESERVED = ("_dlt_", "_file_name", "__file", "__row", "__cursor", "__place", "__class")
 
 
 @dataclass(frozen=True)

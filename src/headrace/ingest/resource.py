@@ -12,11 +12,18 @@ from headrace.ingest.discover import (
     SUFFIXES,
     FoundFiles,
     HashCache,
-    SourceFile,
     changed_files,
     find_files,
 )
-from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged, TableLoad
+from headrace.ingest.model import (
+    FILE_COLUMN,
+    IS_GONE,
+    Changes,
+    FileTable,
+    IngestContext,
+    Staged,
+    TableLoad,
+)
 from headrace.ingest.stage import stage
 
 if TYPE_CHECKING:
@@ -75,12 +82,14 @@ def _file_resource(
     def rows() -> Iterator[Any]:
         state = dlt.current.resource_state()
         known: dict[str, str] = state.setdefault("files", {})
+        settings = table.reading()
+        _check_key(name, table, state.get("settings"), context)
         run = context
         origin, before = ("sample" if is_sample else str(directory)), state.get("origin")
         if before == "sample" and not is_sample:
             known.clear()
             run = replace(context, full_refresh=True)
-        notes = _moved(before, origin)
+        notes = [*_moved(before, origin)]
         cache = HashCache(context.cache_path)
         found = find_files(directory, table.pattern, cache)
         cache.save()
@@ -88,35 +97,43 @@ def _file_resource(
         if not files and not known and not problems:
             raise _no_file(directory, name, table, found, context)
         changed = changed_files(files, known)
+        there = {file.name for file in files}
+        removed = tuple(sorted(file for file in known if file not in there))
+        if removed and files and not problems:
+            notes.append(_gone(removed, context))
+        if known and state.get("settings", settings) != settings:
+            notes.append("its settings changed: all its files were read again")
+            changed = files
+        elif removed and table.primary_key and not changed:
+            changed = files  # they may hold keys of the rows that came from those that are gone
         if not changed:
-            gone = ("its files are gone",) if not files and not problems else ()
+            if not files and not problems:
+                notes = ["its files are gone"]
             context.report(
                 TableLoad(
                     context.source,
                     name,
                     files_unchanged=len(files),
-                    notes=gone,
+                    notes=tuple(notes),
                     problems=problems,
                 )
             )
+            for file in removed if files else ():
+                del known[file]
+            state["settings"] = settings
             return
         if context.contract.tables != "evolve" and not known and _is_frozen_out(name, context):
             return
         if found.ignored:
-            notes += (f"not read, for their format or suffix: {_some(found.ignored)}",)
-        about = TableLoad(
-            context.source,
-            name,
-            files_read=len(changed),
-            files_unchanged=len(files) - len(changed),
-            notes=notes,
-            problems=problems,
-        )
+            notes.append(f"not read, for their format or suffix: {_some(found.ignored)}")
+        about = TableLoad(context.source, name, notes=tuple(notes), problems=problems)
         names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
-        given = yield from _load(table, changed, run, about, names)
+        given = yield from _load(table, Changes(files, changed, removed), run, about, names)
         state["names"] = dict(given)
-        known.update({file.name: file.digest for file in changed})
+        known.clear()
+        known.update({file.name: file.digest for file in files})
         state["origin"] = origin
+        state["settings"] = settings
 
     hints: dict[str, Any] = (
         {"primary_key": list(table.primary_key)}
@@ -155,6 +172,31 @@ def _moved(before: str | None, origin: str) -> tuple[str, ...]:
     return (f"rows that were loaded from {before} are kept (--full-refresh starts over)",)
 
 
+def _gone(removed: tuple[str, ...], context: IngestContext) -> str:
+    """What to tell the user of files that were loaded and are gone."""
+    names = ", ".join(removed[:3]) + (f" and {len(removed) - 3} more" if removed[3:] else "")
+    verb = "is" if len(removed) == 1 else "are"
+    return (
+        f"{names} {verb} gone: rows that no other file holds are kept "
+        f"(`headrace load --full-refresh --source {context.source}` drops them)"
+    )
+
+
+def _check_key(
+    name: str, table: FileTable, before: Mapping[str, Any] | None, context: IngestContext
+) -> None:
+    """Stop where the key is another one than the rows were merged on."""
+    if before is None or context.full_refresh:
+        return
+    was, now = list(before.get("primary_key", ())), list(table.primary_key)
+    if was != now:
+        raise SourceError(
+            f"sources.{context.source}.tables.{name}.primary_key is {now or 'not set'}, and "
+            f"{was or 'was not set'} when the table was loaded: to load it again with the new key, "
+            f"run `headrace load --full-refresh --source {context.source}`"
+        )
+
+
 def _is_frozen_out(name: str, context: IngestContext) -> bool:
     """Whether the contract keeps a table out that is not in the raw schema yet."""
     import dlt
@@ -175,7 +217,7 @@ def _is_frozen_out(name: str, context: IngestContext) -> bool:
 
 def _load(
     table: FileTable,
-    files: list[SourceFile],
+    changes: Changes,
     context: IngestContext,
     about: TableLoad,
     given: Mapping[str, str],
@@ -192,7 +234,7 @@ def _load(
     }
     table = table.normalized(normalize)
     with duckdb.connect(config=config) as connection:
-        staged = stage(connection, about.table, table, files, context, normalize, given)
+        staged = stage(connection, about.table, table, changes, context, normalize, given)
         if staged.quarantine is not None:
             yield dlt.mark.with_hints(
                 staged.quarantine,
@@ -204,11 +246,13 @@ def _load(
                 ),
                 create_table_variant=True,
             )
-        if staged.rows_new + staged.rows_changed:
+        if staged.rows_selected:
             yield from _hand_over(connection, about.table, table, staged, context)
     context.report(
         replace(
             about,
+            files_read=staged.files_read,
+            files_unchanged=len(changes.files) - staged.files_read,
             rows_given=staged.rows_given,
             rows_new=staged.rows_new,
             rows_changed=staged.rows_changed,
@@ -237,10 +281,13 @@ def _hand_over(
     from dlt.common.destination.client import SqlModel
 
     key = set(table.primary_key)
+    columns = {
+        column.name: column.hint(nullable=column.name not in key) for column in staged.columns
+    }
+    if IS_GONE in columns:
+        columns[IS_GONE]["hard_delete"] = True
     hints = dlt.mark.make_hints(
-        columns={
-            column.name: column.hint(nullable=column.name not in key) for column in staged.columns
-        },
+        columns=columns,
         write_disposition="replace" if staged.is_first else "merge",
         **(
             {"primary_key": list(table.primary_key)}
@@ -252,8 +299,7 @@ def _hand_over(
         model = SqlModel.from_query_string(staged.select, "duckdb")
         path = context.scratch_dir / f"{name}.model"
         path.write_text(str(model), encoding="utf-8")
-        rows = staged.rows_new + staged.rows_changed
-        yield dlt.mark.with_file_import(str(path), "model", rows, hints=hints)
+        yield dlt.mark.with_file_import(str(path), "model", staged.rows_selected, hints=hints)
         return
     first = True
     for batch in connection.execute(staged.select).to_arrow_reader(_BATCH_ROWS):

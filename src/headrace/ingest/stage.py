@@ -16,6 +16,7 @@ from headrace import portable
 from headrace.errors import SourceError
 from headrace.ingest.bulk import stage_whole
 from headrace.ingest.csv_reader import CsvReader, without_bad_rows
+from headrace.ingest.cursor import CursorError
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.infer import (
     SAMPLE_ROWS,
@@ -25,7 +26,16 @@ from headrace.ingest.infer import (
     questions_of,
 )
 from headrace.ingest.json_reader import JsonReader, with_all_digits
-from headrace.ingest.model import FILE_COLUMN, FileTable, IngestContext, Staged
+from headrace.ingest.merge import IS_GOOD, Existing, Merge, kind_of_type, rank_text
+from headrace.ingest.model import (
+    FILE_COLUMN,
+    FROM_FILE,
+    Changes,
+    FileTable,
+    IngestContext,
+    Staged,
+)
+from headrace.ingest.names import NamedColumns
 from headrace.ingest.reader import vanished
 from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
@@ -40,26 +50,11 @@ if TYPE_CHECKING:
 BULK_BYTES = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Existing:
-    """The raw table as it is.
-
-    Attributes:
-        columns: name to DuckDB type, dlt's own columns left out; empty when there is no table.
-        relation: SQL of its rows of completed loads.
-        has_rows: whether there are any.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    relation: str = ""
-    has_rows: bool = False
-
-
 def stage(
     connection: "duckdb.DuckDBPyConnection",
     name: str,
     table: FileTable,
-    files: list[SourceFile],
+    changes: Changes,
     context: IngestContext,
     normalize: Callable[[str], str],
     given: Mapping[str, str] | None = None,
@@ -70,7 +65,7 @@ def stage(
         connection: an in-memory DuckDB for this table alone.
         name: the raw table's name.
         table: its files and key.
-        files: the files that changed, sorted by name; at least one.
+        changes: the files, and which of them changed; at least one.
         context: what the load runs in.
         normalize: dlt's naming convention.
         given: names of columns that earlier loads found, to their raw names.
@@ -80,33 +75,59 @@ def stage(
     """
     import duckdb
 
+    files = changes.read
     try:
         # a time without an offset counts as UTC, on every machine
         connection.execute("set TimeZone = 'UTC'")
         existing = _existing(connection, name, context)
-        scans = [
-            replace(scan, reader=with_all_digits(connection, scan.reader, context.scratch_dir))
-            if isinstance(scan.reader, JsonReader)
-            else scan
-            for scan in (scan_file(connection, file, table, normalize) for file in files)
-        ]
-        scans, names = name_scans(scans, table, normalize, given or {})
-        notes = (*names.notes, *(note for scan in scans for note in scan.notes))
-        bulk = (
-            context.accepts_sql
-            and not context.thorough
-            and not existing.has_rows
-            and sum(file.size for file in files) >= BULK_BYTES
-            and not any(scan.rejected for scan in scans)
-        )
+        _check_declared(declared_types(connection, table), existing, name, context)
+        there = [file.name for file in changes.files]
         staged = None
-        with suppress(duckdb.InvalidInputException):  # which line, is found below
-            staged = stage_whole(connection, table, scans) if bulk else None
-        if staged is None:
-            staged = _stage_by_row(connection, name, table, scans, existing, context)
+        for files in (changes.read, changes.files):
+            scans, names = _scans(connection, table, files, context, normalize, given or {})
+            notes = [*names.notes, *(note for scan in scans for note in scan.notes)]
+            with suppress(duckdb.InvalidInputException):  # which line, is found below
+                if _is_bulk(scans, existing, context):
+                    staged = stage_whole(connection, table, scans)
+            if staged is None:
+                staged = _stage_by_row(connection, name, table, scans, existing, context, there)
+            if staged is not None:
+                break
+        assert staged is not None  # once all files are read, none is missing
+        if files is not changes.read:
+            notes.append(
+                "unchanged files were read, too: they may hold keys that others no longer hold"
+            )
         return replace(staged, notes=(*notes, *staged.notes), names=names.given)
     except duckdb.Error as error:
         raise explain(error, files) from error
+
+
+def _scans(
+    connection: "duckdb.DuckDBPyConnection",
+    table: FileTable,
+    files: list[SourceFile],
+    context: IngestContext,
+    normalize: Callable[[str], str],
+    given: Mapping[str, str],
+) -> tuple[list[FileScan], NamedColumns]:
+    scans = [
+        replace(scan, reader=with_all_digits(connection, scan.reader, context.scratch_dir))
+        if isinstance(scan.reader, JsonReader)
+        else scan
+        for scan in (scan_file(connection, file, table, normalize) for file in files)
+    ]
+    return name_scans(scans, table, normalize, given)
+
+
+def _is_bulk(scans: list[FileScan], existing: Existing, context: IngestContext) -> bool:
+    return (
+        context.accepts_sql
+        and not context.thorough
+        and not existing.has_rows
+        and sum(scan.file.size for scan in scans) >= BULK_BYTES
+        and not any(scan.rejected for scan in scans)
+    )
 
 
 def _stage_by_row(
@@ -116,12 +137,13 @@ def _stage_by_row(
     scans: list[FileScan],
     existing: Existing,
     context: IngestContext,
-) -> Staged:
+    there: list[str],
+) -> Staged | None:
     """The thorough way, with a second try without the lines that DuckDB cannot read."""
     import duckdb
 
     try:
-        return _Stager(connection, name, table, scans, existing, context).run()
+        return _Stager(connection, name, table, scans, existing, context, there).run()
     except duckdb.InvalidInputException:
         readable = [
             replace(scan, reader=without_bad_rows(connection, scan.reader, context.scratch_dir))
@@ -131,7 +153,7 @@ def _stage_by_row(
         ]
         if readable == scans:
             raise
-    return _Stager(connection, name, table, readable, existing, context).run()
+    return _Stager(connection, name, table, readable, existing, context, there).run()
 
 
 def explain(error: Exception, files: list[SourceFile]) -> SourceError:
@@ -164,7 +186,7 @@ def _existing(
     connection.execute(attach)
     rows = connection.execute(
         "select column_name, data_type from duckdb_columns() where database_name = 'warehouse' "
-        "and schema_name = ? and table_name = ? and not starts_with(column_name, '_dlt')",
+        "and schema_name = ? and table_name = ?",
         [context.dataset, name],
     ).fetchall()
     if not rows:
@@ -175,7 +197,23 @@ def _existing(
         f"(select load_id from {schema}._dlt_loads where status = 0))"
     )
     found = connection.execute(f"select 1 from {relation} limit 1").fetchone()
-    return Existing({row[0]: row[1] for row in rows}, relation, found is not None)
+    columns = {str(row[0]): str(row[1]) for row in rows}
+    own = {column: kind for column, kind in columns.items() if not column.startswith("_dlt")}
+    return Existing(own, relation, found is not None, FROM_FILE in columns)
+
+
+def _check_declared(
+    declared: Mapping[str, str], existing: Existing, name: str, context: IngestContext
+) -> None:
+    """Stop where the settings declare another type than the one that the table was loaded with."""
+    for column, kind in declared.items():
+        loaded = existing.columns.get(column, kind)
+        if loaded != kind:
+            raise SourceError(
+                f"sources.{context.source}.tables.{name}.columns: {column} is declared as {kind}, "
+                f"and was loaded as {loaded}: to load the table again with the new type, run "
+                f"`headrace load --full-refresh --source {context.source}`"
+            )
 
 
 @dataclass
@@ -188,43 +226,50 @@ class _Stager:
     scans: list[FileScan]
     existing: Existing
     context: IngestContext
+    there: list[str]
     notes: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     new_columns: list[str] = field(default_factory=list)
     read_types: dict[str, str] = field(default_factory=dict)
     misfits: list[str] = field(default_factory=list)
 
-    def run(self) -> Staged:
+    def run(self) -> Staged | None:
+        """The rows to load; None when it takes the files that were not read to tell."""
         self._read_kinds()
         self._check_contract(self.read_types)
         self._read()
         types = self._column_types()
         columns = [Column(name, kind) for name, kind in types.items() if name not in self.dropped]
         columns += self._check_values(columns)
-        self._type_view(columns)
+        raw_cursor = self._type_view(columns)
         self._check_keys()
-        if not self.table.primary_key:
-            columns.append(Column(FILE_COLUMN, "VARCHAR"))
-        counts = self._pick(columns)
+        read = {scan.file.name for scan in self.scans}
+        picked = Merge(
+            self.connection, self.table, self.existing, columns, self.there, read, raw_cursor
+        ).pick()
+        if picked is None:
+            return None
         path = self.context.scratch_dir / f"{self.name}-{uuid.uuid4().hex}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
-        names = identifiers(column.name for column in columns)
+        names = identifiers(column.name for column in picked.columns)
         self.connection.execute(f"copy (select {names} from picked) to {literal(str(path))}")
         rejected = sum(len(scan.rejected) for scan in self.scans)
         given = scalar(self.connection, "select count(*) from incoming") + rejected
-        good = scalar(self.connection, f"select count(*) from incoming where {self._is_good()}")
+        good = scalar(self.connection, f"select count(*) from incoming where {IS_GOOD}")
         return Staged(
             f"select {names} from read_parquet({file_literal(path)}) as staged",
-            tuple(columns),
+            picked.columns,
             rows_given=given,
-            rows_new=counts[0],
-            rows_changed=counts[1],
-            rows_unchanged=good - sum(counts),
+            rows_new=picked.rows_new,
+            rows_changed=picked.rows_changed,
+            rows_unchanged=good - picked.rows_new - picked.rows_changed,
             rows_quarantined=given - good,
+            rows_selected=picked.rows,
             is_first=not self.existing.has_rows,
+            files_read=len(self.scans),
             new_columns=tuple(self.new_columns),
             quarantine=self._quarantine(),
-            notes=tuple(self.notes),
+            notes=(*self.notes, *picked.notes),
         )
 
     def _read_kinds(self) -> None:
@@ -398,13 +443,62 @@ class _Stager:
             f"from incoming where {where}"
         )
 
-    def _type_view(self, columns: list[Column]) -> None:
+    def _type_view(self, columns: list[Column]) -> str:
+        """Make ``typed``, the rows in the types of the raw table; SQL of a raw row's cursor."""
         casts = ", ".join(
             f"{self._cast(column)} as {identifier(column.name)}" for column in columns
         )
+        select = f"select __file, __row, {FILE_COLUMN}, {casts} from incoming"
+        cursor, raw_cursor = self._order(columns, select)
         self.connection.execute(
-            "create or replace temp view typed as "
-            f"select __file, __row, {FILE_COLUMN}, {casts} from incoming"
+            f"create or replace temp view typed as select *, {cursor} as __cursor from ({select})"
+        )
+        return raw_cursor
+
+    def _order(self, columns: list[Column], typed: str) -> tuple[str, str]:
+        """SQL of what orders a row of the files, and a raw row: the cursor, as what it means."""
+        cursor = self.table.cursor
+        if cursor is None or not self.table.primary_key:
+            return "0", "0"
+        stored = next(column.duckdb_type for column in columns if column.name == cursor)
+        name, kind = identifier(cursor), kind_of_type(stored)
+        if kind is not None:
+            self.notes.append(f"the cursor {cursor} is a {kind}")
+            return name, name if cursor in self.existing.columns else f"cast(null as {stored})"
+        if stored != "VARCHAR":
+            raise SourceError(
+                f"table {self.name}: the cursor {cursor} is a {stored}, which has no order; name "
+                "another column as `cursor`, or none"
+            )
+        values = f"select {name} from ({typed})"
+        if self.existing.has_rows and cursor in self.existing.columns:
+            values += f" union all select {name} from {self.existing.relation}"
+        declared = cursor in self.table.columns
+        try:
+            kind = rank_text(self.connection, values, declared_text=declared)
+        except CursorError as error:
+            raise self._explain_cursor(error) from error
+        if kind is not None:
+            self.notes.append(
+                f"the cursor {cursor} is a {kind}"
+                if kind != "text"
+                else f"the cursor {cursor} is compared as text"
+            )
+        rank = f"(select __rank from cursor_rank where __value = {name})"
+        return rank, rank if cursor in self.existing.columns else "cast(null as bigint)"
+
+    def _explain_cursor(self, error: CursorError) -> SourceError:
+        cursor = str(self.table.cursor)
+        row = self.connection.execute(
+            f"select {FILE_COLUMN}, __row from incoming "
+            f"where cast({identifier(cursor)} as varchar) = ? order by __file, __row limit 1",
+            [str(error.value)],
+        ).fetchone()
+        where = f"{row[0]} row {row[1]}" if row else f"table {self.name}"
+        return SourceError(
+            f"{where}: the cursor {cursor} of {self.name} cannot be ordered: {error}; correct it, "
+            f"set `columns: {{{cursor}: timestamp}}` (date, bigint, ...) for its type, `columns: "
+            f"{{{cursor}: text}}` for codes that are in order as text, or take out `cursor`"
         )
 
     def _check_keys(self) -> None:
@@ -416,90 +510,15 @@ class _Stager:
         words = ", ".join(key)
         self.connection.execute(
             f"insert into bad select __file, __row, 'null_key', {literal(f'{words} is null')} "
-            f"from typed where ({nulls}) and {self._is_good()}"
+            f"from typed where ({nulls}) and {IS_GOOD}"
         )
-        order = f"{identifier(self.table.cursor)} desc nulls last, " if self.table.cursor else ""
         self.connection.execute(
             "insert into bad select __file, __row, 'duplicate_key', "
             f"{literal(f'a later row of the file has the same {words}')} "
-            f"from typed where {self._is_good()} qualify row_number() over "
-            f"(partition by __file, {identifiers(key)} order by {order}__row desc) > 1"
+            f"from typed where {IS_GOOD} qualify row_number() over "
+            f"(partition by __file, {identifiers(key)} "
+            "order by __cursor desc nulls last, __row desc) > 1"
         )
-
-    @staticmethod
-    def _is_good() -> str:
-        return (
-            "(__file, __row) not in "
-            "(select (__file, __row) from bad where reason <> 'data_type_value')"
-        )
-
-    def _pick(self, columns: list[Column]) -> tuple[int, int]:
-        """Fill ``picked`` with the rows to load; gives how many of them are new and changed."""
-        key = self.table.primary_key
-        good = f"select * from typed where {self._is_good()}"
-        if key:
-            order = (
-                f"{identifier(self.table.cursor)} desc nulls last, " if self.table.cursor else ""
-            )
-            good += (
-                f" qualify row_number() over (partition by {identifiers(key)} "
-                f"order by {order}__file desc, __row desc) = 1"
-            )
-        if not self.existing.has_rows:
-            self.connection.execute(f"create or replace temp table picked as {good}")
-            return scalar(self.connection, "select count(*) from picked"), 0
-        if not key:
-            return self._pick_by_file(good)
-        return self._pick_by_key(good, columns)
-
-    def _pick_by_key(self, good: str, columns: list[Column]) -> tuple[int, int]:
-        key = self.table.primary_key
-        joined = " and ".join(
-            f"incoming_row.{identifier(column)} = raw_row.{identifier(column)}" for column in key
-        )
-        differs = []
-        for column in columns:
-            name = identifier(column.name)
-            if column.name in key:
-                continue
-            if column.name not in self.existing.columns:
-                differs.append(f"incoming_row.{name} is not null")
-            elif column.duckdb_type == "JSON":
-                differs.append(
-                    f"cast(incoming_row.{name} as varchar) is distinct from "
-                    f"cast(raw_row.{name} as varchar)"
-                )
-            else:
-                differs.append(f"incoming_row.{name} is distinct from raw_row.{name}")
-        known = {column.name for column in columns}
-        differs += [
-            f"raw_row.{identifier(column)} is not null"
-            for column in self.existing.columns
-            if column not in known
-        ]
-        is_new = f"raw_row.{identifier(key[0])} is null"
-        changed = f"({' or '.join(differs) or 'false'})"
-        if self.table.cursor and self.table.cursor in self.existing.columns:
-            cursor = identifier(self.table.cursor)
-            changed += (
-                f" and (raw_row.{cursor} is null or incoming_row.{cursor} >= raw_row.{cursor})"
-            )
-        self.connection.execute(
-            f"create or replace temp table picked as select incoming_row.*, {is_new} as __is_new "
-            f"from ({good}) as incoming_row left join {self.existing.relation} as raw_row "
-            f"on {joined} where {is_new} or ({changed})"
-        )
-        new = scalar(self.connection, "select count(*) from picked where __is_new")
-        return new, scalar(self.connection, "select count(*) from picked") - new
-
-    def _pick_by_file(self, good: str) -> tuple[int, int]:
-        """Without a key, all rows of a changed file take the place of those it gave before."""
-        self.connection.execute(f"create or replace temp table picked as {good}")
-        known = "false"
-        if FILE_COLUMN in self.existing.columns:
-            known = f"{FILE_COLUMN} in (select {FILE_COLUMN} from {self.existing.relation})"
-        changed = scalar(self.connection, f"select count(*) from picked where {known}")
-        return scalar(self.connection, "select count(*) from picked") - changed, changed
 
     def _put_rejected(self) -> int:
         """Fill ``rejected`` with the rows that no reader gives; gives their number."""

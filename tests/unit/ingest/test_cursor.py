@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.ingest.cursor import CursorError, find, key
+from headrace.ingest.cursor import CursorError, find, key, refuse_dates_in_other_forms
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_kind_that_is_found(values: list[object], kind: str | None) -> None:
         (["2024-01-01T25:00:00"], "no date"),
         (["2024-01-01", "2024-01-02", "n/a"], "'n/a' and '2024-01-01' are not of one kind"),
         (["2024-01-01", 5], "not of one kind"),
-        (["v9", "v10"], "'v9' and 'v10' are texts of different lengths"),
+        (["v9", "v10"], "'v10' and 'v9' are texts of different lengths"),
         (["first draft"], "neither a timestamp, a date nor a number"),
         ([""], "neither"),
         ([True], "true or false"),
@@ -59,9 +59,11 @@ def test_values_that_cannot_be_ordered_are_refused(values: list[object], words: 
 
 
 def test_a_declared_kind_is_held_to() -> None:
-    assert find(["v9", "v10", "31/12/2024"], "text") == "text"
+    assert find(["v9", "v10", "2024/12/31"], "text") == "text"
     assert find(["2024-01-01"], "timestamp") == "timestamp"
     assert find([], "number") == "number"
+    with pytest.raises(CursorError, match="'31/12/2024' is a date, but not in ISO form"):
+        refuse_dates_in_other_forms(["2024-12-31", None, "31/12/2024"])
     with pytest.raises(CursorError, match="'x' is not a number"):
         find(["1", "x"], "number")
 

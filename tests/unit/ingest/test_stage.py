@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.errors import SourceError
 from headrace.ingest import stage as staging
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.model import FileTable, IngestContext, SchemaContract
+from headrace.ingest.model import FROM_FILE, Changes, FileTable, IngestContext, SchemaContract
 
 # what looks like a type and is none, beside what is one
 NASTY = [
@@ -129,16 +129,20 @@ def staged(folder: Path, table: FileTable, *, bulk: bool) -> tuple[dict[str, str
     )
     with duckdb.connect() as connection, patch.object(staging, "BULK_BYTES", 0):
         try:
-            found = staging.stage(connection, "t", table, files, context, lambda name: name)
+            changes = Changes(files, files)
+            found = staging.stage(connection, "t", table, changes, context, lambda name: name)
         except SourceError as error:
             return str(error)
     # another session, as the warehouse's is
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'Asia/Tokyo'")
         rows = connection.execute(
-            f"select cast(columns(*) as varchar) from ({found.select}) as staged order by all"
+            "select cast(columns(*) as varchar) from (select columns(lambda name: name <> "
+            f"'{FROM_FILE}') from ({found.select})) as staged order by all"
         ).fetchall()
-    return {column.name: column.duckdb_type for column in found.columns}, rows
+    columns = {column.name: column.duckdb_type for column in found.columns}
+    columns.pop(FROM_FILE, None)
+    return columns, rows
 
 
 def same_both_ways(folder: Path, table: FileTable) -> None:

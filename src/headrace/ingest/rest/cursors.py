@@ -80,7 +80,7 @@ class ApiCursor:
     def _find_kind(self, values: list[Any]) -> None:
         for value in values:
             if isinstance(value, dict | list):
-                raise CursorError(f"{str(value)[:60]} is no single value")
+                raise CursorError(str(value)[:60], "is no single value")
             if len(self._examples) < _FEW:
                 self._examples[value] = None
         self._kind = find(self._examples, self.declared) or self._kind

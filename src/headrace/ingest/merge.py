@@ -1,0 +1,327 @@
+"""Which rows of the files that were read go into the raw table.
+
+The table is as a first load of the files that are there now would make it: of a key that several
+files hold, it has the row with the newest cursor, and among equals the one of the last file by
+name, whatever was read when. What no file holds any more stays, and with a cursor an older version
+never takes the place of a newer one. For that, each raw row knows the file that it came from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from headrace.ingest.cursor import Kind, find, key, refuse_dates_in_other_forms
+from headrace.ingest.model import FILE_COLUMN, FROM_FILE, IS_GONE, FileTable
+from headrace.ingest.sql import identifier, identifiers, literal, scalar
+from headrace.ingest.types import Column
+
+if TYPE_CHECKING:
+    import duckdb
+
+IS_GOOD = (
+    "(__file, __row) not in (select (__file, __row) from bad where reason <> 'data_type_value')"
+)
+_KINDS: Mapping[str, Kind] = {"BIGINT": "number", "DOUBLE": "number", "DATE": "date"}
+
+
+@dataclass(frozen=True)
+class Existing:
+    """The raw table before the load.
+
+    Attributes:
+        columns: name to DuckDB type, dlt's own columns left out; empty when there is no table.
+        relation: SQL of its rows of completed loads.
+        has_rows: whether there are any.
+        knows_files: whether its rows know the file that they came from (none of a table with a
+            key did, in tables that an older Headrace loaded).
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    relation: str = ""
+    has_rows: bool = False
+    knows_files: bool = False
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What ``picked`` holds, the table of rows to hand over.
+
+    Attributes:
+        columns: its columns, in order.
+        rows: all of its rows.
+        rows_new: those whose key the raw table does not have.
+        rows_changed: those whose key it has, with other values.
+        notes: sentences for the user.
+    """
+
+    columns: tuple[Column, ...]
+    rows: int
+    rows_new: int
+    rows_changed: int
+    notes: tuple[str, ...] = ()
+
+
+def kind_of_type(duckdb_type: str) -> Kind | None:
+    """The kind of a cursor whose column has this type; None where its values have to tell."""
+    if duckdb_type.startswith("TIMESTAMP"):
+        return "timestamp"
+    return "number" if duckdb_type.startswith("DECIMAL") else _KINDS.get(duckdb_type)
+
+
+def rank_text(
+    connection: "duckdb.DuckDBPyConnection", values: str, *, declared_text: bool
+) -> Kind | None:
+    """Fill ``cursor_rank``: each text of a cursor to its place in the order that it means.
+
+    Args:
+        connection: the local DuckDB.
+        values: a query of one column of texts.
+        declared_text: whether the settings say that the cursor is text.
+
+    Raises:
+        CursorError: the values cannot be ordered.
+    """
+    import pyarrow as pa
+
+    texts = [row[0] for row in connection.execute(f"select distinct * from ({values})").fetchall()]
+    refuse_dates_in_other_forms(texts)
+    kind = find(texts, "text" if declared_text else None)
+    keys = {text: key(text, kind) for text in texts if text is not None and kind is not None}
+    ranks = {one: rank for rank, one in enumerate(sorted(set(keys.values())))}
+    ranked = pa.table(
+        {
+            "__value": pa.array(list(keys), pa.string()),
+            "__rank": pa.array([ranks[one] for one in keys.values()], pa.int64()),
+        }
+    )
+    connection.register("ranked", ranked)
+    connection.execute("create or replace temp table cursor_rank as select * from ranked")
+    connection.unregister("ranked")
+    return kind
+
+
+@dataclass
+class Merge:
+    """One table's merge; it reads the view ``typed`` and the table ``bad`` of the stager.
+
+    Attributes:
+        connection: the local DuckDB.
+        table: the table, with the raw names of its columns.
+        existing: the raw table.
+        columns: the columns of ``typed`` that are loaded.
+        files: names of all files that are there, in their order.
+        read: names of those that were read.
+        raw_cursor: SQL of the place of a raw row in the cursor's order.
+    """
+
+    connection: "duckdb.DuckDBPyConnection"
+    table: FileTable
+    existing: Existing
+    columns: list[Column]
+    files: list[str]
+    read: set[str]
+    raw_cursor: str
+
+    def pick(self) -> Picked | None:
+        """Fill ``picked``; None when it takes the files that were not read to tell."""
+        rows = ", ".join(
+            f"({literal(name)}, {place}, {'true' if name in self.read else 'false'})"
+            for place, name in enumerate(self.files)
+        )
+        self._make(
+            "table", "file_order", f"from (values {rows}) as files (__name, __place, __is_read)"
+        )
+        if not self.table.primary_key:
+            return self._pick_by_file()
+        self._make(
+            "view",
+            "good",
+            f"select typed.*, file_order.__place from typed inner join file_order "
+            f"on typed.{FILE_COLUMN} = file_order.__name where {IS_GOOD}",
+        )
+        if not self.existing.has_rows:
+            return self._pick_first()
+        self._view_raw()
+        if not self._is_whole and (not self.existing.knows_files or self._has_lost_rows()):
+            return None
+        return self._pick_by_key()
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether all files that are there were read."""
+        return self.read >= set(self.files)
+
+    def _make(self, kind: str, name: str, query: str) -> None:
+        self.connection.execute(f"create or replace temp {kind} {name} as {query}")
+
+    def _same_key(self, one: str, other: str) -> str:
+        return " and ".join(
+            f"{one}.{identifier(column)} = {other}.{identifier(column)}"
+            for column in self.table.primary_key
+        )
+
+    def _winners(self) -> str:
+        return (
+            "select * from good qualify row_number() over "
+            f"(partition by {identifiers(self.table.primary_key)} "
+            "order by __cursor desc nulls last, __place desc, __row desc) = 1"
+        )
+
+    def _view_raw(self) -> None:
+        from_file = FROM_FILE if self.existing.knows_files else "cast(null as varchar)"
+        names = identifiers(self.existing.columns, prefix="raw.")
+        self._make(
+            "view",
+            "raw_row",
+            f"select {names}, {from_file} as __from, {self.raw_cursor} as __cursor, "
+            "file_order.__place, file_order.__is_read "
+            f"from {self.existing.relation} as raw left join file_order "
+            f"on {from_file} = file_order.__name",
+        )
+
+    def _has_lost_rows(self) -> bool:
+        """Whether a file that changed or is gone no longer holds a row that the table has of it.
+
+        Then another file may hold the key, which nobody sees without reading it.
+        """
+        query = (
+            "select count(*) from raw_row where __from is not null "
+            "and (__place is null or __is_read) and not exists (select 1 from good "
+            f"where good.{FILE_COLUMN} = raw_row.__from and {self._same_key('good', 'raw_row')} "
+            "and (raw_row.__cursor is null or good.__cursor >= raw_row.__cursor))"
+        )
+        return scalar(self.connection, query) > 0
+
+    def _pick_first(self) -> Picked:
+        self._quarantine_without_cursor("")
+        columns = (*self.columns, Column(FROM_FILE, "VARCHAR"))
+        selected = f"* exclude ({FILE_COLUMN}), {FILE_COLUMN} as {FROM_FILE}"
+        self._make("table", "picked", f"select {selected} from ({self._winners()})")
+        count = scalar(self.connection, "select count(*) from picked")
+        return Picked(columns, count, rows_new=count, rows_changed=0)
+
+    def _pick_by_key(self) -> Picked:
+        self._quarantine_without_cursor("raw_row")
+        takes = (
+            "coalesce(winner.__cursor > raw_row.__cursor, "
+            "raw_row.__cursor is null and winner.__cursor is not null) "
+            "or (winner.__cursor is not distinct from raw_row.__cursor "
+            "and (coalesce(raw_row.__is_read, true) or winner.__place > raw_row.__place))"
+        )
+        self._make(
+            "table",
+            "compared",
+            f"select winner.*, case when raw_row.{identifier(self.table.primary_key[0])} is null "
+            f"then 'new' when not ({takes}) then 'older' "
+            f"when {self._differs()} then 'changed' "
+            f"when raw_row.__from is distinct from winner.{FILE_COLUMN} then 'moved' "
+            "else 'same' end as __class "
+            f"from ({self._winners()}) as winner left join raw_row "
+            f"on {self._same_key('winner', 'raw_row')}",
+        )
+        names = identifiers(column.name for column in self.columns)
+        self._make(
+            "table",
+            "picked",
+            f"select {names}, {FILE_COLUMN} as {FROM_FILE}, __class from compared "
+            "where __class not in ('same', 'older')",
+        )
+        columns = [*self.columns, Column(FROM_FILE, "VARCHAR")]
+        if self._is_whole:
+            columns += self._keep_what_no_file_holds()
+        new = scalar(self.connection, "select count(*) from picked where __class = 'new'")
+        changed = scalar(self.connection, "select count(*) from picked where __class = 'changed'")
+        rows = scalar(self.connection, "select count(*) from picked")
+        return Picked(tuple(columns), rows, rows_new=new, rows_changed=changed)
+
+    def _differs(self) -> str:
+        differs = []
+        for column in self.columns:
+            name = identifier(column.name)
+            if column.name in self.table.primary_key:
+                continue
+            if column.name not in self.existing.columns:
+                differs.append(f"winner.{name} is not null")
+            elif column.duckdb_type == "JSON":
+                differs.append(
+                    f"cast(winner.{name} as varchar) is distinct from "
+                    f"cast(raw_row.{name} as varchar)"
+                )
+            else:
+                differs.append(f"winner.{name} is distinct from raw_row.{name}")
+        known = {column.name for column in self.columns}
+        differs += [
+            f"raw_row.{identifier(column)} is not null"
+            for column in self.existing.columns
+            if column not in known
+        ]
+        return f"({' or '.join(differs) or 'false'})"
+
+    def _keep_what_no_file_holds(self) -> list[Column]:
+        """Note on the raw rows that no file holds any more that none does; the columns it takes."""
+        lost = (
+            "select raw_row.* from raw_row where __from is not null and not exists "
+            "(select 1 from compared where __class <> 'older' "
+            f"and {self._same_key('compared', 'raw_row')})"
+        )
+        if not scalar(self.connection, f"select count(*) from ({lost})"):
+            return []
+        known = {column.name for column in self.columns}
+        more = [
+            Column(name, kind) for name, kind in self.existing.columns.items() if name not in known
+        ]
+        for column in more:
+            self.connection.execute(
+                f"alter table picked add column {identifier(column.name)} {column.duckdb_type}"
+            )
+        names = identifiers(self.existing.columns)
+        self.connection.execute(
+            f"insert into picked by name select {names}, cast(null as varchar) as {FROM_FILE}, "
+            f"'kept' as __class from ({lost})"
+        )
+        return more
+
+    def _quarantine_without_cursor(self, raw: str) -> None:
+        """Put rows without a cursor into quarantine where another row of their key has one."""
+        if self.table.cursor is None:
+            return
+        message = f"{self.table.cursor} is null, and another row of the key has a value"
+        others = ["good", raw] if raw else ["good"]
+        found = " or ".join(
+            f"exists (select 1 from {other} as other where other.__cursor is not null "
+            f"and {self._same_key('other', 'one')})"
+            for other in others
+        )
+        self.connection.execute(
+            f"insert into bad select __file, __row, 'null_cursor', {literal(message)} "
+            f"from good as one where __cursor is null and ({found})"
+        )
+
+    def _pick_by_file(self) -> Picked:
+        """Without a key, all rows of a changed file take the place of those it gave before."""
+        columns = [*self.columns, Column(FILE_COLUMN, "VARCHAR")]
+        self._make("table", "picked", f"select * from typed where {IS_GOOD}")
+        count = scalar(self.connection, "select count(*) from picked")
+        if not self.existing.has_rows:
+            return Picked(tuple(columns), count, rows_new=count, rows_changed=0)
+        known = f"select {FILE_COLUMN} from {self.existing.relation}"
+        changed = scalar(
+            self.connection, f"select count(*) from picked where {FILE_COLUMN} in ({known})"
+        )
+        emptied = [
+            str(row[0])
+            for row in self.connection.execute(
+                f"select __name from file_order where __is_read and __name in ({known}) "
+                f"and __name not in (select {FILE_COLUMN} from picked) order by all"
+            ).fetchall()
+        ]
+        notes = [f"all rows of {name} were removed, as it has none any more" for name in emptied]
+        if emptied:
+            columns.append(Column(IS_GONE, "BOOLEAN"))
+            self.connection.execute(f"alter table picked add column {IS_GONE} boolean")
+            for name in emptied:
+                self.connection.execute(
+                    f"insert into picked by name select {literal(name)} as {FILE_COLUMN}, "
+                    f"true as {IS_GONE}"
+                )
+        return Picked(tuple(columns), count + len(emptied), count - changed, changed, tuple(notes))
