@@ -323,7 +323,10 @@ def _learn_secrets(
     secrets.learn(merged)
     secrets.learn_environment(environ)
     secrets.learn_environment(layers.dotenv_variables(root / ".env"))
-    for home in (root, Path.home()):
+    homes = [root]
+    with suppress(RuntimeError):  # a user without an account, and no HOME
+        homes.append(Path.home())
+    for home in homes:
         with suppress(OSError, ValueError):  # dlt says what is wrong with it
             secrets.learn(tomllib.loads((home / ".dlt" / "secrets.toml").read_text("utf-8")))
 

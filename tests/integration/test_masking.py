@@ -8,6 +8,10 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+
+pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
+pytest.importorskip("datahub", reason="uv sync --extra datahub")
+
 from lab import Lab
 
 NAMES = (
