@@ -78,7 +78,7 @@ _KINDS = (
         "raise targets.duckdb.memory_limit (load_memory_limit while sources load), or lower "
         "targets.duckdb.threads",
         (),
-        r"[Ff]ailed to (allocate|pin|offload)[^\n]*\bused\b",
+        r"([Ff]ailed to|[Cc]ould not) (allocate|pin|offload)[^\n]*\bused\b",
     ),
     _Kind(
         "memory",

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 from headrace.errors import SourceError
 from headrace.ingest.model import FileTable
 from headrace.ingest.roundtrip import decimal_parts, exact_cast, is_always_exact, is_numeral
-from headrace.ingest.sql import batches, identifier
+from headrace.ingest.sql import batches, identifier, identifiers
 from headrace.ingest.types import DECIMAL_DIGITS, decimal_for, stored_type
 
 if TYPE_CHECKING:
     import duckdb
 
 SAMPLE_ROWS = 20_480
+_MANY = 1_000  # columns and kinds that are asked about
+_TOGETHER = 250  # columns in one query
 _TYPE = re.compile(r"[A-Za-z_ ]+(\(\d+(, *\d+)?\))?")
 _SOME_DECIMAL = "DECIMAL"  # of 38 digits, with the scale that the values have
 _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS")
@@ -172,6 +174,8 @@ def _count(
     further: Sequence[str] = (),
 ) -> tuple[list[tuple[int, int]], tuple[Any, ...]]:
     """How many values there are, and how many of them fit a kind; further aggregates."""
+    if len(tried) > _MANY and not further:
+        return _count_many(connection, rows, tried), ()
     found: list[tuple[int, int]] = []
     values: tuple[Any, ...] = ()
     for batch in list(batches(tried)) or ([()] if further else []):
@@ -186,6 +190,32 @@ def _count(
         values = values or tuple(row[len(counts) :])
         found += zip(numbers[::2], numbers[1::2], strict=True)
     return found, values
+
+
+def _count_many(
+    connection: "duckdb.DuckDBPyConnection", rows: str, tried: Sequence[tuple[Question, str]]
+) -> list[tuple[int, int]]:
+    """The same for very many columns: those of one kind as one column, grouped by their names.
+
+    A query that asks about many columns takes longer to plan than to run.
+    """
+    groups: dict[tuple[str, str, bool, bool], list[str]] = {}
+    for question, kind in tried:
+        key = (question.read, kind, question.is_fixed, question.is_declared)
+        groups.setdefault(key, []).append(question.name)
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for (read, kind, is_fixed, is_declared), names in groups.items():
+        alike = Question("value", read, (kind,), is_fixed=is_fixed, is_declared=is_declared)
+        for start in range(0, len(names), _TOGETHER):
+            columns = identifiers(names[start : start + _TOGETHER])
+            query = (
+                f"select name, count(value), count({alike.cast(kind)}) from "
+                f"(unpivot (select {columns} from {rows}) on columns(*) "
+                "into name name value value) group by name"
+            )
+            for name, filled, fitting in connection.execute(query).fetchall():
+                found[name, kind] = filled, fitting
+    return [found.get((question.name, kind), (0, 0)) for question, kind in tried]
 
 
 def declared_types(connection: "duckdb.DuckDBPyConnection", table: FileTable) -> dict[str, str]:

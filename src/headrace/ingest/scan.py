@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
@@ -49,7 +50,7 @@ class FileScan:
         """The names that ``sql`` gives to the names in the raw table, in file order."""
         return {name: name for name in self.names}
 
-    @property
+    @cached_property
     def types(self) -> dict[str, str]:
         """The type of each raw column as the reader gives it.
 

@@ -24,46 +24,46 @@ CSV = questions_of({("csv", "VARCHAR")}, "value", "VARCHAR")
 JSON = questions_of({("jsonl", "JSON")}, "value", "JSON")
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (["1", "-2"], "BIGINT"),
-        (["1", "+3"], "VARCHAR"),
-        (["1", None], "BIGINT"),
-        (["01", "2"], "VARCHAR"),
-        (["0", "10"], "BIGINT"),
-        (["1.5", "2"], "DOUBLE"),
-        (["2.0", "3.0"], "DOUBLE"),
-        (["1e-03", ".5"], "DOUBLE"),
-        (["1e3", ".5"], "VARCHAR"),
-        (["0.30000000000000004"], "DOUBLE"),
-        (["12345678901234567890"], "VARCHAR"),
-        (["9007199254740993", "1.5"], "VARCHAR"),
-        (["3.14159265358979323846"], "VARCHAR"),
-        (["NaN"], "VARCHAR"),
-        (["1,5"], "VARCHAR"),
-        (["true", "FALSE"], "BOOLEAN"),
-        (["true", "1"], "VARCHAR"),
-        (["yes", "no"], "VARCHAR"),
-        (["2024-02-29"], "DATE"),
-        (["2023-02-29"], "VARCHAR"),
-        (["01/02/2024"], "VARCHAR"),
-        (["2024/01/05"], "VARCHAR"),
-        (["104500-3-1"], "VARCHAR"),
-        (["104500-11-12"], "VARCHAR"),
-        (["07:05"], "VARCHAR"),
-        (["2024-01-01 10:00:00"], "TIMESTAMP"),
-        (["2024-01-01", "2024-01-01 10:00:00"], "TIMESTAMP"),
-        (["2024-01-01T10:00:00.123456"], "TIMESTAMP"),
-        (["2024-01-01T10:00:00.123456789"], "TIMESTAMP_NS"),
-        (["2024-01-01T10:00:00Z"], "TIMESTAMP WITH TIME ZONE"),
-        (["2024-01-01T10:00:00.123456789Z"], "VARCHAR"),
-        (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00-05"], "TIMESTAMP WITH TIME ZONE"),
-        (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00"], "VARCHAR"),
-        ([None, None], "VARCHAR"),
-        (["a"], "VARCHAR"),
-    ],
-)  # fmt: skip
+CASES: list[tuple[list[Any], str]] = [
+    (["1", "-2"], "BIGINT"),
+    (["1", "+3"], "VARCHAR"),
+    (["1", None], "BIGINT"),
+    (["01", "2"], "VARCHAR"),
+    (["0", "10"], "BIGINT"),
+    (["1.5", "2"], "DOUBLE"),
+    (["2.0", "3.0"], "DOUBLE"),
+    (["1e-03", ".5"], "DOUBLE"),
+    (["1e3", ".5"], "VARCHAR"),
+    (["0.30000000000000004"], "DOUBLE"),
+    (["12345678901234567890"], "VARCHAR"),
+    (["9007199254740993", "1.5"], "VARCHAR"),
+    (["3.14159265358979323846"], "VARCHAR"),
+    (["NaN"], "VARCHAR"),
+    (["1,5"], "VARCHAR"),
+    (["true", "FALSE"], "BOOLEAN"),
+    (["true", "1"], "VARCHAR"),
+    (["yes", "no"], "VARCHAR"),
+    (["2024-02-29"], "DATE"),
+    (["2023-02-29"], "VARCHAR"),
+    (["01/02/2024"], "VARCHAR"),
+    (["2024/01/05"], "VARCHAR"),
+    (["104500-3-1"], "VARCHAR"),
+    (["104500-11-12"], "VARCHAR"),
+    (["07:05"], "VARCHAR"),
+    (["2024-01-01 10:00:00"], "TIMESTAMP"),
+    (["2024-01-01", "2024-01-01 10:00:00"], "TIMESTAMP"),
+    (["2024-01-01T10:00:00.123456"], "TIMESTAMP"),
+    (["2024-01-01T10:00:00.123456789"], "TIMESTAMP_NS"),
+    (["2024-01-01T10:00:00Z"], "TIMESTAMP WITH TIME ZONE"),
+    (["2024-01-01T10:00:00.123456789Z"], "VARCHAR"),
+    (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00-05"], "TIMESTAMP WITH TIME ZONE"),
+    (["2024-01-01 10:00:00+02:00", "2024-01-01 10:00:00"], "VARCHAR"),
+    ([None, None], "VARCHAR"),
+    (["a"], "VARCHAR"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("values", "kind"), CASES)
 @pytest.mark.parametrize("sample", [0, 1, 1000])
 def test_type_of_text(values: list[str | None], kind: str, sample: int) -> None:
     assert inferred(values, CSV, sample=sample) == kind
@@ -150,3 +150,22 @@ def test_no_decimal_holds_more_than_38_digits() -> None:
     assert decimal_for({"DECIMAL(38,2)", "BIGINT"}) == "DECIMAL(38,2)"
     assert decimal_for({"DECIMAL(38,2)", "DECIMAL(10,3)"}) is None
     assert decimal_for({"DOUBLE", "BIGINT"}) is None
+
+
+def test_very_many_columns_get_the_types_that_each_alone_would() -> None:
+    columns = [(f"c{number}", *case) for number, case in enumerate(CASES * 3)]
+    longest = max(len(values) for _, values, _ in columns)
+    names = ", ".join(f'"{name}" varchar' for name, _, _ in columns)
+    rows = [
+        [values[row] if row < len(values) else None for _, values, _ in columns]
+        for row in range(longest)
+    ]
+    marks = ", ".join("?" for _ in columns)
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(f"create table rows ({names})")
+        connection.executemany(f"insert into rows values ({marks})", rows)
+        questions = [questions_of({("csv", "VARCHAR")}, name, "VARCHAR") for name, _, _ in columns]
+        answers = infer_types(connection, "rows", "(select * from rows limit 1)", questions)
+
+    assert answers.types == {name: kind for name, _, kind in columns}
