@@ -344,6 +344,15 @@ def test_a_selector_that_matches_nothing_is_said(done: Lab) -> None:
     assert report.build.selection.unmatched == ("no_such_model+",)
 
 
+def test_a_selection_that_selects_nothing_is_an_error(done: Lab) -> None:
+    with pytest.raises(TransformError) as caught:
+        build(done, Selection(("ordres+", "tag:nightly")), "build")
+    assert str(caught.value) == (
+        "--select ordres+ (did you mean orders?), tag:nightly matches nothing in this project, so "
+        "nothing was built: correct it, or run `headrace build` without it"
+    )
+
+
 def test_a_failing_test_fails_a_partial_build(done: Lab) -> None:
     lab = replace(done, root=own_project(done.data_dir.parent / "own"))
     edit(

@@ -4,6 +4,7 @@ It has a folder of its own for dbt's profile and artifacts: those of the last wh
 they are, and so does the catalog that is made from them.
 """
 
+import difflib
 import json
 import re
 import shutil
@@ -12,7 +13,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from headrace.errors import StateError
+from headrace.artifacts import Manifest
+from headrace.errors import StateError, TransformError
 from headrace.ingest.sql import literal
 from headrace.pipeline import dbt_calls
 from headrace.pipeline.build import build_nodes, require_project
@@ -23,6 +25,7 @@ from headrace.pipeline.state_folder import State, read_state
 from headrace.settings import Resolved
 from headrace.targets import Target
 
+_WORDS = re.compile(r"[\s,]+")
 ALIAS = "headrace_state"  # what the state's warehouse is called while dbt runs
 
 
@@ -53,7 +56,8 @@ def build_part(
 
     Raises:
         StateError: the state cannot be used.
-        TransformError: dbt could not parse or start; nothing was built.
+        TransformError: dbt could not parse or start, or the selectors match nothing; nothing was
+            built.
         WarehouseError: the target cannot be opened.
     """
     started = time.monotonic()
@@ -84,6 +88,10 @@ def build_part(
         unmatched = _Unmatched(selection)
         parsed.runner.callbacks.append(unmatched)
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
+    selected = set(_WORDS.split(" ".join(selection.select)))
+    if not nodes and selected.intersection(unmatched.selectors):
+        typed = [selector for selector in unmatched.selectors if selector in selected]
+        raise TransformError(_nothing_selected(typed, parsed.manifest))
     return BuildReport(
         nodes=nodes,
         selection=SelectionReport(
@@ -106,7 +114,7 @@ class _Unmatched:
 
     def __init__(self, selection: Selection) -> None:
         words = " ".join((*selection.select, *selection.exclude))
-        self._own = {word for word in re.split(r"[\s,]+", words) if "state:" not in word}
+        self._own = {word for word in _WORDS.split(words) if "state:" not in word}
         self.selectors: list[str] = []
 
     def __call__(self, event: Any) -> None:
@@ -114,6 +122,26 @@ class _Unmatched:
             selector = str(event.data.spec_raw)
             if selector in self._own and selector not in self.selectors:
                 self.selectors.append(selector)
+
+
+def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
+    """That nothing was built, and what may have been meant."""
+    names = sorted(
+        {
+            node.name
+            for node in manifest.nodes.values()
+            if node.resource_type not in {"test", "unit_test"}
+        }
+    )
+    proposals = []
+    for selector in selectors:
+        name = selector.strip("+@0123456789").rpartition(":")[2]
+        near = difflib.get_close_matches(name, names, n=3)
+        proposals.append(f"{selector} (did you mean {' or '.join(near)}?)" if near else selector)
+    return (
+        f"--select {', '.join(proposals)} matches nothing in this project, so nothing was built: "
+        "correct it, or run `headrace build` without it"
+    )
 
 
 def _sources_of(state: State, parsed: dbt_calls.Parsed, missing: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Find a source's folder in ``dlt_pipelines`` and build it from its settings."""
 
 import dataclasses
+import difflib
 import importlib
 import inspect
 import sys
@@ -39,8 +40,11 @@ def chosen(
     sources = resolved.settings.sources
     for name in names:
         if name not in sources:
+            near = difflib.get_close_matches(name, sources, n=1)
             raise SettingsError(
-                f"--source {name}: not in the settings; known: {', '.join(sorted(sources)) or '-'}"
+                f"--source {name}: not in the settings"
+                + (f" (did you mean {near[0]}?)" if near else "")
+                + f"; known: {', '.join(sorted(sources)) or '-'}"
             )
     found = {
         name: source
