@@ -465,3 +465,21 @@ def test_a_table_without_a_key_alone_has_a_quarantine(shop: Shop) -> None:
 
     assert (table.rows_given, table.rows_new, table.rows_quarantined) == (3, 2, 1)
     assert [row[3] for row in lab.quarantine()] == ["malformed"]
+
+
+def test_a_file_of_nothing_but_a_malformed_line(shop: Shop) -> None:
+    shop.write("orders.jsonl", '{"order_id": 1, "order_id": 2}\n')
+    table = shop.lab_with(ORDERS).load_one()
+
+    assert (table.rows_given, table.rows_new, table.rows_quarantined) == (1, 0, 1)
+
+
+def test_the_quarantine_keeps_every_digit(shop: Shop) -> None:
+    row = (
+        '{"order_id": null, "amount": 12345678901234567.89, "more": {"huge":1e400,"list":[1,null]}}'
+    )
+    shop.write("orders.jsonl", '{"order_id": 1, "amount": 2}\n' + row + "\n")
+    lab = shop.lab_with(ORDERS)
+    lab.load()
+
+    assert lab.query("select row_json from store_raw._quarantine") == [(row,)]

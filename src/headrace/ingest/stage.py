@@ -6,6 +6,7 @@ are read into a local DuckDB, where every value is checked, the rows that break 
 aside, and the rest is compared with the raw table, so that only what is new or changed is loaded.
 """
 
+import json
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -389,7 +390,7 @@ class _Stager:
             empty = scalar(
                 self.connection, f"select count(*) = 0 from incoming where __file = {number}"
             )
-            if empty and not self.table.allow_empty:
+            if empty and not scan.rejected and not self.table.allow_empty:
                 raise SourceError(
                     f"{scan.file.name} has a header and no rows: write rows to it or remove it "
                     "(for a table of the files source, `allow_empty: true` lets it pass)"
@@ -552,15 +553,21 @@ class _Stager:
         self.connection.register("rejected", pa.table(arrays, names=list(names)))
         return len(rows)
 
+    @staticmethod
+    def _as_json(name: str, kind: str) -> str:
+        """SQL of a field of a row as JSON text; JSON is as it was written, whatever its digits."""
+        column = f"incoming.{identifier(name)}"
+        value = column if kind == "JSON" else f"to_json({column})"
+        key = literal(json.dumps(name, ensure_ascii=False) + ": ")
+        return f"{key} || coalesce(cast({value} as varchar), 'null')"
+
     def _quarantine(self) -> "pa.Table | None":
         if not self._put_rejected() and not scalar(self.connection, "select count(*) from bad"):
             return None
         digests = ", ".join(
             f"({number}, {literal(scan.file.digest)})" for number, scan in enumerate(self.scans)
         )
-        fields = ", ".join(
-            f"{identifier(name)} := incoming.{identifier(name)}" for name in self.read_types
-        )
+        fields = ", ".join(self._as_json(name, kind) for name, kind in self.read_types.items())
         sql = f"""
             select
                 md5(concat_ws(
@@ -580,7 +587,7 @@ class _Stager:
                     bad.__row,
                     bad.reason,
                     bad.message,
-                    cast(to_json(struct_pack({fields})) as varchar) as row_json
+                    '{{' || concat_ws(', ', {fields}) || '}}' as row_json
                 from bad
                 inner join incoming
                     on bad.__file = incoming.__file and bad.__row = incoming.__row
