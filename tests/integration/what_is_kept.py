@@ -124,7 +124,7 @@ VALUES = (
         _45,
         pa.array([Decimal(_45)]),
         f"{_45}::numeric(45,0)",
-        _kept("text", "text", "refused", "refused"),
+        _kept("text", "text", "refused", "text"),
     ),
     Value(
         "beyond a double",
