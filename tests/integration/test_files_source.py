@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from lab import Lab, Rows, Shop
 
+from headrace.errors import SourceError
 from headrace.ingest import stage
 from headrace.pipeline import sources
 
@@ -483,3 +484,73 @@ def test_the_quarantine_keeps_every_digit(shop: Shop) -> None:
     lab.load()
 
     assert lab.query("select row_json from store_raw._quarantine") == [(row,)]
+
+
+@pytest.mark.parametrize(
+    ("content", "before", "after", "expected"),
+    [
+        ("order_id;x,z\n1;7,5\n", "", "delimiter: ';'", {"order_id": 1, "x_z": "7,5"}),
+        ("order_id,x\n1,é\n", "encoding: latin-1", "encoding: utf-8", {"order_id": 1, "x": "é"}),
+        ("order_id,x\n1,7\n", "", "rename: {x: y}", {"order_id": 1, "y": 7}),
+    ],
+)
+def test_a_changed_setting_reads_the_files_again(
+    shop: Shop, content: str, before: str, after: str, expected: dict[str, Any]
+) -> None:
+    shop.write("orders.csv", content)
+    shop.lab_with(f"{{orders: {{pattern: 'orders*', {before}}}}}").load()
+    lab = shop.lab_with(f"{{orders: {{pattern: 'orders*', {after}}}}}")
+    table = lab.load_one()
+
+    assert (table.files_read, table.rows_given) == (1, 1)
+    assert "its settings changed: all its files were read again" in table.notes
+    assert rows(lab, ", ".join(expected)) == [tuple(expected.values())]
+    assert lab.load_one().files_read == 0
+
+
+@pytest.mark.parametrize(
+    "after", ["primary_key: [x]", "", "primary_key: [order_id], columns: {x: text}"]
+)
+def test_a_changed_key_or_type_names_the_full_refresh(shop: Shop, after: str) -> None:
+    shop.write("orders.csv", "order_id,x\n1,7\n")
+    shop.lab_with(ORDERS).load()
+    lab = shop.lab_with(f"{{orders: {{pattern: 'orders*', {after}}}}}")
+    with pytest.raises(SourceError, match="`headrace load --full-refresh --source store`"):
+        lab.load()
+    assert rows(lab, "order_id, x") == [(1, 7)]
+    lab.load(full_refresh=True)
+
+    assert len(rows(lab, "order_id, x")) == 1
+
+
+def test_an_emptied_file_without_a_key_loses_its_rows(shop: Shop) -> None:
+    shop.write("orders_1.csv", "x\n1\n")
+    shop.write("orders_2.csv", "x\n2\n")
+    lab = shop.lab_with("{orders: {pattern: 'orders*', allow_empty: true}}")
+    lab.load()
+    shop.write("orders_1.csv", "x\n")
+    table = lab.load_one()
+
+    assert rows(lab, "x") == [(2,)]
+    assert "all rows of orders_1.csv were removed, as it has none any more" in table.notes
+
+
+def test_a_cursor_of_files_is_compared_by_its_meaning(shop: Shop) -> None:
+    lab = shop.lab_with("{orders: {pattern: 'orders*', primary_key: [order_id], cursor: at}}")
+    shop.write("orders.csv", "order_id,x,at\n1,a,2024-10-27T02:50:00+02:00\n2,a,\n")
+    lab.load()
+    shop.write("orders.csv", "order_id,x,at\n1,b,2024-10-27T02:15:00+01:00\n2,b,\n")
+    assert lab.load_one().rows_changed == 2
+    shop.write("orders.csv", "order_id,x,at\n1,c,\n2,b,\n")
+    table = lab.load_one()
+
+    assert (table.rows_quarantined, table.rows_unchanged) == (1, 1)
+    assert [row[3] for row in lab.quarantine()] == ["null_cursor"]
+    assert rows(lab, "order_id, x") == [(1, "b"), (2, "b")]
+
+
+def test_a_cursor_of_days_first_is_refused(shop: Shop) -> None:
+    shop.write("orders.csv", "order_id,at\n1,31/12/2024\n")
+    lab = shop.lab_with("{orders: {pattern: 'orders*', primary_key: [order_id], cursor: at}}")
+    with pytest.raises(SourceError, match=r"orders.csv row 1: the cursor at .* set `columns: "):
+        lab.load()
