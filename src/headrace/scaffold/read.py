@@ -10,6 +10,7 @@ from headrace.scaffold.schema import LOAD_ID, Column, RawSchema, Table
 from headrace.settings import Resolved
 
 _OURS = "_quarantine"  # rows that Headrace put aside; no table of the source
+_BOOKKEEPING = "_dlt_file_"  # which file a row came from: for the next load alone
 
 
 def read_schema(resolved: Resolved, source: str) -> RawSchema:
@@ -86,7 +87,9 @@ def _table(schema: DltSchema, table: DltTable) -> Table:
     return Table(
         name=table.name,
         columns=tuple(
-            _column(column) for column in table.columns.values() if column.data_type is not None
+            _column(column)
+            for column in table.columns.values()
+            if column.data_type is not None and not column.name.startswith(_BOOKKEEPING)
         ),
         parent=table.parent,
         description=_line(table.description),
