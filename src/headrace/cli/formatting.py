@@ -13,3 +13,8 @@ def some(items: tuple[str, ...]) -> str:
 def count(number: int, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def printable(line: str) -> str:
+    """One line, whatever the data hold: no line breaks, and nothing that a terminal obeys."""
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in line)

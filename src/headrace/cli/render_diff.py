@@ -7,6 +7,7 @@ from rich.table import Table
 
 from headrace.cli.console import console as new_console
 from headrace.cli.diff_words import moves, numbers, readers, share
+from headrace.cli.formatting import printable
 from headrace.quality.diff.report import ColumnChange, DiffReport, Sample, TableDiff
 
 _MARKS = {
@@ -37,7 +38,7 @@ def show_diff(report: DiffReport) -> None:
         if lines or one.notes:
             console.print(f"\n[bold]{escape(one.name)}[/] ({one.status})")
         for line in (*lines, *one.notes):
-            console.print(f"  {escape(_printable(line))}")
+            console.print(f"  {escape(printable(line))}")
     different = len(report.with_status("changed", "added", "removed"))
     total = len(report.tables)
     verdict = f"{different} of {total} tables differ" if different else "no table differs"
@@ -91,11 +92,6 @@ def _sample_line(sample: Sample) -> str:
     mark = "+" if sample.kind == "added" else "-"
     values = sample.after or sample.before
     return f"{mark} {key or ', '.join(f'{name}={_shown(value)}' for name, value in values.items())}"
-
-
-def _printable(line: str) -> str:
-    """One line, whatever the data hold: no line breaks, and nothing that a terminal obeys."""
-    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in line)
 
 
 def _shown(value: str | None) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.console import console as new_console
+from headrace.cli.formatting import printable
 from headrace.pipeline.query import QueryReport
 
 _NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL")
@@ -35,7 +36,10 @@ def show(report: QueryReport, form: Literal["table", "csv", "markdown"]) -> None
 def _table(report: QueryReport) -> None:
     """A table; where its columns do not fit the screen, one line for each value."""
     console = new_console()
-    cells = [["null" if value is None else _line(value) for value in row] for row in report.rows]
+    cells = [
+        ["null" if value is None else printable(_text(value)) for value in row]
+        for row in report.rows
+    ]
     table = Table(box=None, pad_edge=False, header_style="bold")
     narrowest = 0
     for number, column in enumerate(report.columns):
@@ -78,16 +82,11 @@ def _is_number(data_type: str) -> bool:
 
 def _markdown(report: QueryReport) -> str:
     lines = [[column.name for column in report.columns], ["---"] * len(report.columns)]
-    lines += [["" if value is None else _line(value) for value in row] for row in report.rows]
+    lines += [
+        ["" if value is None else printable(_text(value)) for value in row] for row in report.rows
+    ]
     return "".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines
-    )
-
-
-def _line(value: Any) -> str:
-    """One line, with nothing in it that a terminal obeys."""
-    return "".join(
-        sign if sign.isprintable() else " " if sign.isspace() else "\ufffd" for sign in _text(value)
     )
 
 

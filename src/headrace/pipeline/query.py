@@ -10,6 +10,7 @@ from pydantic import Field
 
 from headrace import portable
 from headrace.errors import QueryError
+from headrace.ingest.sql import literal
 from headrace.pipeline.reports import Report
 from headrace.targets.duckdb_errors import explain_duckdb_error
 
@@ -137,7 +138,8 @@ def export(source: Database, sql: str, out: Path, *, limit: int | None = None) -
         with _open(source, writes=temporary) as connection:
             copied = _execute(
                 connection,
-                f"copy (select * from (\n{body}\n){limited}) to {_text(temporary)} ({_COPY[form]})",
+                f"copy (select * from (\n{body}\n){limited}) "
+                f"to {literal(str(temporary))} ({_COPY[form]})",
             ).fetchone()
         portable.replace(temporary, out)
     except OSError as error:
@@ -172,7 +174,7 @@ def _open(source: Database, *, writes: Path | None = None) -> "Iterator[duckdb.D
     try:
         connection.execute("set TimeZone = 'UTC'")
         if writes is not None:
-            connection.execute(f"set allowed_paths = [{_text(writes)}]")
+            connection.execute(f"set allowed_paths = [{literal(str(writes))}]")
         connection.execute("set enable_external_access = false")
         yield connection
     finally:
@@ -196,7 +198,3 @@ def _execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "duckdb.DuckD
 
 def _plain(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes | bytearray | memoryview) else value
-
-
-def _text(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"

@@ -25,6 +25,7 @@ from headrace.pipeline.state_folder import State, read_state
 from headrace.settings import Resolved
 from headrace.targets import Target
 
+_GRAPH_OPERATORS = re.compile(r"^(?:@|\d*\+)|\+\d*$")
 _WORDS = re.compile(r"[\s,]+")
 ALIAS = "headrace_state"  # what the state's warehouse is called while dbt runs
 
@@ -135,7 +136,7 @@ def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
     )
     proposals = []
     for selector in selectors:
-        name = selector.strip("+@0123456789").rpartition(":")[2]
+        name = _GRAPH_OPERATORS.sub("", selector).rpartition(":")[2]
         near = difflib.get_close_matches(name, names, n=3)
         proposals.append(f"{selector} (did you mean {' or '.join(near)}?)" if near else selector)
     return (

@@ -14,8 +14,9 @@ import pytest
 
 from headrace.errors import SourceError
 from headrace.ingest.discover import HashCache, find_files
-from headrace.ingest.model import Changes, FileTable, IngestContext, SchemaContract
+from headrace.ingest.model import Changes, FileTable
 from headrace.ingest.stage import stage
+from ingest_lab import first_load
 
 TRIES = int(os.environ.get("HEADRACE_FUZZ", "40"))
 """Files of each format and key; more by ``HEADRACE_FUZZ=1000``."""
@@ -98,21 +99,7 @@ def test_a_broken_file_is_accounted_for_or_refused(
 
 
 def _is_loaded(folder: Path, table: FileTable) -> bool:
-    context = IngestContext(
-        source="store",
-        sample_dir=folder,
-        scratch_dir=folder / "scratch",
-        cache_path=folder / "cache",
-        dataset="store_raw",
-        contract=SchemaContract(),
-        attach_warehouse=lambda _: None,
-        accepts_sql=True,
-        full_refresh=False,
-        thorough=False,
-        memory_limit="512MB",
-        report=lambda _: None,
-    )
-    context.scratch_dir.mkdir()
+    context = first_load(folder)
     found = find_files(folder, table.pattern, HashCache(context.cache_path))
     if not found.files:
         assert all("\n" not in words for words in found.unreadable)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from headrace.errors import SourceError
 from headrace.ingest import stage as staging
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.model import FROM_FILE, Changes, FileTable, IngestContext, SchemaContract
+from headrace.ingest.model import FROM_FILE, Changes, FileTable
+from ingest_lab import first_load
 
 # what looks like a type and is none, beside what is one
 NASTY = [
@@ -109,24 +110,10 @@ def write_json(path: Path, rows: Rows, *, first: int) -> None:
 
 def staged(folder: Path, table: FileTable, *, bulk: bool) -> tuple[dict[str, str], list[Any]] | str:
     """The types and rows that a first load of all files of a folder gives, or what it says."""
-    (folder / "scratch").mkdir(exist_ok=True)
     files = [
         SourceFile(path, path.name, path.stat().st_size, "") for path in sorted(folder.glob("*.*"))
     ]
-    context = IngestContext(
-        source="store",
-        sample_dir=folder,
-        scratch_dir=folder / "scratch",
-        cache_path=folder / "cache",
-        dataset="store_raw",
-        contract=SchemaContract(),
-        attach_warehouse=lambda _: None,
-        accepts_sql=True,
-        full_refresh=False,
-        thorough=not bulk,
-        memory_limit="512MB",
-        report=lambda _: None,
-    )
+    context = first_load(folder, thorough=not bulk)
     with duckdb.connect() as connection, patch.object(staging, "BULK_BYTES", 0):
         try:
             changes = Changes(files, files)

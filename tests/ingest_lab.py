@@ -1,0 +1,25 @@
+"""What files are staged in, without a warehouse."""
+
+from pathlib import Path
+
+from headrace.ingest.model import IngestContext, SchemaContract
+
+
+def first_load(folder: Path, *, thorough: bool = False) -> IngestContext:
+    """The context of a first load of a folder's files; its scratch folder is there."""
+    scratch = folder / "scratch"
+    scratch.mkdir(exist_ok=True)
+    return IngestContext(
+        source="store",
+        sample_dir=folder,
+        scratch_dir=scratch,
+        cache_path=folder / "cache",
+        dataset="store_raw",
+        contract=SchemaContract(),
+        attach_warehouse=lambda _: None,
+        accepts_sql=True,
+        full_refresh=False,
+        thorough=thorough,
+        memory_limit="512MB",
+        report=lambda _: None,
+    )
