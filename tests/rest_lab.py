@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 import dlt
 import duckdb
 
-from headrace.causes import causes
 from headrace.errors import HeadraceError
+from headrace.exceptions import causes
 from headrace.ingest import IngestContext, TableLoad
 from headrace.ingest.model import SchemaContract
 from headrace.ingest.rest import ApiLimits, ApiResource, api_source

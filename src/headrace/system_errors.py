@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.causes import causes
+from headrace.exceptions import causes
 
 
 @dataclass(frozen=True)

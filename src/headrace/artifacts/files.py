@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.artifacts.lenient import UnfitError, fit
 from headrace.artifacts.reading import Notes, shown
-from headrace.gc_pause import collector_off
+from headrace.process import gc_paused
 
 S = TypeVar("S", bound=msgspec.Struct)
 _BLANK = b" \t\r\n\0"
@@ -71,7 +71,7 @@ def decode(data: bytes, kind: type[S], notes: Notes) -> S:
     Raises:
         BadFileError: it is not JSON, or not an object, or lacks what it must have.
     """
-    with collector_off():
+    with gc_paused():
         try:
             value = msgspec.json.decode(data, type=kind)
         except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, too

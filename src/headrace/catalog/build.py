@@ -12,7 +12,7 @@ from headrace.artifacts.reading import Reading
 from headrace.catalog.build_dbt import DbtPart
 from headrace.catalog.build_dlt import DltPart
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem
-from headrace.gc_pause import collector_off
+from headrace.process import gc_paused
 
 _LAYERS = ("resource", "table", "seed", "model", "snapshot", "exposure", "test", "unit_test")
 
@@ -28,7 +28,7 @@ def build_catalog(artifacts: Artifacts, *, raw_schema: Callable[[str], str]) -> 
         Assets in the order of the layers, each layer by id. What a node reads that no artifact
         knows is left out of the edges.
     """
-    with collector_off():
+    with gc_paused():
         return _built(DltPart(artifacts.dlt, raw_schema), DbtPart(artifacts), artifacts.readings)
 
 

@@ -131,7 +131,7 @@ def _run() -> None:
 
 
 def _told(error: Exception) -> str:
-    from headrace.causes import first_line
+    from headrace.exceptions import first_line
     from headrace.system_errors import system_fault
 
     fault = system_fault(error)

@@ -7,7 +7,6 @@ from pathlib import Path
 from msgspec import structs
 
 from headrace.catalog.model import Asset, Catalog, ColumnEdge, Problem
-from headrace.gc_pause import collector_off
 from headrace.lineage import builtin_tests
 from headrace.lineage.cache import SummaryCache, keys
 from headrace.lineage.relations_of import ITSELF, Relations
@@ -19,6 +18,7 @@ from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.relations import Relation, Rest
 from headrace.lineage.sql.statement import read
 from headrace.lineage.topological_order import in_order
+from headrace.process import gc_paused
 
 _SQL_KINDS = frozenset({"model", "snapshot", "test"})
 
@@ -47,7 +47,7 @@ class Project:
         self, dialect: str, *, cache: Path | None, workers: int | None
     ) -> tuple[int, int]:
         """Read all statements that the cache does not know; how many, and how many it knew."""
-        with collector_off():
+        with gc_paused():
             return self._summarize(dialect, cache, workers)
 
     def _summarize(self, dialect: str, cache: Path | None, workers: int | None) -> tuple[int, int]:
@@ -98,7 +98,7 @@ class Project:
         for key, asset in self._catalog.assets.items():
             if asset.test is not None and asset.test.attached_to is not None:
                 reads.setdefault(key, []).append(asset.test.attached_to)
-        with collector_off():
+        with gc_paused():
             for key in in_order(self._catalog, reads):
                 summary = self._summaries.get(key)
                 asset = self._catalog.assets[key]

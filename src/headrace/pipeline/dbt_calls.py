@@ -1,6 +1,5 @@
 """How dbt is called: in this process, with a profile and places that come from the settings."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from headrace import process
 from headrace.artifacts import Manifest, read_manifest
 from headrace.errors import TransformError, WarehouseError
-from headrace.gc_pause import collector_off
 from headrace.secrets import hide_in_files
 from headrace.settings import Resolved
 from headrace.system_errors import system_fault
@@ -18,6 +17,12 @@ from headrace.targets import Target
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+_ENVIRONMENT = {
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DBT_ENGINE_HINTS_ENABLED": "false",  # dbt notes in the home folder that it showed one
+    "DO_NOT_TRACK": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -69,14 +74,12 @@ def environment(home: Path | None = None) -> Iterator[None]:
     At the end no secret is in what it wrote below ``home``.
     """
     began = time.time() - 1  # some file systems keep whole seconds
-    os.environ["DBT_SEND_ANONYMOUS_USAGE_STATS"] = "false"
-    os.environ["DBT_ENGINE_HINTS_ENABLED"] = "false"  # it notes in the home that one was shown
-    os.environ["DO_NOT_TRACK"] = "1"
-    with collector_off():
-        import dbt.cli.main
-    del dbt
     try:
-        yield
+        with process.environment(_ENVIRONMENT):
+            with process.gc_paused():
+                import dbt.cli.main
+            del dbt
+            yield
     finally:
         if home is not None:
             hide_in_files(home, ("target/**/*",), since=began)

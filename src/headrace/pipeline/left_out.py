@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from headrace import portable
-from headrace.gc_pause import collector_off
 from headrace.lineage.builtin_tests import BUILT_IN
 from headrace.pipeline import dbt_calls
 from headrace.pipeline.build_nodes import FAILED
 from headrace.pipeline.reports import NodeReport
+from headrace.process import gc_paused
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -65,7 +65,7 @@ def compile_left_out(
     roots = (*(f"source:{name}" for name in missing), *_waiting(parsed.graph, nodes))
     if not roots:
         return
-    with collector_off():
+    with gc_paused():
         kept = _read(resolved)
         if kept is not None and (kept.inputs, kept.roots) == (inputs, roots):
             _fill_in(parsed.graph, kept.sql)

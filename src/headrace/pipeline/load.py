@@ -1,7 +1,6 @@
 """The load step: every source by dlt into its raw schema."""
 
 import logging
-import os
 import re
 import shutil
 import time
@@ -14,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from headrace import portable, secrets
 from headrace.artifacts import dump_trace
 from headrace.artifacts.files import BadFileError
-from headrace.causes import came_of_ctrl_c, causes, first_line
 from headrace.errors import HeadraceError, SourceError, WarehouseError
+from headrace.exceptions import came_of_ctrl_c, causes, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.ingest import IngestContext, TableLoad
+from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import remote, sources
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.reports import LoadReport, TableReport
@@ -33,15 +33,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("headrace.pipeline")
 
-# Invariants, not tastes: staging tells completed loads by `_dlt_load_id`.
-_DLT_ENVIRONMENT = {
-    "NORMALIZE__MODEL_NORMALIZER__ADD_DLT_LOAD_ID": "true",
-    "NORMALIZE__PARQUET_NORMALIZER__ADD_DLT_LOAD_ID": "true",
-    "RUNTIME__DLTHUB_TELEMETRY": "false",
-    # dlt would note a Ctrl-C and go on; when its step ends before it looks, the note is lost
-    "RUNTIME__INTERCEPT_SIGNALS": "false",
-}
-
 _DLT_ID = re.compile(r"[0-9a-f]{16}")  # what dlt calls a folder that it extracts into
 
 
@@ -50,6 +41,7 @@ def raw_schema(source: str) -> str:
     return f"{source}_raw"
 
 
+@libraries_dlt.environment()
 def load(
     resolved: Resolved,
     target: Target,
@@ -78,8 +70,6 @@ def load(
         WarehouseError: the target cannot be written.
     """
     started = time.monotonic()
-    os.environ.update(_DLT_ENVIRONMENT)
-    os.environ.setdefault("RUNTIME__LOG_LEVEL", "CRITICAL")  # an error is told once, by us
     target.check()
     tables: list[TableReport] = []
     load_ids: list[str] = []

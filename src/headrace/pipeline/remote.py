@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from headrace.causes import first_line
+from headrace.exceptions import first_line
 
 _UNREACHABLE = "is it right, and is the server there?"
 

@@ -14,8 +14,8 @@ from typing import Any, Literal
 from headrace import telemetry
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.catalog.history import TableRun
-from headrace.causes import came_of_ctrl_c, first_line
 from headrace.errors import HeadraceError, UserError
+from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step

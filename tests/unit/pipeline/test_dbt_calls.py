@@ -20,6 +20,7 @@ def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
         context = args_to_context(["parse", "--profiles-dir", str(tmp_path)])  # ~/.dbt may not be
         assert Flags(context).HINTS_ENABLED is False
+    assert os.environ["DBT_ENGINE_HINTS_ENABLED"] == "true"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import requests
 from dlt.pipeline.exceptions import PipelineStepFailed
 from sqlalchemy.exc import NoSuchTableError, OperationalError, ProgrammingError
 
-from headrace.causes import causes
+from headrace.exceptions import causes
 from headrace.pipeline.remote import explain
 from headrace.pipeline.where import where
 from headrace.settings import resolve

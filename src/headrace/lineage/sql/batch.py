@@ -4,9 +4,9 @@ import gc
 from collections.abc import Sequence
 
 from headrace import portable
-from headrace.gc_pause import collector_off
 from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.tree import Summary
+from headrace.process import gc_paused
 
 PAYS = 1_500_000
 """Characters of SQL; below it, starting processes takes longer than reading."""
@@ -36,7 +36,7 @@ def summarize_all(
 
 def _in_turn(statements: Sequence[tuple[str, str]]) -> list[Summary]:
     found = []
-    with collector_off():
+    with gc_paused():
         for number, (sql, dialect) in enumerate(statements, 1):
             found.append(summarize(sql, dialect))
             if number % _CHUNK == 0:
