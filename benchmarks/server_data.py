@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.catalog import Asset, Catalog, Column, ColumnEdge, Reading, RunStore, TestInfo
-from headrace.ingest.sql import identifier, literal
+from headrace.sql_text import identifier, literal
 
 LAYERS = ("resource", "raw", "staging", "intermediate", "marts")
 _TEXT = """

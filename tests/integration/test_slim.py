@@ -14,7 +14,6 @@ from lab import ROOT, Lab, copy_project
 
 from headrace.catalog import RunStore
 from headrace.errors import LockedError, SettingsError, StateError, TransformError
-from headrace.ingest.sql import literal
 from headrace.pipeline import lock
 from headrace.pipeline.diff import compare
 from headrace.pipeline.reports import RunReport
@@ -23,6 +22,7 @@ from headrace.pipeline.selection import Selection, chosen
 from headrace.pipeline.state import write_state
 from headrace.pipeline.state_folder import read_state
 from headrace.quality.diff import Options
+from headrace.sql_text import literal
 
 MODIFIED = ("state:modified+",)
 CUSTOMERS = "staging/jaffle_shop/stg_jaffle_shop__customers.sql"

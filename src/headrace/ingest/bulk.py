@@ -20,8 +20,8 @@ from headrace.ingest.merge import kind_of_type
 from headrace.ingest.model import FileTable, Staged
 from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns
-from headrace.ingest.sql import identifier, identifiers, literal, scalar
 from headrace.ingest.types import Column
+from headrace.sql_text import identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:
     import duckdb

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from headrace.errors import SourceError
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import FileTable
-from headrace.ingest.reader import RejectedRow, opened, options
-from headrace.ingest.sql import file_literal, literal
+from headrace.ingest.reader import RejectedRow, file_literal, opened, options
+from headrace.sql_text import literal
 
 if TYPE_CHECKING:
     import duckdb

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.reader import opened
 from headrace.ingest.roundtrip import is_rounded
-from headrace.ingest.sql import literal
+from headrace.sql_text import literal
 
 if TYPE_CHECKING:
     import duckdb

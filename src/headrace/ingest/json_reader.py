@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from headrace.errors import SourceError
 from headrace.ingest import json_numbers
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.reader import RejectedRow, opened, options
-from headrace.ingest.sql import file_literal, identifier, literal
+from headrace.ingest.reader import RejectedRow, file_literal, opened, options
+from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
     import duckdb

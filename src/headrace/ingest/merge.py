@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from headrace.ingest.cursor import Kind, find, key, refuse_dates_in_other_forms
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE, IS_GONE, FileTable
-from headrace.ingest.sql import identifier, identifiers, literal, scalar
 from headrace.ingest.types import Column
+from headrace.sql_text import identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:
     import duckdb

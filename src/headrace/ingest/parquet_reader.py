@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.reader import RejectedRow, vanished
-from headrace.ingest.sql import file_literal, identifier
+from headrace.ingest.reader import RejectedRow, file_literal, vanished
+from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
     import duckdb

@@ -4,10 +4,13 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
+from headrace import portable
 from headrace.errors import SourceError
 from headrace.ingest.discover import SourceFile
+from headrace.sql_text import literal
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,18 @@ def opened(file: SourceFile) -> Iterator[io.BufferedReader]:
 def vanished(file: SourceFile) -> SourceError:
     """A file that was there a moment ago."""
     return SourceError(f"{file.name} vanished while it was read: put it back and run again")
+
+
+def file_literal(path: Path) -> str:
+    """Quote the path of one file for ``read_csv`` and the like, which take a pattern.
+
+    Raises:
+        SourceError: DuckDB cannot be told of this file alone.
+    """
+    text = portable.duckdb_path(path)
+    if text is None:
+        raise SourceError(f"{path} has a backslash beside *, ? or [ in its path: rename it")
+    return literal(text)
 
 
 def options(file: SourceFile) -> str:

@@ -22,8 +22,8 @@ TIMESTAMP_NS  as TIMESTAMP, with up to nine digits
 All SQL is written for a session whose time zone is UTC.
 """
 
-from headrace.ingest.sql import identifier, literal
 from headrace.ingest.types import stored_type
+from headrace.sql_text import identifier, literal
 
 _WHOLE_DOUBLES = 1 << 53  # from here on, a double cannot tell an integer from the next
 _SAFE_DIGITS = 15  # a double gives back any number of so many digits

@@ -13,7 +13,7 @@ from headrace.ingest.model import FileTable
 from headrace.ingest.names import NamedColumns, name_columns
 from headrace.ingest.parquet_reader import ParquetReader, parquet_reader
 from headrace.ingest.reader import RejectedRow
-from headrace.ingest.sql import identifier, literal
+from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
     import duckdb

@@ -37,11 +37,11 @@ from headrace.ingest.model import (
     Staged,
 )
 from headrace.ingest.names import NamedColumns
-from headrace.ingest.reader import vanished
+from headrace.ingest.reader import file_literal, vanished
 from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
-from headrace.ingest.sql import batches, file_literal, identifier, identifiers, literal, scalar
 from headrace.ingest.types import Column, common_read
+from headrace.sql_text import batches, identifier, identifiers, literal, scalar
 from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:

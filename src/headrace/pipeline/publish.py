@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from headrace import portable
 from headrace.artifacts import Node, read_manifest
 from headrace.errors import PublishError
-from headrace.ingest.sql import identifier, literal
 from headrace.pipeline.events import Event, Listener
 from headrace.pipeline.publication import INFO_SCHEMA as _INFO
 from headrace.pipeline.reports import PublishedTable, PublishReport
 from headrace.settings import Resolved
+from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
 from headrace.targets import Target
 

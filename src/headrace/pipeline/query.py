@@ -10,8 +10,8 @@ from pydantic import Field
 
 from headrace import portable
 from headrace.errors import QueryError
-from headrace.ingest.sql import literal
 from headrace.pipeline.reports import Report
+from headrace.sql_text import literal
 from headrace.targets.duckdb_errors import explain_duckdb_error
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace.ingest.sql import identifier, literal
+from headrace.sql_text import identifier, literal
 from headrace.targets import Target
 
 _LOAD_ID = "_dlt_load_id"

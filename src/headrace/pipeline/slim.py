@@ -15,7 +15,6 @@ from typing import Any
 
 from headrace.artifacts import Manifest
 from headrace.errors import StateError, TransformError
-from headrace.ingest.sql import literal
 from headrace.pipeline import dbt_calls
 from headrace.pipeline.build import build_nodes, require_project
 from headrace.pipeline.events import Event, Listener
@@ -23,6 +22,7 @@ from headrace.pipeline.reports import BuildReport, SelectionReport
 from headrace.pipeline.selection import Selection
 from headrace.pipeline.state_folder import State, read_state
 from headrace.settings import Resolved
+from headrace.sql_text import literal
 from headrace.targets import Target
 
 _GRAPH_OPERATORS = re.compile(r"^(?:@|\d*\+)|\+\d*$")

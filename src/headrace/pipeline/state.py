@@ -16,13 +16,13 @@ from pydantic import Field
 
 from headrace import __version__, portable
 from headrace.errors import StateError
-from headrace.ingest.sql import identifier, literal
 from headrace.pipeline import build_state, lock, publication
 from headrace.pipeline.reports import Report
 from headrace.pipeline.state_folder import FORMAT, INFO, MANIFEST, WAREHOUSE, StateInfo, is_state
 from headrace.pipeline.state_sources import digests
 from headrace.pipeline.state_views import Views, make_portable
 from headrace.settings import Resolved
+from headrace.sql_text import identifier, literal
 from headrace.targets import Target
 
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headrace.ingest.sql import identifier, literal
+from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
     import duckdb

@@ -4,6 +4,7 @@ import hashlib
 import re
 
 from headrace.scaffold.schema import Column
+from headrace.sql_text import identifier
 
 MAX_NAME = 63  # bytes; Postgres cuts a longer name off
 
@@ -78,7 +79,7 @@ def is_plain(name: str) -> bool:
 
 def quoted(name: str) -> str:
     """A name as SQL needs it: ``order`` becomes ``"order"``."""
-    return name if is_plain(name) else '"' + name.replace('"', '""') + '"'
+    return name if is_plain(name) else identifier(name)
 
 
 def is_writable(name: str) -> bool:

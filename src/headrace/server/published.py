@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace import portable
-from headrace.ingest.sql import identifier
 from headrace.server.errors import UnavailableError
+from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
+from headrace.sql_text import literal, qualified
 from headrace.targets import duckdb_file
 from headrace.targets.duckdb_errors import explain_duckdb_error
 
@@ -182,8 +183,7 @@ class DuckDbTarget:
         """``ATTACH … (READ_ONLY)``; None while there is no file yet."""
         if not duckdb_file.exists(self.path):
             return None
-        quoted = str(self.path).replace("'", "''")
-        return f"attach '{quoted}' as {alias} (read_only)"
+        return f"attach {literal(str(self.path))} as {alias} (read_only)"
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own tables left out."""
@@ -197,7 +197,9 @@ class DuckDbTarget:
             for (name,) in names:
                 if name.startswith("_dlt"):
                     continue
-                row = connection.execute(f"select count(*) from {_quoted(schema, name)}").fetchone()
+                row = connection.execute(
+                    f"select count(*) from {qualified(schema, name)}"
+                ).fetchone()
                 counts[str(name)] = int(row[0]) if row else 0
             return counts
 
@@ -209,12 +211,11 @@ class DuckDbTarget:
             return None
         with self.connect(read_only=True) as connection:
             try:
-                row = connection.execute(f"select count(*) from {_quoted(schema, name)}").fetchone()
+                return scalar(connection, f"select count(*) from {qualified(schema, name)}")
             except duckdb.CatalogException:
                 return None
             except duckdb.Error as error:
                 raise self.explain(error) from error
-        return int(row[0]) if row else None
 
     def signature(self) -> str | None:
         """Size and modification time of the file and its write-ahead log."""
@@ -227,10 +228,6 @@ class DuckDbTarget:
             else:
                 parts.append(f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}")
         return "/".join(parts)
-
-
-def _quoted(schema: str, name: str) -> str:
-    return ".".join('"' + part.replace('"', '""') + '"' for part in (schema, name))
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -7,9 +7,9 @@ from diff_lab import Pair
 from markdown_it import MarkdownIt
 
 from headrace.cli.markdown_diff import MARK, markdown
-from headrace.ingest.sql import identifier, literal
 from headrace.quality.diff import DiffReport, TableDiff
 from headrace.quality.diff.report import ColumnChange, Sample
+from headrace.sql_text import identifier, literal
 
 NASTY = (
     "a|b `c` <img src=x onerror=1> <!-- [x](http://e.org) **bold** _em_ "

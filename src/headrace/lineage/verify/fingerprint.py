@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from headrace.sql_text import qualified
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -37,11 +39,6 @@ class Fingerprint:
     whole: tuple[object, ...]
     values: Mapping[str, object]
     pairs: Mapping[str, object] | None
-
-
-def quoted(*parts: str) -> str:
-    """A qualified name."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +76,9 @@ class Look:
         plain = [_comparable(column[0], str(column[1].id)) for column in described]
         sums = [f"sum(hash({value}))" for value in plain]
         if has_key:
-            keys = ", ".join(quoted(name) for name in found_key)
+            keys = ", ".join(qualified(name) for name in found_key)
             sums += [f"sum(hash({keys}, {value}))" for value in plain]
-        everything = ", ".join(quoted(name) for name in names)
+        everything = ", ".join(qualified(name) for name in names)
         return cls(
             whole=f"select count(*), sum(hash({everything})) from {relation}",
             columns=f"select {', '.join(sums)} from {relation}",
@@ -108,7 +105,7 @@ class Look:
 
 
 def _comparable(name: str, kind: str) -> str:
-    value = quoted(name)
+    value = qualified(name)
     if kind in _FLOATS:
         return f"coalesce(try_cast(round({value}, 12) as float)::double, {value})"
     return value

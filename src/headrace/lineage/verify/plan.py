@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import LineageError
 from headrace.lineage.find import Place
-from headrace.lineage.verify.fingerprint import quoted
 from headrace.lineage.verify.limit import limited
 from headrace.lineage.verify.parts import Model, Name, Plan, Raw, ordered
+from headrace.sql_text import qualified
 
 if TYPE_CHECKING:
     import duckdb
@@ -197,7 +197,8 @@ def _select(asset: Asset) -> str:
     if kept.marks_deleted:
         values["dbt_is_deleted"] = "'False'"
     meta = ", ".join(
-        f"{value} as {quoted(kept.column_names.get(name, name))}" for name, value in values.items()
+        f"{value} as {qualified(kept.column_names.get(name, name))}"
+        for name, value in values.items()
     )
     return f"with __snapshot as (\n{sql}\n)\nselect *, {meta} from __snapshot"
 

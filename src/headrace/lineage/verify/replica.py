@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.lineage.verify.fingerprint import Fingerprint, Look, quoted
+from headrace.lineage.verify.fingerprint import Fingerprint, Look
 from headrace.lineage.verify.incremental import without_itself
 from headrace.lineage.verify.parts import Model, Plan, Raw
 from headrace.lineage.verify.strategies import expressions
+from headrace.sql_text import qualified
 
 if TYPE_CHECKING:
     import duckdb
@@ -73,11 +74,11 @@ class Replica:
         names += [model.name for model in plan.models if model.name is not None]
         for database in sorted({name[0] for name in names}):
             if database != "memory":
-                self._run(f"attach ':memory:' as {quoted(database)}")
+                self._run(f"attach ':memory:' as {qualified(database)}")
         for database, schema in sorted({name[:2] for name in names}):
-            self._run(f"create schema if not exists {quoted(database, schema)}")
+            self._run(f"create schema if not exists {qualified(database, schema)}")
         if plan.models and plan.models[0].name:
-            self._run(f"use {quoted(plan.models[0].name[0], 'main')}")
+            self._run(f"use {qualified(plan.models[0].name[0], 'main')}")
         self._sql: dict[str, str] = {model.id: model.sql for model in plan.models}
         self._looks: dict[str, Look] = {}
         self._before: dict[tuple[str, str], object] = {}
@@ -116,7 +117,7 @@ class Replica:
         """Of a raw table, those to perturb."""
         if raw.columns == ():
             return ()
-        found = self._connection.execute(f"from {quoted(*raw.name)} limit 0").description or []
+        found = self._connection.execute(f"from {qualified(*raw.name)} limit 0").description or []
         names = tuple(str(column[0]) for column in found)
         if raw.columns is None:
             return names
@@ -125,11 +126,11 @@ class Replica:
 
     def strategies(self, raw: Raw, column: str) -> dict[str, str]:
         """Strategy to SQL expression."""
-        table = quoted(*raw.name)
-        sql = f"select {quoted(column)} from {table} limit 0"
+        table = qualified(*raw.name)
+        sql = f"select {qualified(column)} from {table} limit 0"
         described = self._connection.execute(sql).description
         assert described is not None  # a select has columns
-        return expressions(quoted(column), described[0][1], table)
+        return expressions(qualified(column), described[0][1], table)
 
     def perturb(self, raw: Raw, column: str, expression: str) -> Seen | None:
         """Change a column, build what is downstream, compare, and undo it.
@@ -153,7 +154,7 @@ class Replica:
             failed[failure[0]] = failure[1]
 
     def _replace(self, raw: Raw, column: str, expression: str) -> bool:
-        table, name = quoted(*raw.name), quoted(column)
+        table, name = qualified(*raw.name), qualified(column)
         # not rowid: in a table that this transaction made it starts elsewhere
         look = (
             f"select sum(hash(place, value)) from "
@@ -241,7 +242,7 @@ class Replica:
     def _build(self, model: Model, unless: tuple[object, ...] | None = None) -> Fingerprint | None:
         """Its fingerprint; None when its rows are those of ``unless``."""
         assert model.name is not None  # an ephemeral model is not built
-        relation = quoted(*model.name)
+        relation = qualified(*model.name)
         self._run(f"create or replace table {relation} as\n{self._sql[model.id]}\n")
         look = self._looks.get(model.id)
         if look is None:
@@ -252,7 +253,7 @@ class Replica:
         order = " order by rowid desc" if reverse else ""
         for at, raw in enumerate(self._plan.raws.values()):
             self._run(
-                f"create or replace table {quoted(*raw.name)} as from {SAMPLE}.main.r{at}{order}"
+                f"create or replace table {qualified(*raw.name)} as from {SAMPLE}.main.r{at}{order}"
             )
 
     def _run(self, sql: str) -> None:
@@ -287,7 +288,7 @@ def take_sample(
     """
     counts: dict[str, int] = {}
     for at, raw in enumerate(plan.raws.values()):
-        relation = quoted(source, *raw.name[1:])
+        relation = qualified(source, *raw.name[1:])
         row = connection.execute(f"select count(*) from {relation}").fetchone()
         connection.execute(f"create table {SAMPLE}.main.r{at} as from {relation} limit {rows}")
         counts[raw.id] = int(row[0]) if row else 0

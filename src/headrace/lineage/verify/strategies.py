@@ -18,6 +18,8 @@ Rows are told apart by their place, so that a strategy does the same each time.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from headrace.sql_text import identifier
+
 if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
 
@@ -149,7 +151,7 @@ def _json_texts(value: str) -> str:
 def _struct(value: str, kind: "DuckDBPyType", depth: int) -> str | None:
     fields = []
     for name, child in kind.children:
-        quoted = '"' + str(name).replace('"', '""') + '"'
+        quoted = identifier(str(name))
         old = f"{value}.{quoted}"
         fields.append(f"{quoted} := {_changed(old, child, depth) or old}")  # type: ignore[arg-type]
     return f"case when {value} is not null then struct_pack({', '.join(fields)}) end"

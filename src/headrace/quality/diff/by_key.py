@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headrace.ingest.sql import identifier
 from headrace.quality.diff.columns import Common
 from headrace.quality.diff.pair import Pair
 from headrace.quality.diff.report import ColumnChange, Sample
 from headrace.quality.diff.rows import Rows
+from headrace.sql_text import identifier
 
 _SAME, _ADDED, _REMOVED, _DIFFERENT = range(4)
 

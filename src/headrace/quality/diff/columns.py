@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from headrace.ingest.sql import identifier
 from headrace.quality.diff.report import ColumnInfo, RetypedColumn
+from headrace.sql_text import identifier
 
 _FLOATS = {"FLOAT", "DOUBLE"}
 _NUMBERS = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BIGNUM|DECIMAL\(\d+,\d+\))$")

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from headrace.ingest.sql import identifier, scalar
 from headrace.quality.diff.columns import Common
 from headrace.quality.diff.pair import Pair
+from headrace.sql_text import identifier, scalar
 
 NO_KEY = "no key is known (--key TABLE=COLUMN), so rows are compared as wholes"
 _BUCKETS = 65_536

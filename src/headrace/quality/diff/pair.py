@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headrace.ingest.sql import scalar
 from headrace.quality.diff.columns import Columns, Common
+from headrace.sql_text import scalar
 
 if TYPE_CHECKING:
     import duckdb

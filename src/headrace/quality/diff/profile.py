@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from headrace.ingest.sql import identifier
 from headrace.quality.diff.columns import Common
 from headrace.quality.diff.pair import Pair
 from headrace.quality.diff.report import ColumnChange, Profile
+from headrace.sql_text import identifier
 
 _AGGREGATES = 4
 

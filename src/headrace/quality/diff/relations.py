@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import DiffError
-from headrace.ingest.sql import identifier, literal, scalar
 from headrace.quality.diff.side import Side
+from headrace.sql_text import identifier, literal, scalar
 from headrace.targets.duckdb_errors import explain_duckdb_error
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import product
 
-from headrace.ingest.sql import identifier
 from headrace.quality.diff.columns import Common
 from headrace.quality.diff.pair import Pair
 from headrace.quality.diff.report import ColumnInfo, RenamedColumn
+from headrace.sql_text import identifier
 
 _MOST_PAIRS = 200  # beyond this many pairs to try, nobody looks for one
 _ENOUGH = 0.99  # of the values that are not null on both sides

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace import portable
+from headrace.sql_text import identifier, literal
 from headrace.synth.errors import SynthError
 
 MOST_ROWS: Final = 2_000_000
@@ -113,13 +114,13 @@ def _from_file(
     only = portable.duckdb_path(path)
     if only is None:
         raise SynthError(f"{text} has a backslash beside *, ? or [ in its path: rename it")
-    literal = _literal(only)
-    bare = reader.format(file=literal, types="")
+    file = literal(only)
+    bare = reader.format(file=file, types="")
     if "{types}" not in reader:
         return _select(connection, bare, text)
-    kept = _with_leading_zeros(connection, bare, literal)
-    types = ", ".join(f"{_literal(name)}: 'VARCHAR'" for name in kept)
-    source = reader.format(file=literal, types=f", types = {{{types}}}") if kept else bare
+    kept = _with_leading_zeros(connection, bare, file)
+    types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in kept)
+    source = reader.format(file=file, types=f", types = {{{types}}}") if kept else bare
     return _select(connection, source, text)
 
 
@@ -132,7 +133,7 @@ def _with_leading_zeros(
     if not numbers:
         return []
     tests = ", ".join(
-        f"coalesce(bool_or(regexp_matches(trim({_quoted(name)}), '^-?0[0-9]')), false)"
+        f"coalesce(bool_or(regexp_matches(trim({identifier(name)}), '^-?0[0-9]')), false)"
         for name in numbers
     )
     found = connection.sql(
@@ -158,7 +159,7 @@ def _from_database(text: str, path: Path, table: str) -> tuple[str, pa.Table]:
             if (table if len(parts) == 2 else f"main.{table}") not in known:
                 shown = ", ".join(known[:20]) or "none"
                 raise SynthError(f"{path} has no table {table!r}; it has {shown}")
-            source = ".".join(_quoted(part) for part in parts)
+            source = ".".join(identifier(part) for part in parts)
             return parts[-1], _select(connection, source, text)
     except duckdb.Error as error:
         raise SynthError(f"cannot read {text}: {_first_line(error)}") from error
@@ -178,7 +179,7 @@ def _select(connection: duckdb.DuckDBPyConnection, source: str, text: str) -> pa
 
 
 def _cast(name: str, kind: str) -> str:
-    quoted = _quoted(name)
+    quoted = identifier(name)
     base = kind.split("(", maxsplit=1)[0]
     if kind.endswith("]") or base in _NESTED:
         return f"NULL::BLOB AS {quoted}"
@@ -235,14 +236,6 @@ def _plain_column(column: pa.ChunkedArray, label: str, notes: list[str]) -> pa.C
     elif pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         column = column.cast(pa.string())
     return column
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,11 +1,7 @@
-"""Quoting for the SQL that ingest writes; every name and literal goes through here."""
+"""Quoting of names and texts in SQL that Headrace writes, and small helpers of such queries."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-
-from headrace import portable
-from headrace.errors import SourceError
 
 if TYPE_CHECKING:
     import duckdb
@@ -20,21 +16,14 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def qualified(*parts: str) -> str:
+    """Quote a name of several parts: ``marts``, ``orders`` becomes ``"marts"."orders"``."""
+    return ".".join(identifier(part) for part in parts)
+
+
 def literal(value: str) -> str:
     """Quote a text literal: ``it's`` becomes ``'it''s'``."""
     return "'" + value.replace("'", "''") + "'"
-
-
-def file_literal(path: Path) -> str:
-    """Quote the path of one file for ``read_csv`` and the like, which take a pattern.
-
-    Raises:
-        SourceError: DuckDB cannot be told of this file alone.
-    """
-    text = portable.duckdb_path(path)
-    if text is None:
-        raise SourceError(f"{path} has a backslash beside *, ? or [ in its path: rename it")
-    return literal(text)
 
 
 def identifiers(names: Iterable[str], *, prefix: str = "") -> str:
