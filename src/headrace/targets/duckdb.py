@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
-from headrace.sql_text import literal, qualified
+from headrace.sql_text import literal, qualified, scalar
 from headrace.targets import duckdb_file
 from headrace.targets.duckdb_errors import explain_duckdb_error
 
