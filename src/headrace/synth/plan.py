@@ -60,6 +60,11 @@ class TablePlan:
         return per.count.max if isinstance(per.count, Count) else per.max or 1
 
     @property
+    def root_stride(self) -> int:
+        """The most rows per row of the root."""
+        return 1 if self.parent is None else self.stride * self.parent.root_stride
+
+    @property
     def mean(self) -> float:
         """About how many rows there are per parent."""
         per = self.table.per

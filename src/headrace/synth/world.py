@@ -214,7 +214,7 @@ class World:
         needed = self.address_limit(plan)
         clock = plan.root.table.clock
         if clock is not None and clock[1].range is None:
-            needed = min(needed, self.population(plan.root).total(_far()) * _strides(plan))
+            needed = min(needed, self.population(plan.root).total(_far()) * plan.root_stride)
         if needed > size:
             raise SynthError(
                 f"the pool is too small: {name} has {size:,} distinct values, and {plan.name} "
@@ -226,10 +226,6 @@ def _far() -> int:
     """Ten years from now: how far a pool must reach for a table without an end."""
     now = datetime.now(UTC)
     return to_us(now.replace(year=now.year + 10, day=1, tzinfo=None))
-
-
-def _strides(plan: TablePlan) -> int:
-    return 1 if plan.parent is None else plan.stride * _strides(plan.parent)
 
 
 @dataclass
@@ -540,14 +536,14 @@ class View:
                 for frame in self.released(child):
                     address = frame.key_rows(column)
                     rows = address.data if address.valid is None else address.data[address.valid]
-                    found.append(np.unique(rows // _strides(other)))
+                    found.append(np.unique(rows // other.root_stride))
         return np.unique(np.concatenate(found)) if found else None
 
     def _wanted(self, target: TablePlan) -> NDArray[np.int64]:
         """Addresses of the rows of a table that may be in the delta."""
         candidates = self.candidates(target)
         roots = np.arange(*candidates) if isinstance(candidates, tuple) else candidates
-        size = _strides(target)
+        size = target.root_stride
         if size == 1:
             return roots
         result: NDArray[np.int64] = (roots[:, None] * size + np.arange(size)).ravel()

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from headrace.synth import world as world_module
 from headrace.synth.errors import SchemaError, SynthError
-from headrace.synth.faults import Manifest, Overlay, faults_of, parse_spec
-from headrace.synth.faults.columns import as_text
+from headrace.synth.faults import FaultManifest, Overlay, faults_of, parse_spec
+from headrace.synth.faults.schema_changes import as_text
 from headrace.synth.schema.fault import FAULT_KINDS
 from headrace.synth.schema.read import parse
 from headrace.synth.world import Range, View, World
@@ -73,7 +73,7 @@ WORLD = World(parse(SHOP))
 
 def faulty(
     spec: str, *, view: View | None = None, rows: Range | None = None
-) -> tuple[dict[str, pa.Table], Manifest]:
+) -> tuple[dict[str, pa.Table], FaultManifest]:
     """The tables with faults, strings not as dictionaries; and the manifest."""
     view = view or WORLD.at(MOMENT)
     overlay = Overlay(view, parse_spec(spec, WORLD, view))
@@ -100,7 +100,7 @@ def texts(table: pa.Table) -> list[dict[str, str | None]]:
     return [dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def named(manifest: Manifest) -> list[dict[str, Any]]:
+def named(manifest: FaultManifest) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = manifest.table().to_pylist()
     return rows
 

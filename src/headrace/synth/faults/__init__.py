@@ -1,7 +1,7 @@
 """Faults laid over clean data, and a manifest of every row they hit."""
 
-from headrace.synth.faults.manifest import Counted, Manifest
+from headrace.synth.faults.manifest import Counted, FaultManifest
 from headrace.synth.faults.overlay import Overlay
 from headrace.synth.faults.spec import faults_of, parse_spec
 
-__all__ = ["Counted", "Manifest", "Overlay", "faults_of", "parse_spec"]
+__all__ = ["Counted", "FaultManifest", "Overlay", "faults_of", "parse_spec"]

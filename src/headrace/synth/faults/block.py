@@ -1,6 +1,7 @@
-"""A block of a table's rows while faults are laid over it."""
+"""A block of a table's rows without faults, and what is written of it with them."""
 
 import json
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -9,17 +10,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.synth.faults.columns import plain
+from headrace.synth.faults.manifest import SCHEMA
+from headrace.synth.faults.schema_changes import as_text, plain
 from headrace.synth.frame import Frame
 from headrace.synth.hashing import Key, key, unit
 from headrace.synth.plan import TablePlan
-from headrace.synth.population import to_us
-from headrace.synth.schema.fault import Base, Day, Some, Window
+from headrace.synth.population import DAY_US, to_us
+from headrace.synth.schema.fault import (
+    AnyFault,
+    Base,
+    Day,
+    Some,
+    Window,
+)
 from headrace.synth.schema.model import Datetime, as_datetime
 from headrace.synth.values import ALWAYS, NEVER, Mask, to_arrow
 from headrace.synth.world import View
 
-DAY_US = 86_400_000_000
+NumberedFaults = list[tuple[int, AnyFault]]
+"""Faults by their numbers, which are their places in the list that was asked for, from 0."""
 
 
 def fault_key(seed: int, number: int, fault: Base, *purpose: str) -> Key:
@@ -35,11 +44,6 @@ def clock_of(plan: TablePlan) -> str | None:
         if isinstance(item, Datetime) and item.distribution == "uniform":
             return name
     return None
-
-
-def strides(plan: TablePlan) -> int:
-    """The most rows per row of the topmost table."""
-    return 1 if plan.parent is None else plan.stride * strides(plan.parent)
 
 
 class Block:
@@ -152,3 +156,86 @@ def day_of(fault: Day) -> int:
     """The first microsecond of a fault's day."""
     moment = to_us(as_datetime(fault.day))
     return moment - moment % DAY_US
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a fault did to rows of a block."""
+
+    number: int
+    fault: Base
+    effect: str
+    positions: NDArray[np.int64]
+    column: str | None = None
+    clean: pa.Array | None = None
+    faulty: pa.Array | None = None
+    keys: pa.Array | None = None
+    times: NDArray[np.int64] | None = None
+
+
+@dataclass
+class WrittenRows:
+    """What is written of a block, before its schema changes.
+
+    Attributes:
+        block: the rows without faults.
+        columns: what is written, by column.
+        rows: the address of each line, rising.
+        original: the lines that are no copies.
+        effects: what faults did.
+    """
+
+    block: Block
+    columns: dict[str, pa.Array]
+    rows: NDArray[np.int64]
+    original: Mask
+    effects: list[Effect] = field(default_factory=list)
+
+    def table(self) -> pa.Table:
+        """The lines as Arrow."""
+        return pa.table(self.columns)
+
+    def manifest(self) -> pa.RecordBatch:
+        """The effects by row, then by number of fault."""
+        block = self.block
+        keys = block.keys() if any(effect.keys is None for effect in self.effects) else None
+        parts = [
+            _manifest_rows(block, effect, keys) for effect in self.effects if len(effect.positions)
+        ]
+        if not parts:
+            return pa.RecordBatch.from_pylist([], schema=SCHEMA)
+        table = pa.Table.from_batches(parts)
+        order = pc.sort_indices(
+            table,
+            sort_keys=[(name, "ascending") for name in ("row", "fault", "column", "key")],
+        )
+        return table.take(order).combine_chunks().to_batches()[0]
+
+
+def _manifest_rows(block: Block, effect: Effect, keys: pa.Array | None) -> pa.RecordBatch:
+    size = len(effect.positions)
+    place = pa.array(effect.positions)
+    times = block.times[effect.positions] if effect.times is None else effect.times
+    known = (times != NEVER) & (times != ALWAYS)
+    moments = pa.array(np.where(known, times, 0), mask=~known).cast(SCHEMA.field("time").type)
+    nothing = pa.nulls(size, pa.string())
+    if effect.keys is not None:
+        own = effect.keys
+    else:
+        assert keys is not None
+        own = keys.take(place)
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.repeat(pa.scalar(effect.number, pa.int32()), size),
+            pa.repeat(pa.scalar(getattr(effect.fault, "kind", ""), pa.string()), size),
+            pa.repeat(pa.scalar(effect.fault.table, pa.string()), size),
+            pa.repeat(pa.scalar(effect.column, pa.string()), size),
+            own,
+            pa.array(block.rows[effect.positions]),
+            pa.repeat(pa.scalar(effect.effect, pa.string()), size),
+            nothing if effect.clean is None else as_text(effect.clean.take(place)),
+            nothing if effect.faulty is None else as_text(effect.faulty.take(place)),
+            moments,
+        ],
+        schema=SCHEMA,
+    )

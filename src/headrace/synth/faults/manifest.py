@@ -55,7 +55,7 @@ class Counted:
 
 
 class Recorder:
-    """Takes the hits of blocks, in any order and from any thread; keeps them on disk.
+    """Takes the effects of blocks, in any order and from any thread; keeps them on disk.
 
     A block that is recorded again replaces itself.
     """
@@ -67,20 +67,20 @@ class Recorder:
         self._places: dict[tuple[str, int], tuple[int, int]] = {}
         self._counts: dict[tuple[str, int], Counter[int]] = {}
 
-    def add(self, table: str, first: int, hits: pa.RecordBatch) -> None:
-        """The hits of the block of a table that begins with this address."""
+    def add(self, table: str, first: int, effects: pa.RecordBatch) -> None:
+        """The effects of the block of a table that begins with this address."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, SCHEMA) as writer:
-            writer.write_batch(hits)
+            writer.write_batch(effects)
         data = sink.getvalue()
         with self._lock:
             place = self._file.seek(0, 2)
             self._file.write(data)
             self._places[table, first] = (place, data.size)
-            self._counts[table, first] = Counter(hits.column("fault").to_pylist())
+            self._counts[table, first] = Counter(effects.column("fault").to_pylist())
 
     def batches(self, table: str) -> Iterator[pa.RecordBatch]:
-        """The hits of a table, in the order of its rows."""
+        """The effects of a table, in the order of its rows."""
         for name in sorted(name for name in self._places if name[0] == table):
             place, size = self._places[name]
             with self._lock:
@@ -94,7 +94,7 @@ class Recorder:
             return sum(self._counts.values(), Counter())
 
 
-class Manifest:
+class FaultManifest:
     """What each fault hit.
 
     Attributes:
@@ -110,7 +110,7 @@ class Manifest:
         self._recorder = recorder
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Changes of the schema, and then hits by table, address and fault; none is large."""
+        """Changes of the schema, and then effects by table, address and fault; none is large."""
         waiting, count = [self._changes], len(self._changes)
         for table in self._tables:
             for batch in self._recorder.batches(table):

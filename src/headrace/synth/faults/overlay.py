@@ -1,7 +1,7 @@
 """Faults laid over clean tables, block by block."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,14 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.synth.errors import SynthError
-from headrace.synth.faults.absent import hold_back
-from headrace.synth.faults.block import Block
-from headrace.synth.faults.check import problems
-from headrace.synth.faults.columns import changed, kind_of
-from headrace.synth.faults.copies import lines_of
-from headrace.synth.faults.lines import Lines
-from headrace.synth.faults.manifest import SCHEMA, Counted, Manifest, Recorder
-from headrace.synth.faults.order import in_other_order
+from headrace.synth.faults.block import Block, WrittenRows
+from headrace.synth.faults.checks import problems
+from headrace.synth.faults.manifest import SCHEMA, Counted, FaultManifest, Recorder
+from headrace.synth.faults.rows import hold_back, swapped, written_rows
+from headrace.synth.faults.schema_changes import changed, kind_of
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
@@ -79,10 +76,10 @@ class Overlay:
         if not listed:
             return [batch]
         block = Block(frame, batch, self._views)
-        lines = lines_of(block, listed)
+        lines = written_rows(block, listed)
         for number, fault in listed:
             if isinstance(fault, OutOfOrder):
-                lines = in_other_order(number, fault, lines, self._elsewhere)
+                lines = swapped(number, fault, lines, self._elsewhere)
         if len(block):
             self._recorder.add(plan.name, int(block.rows[0]), lines.manifest())
         table = lines.table()
@@ -92,11 +89,11 @@ class Overlay:
 
     def _elsewhere(
         self, plan: TablePlan, rows: NDArray[np.int64], roots: NDArray[np.int64]
-    ) -> Lines:
+    ) -> WrittenRows:
         """Rows of other blocks, as they are written."""
         frame = self.view.frame(plan, roots)
         frame = frame.only(np.isin(frame.rows, rows))
-        return lines_of(Block(frame, frame.arrow(), self._views), self._of[plan.name])
+        return written_rows(Block(frame, frame.arrow(), self._views), self._of[plan.name])
 
     def _changes(self, table: str) -> list[tuple[int, SchemaChange]]:
         """The changes of a table's columns that are there as of the view."""
@@ -107,7 +104,7 @@ class Overlay:
             and (fault.from_ is None or to_us(as_datetime(fault.from_)) <= self.view.moment)
         ]
 
-    def manifest(self) -> Manifest:
+    def manifest(self) -> FaultManifest:
         """What was hit in the blocks so far, and the changes of the schema."""
         rows = [row for name in self._of for row in self._schema_rows(name)]
         rows.sort(key=lambda row: int(row["fault"]))
@@ -126,7 +123,7 @@ class Overlay:
             for number, fault in enumerate(self.faults)
         ]
         tables = [name for name in self.view.world.plans if name in self._of]
-        return Manifest(counted, tables, changes, self._recorder)
+        return FaultManifest(counted, tables, changes, self._recorder)
 
     def write_manifest(self, path: Path) -> None:
         """Write what ``manifest`` gives."""
@@ -144,7 +141,7 @@ class Overlay:
                 {
                     "fault": number, "kind": self.faults[number].kind, "table": name,
                     "column": fault.column, "effect": "schema", "clean": clean, "faulty": faulty,
-                    "time": None if moment is None else _utc(moment),
+                    "time": None if moment is None else moment.replace(tzinfo=UTC),
                 }
             )  # fmt: skip
         return rows
@@ -169,9 +166,3 @@ def _described(before: pa.Table, after: pa.Table) -> tuple[str | None, str | Non
 def _times(fault: AnyFault) -> tuple[str, ...]:
     found = (getattr(fault, name, None) for name in _TIMES)
     return tuple(moment.isoformat() for moment in found if isinstance(moment, date))
-
-
-def _utc(moment: datetime) -> datetime:
-    from datetime import UTC
-
-    return moment.replace(tzinfo=UTC)

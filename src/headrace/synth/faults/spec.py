@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from headrace.synth.errors import Place, Problem, SchemaError, SynthError
-from headrace.synth.faults.check import problems
+from headrace.synth.faults.checks import problems
 from headrace.synth.schema.fault import FAULT_KINDS, AnyFault, FaultFile, model_of
 from headrace.synth.schema.read import MOST_BYTES, load, place_of, validate
 from headrace.synth.world import View, World

@@ -7,13 +7,13 @@ from difflib import get_close_matches
 import numpy as np
 import pyarrow as pa
 
-from headrace.synth.faults.block import DAY_US, clock_of, day_of, strides
+from headrace.synth.faults.block import clock_of, day_of
 from headrace.synth.faults.cells import is_key_kind, key_target, number_text
-from headrace.synth.faults.columns import RETYPES, added_value, changed, kind_of
-from headrace.synth.faults.copies import spiked_key
+from headrace.synth.faults.rows import spiked_key
+from headrace.synth.faults.schema_changes import RETYPES, added_value, changed, kind_of
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
-from headrace.synth.population import to_us
+from headrace.synth.population import DAY_US, to_us
 from headrace.synth.schema.fault import (
     AnyFault,
     ColumnAdded,
@@ -39,7 +39,7 @@ from headrace.synth.world import View, World
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class FaultProblem:
     """A fault that does not fit the tables: its number, the key that is wrong, and why."""
 
     number: int
@@ -47,13 +47,13 @@ class Unfit:
     message: str
 
 
-class _UnfitError(Exception):
+class _InvalidFaultError(Exception):
     def __init__(self, key: str, message: str) -> None:
         self.key = key
         super().__init__(message)
 
 
-def problems(view: View, faults: Sequence[AnyFault]) -> list[Unfit]:
+def problems(view: View, faults: Sequence[AnyFault]) -> list[FaultProblem]:
     """What does not fit, at most one thing of each fault."""
     found = []
     tables: dict[str, pa.Table] = {}
@@ -73,10 +73,12 @@ def problems(view: View, faults: Sequence[AnyFault]) -> list[Unfit]:
                 flipped.setdefault(plan.name, set()).add(fault.column)
             if isinstance(fault, OutOfOrder):
                 if plan.name in ordered:
-                    raise _UnfitError("kind", f"{plan.name} is out_of_order by another fault")
+                    raise _InvalidFaultError(
+                        "kind", f"{plan.name} is out_of_order by another fault"
+                    )
                 ordered.add(plan.name)
-        except _UnfitError as error:
-            found.append(Unfit(number, error.key, str(error)))
+        except _InvalidFaultError as error:
+            found.append(FaultProblem(number, error.key, str(error)))
     return found
 
 
@@ -89,10 +91,12 @@ def _meant(name: str, known: Sequence[str]) -> str:
 def _plan(world: World, name: str) -> TablePlan:
     plan = world.plans.get(name)
     if plan is not None and plan.own and plan.table.hidden:
-        raise _UnfitError("table", f"{name} is hidden: it is not written, and cannot be faulty")
+        raise _InvalidFaultError(
+            "table", f"{name} is hidden: it is not written, and cannot be faulty"
+        )
     if plan is None or not plan.own:
         known = [plan.name for plan in world.tables]
-        raise _UnfitError("table", f"there is no table {name!r}{_meant(name, known)}")
+        raise _InvalidFaultError("table", f"there is no table {name!r}{_meant(name, known)}")
     return plan
 
 
@@ -105,36 +109,40 @@ def _flipped(table: pa.Table, names: set[str]) -> pa.Table:
 
 def _has(name: str, table: str, known: Sequence[str]) -> None:
     if name not in known:
-        raise _UnfitError("column", f"{table} has no column {name!r}{_meant(name, known)}")
+        raise _InvalidFaultError("column", f"{table} has no column {name!r}{_meant(name, known)}")
 
 
 def _changed(fault: SchemaChange, table: pa.Table) -> pa.Table:
     names = table.column_names
     if isinstance(fault, ColumnAdded):
         if fault.column in names:
-            raise _UnfitError("column", f"{fault.table} has a column {fault.column!r} already")
+            raise _InvalidFaultError(
+                "column", f"{fault.table} has a column {fault.column!r} already"
+            )
         if fault.value is not None:
             try:
                 added_value(fault)
             except (pa.ArrowException, TypeError) as error:
-                raise _UnfitError("value", f"{fault.value!r} is no {fault.type}") from error
+                raise _InvalidFaultError("value", f"{fault.value!r} is no {fault.type}") from error
         return changed(fault, table)
     _has(fault.column, fault.table, names)
     if isinstance(fault, ColumnRenamed) and fault.to in names:
-        raise _UnfitError("to", f"{fault.table} has a column {fault.to!r} already")
+        raise _InvalidFaultError("to", f"{fault.table} has a column {fault.to!r} already")
     if isinstance(fault, ColumnRetyped):
         kind = kind_of(table.schema.field(fault.column).type)
         if fault.type not in RETYPES[kind]:
             can = ", ".join(RETYPES[kind]) or "nothing else"
-            raise _UnfitError("type", f"{fault.column} is {kind}, and can be written as {can}")
+            raise _InvalidFaultError(
+                "type", f"{fault.column} is {kind}, and can be written as {can}"
+            )
     if isinstance(fault, ColumnNested) and fault.into in names and fault.into != fault.column:
         if not pa.types.is_struct(table.schema.field(fault.into).type):
-            raise _UnfitError("into", f"{fault.into} is a column, and no struct")
+            raise _InvalidFaultError("into", f"{fault.into} is a column, and no struct")
         if fault.column in [each.name for each in table.schema.field(fault.into).type]:
-            raise _UnfitError("column", f"{fault.into} has a {fault.column!r} already")
+            raise _InvalidFaultError("column", f"{fault.into} has a {fault.column!r} already")
     after = changed(fault, table)
     if not after.num_columns:
-        raise _UnfitError("column", f"{fault.column} is the last column of {fault.table}")
+        raise _InvalidFaultError("column", f"{fault.column} is the last column of {fault.table}")
     return after
 
 
@@ -143,29 +151,33 @@ def _check(view: View, plan: TablePlan, fault: AnyFault) -> None:
     schema = view.arrow_schema(plan)
     if column is not None:
         if column in plan.table.fields and column not in plan.columns:
-            raise _UnfitError("column", f"{plan.name}.{column} is hidden: it is not written")
+            raise _InvalidFaultError("column", f"{plan.name}.{column} is hidden: it is not written")
         _has(column, plan.name, plan.columns)
         _fits(plan, fault, schema.field(column).type)
     first, last = (getattr(fault, name, None) for name in ("from_", "to"))
     if isinstance(fault, Window) and first and last and as_datetime(first) >= as_datetime(last):
-        raise _UnfitError("to", f"{last} is not after {first}")
+        raise _InvalidFaultError("to", f"{last} is not after {first}")
     if isinstance(fault, LateRows | StaleFeed) and not plan.evolves:
-        raise _UnfitError("table", f"{plan.name} is there from the beginning: nothing arrives")
+        raise _InvalidFaultError(
+            "table", f"{plan.name} is there from the beginning: nothing arrives"
+        )
     timed = (isinstance(fault, Window) and (first or last)) or (
         isinstance(fault, Day) and fault.column is None
     )
     if timed and not plan.evolves and clock_of(plan) is None:
-        raise _UnfitError("table", f"nothing in {plan.name} says when a row came into being")
+        raise _InvalidFaultError("table", f"nothing in {plan.name} says when a row came into being")
     if isinstance(fault, Day):
         _day(view, plan, fault)
     if isinstance(fault, VolumeSpike) and plan.table.key:
         name = spiked_key(plan)
         if name is None or not is_key_kind(schema.field(name).type):
-            raise _UnfitError("kind", f"no new keys can be made for {plan.name}")
+            raise _InvalidFaultError("kind", f"no new keys can be made for {plan.name}")
     if isinstance(fault, Some) and fault.rows is not None:
-        limit = view.root_total(plan) * strides(plan)
+        limit = view.root_total(plan) * plan.root_stride
         if max(fault.rows) >= limit:
-            raise _UnfitError("rows", f"{plan.name} has no row {max(fault.rows)}, only {limit}")
+            raise _InvalidFaultError(
+                "rows", f"{plan.name} has no row {max(fault.rows)}, only {limit}"
+            )
 
 
 def _fits(plan: TablePlan, fault: AnyFault, kind: pa.DataType) -> None:  # noqa: PLR0912 - a kind each
@@ -178,30 +190,34 @@ def _fits(plan: TablePlan, fault: AnyFault, kind: pa.DataType) -> None:  # noqa:
         case OrphanKeys(column=column):
             target = key_target(plan, column)
             if target is None:
-                raise _UnfitError("column", f"{name} is no foreign key")
+                raise _InvalidFaultError("column", f"{name} is no foreign key")
             if not is_key_kind(kind):
-                raise _UnfitError("column", f"{name} is {what}; orphans are text or integer")
+                raise _InvalidFaultError("column", f"{name} is {what}; orphans are text or integer")
         case OutOfRange():
             if not is_number and what not in {"datetime", "date"}:
-                raise _UnfitError("column", f"{name} is {what}: it has no range")
+                raise _InvalidFaultError("column", f"{name} is {what}: it has no range")
             if fault.value is not None and not is_number:
-                raise _UnfitError("value", f"{name} is {what}, and no number")
+                raise _InvalidFaultError("value", f"{name} is {what}, and no number")
         case TypeFlip():
             if what == "nested":
-                raise _UnfitError("column", f"{name} is nested: no value can be of another type")
+                raise _InvalidFaultError(
+                    "column", f"{name} is nested: no value can be of another type"
+                )
         case Drift(weights=None):
             if not is_number:
-                raise _UnfitError("column", f"{name} is {what}: give weights")
+                raise _InvalidFaultError("column", f"{name} is {what}: give weights")
         case Drift(weights=dict(weights)):
             if what == "nested":
-                raise _UnfitError("column", f"{name} is nested: it cannot drift")
+                raise _InvalidFaultError("column", f"{name} is nested: it cannot drift")
             try:
                 pa.array(list(weights)).cast(kind)
             except (pa.ArrowException, TypeError) as error:
-                raise _UnfitError("weights", f"{name} is {what}; not all weights are") from error
+                raise _InvalidFaultError(
+                    "weights", f"{name} is {what}; not all weights are"
+                ) from error
         case Day(column=str()):
             if what not in {"datetime", "date"}:
-                raise _UnfitError("column", f"{name} is {what}, and says no day")
+                raise _InvalidFaultError("column", f"{name} is {what}, and says no day")
 
 
 def _day(view: View, plan: TablePlan, fault: Day) -> None:
@@ -218,6 +234,6 @@ def _day(view: View, plan: TablePlan, fault: Day) -> None:
         low, high = (int(root.at()[0]) if total else view.moment), view.moment
     if day + DAY_US <= low or day > high:
         first, last = (str(np.datetime64(moment, "us"))[:10] for moment in (low, high))
-        raise _UnfitError(
+        raise _InvalidFaultError(
             "day", f"{as_datetime(fault.day):%Y-%m-%d} is outside the data: {first} to {last}"
         )
