@@ -2,15 +2,14 @@
 
 from headrace.artifacts.bundle import Artifacts, DltArtifacts, read_artifacts, read_pipeline
 from headrace.artifacts.dbt_catalog import DbtCatalog
-from headrace.artifacts.dbt_sources import SourceResults
+from headrace.artifacts.dbt_manifest import Manifest, load_manifest, read_manifest
+from headrace.artifacts.dbt_nodes import ColumnInfo, Exposure, Group, Node, SourceNode, UnitTest
+from headrace.artifacts.dbt_results import Result, RunResults, SourceResults
 from headrace.artifacts.dlt_load import LoadPackage
 from headrace.artifacts.dlt_schema import DltColumn, DltSchema, DltTable
 from headrace.artifacts.dlt_state import DltState
 from headrace.artifacts.dlt_trace import DltTrace, dump_trace
-from headrace.artifacts.manifest import Manifest, load_manifest, read_manifest
-from headrace.artifacts.nodes import ColumnInfo, Exposure, Group, Node, SourceNode, UnitTest
 from headrace.artifacts.reading import Read, Reading
-from headrace.artifacts.run_results import Result, RunResults
 
 __all__ = [
     "Artifacts",

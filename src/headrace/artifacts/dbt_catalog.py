@@ -7,9 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.artifacts.dbt import DbtFile, read_file
-from headrace.artifacts.nodes import Part
-from headrace.artifacts.reading import Read
+from headrace.artifacts.files import DbtFile, read_file
+from headrace.artifacts.reading import Part, Read
 
 
 class CatalogColumn(Part, frozen=True, kw_only=True):

@@ -11,12 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from headrace.artifacts.dlt import fitted, read_object
+from headrace.artifacts.decoding import BadFileError, read_bytes
 from headrace.artifacts.dlt_schema import DltTable, prepare_tables
-from headrace.artifacts.files import BadFileError, read_bytes
-from headrace.artifacts.nodes import Part
-from headrace.artifacts.reading import Notes, Read
-from headrace.artifacts.times import moment
+from headrace.artifacts.files import fitted, read_object
+from headrace.artifacts.reading import Notes, Part, Read, parse_timestamp
 
 PackageStatus = Literal["extracted", "normalized", "loaded", "aborted"]
 _EXCEPTION = ".exception"
@@ -147,11 +145,11 @@ def load_package(path: Path, status: PackageStatus, name: str) -> Read[LoadPacka
     notes = Notes()
     state = _part(path / "load_package_state.json", _PackageState, notes) or _PackageState()
     schema = _part(path / "schema.json", _SchemaHead, notes) or _SchemaHead()
-    ended = [at for job in state.load_metrics.values() if (at := moment(job.finished_at))]
+    ended = [at for job in state.load_metrics.values() if (at := parse_timestamp(job.finished_at))]
     package = LoadPackage(
         load_id=path.name,
         status=_status(path, status, notes),
-        created_at=moment(state.created_at),
+        created_at=parse_timestamp(state.created_at),
         completed_at=max(ended, default=None) if status == "loaded" else None,
         schema_name=schema.name,
         schema_version=schema.version,
@@ -213,7 +211,7 @@ def _failed(path: Path, notes: Notes) -> Iterator[FailedJob]:
 
 
 def _order(path: Path) -> float:
-    """A load id's moment, seconds since 1970; 0 of what is none."""
+    """A load id's parse_timestamp, seconds since 1970; 0 of what is none."""
     try:
         return float(path.name) if path.name[:1].isdigit() else 0.0
     except ValueError:

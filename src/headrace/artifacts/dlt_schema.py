@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from headrace.artifacts.dlt import ADVICE, fitted, read_dlt_file
-from headrace.artifacts.files import BadFileError
-from headrace.artifacts.nodes import Part
-from headrace.artifacts.reading import Notes, Read
+from headrace.artifacts.decoding import BadFileError
+from headrace.artifacts.files import ADVICE, fitted, read_dlt_file
+from headrace.artifacts.reading import Notes, Part, Read
 
 OLDEST_ENGINE, ENGINE = 9, 11
 INTERNAL = "_dlt"

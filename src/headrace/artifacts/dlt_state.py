@@ -10,11 +10,9 @@ from typing import Any
 
 import msgspec
 
-from headrace.artifacts.dlt import ADVICE, fitted, read_dlt_file
-from headrace.artifacts.files import BadFileError
-from headrace.artifacts.nodes import Part
-from headrace.artifacts.reading import Notes, Read
-from headrace.artifacts.times import plain_text
+from headrace.artifacts.decoding import BadFileError
+from headrace.artifacts.files import ADVICE, fitted, read_dlt_file
+from headrace.artifacts.reading import Notes, Part, Read, without_type_mark
 
 ENGINE = 4
 
@@ -74,7 +72,9 @@ class DltState(Part, frozen=True, kw_only=True):
         for source, kept in self.sources.items():
             for resource, state in _objects(kept.get("resources")):
                 for path, cursor in _objects(state.get("incremental")):
-                    yield Cursor(source, resource, path, plain_text(cursor.get("last_value")))
+                    yield Cursor(
+                        source, resource, path, without_type_mark(cursor.get("last_value"))
+                    )
 
 
 def _objects(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:

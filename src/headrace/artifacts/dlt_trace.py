@@ -15,12 +15,10 @@ from typing import Any
 
 import msgspec
 
-from headrace.artifacts.dlt import fitted, read_dlt_file
+from headrace.artifacts.decoding import BadFileError
 from headrace.artifacts.dlt_load import JobMetrics
-from headrace.artifacts.files import BadFileError
-from headrace.artifacts.nodes import Part
-from headrace.artifacts.reading import Notes, Read, shown
-from headrace.artifacts.times import moment
+from headrace.artifacts.files import fitted, read_dlt_file
+from headrace.artifacts.reading import Notes, Part, Read, parse_timestamp, shown
 from headrace.errors import UserError
 
 ENGINE = 2
@@ -123,12 +121,12 @@ class TraceStep(Part, frozen=True, kw_only=True):
     @property
     def started(self) -> datetime | None:
         """UTC."""
-        return moment(self.started_at)
+        return parse_timestamp(self.started_at)
 
     @property
     def finished(self) -> datetime | None:
         """UTC."""
-        return moment(self.finished_at)
+        return parse_timestamp(self.finished_at)
 
     @property
     def load_ids(self) -> tuple[str, ...]:

@@ -1,247 +1,181 @@
-"""A file to typed values: strict first, then lenient; and all that can be wrong with a file.
+"""How a file of dbt's or dlt's is opened, which formats are read, and the errors that say so."""
 
-The strict way decodes the bytes straight into structs, and skips what no struct asks for without
-making Python objects of it. Where something does not fit, each entry of the file's large maps is
-decoded alone, so that one bad node costs no more than itself, and only that node is looked at
-field by field.
-"""
-
-import json
-import math
 import re
-import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args, get_origin
+from typing import Any, TypeVar
 
 import msgspec
 
-from headrace.artifacts.lenient import UnfitError, fit
-from headrace.artifacts.reading import Notes, shown
-from headrace.process import gc_paused
+from headrace.artifacts.decoding import BadFileError, UnfitError, decode, fit, parse, read_bytes
+from headrace.artifacts.reading import Notes, Part, Read, shown
+from headrace.errors import TransformError, UserError
 
-S = TypeVar("S", bound=msgspec.Struct)
-_BLANK = b" \t\r\n\0"
-_BOM = b"\xef\xbb\xbf"
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_UNIQUE_ID = re.compile(rb'"unique_id":\s?"([^"]*)"')
-# Looking for keys that come twice takes a Python call for each object of the file. In a file that
-# is larger than this, it is done only where an id of dbt's comes twice.
-CHECK_ALL_KEYS_UP_TO = 8_000_000
-MAX_BYTES = 2 << 30
+_FORMAT = re.compile(
+    r"(?:[^\s]*/(?P<kind>[a-z-]+)/)?v(?P<number>\d{1,6})(?:\.json|/[a-z-]+\.json)?"
+)
+# What dbt calls the kinds, by the file's name; and the formats that are read.
+KINDS = {
+    "manifest.json": "manifest",
+    "catalog.json": "catalog",
+    "run_results.json": "run-results",
+    "sources.json": "sources",
+}
+FORMATS = {"manifest": (12,), "catalog": (1,), "run-results": (5, 6), "sources": (3,)}
+_OPEN = object()
+_WRITERS = "those of dbt 1.8 to 1.12"
 
 
-class BadFileError(Exception):
-    """Why a file cannot be read: the second half of a sentence."""
+class Metadata(Part, frozen=True, kw_only=True):
+    """Who wrote a file of dbt's.
+
+    Attributes:
+        dbt_schema_version: ``https://schemas.getdbt.com/dbt/manifest/v12.json``.
+        dbt_version: ``1.12.6``.
+        generated_at: UTC, ISO 8601.
+        invocation_id: of the dbt command.
+        invocation_started_at: UTC, ISO 8601; dbt 1.10 and later.
+        adapter_type: ``duckdb``; of a manifest.
+        project_name: of a manifest.
+    """
+
+    dbt_schema_version: str
+    dbt_version: str | None = None
+    generated_at: str | None = None
+    invocation_id: str | None = None
+    invocation_started_at: str | None = None
+    adapter_type: str | None = None
+    project_name: str | None = None
+    env: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's content.
+class _Head(Part, frozen=True, kw_only=True):
+    metadata: Metadata
+
+
+D = TypeVar("D", bound=_Head)
+
+
+class DbtFile(_Head, frozen=True, kw_only=True):
+    """Base of dbt's files."""
+
+
+def read_file(
+    path: Path,
+    kind: type[D],
+    advice: str,
+    check: Callable[[D, Notes], D] = lambda value, _: value,
+) -> Read[D]:
+    """Read one of dbt's files.
+
+    Args:
+        path: the file; its name says what it should be.
+        kind: what to read it as.
+        advice: what to run, when it cannot be read: ``delete it and run ...``.
+        check: looks at what was read as a whole, and mends it.
 
     Raises:
         FileNotFoundError: there is none.
-        BadFileError: it cannot be read, or is empty, or larger than ``MAX_BYTES``.
+        TransformError: it cannot be read.
     """
     try:
-        found = path.stat()
-        if stat.S_ISDIR(found.st_mode):
-            raise BadFileError("is a directory")
-        if not stat.S_ISREG(found.st_mode):
-            raise BadFileError("is not a file")  # a pipe would be waited for
-        if found.st_size > MAX_BYTES:
-            raise BadFileError(f"is too large ({found.st_size:,} bytes; {MAX_BYTES:,} at most)")
-        data = path.read_bytes()
-    except FileNotFoundError:
+        return _read(read_bytes(path), path.name, kind, check)
+    except BadFileError as error:
+        raise TransformError(f"{shown(str(path))} {error}: {advice}") from error
+
+
+def _read(data: bytes, name: str, kind: type[D], check: Callable[[D, Notes], D]) -> Read[D]:
+    notes = Notes()
+    try:
+        value = decode(data, kind, notes)
+    except BadFileError:
+        # it may be another file altogether, which is better to know than what is wrong in it
+        _check_format(_metadata(data), name)
         raise
-    except OSError as error:
-        raise BadFileError(f"cannot be opened ({error.strerror or error})") from error
-    if not data[:1024].strip(_BLANK) and not data.strip(_BLANK):
-        raise BadFileError("is empty")
-    return data
+    number = _check_format({"dbt_schema_version": value.metadata.dbt_schema_version}, name)
+    version = f"v{number}, dbt {shown(value.metadata.dbt_version or 'unknown', 40)}"
+    known = FORMATS[KINDS[name]]
+    if number > max(known):
+        notes.add(f"its format v{number} is newer than v{max(known)}, the newest that is known")
+    value = check(value, notes)
+    return Read(value, notes.reading(name, version))
 
 
-def decode(data: bytes, kind: type[S], notes: Notes) -> S:
-    """``data`` as ``kind``, strictly where that goes, and as far as it goes where not.
+def _metadata(data: bytes) -> Any:
+    """The metadata of a file that could not be read; the format of JSON that is none is open."""
+    try:
+        return parse(data, Notes()).get("metadata")
+    except BadFileError:
+        return _OPEN
+
+
+def _check_format(metadata: Any, name: str) -> int:
+    """The number of the format.
+
+    Raises:
+        BadFileError: it is no format that can be read.
+    """
+    if metadata is _OPEN:
+        return 0
+    kind = KINDS[name]
+    written = metadata.get("dbt_schema_version") if isinstance(metadata, dict) else None
+    match = _FORMAT.fullmatch(written) if isinstance(written, str) else None
+    if match is None:
+        raise BadFileError(f"is not dbt's {kind}: its metadata names no format of dbt's")
+    if match["kind"] not in {None, kind}:
+        raise BadFileError(f"is not dbt's {kind}, but its {match['kind']}")
+    number = int(match["number"])
+    if number < min(FORMATS[kind]):
+        read = " and ".join(f"v{each}" for each in FORMATS[kind])
+        raise BadFileError(f"has dbt's {kind} format v{number}; Headrace reads {read} ({_WRITERS})")
+    return number
+
+
+S = TypeVar("S", bound=msgspec.Struct)
+ADVICE = "delete the pipeline's directory and run `headrace load`, dlt restores it"
+
+
+def read_dlt_file(
+    path: Path, read: Callable[[dict[str, Any], Notes], tuple[S, str]], *, name: str, advice: str
+) -> Read[S]:
+    """Read one of dlt's files.
 
     Args:
-        data: JSON.
-        kind: a struct.
-        notes: is told of what is not as it should be; stays empty after a strict reading.
+        path: the file.
+        read: makes the artifact, and says of which version it is, from the file's object.
+        name: what to call it in the reading: ``shop/state.json``.
+        advice: what to do, when it cannot be read.
 
     Raises:
-        BadFileError: it is not JSON, or not an object, or lacks what it must have.
+        FileNotFoundError: there is none.
+        UserError: it cannot be read.
     """
-    with gc_paused():
-        try:
-            value = msgspec.json.decode(data, type=kind)
-        except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, too
-            return _decode_leniently(data, kind, notes)
-        check_keys(data, notes)
-        return value
+    notes = Notes()
+    try:
+        value, version = read(read_object(path, notes), notes)
+    except BadFileError as error:
+        raise UserError(f"{shown(str(path))} {error}: {advice}") from error
+    return Read(value, notes.reading(shown(name), version))
 
 
-def parse(data: bytes, notes: Notes) -> dict[str, Any]:
-    """``data`` as a JSON object of plain Python values.
-
-    What msgspec refuses and Python's own parser accepts is taken with a note: a byte order mark,
-    ``NaN``, ``Infinity`` and numbers that are too large (null), and halves of surrogate pairs (a
-    question mark).
+def read_object(path: Path, notes: Notes) -> dict[str, Any]:
+    """The JSON object in a file.
 
     Raises:
-        BadFileError: it is not JSON, or not an object.
+        FileNotFoundError: there is none.
+        BadFileError: it cannot be read.
+    """
+    return parse(read_bytes(path), notes)
+
+
+def fitted(document: dict[str, Any], kind: type[S], notes: Notes) -> S:
+    """The object as a struct, as far as it goes.
+
+    Raises:
+        BadFileError: it lacks what it must have.
     """
     try:
-        value = msgspec.json.decode(data)
-    except (ValueError, RecursionError):
-        value = _parse_in_python(data, notes)
-    if not isinstance(value, dict):
-        raise BadFileError(f"holds {_a_kind(value)} where a JSON object is due")
-    check_keys(data, notes)
-    return value
-
-
-def check_keys(data: bytes, notes: Notes) -> None:
-    """Note the keys that come twice in one object."""
-    if len(data) > CHECK_ALL_KEYS_UP_TO and not _has_id_twice(data):
-        return
-    twice: dict[str, None] = {}
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        if len({key for key, _ in pairs}) < len(pairs):
-            seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    twice[key] = None
-                seen.add(key)
-
-    try:
-        json.loads(data, object_pairs_hook=look)
-    except (ValueError, RecursionError):
-        return  # who calls has taken what can be taken
-    for key in twice:
-        notes.add(f"`{key}` comes twice in one place: the last one counts")
-
-
-def _has_id_twice(data: bytes) -> bool:
-    seen: set[bytes] = set()
-    for match in _UNIQUE_ID.finditer(data):
-        if match[1] in seen:
-            return True
-        seen.add(match[1])
-    return False
-
-
-def _decode_leniently(data: bytes, kind: type[S], notes: Notes) -> S:
-    found = Notes()
-    try:
-        parts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
-        read = _read_parts(parts, kind, found)
-    except (ValueError, RecursionError, UnfitError):
-        value = parse(data, notes)  # says what is wrong with it, where it is no JSON object
-    else:
-        check_keys(data, found)
-        notes.merge(found)
-        return read
-    try:
-        fitted: S = fit(value, kind, place="", notes=notes)
+        value: S = fit(document, kind, place="", notes=notes)
     except (UnfitError, RecursionError) as error:
         raise BadFileError(f"cannot be used: {error}") from error
-    return fitted
-
-
-def _read_parts(parts: dict[str, msgspec.Raw], kind: type[S], notes: Notes) -> S:
-    read: dict[str, Any] = {}
-    for known in msgspec.structs.fields(kind):
-        raw = parts.get(known.encode_name)
-        if raw is None:
-            if known.required:
-                raise UnfitError(f"it has no `{known.encode_name}`")
-            continue
-        try:
-            read[known.name] = _decode_part(raw, known.type, known.encode_name, notes)
-        except UnfitError as error:
-            if known.required:
-                raise UnfitError(f"its `{known.encode_name}` cannot be read: {error}") from error
-            notes.add(f"`{known.encode_name}` is left out: {error}")
-    return kind(**read)
-
-
-def _decode_part(raw: msgspec.Raw, kind: Any, place: str, notes: Notes) -> Any:
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError:
-        pass
-    if get_origin(kind) is not dict or bytes(memoryview(raw)[:1]) != b"{":
-        return fit(msgspec.json.decode(raw), kind, place=place, notes=notes)
-    member = get_args(kind)[1]
-    decoder = msgspec.json.Decoder(member)
-    read = {}
-    for key, item in msgspec.json.decode(raw, type=dict[str, msgspec.Raw]).items():
-        try:
-            read[key] = decoder.decode(item)
-        except msgspec.ValidationError:
-            try:
-                read[key] = fit(msgspec.json.decode(item), member, place=key, notes=notes)
-            except UnfitError as error:
-                notes.add(f"`{key}` in `{place}` is left out: {error}")
-    return read
-
-
-def _parse_in_python(data: bytes, notes: Notes) -> Any:
-    if data.startswith(_BOM):
-        notes.add("it starts with a byte order mark")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadFileError(f"is not UTF-8 (byte {error.start})") from error
-    odd: dict[str, None] = {}
-
-    def constant(name: str) -> None:
-        odd[f"{name} stands where a number is due: read as null"] = None
-
-    def number(digits: str) -> float | None:
-        value = float(digits)
-        if math.isfinite(value):
-            return value
-        odd["a number is too large: read as null"] = None
-        return None
-
-    try:
-        value = json.loads(text, parse_constant=constant, parse_float=number)
-        if _ESCAPED_SURROGATE.search(data):
-            value = _without_surrogates(value, odd)
-    except json.JSONDecodeError as error:
-        _refuse(text, error)
-    except RecursionError as error:
-        raise BadFileError("is nested too deep to be an artifact") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise BadFileError(f"is not JSON that can be read ({shown(str(error))})") from error
-    for note in odd:
-        notes.add(note)
     return value
-
-
-def _refuse(text: str, error: json.JSONDecodeError) -> NoReturn:
-    if error.pos >= len(text.rstrip()) or "Unterminated" in error.msg:
-        raise BadFileError("is cut off: the JSON in it does not end") from error
-    where = f"line {error.lineno}, column {error.colno}"
-    raise BadFileError(f"is not JSON ({error.msg}, {where})") from error
-
-
-def _without_surrogates(value: Any, odd: dict[str, None]) -> Any:
-    if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-        odd["half a surrogate pair stands in a text: read as `?`"] = None
-        return _SURROGATE.sub("?", value)
-    if isinstance(value, dict):
-        return {
-            _without_surrogates(key, odd): _without_surrogates(item, odd)
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_without_surrogates(item, odd) for item in value]
-    return value
-
-
-def _a_kind(value: Any) -> str:
-    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")

@@ -1,12 +1,19 @@
-"""What a reader says of a file: as it should be, in part, or not at all."""
+"""How an artifact was read, with notes, and what all readers share: one base class, timestamps."""
 
 from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
 
 Mode = Literal["strict", "lenient", "missing", "unreadable"]
 T = TypeVar("T")
 
 MAX_NOTES = 1_000
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all parts of an artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +103,23 @@ def shown(text: str, limit: int = 300) -> str:
     """Text of a file, fit for one line: cut, and without control characters."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[: limit + 1])
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+# dlt marks texts that stand for another type by a letter of Unicode's private area in front.
+_MARKS = "".join(chr(number) for number in range(0xF026, 0xF030))
+
+
+def parse_timestamp(text: str | None) -> datetime | None:
+    """ISO 8601 as a time in UTC; one without a zone is UTC. None where it is no time."""
+    if not text:
+        return None
+    try:
+        read = datetime.fromisoformat(text.lstrip(_MARKS))
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def without_type_mark(value: Any) -> Any:
+    """A text without dlt's mark of its type; anything else as it is."""
+    return value.lstrip(_MARKS) if isinstance(value, str) else value

@@ -2,18 +2,18 @@
 
 from headrace.artifacts.reading import Reading
 from headrace.catalog.changes import Change
-from headrace.catalog.history import (
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, TestInfo
+from headrace.catalog.store import (
     INTERRUPTED,
     RUNNING,
     Failure,
     NodeRun,
     RunDetail,
+    RunStore,
     StepRun,
     StoredRun,
     TableRun,
 )
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, TestInfo
-from headrace.catalog.store import RunStore
 from headrace.catalog.versions import CatalogVersion
 
 __all__ = [

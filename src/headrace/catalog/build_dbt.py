@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.artifacts import Artifacts
-from headrace.artifacts.nodes import (
+from headrace.artifacts.dbt_nodes import (
     ColumnInfo,
     Constraint,
     Exposure,
@@ -14,7 +14,7 @@ from headrace.artifacts.nodes import (
     SourceNode,
     UnitTest,
 )
-from headrace.catalog.beyond_sql import BeyondSql
+from headrace.catalog.hooks_and_macros import BeyondSql
 from headrace.catalog.model import Asset, AssetKind, Column, SnapshotInfo, TestInfo, table_id
 
 _KINDS: Mapping[str, AssetKind] = {

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from headrace.catalog.tables import SCHEMA_VERSION, tables, upgrade
+from headrace.catalog.store_tables import SCHEMA_VERSION, tables, upgrade
 from headrace.errors import RunStoreError
 from headrace.secrets import hide
 from headrace.system_errors import system_fault

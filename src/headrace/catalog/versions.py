@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.catalog.changes import Change, changes
+from headrace.catalog.catalog_rows import COLUMN_FIELDS, Rows, assemble, readings_of
+from headrace.catalog.changes import Change, Move, changes
 from headrace.catalog.database import Database, utc
 from headrace.catalog.model import Catalog
-from headrace.catalog.renames import Move
-from headrace.catalog.version_rows import COLUMN_FIELDS, Rows, assemble, readings_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace import portable, secrets
 from headrace.artifacts import dump_trace
-from headrace.artifacts.files import BadFileError
+from headrace.artifacts.decoding import BadFileError
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c, causes, first_line
 from headrace.export.openlineage.emit import Emitter

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from headrace import telemetry
 from headrace.catalog import INTERRUPTED, RunStore
-from headrace.catalog.history import TableRun
+from headrace.catalog.store import TableRun
 from headrace.errors import HeadraceError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.catalog import Failure, NodeRun, RunStore, StepRun, StoredRun, TableRun
 from headrace.catalog.database import utc
-from headrace.catalog.history import newest_first
+from headrace.catalog.store import newest_first
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select

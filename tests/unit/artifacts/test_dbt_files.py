@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.artifacts import Artifacts, Reading, load_manifest, read_artifacts
-from headrace.artifacts.dbt_sources import load_sources
-from headrace.artifacts.run_results import load_run_results
+from headrace.artifacts.dbt_results import load_run_results, load_sources
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "artifacts"
 VERSIONS = ("1.8", "1.9", "1.10", "1.11", "1.12")

@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 
 from headrace.artifacts import Read
 from headrace.artifacts.dbt_catalog import load_catalog
-from headrace.artifacts.dbt_sources import load_sources
+from headrace.artifacts.dbt_manifest import load_manifest
+from headrace.artifacts.dbt_results import load_run_results, load_sources
 from headrace.artifacts.dlt_schema import load_schema
 from headrace.artifacts.dlt_state import load_state
 from headrace.artifacts.dlt_trace import load_trace
-from headrace.artifacts.manifest import load_manifest
-from headrace.artifacts.run_results import load_run_results
 from headrace.errors import UserError
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "artifacts"

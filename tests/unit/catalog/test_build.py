@@ -7,11 +7,11 @@ import pytest
 
 from headrace.artifacts import Artifacts, DltArtifacts, DltSchema, Manifest
 from headrace.artifacts.dbt_catalog import DbtCatalog
+from headrace.artifacts.dbt_manifest import Macro
+from headrace.artifacts.dbt_nodes import DependsOn
+from headrace.artifacts.dbt_results import RunResults
 from headrace.artifacts.dlt_schema import prepare_tables
-from headrace.artifacts.manifest import Macro
-from headrace.artifacts.nodes import DependsOn
 from headrace.artifacts.reading import Notes
-from headrace.artifacts.run_results import RunResults
 from headrace.catalog import Catalog, Column, ColumnEdge, Problem, TestInfo
 from headrace.catalog.build import build_catalog, with_lineage
 from headrace.catalog.model import SnapshotInfo

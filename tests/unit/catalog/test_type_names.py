@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.catalog.type_names import same_spelling
+from headrace.catalog.changes import same_spelling
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Who reads a table, by dbt's manifest."""
 
 from headrace.artifacts import Exposure, Manifest
-from headrace.artifacts.dbt import Metadata
-from headrace.artifacts.nodes import DependsOn, Node, Owner
+from headrace.artifacts.dbt_nodes import DependsOn, Node, Owner
+from headrace.artifacts.files import Metadata
 from headrace.pipeline.downstream import readers_of
 
 

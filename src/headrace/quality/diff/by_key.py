@@ -10,8 +10,7 @@ from typing import Literal
 
 from headrace.quality.diff.columns import Common
 from headrace.quality.diff.pair import Pair
-from headrace.quality.diff.report import ColumnChange, Sample
-from headrace.quality.diff.rows import Rows
+from headrace.quality.diff.report import ColumnChange, Rows, Sample
 from headrace.sql_text import identifier
 
 _SAME, _ADDED, _REMOVED, _DIFFERENT = range(4)

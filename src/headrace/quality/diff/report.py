@@ -1,5 +1,6 @@
-"""What a comparison reports; the same models are shown, written as Markdown and printed as JSON."""
+"""What a comparison reports: shown in the terminal, written as Markdown and printed as JSON."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -121,3 +122,33 @@ class DiffReport(Report):
     def is_different(self) -> bool:
         """Whether any table differs."""
         return any(table.status in DIFFERENT for table in self.tables)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What differs in the rows.
+
+    Attributes:
+        method: how they were compared; None when they are equal.
+        matched: rows of both with the same key; None where no key matches them.
+        added: rows of the second alone.
+        removed: rows of the first alone.
+        changed: rows of both that differ; None where no key tells which those are.
+        columns: the columns that differ.
+        samples: a few of the rows.
+        notes: what a reader should know of the method.
+    """
+
+    method: Method | None = None
+    matched: int | None = None
+    added: int = 0
+    removed: int = 0
+    changed: int | None = 0
+    columns: tuple[ColumnChange, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def differ(self) -> bool:
+        """Whether any row does."""
+        return bool(self.added or self.removed or self.changed)

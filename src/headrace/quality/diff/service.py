@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DiffError
-from headrace.quality.diff.relations import Relation, attached
 from headrace.quality.diff.report import DIFFERENT, DiffReport, TableDiff
-from headrace.quality.diff.side import Options, Side
+from headrace.quality.diff.side import Options, Relation, Side, attached
 from headrace.quality.diff.table import compare_table
 
 if TYPE_CHECKING:

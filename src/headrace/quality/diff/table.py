@@ -1,16 +1,16 @@
-"""What became of one table."""
+"""The comparison of one table: its rows, and the profiles and renames of its columns."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DiffError
-from headrace.quality.diff.columns import Columns, side_by_side
-from headrace.quality.diff.compare import compare_rows
+from headrace.quality.diff.columns import Columns, Common, side_by_side
 from headrace.quality.diff.pair import Pair
-from headrace.quality.diff.profile import with_profiles
-from headrace.quality.diff.relations import Relation
-from headrace.quality.diff.renames import find_renamed
-from headrace.quality.diff.report import TableDiff
-from headrace.quality.diff.side import Options, Side
+from headrace.quality.diff.report import ColumnChange, ColumnInfo, Profile, RenamedColumn, TableDiff
+from headrace.quality.diff.rows import compare_rows
+from headrace.quality.diff.side import Options, Relation, Side
+from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
     import duckdb
@@ -115,3 +115,98 @@ def _shown(name: str, columns: Columns, before: Side, after: Side) -> set[str]:
         if side.harmless is not None and name in side.harmless
     ]
     return every.intersection(*known) if known else set()
+
+
+_AGGREGATES = 4
+
+
+def with_profiles(pair: Pair, changes: Sequence[ColumnChange]) -> tuple[ColumnChange, ...]:
+    """The columns that changed, with what is in them on each side.
+
+    Nulls are counted of every column; values are told of numbers and times, and only of columns
+    that may be shown.
+    """
+    if not changes:
+        return ()
+    by_name = {one.after: one for one in pair.columns.common}
+    columns = [by_name[change.name] for change in changes]
+    before, after = (
+        _profiles(pair, table, columns, of_after=of_after) for table, of_after in pair.sides
+    )
+    return tuple(
+        change.model_copy(update={"before": one, "after": other})
+        for change, one, other in zip(changes, before, after, strict=True)
+    )
+
+
+def _profiles(
+    pair: Pair, table: str, columns: Sequence[Common], *, of_after: bool
+) -> list[Profile]:
+    aggregates: list[str] = []
+    for one in columns:
+        value = identifier(one.after if of_after else one.before)
+        kind = one.kind  # of both: the smallest number says nothing beside the first of texts
+        aggregates.append(f"count(*) - count({value})")
+        extremes = kind != "other" and pair.is_shown(one)
+        aggregates += [f"{f}({value})::varchar" if extremes else "null" for f in ("min", "max")]
+        finite = f"isfinite({value}::double)"
+        is_mean = extremes and kind != "time"
+        aggregates.append(f"avg({value}::double) filter ({finite})" if is_mean else "null")
+    row = pair.connection.execute(f"select {', '.join(aggregates)} from {table}").fetchone()
+    assert row is not None  # an aggregate
+    return [_profile(row[at : at + _AGGREGATES]) for at in range(0, len(row), _AGGREGATES)]
+
+
+def _profile(values: Sequence[Any]) -> Profile:
+    nulls, minimum, maximum, mean = values
+    return Profile(nulls=int(nulls), minimum=minimum, maximum=maximum, mean=mean)
+
+
+_MOST_PAIRS = 200  # beyond this many pairs to try, nobody looks for one
+_ENOUGH = 0.99  # of the values that are not null on both sides
+
+
+def find_renamed(pair: Pair, key: Sequence[Common]) -> tuple[RenamedColumn, ...]:
+    """Pairs of removed and added columns of one type with the same values, row for row.
+
+    Args:
+        pair: the tables.
+        key: what the rows were matched by; empty where they were not, then nothing is found.
+    """
+    columns = pair.columns
+    pairs = [
+        (one, other)
+        for one, other in product(columns.removed, columns.added)
+        if one.data_type == other.data_type
+    ]
+    if not key or not pairs or len(pairs) > _MOST_PAIRS:
+        return ()
+    found = []
+    taken: set[str] = set()
+    for (one, other), share in sorted(
+        zip(pairs, _shares(pair, key, pairs), strict=True), key=lambda each: -each[1]
+    ):
+        if share >= _ENOUGH and not taken & {f"-{one.name}", f"+{other.name}"}:
+            taken |= {f"-{one.name}", f"+{other.name}"}
+            found.append(RenamedColumn(before=one.name, after=other.name, share=share))
+    return tuple(found)
+
+
+def _shares(
+    pair: Pair, key: Sequence[Common], pairs: Sequence[tuple[ColumnInfo, ColumnInfo]]
+) -> list[float]:
+    """How many of the values are the same; a column of nulls, or of one value, is like no other."""
+    on = " and ".join("{} = {}".format(*one.values("a", "b")) for one in key)
+    sql = []
+    for one, other in pairs:
+        old, new = f"a.{identifier(one.name)}", f"b.{identifier(other.name)}"
+        filled = f"count(*) filter ({old} is not null or {new} is not null)"
+        sql.append(
+            f"case when min({old}::varchar) is distinct from max({old}::varchar) "
+            f"then count(*) filter ({old} = {new}) / {filled} else 0 end"
+        )
+    row = pair.connection.execute(
+        f"select {', '.join(sql)} from {pair.before} as a join {pair.after} as b on {on}"
+    ).fetchone()
+    assert row is not None  # an aggregate
+    return [float(value or 0) for value in row]

@@ -8,19 +8,18 @@ from typing import Any
 
 import msgspec
 
-from headrace.artifacts.dbt import DbtFile, read_file
-from headrace.artifacts.nodes import (
+from headrace.artifacts.dbt_nodes import (
     DependsOn,
     DisabledNode,
     Exposure,
     Group,
     Node,
     OtherNode,
-    Part,
     SourceNode,
     UnitTest,
 )
-from headrace.artifacts.reading import Notes, Read
+from headrace.artifacts.files import DbtFile, read_file
+from headrace.artifacts.reading import Notes, Part, Read
 from headrace.errors import TransformError
 
 _BY_ID = (

@@ -8,9 +8,7 @@ from typing import Any
 
 import msgspec
 
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all parts of an artifact."""
+from headrace.artifacts.reading import Part
 
 
 class Constraint(Part, frozen=True, kw_only=True):

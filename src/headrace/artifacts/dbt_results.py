@@ -1,19 +1,20 @@
-"""dbt's ``run_results.json``: what became of each node of the last command.
+"""dbt's ``run_results.json`` and ``sources.json``: the result of each node of the last command.
 
-Source: dbt's run-results schema v6 (dbt 1.8 to 1.12) and v5.
+Source: dbt's run-results schema v6 (dbt 1.8 to 1.12) and v5, and its sources schema v3.
 """
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from headrace.artifacts.dbt import DbtFile, read_file
-from headrace.artifacts.nodes import Part
-from headrace.artifacts.reading import Notes, Read
-from headrace.artifacts.times import moment
+from headrace.artifacts.dbt_nodes import Freshness
+from headrace.artifacts.files import DbtFile, read_file
+from headrace.artifacts.reading import Notes, Part, Read, parse_timestamp
+
+R = TypeVar("R", "RunResults", "SourceResults")
 
 
 class Timing(Part, frozen=True, kw_only=True):
@@ -61,12 +62,16 @@ class Result(Part, frozen=True, kw_only=True):
     @property
     def started_at(self) -> datetime | None:
         """When its first step began, UTC."""
-        return min((at for step in self.timing if (at := moment(step.started_at))), default=None)
+        return min(
+            (at for step in self.timing if (at := parse_timestamp(step.started_at))), default=None
+        )
 
     @property
     def completed_at(self) -> datetime | None:
         """When its last step ended, UTC."""
-        return max((at for step in self.timing if (at := moment(step.completed_at))), default=None)
+        return max(
+            (at for step in self.timing if (at := parse_timestamp(step.completed_at))), default=None
+        )
 
 
 class RunResults(DbtFile, frozen=True, kw_only=True):
@@ -98,7 +103,56 @@ def load_run_results(path: Path) -> Read[RunResults]:
     return read_file(path, RunResults, "delete it and run `headrace build`", _in_lower_case)
 
 
-def _in_lower_case(run: RunResults, _: Notes) -> RunResults:
+class FreshnessResult(Part, frozen=True, kw_only=True):
+    """How fresh a source table was.
+
+    Attributes:
+        unique_id: the source table.
+        status: ``pass``, ``warn``, ``error`` (stale), ``runtime error`` (could not be asked).
+        max_loaded_at: UTC, ISO 8601: the newest row.
+        snapshotted_at: UTC, ISO 8601: when it was asked.
+        age: seconds between the two.
+        criteria: when it counts as stale.
+        error: of a runtime error: what went wrong.
+        execution_time: seconds.
+    """
+
+    unique_id: str
+    status: str
+    max_loaded_at: str | None = None
+    snapshotted_at: str | None = None
+    age: float | None = msgspec.field(default=None, name="max_loaded_at_time_ago_in_s")
+    criteria: Freshness | None = None
+    error: str | int | None = None
+    adapter_response: dict[str, Any] = msgspec.field(default_factory=dict)
+    timing: list[Timing] = msgspec.field(default_factory=list)
+    thread_id: str | None = None
+    execution_time: float = 0.0
+
+
+class SourceResults(DbtFile, frozen=True, kw_only=True):
+    """The results.
+
+    Attributes:
+        results: one for each source table that was asked.
+        elapsed_time: seconds.
+    """
+
+    results: list[FreshnessResult]
+    elapsed_time: float = 0.0
+
+
+def load_sources(path: Path) -> Read[SourceResults]:
+    """Read a ``sources.json``.
+
+    Raises:
+        FileNotFoundError: there is none.
+        TransformError: it cannot be read as one.
+    """
+    return read_file(path, SourceResults, "delete it and run `headrace build`", _in_lower_case)
+
+
+def _in_lower_case(run: R, _: Notes) -> R:
     if all(result.status.islower() for result in run.results):
         return run
     results = [replace(result, status=result.status.lower()) for result in run.results]

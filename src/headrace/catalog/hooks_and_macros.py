@@ -7,8 +7,8 @@ macro does, since what it runs is not known.
 import re
 from collections.abc import Iterator
 
-from headrace.artifacts.manifest import Manifest
-from headrace.artifacts.nodes import Node
+from headrace.artifacts.dbt_manifest import Manifest
+from headrace.artifacts.dbt_nodes import Node
 
 _QUERIES = frozenset({"macro.dbt.run_query", "macro.dbt.statement"})
 """What runs a query while a model is compiled."""
