@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab import Lab, copy_project
 
-from headrace.catalog import Catalog, Change, ColumnEdge, RunStore
+from headrace.catalog import Catalog, CatalogChange, ColumnEdge, RunStore
 from headrace.errors import CatalogError, TransformError
 from headrace.pipeline import catalog as catalog_step
 
@@ -17,7 +17,7 @@ def kept(lab: Lab) -> Catalog:
     return catalog_step.current(lab.resolved)
 
 
-def changes(lab: Lab, *, since: int) -> tuple[Change, ...]:
+def changes(lab: Lab, *, since: int) -> tuple[CatalogChange, ...]:
     store = RunStore(lab.resolved.run_store_url)
     found = store.catalog_changes(since, store.catalog_version() or 0)
     store.close()

@@ -21,7 +21,7 @@ from headrace.pipeline.run import run
 from headrace.pipeline.selection import Selection, chosen
 from headrace.pipeline.state import write_state
 from headrace.pipeline.state_folder import read_state
-from headrace.quality.diff import Options
+from headrace.quality.diff import DiffOptions
 from headrace.sql_text import literal
 
 MODIFIED = ("state:modified+",)
@@ -193,7 +193,7 @@ def test_nothing_modified_builds_nothing(fresh: Lab, state: Path) -> None:
     assert report.build.nodes == ()
     assert report.build.selection is not None
     assert report.build.selection.unmatched == ()
-    diff = compare(state, fresh.warehouse, Options(), fresh.resolved)
+    diff = compare(state, fresh.warehouse, DiffOptions(), fresh.resolved)
     assert {table.status for table in diff.tables} == {"not built"}
 
 
@@ -207,7 +207,7 @@ def test_children_are_built_on_the_changed_model_and_the_diff_counts_it(
     assert report.audit is not None
     assert report.audit.problems == ()
     assert built(report) == {"stg_jaffle_shop__customers", "customers"}
-    diff = compare(state, fresh.warehouse, Options(), fresh.resolved)
+    diff = compare(state, fresh.warehouse, DiffOptions(), fresh.resolved)
     tables = {table.name: table for table in diff.tables}
     customers = tables["marts.customers"]
     expected = fresh.query(
@@ -224,7 +224,7 @@ def test_children_are_built_on_the_changed_model_and_the_diff_counts_it(
     assert {c.name: c.rows for c in customers.columns_changed} == {"last_name": expected}
     assert tables["marts.orders"].status == "not built"
     # a view that was built on tables of the state cannot be read without it
-    views = compare(state, fresh.warehouse, Options(schemas=("staging",)), fresh.resolved)
+    views = compare(state, fresh.warehouse, DiffOptions(schemas=("staging",)), fresh.resolved)
     (view,) = views.with_status("not compared")
     assert view.name == "staging.stg_jaffle_shop__customers"
     assert "headrace_state" in view.notes[0]
@@ -261,7 +261,8 @@ def test_a_new_and_a_removed_model_are_told_apart(fresh: Lab, state: Path) -> No
     assert report.audit.problems == ()
     assert built(report) == {"days"}
     tables = {
-        t.name: t.status for t in compare(state, fresh.warehouse, Options(), fresh.resolved).tables
+        t.name: t.status
+        for t in compare(state, fresh.warehouse, DiffOptions(), fresh.resolved).tables
     }
     assert tables == {
         "marts.days": "added",
@@ -284,7 +285,7 @@ def test_a_source_that_is_loaded_otherwise_is_loaded_and_counts_as_modified(
     assert report.build is not None
     assert report.build.selection is not None
     assert report.build.selection.sources_of_state == ()
-    diff = compare(state, fresh.warehouse, Options(), fresh.resolved)
+    diff = compare(state, fresh.warehouse, DiffOptions(), fresh.resolved)
     assert not diff.is_different
 
 

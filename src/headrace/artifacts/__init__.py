@@ -3,8 +3,8 @@
 from headrace.artifacts.bundle import Artifacts, DltArtifacts, read_artifacts, read_pipeline
 from headrace.artifacts.dbt_catalog import DbtCatalog
 from headrace.artifacts.dbt_manifest import Manifest, load_manifest, read_manifest
-from headrace.artifacts.dbt_nodes import ColumnInfo, Exposure, Group, Node, SourceNode, UnitTest
-from headrace.artifacts.dbt_results import Result, RunResults, SourceResults
+from headrace.artifacts.dbt_nodes import ColumnInfo, Exposure, Node, NodeGroup, SourceNode, UnitTest
+from headrace.artifacts.dbt_results import NodeResult, RunResults, SourceResults
 from headrace.artifacts.dlt_load import LoadPackage
 from headrace.artifacts.dlt_schema import DltColumn, DltSchema, DltTable
 from headrace.artifacts.dlt_state import DltState
@@ -22,13 +22,13 @@ __all__ = [
     "DltTable",
     "DltTrace",
     "Exposure",
-    "Group",
     "LoadPackage",
     "Manifest",
     "Node",
+    "NodeGroup",
+    "NodeResult",
     "Read",
     "Reading",
-    "Result",
     "RunResults",
     "SourceNode",
     "SourceResults",

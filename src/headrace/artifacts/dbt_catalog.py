@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from headrace.artifacts.files import DbtFile, read_file
-from headrace.artifacts.reading import Part, Read
+from headrace.artifacts.reading import ArtifactPart, Read
 
 
-class CatalogColumn(Part, frozen=True, kw_only=True):
+class CatalogColumn(ArtifactPart, frozen=True, kw_only=True):
     """A column of the warehouse.
 
     Attributes:
@@ -27,7 +27,7 @@ class CatalogColumn(Part, frozen=True, kw_only=True):
     comment: str | None = None
 
 
-class TableMetadata(Part, frozen=True, kw_only=True):
+class TableMetadata(ArtifactPart, frozen=True, kw_only=True):
     """A relation of the warehouse.
 
     Attributes:
@@ -47,7 +47,7 @@ class TableMetadata(Part, frozen=True, kw_only=True):
     owner: str | None = None
 
 
-class Statistic(Part, frozen=True, kw_only=True):
+class Statistic(ArtifactPart, frozen=True, kw_only=True):
     """A figure of a relation, such as its rows, where the adapter gives one."""
 
     id: str
@@ -56,7 +56,7 @@ class Statistic(Part, frozen=True, kw_only=True):
     include: bool = True
 
 
-class CatalogTable(Part, frozen=True, kw_only=True):
+class CatalogTable(ArtifactPart, frozen=True, kw_only=True):
     """A relation and its columns.
 
     Attributes:

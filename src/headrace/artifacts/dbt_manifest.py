@@ -12,14 +12,14 @@ from headrace.artifacts.dbt_nodes import (
     DependsOn,
     DisabledNode,
     Exposure,
-    Group,
     Node,
+    NodeGroup,
     OtherNode,
     SourceNode,
     UnitTest,
 )
 from headrace.artifacts.files import DbtFile, read_file
-from headrace.artifacts.reading import Notes, Part, Read
+from headrace.artifacts.reading import ArtifactPart, Notes, Read
 from headrace.errors import TransformError
 
 _BY_ID = (
@@ -28,7 +28,7 @@ _BY_ID = (
 )  # fmt: skip
 
 
-class Macro(Part, frozen=True, kw_only=True):
+class Macro(ArtifactPart, frozen=True, kw_only=True):
     """A macro, and the macros that it calls."""
 
     depends_on: DependsOn = DependsOn()
@@ -55,7 +55,7 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
     nodes: dict[str, Node]
     sources: dict[str, SourceNode] = msgspec.field(default_factory=dict)
     exposures: dict[str, Exposure] = msgspec.field(default_factory=dict)
-    groups: dict[str, Group] = msgspec.field(default_factory=dict)
+    groups: dict[str, NodeGroup] = msgspec.field(default_factory=dict)
     unit_tests: dict[str, UnitTest] = msgspec.field(default_factory=dict)
     metrics: dict[str, OtherNode] = msgspec.field(default_factory=dict)
     semantic_models: dict[str, OtherNode] = msgspec.field(default_factory=dict)

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from headrace.artifacts.reading import Part
+from headrace.artifacts.reading import ArtifactPart
 
 
-class Constraint(Part, frozen=True, kw_only=True):
+class Constraint(ArtifactPart, frozen=True, kw_only=True):
     """A constraint of a column or a model.
 
     Attributes:
@@ -31,7 +31,7 @@ class Constraint(Part, frozen=True, kw_only=True):
     to_columns: list[str] = msgspec.field(default_factory=list)
 
 
-class TagsMeta(Part, frozen=True, kw_only=True):
+class TagsMeta(ArtifactPart, frozen=True, kw_only=True):
     """Tags and meta below a ``config`` key, where dbt 1.10 and later have them.
 
     Attributes:
@@ -45,7 +45,7 @@ class TagsMeta(Part, frozen=True, kw_only=True):
     enabled: bool = True
 
 
-class _Labelled(Part, frozen=True, kw_only=True):
+class _Labelled(ArtifactPart, frozen=True, kw_only=True):
     tags: list[str] = msgspec.field(default_factory=list)
     meta: dict[str, Any] = msgspec.field(default_factory=dict)
     config: TagsMeta = TagsMeta()
@@ -80,7 +80,7 @@ class ColumnInfo(_Labelled, frozen=True, kw_only=True):
     quote: bool | None = None
 
 
-class Contract(Part, frozen=True, kw_only=True):
+class Contract(ArtifactPart, frozen=True, kw_only=True):
     """Whether a model's columns are enforced."""
 
     enforced: bool = False
@@ -88,7 +88,7 @@ class Contract(Part, frozen=True, kw_only=True):
     checksum: str | None = None
 
 
-class Hook(Part, frozen=True, kw_only=True):
+class Hook(ArtifactPart, frozen=True, kw_only=True):
     """SQL, or a macro, that dbt runs before or after a node; ``sql`` as written."""
 
     sql: str = ""
@@ -138,14 +138,14 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
     where: str | None = None
 
 
-class DependsOn(Part, frozen=True, kw_only=True):
+class DependsOn(ArtifactPart, frozen=True, kw_only=True):
     """What a node reads, and the macros that it calls: ids."""
 
     nodes: list[str] = msgspec.field(default_factory=list)
     macros: list[str] = msgspec.field(default_factory=list)
 
 
-class TestMetadata(Part, frozen=True, kw_only=True):
+class TestMetadata(ArtifactPart, frozen=True, kw_only=True):
     """What a generic test is made from.
 
     Attributes:
@@ -282,14 +282,14 @@ class UnitTest(Resource, frozen=True, kw_only=True):
         return f"{self.name} on {self.model}"
 
 
-class Period(Part, frozen=True, kw_only=True):
+class Period(ArtifactPart, frozen=True, kw_only=True):
     """``count`` times ``period`` (``minute``, ``hour`` or ``day``)."""
 
     count: int | None = None
     period: str | None = None
 
 
-class Freshness(Part, frozen=True, kw_only=True):
+class Freshness(ArtifactPart, frozen=True, kw_only=True):
     """When a source counts as stale."""
 
     warn_after: Period | None = None
@@ -341,7 +341,7 @@ class SourceNode(Resource, frozen=True, kw_only=True):
         return self.identifier or self.name
 
 
-class Owner(Part, frozen=True, kw_only=True):
+class Owner(ArtifactPart, frozen=True, kw_only=True):
     """Of an exposure or a group."""
 
     name: str | None = None
@@ -375,7 +375,7 @@ class Exposure(Resource, frozen=True, kw_only=True):
     depends_on: DependsOn = DependsOn()
 
 
-class Group(Part, frozen=True, kw_only=True):
+class NodeGroup(ArtifactPart, frozen=True, kw_only=True):
     """A group of nodes and who owns it."""
 
     unique_id: str
@@ -384,7 +384,7 @@ class Group(Part, frozen=True, kw_only=True):
     description: str | None = None
 
 
-class OtherNode(Part, frozen=True, kw_only=True):
+class OtherNode(ArtifactPart, frozen=True, kw_only=True):
     """A metric, semantic model, saved query or function: what is needed to walk through it."""
 
     unique_id: str
@@ -395,7 +395,7 @@ class OtherNode(Part, frozen=True, kw_only=True):
     depends_on: DependsOn = DependsOn()
 
 
-class DisabledNode(Part, frozen=True, kw_only=True):
+class DisabledNode(ArtifactPart, frozen=True, kw_only=True):
     """What dbt found and does not run."""
 
     unique_id: str

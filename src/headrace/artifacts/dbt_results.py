@@ -12,12 +12,12 @@ from msgspec.structs import replace
 
 from headrace.artifacts.dbt_nodes import Freshness
 from headrace.artifacts.files import DbtFile, read_file
-from headrace.artifacts.reading import Notes, Part, Read, parse_timestamp
+from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp
 
 R = TypeVar("R", "RunResults", "SourceResults")
 
 
-class Timing(Part, frozen=True, kw_only=True):
+class Timing(ArtifactPart, frozen=True, kw_only=True):
     """One step of a node: ``compile`` or ``execute``.
 
     Attributes:
@@ -31,7 +31,7 @@ class Timing(Part, frozen=True, kw_only=True):
     completed_at: str | None = None
 
 
-class Result(Part, frozen=True, kw_only=True):
+class NodeResult(ArtifactPart, frozen=True, kw_only=True):
     """A node's result.
 
     Attributes:
@@ -83,12 +83,12 @@ class RunResults(DbtFile, frozen=True, kw_only=True):
         args: of the command.
     """
 
-    results: list[Result]
+    results: list[NodeResult]
     elapsed_time: float = 0.0
     args: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
-    def by_id(self) -> dict[str, Result]:
+    def by_id(self) -> dict[str, NodeResult]:
         """The results by node."""
         return {result.unique_id: result for result in self.results}
 
@@ -103,7 +103,7 @@ def load_run_results(path: Path) -> Read[RunResults]:
     return read_file(path, RunResults, "delete it and run `headrace build`", _in_lower_case)
 
 
-class FreshnessResult(Part, frozen=True, kw_only=True):
+class FreshnessResult(ArtifactPart, frozen=True, kw_only=True):
     """How fresh a source table was.
 
     Attributes:

@@ -14,7 +14,7 @@ import msgspec
 from headrace.artifacts.decoding import BadFileError, read_bytes
 from headrace.artifacts.dlt_schema import DltTable, prepare_tables
 from headrace.artifacts.files import fitted, read_object
-from headrace.artifacts.reading import Notes, Part, Read, parse_timestamp
+from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp
 
 PackageStatus = Literal["extracted", "normalized", "loaded", "aborted"]
 _EXCEPTION = ".exception"
@@ -42,7 +42,7 @@ class FailedJob:
     message: str
 
 
-class JobMetrics(Part, frozen=True, kw_only=True):
+class JobMetrics(ArtifactPart, frozen=True, kw_only=True):
     """A file that was loaded.
 
     Attributes:
@@ -62,19 +62,19 @@ class JobMetrics(Part, frozen=True, kw_only=True):
     retry_count: int = 0
 
 
-class _PackageState(Part, frozen=True, kw_only=True):
+class _PackageState(ArtifactPart, frozen=True, kw_only=True):
     created_at: str | None = None
     load_metrics: dict[str, JobMetrics] = msgspec.field(default_factory=dict)
     engine_version: int = msgspec.field(default=1, name="_state_engine_version")
 
 
-class _SchemaHead(Part, frozen=True, kw_only=True):
+class _SchemaHead(ArtifactPart, frozen=True, kw_only=True):
     name: str | None = None
     version: int | None = None
     version_hash: str | None = None
 
 
-class _Updates(Part, frozen=True, kw_only=True):
+class _Updates(ArtifactPart, frozen=True, kw_only=True):
     tables: dict[str, DltTable]
 
 

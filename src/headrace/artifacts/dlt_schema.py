@@ -11,14 +11,14 @@ import msgspec
 
 from headrace.artifacts.decoding import BadFileError
 from headrace.artifacts.files import ADVICE, fitted, read_dlt_file
-from headrace.artifacts.reading import Notes, Part, Read
+from headrace.artifacts.reading import ArtifactPart, Notes, Read
 
 OLDEST_ENGINE, ENGINE = 9, 11
 INTERNAL = "_dlt"
 _ROW_KEY = "_dlt_id"
 
 
-class DltColumn(Part, frozen=True, kw_only=True):
+class DltColumn(ArtifactPart, frozen=True, kw_only=True):
     """A column.
 
     Attributes:
@@ -65,7 +65,7 @@ class DltColumn(Part, frozen=True, kw_only=True):
     hints: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
-class DltTable(Part, frozen=True, kw_only=True):
+class DltTable(ArtifactPart, frozen=True, kw_only=True):
     """A table.
 
     Attributes:
@@ -105,7 +105,7 @@ class DltTable(Part, frozen=True, kw_only=True):
         return tuple(name for name, column in self.columns.items() if column.primary_key)
 
 
-class DltSchema(Part, frozen=True, kw_only=True):
+class DltSchema(ArtifactPart, frozen=True, kw_only=True):
     """A schema.
 
     Attributes:

@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.artifacts.decoding import BadFileError
 from headrace.artifacts.files import ADVICE, fitted, read_dlt_file
-from headrace.artifacts.reading import Notes, Part, Read, without_type_mark
+from headrace.artifacts.reading import ArtifactPart, Notes, Read, without_type_mark
 
 ENGINE = 4
 
@@ -34,7 +34,7 @@ class Cursor:
     last_value: Any
 
 
-class DltState(Part, frozen=True, kw_only=True):
+class DltState(ArtifactPart, frozen=True, kw_only=True):
     """A pipeline's state.
 
     Attributes:

@@ -18,13 +18,13 @@ import msgspec
 from headrace.artifacts.decoding import BadFileError
 from headrace.artifacts.dlt_load import JobMetrics
 from headrace.artifacts.files import fitted, read_dlt_file
-from headrace.artifacts.reading import Notes, Part, Read, parse_timestamp, shown
+from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp, shown
 from headrace.errors import UserError
 
 ENGINE = 2
 
 
-class TableMetrics(Part, frozen=True, kw_only=True):
+class TableMetrics(ArtifactPart, frozen=True, kw_only=True):
     """What a step moved for one table.
 
     Attributes:
@@ -40,7 +40,7 @@ class TableMetrics(Part, frozen=True, kw_only=True):
     file_size: int = 0
 
 
-class ResourceMetrics(Part, frozen=True, kw_only=True):
+class ResourceMetrics(ArtifactPart, frozen=True, kw_only=True):
     """What a resource yielded.
 
     Attributes:
@@ -54,14 +54,14 @@ class ResourceMetrics(Part, frozen=True, kw_only=True):
     items_count: int = 0
 
 
-class MovedInfo(Part, frozen=True, kw_only=True):
+class MovedInfo(ArtifactPart, frozen=True, kw_only=True):
     """What ``extract`` or ``normalize`` moved."""
 
     table_metrics: list[TableMetrics] = msgspec.field(default_factory=list)
     resource_metrics: list[ResourceMetrics] = msgspec.field(default_factory=list)
 
 
-class LoadInfo(Part, frozen=True, kw_only=True):
+class LoadInfo(ArtifactPart, frozen=True, kw_only=True):
     """What ``load`` did.
 
     Attributes:
@@ -77,7 +77,7 @@ class LoadInfo(Part, frozen=True, kw_only=True):
     job_metrics: list[JobMetrics] = msgspec.field(default_factory=list)
 
 
-class PackageInfo(Part, frozen=True, kw_only=True):
+class PackageInfo(ArtifactPart, frozen=True, kw_only=True):
     """A package that a step had in hand."""
 
     load_id: str
@@ -87,7 +87,7 @@ class PackageInfo(Part, frozen=True, kw_only=True):
     schema_hash: str | None = None
 
 
-class StepInfo(Part, frozen=True, kw_only=True):
+class StepInfo(ArtifactPart, frozen=True, kw_only=True):
     """What all steps say."""
 
     loads_ids: list[str] = msgspec.field(default_factory=list)
@@ -95,7 +95,7 @@ class StepInfo(Part, frozen=True, kw_only=True):
     first_run: bool | None = None
 
 
-class TraceStep(Part, frozen=True, kw_only=True):
+class TraceStep(ArtifactPart, frozen=True, kw_only=True):
     """A step of a run.
 
     Attributes:
@@ -145,16 +145,16 @@ class TraceStep(Part, frozen=True, kw_only=True):
         return counted
 
 
-class _Library(Part, frozen=True, kw_only=True):
+class _Library(ArtifactPart, frozen=True, kw_only=True):
     name: str | None = None
     version: str | None = None
 
 
-class _Context(Part, frozen=True, kw_only=True):
+class _Context(ArtifactPart, frozen=True, kw_only=True):
     library: _Library = _Library()
 
 
-class DltTrace(Part, frozen=True, kw_only=True):
+class DltTrace(ArtifactPart, frozen=True, kw_only=True):
     """The trace of a run.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from headrace.artifacts.decoding import BadFileError, UnfitError, decode, fit, parse, read_bytes
-from headrace.artifacts.reading import Notes, Part, Read, shown
+from headrace.artifacts.reading import ArtifactPart, Notes, Read, shown
 from headrace.errors import TransformError, UserError
 
 _FORMAT = re.compile(
@@ -26,7 +26,7 @@ _OPEN = object()
 _WRITERS = "those of dbt 1.8 to 1.12"
 
 
-class Metadata(Part, frozen=True, kw_only=True):
+class Metadata(ArtifactPart, frozen=True, kw_only=True):
     """Who wrote a file of dbt's.
 
     Attributes:
@@ -49,7 +49,7 @@ class Metadata(Part, frozen=True, kw_only=True):
     env: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class _Head(Part, frozen=True, kw_only=True):
+class _Head(ArtifactPart, frozen=True, kw_only=True):
     metadata: Metadata
 
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 MAX_NOTES = 1_000
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True):
+class ArtifactPart(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all parts of an artifact."""
 
 

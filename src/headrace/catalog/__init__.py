@@ -1,17 +1,17 @@
 """What Headrace knows: the graph of assets and columns, its versions, and the history of runs."""
 
 from headrace.artifacts.reading import Reading
-from headrace.catalog.changes import Change
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, TestInfo
+from headrace.catalog.changes import CatalogChange
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem, TestInfo
 from headrace.catalog.store import (
     INTERRUPTED,
     RUNNING,
-    Failure,
+    NodeFailure,
     NodeRun,
-    RunDetail,
     RunStore,
     StepRun,
     StoredRun,
+    StoredRunDetail,
     TableRun,
 )
 from headrace.catalog.versions import CatalogVersion
@@ -21,18 +21,18 @@ __all__ = [
     "RUNNING",
     "Asset",
     "Catalog",
+    "CatalogChange",
     "CatalogVersion",
-    "Change",
     "Column",
     "ColumnEdge",
-    "Failure",
+    "LineageProblem",
+    "NodeFailure",
     "NodeRun",
-    "Problem",
     "Reading",
-    "RunDetail",
     "RunStore",
     "StepRun",
     "StoredRun",
+    "StoredRunDetail",
     "TableRun",
     "TestInfo",
 ]

@@ -14,7 +14,7 @@ from headrace.artifacts.dbt_nodes import (
     SourceNode,
     UnitTest,
 )
-from headrace.catalog.hooks_and_macros import BeyondSql
+from headrace.catalog.hooks_and_macros import HooksAndMacros
 from headrace.catalog.model import Asset, AssetKind, Column, SnapshotInfo, TestInfo, table_id
 
 _KINDS: Mapping[str, AssetKind] = {
@@ -39,7 +39,7 @@ class DbtPart:
         self._unit_tests: dict[str, UnitTest] = {}
         self._owners: dict[str, tuple[str, ...]] = {}
         self._others: dict[str, Sequence[str]] = {}
-        self._beyond = BeyondSql(manifest)
+        self._beyond = HooksAndMacros(manifest)
         if manifest is not None:
             self._nodes = {
                 key: node

@@ -9,13 +9,13 @@ from typing import Any
 import xxhash
 
 from headrace.artifacts.reading import Reading
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem
 
 COLUMN_FIELDS = ("name", "data_type", "description", "tags", "pii", "nullable")
 
 
 @dataclass(frozen=True)
-class Rows:
+class CatalogRows:
     """A catalog as rows of the tables, by key."""
 
     assets: Mapping[tuple[str, ...], dict[str, Any]]
@@ -25,7 +25,7 @@ class Rows:
     digest: str
 
     @classmethod
-    def of(cls, catalog: Catalog) -> "Rows":
+    def of(cls, catalog: Catalog) -> "CatalogRows":
         """The rows of a catalog, without ``since``."""
         import msgspec
 
@@ -147,7 +147,7 @@ def assemble(
     decode_graph = msgspec.json.Decoder(_Graph).decode
     parents: dict[str, tuple[str, ...]] = {}
     edges: list[ColumnEdge] = []
-    problems: list[Problem] = []
+    problems: list[LineageProblem] = []
     lookups: dict[str, tuple[str, ...]] = {}
     for key, payload in lineage_rows:
         graph = decode_graph(payload)
@@ -156,7 +156,7 @@ def assemble(
             ColumnEdge(parent, parent_column, key, child_column, kind)  # type: ignore[arg-type]
             for parent, parent_column, child_column, kind in graph.edges
         ]
-        problems += [Problem(key, message) for message in graph.problems]
+        problems += [LineageProblem(key, message) for message in graph.problems]
         if graph.lookups:
             lookups[key] = graph.lookups
     return Catalog(

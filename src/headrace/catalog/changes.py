@@ -55,26 +55,26 @@ _FEW = 3
 
 
 @dataclass
-class Move:
+class RowChange:
     """A row's values before and after; None where there was, or is, no row."""
 
     before: tuple[Any, ...] | None = None
     after: tuple[Any, ...] | None = None
 
 
-Moves = Mapping[tuple[int, tuple[str, ...]], Move]
+RowChanges = Mapping[tuple[int, tuple[str, ...]], RowChange]
 """Rows by the version at which they changed, and their key."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class AssetPair:
     """An asset before and after a version; None where there was, or is, none."""
 
     before: Asset | None
     after: Asset | None
 
     @classmethod
-    def of(cls, move: Move) -> "Pair":
+    def of(cls, move: RowChange) -> "AssetPair":
         """From rows of (kind, payload)."""
         return cls(_payload(move.before), _payload(move.after))
 
@@ -85,11 +85,11 @@ def _payload(values: tuple[Any, ...] | None) -> Asset | None:
     return None if values is None else msgspec.json.decode(values[1], type=Asset)
 
 
-Pairs = Mapping[tuple[int, tuple[str, ...]], Pair]
+AssetPairs = Mapping[tuple[int, tuple[str, ...]], AssetPair]
 """Assets by the version at which they changed, and their key."""
 
 
-class _Look(NamedTuple):
+class _Fingerprint(NamedTuple):
     """What tells two assets of one version apart from all others."""
 
     version: int
@@ -97,7 +97,7 @@ class _Look(NamedTuple):
     same: object
 
 
-def renamed(pairs: Pairs, columns: Moves) -> dict[tuple[int, str], str]:
+def renamed(pairs: AssetPairs, columns: RowChanges) -> dict[tuple[int, str], str]:
     """Version and old id to the new id, of assets that came under another name.
 
     An asset that went, and one that came in the same version, are one where they have the same
@@ -106,8 +106,8 @@ def renamed(pairs: Pairs, columns: Moves) -> dict[tuple[int, str], str]:
     names: dict[tuple[int, str], list[str]] = {}
     for version, (asset_id, name) in columns:
         names.setdefault((version, asset_id), []).append(name)
-    gone: dict[_Look, list[str]] = {}
-    came: dict[_Look, list[str]] = {}
+    gone: dict[_Fingerprint, list[str]] = {}
+    came: dict[_Fingerprint, list[str]] = {}
     for (version, (asset_id,)), pair in pairs.items():
         asset = pair.before or pair.after
         if asset is None or asset.is_test or (pair.before and pair.after):
@@ -118,7 +118,7 @@ def renamed(pairs: Pairs, columns: Moves) -> dict[tuple[int, str], str]:
             same = found if len(found) >= _FEW else None
         if same:
             side = gone if pair.after is None else came
-            side.setdefault(_Look(version, asset.kind, same), []).append(asset_id)
+            side.setdefault(_Fingerprint(version, asset.kind, same), []).append(asset_id)
     return {
         (key.version, old[0]): came[key][0]
         for key, old in gone.items()
@@ -127,11 +127,11 @@ def renamed(pairs: Pairs, columns: Moves) -> dict[tuple[int, str], str]:
 
 
 def tests_of_renamed(
-    pairs: Pairs, new_names: Mapping[tuple[int, str], str]
+    pairs: AssetPairs, new_names: Mapping[tuple[int, str], str]
 ) -> set[tuple[int, str]]:
     """The tests, by version and id, that only went or came because what they test is renamed."""
-    gone: dict[_Look, str] = {}
-    came: dict[_Look, str] = {}
+    gone: dict[_Fingerprint, str] = {}
+    came: dict[_Fingerprint, str] = {}
     for (version, (asset_id,)), pair in pairs.items():
         asset = pair.before or pair.after
         test = asset.test if asset is not None else None
@@ -142,7 +142,7 @@ def tests_of_renamed(
             subject = new_names.get((version, subject), "")
         side = gone if pair.after is None else came
         checks = (test.name, test.column, repr(test.arguments))
-        side[_Look(version, subject, checks)] = asset_id
+        side[_Fingerprint(version, subject, checks)] = asset_id
     found: set[tuple[int, str]] = set()
     for key in gone.keys() & came.keys():
         found |= {(key.version, gone[key]), (key.version, came[key])}
@@ -168,7 +168,7 @@ What = Literal[
 
 
 @dataclass(frozen=True)
-class Change:
+class CatalogChange:
     """One thing that differs between a version and the one before it.
 
     Attributes:
@@ -190,7 +190,9 @@ class Change:
     after: str | None = None
 
 
-def changes(assets: Moves, columns: Moves, moments: Mapping[int, datetime]) -> Iterator[Change]:
+def changes(
+    assets: RowChanges, columns: RowChanges, moments: Mapping[int, datetime]
+) -> Iterator[CatalogChange]:
     """What differs from one version to the next.
 
     Args:
@@ -199,7 +201,7 @@ def changes(assets: Moves, columns: Moves, moments: Mapping[int, datetime]) -> I
             (asset id, name).
         moments: when each version was made, UTC.
     """
-    pairs = {key: Pair.of(move) for key, move in assets.items()}
+    pairs = {key: AssetPair.of(move) for key, move in assets.items()}
     new_names = renamed(pairs, columns)
     old_names = {(version, new): old for (version, old), new in new_names.items()}
     tests = tests_of_renamed(pairs, new_names)
@@ -217,7 +219,7 @@ def changes(assets: Moves, columns: Moves, moments: Mapping[int, datetime]) -> I
 
 def _asset_changes(
     version: int, at: datetime, asset_id: str, before: Asset | None, after: Asset | None
-) -> Iterator[Change]:
+) -> Iterator[CatalogChange]:
     """Of one asset, or test."""
     asset = after or before
     if asset is None:
@@ -225,10 +227,10 @@ def _asset_changes(
     if before is None or after is None:
         way = "added" if before is None else "removed"
         if not asset.is_test:
-            yield Change(version, at, asset_id, None, f"asset {way}")  # type: ignore[arg-type]
+            yield CatalogChange(version, at, asset_id, None, f"asset {way}")  # type: ignore[arg-type]
             return
         subject, column = _tested(asset_id, asset)
-        yield Change(
+        yield CatalogChange(
             version, at, subject, column, f"test {way}",  # type: ignore[arg-type]
             before.name if before else None, after.name if after else None,
         )  # fmt: skip
@@ -237,7 +239,7 @@ def _asset_changes(
         old, new = _checks(before), _checks(after)
         if old != new:
             subject, column = _tested(asset_id, asset)
-            yield Change(version, at, subject, column, "test changed", old, new)
+            yield CatalogChange(version, at, subject, column, "test changed", old, new)
         return
     told: list[tuple[What, str | None, str | None]] = []
     if before.id != after.id:
@@ -249,9 +251,9 @@ def _asset_changes(
     if before.owners != after.owners:
         told.append(("owners changed", ", ".join(before.owners), ", ".join(after.owners)))
     for what, was, now in told:
-        yield Change(version, at, asset_id, None, what, was or None, now or None)
+        yield CatalogChange(version, at, asset_id, None, what, was or None, now or None)
     if before.raw_code != after.raw_code:
-        yield Change(version, at, asset_id, None, "code changed")
+        yield CatalogChange(version, at, asset_id, None, "code changed")
 
 
 def _tested(asset_id: str, test: Asset) -> tuple[str, str | None]:
@@ -276,10 +278,10 @@ def _place(asset: Asset) -> str:
 
 
 def _column_changes(
-    columns: Moves,
-    assets: Pairs,
+    columns: RowChanges,
+    assets: AssetPairs,
     moments: Mapping[int, datetime],
-) -> Iterator[Change]:
+) -> Iterator[CatalogChange]:
     """Columns that came, went, or are not what they were; not those of an asset that is new.
 
     A type that becomes known, or is spelled as the engine does, as the table is made is no other
@@ -294,7 +296,7 @@ def _column_changes(
         if before is None or after is None:
             what: What = "column added" if before is None else "column removed"
             was, now = before[0] if before else None, after[0] if after else None
-            yield Change(version, at, asset_id, name, what, was, now)
+            yield CatalogChange(version, at, asset_id, name, what, was, now)
             continue
         told: list[tuple[What, str | None, str | None]] = []
         if before[0] and after[0] and same_spelling(before[0]) != same_spelling(after[0]):
@@ -304,4 +306,4 @@ def _column_changes(
         if before[2] != after[2]:
             told.append(("personal data changed", before[2], after[2]))
         for one, was, now in told:
-            yield Change(version, at, asset_id, name, one, was, now)
+            yield CatalogChange(version, at, asset_id, name, one, was, now)

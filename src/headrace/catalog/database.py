@@ -25,7 +25,7 @@ _BUSY_SECONDS = 30.0  # how long SQLite waits for another writer
 _RETRY_SECONDS = 0.02
 
 
-class Database:
+class StoreDatabase:
     """An open run store; what is kept in it is the matter of the classes that inherit."""
 
     def __init__(self, url: str) -> None:

@@ -30,7 +30,7 @@ _WRITES = re.compile(
 _SHOWN = 60
 
 
-class BeyondSql:
+class HooksAndMacros:
     """The hooks and macros of a project."""
 
     def __init__(self, manifest: Manifest | None) -> None:

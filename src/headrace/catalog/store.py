@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.catalog.database import Database, utc
+from headrace.catalog.database import StoreDatabase, utc
 from headrace.catalog.versions import CatalogVersions
 from headrace.secrets import hide
 
@@ -22,7 +22,7 @@ RUNNING = "running"
 
 
 @dataclass(frozen=True)
-class Failure:
+class NodeFailure:
     """A node that failed, in words, and what it said."""
 
     label: str
@@ -53,7 +53,7 @@ class StoredRun:
     started_at: datetime
     seconds: float | None
     rows_loaded: int | None
-    failures: tuple[Failure, ...]
+    failures: tuple[NodeFailure, ...]
     error: str | None
     code_version: str
 
@@ -119,7 +119,7 @@ class NodeRun:
 
 
 @dataclass(frozen=True)
-class RunDetail:
+class StoredRunDetail:
     """A run with all that was recorded of it."""
 
     run: StoredRun
@@ -139,7 +139,7 @@ def newest_first(runs: "Table") -> "tuple[ColumnElement[Any], ...]":
     return (number.desc(), runs.c.started_at.desc(), runs.c.run_id.desc())
 
 
-class RunHistory(Database):
+class RunHistory(StoreDatabase):
     """Reads the history of runs."""
 
     def last_runs(self, limit: int) -> list[StoredRun]:
@@ -149,7 +149,7 @@ class RunHistory(Database):
         runs = self._tables["runs"]
         return self._runs(select(runs).order_by(*newest_first(runs)).limit(limit))
 
-    def run(self, run_id: str) -> RunDetail | None:
+    def run(self, run_id: str) -> StoredRunDetail | None:
         """All of one run; None where there is none of that id."""
         from sqlalchemy import select
 
@@ -168,7 +168,7 @@ class RunHistory(Database):
             node_rows = connection.execute(
                 select(nodes).where(nodes.c.run_id == run_id).order_by(nodes.c.id)
             ).mappings()
-            return RunDetail(
+            return StoredRunDetail(
                 run=found[0],
                 steps=tuple(
                     StepRun(
@@ -222,9 +222,9 @@ class RunHistory(Database):
                 .where(nodes.c.run_id.in_(ids), nodes.c.status.in_(["fail", "error"]))
                 .order_by(nodes.c.label)
             ).all()
-        failures: dict[str, list[Failure]] = {}
+        failures: dict[str, list[NodeFailure]] = {}
         for run_id, label, message in failed:
-            failures.setdefault(run_id, []).append(Failure(label, message or ""))
+            failures.setdefault(run_id, []).append(NodeFailure(label, message or ""))
         return [
             StoredRun(
                 run_id=row["run_id"],

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.catalog.catalog_rows import COLUMN_FIELDS, Rows, assemble, readings_of
-from headrace.catalog.changes import Change, Move, changes
-from headrace.catalog.database import Database, utc
+from headrace.catalog.catalog_rows import COLUMN_FIELDS, CatalogRows, assemble, readings_of
+from headrace.catalog.changes import CatalogChange, RowChange, changes
+from headrace.catalog.database import StoreDatabase, utc
 from headrace.catalog.model import Catalog
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class CatalogVersion:
     created_at: datetime
 
 
-class CatalogVersions(Database):
+class CatalogVersions(StoreDatabase):
     """Writes and reads versions of the catalog."""
 
     def catalog_version(self) -> int | None:
@@ -63,7 +63,7 @@ class CatalogVersions(Database):
         """
         from sqlalchemy import insert, select
 
-        new = Rows.of(catalog)
+        new = CatalogRows.of(catalog)
         versions = self._tables["catalog_versions"]
         with self._begin() as connection:
             last = connection.execute(
@@ -160,7 +160,7 @@ class CatalogVersions(Database):
                 rows("catalog_lineage", "asset_id", "payload"),
             )
 
-    def catalog_changes(self, since: int, until: int) -> tuple[Change, ...]:
+    def catalog_changes(self, since: int, until: int) -> tuple[CatalogChange, ...]:
         """What the versions after ``since``, up to and with ``until``, changed; newest first.
 
         The first version of all changes nothing: there was nothing to compare it with.
@@ -196,17 +196,17 @@ class CatalogVersions(Database):
         values: Sequence[str],
         since: int,
         until: int,
-    ) -> "dict[tuple[int, tuple[str, ...]], Move]":
+    ) -> "dict[tuple[int, tuple[str, ...]], RowChange]":
         """What ended and what began at each version, by version and key."""
         from sqlalchemy import select
 
         table = self._tables[table_name]
         chosen = [table.c[name] for name in (*keys, *values)]
-        found: dict[tuple[int, tuple[str, ...]], Move] = {}
+        found: dict[tuple[int, tuple[str, ...]], RowChange] = {}
         for edge, side in ((table.c.until, "before"), (table.c.since, "after")):
             query = select(edge, *chosen).where(edge > since, edge <= until)
             for row in connection.execute(query):
                 key = tuple(row[1 : 1 + len(keys)])
-                move = found.setdefault((row[0], key), Move())
+                move = found.setdefault((row[0], key), RowChange())
                 setattr(move, side, tuple(row[1 + len(keys) :]))
         return found

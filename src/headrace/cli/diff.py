@@ -61,11 +61,11 @@ def diff(
     """Compare the tables of two DuckDB files: columns, rows, and how many of them changed."""
     del debug
     from headrace.pipeline.diff import compare, key_of
-    from headrace.quality.diff import Options
+    from headrace.quality.diff import DiffOptions
 
     project = resolved_or_none(project_dir, env, sets)
     schemas = tuple(schema or (project.settings.publish.schemas if project else ("marts",)))
-    options = Options(
+    options = DiffOptions(
         schemas=schemas,
         keys=dict(key_of(text) for text in key or ()),
         ignored=tuple(ignore or ()),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from headrace.cli.diff_words import moves, numbers, readers, share
-from headrace.quality.diff.report import DIFFERENT, DiffReport, Sample, TableDiff
+from headrace.quality.diff.report import DIFFERENT, DiffReport, SampleRow, TableDiff
 
 MARK = "<!-- headrace diff -->"
 _MOST = 60_000  # GitHub refuses comments of more than 65,536 characters
@@ -164,7 +164,7 @@ def _columns(table: TableDiff) -> Iterator[Sequence[str]]:
         yield code(change.name), *counted, ", ".join(moved)
 
 
-def _changes(samples: Iterable[Sample]) -> Iterator[Sequence[str]]:
+def _changes(samples: Iterable[SampleRow]) -> Iterator[Sequence[str]]:
     for sample in samples:
         for name, old in sample.before.items():
             yield (

@@ -8,7 +8,7 @@ from rich.table import Table
 from headrace.cli.console import console as new_console
 from headrace.cli.diff_words import moves, numbers, readers, share
 from headrace.cli.formatting import printable
-from headrace.quality.diff.report import ColumnChange, DiffReport, Sample, TableDiff
+from headrace.quality.diff.report import ColumnChange, DiffReport, SampleRow, TableDiff
 
 _MARKS = {
     "changed": "[yellow]~[/]",
@@ -81,7 +81,7 @@ def _sample_lines(table: TableDiff) -> Iterable[str]:
     yield from dict.fromkeys(_sample_line(sample) for sample in table.samples)
 
 
-def _sample_line(sample: Sample) -> str:
+def _sample_line(sample: SampleRow) -> str:
     key = ", ".join(f"{name}={_shown(value)}" for name, value in sample.key.items())
     if sample.kind == "changed":
         changes = ", ".join(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
-from headrace.catalog.model import Catalog, ColumnEdge, Problem
+from headrace.catalog.model import Catalog, ColumnEdge, LineageProblem
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class ColumnLineage:
 
     edges: tuple[ColumnEdge, ...]
     columns: Mapping[str, tuple[str, ...]]
-    problems: tuple[Problem, ...]
+    problems: tuple[LineageProblem, ...]
     lookups: Mapping[str, tuple[str, ...]]
     read: int
     reused: int

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from headrace.catalog.model import Asset, Catalog, ColumnEdge, Problem
+from headrace.catalog.model import Asset, Catalog, ColumnEdge, LineageProblem
 from headrace.lineage import builtin_tests
 from headrace.lineage.cache import SummaryCache, keys
 from headrace.lineage.relations_of import ITSELF, Relations
@@ -37,7 +37,7 @@ class Project:
         """Start."""
         self.edges: list[ColumnEdge] = []
         self.columns: dict[str, tuple[str, ...]] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[LineageProblem] = []
         self.lookups: dict[str, tuple[str, ...]] = {}
         self._catalog = catalog
         self._relations = Relations(catalog)
@@ -83,7 +83,7 @@ class Project:
                 self._problem(key, _no_sql(asset))
 
     def _problem(self, asset: str, message: str) -> None:
-        self.problems.append(Problem(asset, message))
+        self.problems.append(LineageProblem(asset, message))
 
     def resolve(self) -> None:
         """Work out all edges, parents first."""

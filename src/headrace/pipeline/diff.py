@@ -11,11 +11,13 @@ from headrace.pipeline import slim
 from headrace.pipeline.downstream import readers_of
 from headrace.pipeline.known_columns import known_columns
 from headrace.pipeline.state_folder import is_state, read_state
-from headrace.quality.diff import DiffReport, Options, Side, diff
+from headrace.quality.diff import DiffOptions, DiffReport, Side, diff
 from headrace.settings import Resolved
 
 
-def compare(before: Path, after: Path, options: Options, resolved: Resolved | None) -> DiffReport:
+def compare(
+    before: Path, after: Path, options: DiffOptions, resolved: Resolved | None
+) -> DiffReport:
     """Compare two DuckDB files or state folders.
 
     Keys of tables, and which columns may be shown, are what a state says of itself; of other files,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from headrace.catalog import Change, NodeRun, StepRun, StoredRun, TableRun
+from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRun
 from headrace.catalog.model import Asset, TestInfo
 from headrace.server import views
 from headrace.server.snapshot import Snapshot
@@ -195,7 +195,7 @@ def node(now: Snapshot, run: NodeRun) -> views.NodeView:
     )
 
 
-def change(now: Snapshot, one: Change) -> views.ChangeView:
+def change(now: Snapshot, one: CatalogChange) -> views.ChangeView:
     """A change; long texts are cut."""
     asset = now.index.catalog.assets.get(one.asset)
     return views.ChangeView(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from headrace.catalog import CatalogVersion, Change, NodeRun, StoredRun
+from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun
 from headrace.catalog.model import Asset
 from headrace.server import logs
 from headrace.server.index import CatalogIndex
@@ -42,7 +42,7 @@ class Snapshot:
     runs: tuple[StoredRun, ...]
     loads: Mapping[str, SourceLoad]
     versions: tuple[CatalogVersion, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[CatalogChange, ...]
     publication: Publication
     is_build_published: bool | None
     root: str = ""
@@ -109,9 +109,9 @@ class Snapshot:
         return {}
 
     @cached_property
-    def changes_of(self) -> Mapping[str, tuple[Change, ...]]:
+    def changes_of(self) -> Mapping[str, tuple[CatalogChange, ...]]:
         """Asset id to its changes, newest first."""
-        found: dict[str, list[Change]] = {}
+        found: dict[str, list[CatalogChange]] = {}
         for change in self.changes:
             found.setdefault(change.asset, []).append(change)
         return {key: tuple(changes) for key, changes in found.items()}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace import __version__
-from headrace.catalog import INTERRUPTED, RUNNING, Change, StoredRun
+from headrace.catalog import INTERRUPTED, RUNNING, CatalogChange, StoredRun
 from headrace.pipeline import lock
 from headrace.server.errors import StartingError, UnavailableError
 from headrace.server.index import EMPTY, CatalogIndex
@@ -277,7 +277,9 @@ class ServerState:
             self._catalog = ((self._identity, version), CatalogIndex.of(catalog or EMPTY))
         return self._catalog[1]
 
-    def _changes(self, store: ServerStore, oldest: int, index: CatalogIndex) -> tuple[Change, ...]:
+    def _changes(
+        self, store: ServerStore, oldest: int, index: CatalogIndex
+    ) -> tuple[CatalogChange, ...]:
         """What is known already, and what the versions since then changed."""
         newest = index.catalog.version
         if newest is None:

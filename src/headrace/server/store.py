@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.catalog import Failure, NodeRun, RunStore, StepRun, StoredRun, TableRun
+from headrace.catalog import NodeFailure, NodeRun, RunStore, StepRun, StoredRun, TableRun
 from headrace.catalog.database import utc
 from headrace.catalog.store import newest_first
 
@@ -217,7 +217,7 @@ class ServerStore(RunStore):
 
 def _run(row: Mapping[Any, Any], failed: Sequence[NodeRun]) -> StoredRun:
     kept = {name: row[name] for name in _RUN if name not in {"started_at", "failures"}}
-    failures = tuple(Failure(node.label, node.message or "") for node in failed)
+    failures = tuple(NodeFailure(node.label, node.message or "") for node in failed)
     return StoredRun(**kept, started_at=utc(row["started_at"]), failures=failures)
 
 

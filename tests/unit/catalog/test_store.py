@@ -8,7 +8,7 @@ from threading import Barrier
 
 import pytest
 
-from headrace.catalog import Failure, RunStore
+from headrace.catalog import NodeFailure, RunStore
 from headrace.errors import RunStoreError
 
 
@@ -74,7 +74,7 @@ def test_a_run_is_written_and_read(url: str) -> None:
     assert detail is not None
     (load,) = detail.loads
     assert (load.rows_given, load.rows_unchanged, load.rows_total) == (10, 4, 5_000_000_000)
-    assert run.failures == (Failure("a", "broken"),)
+    assert run.failures == (NodeFailure("a", "broken"),)
     assert run.started_at.tzinfo is not None
     store.close()
 

@@ -12,10 +12,10 @@ from sqlalchemy import create_engine, inspect, text
 from headrace.catalog import (
     Asset,
     Catalog,
-    Change,
+    CatalogChange,
     Column,
     ColumnEdge,
-    Problem,
+    LineageProblem,
     Reading,
     RunStore,
     TestInfo,
@@ -53,7 +53,7 @@ def catalog_of(*assets: Asset) -> Catalog:
         assets={asset.id: asset for asset in assets},
         parents={asset.id: (RAW.id,) if asset is not RAW else () for asset in assets},
         column_edges=(ColumnEdge(RAW.id, "id", ORDERS.id, "order_id", "renamed"),),
-        problems=(Problem(ORDERS.id, "a star could not be read"),),
+        problems=(LineageProblem(ORDERS.id, "a star could not be read"),),
         lookups={key: (RAW.id,) for key in (ORDERS.id,) if ORDERS in assets},
         readings=(Reading("manifest.json", "v12", "lenient", ("left out: x",)),),
     )
@@ -109,16 +109,18 @@ def test_a_rename_or_a_move_is_told_as_such(store: RunStore) -> None:
     at = store.catalog_versions(1)[0].created_at
     found = store.catalog_changes(1, 2)
     assert list(found) == [
-        Change(2, at, moved.id, None, "asset moved", "s.m (a.sql)", "t.m (b/a.sql)"),
-        Change(2, at, moved.id, None, "owners changed", "Ann", "Bo"),
-        Change(2, at, moved.id, "email", "personal data changed", None, "email"),
-        Change(2, at, purchases.id, None, "asset renamed", ORDERS.name, "purchases"),
-        Change(2, at, purchases.id, None, "description changed", ORDERS.description, "Bought."),
-        Change(2, at, "table.raw.b", None, "asset renamed", raw.name, "b"),
+        CatalogChange(2, at, moved.id, None, "asset moved", "s.m (a.sql)", "t.m (b/a.sql)"),
+        CatalogChange(2, at, moved.id, None, "owners changed", "Ann", "Bo"),
+        CatalogChange(2, at, moved.id, "email", "personal data changed", None, "email"),
+        CatalogChange(2, at, purchases.id, None, "asset renamed", ORDERS.name, "purchases"),
+        CatalogChange(
+            2, at, purchases.id, None, "description changed", ORDERS.description, "Bought."
+        ),
+        CatalogChange(2, at, "table.raw.b", None, "asset renamed", raw.name, "b"),
         # two tables look like the one that went: nobody can tell which it became
-        Change(2, at, "table.raw.one", None, "asset added"),
-        Change(2, at, twin.id, None, "asset removed"),
-        Change(2, at, "table.raw.two", None, "asset added"),
+        CatalogChange(2, at, "table.raw.one", None, "asset added"),
+        CatalogChange(2, at, twin.id, None, "asset removed"),
+        CatalogChange(2, at, "table.raw.two", None, "asset added"),
     ]
     assert unique.test is not None
     warns = replace(unique, test=replace(unique.test, severity="warn"))
@@ -156,16 +158,16 @@ def test_what_changed_between_versions(store: RunStore) -> None:
     changes = store.catalog_changes(1, 2)
     at = changes[0].created_at
     assert list(changes) == [
-        Change(2, at, ORDERS.id, None, "code changed"),
-        Change(
+        CatalogChange(2, at, ORDERS.id, None, "code changed"),
+        CatalogChange(
             2, at, ORDERS.id, None, "description changed", ORDERS.description, "One row per order."
         ),
-        Change(2, at, ORDERS.id, mail.name, "column removed", "VARCHAR", None),
-        Change(2, at, ORDERS.id, "order_id", "column retyped", "BIGINT", "INTEGER"),
-        Change(2, at, ORDERS.id, "order_id", "description changed", "The key.", "It."),
-        Change(2, at, ORDERS.id, "order_id", "test removed", UNIQUE.name, None),
-        Change(2, at, ORDERS.id, "status", "column added", None, None),
-        Change(2, at, "seed.shop.countries", None, "asset added"),
+        CatalogChange(2, at, ORDERS.id, mail.name, "column removed", "VARCHAR", None),
+        CatalogChange(2, at, ORDERS.id, "order_id", "column retyped", "BIGINT", "INTEGER"),
+        CatalogChange(2, at, ORDERS.id, "order_id", "description changed", "The key.", "It."),
+        CatalogChange(2, at, ORDERS.id, "order_id", "test removed", UNIQUE.name, None),
+        CatalogChange(2, at, ORDERS.id, "status", "column added", None, None),
+        CatalogChange(2, at, "seed.shop.countries", None, "asset added"),
     ]
     back = store.catalog_changes(2, 3)
     assert {(c.asset, c.what) for c in back} >= {

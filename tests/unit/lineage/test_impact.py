@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, SnapshotInfo
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem, SnapshotInfo
 from headrace.catalog.model import TestInfo as Checks
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.find import Place
@@ -27,7 +27,7 @@ MODELS = {
 }
 
 
-def _catalog(problems: tuple[Problem, ...] = ()) -> Catalog:
+def _catalog(problems: tuple[LineageProblem, ...] = ()) -> Catalog:
     raw = ("id", "amount", "status", "note")
     assets = {
         "raw": _relation("raw", "table", raw),
@@ -168,7 +168,10 @@ def test_contracts_snapshots_and_unknown_sql_count_as_breaks() -> None:
     }  # fmt: skip
     edges = tuple(ColumnEdge("a", "x", key, "x", "copied") for key in ("c", "s"))
     catalog = Catalog(
-        assets, {key: () if key == "a" else ("a",) for key in assets}, edges, (Problem("p", "?"),)
+        assets,
+        {key: () if key == "a" else ("a",) for key in assets},
+        edges,
+        (LineageProblem("p", "?"),),
     )
     report = impact(catalog, Place("a", "x"))
     assert {item.id: item.why for item in report.breaks} == {

@@ -1,6 +1,6 @@
 """Walks over hand-made graphs, the awkward ones among them."""
 
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, EdgeKind, Problem
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, EdgeKind, LineageProblem
 from headrace.lineage.find import Place
 from headrace.lineage.report import LineageGraph
 from headrace.lineage.trace import ROWS, closure, trace
@@ -9,7 +9,9 @@ Edge = tuple[str, str, str, str, EdgeKind]
 
 
 def _catalog(
-    parents: dict[str, str], edges: list[Edge] | None = None, problems: tuple[Problem, ...] = ()
+    parents: dict[str, str],
+    edges: list[Edge] | None = None,
+    problems: tuple[LineageProblem, ...] = (),
 ) -> Catalog:
     """Assets by name; ``e_`` is an exposure, ``t_`` a test; each model has columns x and y."""
     names = dict.fromkeys([*parents, *(name for text in parents.values() for name in text.split())])
@@ -136,7 +138,7 @@ def test_an_unread_model_next_to_the_path_is_told() -> None:
     catalog = _catalog(
         {"a": "r_1", "b": "a", "far": "b"},
         [("r_1", "x", "a", "x", "copied")],
-        (Problem("b", "no parser reads it"), Problem("far", "nor this")),
+        (LineageProblem("b", "no parser reads it"), LineageProblem("far", "nor this")),
     )
     graph = trace(catalog, Place("r_1", "x"), direction="downstream", depth=None, indirect=False)
     assert [problem.asset for problem in graph.problems] == ["b"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, Problem, SnapshotInfo
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem, SnapshotInfo
 from headrace.errors import LineageError
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.find import Place
@@ -224,7 +224,9 @@ def test_an_empty_table_and_an_empty_column_say_so(path: Path) -> None:
 def test_what_no_parser_reads_is_told_apart_from_a_miss(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     kept = tuple(edge for edge in catalog.column_edges if edge.child != "stg_orders")
-    unread = replace(catalog, column_edges=kept, problems=(Problem("stg_orders", "no parser"),))
+    unread = replace(
+        catalog, column_edges=kept, problems=(LineageProblem("stg_orders", "no parser"),)
+    )
     report = _verify(unread, path)
     assert report.ok
     assert {pair.asset for pair in report.unread} == {"stg_orders", "per_customer"}

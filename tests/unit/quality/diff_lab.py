@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from headrace.quality.diff import DiffReport, Options, Side, TableDiff, diff
+from headrace.quality.diff import DiffOptions, DiffReport, Side, TableDiff, diff
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Pair:
 
     def diff(self, *, keys: dict[str, tuple[str, ...]] | None = None, **more: object) -> DiffReport:
         """Compare; ``keys`` are what the second says of itself, ``more`` are options."""
-        options = Options(**{"personal": True, **more})  # type: ignore[arg-type]
+        options = DiffOptions(**{"personal": True, **more})  # type: ignore[arg-type]
         return diff(
             Side(self.folder / "a.duckdb", "a"),
             Side(self.folder / "b.duckdb", "b", keys=keys or {}),

@@ -8,7 +8,7 @@ import pytest
 from diff_lab import Pair
 
 from headrace.errors import DiffError
-from headrace.quality.diff import Options, Side, TableDiff, diff
+from headrace.quality.diff import DiffOptions, Side, TableDiff, diff
 
 PEOPLE = "select range as id, 'p' || range as name, range * 1.5 as amount from range(10)"
 
@@ -258,13 +258,13 @@ def test_a_key_that_somebody_names_wins(pair: Pair) -> None:
     before = Side(pair.folder / "a.duckdb", "a")
     after = Side(pair.folder / "b.duckdb", "b", keys={"marts.t": ("amount",)})
     for named in ("t", "marts.t"):
-        (found,) = diff(before, after, Options(keys={named: ("id",)})).tables
+        (found,) = diff(before, after, DiffOptions(keys={named: ("id",)})).tables
         assert found.key == ("id",)
         assert counts(found) == (0, 0, 10)
     with pytest.raises(DiffError, match=r"--key marts\.t=nope: it has no such column in both"):
-        diff(before, after, Options(keys={"t": ("nope",)}))
+        diff(before, after, DiffOptions(keys={"t": ("nope",)}))
     with pytest.raises(DiffError, match=r"--key u=id: there is no table u; there are marts\.t"):
-        diff(before, after, Options(keys={"u": ("id",)}))
+        diff(before, after, DiffOptions(keys={"u": ("id",)}))
 
 
 def test_files_that_cannot_be_opened(pair: Pair, tmp_path: Path) -> None:
@@ -467,7 +467,7 @@ def test_values_that_may_not_be_shown_have_no_extremes(pair: Pair) -> None:
     pair.write("b", "create table marts.t as select 1 as id, 6000 as salary")
     known = {"keys": {"marts.t": ("id",)}, "harmless": {"marts.t": ("id",)}}
     one, other = (Side(pair.folder / f"{x}.duckdb", x, **known) for x in "ab")
-    (found,) = diff(one, other, Options(limit=0)).tables
+    (found,) = diff(one, other, DiffOptions(limit=0)).tables
     assert found.hidden == ("salary",)
     text = found.model_dump_json()
     assert "5000" not in text

@@ -4,7 +4,7 @@ import pytest
 from diff_lab import Pair
 
 from headrace.cli.render_diff import show_diff
-from headrace.quality.diff import Options, Side, diff
+from headrace.quality.diff import DiffOptions, Side, diff
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -23,7 +23,7 @@ def test_what_changed_and_how(pair: Pair, capsys: pytest.CaptureFixture[str]) ->
         pair.folder / "a.duckdb", "a", keys={"marts.t": ("id",)}, readers={"marts.t": ["model m"]}
     )
 
-    show_diff(diff(known, Side(pair.folder / "b.duckdb", "b"), Options(personal=True)))
+    show_diff(diff(known, Side(pair.folder / "b.duckdb", "b"), DiffOptions(personal=True)))
 
     assert lines(capsys)[:-1] == [
         "a → b",

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from headrace.cli.markdown_diff import MARK, markdown
 from headrace.quality.diff import DiffReport, TableDiff
-from headrace.quality.diff.report import ColumnChange, Sample
+from headrace.quality.diff.report import ColumnChange, SampleRow
 from headrace.sql_text import identifier, literal
 
 NASTY = (
@@ -112,7 +112,7 @@ def test_thousands_of_tables_and_columns_still_fit(pair: Pair) -> None:
             name=name,
             status="changed",
             columns_changed=tuple(ColumnChange(name=column, rows=1) for column in cells),
-            samples=(Sample(kind="changed", key={}, before=cells, after=cells),),
+            samples=(SampleRow(kind="changed", key={}, before=cells, after=cells),),
         )
 
     for tables in ([table(n, 1) for n in range(3000)], [table(0, 2000)]):

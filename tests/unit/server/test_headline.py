@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from server_lab import write_project
 
-from headrace.catalog import RUNNING, Failure
+from headrace.catalog import RUNNING, NodeFailure
 from headrace.server import headline
 from headrace.server.home import publish_state
 from headrace.server.snapshot import Snapshot
@@ -42,7 +42,7 @@ def test_when_all_is_well_it_says_so(now: Snapshot) -> None:
     ("run", "publish", "words", "advice"),
     [
         (
-            {"status": "failed", "failures": (Failure("a", "b"), Failure("c", "d"))},
+            {"status": "failed", "failures": (NodeFailure("a", "b"), NodeFailure("c", "d"))},
             {},
             "2 models or tests did not pass; readers keep the data of 2026-01-01 00:00 UTC",
             "headrace run",

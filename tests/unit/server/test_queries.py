@@ -13,7 +13,7 @@ import pytest
 from benchmarks import server_data
 from server_lab import SIZE, Client, Project, assert_problem, write_project
 
-from headrace.catalog import Asset, Catalog, Column, ColumnEdge, Problem, RunStore
+from headrace.catalog import Asset, Catalog, Column, ColumnEdge, LineageProblem, RunStore
 from headrace.errors import RunStoreError
 from headrace.server import logs, queries
 from headrace.server.errors import ForbiddenError, NotFoundError, UnavailableError
@@ -425,7 +425,7 @@ def pii_catalog() -> Catalog:
         {source.id: source, mart.id: mart},
         {source.id: (), mart.id: (source.id,)},
         column_edges=edges,
-        problems=(Problem(mart.id, "a macro that no parser reads"),),
+        problems=(LineageProblem(mart.id, "a macro that no parser reads"),),
     )
 
 

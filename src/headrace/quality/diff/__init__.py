@@ -2,6 +2,6 @@
 
 from headrace.quality.diff.report import DiffReport, TableDiff
 from headrace.quality.diff.service import diff
-from headrace.quality.diff.side import Options, Side
+from headrace.quality.diff.side import DiffOptions, Side
 
-__all__ = ["DiffReport", "Options", "Side", "TableDiff", "diff"]
+__all__ = ["DiffOptions", "DiffReport", "Side", "TableDiff", "diff"]

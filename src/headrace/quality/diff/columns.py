@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from headrace.quality.diff.report import ColumnInfo, RetypedColumn
+from headrace.quality.diff.report import DiffColumn, RetypedColumn
 from headrace.sql_text import identifier
 
 _FLOATS = {"FLOAT", "DOUBLE"}
@@ -13,7 +13,7 @@ _TIMES = re.compile(r"(DATE|TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?)$")
 
 
 @dataclass(frozen=True)
-class Common:
+class SharedColumn:
     """A column that both tables have.
 
     Attributes:
@@ -104,9 +104,9 @@ class Common:
 class Columns:
     """What two tables have in common, and what not; in the order of the second."""
 
-    common: tuple[Common, ...]
-    added: tuple[ColumnInfo, ...]
-    removed: tuple[ColumnInfo, ...]
+    common: tuple[SharedColumn, ...]
+    added: tuple[DiffColumn, ...]
+    removed: tuple[DiffColumn, ...]
 
     @property
     def retyped(self) -> tuple[RetypedColumn, ...]:
@@ -122,7 +122,7 @@ class Columns:
         """Whether the two have other columns or types."""
         return bool(self.added or self.removed or self.retyped)
 
-    def key(self, names: Sequence[str]) -> tuple[Common, ...] | None:
+    def key(self, names: Sequence[str]) -> tuple[SharedColumn, ...] | None:
         """The columns of a key; None where one of the tables lacks one of them."""
         by_name = {one.after.casefold(): one for one in self.common}
         found = [by_name.get(name.casefold()) for name in names]
@@ -144,17 +144,17 @@ def side_by_side(
     second = {name.casefold(): name for name in after if name.casefold() not in folded}
     return Columns(
         common=tuple(
-            Common(first[key], name, before[first[key]], after[name])
+            SharedColumn(first[key], name, before[first[key]], after[name])
             for key, name in second.items()
             if key in first
         ),
         added=tuple(
-            ColumnInfo(name=name, data_type=after[name])
+            DiffColumn(name=name, data_type=after[name])
             for key, name in second.items()
             if key not in first
         ),
         removed=tuple(
-            ColumnInfo(name=name, data_type=before[name])
+            DiffColumn(name=name, data_type=before[name])
             for key, name in first.items()
             if key not in second
         ),

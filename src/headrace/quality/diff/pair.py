@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headrace.quality.diff.columns import Columns, Common
+from headrace.quality.diff.columns import Columns, SharedColumn
 from headrace.sql_text import identifier, scalar
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _HIDDEN = "•••"
 
 
 @dataclass(frozen=True)
-class Pair:
+class TablePair:
     """Two tables in one connection.
 
     Attributes:
@@ -71,11 +71,11 @@ class Pair:
             )
         return found[0] == found[1]
 
-    def is_shown(self, column: Common) -> bool:
+    def is_shown(self, column: SharedColumn) -> bool:
         """Whether its values may be shown."""
         return self.shown is None or column.after.casefold() in self.shown
 
-    def text(self, value: str, column: Common) -> str:
+    def text(self, value: str, column: SharedColumn) -> str:
         """SQL of a value as it may be shown."""
         if not self.is_shown(column):
             return f"case when {value} is not null then '{_HIDDEN}' end"
@@ -87,7 +87,7 @@ _BUCKETS = 65_536
 _FEW = 64  # rows of one bucket that are none too many
 
 
-def is_safe_to_join(pair: Pair, key: Sequence[Common]) -> bool:
+def is_safe_to_join(pair: TablePair, key: Sequence[SharedColumn]) -> bool:
     """Whether no value of the key can be there so often that a join on it explodes.
 
     Rows are counted by a hash of the key: a value that is there a thousand times makes its bucket
@@ -105,7 +105,7 @@ def is_safe_to_join(pair: Pair, key: Sequence[Common]) -> bool:
     return True
 
 
-def why_no_key(pair: Pair, key: Sequence[Common]) -> tuple[str, ...]:
+def why_no_key(pair: TablePair, key: Sequence[SharedColumn]) -> tuple[str, ...]:
     """A sentence for each table whose rows the key does not tell apart."""
     notes = []
     for (table, of_after), word in zip(pair.sides, ("first", "second"), strict=True):

@@ -10,20 +10,20 @@ Method = Literal["key", "rows"]
 DIFFERENT: frozenset[str] = frozenset({"changed", "added", "removed"})
 
 
-class Report(BaseModel):
+class DiffModel(BaseModel):
     """Base of all reports: frozen."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class ColumnInfo(Report):
+class DiffColumn(DiffModel):
     """A column of one of the two."""
 
     name: str
     data_type: str
 
 
-class RetypedColumn(Report):
+class RetypedColumn(DiffModel):
     """A column of both, with another type."""
 
     name: str
@@ -31,7 +31,7 @@ class RetypedColumn(Report):
     after: str
 
 
-class RenamedColumn(Report):
+class RenamedColumn(DiffModel):
     """A column that is gone and one that is new, with the same values: probably one, renamed."""
 
     before: str
@@ -39,7 +39,7 @@ class RenamedColumn(Report):
     share: float = Field(description="of the values that are the same, 0 to 1")
 
 
-class Profile(Report):
+class Profile(DiffModel):
     """A column's values in one of the two, all rows together."""
 
     nulls: int
@@ -48,7 +48,7 @@ class Profile(Report):
     mean: float | None = Field(None, description="of numbers")
 
 
-class ColumnChange(Report):
+class ColumnChange(DiffModel):
     """A column of both whose values differ."""
 
     name: str
@@ -59,7 +59,7 @@ class ColumnChange(Report):
     after: Profile | None = None
 
 
-class Sample(Report):
+class SampleRow(DiffModel):
     """A row that differs. Values are text, cut to 200 characters; none is null."""
 
     kind: Literal["added", "removed", "changed"]
@@ -70,15 +70,15 @@ class Sample(Report):
     after: dict[str, str | None] = Field(default_factory=dict)
 
 
-class TableDiff(Report):
+class TableDiff(DiffModel):
     """One table."""
 
     name: str = Field(description="`schema.table`")
     status: TableStatus
     rows_before: int | None = None
     rows_after: int | None = None
-    columns_added: tuple[ColumnInfo, ...] = ()
-    columns_removed: tuple[ColumnInfo, ...] = ()
+    columns_added: tuple[DiffColumn, ...] = ()
+    columns_removed: tuple[DiffColumn, ...] = ()
     columns_retyped: tuple[RetypedColumn, ...] = ()
     columns_renamed: tuple[RenamedColumn, ...] = Field(
         (), description="pairs of the columns removed and added that hold the same values"
@@ -94,7 +94,7 @@ class TableDiff(Report):
     rows_removed: int = 0
     rows_changed: int | None = Field(0, description="none where there is no key to match rows by")
     columns_changed: tuple[ColumnChange, ...] = ()
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[SampleRow, ...] = ()
     hidden: tuple[str, ...] = Field(
         (), description="columns whose values are not shown: personal data, or not known"
     )
@@ -104,7 +104,7 @@ class TableDiff(Report):
     notes: tuple[str, ...] = ()
 
 
-class DiffReport(Report):
+class DiffReport(DiffModel):
     """The whole comparison."""
 
     before: str = Field(description="what the first is")
@@ -125,7 +125,7 @@ class DiffReport(Report):
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowDifferences:
     """What differs in the rows.
 
     Attributes:
@@ -145,7 +145,7 @@ class Rows:
     removed: int = 0
     changed: int | None = 0
     columns: tuple[ColumnChange, ...] = ()
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[SampleRow, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DiffError
 from headrace.quality.diff.report import DIFFERENT, DiffReport, TableDiff
-from headrace.quality.diff.side import Options, Relation, Side, attached
+from headrace.quality.diff.side import AttachedTable, DiffOptions, Side, attached
 from headrace.quality.diff.table import compare_table
 
 if TYPE_CHECKING:
     import duckdb
 
 _PREFIX = "headrace_diff_"
-_DEFAULTS = Options()
+_DEFAULTS = DiffOptions()
 
 
-def diff(before: Side, after: Side, options: Options = _DEFAULTS) -> DiffReport:
+def diff(before: Side, after: Side, options: DiffOptions = _DEFAULTS) -> DiffReport:
     """Compare two files.
 
     Args:
@@ -69,8 +69,8 @@ def diff(before: Side, after: Side, options: Options = _DEFAULTS) -> DiffReport:
 def _compare_readable(
     connection: "duckdb.DuckDBPyConnection",
     name: str,
-    first: Relation | None,
-    second: Relation | None,
+    first: AttachedTable | None,
+    second: AttachedTable | None,
     **more: Any,
 ) -> TableDiff:
     """Compare a table; a view whose tables are elsewhere is said to be unreadable."""
@@ -91,7 +91,7 @@ def _with_readers(table: TableDiff, before: Side, after: Side) -> TableDiff:
     return table.model_copy(update={"readers": tuple(known.readers.get(table.name, ()))})
 
 
-def _keys(options: Options, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _keys(options: DiffOptions, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     found = {}
     for asked, columns in options.keys.items():
         fits = [name for name in names if asked in {name, name.partition(".")[2]}]
@@ -104,7 +104,7 @@ def _keys(options: Options, names: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _check_ignored(options: Options, relations: Sequence[Relation]) -> None:
+def _check_ignored(options: DiffOptions, relations: Sequence[AttachedTable]) -> None:
     there = {column.casefold() for relation in relations for column in relation.columns}
     for name in options.ignored:
         if relations and name.casefold() not in there:
@@ -112,7 +112,7 @@ def _check_ignored(options: Options, relations: Sequence[Relation]) -> None:
 
 
 @contextmanager
-def _connected(options: Options) -> "Iterator[duckdb.DuckDBPyConnection]":
+def _connected(options: DiffOptions) -> "Iterator[duckdb.DuckDBPyConnection]":
     import duckdb
 
     config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": options.memory_limit}

@@ -36,7 +36,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Options:
+class DiffOptions:
     """How to compare.
 
     Attributes:
@@ -62,7 +62,7 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Relation:
+class AttachedTable:
     """A table or view of a file: its quoted name, its columns, and why it cannot be read."""
 
     quoted: str
@@ -76,7 +76,7 @@ class Relation:
 
 def attached(
     connection: "duckdb.DuckDBPyConnection", side: Side, alias: str, schemas: Sequence[str]
-) -> dict[str, Relation]:
+) -> dict[str, AttachedTable]:
     """Attach a file, and list the tables and views of its schemas, by ``schema.table``.
 
     Raises:
@@ -104,7 +104,7 @@ def attached(
         columns.setdefault((str(schema), str(table)), {})[str(column)] = str(kind)
     views = _views_that_name_their_file(connection, side.path, alias)
     return {
-        f"{schema}.{table}": Relation(
+        f"{schema}.{table}": AttachedTable(
             qualified(alias, schema, table),
             found,
             "a view, which names its own database: compare published copies or state folders"

@@ -5,11 +5,11 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DiffError
-from headrace.quality.diff.columns import Columns, Common, side_by_side
-from headrace.quality.diff.pair import Pair
-from headrace.quality.diff.report import ColumnChange, ColumnInfo, Profile, RenamedColumn, TableDiff
+from headrace.quality.diff.columns import Columns, SharedColumn, side_by_side
+from headrace.quality.diff.pair import TablePair
+from headrace.quality.diff.report import ColumnChange, DiffColumn, Profile, RenamedColumn, TableDiff
 from headrace.quality.diff.rows import compare_rows
-from headrace.quality.diff.side import Options, Relation, Side
+from headrace.quality.diff.side import AttachedTable, DiffOptions, Side
 from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def compare_table(
     connection: "duckdb.DuckDBPyConnection",
     name: str,
-    first: Relation | None,
-    second: Relation | None,
+    first: AttachedTable | None,
+    second: AttachedTable | None,
     *,
     before: Side,
     after: Side,
-    options: Options,
+    options: DiffOptions,
     key: tuple[str, ...] | None,
 ) -> TableDiff:
     """Compare a table.
@@ -49,7 +49,7 @@ def compare_table(
         return _one_sided(connection, name, first, second, after)
     columns = side_by_side(first.columns, second.columns, ignored=options.ignored)
     shown = None if options.personal else _shown(name, columns, before, after)
-    pair = Pair(
+    pair = TablePair(
         connection, first.quoted, second.quoted, columns,
         options.tolerance, options.limit, shown,
     )  # fmt: skip
@@ -91,8 +91,8 @@ def compare_table(
 def _one_sided(
     connection: "duckdb.DuckDBPyConnection",
     name: str,
-    first: Relation | None,
-    second: Relation | None,
+    first: AttachedTable | None,
+    second: AttachedTable | None,
     after: Side,
 ) -> TableDiff:
     if second is not None:
@@ -120,7 +120,7 @@ def _shown(name: str, columns: Columns, before: Side, after: Side) -> set[str]:
 _AGGREGATES = 4
 
 
-def with_profiles(pair: Pair, changes: Sequence[ColumnChange]) -> tuple[ColumnChange, ...]:
+def with_profiles(pair: TablePair, changes: Sequence[ColumnChange]) -> tuple[ColumnChange, ...]:
     """The columns that changed, with what is in them on each side.
 
     Nulls are counted of every column; values are told of numbers and times, and only of columns
@@ -140,7 +140,7 @@ def with_profiles(pair: Pair, changes: Sequence[ColumnChange]) -> tuple[ColumnCh
 
 
 def _profiles(
-    pair: Pair, table: str, columns: Sequence[Common], *, of_after: bool
+    pair: TablePair, table: str, columns: Sequence[SharedColumn], *, of_after: bool
 ) -> list[Profile]:
     aggregates: list[str] = []
     for one in columns:
@@ -166,7 +166,7 @@ _MOST_PAIRS = 200  # beyond this many pairs to try, nobody looks for one
 _ENOUGH = 0.99  # of the values that are not null on both sides
 
 
-def find_renamed(pair: Pair, key: Sequence[Common]) -> tuple[RenamedColumn, ...]:
+def find_renamed(pair: TablePair, key: Sequence[SharedColumn]) -> tuple[RenamedColumn, ...]:
     """Pairs of removed and added columns of one type with the same values, row for row.
 
     Args:
@@ -193,7 +193,7 @@ def find_renamed(pair: Pair, key: Sequence[Common]) -> tuple[RenamedColumn, ...]
 
 
 def _shares(
-    pair: Pair, key: Sequence[Common], pairs: Sequence[tuple[ColumnInfo, ColumnInfo]]
+    pair: TablePair, key: Sequence[SharedColumn], pairs: Sequence[tuple[DiffColumn, DiffColumn]]
 ) -> list[float]:
     """How many of the values are the same; a column of nulls, or of one value, is like no other."""
     on = " and ".join("{} = {}".format(*one.values("a", "b")) for one in key)
