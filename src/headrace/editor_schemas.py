@@ -53,7 +53,7 @@ def write(directory: Path) -> list[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / name for name in FILES]
     for path, make in zip(paths, FILES.values(), strict=True):
-        portable.write_file(path, make().encode())
+        portable.write_file(path, make())
     return paths
 
 

@@ -96,16 +96,21 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file in one step: the old content or the new one is there, with the old one's mode.
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """A temporary path to write to, which replaces a file when the block ends without an error.
+
+    A kill leaves the old file or the new one, never half of one. The folder is made if it is
+    missing, a symbolic link is followed, and the old file's mode is kept.
 
     Raises:
-        OSError: it cannot be written; it is what it was.
+        OSError: it cannot be written; the file is what it was.
     """
     real = path.resolve()
+    real.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(real)
     try:
-        temporary.write_bytes(content)
+        yield temporary
         if real.exists():
             temporary.chmod(stat.S_IMODE(real.stat().st_mode))
         replace(temporary, real)
@@ -113,18 +118,14 @@ def write_file(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def write_alone(path: Path, content: bytes) -> None:
-    """Write a file in one step, where a lock keeps all others from it; folders are made.
-
-    The one name beside it needs no tidying: what a kill leaves there is overwritten.
+def write_file(path: Path, content: bytes | str) -> None:
+    """Write a file as ``replaced_file`` does; a text as UTF-8, its line ends as they are.
 
     Raises:
-        OSError: it cannot be written; it is what it was.
+        OSError: it cannot be written; the file is what it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    temporary.write_bytes(content)
-    replace(temporary, path)
+    with replaced_file(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def make_durable(path: Path) -> None:

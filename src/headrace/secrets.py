@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, unquote_plus, urlsplit
 
+from headrace import portable
+
 MASK = "***"
 SHORTEST = 6  # characters of a value that is masked wherever it stands
 _COMMON = frozenset({
@@ -205,7 +207,7 @@ def hide_in_files(folder: Path, patterns: Iterable[str], *, since: float = 0.0) 
             except UnicodeDecodeError:
                 path.unlink()
             else:
-                path.write_text(text, encoding="utf-8", newline="")
+                portable.write_file(path, text)
 
 
 def _plain_name(option: str) -> str:

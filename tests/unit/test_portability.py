@@ -485,6 +485,24 @@ def test_no_two_files_differ_by_case_alone_and_no_name_is_a_devices() -> None:
     assert max(map(len, names)) < 160
 
 
+def test_a_file_is_written_whole_through_a_link_and_keeps_its_mode(tmp_path: Path) -> None:
+    path, link = tmp_path / "new folder" / "out", tmp_path / "link"
+    portable.write_file(path, "é\r\n")
+    assert path.read_bytes() == "é\r\n".encode()
+    if not portable.WINDOWS:
+        path.chmod(0o600)
+        link.symlink_to(path)
+        portable.write_file(link, b"other")
+        assert link.is_symlink()
+        assert path.stat().st_mode & 0o777 == 0o600
+        assert path.read_bytes() == b"other"
+    before = path.read_bytes()
+    with pytest.raises(FileNotFoundError), portable.replaced_file(path) as temporary:
+        temporary.write_bytes(b"half" + (tmp_path / "none").read_bytes())
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["out"]
+
+
 def test_what_a_dead_process_left_beside_a_file_is_removed_by_the_next(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

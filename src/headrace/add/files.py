@@ -79,7 +79,7 @@ def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
                 folder.mkdir()
                 made.append(folder)
             done.append(path)
-            portable.write_file(path, text.encode())
+            portable.write_file(path, text)
     except BaseException as error:
         _undo(done, made, originals)
         if isinstance(error, OSError):

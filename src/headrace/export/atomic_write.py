@@ -14,8 +14,7 @@ def write_whole(path: Path, text: str) -> None:
         ExportError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        portable.write_file(path, hide_values(text).encode())
+        portable.write_file(path, hide_values(text))
     except OSError as error:
         raise ExportError(
             f"{path} cannot be written: {error.strerror or error}; name another file with --out"

@@ -98,7 +98,7 @@ class SummaryCache:
         new = {key: msgspec.Raw(encoder.encode(summary)) for key, summary in self._new.items()}
         body = encoder.encode({**kept, **new})
         with suppress(OSError):
-            _write(self._path, xxhash.xxh3_128_digest(body) + body)
+            portable.write_file(self._path, xxhash.xxh3_128_digest(body) + body)
 
 
 def _load(path: Path) -> dict[bytes, msgspec.Raw]:
@@ -113,8 +113,3 @@ def _load(path: Path) -> dict[bytes, msgspec.Raw]:
         return msgspec.msgpack.decode(body, type=dict[bytes, msgspec.Raw])
     except msgspec.MsgspecError:
         return {}
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    portable.write_file(path, content)

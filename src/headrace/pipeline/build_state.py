@@ -54,7 +54,7 @@ def read(resolved: Resolved) -> BuildState | None:
 
 def write(resolved: Resolved, state: BuildState) -> None:
     """Keep the state, in one step; the caller holds the run lock."""
-    portable.write_alone(path_of(resolved), state.model_dump_json().encode())
+    portable.write_file(path_of(resolved), state.model_dump_json())
 
 
 def forget(resolved: Resolved) -> None:

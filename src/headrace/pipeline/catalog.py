@@ -146,7 +146,7 @@ def _read_state(resolved: Resolved) -> _State | None:
 def _write_state(resolved: Resolved, state: _State) -> None:
     path = _state_path(resolved)
     try:
-        portable.write_alone(path, state.model_dump_json().encode())
+        portable.write_file(path, state.model_dump_json())
     except OSError as error:
         raise ArtifactError(
             f"{path} cannot be written ({error.strerror}): free some space or mend its permissions"

@@ -4,10 +4,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import SEEK_END, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from headrace import process
+from headrace import portable, process
 from headrace.artifacts import Manifest, read_manifest
 from headrace.errors import TransformError, WarehouseError
 from headrace.secrets import hide_in_files
@@ -58,13 +59,12 @@ def write_profile(
     """
     from ruamel.yaml import YAML
 
-    path = (home or home_of(resolved)) / "profiles.yml"
-    path.parent.mkdir(parents=True, exist_ok=True)
     output = {**target.dbt_output(), **more}
     profile = {"headrace": {"target": target.name, "outputs": {target.name: output}}}
-    with path.open("w", encoding="utf-8") as stream:
-        stream.write("# Written by headrace from its settings; changes are lost.\n")
-        YAML(typ="safe", pure=True).dump(profile, stream)
+    text = StringIO("# Written by headrace from its settings; changes are lost.\n")
+    text.seek(0, SEEK_END)
+    YAML(typ="safe", pure=True).dump(profile, text)
+    portable.write_file((home or home_of(resolved)) / "profiles.yml", text.getvalue())
 
 
 @contextmanager

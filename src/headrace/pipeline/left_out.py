@@ -164,4 +164,4 @@ def _read(resolved: Resolved) -> _Kept | None:
 
 
 def _write(resolved: Resolved, kept: _Kept) -> None:
-    portable.write_alone(_path(resolved), msgspec.json.encode(kept))
+    portable.write_file(_path(resolved), msgspec.json.encode(kept))

@@ -300,7 +300,7 @@ class _Loader:
             return
         path = self._working_dir / "trace.json"
         try:
-            portable.write_alone(path, dump_trace(trace.asdict()))
+            portable.write_file(path, dump_trace(trace.asdict()))
             # dlt's own files name what failed with all that the exception says
             secrets.hide_in_files(self._working_dir, ("trace.*", "load/**/*.exception"))
         except (OSError, BadFileError) as error:

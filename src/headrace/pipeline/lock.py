@@ -72,7 +72,7 @@ def hold(path: Path, command: str) -> Iterator[Holder | None]:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         holder = Holder(os.getpid(), socket.gethostname(), command, now)
         with suppress(OSError):  # the note is for people; a full disk must not stop them here
-            portable.write_alone(info, json.dumps(asdict(holder)).encode())
+            portable.write_file(info, json.dumps(asdict(holder)))
         yield dead
     finally:
         with suppress(OSError):

@@ -70,4 +70,4 @@ def read_note(resolved: Resolved) -> Note | None:
 
 def write_note(resolved: Resolved, note: Note) -> None:
     """Keep the note, in one step; the caller holds the run lock."""
-    portable.write_alone(note_path(resolved), note.model_dump_json().encode())
+    portable.write_file(note_path(resolved), note.model_dump_json())

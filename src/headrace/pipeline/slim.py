@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace import portable
 from headrace.artifacts import Manifest
 from headrace.errors import StateError, TransformError
 from headrace.pipeline import dbt_calls
@@ -212,8 +213,7 @@ def _manifest_for(state: State, parsed: dbt_calls.Parsed, home: Path) -> Path:
         ) from error
     folder = home / "state"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    portable.write_file(folder / "manifest.json", json.dumps(content))
     return folder
 
 

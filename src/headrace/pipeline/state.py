@@ -153,7 +153,7 @@ def _write(resolved: Resolved, target: Target, note: publication.Note, folder: P
         keys=keys,
         harmless=harmless,
     )
-    (folder / INFO).write_text(info.model_dump_json() + "\n", encoding="utf-8")
+    portable.write_file(folder / INFO, info.model_dump_json() + "\n")
     return views
 
 

@@ -7,6 +7,7 @@ new version is made with the answers of before, too; what differs is what the an
 
 from pathlib import Path
 
+from headrace import portable
 from headrace.project import compare
 from headrace.project.compare import Before, Files, Outcome
 from headrace.project.reports import Conflict
@@ -25,13 +26,11 @@ def bring(where: Path, same: Files, new: Files, was: Before, found: Outcome) -> 
         found: what the merge did; what is brought is taken from what was left alone.
     """
     for name in [name for name in found.not_added if name not in same]:
-        path = where / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(new[name])
+        portable.write_file(where / name, new[name])
         found.not_added.remove(name)
     for name in [name for name in found.kept if same.get(name, new[name]) != new[name]]:
         merged, is_clean = compare.with_markers(same[name], was.tracked[name], new[name])
-        (where / name).write_bytes(merged)
+        portable.write_file(where / name, merged)
         found.kept.remove(name)
         if not is_clean:
             found.conflicts[name] = Conflict(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from headrace import portable
 from headrace.project import answers, git
 from headrace.project.reports import Conflict
 
@@ -84,8 +85,7 @@ def outcome(project: Path, old: Files, new: Files, was: Before) -> Outcome:
 def _ignored(found: Outcome, path: Path, name: str, mine: bytes, now: bytes | None) -> None:
     """A file that git does not know could not be had back."""
     if now != mine:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(mine)
+        portable.write_file(path, mine)
         found.put_back.append(name)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from headrace import portable
 from headrace.errors import TemplateError
 from headrace.project import git
 
@@ -19,7 +20,7 @@ UNDO = "git restore --staged --worktree . && git clean -fd ."
 def noted(project: Path, version: str) -> Iterator[None]:
     """While an update to a version changes the project; what ends it in order takes the note."""
     note = _note(project)
-    note.write_text(version, encoding="utf-8")
+    portable.write_file(note, version)
     try:
         yield
     finally:

@@ -54,7 +54,7 @@ def write(texts: dict[Path, str], originals: dict[Path, str]) -> None:
     for path, text in texts.items():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            portable.write_file(path, text.encode())
+            portable.write_file(path, text)
         except OSError as error:
             written = ", ".join(each.name for each in done) or "nothing"
             raise ScaffoldError(

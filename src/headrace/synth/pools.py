@@ -95,7 +95,7 @@ def freeze(provider: str, locale: str, directory: Path) -> Path:
         f"{count}\t{_escaped(value)}\n"
         for value, count in zip(pool.values, pool.counts, strict=True)
     ]
-    portable.write_file(path, "".join(lines).encode())
+    portable.write_file(path, "".join(lines))
     return path
 
 

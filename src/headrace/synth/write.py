@@ -320,7 +320,7 @@ class _Record:
 
     def save(self) -> None:
         content = json.dumps(self.files, indent=1, sort_keys=True)
-        portable.write_file(self.path, content.encode())
+        portable.write_file(self.path, content)
 
 
 def _first_failure(futures: "list[Future[int]]") -> None:

@@ -44,7 +44,7 @@ def test_a_failure_halfway_leaves_nothing(
     before = tree(project.root)
     real, left = portable.write_file, [count]
 
-    def fail(path: Path, content: bytes) -> None:
+    def fail(path: Path, content: bytes | str) -> None:
         left[0] -= 1
         if left[0] == -1:
             raise failure
@@ -111,10 +111,10 @@ def test_the_same_command_goes_on_after_a_kill(
 ) -> None:
     real, left = portable.write_file, [count]
 
-    def die(path: Path, content: bytes) -> None:
+    def die(path: Path, content: bytes | str) -> None:
         left[0] -= 1
         if left[0] == -1:
-            path.with_name(f".{path.name}.1.tmp").write_bytes(content[:9])  # what `kill -9` leaves
+            path.with_name(f".{path.name}.1.tmp").write_text("half")  # what `kill -9` leaves
             raise KeyboardInterrupt
         real(path, content)
 

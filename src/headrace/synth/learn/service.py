@@ -10,7 +10,6 @@ import pyarrow as pa
 
 from headrace import portable
 from headrace.synth.errors import OutputError, SynthError
-from headrace.synth.learn.atomic_write import whole
 from headrace.synth.learn.data import read
 from headrace.synth.learn.model import draw, fit, require_sdv
 from headrace.synth.learn.model_file import load, save
@@ -131,8 +130,10 @@ def learn_schema(
     found = relate(data, keys=keys, relations=relations)
     text = to_schema(data, found, seed=seed)
     World(parse(text, out))  # the engine takes it, or nothing is written
-    with whole(out) as file:
-        file.write_text(text, encoding="utf-8", newline="\n")
+    try:
+        portable.write_file(out, text)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
     rows = {name: len(table) for name, table in data.tables.items()}
     return LearnedSchema(out, rows, found, data.notes)
 
