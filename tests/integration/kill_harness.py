@@ -534,7 +534,7 @@ def warm_up(bench: Bench) -> None:
     import headrace.cli.render
     import headrace.lineage.columns
     import headrace.pipeline.run
-    from headrace.pipeline import dbt_calls
+    from headrace.pipeline import dbt_runner
     from headrace.settings import resolve
 
     del dbt, dlt, pyarrow, sqlalchemy, headrace
@@ -544,10 +544,12 @@ def warm_up(bench: Bench) -> None:
         del pandas
     place = bench.place("warm")
     resolved = resolve(ROOT, flags=place.flags, environ={})
-    dbt_calls.write_profile(resolved, resolved.target)
-    with dbt_calls.environment():
+    dbt_runner.write_profile(resolved, resolved.target)
+    with dbt_runner.environment():
         # the static parser has threads of its own, and those do not outlive a fork
-        result = dbtRunner().invoke(["--no-static-parser", "parse", *dbt_calls.arguments(resolved)])
+        result = dbtRunner().invoke(
+            ["--no-static-parser", "parse", *dbt_runner.arguments(resolved)]
+        )
     if not result.success:
         raise RuntimeError(f"dbt cannot parse: {result.exception}")
     if threading.active_count() > 1:

@@ -189,7 +189,7 @@ def run_in(
 
     def work(tell: Tell) -> Any:
         from headrace.ingest import stage
-        from headrace.pipeline.events import Event
+        from headrace.pipeline.reports import Event
         from headrace.pipeline.run import run
         from headrace.settings import resolve
 

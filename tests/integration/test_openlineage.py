@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from headrace.cli.main import app
 from headrace.errors import SourceError
 from headrace.pipeline import build_state
-from headrace.pipeline.events import Event
+from headrace.pipeline.reports import Event
 from headrace.pipeline.run import run
 
 Events = list[dict[str, Any]]

@@ -18,9 +18,8 @@ from headrace.pipeline import lock
 from headrace.pipeline.diff import compare
 from headrace.pipeline.reports import RunReport
 from headrace.pipeline.run import run
-from headrace.pipeline.selection import Selection, chosen
-from headrace.pipeline.state import write_state
-from headrace.pipeline.state_folder import read_state
+from headrace.pipeline.slim_build import Selection, chosen
+from headrace.pipeline.state.folder import read_state, write_state
 from headrace.quality.diff import DiffOptions
 from headrace.sql_text import literal
 

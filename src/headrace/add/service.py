@@ -9,8 +9,7 @@ from headrace.add import files, kinds, names, settings_text, texts
 from headrace.add.model import AddRequest
 from headrace.add.report import AddedFile, AddReport
 from headrace.errors import AddError, SettingsError, UserError
-from headrace.pipeline.events import Listener, nobody
-from headrace.pipeline.reports import LoadReport
+from headrace.pipeline.reports import Listener, LoadReport, nobody
 from headrace.pipeline.run import run
 from headrace.scaffold import ScaffoldReport, scaffold
 from headrace.scaffold.write import diff

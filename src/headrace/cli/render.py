@@ -13,8 +13,7 @@ from rich.text import Text
 from headrace.cli.console import console as new_console
 from headrace.cli.render_selection import selection_lines
 from headrace.pipeline.doctor import DoctorReport
-from headrace.pipeline.events import Event
-from headrace.pipeline.reports import LoadReport, NodeReport, RunReport
+from headrace.pipeline.reports import Event, LoadReport, NodeReport, RunReport
 from headrace.pipeline.status import StatusReport
 from headrace.pipeline.where import DEFAULT, WhereReport
 

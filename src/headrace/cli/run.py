@@ -9,7 +9,7 @@ from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, TargetName,
 
 if TYPE_CHECKING:
     from headrace.pipeline.run import Step
-    from headrace.pipeline.selection import Selection
+    from headrace.pipeline.slim_build import Selection
 
 Sources = Annotated[
     list[str] | None,
@@ -71,7 +71,7 @@ def run(
     """Load, build, test, audit, publish and record: the main job."""
     del debug
     steps: tuple[Step, ...] = ("load", "build") if no_publish else ("load", "build", "publish")
-    from headrace.pipeline.selection import chosen
+    from headrace.pipeline.slim_build import chosen
 
     selection = chosen(select or (), exclude or (), state, defer=defer)
     _execute(
@@ -112,7 +112,7 @@ def build(
 ) -> None:
     """Build and test the dbt project, or a part of it."""
     del debug
-    from headrace.pipeline.selection import chosen
+    from headrace.pipeline.slim_build import chosen
 
     selection = chosen(select or (), exclude or (), state, defer=defer)
     _execute(
@@ -149,7 +149,7 @@ def _execute(
     settings = resolved(project_dir, env, sets, target)
     from headrace.cli.render import RunScreen
     from headrace.pipeline.run import run as run_pipeline
-    from headrace.pipeline.selection import EVERYTHING
+    from headrace.pipeline.slim_build import EVERYTHING
 
     with RunScreen(quiet=json) as screen:
         report = run_pipeline(

@@ -21,7 +21,7 @@ def state(
 ) -> None:
     """Write what was published last to a folder, for later builds to defer to."""
     del debug
-    from headrace.pipeline.state import write_state
+    from headrace.pipeline.state.folder import write_state
 
     report = write_state(resolved(project_dir, env, sets, target), out)
     if json:

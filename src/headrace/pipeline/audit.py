@@ -4,10 +4,10 @@ import time
 from collections.abc import Iterable
 
 from headrace.artifacts import read_manifest
-from headrace.pipeline import build_state, publication
+from headrace.pipeline import build_state
 from headrace.pipeline.build_state import BuildState
-from headrace.pipeline.events import Event, Listener
-from headrace.pipeline.reports import AuditReport, NodeReport
+from headrace.pipeline.publish import published_rows
+from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -62,7 +62,7 @@ def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> l
         return problems
     built = {node.unique_id for node in state.nodes}
     marts = read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
-    published = publication.tables(resolved.published)
+    published = published_rows(resolved.published)
     for mart in marts:
         if mart.unique_id not in built:
             continue

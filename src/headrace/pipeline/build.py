@@ -7,12 +7,11 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.errors import ProjectError
-from headrace.pipeline import build_state, dbt_calls
-from headrace.pipeline.build_nodes import FAILED, NO_OP, NodeEvents, node_report
+from headrace.pipeline import build_state, dbt_runner
 from headrace.pipeline.build_state import BuildState
-from headrace.pipeline.events import Event, Listener
-from headrace.pipeline.left_out import compile_left_out
-from headrace.pipeline.reports import BuildReport, NodeReport, NodeStatus
+from headrace.pipeline.dbt_runner import FAILED, NO_OP, NodeEvents, node_report
+from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
+from headrace.pipeline.unbuilt import compile_left_out
 from headrace.secrets import hide
 from headrace.settings import Resolved
 from headrace.targets import Target
@@ -50,13 +49,13 @@ def build(
     target.check()
     # from here on dbt's artifacts are in the making; a build that is stopped must not count
     build_state.forget(resolved)
-    dbt_calls.write_profile(resolved, target)
+    dbt_runner.write_profile(resolved, target)
     listen(Event("build", "starting dbt", "phase"))
-    with dbt_calls.environment(dbt_calls.home_of(resolved)):
+    with dbt_runner.environment(dbt_runner.home_of(resolved)):
         listen(Event("build", "parsing the project", "phase"))
-        parsed = dbt_calls.parse(resolved)
-        missing = dbt_calls.sources_not_loaded(parsed.manifest, target)
-        words = [*dbt_calls.arguments(resolved), *dbt_calls.without(missing)]
+        parsed = dbt_runner.parse(resolved)
+        missing = dbt_runner.sources_not_loaded(parsed.manifest, target)
+        words = [*dbt_runner.arguments(resolved), *dbt_runner.without(missing)]
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)
@@ -111,7 +110,7 @@ def require_project(resolved: Resolved) -> None:
 
 def build_nodes(
     target: Target,
-    parsed: dbt_calls.Parsed,
+    parsed: dbt_runner.Parsed,
     words: Sequence[str],
     *,
     full_refresh: bool,
@@ -139,7 +138,7 @@ def build_nodes(
         parsed.runner.callbacks.remove(events)
         target.release()
     if result.exception is not None or result.result is None:
-        raise dbt_calls.transform_error(result) from result.exception
+        raise dbt_runner.transform_error(result) from result.exception
     results = cast("Any", result.result)
     return tuple(
         node_report(item, parsed.manifest) for item in results.results if str(item.status) != NO_OP
@@ -156,11 +155,11 @@ def _freshness(
     """Source freshness, from dlt's own record of loads."""
     selection = [argument for name in missing for argument in ("--exclude", f"source:{name}")]
     try:
-        result = runner.invoke(["source", "freshness", *dbt_calls.arguments(resolved), *selection])
+        result = runner.invoke(["source", "freshness", *dbt_runner.arguments(resolved), *selection])
     finally:
         target.release()
     if result.exception is not None or result.result is None:
-        raise dbt_calls.transform_error(result) from result.exception
+        raise dbt_runner.transform_error(result) from result.exception
     reports = []
     for item in cast("Any", result.result).results:
         status = str(item.status)
@@ -187,7 +186,9 @@ def _describe_relations(resolved: Resolved, target: Target, runner: "dbtRunner")
     The catalog of assets does without it, so a failure is noted and no more.
     """
     try:
-        result = runner.invoke(["docs", "generate", "--no-compile", *dbt_calls.arguments(resolved)])
+        result = runner.invoke(
+            ["docs", "generate", "--no-compile", *dbt_runner.arguments(resolved)]
+        )
     finally:
         target.release()
     if not result.success:

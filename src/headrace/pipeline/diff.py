@@ -1,16 +1,14 @@
 """A comparison of two files of a project; what is known of their tables comes from artifacts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from headrace.artifacts import Manifest, read_manifest
+from headrace.artifacts import Exposure, Manifest, read_manifest
 from headrace.errors import DiffError, HeadraceError, TransformError
-from headrace.pipeline import slim
-from headrace.pipeline.downstream import readers_of
-from headrace.pipeline.known_columns import known_columns
-from headrace.pipeline.state_folder import is_state, read_state
+from headrace.pipeline import slim_build
+from headrace.pipeline.state.folder import is_state, read_state
 from headrace.quality.diff import DiffOptions, DiffReport, Side, diff
 from headrace.settings import Resolved
 
@@ -88,7 +86,7 @@ def _newest_manifest(resolved: Resolved) -> Manifest | None:
     """Of the last build, be it of everything or of a part."""
     folders = [
         folder
-        for folder in (resolved.artifacts, slim.home_of(resolved) / "target")
+        for folder in (resolved.artifacts, slim_build.slim_folder(resolved) / "target")
         if (folder / "manifest.json").is_file()
     ]
     folders.sort(key=lambda folder: (folder / "manifest.json").stat().st_mtime_ns)
@@ -123,9 +121,52 @@ def _declared(manifest: Manifest | None) -> set[str] | None:
 
 def _harmless(resolved: Resolved) -> Mapping[str, tuple[str, ...]] | None:
     """As the newest catalog knows it; a slim build alone has none."""
-    from headrace.pipeline.catalog import current
+    from headrace.pipeline.catalog import current, known_columns
 
     try:
         return known_columns(current(resolved)).harmless
     except HeadraceError:
         return None
+
+
+def readers_of(manifest: Manifest | None) -> dict[str, tuple[str, ...]]:
+    """Of each relation, ``schema.table``, who reads it, nearest first: ``model orders``."""
+    if manifest is None:
+        return {}
+    named = {
+        **{
+            id_: f"{node.resource_type} {node.name}"
+            for id_, node in manifest.nodes.items()
+            if node.resource_type in {"model", "snapshot"}
+        },
+        **{id_: _exposure(one) for id_, one in manifest.exposures.items()},
+    }
+    children: dict[str, list[str]] = {}
+    for id_ in sorted(named):
+        node = manifest.nodes.get(id_) or manifest.exposures[id_]
+        for parent in node.depends_on.nodes:
+            children.setdefault(parent, []).append(id_)
+    return {
+        f"{node.schema_name}.{node.relation_name}": tuple(
+            named[reader] for reader in _downstream(id_, children)
+        )
+        for id_, node in manifest.nodes.items()
+        if node.is_relation
+    }
+
+
+def _downstream(start: str, children: Mapping[str, Sequence[str]]) -> list[str]:
+    """All that hang on a node, step by step."""
+    found: dict[str, None] = {}
+    step = {start: None}
+    while step:
+        step = {
+            child: None for one in step for child in children.get(one, ()) if child not in found
+        }
+        found |= step
+    return list(found)
+
+
+def _exposure(exposure: Exposure) -> str:
+    owner = exposure.owner.name or next(iter(exposure.owner.emails), None)
+    return f"exposure {exposure.label or exposure.name}" + (f" ({owner})" if owner else "")

@@ -18,9 +18,8 @@ from headrace.exceptions import came_of_ctrl_c, causes, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.ingest import IngestContext, TableLoad
 from headrace.libraries import dlt as libraries_dlt
-from headrace.pipeline import remote, sources
-from headrace.pipeline.events import Event, Listener
-from headrace.pipeline.reports import LoadReport, TableReport
+from headrace.pipeline import source_errors, sources
+from headrace.pipeline.reports import Event, Listener, LoadReport, TableReport
 from headrace.pipeline.row_changes import RowChanges, RowHashes
 from headrace.settings import Resolved, SourceSettings, contract_of
 from headrace.synth.errors import SynthError
@@ -411,7 +410,7 @@ class _Loader:
         found = next((first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
         if not found:
             takes = sources.parameters(self.resolved, self.name, self.settings)
-            found = remote.explain(self.name, chain, takes) or (
+            found = source_errors.explain(self.name, chain, takes) or (
                 f"{type(chain[-1]).__name__}: {first_line(chain[-1])} (--debug shows where)"
             )
         return SourceError(secrets.hide(f"source {self.name}: {found}"))

@@ -11,14 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headrace import portable
 from headrace.artifacts import Node, read_manifest
 from headrace.errors import PublishError
-from headrace.pipeline.events import Event, Listener
-from headrace.pipeline.publication import INFO_SCHEMA as _INFO
-from headrace.pipeline.reports import PublishedTable, PublishReport
+from headrace.pipeline.reports import Event, Listener, PublishedTable, PublishReport
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
@@ -26,6 +26,7 @@ from headrace.targets import Target
 
 if TYPE_CHECKING:
     import duckdb
+
 
 _SLACK_BYTES = 16 * 1024 * 1024
 
@@ -169,7 +170,9 @@ def _published(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str,
     except duckdb.Error:
         return {}  # a file that cannot be read is replaced as a whole
     try:
-        rows = connection.execute(f"select name, fingerprint from before.{_INFO}.tables").fetchall()
+        rows = connection.execute(
+            f"select name, fingerprint from before.{INFO_SCHEMA}.tables"
+        ).fetchall()
     except duckdb.Error:
         rows = []  # cut short, or not written by Headrace
     finally:
@@ -243,18 +246,18 @@ def _note(
     target: Target,
 ) -> None:
     """Say in the file itself which run published it, and what each table's content is."""
-    connection.execute(f"create schema if not exists published.{_INFO}")
+    connection.execute(f"create schema if not exists published.{INFO_SCHEMA}")
     connection.execute(
-        f"create or replace table published.{_INFO}.publication as select ? as run_id, "
+        f"create or replace table published.{INFO_SCHEMA}.publication as select ? as run_id, "
         "?::timestamptz as published_at, ? as code_version, ? as target",
         [run_id, datetime.now(UTC), code_version, target.name],
     )
     connection.execute(
-        f"create or replace table published.{_INFO}.tables "
+        f"create or replace table published.{INFO_SCHEMA}.tables "
         "(name varchar, row_count bigint, unique_id varchar, fingerprint varchar)"
     )
     connection.executemany(
-        f"insert into published.{_INFO}.tables values (?, ?, ?, ?)",
+        f"insert into published.{INFO_SCHEMA}.tables values (?, ?, ?, ?)",
         [[mart.name, mart.rows, mart.node.unique_id, mart.fingerprint] for mart in marts],
     )
 
@@ -283,3 +286,67 @@ def _explain(path: Path, error: Exception) -> PublishError:
         )
     fault = system_fault(error, place=path.parent)
     return PublishError(f"{path} was not published: {fault.message if fault else first}")
+
+
+INFO_SCHEMA = "_headrace"
+
+
+def published_rows(path: Path) -> dict[str, int]:
+    """Rows by ``schema.table``; empty when there is no file, or none that can be read."""
+    rows = _query(path, f"select name, row_count from {INFO_SCHEMA}.tables")
+    return {str(name): int(count) for name, count in rows}
+
+
+def published_at(path: Path) -> datetime | None:
+    """When it was published, UTC; None when there is no file, or none that can be read."""
+    rows = _query(path, f"select published_at from {INFO_SCHEMA}.publication")
+    # DuckDB gives it in the time zone of the machine
+    return rows[0][0].astimezone(UTC) if rows else None
+
+
+def _query(path: Path, sql: str) -> list[Any]:
+    if not path.exists():
+        return []
+    import duckdb
+
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            return connection.execute(sql).fetchall()
+    except duckdb.Error:
+        return []  # a file that cannot be read is replaced by the next publish
+
+
+class PublishedState(BaseModel):
+    """What was published last, and what the warehouse was then.
+
+    Attributes:
+        run_id: the run that published, or found the published file current.
+        code_version: the project's commit in that run.
+        published_at: UTC.
+        signature: the warehouse as it was published.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_id: str
+    code_version: str
+    published_at: datetime
+    signature: str | None
+
+
+def _state_path(resolved: Resolved) -> Path:
+    """Where the note is kept."""
+    return resolved.data_dir / "dbt" / "published_state.json"
+
+
+def read_published_state(resolved: Resolved) -> PublishedState | None:
+    """The note of the last publish; None where there is none that can be read."""
+    try:
+        return PublishedState.model_validate_json(_state_path(resolved).read_bytes())
+    except (OSError, ValidationError):
+        return None
+
+
+def write_published_state(resolved: Resolved, state: PublishedState) -> None:
+    """Keep the note, in one step; the caller holds the run lock."""
+    portable.write_file(_state_path(resolved), state.model_dump_json())

@@ -21,21 +21,24 @@ from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
-from headrace.pipeline import lock, publication, slim, sources, state_sources
+from headrace.pipeline import lock, slim_build, sources
 from headrace.pipeline import publish as publish_step
-from headrace.pipeline.events import Event, Listener, nobody
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
     CatalogReport,
+    Event,
+    Listener,
     LoadReport,
     NodeReport,
     PublishReport,
     RunReport,
     Status,
+    nobody,
 )
-from headrace.pipeline.selection import EVERYTHING, Selection
-from headrace.pipeline.state_folder import read_state
+from headrace.pipeline.slim_build import EVERYTHING, Selection
+from headrace.pipeline.state.folder import read_state
+from headrace.pipeline.state.source_digests import sources_to_load
 from headrace.pipeline.version import code_version
 from headrace.settings import Resolved
 from headrace.system_errors import system_fault
@@ -79,7 +82,7 @@ def run(
     if selection.defer and selection.state is not None:
         state = read_state(selection.state)
         if not source_names:
-            chosen, note = state_sources.to_load(resolved, state.info.sources, chosen)
+            chosen, note = sources_to_load(resolved, state.info.sources, chosen)
             notes += note
     if not selection.is_whole and "publish" in steps:
         steps = tuple(step for step in steps if step != "publish")
@@ -246,7 +249,7 @@ class _Run:
                     self.resolved, self.target, full_refresh=full_refresh, listen=self._listen_on
                 )
             else:
-                self.built = slim.build_part(
+                self.built = slim_build.build_slim(
                     self.resolved,
                     self.target,
                     self.selection,
@@ -280,14 +283,14 @@ class _Run:
                 code_version=version,
                 listen=self.listen,
             )
-            note = publication.Note(
+            state = publish_step.PublishedState(
                 run_id=self.run_id,
                 code_version=version,
                 published_at=datetime.now(UTC),
                 signature=self.target.signature(),
             )
             with suppress(OSError):  # without it `headrace state` asks for another run
-                publication.write_note(self.resolved, note)
+                publish_step.write_published_state(self.resolved, state)
 
     def _keep_catalog(self) -> None:
         """Refresh the catalog; whatever goes wrong there, the data are loaded and published."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from headrace.catalog import INTERRUPTED, RUNNING, RunStore
-from headrace.pipeline import lock, publication
+from headrace.pipeline import lock
+from headrace.pipeline.publish import published_at
 from headrace.pipeline.reports import Report
 from headrace.settings import Resolved
 
@@ -67,7 +68,7 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
             for line in lines
         ]
     return StatusReport(
-        runs=tuple(lines), published_path=str(path), published_at=publication.published_at(path)
+        runs=tuple(lines), published_path=str(path), published_at=published_at(path)
     )
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from headrace.cli.render import RunScreen, show_status
-from headrace.pipeline.events import Event
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
+    Event,
     LoadReport,
     NodeReport,
     PublishedTable,

@@ -14,8 +14,8 @@ import msgspec
 
 from headrace import portable
 from headrace.lineage.builtin_tests import BUILT_IN
-from headrace.pipeline import dbt_calls
-from headrace.pipeline.build_nodes import FAILED
+from headrace.pipeline import dbt_runner
+from headrace.pipeline.dbt_runner import FAILED
 from headrace.pipeline.reports import NodeReport
 from headrace.process import gc_paused
 from headrace.settings import Resolved
@@ -43,7 +43,7 @@ class _Kept(msgspec.Struct, frozen=True):
 def compile_left_out(
     resolved: Resolved,
     target: Target,
-    parsed: dbt_calls.Parsed,
+    parsed: dbt_runner.Parsed,
     *,
     inputs: str,
     missing: Sequence[str],
@@ -102,7 +102,7 @@ def _fill_in(graph: Any, compiled: dict[str, str]) -> None:
 
 
 def _compile(
-    resolved: Resolved, target: Target, parsed: dbt_calls.Parsed, roots: Sequence[str]
+    resolved: Resolved, target: Target, parsed: dbt_runner.Parsed, roots: Sequence[str]
 ) -> None:
     kinds = (*_KINDS, *_own_tests(parsed.graph))
     try:
@@ -110,7 +110,7 @@ def _compile(
             result = parsed.runner.invoke(
                 [
                     "compile",
-                    *dbt_calls.arguments(resolved),
+                    *dbt_runner.arguments(resolved),
                     "--no-populate-cache",  # few relations are looked up
                     "--no-write-json",  # run_results.json is the build's
                     "--quiet",
@@ -125,7 +125,7 @@ def _compile(
             _LOG.warning(
                 "dbt did not compile %s: %s",
                 item.node.name,
-                dbt_calls.first_lines(item.message),
+                dbt_runner.first_lines(item.message),
             )
     if result.exception is not None:
         _LOG.warning("dbt did not compile what was left out: %s", result.exception)
@@ -152,7 +152,7 @@ def _own_tests(graph: Any) -> list[str]:
 
 
 def _path(resolved: Resolved) -> Path:
-    return dbt_calls.home_of(resolved) / "left_out.json"
+    return dbt_runner.home_of(resolved) / "left_out.json"
 
 
 def _read(resolved: Resolved) -> _Kept | None:

@@ -1,6 +1,7 @@
-"""The state of what was published last, written to a folder.
+"""A state folder: what was published last, for later builds to compare with and to read from.
 
-It is written under the run lock, right after a publish, and is complete or not there at all.
+It holds dbt's ``manifest.json``, a copy of the warehouse, and ``state.json`` that says what they
+are.
 """
 
 import json
@@ -8,22 +9,140 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace import __version__, portable
 from headrace.errors import StateError
-from headrace.pipeline import build_state, lock, publication
+from headrace.pipeline import build_state, lock
+from headrace.pipeline.publish import PublishedState, read_published_state
 from headrace.pipeline.reports import Report
-from headrace.pipeline.state_folder import FORMAT, INFO, MANIFEST, WAREHOUSE, StateInfo, is_state
-from headrace.pipeline.state_sources import digests
-from headrace.pipeline.state_views import Views, make_portable
+from headrace.pipeline.state.portable_views import Views, make_portable
+from headrace.pipeline.state.source_digests import digests
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal
 from headrace.targets import Target
+
+MANIFEST, WAREHOUSE, INFO = "manifest.json", "warehouse.duckdb", "state.json"
+FORMAT = 1
+_AGAIN = "write it anew after a published run (`headrace state --out DIR`)"
+
+
+class StateInfo(BaseModel):
+    """What a state folder says of itself, in ``state.json``.
+
+    Attributes:
+        format: of the folder; a greater one than ours is not read.
+        run_id: the run that published it.
+        code_version: the project's commit in that run.
+        as_of: when it was published, UTC.
+        headrace: the version that wrote it.
+        duckdb: DuckDB's version.
+        dbt_schema: dbt's name of the manifest's format.
+        project: dbt's name of the project.
+        database: what the manifest calls the warehouse.
+        sources: digest of what each loaded source is loaded by.
+        keys: ``schema.table`` to the columns of its key.
+        harmless: ``schema.table`` to the columns that are known to hold no personal data.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int
+    run_id: str
+    code_version: str
+    as_of: datetime
+    headrace: str
+    duckdb: str
+    dbt_schema: str
+    project: str
+    database: str
+    sources: dict[str, str] = Field(default_factory=dict)
+    keys: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    harmless: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """A state folder that was looked at.
+
+    Attributes:
+        folder: absolute.
+        info: what it says of itself.
+    """
+
+    folder: Path
+    info: StateInfo
+
+    @property
+    def manifest(self) -> Path:
+        """dbt's manifest of the published build."""
+        return self.folder / MANIFEST
+
+    @property
+    def warehouse(self) -> Path:
+        """The copy of the warehouse."""
+        return self.folder / WAREHOUSE
+
+
+def is_state(path: Path) -> bool:
+    """Whether there is a state folder at a path, whole or not."""
+    return path.is_dir() and (path / INFO).is_file()
+
+
+def read_state(path: Path) -> State:
+    """Look at a state folder.
+
+    Raises:
+        StateError: it is not there, not whole, or of a version that cannot be read.
+    """
+    folder = path.absolute()
+    if not folder.is_dir():
+        raise StateError(
+            f"there is no state folder at {path}: fetch it, or write one after a published run "
+            "(`headrace state --out DIR`)"
+        )
+    missing = [name for name in (INFO, MANIFEST, WAREHOUSE) if not (folder / name).is_file()]
+    if missing:
+        raise StateError(f"{path} is no whole state folder, {missing[0]} is missing: {_AGAIN}")
+    try:
+        content = json.loads((folder / INFO).read_bytes())
+        form = content["format"]
+        if isinstance(form, int) and form > FORMAT:
+            raise StateError(
+                f"{path} was written by a newer Headrace ({content.get('headrace')}): upgrade this "
+                f"one, or {_AGAIN}"
+            )
+        info = StateInfo.model_validate(content)
+    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+        raise StateError(f"{folder / INFO} cannot be read: {_AGAIN}") from error
+    state = State(folder, info)
+    _open(state)
+    return state
+
+
+def _open(state: State) -> None:
+    """Open the copy of the warehouse and close it again."""
+    import duckdb
+
+    try:
+        with duckdb.connect(str(state.warehouse), read_only=True) as connection:
+            connection.execute("select 1 from duckdb_tables() limit 1")
+    except duckdb.Error as error:
+        first = str(error).strip().splitlines()[0]
+        if "Could not set lock" in str(error) or "being used by another process" in str(error):
+            raise StateError(
+                f"{state.warehouse} is open for writing in another program ({first}): close it "
+                "there"
+            ) from error
+        raise StateError(
+            f"{state.warehouse} cannot be opened ({first}); DuckDB {state.info.duckdb} wrote it, "
+            f"this is {duckdb.__version__}: {_AGAIN} with this version"
+        ) from error
 
 
 class StateReport(Report):
@@ -58,7 +177,7 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
     _check_place(out, resolved)
     target = resolved.target
     with lock.hold(target.lock_path, "headrace state"):
-        note = _published(resolved, target)
+        note = _what_is_published(resolved, target)
         temporary = portable.temporary_beside(out)
         try:
             _take_back(out)
@@ -94,8 +213,8 @@ def _check_place(out: Path, resolved: Resolved) -> None:
         raise StateError(f"{out} holds other files: name a new folder by --out")
 
 
-def _published(resolved: Resolved, target: Target) -> publication.Note:
-    note = publication.read_note(resolved)
+def _what_is_published(resolved: Resolved, target: Target) -> PublishedState:
+    note = read_published_state(resolved)
     if note is None or not resolved.published.exists():
         raise StateError("nothing is published yet: run `headrace run` first")
     last = build_state.read(resolved)
@@ -108,7 +227,7 @@ def _published(resolved: Resolved, target: Target) -> publication.Note:
     return note
 
 
-def _write(resolved: Resolved, target: Target, note: publication.Note, folder: Path) -> Views:
+def _write(resolved: Resolved, target: Target, note: PublishedState, folder: Path) -> Views:
     import duckdb
 
     manifest = _manifest(resolved)
@@ -171,11 +290,9 @@ def _manifest(resolved: Resolved) -> Mapping[str, Any]:
 def _columns(resolved: Resolved) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
     """Keys of tables, and their columns without personal data, as the catalog knows them."""
     from headrace.errors import CatalogError, RunStoreError
-    from headrace.pipeline.catalog import current
+    from headrace.pipeline.catalog import current, known_columns
 
     with suppress(CatalogError, RunStoreError):
-        from headrace.pipeline.known_columns import known_columns
-
         known = known_columns(current(resolved))
         return dict(known.keys), dict(known.harmless)
     return {}, {}

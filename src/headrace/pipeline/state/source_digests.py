@@ -31,7 +31,7 @@ def digests(resolved: Resolved) -> dict[str, str]:
     }
 
 
-def to_load(
+def sources_to_load(
     resolved: Resolved, before: Mapping[str, str], chosen: Mapping[str, SourceSettings]
 ) -> tuple[dict[str, SourceSettings], list[str]]:
     """Those of some sources that are not loaded by what the state's were loaded by.

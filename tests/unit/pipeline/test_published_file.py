@@ -10,7 +10,7 @@ import duckdb
 SCRIPT = """
 import sys
 from pathlib import Path
-from headrace.pipeline.publication import published_at
+from headrace.pipeline.publish import published_at
 from headrace.server.published import PublishedFile
 path = Path(sys.argv[1])
 print(published_at(path), PublishedFile(path).publication().published_at, sep="\\n")

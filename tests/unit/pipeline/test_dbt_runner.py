@@ -9,13 +9,13 @@ from typing import Any, cast
 import pytest
 
 from headrace.errors import TransformError, WarehouseError
-from headrace.pipeline import dbt_calls
+from headrace.pipeline import dbt_runner
 
 
 def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A slow parse would have it note in the home folder that it showed one."""
     monkeypatch.setenv("DBT_ENGINE_HINTS_ENABLED", "true")
-    with dbt_calls.environment():
+    with dbt_runner.environment():
         from dbt.cli.flags import Flags, args_to_context
 
         context = args_to_context(["parse", "--profiles-dir", str(tmp_path)])  # ~/.dbt may not be
@@ -33,7 +33,7 @@ def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     ],
 )
 def test_what_dbt_says_is_one_line(error: Exception | None, kind: type, words: str) -> None:
-    said = dbt_calls.transform_error(cast("Any", SimpleNamespace(exception=error)))
+    said = dbt_runner.transform_error(cast("Any", SimpleNamespace(exception=error)))
     assert type(said) is kind
     assert words in str(said)
     assert "\n" not in str(said)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headrace.pipeline.state import _take_back, _take_place
+from headrace.pipeline.state.folder import _take_back, _take_place
 
 
 def test_a_kill_between_the_two_renames_loses_no_state(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A build of a part of the project, with the rest read from a state.
+"""A slim build: some of the project's nodes are built, and the rest is read from a state folder.
 
 It has a folder of its own for dbt's profile and artifacts: those of the last whole build stay what
 they are, and so does the catalog that is made from them.
@@ -10,18 +10,17 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from headrace import portable
 from headrace.artifacts import Manifest
-from headrace.errors import StateError, TransformError
-from headrace.pipeline import dbt_calls
+from headrace.errors import SettingsError, StateError, TransformError
+from headrace.pipeline import dbt_runner
 from headrace.pipeline.build import build_nodes, require_project
-from headrace.pipeline.events import Event, Listener
-from headrace.pipeline.reports import BuildReport, SelectionReport
-from headrace.pipeline.selection import Selection
-from headrace.pipeline.state_folder import State, read_state
+from headrace.pipeline.reports import BuildReport, Event, Listener, SelectionReport
+from headrace.pipeline.state.folder import State, read_state
 from headrace.settings import Resolved
 from headrace.sql_text import literal
 from headrace.targets import Target
@@ -29,14 +28,86 @@ from headrace.targets import Target
 _GRAPH_OPERATORS = re.compile(r"^(?:@|\d*\+)|\+\d*$")
 _WORDS = re.compile(r"[\s,]+")
 ALIAS = "headrace_state"  # what the state's warehouse is called while dbt runs
+_MODIFIED = "state:modified"
 
 
-def home_of(resolved: Resolved) -> Path:
+@dataclass(frozen=True)
+class Selection:
+    """A part of the project, or all of it.
+
+    Attributes:
+        select: dbt's selectors; one of them must match. Empty for everything.
+        exclude: dbt's selectors; none of them may match.
+        state: the state folder to compare with, and to read from what is not built here.
+        defer: whether to read from the state; without it, it is compared with and no more.
+    """
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    state: Path | None = None
+    defer: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything is built, here, of what is here."""
+        return not self.select and not self.exclude and self.state is None
+
+    @property
+    def wants_modified(self) -> bool:
+        """Whether what changed since the state is asked for."""
+        return any(_MODIFIED in selector for selector in self.select)
+
+    def words(self, *more: str) -> list[str]:
+        """dbt's arguments for it; ``more`` are further selectors of which one may match."""
+        words = [word for one in (*self.select, *more) for word in ("--select", one)]
+        return [*words, *(word for one in self.exclude for word in ("--exclude", one))]
+
+
+EVERYTHING = Selection()
+
+
+def chosen(
+    select: Sequence[str], exclude: Sequence[str], state: Path | None, *, defer: bool | None
+) -> Selection:
+    """The selection that flags ask for; with a state and nothing selected, what changed since it.
+
+    Args:
+        select: of ``--select``.
+        exclude: of ``--exclude``.
+        state: of ``--state``.
+        defer: of ``--defer`` or ``--no-defer``; by default it is deferred where there is a state.
+
+    Raises:
+        SettingsError: the flags do not go together.
+    """
+    for option, selectors in (("--select", select), ("--exclude", exclude)):
+        if any(not selector.strip() for selector in selectors):
+            raise SettingsError(f"{option} is empty: name a model, like `{option} customers+`")
+    if state is None:
+        odd = [one for one in (*select, *exclude) if "state:" in one]
+        if odd:
+            raise SettingsError(
+                f"{odd[0]!r} compares with a state: name its folder, --state DIR "
+                "(`headrace state --out DIR` writes one after a published run)"
+            )
+        if defer:
+            raise SettingsError(
+                "--defer reads from a state: name its folder, --state DIR "
+                "(`headrace state --out DIR` writes one after a published run)"
+            )
+    elif not select:
+        select = (f"{_MODIFIED}+",)
+    return Selection(
+        tuple(select), tuple(exclude), state, defer=state is not None and defer is not False
+    )
+
+
+def slim_folder(resolved: Resolved) -> Path:
     """The folder of such builds."""
-    return dbt_calls.home_of(resolved) / "slim"
+    return dbt_runner.home_of(resolved) / "slim"
 
 
-def build_part(
+def build_slim(
     resolved: Resolved,
     target: Target,
     selection: Selection,
@@ -66,16 +137,16 @@ def build_part(
     require_project(resolved)
     state = read_state(selection.state) if selection.state else None
     target.check()
-    home = home_of(resolved)
+    home = slim_folder(resolved)
     attach = [{"path": str(state.warehouse), "alias": ALIAS, "read_only": True}] if state else []
     more: dict[str, Any] = {"attach": attach} if selection.defer else {}
     listen(Event("build", "starting dbt", "phase"))
-    with dbt_calls.environment(home):
-        dbt_calls.write_profile(resolved, target, home, **more)
+    with dbt_runner.environment(home):
+        dbt_runner.write_profile(resolved, target, home, **more)
         listen(Event("build", "parsing the project", "phase"))
-        parsed = dbt_calls.parse(resolved, home)
-        missing = dbt_calls.sources_not_loaded(parsed.manifest, target)
-        words = dbt_calls.arguments(resolved, home)
+        parsed = dbt_runner.parse(resolved, home)
+        missing = dbt_runner.sources_not_loaded(parsed.manifest, target)
+        words = dbt_runner.arguments(resolved, home)
         elsewhere: tuple[str, ...] = ()
         modified: list[str] = []
         if state is not None and selection.defer:
@@ -86,7 +157,7 @@ def build_part(
             words += ["--state", str(_manifest_for(state, parsed, home))]
             words += ["--defer" if selection.defer else "--no-defer"]
         left_out = [name for name in missing if name not in elsewhere]
-        words += [*selection.words(*modified), *dbt_calls.without(left_out)]
+        words += [*selection.words(*modified), *dbt_runner.without(left_out)]
         unmatched = _Unmatched(selection)
         parsed.runner.callbacks.append(unmatched)
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
@@ -146,7 +217,7 @@ def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
     )
 
 
-def _sources_of(state: State, parsed: dbt_calls.Parsed, missing: Sequence[str]) -> tuple[str, ...]:
+def _sources_of(state: State, parsed: dbt_runner.Parsed, missing: Sequence[str]) -> tuple[str, ...]:
     """The dbt sources, of those that are not loaded here, whose raw schema the state has."""
     import duckdb
 
@@ -170,7 +241,7 @@ def _read_elsewhere(graph: Any, sources: Collection[str]) -> None:
             source.relation_name = f'"{ALIAS}"."{source.schema}"."{source.identifier}"'
 
 
-def _made_from(parsed: dbt_calls.Parsed, schemas: Collection[str]) -> list[str]:
+def _made_from(parsed: dbt_runner.Parsed, schemas: Collection[str]) -> list[str]:
     names = {
         source.source_name
         for source in parsed.manifest.sources.values()
@@ -179,7 +250,7 @@ def _made_from(parsed: dbt_calls.Parsed, schemas: Collection[str]) -> list[str]:
     return [f"source:{name}+" for name in sorted(names)]
 
 
-def _manifest_for(state: State, parsed: dbt_calls.Parsed, home: Path) -> Path:
+def _manifest_for(state: State, parsed: dbt_runner.Parsed, home: Path) -> Path:
     """Write the state's manifest as dbt must see it here; gives its folder.
 
     What was built is in the attached database. A source is where it is for this build, or dbt

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.pipeline.state_sources import digests, to_load
+from headrace.pipeline.state.source_digests import digests, sources_to_load
 from headrace.settings import Resolved, resolve
 
 CONFIG = """
@@ -87,10 +87,10 @@ def test_only_what_changed_is_loaded(root: Path) -> None:
     chosen = now.settings.sources
     before = digests(now)
     assert list(before) == ["orders"]
-    to_be, notes = to_load(now, before, {"orders": chosen["orders"]})
+    to_be, notes = sources_to_load(now, before, {"orders": chosen["orders"]})
     assert to_be == {}
     assert "loaded by what the state's was: orders" in notes[0]
     # a source that the state does not have is new
-    to_be, notes = to_load(now, before, dict(chosen))
+    to_be, notes = sources_to_load(now, before, dict(chosen))
     assert list(to_be) == ["other"]
-    assert to_load(now, {}, dict(chosen))[1] == []
+    assert sources_to_load(now, {}, dict(chosen))[1] == []

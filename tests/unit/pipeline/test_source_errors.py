@@ -10,7 +10,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from sqlalchemy.exc import NoSuchTableError, OperationalError, ProgrammingError
 
 from headrace.exceptions import causes
-from headrace.pipeline.remote import explain
+from headrace.pipeline.source_errors import explain
 from headrace.pipeline.where import where
 from headrace.settings import resolve
 

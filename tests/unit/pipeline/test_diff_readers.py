@@ -3,7 +3,7 @@
 from headrace.artifacts import Exposure, Manifest
 from headrace.artifacts.dbt_nodes import DependsOn, Node, Owner
 from headrace.artifacts.files import Metadata
-from headrace.pipeline.downstream import readers_of
+from headrace.pipeline.diff import readers_of
 
 
 def model(name: str, *reads: str) -> Node:
