@@ -12,8 +12,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.synth.files import parquet_options
 from headrace.synth.world import World
-from headrace.synth.write import FILE_ROWS, GROUP_ROWS, Writer, parquet_options
+from headrace.synth.writer import FILE_ROWS, GROUP_ROWS, Writer
 
 
 def main() -> None:

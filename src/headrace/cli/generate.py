@@ -95,7 +95,7 @@ def generate(
             return
         from headrace.cli.render_synth import GenerateScreen
         from headrace.synth.generate import generate as write
-        from headrace.synth.write import Share
+        from headrace.synth.writer import Share
 
         with GenerateScreen(quiet=json) as screen:
             result = write(

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from headrace.synth import draw, pools
 from headrace.synth.errors import SynthError
+from headrace.synth.files import Format
 from headrace.synth.plan import TablePlan, walk_fields
 from headrace.synth.population import from_us
 from headrace.synth.schema.model import Categorical, Unique
 from headrace.synth.world import View, World
-from headrace.synth.write import BegunListener, Format, Progress, Share, Writer, Written
+from headrace.synth.writer import BegunListener, Progress, Share, Writer, Written
 
 if TYPE_CHECKING:
     from headrace.synth.faults import Overlay

@@ -18,10 +18,11 @@ import pytest
 from ruamel.yaml import YAML
 
 import headrace.synth.world as world_module
-import headrace.synth.write as write_module
+import headrace.synth.writer as writer_module
 from headrace.synth.errors import OutputError, SynthError
+from headrace.synth.files import Format
 from headrace.synth.generate import describe, generate
-from headrace.synth.write import Format, Share
+from headrace.synth.writer import Share
 from synth_lab import SHOP, START
 
 EXAMPLE = """\
@@ -71,7 +72,7 @@ def shop(tmp_path: Path) -> Path:
 
 
 def small_files(patch: pytest.MonkeyPatch, count: int) -> None:
-    patch.setattr(write_module, "FILE_ROWS", count)
+    patch.setattr(writer_module, "FILE_ROWS", count)
     patch.setattr(world_module, "BLOCK_ROWS", 32)
 
 

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from headrace.synth.errors import OutputError, SynthError
-from headrace.synth.learn import copula, learn_schema
-from headrace.synth.learn.data import read
+from headrace.synth.learn import correlation, learn_schema
 from headrace.synth.learn.field import zipf_exponent
 from headrace.synth.learn.relations import relate
+from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema
 from headrace.synth.schema.model import Categorical, ForeignKey, Numerical, Schema, Unique
 from headrace.synth.schema.read import parse
@@ -481,19 +481,19 @@ def test_the_hidden_correlation_of_coarse_columns_is_found(rho: float) -> None:
     one = random.normal(size=40_000)
     other = rho * one + np.sqrt(1 - rho * rho) * random.normal(size=40_000)
     columns = [
-        copula.scored(np.digitize(one, [0.5])),
-        copula.scored(np.digitize(other, [-1.0, 0.0, 1.5])),
+        correlation.scored(np.digitize(one, [0.5])),
+        correlation.scored(np.digitize(other, [-1.0, 0.0, 1.5])),
     ]
-    assert copula.hidden(*columns) == pytest.approx(rho, abs=0.03)
+    assert correlation.hidden(*columns) == pytest.approx(rho, abs=0.03)
 
 
 def test_correlations_that_cannot_be_together_are_made_to() -> None:
     impossible = np.array([[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]])
-    mended = copula.positive_definite(impossible)
+    mended = correlation.positive_definite(impossible)
     assert np.linalg.eigvalsh(mended).min() > 0
     assert np.diag(mended).tolist() == [1, 1, 1]
     fine = np.array([[1, 0.5], [0.5, 1]])
-    assert np.array_equal(copula.positive_definite(fine), fine)
+    assert np.array_equal(correlation.positive_definite(fine), fine)
 
 
 def test_parents_chosen_evenly_have_no_exponent() -> None:

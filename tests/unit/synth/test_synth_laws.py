@@ -111,7 +111,7 @@ def test_statuses_climb_their_ladder(world: World, moment: datetime) -> None:
 @given(world=worlds(), moment=moments(), count=st.integers(2, 5))
 @quick
 def test_the_parts_are_the_whole(world: World, moment: datetime, count: int) -> None:
-    from headrace.synth.write import Share
+    from headrace.synth.writer import Share
 
     view = world.at(moment)
     for plan in world.tables:

@@ -13,8 +13,7 @@ from typing import IO, Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace import portable
-from headrace.synth.errors import OutputError
+from headrace.synth.files import atomic_file
 
 SCHEMA: Final = pa.schema(
     [
@@ -134,18 +133,11 @@ class FaultManifest:
         Raises:
             OutputError: it cannot be written.
         """
-        beginning = portable.temporary_beside(path)
-        try:
+        with atomic_file(path) as temporary:
             if path.suffix == ".jsonl":
-                self._write_lines(beginning)
+                self._write_lines(temporary)
             else:
-                self._write_parquet(beginning)
-            portable.replace(beginning, path)
-        except OSError as error:
-            beginning.unlink(missing_ok=True)
-            raise OutputError(
-                f"cannot write the manifest {path}: {error.strerror or error}"
-            ) from error
+                self._write_parquet(temporary)
 
     def _write_parquet(self, path: Path) -> None:
         listed = json.dumps([asdict(fault) for fault in self.faults])

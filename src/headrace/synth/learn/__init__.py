@@ -2,16 +2,16 @@
 
 from headrace.synth.learn.model_file import is_model
 from headrace.synth.learn.relations import Relation, Relations
-from headrace.synth.learn.report import Check, Report
+from headrace.synth.learn.report import ModelCheck, ModelReport
 from headrace.synth.learn.service import Learned, LearnedSchema, learn, learn_schema, sample
 
 __all__ = [
-    "Check",
     "Learned",
     "LearnedSchema",
+    "ModelCheck",
+    "ModelReport",
     "Relation",
     "Relations",
-    "Report",
     "is_model",
     "learn",
     "learn_schema",

@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.synth.learn.data import Sample
-from headrace.synth.learn.flow import number_of, short
-from headrace.synth.learn.pii import Personal, find_personal
+from headrace.synth.learn.pii import Pii, find_pii
 from headrace.synth.learn.relations import Relation, Relations
+from headrace.synth.learn.sample_data import Sample
 
 QUANTILES: Final = 101
 MOST_CATEGORIES: Final = 500
@@ -29,7 +28,7 @@ _UUID: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class LearnedField:
     """A field as it will be written.
 
     Attributes:
@@ -49,7 +48,7 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class SampleColumn:
     """A column of a sample, its table's name, and the names of all columns beside it."""
 
     table: str
@@ -76,18 +75,18 @@ class Column:
 
 
 def make_field(
-    column: Column, relations: Relations, relation: Relation | None, sample: Sample
-) -> Field:
+    column: SampleColumn, relations: Relations, relation: Relation | None, sample: Sample
+) -> LearnedField:
     """The field that gives values like a column's."""
     is_primary = relations.keys.get(column.table) == column.name
     if relation is not None:
         return _foreign_key(column, relation, sample, is_primary=is_primary)
-    personal = find_personal(column.table, column.name, column.data, column.beside)
+    personal = find_pii(column.table, column.name, column.data, column.beside)
     if is_primary:
         return _key(column, personal)
     kind = column.data.type
     if pa.types.is_null(kind):
-        return Field(column.name, {"type": "text", "null_rate": 1}, "no row had a value")
+        return LearnedField(column.name, {"type": "text", "null_rate": 1}, "no row had a value")
     if personal is not None and personal.kind != "birth_date":
         return _personal(column, personal)
     tag = {"pii": personal.kind} if personal else {}
@@ -100,12 +99,12 @@ def make_field(
     return _number(column)
 
 
-def _key(column: Column, personal: Personal | None) -> Field:
+def _key(column: SampleColumn, personal: Pii | None) -> LearnedField:
     primary: dict[str, Any] = {"primary_key": True}
     if pa.types.is_integer(column.data.type):
         return _serial(column, primary)
     if personal is not None and personal.endless:
-        return Field(
+        return LearnedField(
             column.name,
             {"type": "unique", "generator": f"faker.{personal.provider}", "pii": personal.kind,
              **primary},
@@ -113,10 +112,14 @@ def _key(column: Column, personal: Personal | None) -> Field:
     found = _unique_text(column, primary)
     if found is not None:
         return found
-    return Field(column.name, {"type": "uuid", **primary}, "keys of no form that was recognised")
+    return LearnedField(
+        column.name, {"type": "uuid", **primary}, "keys of no form that was recognised"
+    )
 
 
-def _serial(column: Column, more: Mapping[str, Any], *, as_text: bool = False) -> Field:
+def _serial(
+    column: SampleColumn, more: Mapping[str, Any], *, as_text: bool = False
+) -> LearnedField:
     numbers = column.values.cast(pa.int64()) if as_text else column.values
     data = np.sort(numbers.to_numpy())
     step = int(np.median(np.diff(data))) if len(data) > 1 else 1
@@ -130,13 +133,13 @@ def _serial(column: Column, more: Mapping[str, Any], *, as_text: bool = False) -
         comment = "the sample's are too large to go on from"
     if as_text:
         settings["as"] = "text"
-    return Field(column.name, {**settings, **more}, comment)
+    return LearnedField(column.name, {**settings, **more}, comment)
 
 
-def _unique_text(column: Column, more: Mapping[str, Any]) -> Field | None:
+def _unique_text(column: SampleColumn, more: Mapping[str, Any]) -> LearnedField | None:
     values = column.values
     if _all(values, _UUID):
-        return Field(column.name, {"type": "uuid", **more})
+        return LearnedField(column.name, {"type": "uuid", **more})
     if _all(values, r"^[1-9][0-9]{0,17}$"):
         return _serial(column, more, as_text=True)
     pattern = _pattern(values)
@@ -149,10 +152,12 @@ def _unique_text(column: Column, more: Mapping[str, Any]) -> Field | None:
         place = wider.rfind("#") if "#" in wider else wider.rfind("?")
         wider = f"{wider[:place]}#{wider[place:]}"
     comment = f"as {pattern}, and room for more rows" if wider != pattern else ""
-    return Field(column.name, {"type": "unique", "pattern": wider, **more}, comment)
+    return LearnedField(column.name, {"type": "unique", "pattern": wider, **more}, comment)
 
 
-def _foreign_key(column: Column, relation: Relation, sample: Sample, *, is_primary: bool) -> Field:
+def _foreign_key(
+    column: SampleColumn, relation: Relation, sample: Sample, *, is_primary: bool
+) -> LearnedField:
     parents = len(sample.tables[relation.parent])
     settings: dict[str, Any] = {
         "type": "foreign_key",
@@ -171,7 +176,7 @@ def _foreign_key(column: Column, relation: Relation, sample: Sample, *, is_prima
         settings["optional"] = True
     if is_primary:
         settings["primary_key"] = True
-    return Field(column.name, settings)
+    return LearnedField(column.name, settings)
 
 
 def zipf_exponent(counts: NDArray[np.int64], parents: int) -> float | None:
@@ -208,35 +213,37 @@ def _together(exponent: float, parents: int) -> float:
     return float(np.sum(shares * shares))
 
 
-def _personal(column: Column, personal: Personal) -> Field:
+def _personal(column: SampleColumn, personal: Pii) -> LearnedField:
     tags = {"pii": personal.kind, **column.nulls}
     comment = "looks like personal data by its name: replaced, nothing of it is copied"
     if personal.pattern is not None:
         if pa.types.is_integer(column.data.type):
             digits = len(str(pc.max(pc.abs(column.values)).as_py()))
             bounds = [10 ** (digits - 1), 10**digits - 1]
-            return Field(
+            return LearnedField(
                 column.name, {"type": "numerical", "range": bounds, "round": 0, **tags}, comment
             )
-        return Field(column.name, {"type": "text", "pattern": personal.pattern, **tags}, comment)
+        return LearnedField(
+            column.name, {"type": "text", "pattern": personal.pattern, **tags}, comment
+        )
     kind = "unique" if personal.endless and column.is_unique else "categorical"
-    return Field(
+    return LearnedField(
         column.name, {"type": kind, "generator": f"faker.{personal.provider}", **tags}, comment
     )
 
 
-def _boolean(column: Column) -> Field:
+def _boolean(column: SampleColumn) -> LearnedField:
     share = pc.mean(column.values.cast(pa.int8())).as_py()
     # the engine draws true first: true is class 0
     false = pc.invert(column.data).cast(pa.int64())
-    return Field(
+    return LearnedField(
         column.name,
         {"type": "boolean", "probability": short(share), **column.nulls},
         classes=_gapless(pc.fill_null(false, -1).to_numpy()),
     )
 
 
-def _datetime(column: Column, tag: Mapping[str, str]) -> Field:
+def _datetime(column: SampleColumn, tag: Mapping[str, str]) -> LearnedField:
     if pa.types.is_date(column.data.type):
         numbers = column.data.cast(pa.int32()).cast(pa.int64())
         precision = "day"
@@ -258,7 +265,7 @@ def _datetime(column: Column, tag: Mapping[str, str]) -> Field:
         places = np.linspace(0, len(values) - 1, QUANTILES).astype(np.int64)
         ordered = values.take(pc.sort_indices(values)).take(pa.array(places))
         settings["quantiles"] = [_moment(moment) for moment in ordered.to_pylist()]
-    return Field(column.name, settings, classes=_ranks(numbers, column.data))
+    return LearnedField(column.name, settings, classes=_ranks(numbers, column.data))
 
 
 def _last(high: date, low: date) -> date:
@@ -272,7 +279,7 @@ def _moment(moment: date) -> str:
     return moment.replace(tzinfo=None).isoformat() if isinstance(moment, datetime) else str(moment)
 
 
-def _number(column: Column) -> Field:
+def _number(column: SampleColumn) -> LearnedField:
     kind = column.data.type
     more: dict[str, Any] = {}
     data = column.data
@@ -304,7 +311,7 @@ def _number(column: Column) -> Field:
             "values": [number_of(value, decimals) for value in distinct],
             "weights": [int(count) for count in counts],
         }
-        return Field(column.name, {**settings, **column.nulls}, classes=classes)
+        return LearnedField(column.name, {**settings, **column.nulls}, classes=classes)
     quantiles = np.quantile(values.astype(np.float64), np.linspace(0, 1, QUANTILES))
     quantiles = np.maximum.accumulate([number_of(value, None) for value in quantiles])
     low, high = (
@@ -322,7 +329,7 @@ def _number(column: Column) -> Field:
         **column.nulls,
         "quantiles": [number_of(value, None) for value in np.clip(quantiles, low, high)],
     }
-    return Field(column.name, settings, classes=classes)
+    return LearnedField(column.name, settings, classes=classes)
 
 
 def _decimals(values: NDArray[np.float64]) -> int | None:
@@ -340,7 +347,7 @@ def _fit(values: NDArray[np.float64], decimals: int) -> bool:
     return bool(np.abs(values).max() < 2**53 / 10.0**decimals)
 
 
-def _text(column: Column) -> Field:
+def _text(column: SampleColumn) -> LearnedField:
     values = column.values
     total = len(values)
     if column.is_unique or total < FEWEST_ROWS:
@@ -359,25 +366,25 @@ def _text(column: Column) -> Field:
     if share < 0.5 or (words > 8 and len(labels) > 50):
         pattern = _pattern(values)
         if pattern is not None:
-            return Field(column.name, {"type": "text", "pattern": pattern, **column.nulls})
+            return LearnedField(column.name, {"type": "text", "pattern": pattern, **column.nulls})
         return _words(column)
     lost = len(ranked) - len(kept)
     comment = f"{lost} rarer values are left out" if lost else ""
     place = {label: number for number, (label, _) in enumerate(kept)}
     codes = np.array([place.get(value, -1) for value in column.data.to_pylist()], dtype=np.int64)
     settings = {"type": "categorical", **column.nulls}
-    return Field(
+    return LearnedField(
         column.name, settings, comment, classes=codes,
         labels=tuple((label, float(count)) for label, count in kept),
     )  # fmt: skip
 
 
-def _words(column: Column) -> Field:
+def _words(column: SampleColumn) -> LearnedField:
     counts = [len(text.split()) for text in column.values.to_pylist()]
     low, high = (int(number) for number in np.quantile(counts, [0.05, 0.95]))
     low = min(max(1, low), 200)
     words = [low, min(max(low, high), 200)]
-    return Field(
+    return LearnedField(
         column.name,
         {"type": "text", "words": words, **column.nulls},
         "free text: as many words, none of the sample's",
@@ -428,3 +435,18 @@ def _gapless(classes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _all(values: pa.ChunkedArray, pattern: str) -> bool:
     return len(values) > 0 and bool(pc.all(pc.match_substring_regex(values, pattern)).as_py())
+
+
+def short(share: float) -> float:
+    """A share with six digits that count."""
+    return float(f"{share:.6g}")
+
+
+def number_of(value: Any, decimals: int | None) -> int | float:
+    """A number without needless digits; an integer where it is one."""
+    if isinstance(value, int | np.integer):
+        return int(value)
+    number = round(float(value), decimals) if decimals is not None else float(value)
+    if decimals is None and abs(number) < 1e9:
+        number = float(f"{number:.12g}")
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number

@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.synth.errors import SynthError
-from headrace.synth.learn.data import Sample
-from headrace.synth.learn.field import Field
-from headrace.synth.learn.pii import Personal, find_personal
+from headrace.synth.learn.field import LearnedField
+from headrace.synth.learn.pii import Pii, find_pii
 from headrace.synth.learn.relations import Relation, Relations
+from headrace.synth.learn.sample_data import Sample
 from headrace.synth.learn.to_schema import fields_of
 
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -153,16 +153,16 @@ def _kinds(sample: Sample, relations: Relations, table: str) -> dict[str, dict[s
     result = {}
     for name in data.column_names:
         column = data.column(name)
-        personal = find_personal(table, name, column, tuple(data.column_names))
+        personal = find_pii(table, name, column, tuple(data.column_names))
         result[name] = _kind(fields[name], column, own.get(name), personal, sample, relations)
     return result
 
 
 def _kind(
-    field: Field,
+    field: LearnedField,
     column: pa.ChunkedArray,
     relation: Relation | None,
-    personal: Personal | None,
+    personal: Pii | None,
     sample: Sample,
     relations: Relations,
 ) -> dict[str, Any]:
@@ -327,7 +327,7 @@ def _fitted(frames: Mapping[str, Any], metadata: Mapping[str, Any], seed: int) -
             synthesizer.fit(dict(frames))
         except _sdv_errors() as error:
             names = ", ".join(frames)
-            raise SynthError(f"SDV cannot learn {names}: {_first_line(error)}") from error
+            raise SynthError(f"SDV cannot learn {names}: {_short_message(error)}") from error
     return synthesizer
 
 
@@ -353,7 +353,7 @@ def _sampled(part: Part, model: Model, scale: float, seed: int) -> dict[str, Any
                 drawn = synthesizer.sample_scale(scale)
         except _sdv_errors() as error:
             names = ", ".join(part.tables)
-            raise SynthError(f"SDV cannot sample {names}: {_first_line(error)}") from error
+            raise SynthError(f"SDV cannot sample {names}: {_short_message(error)}") from error
         finally:
             base.FIXED_RNG_SEED = usual
     return dict(drawn)
@@ -422,6 +422,6 @@ def quiet(seed: int | None = None) -> Iterator[None]:
             np.random.set_state(state)
 
 
-def _first_line(error: Exception) -> str:
+def _short_message(error: Exception) -> str:
     text = " ".join(str(error).split())
     return text[:300] or type(error).__name__

@@ -12,8 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from headrace import portable
-from headrace.synth.errors import OutputError, SynthError
+from headrace.synth.errors import SynthError
+from headrace.synth.files import atomic_file
 from headrace.synth.learn.model import Model, quiet, require_sdv
 
 KIND: Final = "headrace-model"
@@ -41,15 +41,9 @@ def save(model: Model, path: Path) -> None:
         },
         "relations": [str(each) for each in model.relations.relations],
     }
-    try:
-        with (
-            portable.replaced_file(path) as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            archive.writestr("header.json", json.dumps(header, indent=1))
-            archive.writestr("model.pkl", pickled)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", json.dumps(header, indent=1))
+        archive.writestr("model.pkl", pickled)
 
 
 def is_model(path: Path) -> bool:

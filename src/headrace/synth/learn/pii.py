@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 
 @dataclass(frozen=True, slots=True)
-class Personal:
+class Pii:
     """What a column of personal data is replaced by.
 
     Attributes:
@@ -26,31 +26,31 @@ class Personal:
     endless: bool = False
 
 
-_EMAIL: Final = Personal("email", "email", endless=True)
-_NAME: Final = Personal("name", "name")
+_EMAIL: Final = Pii("email", "email", endless=True)
+_NAME: Final = Pii("name", "name")
 _BY_NAME: Final = tuple(
     (re.compile(pattern), personal)
     for pattern, personal in (
         (r"(^|_)e?_?mail(_?address)?$", _EMAIL),
-        (r"(^|_)(first|given|middle)_?name$|(^|_)forename$", Personal("first_name", "first_name")),
-        (r"(^|_)(last|family|birth|maiden)_?name$|surname$", Personal("last_name", "last_name")),
+        (r"(^|_)(first|given|middle)_?name$|(^|_)forename$", Pii("first_name", "first_name")),
+        (r"(^|_)(last|family|birth|maiden)_?name$|surname$", Pii("last_name", "last_name")),
         ((r"(^|_)(full|contact|person|customer|patient|employee|holder|recipient|author|client)"
          r"_?name$"), _NAME),
         (r"(phone|mobile|(^|_)fax|(^|_)tel)(_?(number|no))?$",
-         Personal("phone", pattern="+1-###-555-####")),
+         Pii("phone", pattern="+1-###-555-####")),
         (r"(^|_)(ssn|social_security(_number)?|national_id|tax_id)$",
-         Personal("ssn", pattern="###-##-####")),
-        (r"(^|_)(passport|licen[cs]e)(_?(number|no))?$", Personal("passport", pattern="?########")),
-        (r"(^|_)iban$", Personal("iban", pattern="??####################")),
+         Pii("ssn", pattern="###-##-####")),
+        (r"(^|_)(passport|licen[cs]e)(_?(number|no))?$", Pii("passport", pattern="?########")),
+        (r"(^|_)iban$", Pii("iban", pattern="??####################")),
         (r"(^|_)(credit_?)?card_?(number|no)$",
-         Personal("card_number", pattern="4###############")),
+         Pii("card_number", pattern="4###############")),
         (r"(^|_)(user_?name|login|nick_?name|handle)$",
-         Personal("user_name", "user_name", endless=True)),
-        (r"(^|_)ip(_?addr(ess)?)?$", Personal("ip_address", "ipv4")),
+         Pii("user_name", "user_name", endless=True)),
+        (r"(^|_)ip(_?addr(ess)?)?$", Pii("ip_address", "ipv4")),
         (r"(^|_)(street|address(_?line)?_?[0-9]?|street_?address)$",
-         Personal("address", "street_address")),
-        (r"(^|_)(zip|post(al)?)_?(code)?$", Personal("postcode", "postcode")),
-        (r"(^|_)(birth_?(date|day)|date_of_birth|dob|born(_on)?)$", Personal("birth_date")),
+         Pii("address", "street_address")),
+        (r"(^|_)(zip|post(al)?)_?(code)?$", Pii("postcode", "postcode")),
+        (r"(^|_)(birth_?(date|day)|date_of_birth|dob|born(_on)?)$", Pii("birth_date")),
     )
 )  # fmt: skip
 _PEOPLE: Final = re.compile(
@@ -59,9 +59,7 @@ _PEOPLE: Final = re.compile(
 )
 
 
-def find_personal(
-    table: str, name: str, column: pa.ChunkedArray, names: Sequence[str]
-) -> Personal | None:
+def find_pii(table: str, name: str, column: pa.ChunkedArray, names: Sequence[str]) -> Pii | None:
     """What a column is replaced by; None if it does not look like personal data.
 
     Args:
@@ -89,7 +87,7 @@ def find_personal(
     return _EMAIL if mails > len(values) / 2 else None
 
 
-def _by_name(name: str) -> Personal | None:
+def _by_name(name: str) -> Pii | None:
     lower = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return next((personal for pattern, personal in _BY_NAME if pattern.search(lower)), None)
 

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.synth.learn.data import Sample
 from headrace.synth.learn.model import Model, draw, fit
 from headrace.synth.learn.relations import Relation, Relations
+from headrace.synth.learn.sample_data import Sample
 
 _MOST_ROWS: Final = 2_000
 """Of each half and of the synthetic rows, so many are compared with each other."""
@@ -101,7 +101,11 @@ def split(
     ]
     if any(len(half.tables[name]) < _FEWEST_ROWS for half in halves for name in divided):
         return None
-    return _mended(halves[0], relations), _mended(halves[1], relations), tuple(sorted(divided))
+    return (
+        _with_known_parents(halves[0], relations),
+        _with_known_parents(halves[1], relations),
+        tuple(sorted(divided)),
+    )
 
 
 def _tops(sample: Sample, relations: Relations) -> list[str]:
@@ -157,7 +161,7 @@ def _side_of_parent(
     return np.where(known >= 0, result, -1).astype(np.int8)
 
 
-def _mended(half: Sample, relations: Relations) -> Sample:
+def _with_known_parents(half: Sample, relations: Relations) -> Sample:
     """A table that points at itself: null where the row is in the other half."""
     tables = dict(half.tables)
     for each in relations.relations:
@@ -166,9 +170,9 @@ def _mended(half: Sample, relations: Relations) -> Sample:
             column = data.column(each.column)
             key = data.column(each.parent_column).combine_chunks()
             known = pc.is_in(column, value_set=key)
-            mended = pc.if_else(known, column, pa.scalar(None, column.type))
+            cleaned = pc.if_else(known, column, pa.scalar(None, column.type))
             tables[each.table] = data.set_column(
-                data.column_names.index(each.column), each.column, mended
+                data.column_names.index(each.column), each.column, cleaned
             )
     return Sample(tables)
 

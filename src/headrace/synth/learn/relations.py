@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.synth.errors import SynthError
-from headrace.synth.learn.data import Sample
+from headrace.synth.learn.sample_data import Sample
 
 _PARENTS: Final = ("parent", "manager", "reports_to", "previous", "referrer", "referred_by")
 """What the columns that point into their own table are called."""

@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.synth.learn.data import Sample
 from headrace.synth.learn.model import Model, draw, quiet, shape
 from headrace.synth.learn.privacy import closer_shares, compared
 from headrace.synth.learn.relations import Relations, orphans
+from headrace.synth.learn.sample_data import Sample
 
 _FEWEST_COLUMNS: Final = 3
 """Rows of fewer columns are equal by chance; they are counted, and not judged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ModelCheck:
     """An exact check: the model keeps what the sample promises, or not.
 
     Attributes:
@@ -35,7 +35,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ModelReport:
     """What is known of a model.
 
     Attributes:
@@ -53,7 +53,7 @@ class Report:
     shapes: Mapping[str, float]
     closer: Mapping[str, float]
     copies: Mapping[str, int]
-    checks: tuple[Check, ...]
+    checks: tuple[ModelCheck, ...]
 
     @property
     def passed(self) -> bool:
@@ -63,7 +63,7 @@ class Report:
 
 def report(
     sample: Sample, relations: Relations, model: Model, *, seed: int = 0, held_out: bool = True
-) -> Report:
+) -> ModelReport:
     """Compare rows drawn from a model with the sample it was fitted on.
 
     Args:
@@ -94,11 +94,11 @@ def report(
             # half of the rows by chance, give or take three standard errors
             limit = 0.5 + max(0.05, 1.5 / float(np.sqrt(rows)))
             checks.append(
-                Check("distance", name, share <= limit,
+                ModelCheck("distance", name, share <= limit,
                       f"{share:.3f} of {rows} rows are closer to a row the model saw than to one "
                       f"held out (0.5 is ideal, at most {limit:.3f})")
             )  # fmt: skip
-    return Report(quality, shapes, closer, copies, tuple(checks))
+    return ModelReport(quality, shapes, closer, copies, tuple(checks))
 
 
 # quality
@@ -140,24 +140,24 @@ def _quality(
 # exact checks
 
 
-def _keys(drawn: Mapping[str, pa.Table], relations: Relations) -> list[Check]:
+def _keys(drawn: Mapping[str, pa.Table], relations: Relations) -> list[ModelCheck]:
     checks = []
     for table, name in relations.keys.items():
         column = drawn[table].column(name)
         distinct = pc.count_distinct(column).as_py()
         passed = column.null_count == 0 and distinct == len(column)
         message = f"{distinct} different values in {len(column)} rows, {column.null_count} null"
-        checks.append(Check("key", f"{table}.{name}", passed, message))
+        checks.append(ModelCheck("key", f"{table}.{name}", passed, message))
     for each in relations.relations:
         lost = orphans(
             drawn[each.table].column(each.column), drawn[each.parent].column(each.parent_column)
         )
         message = f"{lost} of {len(drawn[each.table])} rows point at no {each.parent}"
-        checks.append(Check("relation", f"{each.table}.{each.column}", lost == 0, message))
+        checks.append(ModelCheck("relation", f"{each.table}.{each.column}", lost == 0, message))
     return checks
 
 
-def _values(sample: Sample, drawn: Mapping[str, pa.Table], model: Model) -> list[Check]:
+def _values(sample: Sample, drawn: Mapping[str, pa.Table], model: Model) -> list[ModelCheck]:
     checks = []
     for table, kinds in model.kinds.items():
         for name, kind in kinds.items():
@@ -169,22 +169,22 @@ def _values(sample: Sample, drawn: Mapping[str, pa.Table], model: Model) -> list
             elif kind["sdtype"] == "categorical":
                 strange = orphans(made, known)
                 message = f"{strange} rows hold a value that is not in the sample"
-                checks.append(Check("categories", subject, strange == 0, message))
+                checks.append(ModelCheck("categories", subject, strange == 0, message))
     return checks
 
 
-def _range(subject: str, known: pa.ChunkedArray, made: pa.ChunkedArray) -> Check:
+def _range(subject: str, known: pa.ChunkedArray, made: pa.ChunkedArray) -> ModelCheck:
     ends = pc.min_max(known)
     outside = pc.or_(pc.less(made, ends["min"]), pc.greater(made, ends["max"]))
     count = pc.sum(outside).as_py() or 0
     message = f"{count} rows outside {ends['min'].as_py()} to {ends['max'].as_py()}"
-    return Check("range", subject, count == 0, message)
+    return ModelCheck("range", subject, count == 0, message)
 
 
 # privacy
 
 
-def _copies(name: str, known: pa.Table, made: pa.Table) -> tuple[int, Check]:
+def _copies(name: str, known: pa.Table, made: pa.Table) -> tuple[int, ModelCheck]:
     """Rows that are equal to a real one; as many as the sample has twins are to be expected."""
     names = known.column_names
     counted = known.group_by(names).aggregate([([], "count_all")])
@@ -198,4 +198,4 @@ def _copies(name: str, known: pa.Table, made: pa.Table) -> tuple[int, Check]:
         f"{copies} of {len(made)} rows are equal to a real one ({share:.1%}); in the sample "
         f"{expected:.1%} of the rows have a twin"
     )
-    return copies, Check("copies", name, share <= limit, message)
+    return copies, ModelCheck("copies", name, share <= limit, message)

@@ -10,11 +10,12 @@ import pyarrow as pa
 
 from headrace import portable
 from headrace.synth.errors import OutputError, SynthError
-from headrace.synth.learn.data import read
+from headrace.synth.files import atomic_file
 from headrace.synth.learn.model import draw, fit, require_sdv
 from headrace.synth.learn.model_file import load, save
 from headrace.synth.learn.relations import Relations, relate
-from headrace.synth.learn.report import Report, report
+from headrace.synth.learn.report import ModelReport, report
+from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema
 
 Format = Literal["parquet", "csv", "jsonl"]
@@ -37,7 +38,7 @@ class Learned:
     rows: Mapping[str, int]
     relations: Relations
     notes: tuple[str, ...]
-    report: Report
+    report: ModelReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,8 @@ def learn_schema(
     found = relate(data, keys=keys, relations=relations)
     text = to_schema(data, found, seed=seed)
     World(parse(text, out))  # the engine takes it, or nothing is written
-    try:
-        portable.write_file(out, text)
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror or error}") from error
+    with atomic_file(out) as file:
+        file.write_text(text, encoding="utf-8", newline="\n")
     rows = {name: len(table) for name, table in data.tables.items()}
     return LearnedSchema(out, rows, found, data.notes)
 

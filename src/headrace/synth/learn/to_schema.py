@@ -1,12 +1,16 @@
 """From a sample to the text of a schema file, by NumPy alone."""
 
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
 import pyarrow as pa
 
-from headrace.synth.learn.correlate import correlate
-from headrace.synth.learn.data import Sample
-from headrace.synth.learn.field import Column, Field, make_field
-from headrace.synth.learn.flow import flow, one_line
+from headrace.synth.learn.correlation import correlate
+from headrace.synth.learn.field import LearnedField, SampleColumn, make_field, number_of
 from headrace.synth.learn.relations import Relations
+from headrace.synth.learn.sample_data import Sample
 
 
 def to_schema(sample: Sample, relations: Relations, *, seed: int = 0) -> str:
@@ -33,17 +37,17 @@ def to_schema(sample: Sample, relations: Relations, *, seed: int = 0) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fields_of(sample: Sample, relations: Relations, table: str) -> list[Field]:
+def fields_of(sample: Sample, relations: Relations, table: str) -> list[LearnedField]:
     """The fields of a table, and the order of categories that shows their correlations."""
     return correlate(_fields(sample, relations, table))[0]
 
 
-def _fields(sample: Sample, relations: Relations, table: str) -> list[Field]:
+def _fields(sample: Sample, relations: Relations, table: str) -> list[LearnedField]:
     data, keys = sample.tables[table], relations.of(table)
     beside = tuple(data.column_names)
     return [
         make_field(
-            Column(table, name, data.column(name), beside), relations, keys.get(name), sample
+            SampleColumn(table, name, data.column(name), beside), relations, keys.get(name), sample
         )
         for name in data.column_names
     ]
@@ -51,14 +55,41 @@ def _fields(sample: Sample, relations: Relations, table: str) -> list[Field]:
 
 def _table(sample: Sample, relations: Relations, name: str, data: pa.Table) -> list[str]:
     keys = relations.of(name)
-    fields, correlation = correlate(_fields(sample, relations, name))
-    lines = [f"  {flow(name)}:", f"    count: {len(data)}"]
+    fields, correlations = correlate(_fields(sample, relations, name))
+    lines = [f"  {flow_yaml(name)}:", f"    count: {len(data)}"]
     children = [len(sample.tables[r.table]) for r in relations.relations if r.parent == name]
     if not keys and len(data) <= 50 and min(children, default=0) >= 20 * len(data):
         lines.append("    scale: false  # few rows that many refer to; leave out to let it grow")
-    lines += correlation
+    if correlations is not None:
+        lines += ["    correlation:", f"      columns: {flow_yaml(correlations.columns)}"]
+        lines.append("      matrix:")
+        lines += [
+            f"        - {flow_yaml([number_of(value, None) for value in row])}"
+            for row in correlations.matrix
+        ]
     lines.append("    fields:")
     for each in fields:
         comment = f"  # {one_line(each.comment)}" if each.comment else ""
-        lines.append(f"      {flow(each.name)}: {flow(each.settings)}{comment}")
+        lines.append(f"      {flow_yaml(each.name)}: {flow_yaml(each.settings)}{comment}")
     return lines
+
+
+def flow_yaml(value: Any) -> str:
+    """A value in YAML's flow_yaml style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {flow_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(flow_yaml(item) for item in value) + "]"
+    if isinstance(value, str):
+        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", value)
+        if plain and value.lower() not in {"null", "true", "false", "yes", "no", "on", "off",
+                                           "y", "n"}:  # fmt: skip
+            return value
+        text = json.dumps(value, ensure_ascii=False)
+        return "".join(mark if mark.isprintable() else f"\\U{ord(mark):08x}" for mark in text)
+    return json.dumps(value)
+
+
+def one_line(text: str) -> str:
+    """A text as a comment takes it."""
+    return re.sub(r"[^ -~\u00a1-\ufffd]+", " ", text)

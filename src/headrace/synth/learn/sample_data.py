@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace import portable
+from headrace.exceptions import first_line
 from headrace.sql_text import identifier, literal
 from headrace.synth.errors import SynthError
 
@@ -105,7 +106,7 @@ def _read_table(text: str) -> tuple[str, pa.Table]:
         with duckdb.connect() as connection:
             return path.stem, _from_file(connection, path, reader, text)
     except duckdb.Error as error:
-        raise SynthError(f"cannot read {text}: {_first_line(error)}") from error
+        raise SynthError(f"cannot read {text}: {first_line(error)}") from error
 
 
 def _from_file(
@@ -124,9 +125,7 @@ def _from_file(
     return _select(connection, source, text)
 
 
-def _with_leading_zeros(
-    connection: duckdb.DuckDBPyConnection, source: str, literal: str
-) -> list[str]:
+def _with_leading_zeros(connection: duckdb.DuckDBPyConnection, source: str, file: str) -> list[str]:
     """Columns that look like numbers and are not: 007 is text."""
     described = connection.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()
     numbers = [row[0] for row in described if row[1] in {"BIGINT", "DOUBLE", "HUGEINT"}]
@@ -137,7 +136,7 @@ def _with_leading_zeros(
         for name in numbers
     )
     found = connection.sql(
-        f"SELECT {tests} FROM read_csv({literal}, all_varchar = true, header = true, "
+        f"SELECT {tests} FROM read_csv({file}, all_varchar = true, header = true, "
         "hive_partitioning = false)"
     ).fetchone()
     assert found is not None
@@ -162,7 +161,7 @@ def _from_database(text: str, path: Path, table: str) -> tuple[str, pa.Table]:
             source = ".".join(identifier(part) for part in parts)
             return parts[-1], _select(connection, source, text)
     except duckdb.Error as error:
-        raise SynthError(f"cannot read {text}: {_first_line(error)}") from error
+        raise SynthError(f"cannot read {text}: {first_line(error)}") from error
 
 
 def _select(connection: duckdb.DuckDBPyConnection, source: str, text: str) -> pa.Table:
@@ -236,7 +235,3 @@ def _plain_column(column: pa.ChunkedArray, label: str, notes: list[str]) -> pa.C
     elif pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         column = column.cast(pa.string())
     return column
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["unknown error"])[0]

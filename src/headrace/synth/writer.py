@@ -1,26 +1,26 @@
 """Files of a view: Parquet or CSV, by several threads, the same bytes for any number of them."""
 
+import ctypes
 import json
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from headrace import portable
 from headrace.synth.errors import OutputError, SynthError
-from headrace.synth.memory import keep_freed_memory
+from headrace.synth.files import Format, open_sink, parquet_options
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import from_us
-from headrace.synth.schema.model import Datetime, Serial
 from headrace.synth.world import Range, View, plain_schema
 
 if TYPE_CHECKING:
@@ -31,8 +31,10 @@ FILE_ROWS: Final = 1 << 20
 GROUP_ROWS: Final = 1 << 18
 """About how many rows a row group has."""
 _SAMPLE_ROWS: Final = 4_096
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+_KEPT_BYTES: Final = 1 << 26
 
-Format = Literal["parquet", "csv"]
 Progress = Callable[[str, int], None]
 """Takes the name of a table, and how many more of its rows are written."""
 BegunListener = Callable[[dict[str, int]], None]
@@ -242,7 +244,7 @@ class Writer:
         schema = self.file_schema(task.plan)
         rows = 0
         waiting: list[pa.RecordBatch] = []
-        with _sink(self._hidden / task.name, self.kind, task.plan, schema) as sink:
+        with open_sink(self._hidden / task.name, self.kind, task.plan, schema) as sink:
             count = 0
             for frame in self.view.released(task.plan, task.rows):
                 if self._stop.is_set():
@@ -339,84 +341,18 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return batch if batch.schema.equals(schema) else batch.cast(schema)
 
 
-def parquet_options(plan: TablePlan, schema: pa.Schema) -> dict[str, Any]:
-    """Dictionaries where there is a pool, deltas where numbers run; the rest as it is."""
-    pooled = [each.name for each in schema if pa.types.is_dictionary(each.type)]
-    encodings = {}
-    for each in schema:
-        item = plan.table.fields.get(each.name)
-        runs = isinstance(item, Serial) or (
-            isinstance(item, Datetime) and item.distribution == "rate"
-        )
-        if runs and (pa.types.is_int64(each.type) or pa.types.is_timestamp(each.type)):
-            encodings[each.name] = "DELTA_BINARY_PACKED"
-    return {
-        "compression": "snappy",
-        "use_dictionary": pooled or False,
-        "column_encoding": encodings or None,
-        "store_schema": False,
-        "write_statistics": True,
-    }
+def keep_freed_memory() -> None:
+    """Let glibc keep up to 64 MB that were freed; does nothing where there is no glibc.
 
-
-class _Sink(Protocol):
-    def write(self, table: pa.Table) -> None: ...
-    def __enter__(self) -> "_Sink": ...
-    def __exit__(self, *_: object) -> None: ...
-
-
-def _sink(path: Path, kind: Format, plan: TablePlan, schema: pa.Schema) -> "_Sink":
-    return _Parquet(path, plan, schema) if kind == "parquet" else _Csv(path, plan, schema)
-
-
-class _Parquet:
-    def __init__(self, path: Path, plan: TablePlan, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, **parquet_options(plan, schema))
-
-    def write(self, table: pa.Table) -> None:
-        self._writer.write_table(table, row_group_size=len(table))
-
-    def __enter__(self) -> "_Parquet":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
-
-
-class _Csv:
-    """UTF-8, a header, moments as ISO 8601 in UTC; nested columns as JSON."""
-
-    def __init__(self, path: Path, plan: TablePlan, schema: pa.Schema) -> None:
-        self._plan = plan
-        self._schema = pa.schema([self._field(each) for each in schema])
-        self._writer = pacsv.CSVWriter(path, self._schema)
-
-    def _field(self, each: pa.Field) -> pa.Field:
-        if pa.types.is_nested(each.type):
-            return pa.field(each.name, pa.string())
-        item = self._plan.table.fields.get(each.name)
-        is_moment = pa.types.is_timestamp(each.type)  # a fault may have made it another type
-        if is_moment and isinstance(item, Datetime) and item.precision == "second":
-            return pa.field(each.name, pa.timestamp("s", tz="UTC"))
-        return each
-
-    def write(self, table: pa.Table) -> None:
-        columns = []
-        for each in self._schema:
-            column = table.column(each.name)
-            if pa.types.is_nested(column.type):
-                column = pa.array(map(_json, column.to_pylist()), pa.string())
-            elif column.type != each.type:
-                column = column.cast(each.type, safe=False)
-            columns.append(column)
-        self._writer.write_table(pa.table(columns, schema=self._schema))
-
-    def __enter__(self) -> "_Csv":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
-
-
-def _json(value: Any) -> str | None:
-    return None if value is None else json.dumps(value, default=str, ensure_ascii=False)
+    glibc returns every array of 128 kB or more to the kernel as soon as it is freed, and the next
+    one of the same size is filled with zeros again, page by page: a quarter of the time of
+    generation.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return  # another C library, which has its own ways
+    mallopt(_MMAP_THRESHOLD, _KEPT_BYTES // 2)
+    mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
