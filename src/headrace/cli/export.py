@@ -1,4 +1,4 @@
-"""``headrace export``: the catalog in the words of open standards."""
+"""``headrace export``: the catalog as metadata of open standards."""
 
 import os
 from enum import StrEnum
@@ -11,8 +11,8 @@ from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
 from headrace.errors import ExportError
 
 if TYPE_CHECKING:
-    from headrace.export.datahub.send import Options
-    from headrace.export.report import ExportReport
+    from headrace.export.datahub.export import DataHubOptions
+    from headrace.export.output import ExportReport
     from headrace.settings import Resolved
 
 
@@ -92,7 +92,7 @@ def export(
 
 
 def _openlineage(settings: "Resolved", out: Path) -> "ExportReport":
-    from headrace.export.openlineage.static import to_file
+    from headrace.export.openlineage.catalog_events import to_file
     from headrace.pipeline.catalog import current
 
     return to_file(settings, current(settings), out)
@@ -105,16 +105,14 @@ def _options(
     *,
     indirect: bool,
     remove_vanished: bool,
-) -> "Options":
+) -> "DataHubOptions":
     from headrace.catalog import RunStore
-    from headrace.export.datahub.results import newest_results
-    from headrace.export.datahub.send import Options
-    from headrace.export.datahub.vanished import vanished_assets
+    from headrace.export.datahub.export import DataHubOptions, newest_results, vanished_assets
     from headrace.pipeline.catalog import current
 
     store = RunStore(settings.run_store_url)
     try:
-        return Options(
+        return DataHubOptions(
             results=newest_results(store),
             fabric=fabric,
             instance=instance,
@@ -126,9 +124,13 @@ def _options(
 
 
 def _datahub(
-    settings: "Resolved", out: Path | None, server: str, token: str | None, options: "Options"
+    settings: "Resolved",
+    out: Path | None,
+    server: str,
+    token: str | None,
+    options: "DataHubOptions",
 ) -> "ExportReport":
-    from headrace.export.datahub.send import to_file, to_server
+    from headrace.export.datahub.export import to_file, to_server
     from headrace.pipeline.catalog import current
 
     catalog = current(settings)

@@ -1,1 +1,1 @@
-"""The catalog and the runs in the words of open standards: OpenLineage and DataHub."""
+"""The catalog and the runs exported to open standards: OpenLineage and DataHub."""

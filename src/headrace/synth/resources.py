@@ -1,6 +1,5 @@
 """dlt resources of a schema file: simulated tables that are loaded incrementally.
 
-from headrace.synth.resources import Simulation, simulated_resources
 
 @dlt.source(name="shop")
 def shop(simulation: Simulation) -> Any:

@@ -16,16 +16,15 @@ from openlineage.client.event_v2 import RunEvent, RunState
 from openlineage.client.serde import Serde
 from small_catalog import CATALOG, MART, RAW, STAGING, START, TOTALS, UNIQUE, UNIT, node, table
 
-from headrace.export.openlineage.context import Context, parent_from
+from headrace.export.openlineage.context import RunContext, parent_from
 from headrace.export.openlineage.events import (
     load_event,
     node_event,
     node_events,
     run_event,
 )
-from headrace.export.openlineage.naming import Names
-from headrace.export.openlineage.origins import table_origin
-from headrace.export.openlineage.source_code import Repository
+from headrace.export.openlineage.git_repository import GitRepository
+from headrace.export.openlineage.naming import Names, table_origin
 from headrace.pipeline.reports import NodeReport
 
 NAMES = Names("demo", "/srv/my data/wh.duckdb", "wh")
@@ -34,8 +33,8 @@ END = START + timedelta(seconds=60)
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> Context:
-    return Context("run-1", START, "run", NAMES, "duckdb", tmp_path, dbt_project="dbt_project")
+def context(tmp_path: Path) -> RunContext:
+    return RunContext("run-1", START, "run", NAMES, "duckdb", tmp_path, dbt_project="dbt_project")
 
 
 def plain(events: Iterable[RunEvent]) -> list[dict[str, Any]]:
@@ -43,11 +42,11 @@ def plain(events: Iterable[RunEvent]) -> list[dict[str, Any]]:
     return [json.loads(Serde.to_json(event)) for event in events]
 
 
-def of(context: Context, *nodes: NodeReport) -> list[dict[str, Any]]:
+def of(context: RunContext, *nodes: NodeReport) -> list[dict[str, Any]]:
     return plain(node_events(context, CATALOG, nodes, ended_at=END))
 
 
-def test_node_starts_and_ends_when_it_did(context: Context) -> None:
+def test_node_starts_and_ends_when_it_did(context: RunContext) -> None:
     start, end = of(context, node(MART))
 
     assert (start["eventType"], start["eventTime"]) == ("START", "2024-06-01T08:00:00.000000Z")
@@ -57,7 +56,7 @@ def test_node_starts_and_ends_when_it_did(context: Context) -> None:
     assert (end["job"]["namespace"], end["job"]["name"]) == ("demo", MART)
 
 
-def test_node_that_does_not_say_when_it_began_ended_with_the_build(context: Context) -> None:
+def test_node_that_does_not_say_when_it_began_ended_with_the_build(context: RunContext) -> None:
     start, end = of(context, node(MART, started_at=None))
 
     assert (start["eventTime"], end["eventTime"]) == (
@@ -66,7 +65,7 @@ def test_node_that_does_not_say_when_it_began_ended_with_the_build(context: Cont
     )
 
 
-def test_run_ids_are_of_version_7_and_the_same_for_the_same_run(context: Context) -> None:
+def test_run_ids_are_of_version_7_and_the_same_for_the_same_run(context: RunContext) -> None:
     first, again = of(context, node(MART))[0], of(context, node(MART))[0]
     other = of(replace(context, run_id="run-2"), node(MART))[0]
     ids = [event["run"]["runId"] for event in (first, again, other)]
@@ -76,7 +75,7 @@ def test_run_ids_are_of_version_7_and_the_same_for_the_same_run(context: Context
     assert ids[0] != context.parent.run_id
 
 
-def test_job_facets_of_a_model(context: Context) -> None:
+def test_job_facets_of_a_model(context: RunContext) -> None:
     facets = of(context, node(MART))[1]["job"]["facets"]
 
     assert facets["jobType"]["jobType"] == "MODEL"
@@ -90,11 +89,11 @@ def test_job_facets_of_a_model(context: Context) -> None:
     assert "sourceCodeLocation" not in facets, "no remote has the code"
 
 
-def test_code_is_located_where_a_remote_has_it(context: Context) -> None:
+def test_code_is_located_where_a_remote_has_it(context: RunContext) -> None:
     file = context.root / "dbt_project" / "models" / "fct_orders.sql"
     file.parent.mkdir(parents=True)
     file.touch()
-    repository = Repository("https://git.example.org/team/repo", "abc123", "main", "data/")
+    repository = GitRepository("https://git.example.org/team/repo", "abc123", "main", "data/")
 
     located = replace(context, repository=repository)
     facet = of(located, node(MART))[1]["job"]["facets"]["sourceCodeLocation"]
@@ -106,7 +105,7 @@ def test_code_is_located_where_a_remote_has_it(context: Context) -> None:
     assert "sourceCodeLocation" not in of(located, node(MART))[1]["job"]["facets"]
 
 
-def test_datasets_are_named_by_the_rules(context: Context) -> None:
+def test_datasets_are_named_by_the_rules(context: RunContext) -> None:
     end = of(context, node(MART))[1]
 
     assert {(each["namespace"], each["name"]) for each in end["inputs"]} == {
@@ -118,7 +117,7 @@ def test_datasets_are_named_by_the_rules(context: Context) -> None:
     assert output["facets"]["dataSource"]["uri"] == WAREHOUSE
 
 
-def test_schema_has_descriptions_and_nested_fields(context: Context) -> None:
+def test_schema_has_descriptions_and_nested_fields(context: RunContext) -> None:
     end = of(context, node(MART))[1]
     fields = end["outputs"][0]["facets"]["schema"]["fields"]
     raw = next(each for each in end["inputs"] if each["name"] == "wh.shop_raw.orders")
@@ -135,7 +134,7 @@ def test_schema_has_descriptions_and_nested_fields(context: Context) -> None:
     assert (tags["name"], [inner["name"] for inner in tags["fields"]]) == ("tags", ["_element"])
 
 
-def test_column_lineage_says_how(context: Context) -> None:
+def test_column_lineage_says_how(context: RunContext) -> None:
     facet = of(context, node(MART))[1]["outputs"][0]["facets"]["columnLineage"]
 
     def flat(inputs: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
@@ -166,7 +165,7 @@ def test_column_lineage_says_how(context: Context) -> None:
     assert "masking" not in json.dumps(facet)
 
 
-def test_tags_and_personal_data_are_tags(context: Context) -> None:
+def test_tags_and_personal_data_are_tags(context: RunContext) -> None:
     tags = of(context, node(MART))[1]["outputs"][0]["facets"]["tags"]["tags"]
 
     assert {(tag.get("field"), tag["key"], tag["value"]) for tag in tags} == {
@@ -176,7 +175,7 @@ def test_tags_and_personal_data_are_tags(context: Context) -> None:
     }
 
 
-def test_failed_node_says_why_and_skipped_one_says_nothing(context: Context) -> None:
+def test_failed_node_says_why_and_skipped_one_says_nothing(context: RunContext) -> None:
     start, end = of(context, node(MART, "error", message="no such column"), node(UNIQUE, "skipped"))
 
     assert (start["eventType"], end["eventType"]) == ("START", "FAIL")
@@ -184,7 +183,7 @@ def test_failed_node_says_why_and_skipped_one_says_nothing(context: Context) -> 
     assert end["run"]["facets"]["errorMessage"]["message"] == "no such column"
 
 
-def test_tests_are_assertions_on_what_they_test(context: Context) -> None:
+def test_tests_are_assertions_on_what_they_test(context: RunContext) -> None:
     failing = node(UNIQUE, "fail", failures=7)
     start, end = of(context, failing, node(UNIT, "success"))
 
@@ -205,7 +204,7 @@ def test_tests_are_assertions_on_what_they_test(context: Context) -> None:
     }
 
 
-def test_warning_is_no_failure_of_the_run(context: Context) -> None:
+def test_warning_is_no_failure_of_the_run(context: RunContext) -> None:
     _, end = of(context, node(TOTALS, "warn", failures=2))
 
     assert (end["eventType"], end["job"]["name"]) == ("COMPLETE", TOTALS)
@@ -215,7 +214,7 @@ def test_warning_is_no_failure_of_the_run(context: Context) -> None:
         assert (assertion["success"], assertion["severity"]) == (False, "warn")
 
 
-def test_skipped_test_is_no_assertion_beside_one_that_ran(context: Context) -> None:
+def test_skipped_test_is_no_assertion_beside_one_that_ran(context: RunContext) -> None:
     _, end = of(context, node(UNIQUE, "skipped"), node(UNIT, "fail"))
 
     assert "inputFacets" not in end["inputs"][0] or not end["inputs"][0]["inputFacets"]
@@ -223,12 +222,12 @@ def test_skipped_test_is_no_assertion_beside_one_that_ran(context: Context) -> N
     assert statuses == ["skip", "fail"]
 
 
-def test_node_that_the_catalog_lacks_is_left_out(context: Context) -> None:
+def test_node_that_the_catalog_lacks_is_left_out(context: RunContext) -> None:
     stranger = node(MART).model_copy(update={"unique_id": "model.demo.gone"})
     assert of(context, stranger, node(STAGING, "skipped")) == []
 
 
-def test_load_tells_rows_first_and_columns_when_they_are_known(context: Context) -> None:
+def test_load_tells_rows_first_and_columns_when_they_are_known(context: RunContext) -> None:
     folder = context.root / "files"
     (bare,) = plain(
         [
@@ -262,10 +261,10 @@ def test_load_tells_rows_first_and_columns_when_they_are_known(context: Context)
     assert fields["id"]["inputFields"][0]["namespace"] == "dlt://shop"
 
 
-def test_children_name_their_parent_and_the_run_above_it(context: Context) -> None:
+def test_children_name_their_parent_and_the_run_above_it(context: RunContext) -> None:
     above = parent_from("airflow/dag.task/01a1fdc7-9472-7e13-86cd-fa71253377f6")
     assert above is not None
-    context = replace(context, above=above)
+    context = replace(context, parent_run=above)
 
     (run,) = plain([run_event(context, RunState.START, START)])
     child = of(context, node(MART))[0]["run"]["facets"]["parent"]
@@ -280,7 +279,7 @@ def test_parent_that_is_none_is_ignored(text: str | None) -> None:
     assert parent_from(text) is None
 
 
-def test_raw_table_that_no_one_made_is_not_told_of(context: Context) -> None:
+def test_raw_table_that_no_one_made_is_not_told_of(context: RunContext) -> None:
     event = load_event(context, "shop", RunState.FAIL, END, started_at=START, error="no file")
 
     (plain_event,) = plain([event])
@@ -292,7 +291,7 @@ def test_raw_table_that_no_one_made_is_not_told_of(context: Context) -> None:
 # ── places, versions, schedules ─────────────────────────────────────────────
 
 
-def test_published_copy_and_the_database_read_are_other_names(context: Context) -> None:
+def test_published_copy_and_the_database_read_are_other_names(context: RunContext) -> None:
     names = replace(
         NAMES,
         published=Path("/srv/my data/published.duckdb"),
@@ -361,28 +360,28 @@ def test_names_of_folders(path: Path | str, namespace: str, name: str) -> None:
     assert (found.namespace, found.name) == (namespace, name)
 
 
-def test_dataset_that_a_run_wrote_has_the_run_as_its_version(context: Context) -> None:
+def test_dataset_that_a_run_wrote_has_the_run_as_its_version(context: RunContext) -> None:
     (_, end) = of(context, node(MART))
     assert end["outputs"][0]["facets"]["version"]["datasetVersion"] == "run-1"
     assert all("version" not in each["facets"] for each in end["inputs"])
 
 
-def test_time_that_a_scheduler_meant_is_on_every_run(context: Context) -> None:
+def test_time_that_a_scheduler_meant_is_on_every_run(context: RunContext) -> None:
     context = replace(context, nominal=START - timedelta(days=1))
     events = [*of(context, node(MART)), *plain([run_event(context, RunState.START, START)])]
     times = [each["run"]["facets"]["nominalTime"]["nominalStartTime"] for each in events]
     assert times == ["2024-05-31T08:00:00.000000Z"] * 3
 
 
-def test_outermost_run_is_the_root(context: Context) -> None:
+def test_outermost_run_is_the_root(context: RunContext) -> None:
     above = parent_from("airflow/dag.task/0190163d-8694-7a30-9d84-7d2ce9c5ed0e")
     top = parent_from("airflow/dag/0190163d-8694-7a30-9d84-7d2ce9c5ed0f")
-    context = replace(context, above=above, top=top)
+    context = replace(context, parent_run=above, root_run=top)
     (event,) = plain([run_event(context, RunState.START, START)])
     assert event["run"]["facets"]["parent"]["root"]["job"]["name"] == "dag"
 
 
-def test_error_has_its_stack_and_no_secret(context: Context) -> None:
+def test_error_has_its_stack_and_no_secret(context: RunContext) -> None:
     context = replace(context, hide=lambda text: text.replace("hunter2", "***"))
     (event,) = plain(
         [run_event(context, RunState.FAIL, END, error="no hunter2", stack="line 1 hunter2")]
@@ -391,7 +390,7 @@ def test_error_has_its_stack_and_no_secret(context: Context) -> None:
     assert (facet["message"], facet["stackTrace"]) == ("no ***", "line 1 ***")
 
 
-def test_node_that_was_told_of_when_it_began_is_not_begun_again(context: Context) -> None:
+def test_node_that_was_told_of_when_it_began_is_not_begun_again(context: RunContext) -> None:
     began = START - timedelta(seconds=1)
     (first,) = plain([node_event(context, MART, RunState.START, began, began=began)])
     (end,) = plain(node_events(context, CATALOG, [node(MART)], ended_at=END, began={MART: began}))

@@ -20,9 +20,8 @@ from datahub.metadata.schema_classes import (
 )
 
 from headrace.catalog.model import Asset, Catalog
-from headrace.export.datahub.proposals import aspects, properties
-from headrace.export.datahub.urns import Urns
-from headrace.export.reads import datasets_read, holds_data
+from headrace.export.datahub.urns import Urns, aspects, properties
+from headrace.export.upstream import datasets_read, holds_data
 
 _STANDARD = {
     "not_null": (AssertionStdOperatorClass.NOT_NULL, AssertionStdAggregationClass.IDENTITY),
@@ -32,6 +31,7 @@ _STANDARD = {
     ),
     "accepted_values": (AssertionStdOperatorClass.IN, AssertionStdAggregationClass.IDENTITY),
 }
+
 _NATIVE = (AssertionStdOperatorClass._NATIVE_, AssertionStdAggregationClass._NATIVE_)
 _RESULTS = {
     "pass": AssertionResultTypeClass.SUCCESS,
@@ -41,7 +41,7 @@ _RESULTS = {
 }
 
 
-class Result(Protocol):
+class AssertionResult(Protocol):
     """A test in a run; see ``catalog.NodeRun``."""
 
     @property
@@ -57,7 +57,7 @@ class Result(Protocol):
 
 
 def assertion(
-    asset: Asset, catalog: Catalog, urns: Urns, result: Result | None
+    asset: Asset, catalog: Catalog, urns: Urns, result: AssertionResult | None
 ) -> Iterator[MetadataChangeProposalWrapper]:
     """A test on the dataset that it is attached to, else on the first that it reads."""
     tested = _subject(asset, catalog)
@@ -100,7 +100,7 @@ def _subject(asset: Asset, catalog: Catalog) -> Asset | None:
     return next(datasets_read(catalog, asset.id), None)
 
 
-def _run(urn: str, dataset: str, result: Result | None) -> AssertionRunEventClass | None:
+def _run(urn: str, dataset: str, result: AssertionResult | None) -> AssertionRunEventClass | None:
     """The newest result; None of a test that was skipped, or has not run."""
     kind = _RESULTS.get(result.status) if result else None
     if result is None or kind is None or result.started_at is None:

@@ -1,39 +1,48 @@
-"""The catalog as metadata change proposals."""
+"""The catalog as metadata change proposals of DataHub.
+
+catalog ─► tags, containers, datasets ─► data jobs ─► assertions, dashboards ─► proposals
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from datahub.emitter import mce_builder as build
 from datahub.emitter.mcp import MetadataChangeProposalWrapper
-from datahub.emitter.mcp_builder import DatabaseKey, SchemaKey
 from datahub.metadata.schema_classes import (
-    ContainerClass,
-    ContainerPropertiesClass,
-    DataPlatformInstanceClass,
-    DatasetPropertiesClass,
-    OtherSchemaClass,
-    SchemaMetadataClass,
+    ChangeAuditStampsClass,
+    DashboardInfoClass,
+    DataFlowInfoClass,
+    DataJobInfoClass,
+    DataJobInputOutputClass,
+    EdgeClass,
     StatusClass,
-    SubTypesClass,
     TagPropertiesClass,
-    ViewPropertiesClass,
 )
 
 from headrace.catalog.model import Asset, Catalog
-from headrace.export.datahub.fields import schema_field
-from headrace.export.datahub.upstreams import upstream_lineage
-from headrace.export.datahub.urns import Urns, column_tags, global_tags, ownership, tag
-from headrace.export.reads import holds_data
+from headrace.export.datahub.datasets import _containers, dataset
+from headrace.export.datahub.urns import (
+    Urns,
+    aspects,
+    column_tags,
+    global_tags,
+    ownership,
+    properties,
+    tag,
+)
+from headrace.export.upstream import datasets_read, holds_data
 
 if TYPE_CHECKING:
-    from headrace.export.datahub.assertions import Result
+    from headrace.export.datahub.assertions import AssertionResult
 
-_SUB_TYPES = {"resource": "Resource", "table": "Table", "seed": "Seed", "snapshot": "Snapshot"}
+
+_LOAD = "load"
 
 
 def proposals(
     catalog: Catalog,
     urns: Urns,
-    results: "Mapping[str, Result] | None" = None,
+    results: "Mapping[str, AssertionResult] | None" = None,
     *,
     indirect: bool = False,
     vanished: Iterable[Asset] = (),
@@ -48,7 +57,6 @@ def proposals(
         vanished: what is to be marked as removed.
     """
     from headrace.export.datahub.assertions import assertion
-    from headrace.export.datahub.flows import dashboard, load
 
     yield from _tags(catalog)
     datasets = [asset for asset in catalog.assets.values() if holds_data(asset)]
@@ -84,73 +92,6 @@ def _removed(
             yield from aspects(gone, StatusClass(removed=True))
 
 
-def aspects(urn: str, *found: Any) -> Iterator[MetadataChangeProposalWrapper]:
-    """A proposal for each aspect that is not None."""
-    for aspect in found:
-        if aspect is not None:
-            yield MetadataChangeProposalWrapper(entityUrn=urn, aspect=aspect)
-
-
-def dataset(
-    asset: Asset, catalog: Catalog, urns: Urns, *, indirect: bool = False
-) -> Iterator[MetadataChangeProposalWrapper]:
-    """All aspects of a relation or a resource; ``indirect`` as ``proposals`` takes it."""
-    urn = urns.dataset(asset)
-    platform = "dlt" if asset.kind == "resource" else urns.platform
-    code = asset.compiled_code or asset.raw_code
-    view = ViewPropertiesClass(
-        materialized=asset.materialized != "view", viewLogic=code.strip(), viewLanguage="SQL"
-    ) if code else None  # fmt: skip
-    sub_type = _SUB_TYPES.get(asset.kind, "View" if asset.materialized == "view" else "Model")
-    container = ContainerClass(_schema_key(asset, urns).as_urn()) if asset.schema else None
-    yield from aspects(
-        urn,
-        DatasetPropertiesClass(
-            name=asset.identifier or asset.name,
-            qualifiedName=urns.qualified(asset) if asset.is_relation else None,
-            description=asset.description or None,
-            customProperties=properties(asset),
-        ),
-        StatusClass(removed=False),
-        _instance(platform, urns),
-        SubTypesClass(typeNames=[sub_type]),
-        container,
-        _schema(asset, platform) if asset.columns else None,
-        view,
-        global_tags(asset.tags),
-        ownership(asset.owners, urns),
-        upstream_lineage(asset, catalog, urns, indirect=indirect),
-    )
-
-
-def properties(asset: Asset) -> dict[str, str]:
-    """What DataHub has no word for, as text; dbt's ``meta`` with its keys."""
-    found: dict[str, object] = {
-        "asset": asset.id,
-        "dbt_id": asset.dbt_id,
-        "materialized": asset.materialized,
-        "path": asset.path,
-        "package": asset.package,
-        "group": asset.group,
-        "access": asset.access,
-        "contract": "enforced" if asset.contract else None,
-        **{f"meta.{key}": value for key, value in asset.meta.items()},
-    }
-    return {key: str(value) for key, value in found.items() if value is not None}
-
-
-def _schema(asset: Asset, platform: str) -> SchemaMetadataClass:
-    return SchemaMetadataClass(
-        schemaName=asset.identifier or asset.name,
-        platform=f"urn:li:dataPlatform:{platform}",
-        version=0,
-        hash="",
-        platformSchema=OtherSchemaClass(rawSchema=""),
-        fields=[schema_field(column, asset) for column in asset.columns],
-        primaryKeys=list(asset.primary_key) or None,
-    )
-
-
 def _tags(catalog: Catalog) -> Iterator[MetadataChangeProposalWrapper]:
     names: dict[str, None] = {}
     for asset in catalog.assets.values():
@@ -166,55 +107,64 @@ def _tags(catalog: Catalog) -> Iterator[MetadataChangeProposalWrapper]:
         )
 
 
-def _instance(platform: str, urns: Urns) -> DataPlatformInstanceClass:
-    platform_urn = f"urn:li:dataPlatform:{platform}"
-    instance = None
-    if urns.instance:
-        instance = f"urn:li:dataPlatformInstance:({platform_urn},{urns.instance})"
-    return DataPlatformInstanceClass(platform=platform_urn, instance=instance)
-
-
-def _database_key(database: str, urns: Urns) -> DatabaseKey:
-    return DatabaseKey(
-        platform=urns.platform, instance=urns.instance, env=urns.fabric, database=database
-    )
-
-
-def _schema_key(asset: Asset, urns: Urns) -> SchemaKey:
-    return SchemaKey(
-        platform=urns.platform,
-        instance=urns.instance,
-        env=urns.fabric,
-        database=asset.database or urns.database,
-        schema=asset.schema or "",
-    )
-
-
-def _containers(datasets: Iterable[Asset], urns: Urns) -> Iterator[MetadataChangeProposalWrapper]:
-    """The databases, and the schemas in them."""
-    databases: dict[str, None] = {}
-    schemas: dict[str, tuple[Asset, SchemaKey]] = {}
-    for asset in datasets:
-        if asset.schema:
-            databases[asset.database or urns.database] = None
-            key = _schema_key(asset, urns)
-            schemas.setdefault(key.as_urn(), (asset, key))
-    for database in databases:
-        key_ = _database_key(database, urns)
-        yield from _container(key_.as_urn(), database, "Database", None, urns)
-    for urn, (asset, _) in schemas.items():
-        parent = _database_key(asset.database or urns.database, urns).as_urn()
-        yield from _container(urn, asset.schema or "", "Schema", parent, urns)
-
-
-def _container(
-    urn: str, name: str, sub_type: str, parent: str | None, urns: Urns
-) -> Iterator[MetadataChangeProposalWrapper]:
+def load(source: str, catalog: Catalog, urns: Urns) -> Iterator[MetadataChangeProposalWrapper]:
+    """A dlt pipeline with the one job that it has: to load the raw tables from the resources."""
+    resources = [
+        asset
+        for asset in catalog.assets.values()
+        if asset.kind == "resource" and asset.id.split(".")[1] == source
+    ]
+    tables = {
+        child: catalog.assets[child]
+        for resource in resources
+        for child in catalog.children[resource.id]
+        if catalog.assets[child].kind == "table"
+    }
+    nested = [asset for asset in catalog.assets.values() if _root(asset, catalog) in tables]
+    flow = urns.flow(source)
     yield from aspects(
-        urn,
-        ContainerPropertiesClass(name=name, env=urns.fabric),
+        flow,
+        DataFlowInfoClass(name=source, description=f"dlt loads the source {source}."),
         StatusClass(removed=False),
-        _instance(urns.platform, urns),
-        SubTypesClass(typeNames=[sub_type]),
-        ContainerClass(parent) if parent else None,
+    )
+    yield from aspects(
+        build.make_data_job_urn_with_flow(flow, _LOAD),
+        DataJobInfoClass(name=f"load {source}", type="COMMAND", flowUrn=flow),
+        StatusClass(removed=False),
+        DataJobInputOutputClass(
+            inputDatasets=[urns.dataset(asset) for asset in resources],
+            outputDatasets=[urns.dataset(asset) for asset in (*tables.values(), *nested)],
+        ),
+    )
+
+
+def _root(asset: Asset, catalog: Catalog) -> str | None:
+    """Of a dlt child table the table that its rows come with."""
+    found: str | None = None
+    current, seen = asset, {asset.id}
+    while current.parent_table in catalog.assets and current.parent_table not in seen:
+        found = current.parent_table or ""
+        seen.add(found)
+        current = catalog.assets[found]
+    return found
+
+
+def dashboard(
+    asset: Asset, catalog: Catalog, urns: Urns
+) -> Iterator[MetadataChangeProposalWrapper]:
+    """An exposure."""
+    read = [urns.dataset(each) for each in datasets_read(catalog, asset.id) if holds_data(each)]
+    yield from aspects(
+        urns.dashboard(asset),
+        DashboardInfoClass(
+            title=asset.name,
+            description=asset.description,
+            lastModified=ChangeAuditStampsClass(created=urns.stamp, lastModified=urns.stamp),
+            dashboardUrl=asset.url,
+            customProperties=properties(asset),
+            datasetEdges=[EdgeClass(destinationUrn=urn, lastModified=urns.stamp) for urn in read],
+        ),
+        StatusClass(removed=False),
+        global_tags(asset.tags),
+        ownership(asset.owners, urns),
     )

@@ -1,11 +1,14 @@
-"""What things are called in DataHub."""
+"""URNs of DataHub, and the aspects that entities of all kinds have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from datahub.emitter import mce_builder as build
+from datahub.emitter.mcp import MetadataChangeProposalWrapper
 from datahub.metadata.schema_classes import (
     AuditStampClass,
+    DataPlatformInstanceClass,
     GlobalTagsClass,
     OwnerClass,
     OwnershipClass,
@@ -106,3 +109,34 @@ def ownership(owners: Iterable[str], urns: Urns) -> OwnershipClass | None:
 def _owner(name: str) -> str:
     kind = "corpuser" if "@" in name else "corpGroup"
     return f"urn:li:{kind}:{UrnEncoder.encode_string(name)}"
+
+
+def aspects(urn: str, *found: Any) -> Iterator[MetadataChangeProposalWrapper]:
+    """A proposal for each aspect that is not None."""
+    for aspect in found:
+        if aspect is not None:
+            yield MetadataChangeProposalWrapper(entityUrn=urn, aspect=aspect)
+
+
+def properties(asset: Asset) -> dict[str, str]:
+    """What DataHub has no word for, as text; dbt's ``meta`` with its keys."""
+    found: dict[str, object] = {
+        "asset": asset.id,
+        "dbt_id": asset.dbt_id,
+        "materialized": asset.materialized,
+        "path": asset.path,
+        "package": asset.package,
+        "group": asset.group,
+        "access": asset.access,
+        "contract": "enforced" if asset.contract else None,
+        **{f"meta.{key}": value for key, value in asset.meta.items()},
+    }
+    return {key: str(value) for key, value in found.items() if value is not None}
+
+
+def _instance(platform: str, urns: Urns) -> DataPlatformInstanceClass:
+    platform_urn = f"urn:li:dataPlatform:{platform}"
+    instance = None
+    if urns.instance:
+        instance = f"urn:li:dataPlatformInstance:({platform_urn},{urns.instance})"
+    return DataPlatformInstanceClass(platform=platform_urn, instance=instance)

@@ -12,17 +12,23 @@ from openlineage.client.generated.test_run import TestExecution, TestRunFacet
 
 from headrace.catalog.model import TESTS, Asset, Catalog
 from headrace.export.openlineage import facets
-from headrace.export.openlineage.context import Context, ended, moment
-from headrace.export.openlineage.events import dbt_run, input_dataset, times
-from headrace.export.openlineage.results import NodeResult
-from headrace.export.reads import datasets_read
+from headrace.export.openlineage.context import (
+    NodeResult,
+    RunContext,
+    dbt_run,
+    end_state,
+    started_and_ended,
+    timestamp,
+)
+from headrace.export.openlineage.facets import input_dataset
+from headrace.export.upstream import datasets_read
 
 _Tests = list[tuple[Asset, NodeResult]]
 _STATUS = {"pass": "pass", "success": "pass", "skipped": "skip"}
 
 
 def assertion_events(
-    context: Context, catalog: Catalog, nodes: Sequence[NodeResult], *, ended_at: datetime
+    context: RunContext, catalog: Catalog, nodes: Sequence[NodeResult], *, ended_at: datetime
 ) -> Iterator[RunEvent]:
     """START and COMPLETE or FAIL of the tests of each dataset.
 
@@ -49,15 +55,15 @@ def _by_subject(catalog: Catalog, nodes: Sequence[NodeResult]) -> dict[str, _Tes
 
 
 def _events(
-    context: Context,
+    context: RunContext,
     catalog: Catalog,
     tested: str,
     tests: _Tests,
     ran: _Tests,
     ended_at: datetime,
 ) -> Iterator[RunEvent]:
-    moments = [times(node, ended_at) for _, node in ran]
-    start, end = min(at for at, _ in moments), max(at for _, at in moments)
+    times = [started_and_ended(node, ended_at) for _, node in ran]
+    start, end = min(at for at, _ in times), max(at for _, at in times)
     job_name = tested if catalog.assets[tested].is_test else f"{tested}.test"
     known = facets.job_facets("TEST", integration="DBT")
     job = Job(context.names.jobs, job_name, facets=known)
@@ -66,7 +72,7 @@ def _events(
     run_id = context.uuid(job_name, start)
     yield RunEvent(
         eventType=RunState.START,
-        eventTime=moment(start),
+        eventTime=timestamp(start),
         run=dbt_run(run_id, context, None),
         job=job,
         inputs=[],
@@ -77,8 +83,8 @@ def _events(
         "test": TestRunFacet(tests=[_execution(asset, node) for asset, node in tests])
     }
     yield RunEvent(
-        eventType=ended(failed=bool(broken)),
-        eventTime=moment(end),
+        eventType=end_state(failed=bool(broken)),
+        eventTime=timestamp(end),
         run=run,
         job=job,
         inputs=list(_asserted(context, catalog, tested, ran)),
@@ -87,7 +93,7 @@ def _events(
 
 
 def _asserted(
-    context: Context, catalog: Catalog, tested: str, ran: _Tests
+    context: RunContext, catalog: Catalog, tested: str, ran: _Tests
 ) -> Iterator[InputDataset]:
     """The tested dataset with the assertions on its data; a unit test is none, it brings its own.
 

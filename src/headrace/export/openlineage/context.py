@@ -1,28 +1,36 @@
-"""What all events of one run share."""
+"""What all events of one run of Headrace share: names, repository, parent runs, reports."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
-from openlineage.client.event_v2 import Run, RunState
+from openlineage.client.event_v2 import (
+    Run,
+    RunState,
+)
 from openlineage.client.generated import parent_run
-from openlineage.client.generated.base import JobFacet, RunFacet
+from openlineage.client.generated.base import RunFacet
 from openlineage.client.generated.error_message_run import ErrorMessageRunFacet
 from openlineage.client.generated.nominal_time_run import NominalTimeRunFacet
 from openlineage.client.generated.processing_engine_run import ProcessingEngineRunFacet
 from openlineage.client.uuid import generate_static_uuid
 
 from headrace import __version__
-from headrace.export.openlineage import facets
+from headrace.export.openlineage.git_repository import GitRepository, find_repository
 from headrace.export.openlineage.naming import Names
-from headrace.export.openlineage.source_code import Repository
+from headrace.export.openlineage.transport import hide_secrets
+from headrace.settings import Resolved
+
+_NAMES = {"headrace": "Headrace", "dbt-core": "dbt"}
 
 
 @dataclass(frozen=True)
-class Parent:
+class ParentRun:
     """A run and its job.
 
     Attributes:
@@ -37,7 +45,7 @@ class Parent:
 
 
 @dataclass(frozen=True)
-class Context:
+class RunContext:
     """What all events of one run share.
 
     Attributes:
@@ -49,8 +57,8 @@ class Context:
         repository: where the code is, if it is on the net.
         dbt_project: the dbt project's directory, relative to the project; None when elsewhere.
         root: the project's directory.
-        above: the run of an orchestrator that started this one.
-        top: the outermost run, of which ``above`` is a part.
+        parent_run: the run of an orchestrator that started this one.
+        root_run: the outermost run, of which ``parent_run`` is a part.
         nominal: the time that a scheduler meant the run for.
         hide: masks secrets in what went wrong.
     """
@@ -61,10 +69,10 @@ class Context:
     names: Names
     dialect: str
     root: Path
-    repository: Repository | None = None
+    repository: GitRepository | None = None
     dbt_project: str | None = None
-    above: Parent | None = None
-    top: Parent | None = None
+    parent_run: ParentRun | None = None
+    root_run: ParentRun | None = None
     nominal: datetime | None = None
     hide: Callable[[str], str] = str
 
@@ -74,31 +82,27 @@ class Context:
         return str(generate_static_uuid(at or self.started_at, data))
 
     @property
-    def parent(self) -> Parent:
+    def parent(self) -> ParentRun:
         """The run as the parent of what it does."""
-        return Parent(self.names.jobs, self.command, self.uuid(self.command))
-
-    def code(self, path: str) -> dict[str, JobFacet]:
-        """Where a file of the project is to be found."""
-        return facets.code_facets(self.repository, path) if (self.root / path).is_file() else {}
+        return ParentRun(self.names.jobs, self.command, self.uuid(self.command))
 
 
-def parent_from(text: str | None) -> Parent | None:
+def parent_from(text: str | None) -> ParentRun | None:
     """``namespace/job/run id``, as orchestrators set OPENLINEAGE_PARENT_ID; None of all else."""
     from uuid import UUID
 
     parts = (text or "").rsplit("/", 2)
     try:
-        return Parent(parts[0], parts[1], str(UUID(parts[2])))
+        return ParentRun(parts[0], parts[1], str(UUID(parts[2])))
     except (IndexError, ValueError):
         return None
 
 
 def run_of(
     run_id: str,
-    parent: Parent | None,
+    parent: ParentRun | None,
     engine: str,
-    context: Context,
+    context: RunContext,
     error: str | None,
     *,
     stack: str | None = None,
@@ -113,7 +117,7 @@ def run_of(
         )
     }
     if parent is not None:
-        root = context.top or context.above or context.parent
+        root = context.root_run or context.parent_run or context.parent
         known["parent"] = parent_run.ParentRunFacet(
             run=parent_run.Run(parent.run_id),
             job=parent_run.Job(parent.namespace, parent.name),
@@ -129,11 +133,8 @@ def run_of(
             stackTrace=context.hide(stack) if stack else None,
         )
     if context.nominal is not None:
-        known["nominalTime"] = NominalTimeRunFacet(nominalStartTime=moment(context.nominal))
+        known["nominalTime"] = NominalTimeRunFacet(nominalStartTime=timestamp(context.nominal))
     return Run(run_id, facets=known)
-
-
-_NAMES = {"headrace": "Headrace", "dbt-core": "dbt"}
 
 
 @cache
@@ -141,11 +142,89 @@ def _version(package: str) -> str:
     return version(package)
 
 
-def moment(at: datetime) -> str:
+def timestamp(at: datetime) -> str:
     """``2024-06-01T08:00:00.000000Z``."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def ended(*, failed: bool) -> RunState:
+def end_state(*, failed: bool) -> RunState:
     """How a run ended."""
     return RunState.FAIL if failed else RunState.COMPLETE
+
+
+def dbt_run(run_id: str, context: RunContext, error: str | None) -> Run:
+    """A run of dbt's, below the run of Headrace."""
+    return run_of(run_id, context.parent, "dbt-core", context, error, language="SQL")
+
+
+def context_of(
+    resolved: Resolved, *, run_id: str, command: str, started_at: datetime
+) -> RunContext:
+    """What all events of a run share."""
+    warehouse = Path(resolved.target.location)
+    project = resolved.dbt_project
+    inside = project.is_relative_to(resolved.root)
+    return RunContext(
+        run_id=run_id,
+        started_at=started_at,
+        command=command,
+        names=Names(
+            resolved.settings.openlineage.namespace,
+            warehouse.as_posix(),
+            warehouse.stem,
+            published=resolved.published,
+            published_schemas=resolved.settings.publish.schemas,
+            sources={name: each.options for name, each in resolved.settings.sources.items()},
+        ),
+        dialect=resolved.target.dialect,
+        root=resolved.root,
+        repository=find_repository(resolved.root),
+        dbt_project=project.relative_to(resolved.root).as_posix() if inside else None,
+        parent_run=parent_from(os.environ.get("OPENLINEAGE_PARENT_ID")),
+        root_run=parent_from(os.environ.get("OPENLINEAGE_ROOT_PARENT_ID")),
+        nominal=resolved.settings.openlineage.nominal_time,
+        hide=partial(hide_secrets, resolved=resolved),
+    )
+
+
+class TableResult(Protocol):
+    """What a load says of a raw table; see ``pipeline.reports.TableReport``."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def table(self) -> str: ...
+    @property
+    def rows_new(self) -> int: ...
+    @property
+    def rows_changed(self) -> int: ...
+
+
+class NodeResult(Protocol):
+    """What a build says of a dbt node; see ``pipeline.reports.NodeReport``."""
+
+    @property
+    def unique_id(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def resource_type(self) -> str: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def severity(self) -> str | None: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def started_at(self) -> datetime | None: ...
+    @property
+    def failures(self) -> int | None: ...
+    @property
+    def message(self) -> str | None: ...
+
+
+def started_and_ended(node: NodeResult, ended_at: datetime) -> tuple[datetime, datetime]:
+    """When a node began and ended; of one that does not say, as if it had been the last."""
+    took = timedelta(seconds=node.seconds)
+    start = getattr(node, "started_at", None) or ended_at - took
+    return start, start + took

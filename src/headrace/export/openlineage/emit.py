@@ -1,4 +1,7 @@
-"""Send events of a run while it goes on, and never get in its way."""
+"""The emitter of a run's events: sent while the run is under way, and never in its way.
+
+run, load, build ─► queue ─► a thread: events ─► client ─► Marquez, a file, ...
+"""
 
 import logging
 import queue
@@ -12,18 +15,17 @@ from typing import TYPE_CHECKING, Literal
 
 from headrace.catalog.model import Catalog
 from headrace.export.openlineage.transport import open_client, without_secrets
-from headrace.export.words import in_words
+from headrace.export.output import server_error
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
-    from headrace.export.openlineage.context import Context
-    from headrace.export.openlineage.results import NodeResult, TableResult
+    from headrace.export.openlineage.context import NodeResult, RunContext, TableResult
 
 _LONGEST_WAIT_S = 60.0
 _LOG = logging.getLogger("headrace.export")
-_Make = Callable[["Context"], "Iterable[RunEvent]"]
+_Make = Callable[["RunContext"], "Iterable[RunEvent]"]
 Ending = Literal["success", "failed", "error", "interrupted"]
 
 
@@ -181,7 +183,7 @@ class Emitter:
     ) -> None:
         started_at = self._loads.get(source, at)
 
-        def make(context: "Context") -> "Iterable[RunEvent]":
+        def make(context: "RunContext") -> "Iterable[RunEvent]":
             from openlineage.client.event_v2 import RunState
 
             from headrace.export.openlineage.events import load_event
@@ -205,7 +207,7 @@ class Emitter:
         """Build and send; whatever goes wrong is a warning, and must not end a run."""
         try:
             with open_client(self._resolved) as client:
-                from headrace.export.openlineage.project_context import context_of
+                from headrace.export.openlineage.context import context_of
 
                 context = context_of(
                     self._resolved,
@@ -220,7 +222,7 @@ class Emitter:
         except ImportError as error:
             self._fail(f"{error.name or error} is not installed: `uv sync --extra openlineage`")
         except Exception as error:
-            self._fail(in_words(error))
+            self._fail(server_error(error))
 
     def _fail(self, why: str) -> None:
         why = without_secrets(why, self._resolved)
@@ -248,7 +250,7 @@ class Emitter:
 
 
 def _run_events(
-    context: "Context",
+    context: "RunContext",
     *,
     state: str,
     at: datetime,
@@ -263,7 +265,7 @@ def _run_events(
 
 
 def _node_event(
-    context: "Context",
+    context: "RunContext",
     *,
     node: str,
     state: str,
@@ -279,7 +281,7 @@ def _node_event(
 
 
 def _node_events(
-    context: "Context",
+    context: "RunContext",
     *,
     catalog: Callable[[], Catalog],
     nodes: Sequence["NodeResult"],

@@ -6,35 +6,44 @@ each dbt model, snapshot and seed (its ``unique_id``), and for the tests of each
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from openlineage.client.event_v2 import (
     InputDataset,
     Job,
     OutputDataset,
-    Run,
     RunEvent,
     RunState,
 )
-from openlineage.client.generated.base import JobFacet, OutputDatasetFacet
+from openlineage.client.generated.base import OutputDatasetFacet
 from openlineage.client.generated.output_statistics_output_dataset import (
     OutputStatisticsOutputDatasetFacet,
 )
 
 from headrace.catalog.model import Asset, Catalog
 from headrace.export.openlineage import facets
-from headrace.export.openlineage.context import Context, ended, moment, run_of
+from headrace.export.openlineage.assertions import assertion_events
+from headrace.export.openlineage.context import (
+    NodeResult,
+    RunContext,
+    TableResult,
+    dbt_run,
+    end_state,
+    run_of,
+    started_and_ended,
+    timestamp,
+)
+from headrace.export.openlineage.facets import input_dataset, load_job, node_job, output_dataset
 from headrace.export.openlineage.naming import Names
-from headrace.export.openlineage.results import NodeResult, TableResult
-from headrace.export.reads import datasets_read
+from headrace.export.upstream import datasets_read
 
 BUILT = frozenset({"model", "snapshot", "seed"})
 _FAILED = frozenset({"fail", "error"})
 
 
 def run_event(
-    context: Context,
+    context: RunContext,
     state: RunState,
     at: datetime,
     *,
@@ -44,8 +53,10 @@ def run_event(
     """The whole run began or ended; ``stack`` is where an error came from."""
     return RunEvent(
         eventType=state,
-        eventTime=moment(at),
-        run=run_of(context.parent.run_id, context.above, "headrace", context, error, stack=stack),
+        eventTime=timestamp(at),
+        run=run_of(
+            context.parent.run_id, context.parent_run, "headrace", context, error, stack=stack
+        ),
         job=Job(
             context.names.jobs,
             context.command,
@@ -57,7 +68,7 @@ def run_event(
 
 
 def load_event(
-    context: Context,
+    context: RunContext,
     source: str,
     state: RunState,
     at: datetime,
@@ -94,7 +105,7 @@ def load_event(
         ]
     return RunEvent(
         eventType=state,
-        eventTime=moment(at),
+        eventTime=timestamp(at),
         run=run_of(context.uuid(job, started_at), context.parent, "dlt", context, error),
         job=load_job(context, source, kind),
         inputs=read,
@@ -102,15 +113,8 @@ def load_event(
     )
 
 
-def load_job(context: Context, source: str, kind: str | None) -> Job:
-    """The job that loads a source; its code is the folder in ``dlt_pipelines``."""
-    known = facets.job_facets("LOAD", integration="DLT")
-    code = context.code(f"dlt_pipelines/{kind or source}/__init__.py")
-    return Job(context.names.jobs, f"load.{source}", facets=known | code)
-
-
 def node_event(
-    context: Context,
+    context: RunContext,
     node: str,
     state: RunState,
     at: datetime,
@@ -131,7 +135,7 @@ def node_event(
     known = facets.job_facets(node.partition(".")[0].upper(), integration="DBT")
     return RunEvent(
         eventType=state,
-        eventTime=moment(at),
+        eventTime=timestamp(at),
         run=dbt_run(context.uuid(node, began), context, error),
         job=Job(context.names.jobs, node, facets=known),
         inputs=[],
@@ -140,7 +144,7 @@ def node_event(
 
 
 def node_events(
-    context: Context,
+    context: RunContext,
     catalog: Catalog,
     nodes: Sequence[NodeResult],
     *,
@@ -158,8 +162,6 @@ def node_events(
         began: nodes whose START was sent when they began, and when that was.
         rows: of tables, by ``schema.table``, where they are known.
     """
-    from headrace.export.openlineage.assertions import assertion_events
-
     for node in nodes:
         asset = catalog.assets.get(node.unique_id)
         if asset is None or node.resource_type not in BUILT or node.status == "skipped":
@@ -171,7 +173,7 @@ def node_events(
 
 
 def _node(
-    context: Context,
+    context: RunContext,
     catalog: Catalog,
     asset: Asset,
     node: NodeResult,
@@ -180,7 +182,7 @@ def _node(
     began: datetime | None,
     rows: int | None,
 ) -> Iterator[RunEvent]:
-    start, end = times(node, ended_at)
+    start, end = started_and_ended(node, ended_at)
     if began is not None:
         start, end = began, max(began, end)
     failed = node.status in _FAILED
@@ -188,11 +190,11 @@ def _node(
     run_id = context.uuid(asset.id, start)
     job = node_job(context, asset)
     first = () if began is not None else ((RunState.START, start),)
-    for state, at in (*first, (ended(failed=failed), end)):
+    for state, at in (*first, (end_state(failed=failed), end)):
         last = state is not RunState.START
         yield RunEvent(
             eventType=state,
-            eventTime=moment(at),
+            eventTime=timestamp(at),
             run=dbt_run(run_id, context, error if last else None),
             job=job,
             inputs=[input_dataset(each, context) for each in datasets_read(catalog, asset.id)]
@@ -202,57 +204,9 @@ def _node(
         )
 
 
-def node_job(context: Context, asset: Asset) -> Job:
-    """The job that makes a model, snapshot or seed."""
-    code: dict[str, JobFacet] = {}
-    if asset.path and context.dbt_project is not None:
-        code = context.code(f"{context.dbt_project}/{asset.path}")
-    kind = asset.kind.upper()
-    known = facets.job_facets(kind, integration="DBT", asset=asset, dialect=context.dialect)
-    return Job(context.names.jobs, asset.id, facets=known | code)
-
-
-def dbt_run(run_id: str, context: Context, error: str | None) -> Run:
-    """A run of dbt's, below the run of Headrace."""
-    return run_of(run_id, context.parent, "dbt-core", context, error, language="SQL")
-
-
-def times(node: NodeResult, ended_at: datetime) -> tuple[datetime, datetime]:
-    """When a node began and ended; of one that does not say, as if it had been the last."""
-    took = timedelta(seconds=node.seconds)
-    start = getattr(node, "started_at", None) or ended_at - took
-    return start, start + took
-
-
 def _folder(folder: Path | str) -> InputDataset:
     name = Names.folder(folder)
     return InputDataset(name.namespace, name.name, facets=facets.source_facets(name))
-
-
-def input_dataset(asset: Asset, context: Context) -> InputDataset:
-    """A dataset as what a job reads."""
-    name = context.names.dataset(asset)
-    assert name is not None, "only datasets are read"
-    known = facets.input_facets(asset, name) | facets.place_facets(asset, context.names)
-    return InputDataset(name.namespace, name.name, facets=known)
-
-
-def output_dataset(
-    asset: Asset,
-    catalog: Catalog,
-    context: Context,
-    statistics: dict[str, OutputDatasetFacet] | None = None,
-) -> OutputDataset:
-    """A dataset as what a job writes."""
-    name = context.names.dataset(asset)
-    assert name is not None, "only datasets are written"
-    return OutputDataset(
-        name.namespace,
-        name.name,
-        facets=facets.dataset_facets(asset, catalog, context.names)
-        | facets.version_facets(context.run_id),
-        outputFacets=statistics or {},
-    )
 
 
 def _statistics(rows: int | None) -> dict[str, OutputDatasetFacet]:
@@ -262,7 +216,7 @@ def _statistics(rows: int | None) -> dict[str, OutputDatasetFacet]:
     return {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows)}
 
 
-def _raw_table(context: Context, table: TableResult, catalog: Catalog | None) -> OutputDataset:
+def _raw_table(context: RunContext, table: TableResult, catalog: Catalog | None) -> OutputDataset:
     schema = f"{table.source}_raw"
     statistics = _statistics(table.rows_new + table.rows_changed)
     asset = catalog.assets.get(f"table.{schema}.{table.table}") if catalog else None

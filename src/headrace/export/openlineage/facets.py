@@ -1,11 +1,16 @@
-"""What is known of a dataset or a job, as OpenLineage facets."""
+"""Datasets and jobs of OpenLineage, with all that the catalog knows of them as facets."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from openlineage.client.event_v2 import set_producer
-from openlineage.client.generated.base import DatasetFacet, JobFacet
+from openlineage.client.event_v2 import (
+    InputDataset,
+    Job,
+    OutputDataset,
+    set_producer,
+)
+from openlineage.client.generated.base import DatasetFacet, JobFacet, OutputDatasetFacet
 from openlineage.client.generated.column_lineage_dataset import (
     ColumnLineageDatasetFacet,
     Fields,
@@ -34,12 +39,13 @@ from openlineage.client.generated.tags_dataset import TagsDatasetFacet, TagsData
 
 from headrace import __version__
 from headrace.catalog.model import Asset, Catalog, Column
+from headrace.export.openlineage.context import RunContext
 from headrace.export.openlineage.naming import DatasetName, Names
-from headrace.export.openlineage.source_code import Repository
-from headrace.export.reads import edges_read
+from headrace.export.upstream import edges_read
 
 PRODUCER = f"urn:headrace:{__version__}"
 _MARKDOWN = "text/markdown"
+
 # https://openlineage.io/docs/spec/facets/dataset-facets/column_lineage_facet
 _TRANSFORMATIONS = {
     "copied": ("DIRECT", "IDENTITY"),
@@ -91,17 +97,17 @@ def dataset_facets(asset: Asset, catalog: Catalog, names: Names) -> dict[str, Da
     lineage = column_lineage(asset, catalog, names)
     if lineage is not None:
         found["columnLineage"] = lineage
-    return found | place_facets(asset, names)
+    return found | relation_facets(asset, names)
 
 
-def place_facets(asset: Asset, names: Names) -> dict[str, DatasetFacet]:
+def relation_facets(asset: Asset, names: Names) -> dict[str, DatasetFacet]:
     """What an asset is in its place, and its names in other places."""
     found: dict[str, DatasetFacet] = {}
     if asset.is_relation:
         kind = "VIEW" if asset.materialized == "view" else "TABLE"
         found["datasetType"] = DatasetTypeDatasetFacet(datasetType=kind)
         found["storage"] = StorageDatasetFacet(storageLayer="duckdb", fileFormat="duckdb")
-    others = names.others(asset)
+    others = names.symlinks(asset)
     if others:
         found["symlinks"] = SymlinksDatasetFacet(
             identifiers=[
@@ -122,8 +128,8 @@ def column_lineage(
 ) -> ColumnLineageDatasetFacet | None:
     """What each column is made from, and what decides the rows; None where nothing is known.
 
-    That the mere rows of a parent count (``count(*)``) has no words in the standard, which wants
-    a field: the parent is an input of the job all the same.
+    An edge without a parent column (``count(*)``) cannot be expressed in the standard, which wants
+    a field; the parent is an input of the job all the same.
     """
     merged: dict[str, dict[tuple[str, str, str], list[str]]] = {}
     for edge in edges_read(catalog, asset.id):
@@ -165,9 +171,10 @@ def job_facets(
     return found
 
 
-def code_facets(repository: Repository | None, path: str | None) -> dict[str, JobFacet]:
-    """Where a job's code is; empty where no repository on the net has it."""
-    if repository is None or path is None:
+def code_facets(context: RunContext, path: str) -> dict[str, JobFacet]:
+    """Where a file with a job's code is; empty if it is missing or in no repository on the net."""
+    repository = context.repository
+    if repository is None or not (context.root / path).is_file():
         return {}
     return {
         "sourceCodeLocation": SourceCodeLocationJobFacet(
@@ -252,3 +259,45 @@ def _nested(data_type: str) -> list[SchemaDatasetFacetFields]:
         SchemaDatasetFacetFields(name=name, type=kind, ordinal_position=place, fields=_nested(kind))
         for place, (name, kind) in enumerate(_inner(data_type), start=1)
     ]
+
+
+def node_job(context: RunContext, asset: Asset) -> Job:
+    """The job that makes a model, snapshot or seed."""
+    code: dict[str, JobFacet] = {}
+    if asset.path and context.dbt_project is not None:
+        code = code_facets(context, f"{context.dbt_project}/{asset.path}")
+    kind = asset.kind.upper()
+    known = job_facets(kind, integration="DBT", asset=asset, dialect=context.dialect)
+    return Job(context.names.jobs, asset.id, facets=known | code)
+
+
+def load_job(context: RunContext, source: str, kind: str | None) -> Job:
+    """The job that loads a source; its code is the folder in ``dlt_pipelines``."""
+    known = job_facets("LOAD", integration="DLT")
+    code = code_facets(context, f"dlt_pipelines/{kind or source}/__init__.py")
+    return Job(context.names.jobs, f"load.{source}", facets=known | code)
+
+
+def input_dataset(asset: Asset, context: RunContext) -> InputDataset:
+    """A dataset as what a job reads."""
+    name = context.names.dataset(asset)
+    assert name is not None, "only datasets are read"
+    known = input_facets(asset, name) | relation_facets(asset, context.names)
+    return InputDataset(name.namespace, name.name, facets=known)
+
+
+def output_dataset(
+    asset: Asset,
+    catalog: Catalog,
+    context: RunContext,
+    statistics: dict[str, OutputDatasetFacet] | None = None,
+) -> OutputDataset:
+    """A dataset as what a job writes."""
+    name = context.names.dataset(asset)
+    assert name is not None, "only datasets are written"
+    return OutputDataset(
+        name.namespace,
+        name.name,
+        facets=dataset_facets(asset, catalog, context.names) | version_facets(context.run_id),
+        outputFacets=statistics or {},
+    )

@@ -12,11 +12,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from headrace.catalog.model import Asset
 
 FILES = "file"
+
+# scheme of SQLAlchemy: scheme of OpenLineage, port, the schema that a table stands in by default
+_DATABASES = {
+    "postgresql": ("postgres", 5432, "public"),
+    "postgres": ("postgres", 5432, "public"),
+    "redshift": ("redshift", 5439, "public"),
+    "mssql": ("mssql", 1433, "dbo"),
+    "mysql": ("mysql", 3306, None),
+    "mariadb": ("mysql", 3306, None),
+}
+
+_STORES = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 
 
 @dataclass(frozen=True)
@@ -71,9 +83,8 @@ class Names:
         parts = (asset.database or self.database, asset.schema, asset.identifier or asset.name)
         return DatasetName(self.warehouse_namespace, ".".join(part for part in parts if part))
 
-    def others(self, asset: Asset) -> tuple[DatasetName, ...]:
+    def symlinks(self, asset: Asset) -> tuple[DatasetName, ...]:
         """Other names of an asset: where its copy is published, which table it is read from."""
-        from headrace.export.openlineage.origins import table_origin
 
         if asset.kind == "resource":
             _, source, resource = asset.id.split(".", 2)
@@ -87,11 +98,46 @@ class Names:
     @staticmethod
     def folder(path: Path | str) -> DatasetName:
         """A folder of files, or a file; of an object store where it is a URL of one."""
-        from headrace.export.openlineage.origins import store_origin
 
         if isinstance(path, Path):
             return DatasetName(FILES, path.as_posix())
         return store_origin(path) or DatasetName(FILES, path)
+
+
+def table_origin(options: Mapping[str, Any], table: str) -> DatasetName | None:
+    """A table of a SQL database; None of a source of another kind.
+
+    Args:
+        options: a source's: ``url`` as SQLAlchemy takes it, ``schema``, ``tables``.
+        table: its name, which is the resource's.
+    """
+    url = options.get("url")
+    if not isinstance(url, str) or "tables" not in options:
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    known = _DATABASES.get(parts.scheme.partition("+")[0])
+    database = unquote(parts.path.strip("/"))
+    if known is None or not parts.hostname or not database:
+        return None
+    scheme, usual_port, usual_schema = known
+    schema = str(options.get("schema") or usual_schema or "")
+    name = ".".join(part for part in (database, schema, table) if part)
+    if usual_schema is None:  # MySQL's schemas are its databases
+        name = f"{options.get('schema') or database}.{table}"
+    return DatasetName(f"{scheme}://{parts.hostname}:{port or usual_port}", name)
+
+
+def store_origin(path: str) -> DatasetName | None:
+    """A folder of an object store; None of one on this machine."""
+    parts = urlsplit(path)
+    scheme = _STORES.get(parts.scheme)
+    if scheme is None or not parts.netloc:
+        return None
+    return DatasetName(f"{scheme}://{parts.hostname}", parts.path.strip("/") or "/")
 
 
 def _duckdb(path: str) -> str:

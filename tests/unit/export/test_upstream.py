@@ -3,7 +3,7 @@
 from small_catalog import CATALOG, EXPOSURE, ITEMS, MART, RAW, TOTALS
 
 from headrace.catalog.model import Asset, Catalog, ColumnEdge, EdgeKind
-from headrace.export.reads import datasets_read, edges_read
+from headrace.export.upstream import datasets_read, edges_read
 
 
 def test_datasets_are_found_through_ephemeral_models() -> None:

@@ -1,4 +1,4 @@
-"""What an asset reads, as the standards see it: ephemeral models stand nowhere."""
+"""What an asset reads, as the standards see it: ephemeral models are skipped."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def datasets_read(catalog: Catalog, asset_id: str) -> Iterator[Asset]:
 def edges_read(catalog: Catalog, asset_id: str) -> Iterator[ColumnEdge]:
     """The column edges that end in an asset, each from a dataset.
 
-    An edge from an ephemeral model goes on to what that column is made from; what decides the
+    An edge from an ephemeral model is followed to what that column is made from; what decides the
     rows of the ephemeral model decides those of the asset. Each edge comes once.
     """
     seen: set[ColumnEdge] = set()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_catalog import CATALOG, MART
 
-from headrace.export.openlineage.static import to_file
+from headrace.export.openlineage.catalog_events import to_file
 from headrace.settings import resolve
 
 pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")

@@ -15,8 +15,7 @@ from small_catalog import CATALOG, EXPOSURE, ITEMS, MART, RAW, START, TOTALS, UN
 from headrace.catalog import RunStore
 from headrace.catalog.model import Asset, Catalog, Column
 from headrace.errors import ExportError
-from headrace.export.datahub.send import Options, to_file, to_server
-from headrace.export.datahub.vanished import vanished_assets
+from headrace.export.datahub.export import DataHubOptions, to_file, to_server, vanished_assets
 from headrace.settings import Resolved, resolve
 
 pytest.importorskip("datahub", reason="uv sync --extra datahub")
@@ -29,7 +28,7 @@ CONFIG = b'{"noCode": "true", "versions": {"acryldata/datahub": {"version": "v1.
 
 
 @dataclass(frozen=True)
-class Result:
+class AssertionResult:
     """What the run store says of a test."""
 
     status: str
@@ -45,7 +44,7 @@ def resolved(tmp_path: Path) -> Resolved:
 
 
 def written(
-    resolved: Resolved, catalog: Catalog = CATALOG, options: Options | None = None
+    resolved: Resolved, catalog: Catalog = CATALOG, options: DataHubOptions | None = None
 ) -> Mapping[tuple[str, str], Any]:
     """The aspects by URN and name, after DataHub's own reader has taken the file."""
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
@@ -119,7 +118,7 @@ def test_columns_have_native_types_descriptions_and_tags(resolved: Resolved) -> 
     ],
 )
 def test_types(data_type: str | None, kind: str) -> None:
-    from headrace.export.datahub.fields import schema_field
+    from headrace.export.datahub.datasets import schema_field
 
     field = schema_field(Column("c", data_type), CATALOG.assets[MART])
     assert type(field.type.type).__name__ == f"{kind}TypeClass"
@@ -149,7 +148,7 @@ def test_lineage_of_tables_and_columns(resolved: Resolved) -> None:
 
 def test_columns_that_only_decide_are_sent_when_they_are_asked_for(resolved: Resolved) -> None:
     direct = written(resolved)[FCT, "upstreamLineage"].fineGrainedLineages
-    every = written(resolved, options=Options(indirect=True))[FCT, "upstreamLineage"]
+    every = written(resolved, options=DataHubOptions(indirect=True))[FCT, "upstreamLineage"]
 
     more = every.fineGrainedLineages[len(direct) :]
     field = f"urn:li:schemaField:({FCT},%s)"
@@ -175,7 +174,7 @@ def test_what_has_vanished_is_marked_as_removed(resolved: Resolved) -> None:
     moved = replace(CATALOG.assets[MART], id="model.other.fct_orders")  # its table is still there
     board = replace(CATALOG.assets[EXPOSURE], id="exposure.demo.old_board")
 
-    found = written(resolved, options=Options(vanished=(gone, moved, board)))
+    found = written(resolved, options=DataHubOptions(vanished=(gone, moved, board)))
 
     removed = {urn for (urn, name), each in found.items() if name == "status" and each.removed}
     assert removed == {
@@ -227,8 +226,11 @@ def test_schemas_are_containers(resolved: Resolved) -> None:
 
 
 def test_tests_are_assertions_with_their_newest_result(resolved: Resolved) -> None:
-    results = {UNIQUE: Result("fail", 3, "broken by 3 rows"), TOTALS: Result("skipped")}
-    found = written(resolved, options=Options(results=results))
+    results = {
+        UNIQUE: AssertionResult("fail", 3, "broken by 3 rows"),
+        TOTALS: AssertionResult("skipped"),
+    }
+    found = written(resolved, options=DataHubOptions(results=results))
     infos = {
         aspect.customProperties["asset"]: (urn, aspect)
         for (urn, name), aspect in found.items()
@@ -272,7 +274,7 @@ def test_load_is_a_job_from_resources_to_tables_and_those_within(resolved: Resol
 
 
 def test_instance_and_fabric_are_in_every_name(resolved: Resolved) -> None:
-    found = written(resolved, options=Options(fabric="DEV", instance="north"))
+    found = written(resolved, options=DataHubOptions(fabric="DEV", instance="north"))
     names = [urn for urn, aspect in found if aspect == "datasetProperties"]
 
     assert names
@@ -345,7 +347,7 @@ def test_file_that_cannot_be_written_is_an_error(resolved: Resolved, tmp_path: P
 
 def test_unknown_fabric_is_an_error(resolved: Resolved) -> None:
     with pytest.raises(ExportError, match="PROD"):
-        to_file(resolved, CATALOG, resolved.data_dir / "x.json", Options(fabric="MOON"))
+        to_file(resolved, CATALOG, resolved.data_dir / "x.json", DataHubOptions(fabric="MOON"))
     assert not (resolved.data_dir / "x.json").exists()
 
 

@@ -1,6 +1,5 @@
 """The catalog as OpenLineage events without a run: every job and dataset as it is defined."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.catalog.model import Catalog
-from headrace.errors import ExportError
-from headrace.export.atomic_write import write_whole
-from headrace.export.report import ExportReport
+from headrace.export.output import ExportReport, required, write_export
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import DatasetEvent, JobEvent
 
-    from headrace.export.openlineage.context import Context
+    from headrace.export.openlineage.context import RunContext
 
 
 def to_file(resolved: Resolved, catalog: Catalog, path: Path) -> ExportReport:
@@ -25,47 +22,29 @@ def to_file(resolved: Resolved, catalog: Catalog, path: Path) -> ExportReport:
     Raises:
         ExportError: openlineage-python is not installed, or the file cannot be written.
     """
-    try:
+    with required("openlineage-python", "openlineage"):
         from openlineage.client.serde import Serde
 
-        from headrace.export.openlineage.project_context import context_of
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("headrace"):
-            raise
-        raise ExportError(
-            "openlineage-python is not installed: `uv sync --extra openlineage` (and the other "
-            "extras that you use), then the same command again"
-        ) from error
+        from headrace.export.openlineage.context import context_of
     at = catalog.created_at or datetime.now(UTC)
     context = context_of(resolved, run_id="", command="headrace run", started_at=at)
-    found = list(static_events(replace(context, above=None), catalog, at))
-    write_whole(path, "".join(Serde.to_json(event) + "\n" for event in found))
-    return ExportReport(
-        standard="openlineage",
-        destination=str(path),
-        records=len(found),
-        kinds=dict(sorted(Counter(type(event).__name__ for event in found).items())),
-        catalog_version=catalog.version,
-        problems=len(catalog.problems),
-    )
+    found = list(static_events(replace(context, parent_run=None), catalog, at))
+    write_export(path, "".join(Serde.to_json(event) + "\n" for event in found))
+    kinds = (type(event).__name__ for event in found)
+    return ExportReport.of("openlineage", str(path), kinds, catalog)
 
 
 def static_events(
-    context: "Context", catalog: Catalog, at: datetime
+    context: "RunContext", catalog: Catalog, at: datetime
 ) -> "Iterator[DatasetEvent | JobEvent]":
     """Datasets before the jobs that use them."""
     from openlineage.client.event_v2 import DatasetEvent, JobEvent, StaticDataset
 
     from headrace.export.openlineage import facets
-    from headrace.export.openlineage.context import moment
-    from headrace.export.openlineage.events import (
-        BUILT,
-        input_dataset,
-        load_job,
-        node_job,
-        output_dataset,
-    )
-    from headrace.export.reads import datasets_read, holds_data
+    from headrace.export.openlineage.context import timestamp
+    from headrace.export.openlineage.events import BUILT
+    from headrace.export.openlineage.facets import input_dataset, load_job, node_job, output_dataset
+    from headrace.export.upstream import datasets_read, holds_data
 
     datasets = [asset for asset in catalog.assets.values() if holds_data(asset)]
     for asset in datasets:
@@ -73,7 +52,7 @@ def static_events(
         if name is not None:
             known = facets.dataset_facets(asset, catalog, context.names)
             yield DatasetEvent(
-                eventTime=moment(at),
+                eventTime=timestamp(at),
                 dataset=StaticDataset(name.namespace, name.name, facets=known),
             )
     for source in dict.fromkeys(a.id.split(".")[1] for a in datasets if a.kind == "resource"):
@@ -85,7 +64,7 @@ def static_events(
             if catalog.assets[child].kind == "table"
         ]
         yield JobEvent(
-            eventTime=moment(at),
+            eventTime=timestamp(at),
             job=load_job(context, source, None),
             inputs=[input_dataset(asset, context) for asset in resources],
             outputs=[output_dataset(asset, catalog, context) for asset in tables],
@@ -94,7 +73,7 @@ def static_events(
         if asset.kind in BUILT:
             read = datasets_read(catalog, asset.id)
             yield JobEvent(
-                eventTime=moment(at),
+                eventTime=timestamp(at),
                 job=node_job(context, asset),
                 inputs=[input_dataset(parent, context) for parent in read],
                 outputs=[output_dataset(asset, catalog, context)],

@@ -1,33 +1,35 @@
-"""Send the catalog to DataHub: as a file that its own tools read, or to a server."""
+"""The export of the catalog to DataHub: a file that its own tools read, or a server."""
 
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.catalog import NodeRun, RunStore
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import ExportError
-from headrace.export.atomic_write import write_whole
-from headrace.export.report import ExportReport
-from headrace.export.words import in_words
+from headrace.export.output import ExportReport, required, server_error, write_export
+from headrace.export.upstream import holds_data
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
 
-    from headrace.export.datahub.assertions import Result
+    from headrace.export.datahub.assertions import AssertionResult
+
 
 _BATCH = 200
 _TIMEOUT_S = 30.0
+_REUSED = "reused"
+_FAR_BACK = 1000  # runs
 
 
 @dataclass(frozen=True)
-class Options:
+class DataHubOptions:
     """What is sent besides the catalog, and under which names.
 
     Attributes:
@@ -38,7 +40,7 @@ class Options:
         vanished: datasets and exposures to mark as removed.
     """
 
-    results: "Mapping[str, Result]" = field(default_factory=dict)
+    results: "Mapping[str, AssertionResult]" = field(default_factory=dict)
     fabric: str = "PROD"
     instance: str | None = None
     indirect: bool = False
@@ -46,7 +48,7 @@ class Options:
 
 
 def to_file(
-    resolved: Resolved, catalog: Catalog, path: Path, options: Options | None = None
+    resolved: Resolved, catalog: Catalog, path: Path, options: DataHubOptions | None = None
 ) -> ExportReport:
     """Write the proposals as the JSON that ``datahub ingest`` reads from a ``file`` source.
 
@@ -59,9 +61,9 @@ def to_file(
     Raises:
         ExportError: acryl-datahub is not installed, or the file cannot be written.
     """
-    found = _proposals(resolved, catalog, options or Options())
+    found = _proposals(resolved, catalog, options or DataHubOptions())
     objects = [each.to_obj(simplified_structure=True) for each in found]
-    write_whole(path, json.dumps(objects, indent=2, ensure_ascii=False) + "\n")
+    write_export(path, json.dumps(objects, indent=2, ensure_ascii=False) + "\n")
     return _report(found, str(path), catalog)
 
 
@@ -69,7 +71,7 @@ def to_server(
     resolved: Resolved,
     catalog: Catalog,
     server: str,
-    options: Options | None = None,
+    options: DataHubOptions | None = None,
     *,
     token: str | None,
 ) -> ExportReport:
@@ -85,7 +87,7 @@ def to_server(
     Raises:
         ExportError: acryl-datahub is not installed, or the server cannot be reached or refuses.
     """
-    found = _proposals(resolved, catalog, options or Options())
+    found = _proposals(resolved, catalog, options or DataHubOptions())
     from datahub.configuration.common import ConfigurationError, OperationalError
     from datahub.emitter.rest_emitter import DatahubRestEmitter
     from requests.exceptions import RequestException
@@ -98,7 +100,7 @@ def to_server(
             for start in range(0, len(found), _BATCH):
                 emitter.emit_mcps(found[start : start + _BATCH])
     except (ConfigurationError, OperationalError, RequestException, ValueError) as error:
-        why = " ".join(re.sub(r"//[^/@\s]*@", "//", in_words(error)).split())
+        why = " ".join(re.sub(r"//[^/@\s]*@", "//", server_error(error)).split())
         why = why.replace(token, "***") if token else why
         raise ExportError(
             f"{shown} did not take the catalog: {why[:300]} (is it the address of DataHub's "
@@ -108,22 +110,15 @@ def to_server(
 
 
 def _proposals(
-    resolved: Resolved, catalog: Catalog, options: Options
+    resolved: Resolved, catalog: Catalog, options: DataHubOptions
 ) -> "list[MetadataChangeProposalWrapper]":
     # read when the package is imported
     os.environ["DATAHUB_TELEMETRY_ENABLED"] = "false"
-    try:
+    with required("acryl-datahub", "datahub"):
         from datahub.metadata.schema_classes import FabricTypeClass
 
         from headrace.export.datahub.proposals import proposals
         from headrace.export.datahub.urns import Urns
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("headrace"):
-            raise
-        raise ExportError(
-            "acryl-datahub is not installed: `uv sync --extra datahub` (and the other extras "
-            "that you use), then the same command again"
-        ) from error
     known = [name for name in vars(FabricTypeClass) if name.isupper()]
     if options.fabric not in known:
         raise ExportError(f"--fabric {options.fabric}: DataHub knows {', '.join(known)}")
@@ -144,12 +139,47 @@ def _proposals(
 def _report(
     found: "Sequence[MetadataChangeProposalWrapper]", destination: str, catalog: Catalog
 ) -> ExportReport:
-    kinds = Counter(str(each.aspectName) for each in found)
-    return ExportReport(
-        standard="datahub",
-        destination=destination,
-        records=len(found),
-        kinds=dict(sorted(kinds.items())),
-        catalog_version=catalog.version,
-        problems=len(catalog.problems),
+    kinds = (str(each.aspectName) for each in found)
+    return ExportReport.of("datahub", destination, kinds, catalog)
+
+
+def newest_results(store: RunStore) -> Mapping[str, NodeRun]:
+    """The newest result of each test by ``unique_id``.
+
+    A build that was reused ran no test: the result is that of the last one that did.
+    """
+    found = {}
+    for unique_id, node in store.latest_nodes().items():
+        if node.resource_type != "test":
+            continue
+        if node.status == _REUSED:
+            older = store.node_history(unique_id, _FAR_BACK)
+            node = next((each for each in older if each.status != _REUSED), node)  # noqa: PLW2901
+        found[unique_id] = node
+    return found
+
+
+def vanished_assets(store: RunStore, catalog: Catalog) -> tuple[Asset, ...]:
+    """Datasets and exposures of earlier versions of the catalog, as they were last.
+
+    Args:
+        store: has the versions.
+        catalog: the newest version.
+    """
+    if catalog.version is None:
+        return ()
+    last_versions: dict[str, int] = {}
+    for change in store.catalog_changes(1, catalog.version):  # newest first
+        if change.what == "asset removed" and change.asset not in catalog.assets:
+            last_versions.setdefault(change.asset, change.version - 1)
+    found: dict[str, Asset] = {}
+    for version in sorted(set(last_versions.values())):
+        old = store.load_catalog(version)
+        for id_, last in last_versions.items():
+            if last == version and old is not None and id_ in old.assets:
+                found[id_] = old.assets[id_]
+    return tuple(
+        found[id_]
+        for id_ in sorted(found)
+        if holds_data(found[id_]) or found[id_].kind == "exposure"
     )

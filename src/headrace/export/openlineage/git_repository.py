@@ -1,4 +1,4 @@
-"""Which repository on the net holds a project's code, if any does."""
+"""The git repository on the net that holds a project's code, if any does."""
 
 import os
 import re
@@ -14,7 +14,7 @@ _URL = re.compile(
 
 
 @dataclass(frozen=True)
-class Repository:
+class GitRepository:
     """The remote of a clone.
 
     Attributes:
@@ -38,7 +38,7 @@ class Repository:
         return f"{self.url}/blob/{self.commit}/{quote(os.fsencode(self.inside(path)))}"
 
 
-def find_repository(root: Path) -> Repository | None:
+def find_repository(root: Path) -> GitRepository | None:
     """The repository of a project; None without git, a commit or a remote on the net."""
     remote = _git(root, "config", "--get", "remote.origin.url")
     url = browsable(remote) if remote else None
@@ -46,7 +46,7 @@ def find_repository(root: Path) -> Repository | None:
     if not url or not commit:
         return None
     branch = _git(root, "symbolic-ref", "--quiet", "--short", "HEAD")
-    return Repository(url, commit, branch, _git(root, "rev-parse", "--show-prefix") or "")
+    return GitRepository(url, commit, branch, _git(root, "rev-parse", "--show-prefix") or "")
 
 
 def browsable(remote: str) -> str | None:
