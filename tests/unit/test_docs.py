@@ -199,3 +199,13 @@ def test_every_decision_is_in_the_list() -> None:
     folder = ROOT / "docs" / "explanation" / "decisions"
     listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text("utf-8"))
     assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_the_architecture_names_every_package() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    table = text.split("| package of `src/headrace` |")[1].split("\n\n")[0]
+    named = re.findall(r"^\| `(\w+)/` \|", table, flags=re.MULTILINE)
+    there = (path.parent.name for path in (ROOT / "src" / "headrace").glob("*/__init__.py"))
+    assert sorted(named) == sorted(there)
+    for folder in re.findall(r"^\| `([\w/]+/)` \|", text.split("| folder |")[1], re.MULTILINE):
+        assert (ROOT / folder).is_dir(), folder
