@@ -133,7 +133,7 @@ def _impact(settings: "Resolved", name: str, *, json: bool) -> None:
 
 def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: bool) -> None:
     from headrace.cli.render_verify import VerifyScreen
-    from headrace.lineage.verify import ROWS, Options, verify, warehouse_alias
+    from headrace.lineage.verify import ROWS, VerifyOptions, verify, warehouse_alias
     from headrace.pipeline import lock
     from headrace.pipeline.catalog import current
 
@@ -156,7 +156,9 @@ def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: b
             catalog,
             attach,
             places=places,
-            options=Options(rows=rows or ROWS, workers=min(4, os.cpu_count() or 2), marts=marts),
+            options=VerifyOptions(
+                rows=rows or ROWS, workers=min(4, os.cpu_count() or 2), marts=marts
+            ),
             guard=lock.hold(target.lock_path, "headrace lineage --verify"),
             progress=screen.advance,
         )

@@ -9,7 +9,7 @@ _SEPARATOR = "__"
 _OWN = "_dlt_"
 
 
-def seam_edges(catalog: Catalog) -> Iterator[ColumnEdge]:
+def dlt_edges(catalog: Catalog) -> Iterator[ColumnEdge]:
     """The edges into raw tables.
 
     dlt's own columns come from nothing, except those that point at another table's row.

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 
 from headrace.catalog.model import Asset, Catalog
 from headrace.lineage.find import Place, known_columns
+from headrace.lineage.graph import reachable
 from headrace.lineage.report import (
     ImpactItem,
     ImpactReport,
@@ -46,7 +47,9 @@ def impact(catalog: Catalog, place: Place) -> ImpactReport:
         for key in distance:
             reached.setdefault(key, set()).add(ROWS)
     why = _breaks(catalog, place)
-    skipped = _below(catalog, why)
+    # tests lead nowhere
+    broken = [key for key in why if not catalog.assets[key].is_test]
+    skipped = reachable(catalog.children, broken)
     shown = [
         _item(catalog, key, distance.get(key, 1), reached.get(key, set()), why.get(key))
         for key in dict.fromkeys((*reached, *why, *skipped))
@@ -200,18 +203,6 @@ def _has_word(code: str, word: str) -> bool:
     """Whether a name stands in SQL, between things that are no part of a name."""
     start, end = (r"(?<![\w$])" if word[:1].isalnum() or word[:1] == "_" else ""), r"(?![\w$])"
     return re.search(start + re.escape(word) + end, code, re.IGNORECASE) is not None
-
-
-def _below(catalog: Catalog, keys: Iterable[str]) -> dict[str, None]:
-    """All that is downstream of some assets; tests lead nowhere."""
-    seen: dict[str, None] = {}
-    todo = [key for key in keys if not catalog.assets[key].is_test]
-    while todo:
-        for child in catalog.children.get(todo.pop(), ()):
-            if child not in seen:
-                seen[child] = None
-                todo.append(child)
-    return seen
 
 
 def _item(

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from headrace import portable
-from headrace.lineage.builtin_tests import BUILT_IN
+from headrace.lineage.snapshots_and_tests import BUILT_IN
 from headrace.pipeline import dbt_runner
 from headrace.pipeline.dbt_runner import FAILED
 from headrace.pipeline.reports import NodeReport

@@ -12,7 +12,7 @@ from headrace.errors import LineageError
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.find import Place
 from headrace.lineage.trace import closure
-from headrace.lineage.verify import Options, VerifyReport, verify, warehouse_alias
+from headrace.lineage.verify import VerifyOptions, VerifyReport, verify, warehouse_alias
 from headrace.lineage.verify.strategies import expressions
 
 RAW = {
@@ -82,7 +82,7 @@ def _with_lineage(catalog: Catalog) -> Catalog:
 def _verify(catalog: Catalog, path: Path, *places: Place, rows: int = 1000) -> VerifyReport:
     written = str(path).replace("'", "''")
     attach = f"attach '{written}' as {warehouse_alias()} (read_only)"
-    return verify(catalog, attach, places=places, options=Options(rows=rows, workers=2))
+    return verify(catalog, attach, places=places, options=VerifyOptions(rows=rows, workers=2))
 
 
 def _without(catalog: Catalog, *edge: str) -> Catalog:
@@ -396,9 +396,9 @@ def test_large_tables_are_sampled_and_it_is_said(path: Path) -> None:
 
 def test_what_cannot_be_checked_says_why(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
-    circle = replace(catalog, parents={**catalog.parents, "stg_orders": ("per_customer",)})
-    with pytest.raises(LineageError, match="circle"):
-        _verify(circle, path)
+    cyclic = replace(catalog, parents={**catalog.parents, "stg_orders": ("per_customer",)})
+    with pytest.raises(LineageError, match="in a cycle"):
+        _verify(cyclic, path)
     empty = {key: replace(asset, compiled_code=None) for key, asset in catalog.assets.items()}
     with pytest.raises(LineageError, match="headrace run"):
         _verify(replace(catalog, assets=empty), path)

@@ -1,7 +1,10 @@
-"""Column lineage checked against the data itself."""
+"""Column lineage checked against the data itself.
+
+catalog ─► plan ─► sample of the raw tables ─► one replica per thread ─► compare ─► report
+                                               (change a column, build again)
+"""
 
 from headrace.lineage.verify.check import verify, warehouse_alias
-from headrace.lineage.verify.report import VerifyReport
-from headrace.lineage.verify.summary import ROWS, Options
+from headrace.lineage.verify.report import ROWS, VerifyOptions, VerifyReport
 
-__all__ = ["ROWS", "Options", "VerifyReport", "verify", "warehouse_alias"]
+__all__ = ["ROWS", "VerifyOptions", "VerifyReport", "verify", "warehouse_alias"]

@@ -12,13 +12,13 @@ from threading import Event
 
 from headrace.catalog.model import Catalog
 from headrace.errors import LineageError
+from headrace.exceptions import first_line
 from headrace.lineage.find import Place
-from headrace.lineage.verify.compare import Trial
-from headrace.lineage.verify.parts import Plan, Raw
-from headrace.lineage.verify.plan import main_database, plan
-from headrace.lineage.verify.replica import SAMPLE, Replica, Seen, first_line, take_sample
-from headrace.lineage.verify.report import VerifyReport
-from headrace.lineage.verify.summary import Options, Outcome, Taken, summary
+from headrace.lineage.verify.compare import SampledPlan, Trial, TrialResults, summary
+from headrace.lineage.verify.plan import RawTable, VerifyPlan, main_database, plan
+from headrace.lineage.verify.replica import SAMPLE, Effect, Replica, take_sample
+from headrace.lineage.verify.report import VerifyOptions, VerifyReport
+from headrace.sql_text import literal
 
 _WAREHOUSE = "__headrace_warehouse"
 
@@ -30,7 +30,7 @@ def verify(
     attach: str,
     *,
     places: Sequence[Place] = (),
-    options: Options | None = None,
+    options: VerifyOptions | None = None,
     guard: AbstractContextManager[object] | None = None,
     progress: Progress | None = None,
 ) -> VerifyReport:
@@ -53,7 +53,7 @@ def verify(
         LineageError: there is nothing to check, or it cannot be read.
     """
     started = time.monotonic()
-    options = options or Options()
+    options = options or VerifyOptions()
     # a file that something still has open cannot be deleted on Windows: that is no reason to fail
     with tempfile.TemporaryDirectory(
         prefix="headrace-verify-", ignore_cleanup_errors=True
@@ -70,7 +70,9 @@ def warehouse_alias() -> str:
     return _WAREHOUSE
 
 
-def _take(catalog: Catalog, attach: str, sample: Path, places: Sequence[Place], rows: int) -> Taken:
+def _take(
+    catalog: Catalog, attach: str, sample: Path, places: Sequence[Place], rows: int
+) -> SampledPlan:
     """Plan, and copy the raw tables."""
     import duckdb
 
@@ -79,7 +81,7 @@ def _take(catalog: Catalog, attach: str, sample: Path, places: Sequence[Place], 
         main = main_database(catalog)
         try:
             connection.execute(attach)
-            connection.execute(f"attach '{str(sample).replace(chr(39), chr(39) * 2)}' as {SAMPLE}")
+            connection.execute(f"attach {literal(str(sample))} as {SAMPLE}")
             there = {
                 (schema.casefold(), name.casefold())
                 for schema, name in connection.execute(
@@ -106,16 +108,18 @@ def _take(catalog: Catalog, attach: str, sample: Path, places: Sequence[Place], 
             f"the warehouse lacks raw tables that every model of this check needs ({schemas}): "
             "enable their source in the settings and run `headrace run` first"
         )
-    return Taken(made, counts)
+    return SampledPlan(made, counts)
 
 
-def _run(made: Plan, sample: Path, options: Options, progress: Progress) -> Outcome:
+def _run(
+    made: VerifyPlan, sample: Path, options: VerifyOptions, progress: Progress
+) -> TrialResults:
     first = Replica(made, sample, memory_limit=options.memory_limit)
     replicas = [first]
     stop = Event()
     try:
         base = first.build_baseline()
-        tasks: queue.SimpleQueue[tuple[Raw, str]] = queue.SimpleQueue()
+        tasks: queue.SimpleQueue[tuple[RawTable, str]] = queue.SimpleQueue()
         total = 0
         for raw, column in _columns(made, first):
             tasks.put((raw, column))
@@ -151,19 +155,19 @@ def _run(made: Plan, sample: Path, options: Options, progress: Progress) -> Outc
         for replica in replicas:
             replica.close()
     trials.sort(key=lambda trial: (trial.raw, trial.column))
-    return Outcome(base, trials)
+    return TrialResults(base, trials)
 
 
-def _columns(made: Plan, replica: Replica) -> Iterator[tuple[Raw, str]]:
+def _columns(made: VerifyPlan, replica: Replica) -> Iterator[tuple[RawTable, str]]:
     for raw in made.raws.values():
         for column in replica.columns(raw):
             yield raw, column
 
 
-def _try(replica: Replica, raw: Raw, column: str) -> Trial:
+def _try(replica: Replica, raw: RawTable, column: str) -> Trial:
     import duckdb
 
-    seen: dict[str, Seen] = {}
+    seen: dict[str, Effect] = {}
     raised: dict[str, str] = {}
     for strategy, expression in replica.strategies(raw, column).items():
         try:

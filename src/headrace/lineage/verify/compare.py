@@ -7,16 +7,25 @@ by ``row_number() over (order by x)`` always holds 1 to n, whatever becomes of `
 the one use of the claim, and can only hide values that changed places.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from headrace.catalog.model import Catalog
 from headrace.lineage.find import known_columns
+from headrace.lineage.graph import reachable
 from headrace.lineage.trace import ROWS, closure
-from headrace.lineage.verify.parts import Model
-from headrace.lineage.verify.replica import Baseline, Seen
-from headrace.lineage.verify.report import ColumnPair, Score
+from headrace.lineage.verify.plan import BuiltModel, VerifyPlan
+from headrace.lineage.verify.replica import Baseline, Effect
+from headrace.lineage.verify.report import (
+    BuildFailure,
+    ColumnPair,
+    ColumnResult,
+    Score,
+    Unstable,
+    VerifyOptions,
+    VerifyReport,
+)
 
 Column = tuple[str, str]
 Claim = Literal["direct", "indirect", "none"]
@@ -35,8 +44,24 @@ class Trial:
 
     raw: str
     column: str
-    seen: Mapping[str, Seen]
+    seen: Mapping[str, Effect]
     raised: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SampledPlan:
+    """What is checked, and how many rows each raw table has in the warehouse."""
+
+    plan: VerifyPlan
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class TrialResults:
+    """The models as they are, and each raw column's trial."""
+
+    base: Baseline
+    trials: list[Trial]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +72,7 @@ class Compared:
     keys: Mapping[str, tuple[str, ...]]
 
 
-def comparable(models: Iterable[Model], base: Baseline) -> Compared:
+def comparable(models: Iterable[BuiltModel], base: Baseline) -> Compared:
     """All columns of the models that were built and that can be verified, but for unstable ones."""
     keys = {model.id: model.key for model in models if model.compared}
     columns = {
@@ -95,24 +120,11 @@ def unread_assets(catalog: Catalog, raws: Iterable[str]) -> dict[str, set[str]]:
     know, any unread asset.
     """
     unread = {problem.asset for problem in catalog.problems if problem.asset in catalog.assets}
-    return {
-        raw: _below(
-            catalog, unread & _below(catalog, {raw}) if raw in catalog.assets else set(unread)
-        )
-        for raw in raws
-    }
-
-
-def _below(catalog: Catalog, keys: Iterable[str]) -> set[str]:
-    """Some assets and all that is downstream of them."""
-    seen = set(keys)
-    todo = list(seen)
-    while todo:
-        for child in catalog.children.get(todo.pop(), ()):
-            if child not in seen:
-                seen.add(child)
-                todo.append(child)
-    return seen
+    found: dict[str, set[str]] = {}
+    for raw in raws:
+        below = reachable(catalog.children, [raw]) if raw in catalog.assets else unread
+        found[raw] = set(reachable(catalog.children, unread.intersection(below)))
+    return found
 
 
 def score(
@@ -177,3 +189,108 @@ def _changed(
             if stands:
                 found.setdefault((asset, name), []).append(strategy)
     return found
+
+
+def summary(
+    catalog: Catalog,
+    taken: SampledPlan,
+    outcome: TrialResults,
+    options: VerifyOptions,
+    seconds: float,
+) -> VerifyReport:
+    """The report; ``seconds`` is what all took."""
+    made, base = taken.plan, outcome.base
+    compared = comparable(made.models, base)
+    tried = [trial for trial in outcome.trials if trial.seen]
+    by_trial = {(trial.raw, trial.column): pairs_of(catalog, trial, compared) for trial in tried}
+    pairs = [pair for found in by_trial.values() for pair in found]
+    unread = unread_assets(catalog, made.raws)
+    open_pairs = [pair for pair in pairs if pair.claim == "none"]
+    missed = tuple(pair for pair in open_pairs if pair.asset not in unread[pair.raw])
+    marts = set(options.marts) & set(compared.columns)
+    return VerifyReport(
+        ok=not missed,
+        rows=options.rows,
+        sampled=tuple(key for key, count in taken.counts.items() if count > options.rows),
+        raw_tables=len({trial.raw for trial in tried}),
+        models=len(compared.columns),
+        perturbed=len(tried),
+        idle=tuple(f"{trial.raw}.{trial.column}" for trial in outcome.trials if not trial.seen),
+        builds=sum(seen.builds for trial in tried for seen in trial.seen.values()),
+        seconds=seconds,
+        all=score(pairs, compared, unread),
+        marts=score(pairs, compared, unread, marts) if marts else None,
+        missed=missed,
+        unread=tuple(pair for pair in open_pairs if pair.asset in unread[pair.raw]),
+        never_changed=tuple(pair for pair in pairs if pair.claim != "none" and not pair.strategies),
+        unstable=_unstable(base),
+        failures=_failures(base, outcome.trials),
+        notes=_notes(taken, base),
+        columns=tuple(_result(trial, by_trial[trial.raw, trial.column]) for trial in tried),
+    )
+
+
+def _result(trial: Trial, pairs: Sequence[ColumnPair]) -> ColumnResult:
+    return ColumnResult(
+        raw=trial.raw,
+        column=trial.column,
+        strategies=tuple(trial.seen),
+        changed=sum(bool(pair.strategies) for pair in pairs),
+        claimed=sum(pair.claim != "none" for pair in pairs),
+        failed=tuple(name for name, seen in trial.seen.items() if seen.failed),
+    )
+
+
+def _unstable(base: Baseline) -> tuple[Unstable, ...]:
+    return tuple(
+        Unstable(asset=asset, column=column, reason=reason)
+        for (asset, column), reason in sorted(base.unstable.items())
+    )
+
+
+def _failures(base: Baseline, trials: Sequence[Trial]) -> tuple[BuildFailure, ...]:
+    found = [
+        BuildFailure(asset=key, raw=None, raw_column=None, strategy=None, message=message)
+        for key, message in sorted(base.failed.items())
+    ]
+    for trial in trials:
+        for strategy, message in trial.raised.items():
+            found.append(
+                BuildFailure(
+                    asset=trial.raw,
+                    raw=trial.raw,
+                    raw_column=trial.column,
+                    strategy=strategy,
+                    message=message,
+                )
+            )
+        for strategy, seen in trial.seen.items():
+            found += [
+                BuildFailure(
+                    asset=key,
+                    raw=trial.raw,
+                    raw_column=trial.column,
+                    strategy=strategy,
+                    message=message,
+                )
+                for key, message in seen.failed.items()
+            ]
+    return tuple(found)
+
+
+def _notes(taken: SampledPlan, base: Baseline) -> tuple[str, ...]:
+    empty = [key for key, count in taken.counts.items() if not count]
+    notes = [*taken.plan.notes, *base.notes]
+    made = sorted(
+        ".".join(raw.name[1:])
+        for key, raw in taken.plan.raws.items()
+        if key in taken.plan.made_elsewhere
+    )
+    if made:
+        notes.append(
+            f"made by no model and no source, and so taken as they are: {', '.join(made)}; what a "
+            "hook or another program makes them from is not verified"
+        )
+    if empty:
+        notes.append(f"empty, so nothing of them can be changed: {', '.join(empty)}")
+    return tuple(notes)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace.sql_text import qualified
+from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,7 +42,7 @@ class Fingerprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FingerprintQueries:
     """The queries that give a table's fingerprint; the same as long as its columns are.
 
     Attributes:
@@ -60,7 +60,7 @@ class Look:
     @classmethod
     def at(
         cls, connection: "duckdb.DuckDBPyConnection", relation: str, key: Sequence[str]
-    ) -> "Look":
+    ) -> "FingerprintQueries":
         """For a table.
 
         Args:
@@ -76,9 +76,9 @@ class Look:
         plain = [_comparable(column[0], str(column[1].id)) for column in described]
         sums = [f"sum(hash({value}))" for value in plain]
         if has_key:
-            keys = ", ".join(qualified(name) for name in found_key)
+            keys = ", ".join(identifier(name) for name in found_key)
             sums += [f"sum(hash({keys}, {value}))" for value in plain]
-        everything = ", ".join(qualified(name) for name in names)
+        everything = ", ".join(identifier(name) for name in names)
         return cls(
             whole=f"select count(*), sum(hash({everything})) from {relation}",
             columns=f"select {', '.join(sums)} from {relation}",
@@ -105,7 +105,7 @@ class Look:
 
 
 def _comparable(name: str, kind: str) -> str:
-    value = qualified(name)
+    value = identifier(name)
     if kind in _FLOATS:
         return f"coalesce(try_cast(round({value}, 12) as float)::double, {value})"
     return value

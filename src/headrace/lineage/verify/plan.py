@@ -4,21 +4,120 @@ The order is that of the manifest's ``depends_on``, and of the tables that DuckD
 in the compiled SQL; the claimed column lineage has no part in it.
 """
 
-import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import LineageError
 from headrace.lineage.find import Place
-from headrace.lineage.verify.limit import limited
-from headrace.lineage.verify.parts import Model, Name, Plan, Raw, ordered
-from headrace.sql_text import qualified
+from headrace.lineage.graph import reachable, topological_order
+from headrace.lineage.verify.model_sql import Name, select_of, tables_in
 
 if TYPE_CHECKING:
     import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class RawTable:
+    """A relation that no model makes.
+
+    Attributes:
+        id: of the asset; ``table.<schema>.<name>`` of one that the catalog does not know.
+        name: where it stands.
+        columns: to perturb; None for all of it, empty for none (a Python model's table).
+    """
+
+    id: str
+    name: Name
+    columns: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltModel:
+    """A model or snapshot, which is built as a table.
+
+    Attributes:
+        id: of the asset.
+        name: where it stands; None of an ephemeral model, which its readers hold in themselves.
+        sql: its select.
+        parents: ids of what it reads, models and raw tables.
+        key: its primary key.
+        reads_itself: whether its SQL reads its own table (incremental).
+        compared: whether its SQL says all that its table holds, so that it can be verified.
+    """
+
+    id: str
+    name: Name | None
+    sql: str
+    parents: frozenset[str]
+    key: tuple[str, ...]
+    reads_itself: bool = False
+    compared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyPlan:
+    """All of a check.
+
+    Attributes:
+        raws: by id.
+        models: parents before children.
+        notes: what is not built as dbt would build it.
+        made_elsewhere: ids of raw relations that no model and no dlt resource makes.
+    """
+
+    raws: Mapping[str, RawTable]
+    models: tuple[BuiltModel, ...]
+    notes: tuple[str, ...] = ()
+    made_elsewhere: frozenset[str] = frozenset()
+
+    def without(self, raws: Mapping[str, RawTable]) -> "VerifyPlan":
+        """What is left where some raw relations are not there; a note says what is not checked."""
+        if not raws:
+            return self
+        lost = downstream(self.models, raws.keys())
+        tables = Counter(raw.name[1] for raw in raws.values())
+        named = ", ".join(
+            f"{schema} ({number} {'table' if number == 1 else 'tables'})"
+            for schema, number in sorted(tables.items())
+        )
+        models = f"{len(lost):,} {'model that needs' if len(lost) == 1 else 'models that need'}"
+        note = f"not in the warehouse: {named}; {models} them cannot be checked"
+        return VerifyPlan(
+            {key: raw for key, raw in self.raws.items() if key not in raws},
+            tuple([model for model in self.models if model.id not in lost]),
+            (*self.notes, note),
+            self.made_elsewhere,
+        )
+
+
+def downstream(models: Sequence[BuiltModel], keys: Iterable[str]) -> set[str]:
+    """The models that need any of some raw relations or models; without these."""
+    first = set(keys)
+    reached = set(first)
+    for model in parents_first(models):
+        if model.parents & reached:
+            reached.add(model.id)
+    return reached - first
+
+
+def parents_first(models: Sequence[BuiltModel]) -> tuple[BuiltModel, ...]:
+    """Models in an order in which they can be built.
+
+    Raises:
+        LineageError: they read each other in a cycle.
+    """
+    by_id = {model.id: model for model in sorted(models, key=lambda model: model.id)}
+    ordered, in_cycles = topological_order({key: one.parents for key, one in by_id.items()})
+    if in_cycles:
+        raise LineageError(
+            "these models read each other in a cycle and cannot be built: "
+            + ", ".join(in_cycles[:5])
+        )
+    return tuple([by_id[key] for key in ordered])
 
 
 def plan(
@@ -26,7 +125,7 @@ def plan(
     connection: "duckdb.DuckDBPyConnection",
     *,
     places: Sequence[Place] = (),
-) -> Plan:
+) -> VerifyPlan:
     """What a check takes.
 
     Args:
@@ -42,13 +141,13 @@ def plan(
     models, notes = reading.models()
     raws = dict(reading.raws)
     if places:
-        raws, models = limited(catalog, raws, models, places)
+        raws, models = _limited(catalog, raws, models, places)
     if not models or all(raw.columns == () for raw in raws.values()):
         raise LineageError(
             "there is no model with compiled SQL over raw tables to check here: run `headrace run` "
             "first, or name another node"
         )
-    return Plan(raws, ordered(models), tuple(notes), frozenset(reading.made_elsewhere))
+    return VerifyPlan(raws, parents_first(models), tuple(notes), frozenset(reading.made_elsewhere))
 
 
 class _Reading:
@@ -60,7 +159,7 @@ class _Reading:
         self._catalog = catalog
         self._connection = connection
         self._database = database
-        self.raws: dict[str, Raw] = {}
+        self.raws: dict[str, RawTable] = {}
         self._by_name: dict[Name, str] = {}
         self.made_elsewhere: set[str] = set()
         self._is_loaded = any(asset.kind == "resource" for asset in catalog.assets.values())
@@ -68,7 +167,7 @@ class _Reading:
             if asset.is_relation and asset.schema and asset.identifier:
                 self._by_name[_folded(self._name(asset))] = key
 
-    def models(self) -> tuple[list[Model], list[str]]:
+    def models(self) -> tuple[list[BuiltModel], list[str]]:
         assets = [a for a in self._catalog.assets.values() if a.kind in {"model", "snapshot"}]
         found = [self._model(asset) for asset in assets if asset.compiled_code is not None]
         read = {key for model in found for key in model.parents}
@@ -78,7 +177,7 @@ class _Reading:
                 continue
             if asset.id in read:
                 notes.append(f"{asset.name} has no compiled SQL: its table was taken as it is")
-                self.raws[asset.id] = Raw(asset.id, self._name(asset), ())
+                self.raws[asset.id] = RawTable(asset.id, self._name(asset), ())
             else:
                 left_out.append(asset.name)
         if left_out:
@@ -90,8 +189,8 @@ class _Reading:
                 notes.append(f"{asset.name} is not verified, it is more than its SQL: {reasons}")
         return found, notes
 
-    def _model(self, asset: Asset) -> Model:
-        names = list(_tables(self._connection, asset.compiled_code or ""))
+    def _model(self, asset: Asset) -> BuiltModel:
+        names = list(tables_in(self._connection, asset.compiled_code or ""))
         parents = {key for key in self._catalog.parents.get(asset.id, ()) if self._counts(key)}
         reads_itself = False
         for database, schema, identifier in names:
@@ -105,7 +204,7 @@ class _Reading:
             if key is None:
                 key = f"table.{schema}.{identifier}"
                 self.made_elsewhere.add(key)
-                self.raws.setdefault(key, Raw(key, name))
+                self.raws.setdefault(key, RawTable(key, name))
             parents.add(key)
         for key in parents:
             parent = self._catalog.assets.get(key)
@@ -117,11 +216,11 @@ class _Reading:
                     and not self._resource_of(key)
                 ):
                     self.made_elsewhere.add(key)
-                self.raws.setdefault(key, Raw(key, self._name(parent)))
-        return Model(
+                self.raws.setdefault(key, RawTable(key, self._name(parent)))
+        return BuiltModel(
             id=asset.id,
             name=None if asset.materialized == "ephemeral" else self._name(asset),
-            sql=_select(asset),
+            sql=select_of(asset),
             parents=frozenset(parents),
             key=_key(asset),
             reads_itself=reads_itself,
@@ -164,48 +263,78 @@ def main_database(catalog: Catalog) -> str:
     return found.most_common(1)[0][0] if found else "warehouse"
 
 
-def _tables(connection: "duckdb.DuckDBPyConnection", sql: str) -> Iterator[Name]:
-    """The tables that a select names, as DuckDB parses it; none when it is no plain select."""
-    row = connection.execute("select json_serialize_sql(?)", [sql.strip().rstrip(";")]).fetchone()
-    todo = [json.loads(row[0])] if row else []
-    while todo:
-        node = todo.pop()
-        if isinstance(node, dict):
-            if node.get("type") == "BASE_TABLE":
-                yield node["catalog_name"], node["schema_name"], node["table_name"]
-            todo.extend(node.values())
-        elif isinstance(node, list):
-            todo.extend(node)
-
-
-def _select(asset: Asset) -> str:
-    sql = (asset.compiled_code or "").strip().rstrip(";")
-    kept = asset.snapshot
-    if kept is None:
-        return sql
-    key = ", ".join(f"({part})::varchar" for part in kept.unique_key) or "''"
-    when = kept.updated_at if kept.strategy == "timestamp" and kept.updated_at else "now()"
-    ends = f"nullif({when}, {when})"
-    values = {
-        "dbt_scd_id": f"md5(concat_ws('|', {key}, ({when})::varchar))",
-        "dbt_updated_at": when,
-        "dbt_valid_from": when,
-        "dbt_valid_to": f"coalesce({ends}, {kept.valid_to_current})"
-        if kept.valid_to_current
-        else ends,
-    }
-    if kept.marks_deleted:
-        values["dbt_is_deleted"] = "'False'"
-    meta = ", ".join(
-        f"{value} as {qualified(kept.column_names.get(name, name))}"
-        for name, value in values.items()
-    )
-    return f"with __snapshot as (\n{sql}\n)\nselect *, {meta} from __snapshot"
-
-
 def _key(asset: Asset) -> tuple[str, ...]:
     if asset.primary_key:
         return asset.primary_key
     kept = asset.snapshot
     plain = kept and all(re.fullmatch(r"\w+", part) for part in kept.unique_key)
     return kept.unique_key if kept and plain else ()
+
+
+def _limited(
+    catalog: Catalog,
+    raws: Mapping[str, RawTable],
+    models: Sequence[BuiltModel],
+    places: Sequence[Place],
+) -> tuple[dict[str, RawTable], list[BuiltModel]]:
+    """Only what is upstream of the models, and downstream of the raws, that are named.
+
+    What these need besides is built, but its raw columns are not perturbed.
+
+    Raises:
+        LineageError: a place is neither.
+    """
+    by_id = {model.id: model for model in models}
+    parents = {model.id: model.parents for model in models}
+    wanted: set[str] = set()
+    columns: dict[str, list[str] | None] = {}
+    for place in places:
+        if place.asset in by_id:
+            for key in reachable(parents, [place.asset]):
+                if key in by_id:
+                    wanted.add(key)
+                elif key in raws and raws[key].columns is None:
+                    columns[key] = None
+            continue
+        tables = _raw_of(catalog, raws, place)
+        if not tables:
+            asset = catalog.assets[place.asset]
+            raise LineageError(
+                f"{asset.kind} {asset.name} is no part of the check: name a model, or a raw table "
+                "or column that a model reads"
+            )
+        for key, column in tables:
+            before = columns.get(key, [])
+            columns[key] = None if column is None or before is None else [*before, column]
+        wanted |= downstream(models, {key for key, _ in tables})
+    needed = reachable(parents, wanted)
+    kept = {
+        key: RawTable(
+            key, raw.name, raw.columns if raw.columns is not None else _only(columns, key)
+        )
+        for key, raw in raws.items()
+        if key in needed
+    }
+    return kept, [model for model in models if model.id in needed]
+
+
+def _only(columns: Mapping[str, list[str] | None], key: str) -> tuple[str, ...] | None:
+    named = columns.get(key, [])
+    return None if named is None else tuple(named)
+
+
+def _raw_of(
+    catalog: Catalog, raws: Mapping[str, RawTable], place: Place
+) -> list[tuple[str, str | None]]:
+    """The raw tables and columns that a place stands for; a resource stands for what it loads."""
+    if place.asset in raws:
+        return [(place.asset, place.column)]
+    if catalog.assets[place.asset].kind != "resource":
+        return []
+    if place.column is None:
+        return [(key, None) for key in catalog.children[place.asset] if key in raws]
+    return [
+        (edge.child, edge.child_column)
+        for edge in catalog.edges_by_parent.get(place.asset, ())
+        if edge.parent_column == place.column and edge.child in raws
+    ]

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.lineage.verify.fingerprint import Fingerprint, Look
-from headrace.lineage.verify.incremental import without_itself
-from headrace.lineage.verify.parts import Model, Plan, Raw
+from headrace.exceptions import first_line
+from headrace.lineage.verify.fingerprint import Fingerprint, FingerprintQueries
+from headrace.lineage.verify.model_sql import without_itself
+from headrace.lineage.verify.plan import BuiltModel, RawTable, VerifyPlan
 from headrace.lineage.verify.strategies import expressions
-from headrace.sql_text import qualified
+from headrace.sql_text import identifier, literal, qualified
 
 if TYPE_CHECKING:
     import duckdb
@@ -25,7 +26,7 @@ ORDER_MATTERS = "depends on the order of rows"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Effect:
     """What one strategy on one raw column did.
 
     Attributes:
@@ -63,24 +64,24 @@ class Baseline:
 class Replica:
     """The copy; of one thread."""
 
-    def __init__(self, plan: Plan, sample: Path, *, memory_limit: str) -> None:
+    def __init__(self, plan: VerifyPlan, sample: Path, *, memory_limit: str) -> None:
         import duckdb
 
         self._plan = plan
         config = {"threads": "1", "memory_limit": memory_limit}
         self._connection = duckdb.connect(":memory:", config=dict(config))
-        self._run(f"attach '{str(sample).replace(chr(39), chr(39) * 2)}' as {SAMPLE} (read_only)")
+        self._run(f"attach {literal(str(sample))} as {SAMPLE} (read_only)")
         names = [raw.name for raw in plan.raws.values()]
         names += [model.name for model in plan.models if model.name is not None]
         for database in sorted({name[0] for name in names}):
             if database != "memory":
-                self._run(f"attach ':memory:' as {qualified(database)}")
+                self._run(f"attach ':memory:' as {identifier(database)}")
         for database, schema in sorted({name[:2] for name in names}):
             self._run(f"create schema if not exists {qualified(database, schema)}")
         if plan.models and plan.models[0].name:
             self._run(f"use {qualified(plan.models[0].name[0], 'main')}")
         self._sql: dict[str, str] = {model.id: model.sql for model in plan.models}
-        self._looks: dict[str, Look] = {}
+        self._queries: dict[str, FingerprintQueries] = {}
         self._before: dict[tuple[str, str], object] = {}
         self._load(reverse=False)
         self.baseline = Baseline()
@@ -113,7 +114,7 @@ class Replica:
                     base.loose.add(key)
         return base
 
-    def columns(self, raw: Raw) -> tuple[str, ...]:
+    def columns(self, raw: RawTable) -> tuple[str, ...]:
         """Of a raw table, those to perturb."""
         if raw.columns == ():
             return ()
@@ -124,15 +125,15 @@ class Replica:
         folded = {name.casefold() for name in raw.columns}
         return tuple(name for name in names if name.casefold() in folded)
 
-    def strategies(self, raw: Raw, column: str) -> dict[str, str]:
+    def strategies(self, raw: RawTable, column: str) -> dict[str, str]:
         """Strategy to SQL expression."""
         table = qualified(*raw.name)
-        sql = f"select {qualified(column)} from {table} limit 0"
+        sql = f"select {identifier(column)} from {table} limit 0"
         described = self._connection.execute(sql).description
         assert described is not None  # a select has columns
-        return expressions(qualified(column), described[0][1], table)
+        return expressions(identifier(column), described[0][1], table)
 
-    def perturb(self, raw: Raw, column: str, expression: str) -> Seen | None:
+    def perturb(self, raw: RawTable, column: str, expression: str) -> Effect | None:
         """Change a column, build what is downstream, compare, and undo it.
 
         Returns:
@@ -150,11 +151,11 @@ class Replica:
                 self._run("rollback")
             builds += seen.builds
             if failure is None:
-                return Seen(seen.values, seen.pairs, failed, builds)
+                return Effect(seen.values, seen.pairs, failed, builds)
             failed[failure[0]] = failure[1]
 
-    def _replace(self, raw: Raw, column: str, expression: str) -> bool:
-        table, name = qualified(*raw.name), qualified(column)
+    def _replace(self, raw: RawTable, column: str, expression: str) -> bool:
+        table, name = qualified(*raw.name), identifier(column)
         # not rowid: in a table that this transaction made it starts elsewhere
         look = (
             f"select sum(hash(place, value)) from "
@@ -171,7 +172,7 @@ class Replica:
 
     def _rebuild(
         self, raw: str, known_failures: Mapping[str, str]
-    ) -> tuple[Seen, tuple[str, str] | None]:
+    ) -> tuple[Effect, tuple[str, str] | None]:
         import duckdb
 
         base = self.baseline
@@ -201,7 +202,7 @@ class Replica:
             by_value, by_pair = differences(old, prints)
             values.update((model.id, name) for name in by_value)
             pairs.update((model.id, name) for name in by_pair)
-        return Seen(frozenset(values), frozenset(pairs), known_failures, builds), failure
+        return Effect(frozenset(values), frozenset(pairs), known_failures, builds), failure
 
     def _build_all(self, base: Baseline, *, find_failures: bool) -> None:
         import duckdb
@@ -228,7 +229,7 @@ class Replica:
                 base.failed[model.id] = first_line(error)
                 blocked.add(model.id)
 
-    def _make_fresh(self, model: Model, base: Baseline) -> None:
+    def _make_fresh(self, model: BuiltModel, base: Baseline) -> None:
         """An incremental model that was compiled for an increment is built as if from nothing."""
         fresh = without_itself(model.sql, model.name or ("", "", ""))
         if fresh is None:
@@ -239,14 +240,18 @@ class Replica:
         else:
             self._sql[model.id] = fresh
 
-    def _build(self, model: Model, unless: tuple[object, ...] | None = None) -> Fingerprint | None:
+    def _build(
+        self, model: BuiltModel, unless: tuple[object, ...] | None = None
+    ) -> Fingerprint | None:
         """Its fingerprint; None when its rows are those of ``unless``."""
         assert model.name is not None  # an ephemeral model is not built
         relation = qualified(*model.name)
         self._run(f"create or replace table {relation} as\n{self._sql[model.id]}\n")
-        look = self._looks.get(model.id)
+        look = self._queries.get(model.id)
         if look is None:
-            look = self._looks[model.id] = Look.at(self._connection, relation, model.key)
+            look = self._queries[model.id] = FingerprintQueries.at(
+                self._connection, relation, model.key
+            )
         return look.fingerprint(self._connection, unless)
 
     def _load(self, *, reverse: bool) -> None:
@@ -273,7 +278,7 @@ def differences(old: Fingerprint, new: Fingerprint) -> tuple[set[str], set[str]]
 
 
 def take_sample(
-    connection: "duckdb.DuckDBPyConnection", plan: Plan, source: str, *, rows: int
+    connection: "duckdb.DuckDBPyConnection", plan: VerifyPlan, source: str, *, rows: int
 ) -> dict[str, int]:
     """Copy the first rows of each raw table into the sample, which is attached.
 
@@ -293,9 +298,3 @@ def take_sample(
         connection.execute(f"create table {SAMPLE}.main.r{at} as from {relation} limit {rows}")
         counts[raw.id] = int(row[0]) if row else 0
     return counts
-
-
-def first_line(error: Exception) -> str:
-    """DuckDB's message without the SQL that it quotes."""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -1,8 +1,29 @@
-"""What a check of the lineage against the data found."""
+"""How a check of the lineage against the data is made, and what it found."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+ROWS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """How a check is made.
+
+    Attributes:
+        rows: of each raw table at most.
+        workers: threads, each with a copy of its own.
+        memory_limit: of each copy, DuckDB's words.
+        marts: ids of the models that are published.
+    """
+
+    rows: int = ROWS
+    workers: int = 2
+    memory_limit: str = "1GB"
+    marts: Collection[str] = ()
 
 
 class _Frozen(BaseModel):
@@ -64,7 +85,7 @@ class Unstable(_Frozen):
     reason: str
 
 
-class Failure(_Frozen):
+class BuildFailure(_Frozen):
     """A model that could not be built.
 
     Attributes:
@@ -150,6 +171,6 @@ class VerifyReport(_Frozen):
     unread: tuple[ColumnPair, ...]
     never_changed: tuple[ColumnPair, ...]
     unstable: tuple[Unstable, ...]
-    failures: tuple[Failure, ...]
+    failures: tuple[BuildFailure, ...]
     notes: tuple[str, ...]
     columns: tuple[ColumnResult, ...]

@@ -1,11 +1,57 @@
-"""An incremental model's SQL as if its table were not there yet."""
+"""The SQL that a model or snapshot is built with in a check, and the tables that it names."""
 
+import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headrace.lineage.verify.parts import Name
+from headrace.catalog.model import Asset
+from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
+    import duckdb
     from sqlglot import exp
+
+Name = tuple[str, str, str]
+"""Database, schema and identifier of a relation."""
+
+
+def tables_in(connection: "duckdb.DuckDBPyConnection", sql: str) -> Iterator[Name]:
+    """The tables that a select names, as DuckDB parses it; none when it is no plain select."""
+    row = connection.execute("select json_serialize_sql(?)", [sql.strip().rstrip(";")]).fetchone()
+    todo = [json.loads(row[0])] if row else []
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict):
+            if node.get("type") == "BASE_TABLE":
+                yield node["catalog_name"], node["schema_name"], node["table_name"]
+            todo.extend(node.values())
+        elif isinstance(node, list):
+            todo.extend(node)
+
+
+def select_of(asset: Asset) -> str:
+    sql = (asset.compiled_code or "").strip().rstrip(";")
+    kept = asset.snapshot
+    if kept is None:
+        return sql
+    key = ", ".join(f"({part})::varchar" for part in kept.unique_key) or "''"
+    when = kept.updated_at if kept.strategy == "timestamp" and kept.updated_at else "now()"
+    ends = f"nullif({when}, {when})"
+    values = {
+        "dbt_scd_id": f"md5(concat_ws('|', {key}, ({when})::varchar))",
+        "dbt_updated_at": when,
+        "dbt_valid_from": when,
+        "dbt_valid_to": f"coalesce({ends}, {kept.valid_to_current})"
+        if kept.valid_to_current
+        else ends,
+    }
+    if kept.marks_deleted:
+        values["dbt_is_deleted"] = "'False'"
+    meta = ", ".join(
+        f"{value} as {identifier(kept.column_names.get(name, name))}"
+        for name, value in values.items()
+    )
+    return f"with __snapshot as (\n{sql}\n)\nselect *, {meta} from __snapshot"
 
 
 def without_itself(sql: str, name: Name) -> str | None:

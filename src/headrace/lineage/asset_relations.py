@@ -20,7 +20,7 @@ Unique = tuple[frozenset[str], ...]
 _AS_WRITTEN = frozenset({"table", "view", "ephemeral"})  # not `incremental`: it holds older rows
 
 
-class Relations:
+class AssetRelations:
     """The assets of a catalog by the names that SQL has for them."""
 
     def __init__(self, catalog: Catalog) -> None:
