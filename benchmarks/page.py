@@ -132,8 +132,8 @@ def _round(playwright: "Playwright", port: int) -> tuple[Round, int, int]:
 
 def write_site(directory: Path) -> Site:
     """The static site of the project."""
-    from headrace.server.site import write_site as write
     from headrace.server.state import ServerState
+    from headrace.server.static_site import write_site as write
 
     state = ServerState(
         project="made-up",

@@ -23,8 +23,8 @@ from headrace.catalog import RunStore
 from headrace.lineage.find import Place
 from headrace.lineage.trace import trace
 from headrace.server.access import Access
-from headrace.server.site import write_site
 from headrace.server.state import ServerState, open_state
+from headrace.server.static_site import write_site
 
 CUSTOMERS = "model.headrace.customers"
 NODE = "model.big.fct_orders_daily_0"

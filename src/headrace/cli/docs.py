@@ -33,8 +33,8 @@ def docs(
     del debug
     if importlib.util.find_spec("jinja2") is None:
         raise ServeError("the site needs jinja2: install the extra, `uv sync --extra serve`")
-    from headrace.server.site import write_site
     from headrace.server.state import open_state
+    from headrace.server.static_site import write_site
 
     state = open_state(resolved(project_dir, env, sets, target))
     try:

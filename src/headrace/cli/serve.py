@@ -48,7 +48,7 @@ def serve(
     flags += [f"serve.port={port}"] if port is not None else []
     flags += [f"serve.host={host}"] if host is not None else []
     settings = resolved(project_dir, env, flags, target)
-    from headrace.server.listen import serve as serve_until_stopped
+    from headrace.server.runner import serve as serve_until_stopped
 
     serve_until_stopped(
         settings,

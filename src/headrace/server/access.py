@@ -1,12 +1,21 @@
-"""Who may ask: a token, or a session that was begun with it, and the names that we answer to."""
+"""Who may use the server: a token, or a session that began with it; and the server's host names."""
 
 import hashlib
 import hmac
 import ipaddress
+import secrets
 import socket
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace import portable
+from headrace.errors import ServeError
+
+if TYPE_CHECKING:
+    from headrace.settings import Resolved
 
 COOKIE = "headrace_session"
 SESSION_SECONDS = 12 * 3600
@@ -73,10 +82,75 @@ class Access:
         return hmac.new(key, f"headrace session {ends}".encode(), hashlib.sha256).hexdigest()
 
 
+def access_of(resolved: "Resolved", token_file: Path | None, *, make_token: bool = False) -> Access:
+    """Who may ask, by the settings.
+
+    Args:
+        resolved: the settings.
+        token_file: holds the token; overrules ``serve.token``.
+        make_token: where ``serve.token`` is set, it holds; else a file that is not there is
+            written, with a new token.
+
+    Raises:
+        ServeError: the token cannot be read or written, is too short, stands on the command
+            line, or there is none where one is demanded.
+    """
+    settings = resolved.settings.serve
+    if resolved.origins.get("serve.token") == "flag":
+        raise ServeError(
+            "a token on the command line can be read by everybody on this machine: set "
+            "HEADRACE_SERVE__TOKEN, or write it to a file and name that by --token-file"
+        )
+    token = settings.token.get_secret_value() if settings.token is not None else None
+    if make_token and token_file is None:
+        raise ServeError("--make-token needs a place for the token: name one by --token-file")
+    if token_file is not None and not (make_token and token is not None):
+        if make_token:
+            _make_token(token_file)
+        token = _read_token(token_file)
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ServeError(
+            f"the token is shorter than {SHORTEST_TOKEN} characters: `openssl rand -hex 32` makes "
+            "a good one"
+        )
+    if token is None and not is_loopback(settings.host):
+        raise ServeError(
+            f"{settings.host} can be reached from other machines, so a token is demanded: set "
+            "HEADRACE_SERVE__TOKEN, or name a file that holds one by --token-file "
+            "(`openssl rand -hex 32 > token` makes one)"
+        )
+    return Access(
+        host=settings.host,
+        token=token,
+        allowed_hosts=settings.allowed_hosts,
+        trusted_proxies=settings.trusted_proxies,
+    )
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach an address."""
     address = _ip(host)
     return host.casefold() == "localhost" if address is None else address.is_loopback
+
+
+def _read_token(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ServeError(f"no token can be read from {path}: {reason}") from error
+
+
+def _make_token(path: Path) -> None:
+    """Write a new token, for its owner's eyes only, where there is no file yet."""
+    if path.exists():
+        return
+    try:
+        with portable.replaced_file(path) as temporary:
+            temporary.touch(0o600)
+            temporary.write_text(f"{secrets.token_hex(32)}\n", encoding="utf-8")
+    except OSError as error:
+        raise ServeError(f"no token can be written to {path}: {error.strerror}") from error
 
 
 def _digest(text: str) -> bytes:

@@ -9,16 +9,15 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from headrace.lineage.report import ImpactReport, LineageGraph
-from headrace.server import problems, queries, views
-from headrace.server.response_cache import Answers
+from headrace.server import queries, views
+from headrace.server.errors import MEDIA_TYPE
+from headrace.server.response_cache import ResponseCache
 from headrace.server.state import MAX_RUNS
 
 MAX_ID = 1000
 _RUN_ID = r"^[A-Za-z0-9_.:-]{1,80}$"
 
-_PROBLEM: dict[str, Any] = {
-    problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}
-}
+_PROBLEM: dict[str, Any] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     304: {"description": "You have it already (`If-None-Match`)."},
     401: {"description": "A token is demanded.", "content": _PROBLEM},
@@ -61,12 +60,12 @@ ColumnName = Annotated[
 Offset = Annotated[int, Query(ge=0, le=10_000_000, description="How many to leave out.")]
 
 
-def _answers(request: Request) -> Answers:
-    found: Answers = request.app.state.answers
+def _responses(request: Request) -> ResponseCache:
+    found: ResponseCache = request.app.state.responses
     return found
 
 
-Ask = Annotated[Answers, Depends(_answers)]
+Cache = Annotated[ResponseCache, Depends(_responses)]
 
 
 @health.get("/healthz", tags=["health"], summary="Whether the server answers")
@@ -76,15 +75,15 @@ async def healthz() -> views.Health:
 
 
 @router.get("/home", tags=["project"], summary="How the project is now", response_model=views.Home)
-async def home(request: Request, ask: Ask) -> Response:
+async def home(request: Request, cache: Cache) -> Response:
     """Last runs, freshness of sources, tests that fail, what is published, and counts."""
-    return await ask.give(request, lambda: queries.home(ask.state))
+    return await cache.respond(request, lambda: queries.home(cache.state))
 
 
 @router.get("/assets", tags=["assets"], summary="A page of assets", response_model=views.AssetPage)
 async def assets(
     request: Request,
-    ask: Ask,
+    cache: Cache,
     search: Annotated[
         str,
         Query(
@@ -117,10 +116,10 @@ async def assets(
     ] = 50,
 ) -> Response:
     """Sorted by kind and name; with `search`, the best first, at most 1,000 in all."""
-    return await ask.give(
+    return await cache.respond(
         request,
         lambda: queries.assets(
-            ask.state,
+            cache.state,
             search=search,
             kind=kind,
             tag=tag,
@@ -139,9 +138,9 @@ async def assets(
     response_model=views.AssetDetail,
     responses=_MISSING,
 )
-async def asset(request: Request, ask: Ask, asset_id: AssetId) -> Response:
+async def asset(request: Request, cache: Cache, asset_id: AssetId) -> Response:
     """Columns, tests with their history, SQL, run times, neighbours, freshness, last changes."""
-    return await ask.give(request, lambda: queries.asset(ask.state, asset_id), reads="store")
+    return await cache.respond(request, lambda: queries.asset(cache.state, asset_id), reads="store")
 
 
 @router.get(
@@ -153,7 +152,7 @@ async def asset(request: Request, ask: Ask, asset_id: AssetId) -> Response:
 )
 async def sample(
     request: Request,
-    ask: Ask,
+    cache: Cache,
     asset_id: AssetId,
     limit: Annotated[int, Query(ge=1, le=queries.MAX_SAMPLE, description="How many rows.")] = 10,
     pii: Annotated[
@@ -161,9 +160,9 @@ async def sample(
     ] = False,
 ) -> Response:
     """From the published file alone. Columns of personal data are masked."""
-    return await ask.give(
+    return await cache.respond(
         request,
-        lambda: queries.sample(ask.state, asset_id, limit=limit, pii=pii),
+        lambda: queries.sample(cache.state, asset_id, limit=limit, pii=pii),
         reads="file",
     )
 
@@ -177,7 +176,7 @@ async def sample(
 )
 async def lineage(
     request: Request,
-    ask: Ask,
+    cache: Cache,
     asset_id: AssetId,
     column: ColumnName = None,
     direction: Annotated[
@@ -189,10 +188,10 @@ async def lineage(
     ] = None,
 ) -> Response:
     """The same as `headrace lineage --json`."""
-    return await ask.give(
+    return await cache.respond(
         request,
         lambda: queries.lineage(
-            ask.state, asset_id, column=column, direction=direction, depth=depth
+            cache.state, asset_id, column=column, direction=direction, depth=depth
         ),
         reads="graph",
     )
@@ -206,22 +205,22 @@ async def lineage(
     responses=_MISSING,
 )
 async def impact(
-    request: Request, ask: Ask, asset_id: AssetId, column: ColumnName = None
+    request: Request, cache: Cache, asset_id: AssetId, column: ColumnName = None
 ) -> Response:
     """The same as `headrace lineage --impact --json`."""
-    return await ask.give(
-        request, lambda: queries.impact(ask.state, asset_id, column=column), reads="graph"
+    return await cache.respond(
+        request, lambda: queries.impact(cache.state, asset_id, column=column), reads="graph"
     )
 
 
 @router.get("/runs", tags=["runs"], summary="The newest runs", response_model=views.RunList)
 async def runs(
     request: Request,
-    ask: Ask,
+    cache: Cache,
     limit: Annotated[int, Query(ge=1, le=MAX_RUNS, description="How many runs.")] = 50,
 ) -> Response:
     """The newest first."""
-    return await ask.give(request, lambda: queries.runs(ask.state, limit=limit))
+    return await cache.respond(request, lambda: queries.runs(cache.state, limit=limit))
 
 
 @router.get(
@@ -233,15 +232,15 @@ async def runs(
 )
 async def run(
     request: Request,
-    ask: Ask,
+    cache: Cache,
     run_id: Annotated[str, Query(alias="id", pattern=_RUN_ID, description="The run's id.")],
     offset: Offset = 0,
     limit: Annotated[int, Query(ge=1, le=1000, description="Of its nodes.")] = 50,
 ) -> Response:
     """Steps, loads, a page of its nodes, all that failed, and lines of the log."""
-    return await ask.give(
+    return await cache.respond(
         request,
-        lambda: queries.run(ask.state, run_id, offset=offset, limit=limit),
+        lambda: queries.run(cache.state, run_id, offset=offset, limit=limit),
         reads="store",
     )
 
@@ -254,7 +253,7 @@ async def run(
 )
 async def changes(
     request: Request,
-    ask: Ask,
+    cache: Cache,
     days: Annotated[int, Query(ge=1, le=queries.MAX_DAYS, description="Whole days, UTC.")] = 30,
     asset_id: Annotated[
         str | None, Query(alias="id", max_length=MAX_ID, description="Of this asset alone.")
@@ -264,9 +263,9 @@ async def changes(
     ] = 500,
 ) -> Response:
     """Columns and assets that came, went or changed their type; tests; descriptions; code."""
-    return await ask.give(
+    return await cache.respond(
         request,
-        lambda: queries.changes(ask.state, days=days, asset_id=asset_id, limit=limit),
+        lambda: queries.changes(cache.state, days=days, asset_id=asset_id, limit=limit),
     )
 
 
@@ -278,7 +277,7 @@ async def changes(
 )
 async def search(
     request: Request,
-    ask: Ask,
+    cache: Cache,
     text: Annotated[
         str,
         Query(
@@ -291,4 +290,4 @@ async def search(
     limit: Annotated[int, Query(ge=1, le=100, description="How many hits.")] = 20,
 ) -> Response:
     """In names, relations, columns, tags, owners and descriptions; every word must be there."""
-    return await ask.give(request, lambda: queries.search(ask.state, text, limit=limit))
+    return await cache.respond(request, lambda: queries.search(cache.state, text, limit=limit))

@@ -15,12 +15,11 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from headrace import __version__
 from headrace.errors import RunStoreError, UserError
-from headrace.server import api, problems, views
+from headrace.server import api, page_routes, views
 from headrace.server.access import Access
-from headrace.server.errors import RequestError, StartingError
-from headrace.server.pages import router as pages_router
-from headrace.server.render_html import STATIC
-from headrace.server.response_cache import Answers
+from headrace.server.errors import RequestError, StartingError, problem, problem_response
+from headrace.server.rendering import STATIC
+from headrace.server.response_cache import ResponseCache
 from headrace.server.security import Gate
 from headrace.server.state import ServerState
 
@@ -80,15 +79,15 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.server = state
-    app.state.answers = Answers(state)
+    app.state.responses = ResponseCache(state)
     app.include_router(api.health)
     app.include_router(api.router)
-    app.include_router(pages_router, include_in_schema=False)
+    app.include_router(page_routes.router, include_in_schema=False)
     app.add_route("/openapi.json", _openapi)  # where programs look for it first
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_errors(app)
     _add_schema(app, has_token=access.token is not None)
-    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)
     app.add_middleware(Gate, access=access)
     return app
 
@@ -103,35 +102,37 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestError)
     def ours(request: Request, error: RequestError) -> Response:
         headers = {"retry-after": "2"} if isinstance(error, StartingError) else None
-        return problems.response(request, problems.of_error(error), headers=headers)
+        return problem_response(
+            request, problem(error.status, error.detail, hint=error.hint), headers=headers
+        )
 
     @app.exception_handler(HTTPException)
     def http(request: Request, error: HTTPException) -> Response:
         if error.status_code == 404:
-            found = problems.problem(
+            found = problem(
                 404, "there is nothing at this address", hint="/api/openapi.json lists the routes"
             )
         else:
-            found = problems.problem(error.status_code, "this request cannot be answered")
-        return problems.response(request, found)
+            found = problem(error.status_code, "this request cannot be answered")
+        return problem_response(request, found)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:]) or "the request"
-        return problems.response(request, problems.problem(422, f"{name}: {first['msg']}"))
+        return problem_response(request, problem(422, f"{name}: {first['msg']}"))
 
     @app.exception_handler(RunStoreError)
     def run_store(request: Request, error: RunStoreError) -> Response:
         _log.warning("the run store cannot be read: %s", error)
-        found = problems.problem(
+        found = problem(
             503, "the run store cannot be read now", hint="try again; the log says what is wrong"
         )
-        return problems.response(request, found)
+        return problem_response(request, found)
 
     @app.exception_handler(UserError)
     def user(request: Request, error: UserError) -> Response:
-        return problems.response(request, problems.problem(400, str(error)))
+        return problem_response(request, problem(400, str(error)))
 
 
 def _add_schema(app: FastAPI, *, has_token: bool) -> None:
@@ -142,8 +143,9 @@ def _add_schema(app: FastAPI, *, has_token: bool) -> None:
         if app.openapi_schema is None:
             found = plain()
             components = found.setdefault("components", {})
-            problem = views.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            components.setdefault("schemas", {})["Problem"] = problem
+            components.setdefault("schemas", {})["Problem"] = views.Problem.model_json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
             if has_token:
                 components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
                 found["security"] = [{"token": []}]

@@ -1,19 +1,47 @@
-"""What goes wrong in answering one request. None of them leaves the server.
+"""Errors of one request, and how they are sent: RFC 9457 to programs, a page to browsers.
 
-RequestError
-├── InvalidError     400: a parameter makes no sense
+RequestError         400
 ├── ForbiddenError   403: it may not be shown
-├── NotFoundError    404: there is no such thing
+├── NotFoundError    404: it does not exist
 └── UnavailableError 503: the run store or the published file cannot be read now
     └── StartingError    503: nothing has been read yet
 """
 
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from headrace.secrets import hide
+from headrace.server.rendering import frame_of
+from headrace.server.views import Problem
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+MEDIA_TYPE = "application/problem+json"
+_CODES = {
+    400: "invalid_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "too_large",
+    414: "too_long",
+    421: "wrong_host",
+    422: "invalid_parameter",
+    429: "too_many_requests",
+    431: "too_large",
+    500: "internal",
+    503: "unavailable",
+}
+
 
 class RequestError(Exception):
-    """Base: an HTTP status, a code for programs, a sentence, and what to do about it."""
+    """Base: an HTTP status, a sentence, and what to do about it."""
 
     status = 400
-    code = "invalid_request"
 
     def __init__(self, detail: str, *, hint: str | None = None) -> None:
         """Say what is wrong (``detail``), and what to do about it (``hint``)."""
@@ -22,39 +50,67 @@ class RequestError(Exception):
         self.hint = hint
 
 
-class InvalidError(RequestError):
-    """A parameter makes no sense."""
-
-    code = "invalid_parameter"
-
-
 class ForbiddenError(RequestError):
-    """It may not be shown by this server."""
+    """This server may not show it."""
 
     status = 403
-    code = "forbidden"
 
 
 class NotFoundError(RequestError):
-    """There is no such thing."""
+    """It does not exist."""
 
     status = 404
-    code = "not_found"
 
 
 class UnavailableError(RequestError):
     """The run store or the published file cannot be read now."""
 
     status = 503
-    code = "unavailable"
 
 
 class StartingError(UnavailableError):
-    """The server has just started, and reads the catalog."""
+    """The server has just started, and is reading the catalog."""
 
     def __init__(self) -> None:
-        """Nothing is wrong: it takes a while."""
+        """Ask the client to try again."""
         super().__init__(
             "the catalog is being read: the server has just started",
             hint="try again in a few seconds",
         )
+
+
+def problem(status: int, detail: str, *, hint: str | None = None) -> Problem:
+    """An error as RFC 9457 describes it, without secrets."""
+    return Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=hide(detail),
+        code=_CODES.get(status, "invalid_request" if status < 500 else "internal"),
+        hint=hint,
+    )
+
+
+def problem_response(
+    request: "Request", found: Problem, *, headers: Mapping[str, str] | None = None
+) -> "Response":
+    """The response to a request that failed: a page for a browser, JSON for all others."""
+    from starlette.responses import HTMLResponse, Response
+
+    if is_page(request):
+        page = frame_of(request).render(
+            "error.html",
+            title=found.title,
+            status=found.status,
+            detail=found.detail,
+            hint=found.hint,
+        )
+        return HTMLResponse(page, found.status, headers=headers)
+    body = found.model_dump_json(exclude_none=True)
+    return Response(body, found.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def is_page(request: "Request") -> bool:
+    """Whether a browser asks for a page, not a program for data."""
+    path = request.url.path
+    is_data = path.startswith(("/api/", "/data/", "/static/")) or path == "/healthz"
+    return not is_data and "text/html" in request.headers.get("accept", "")

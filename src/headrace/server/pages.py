@@ -1,143 +1,213 @@
-"""The pages of a running server. Each route reads its parameters and composes one page."""
+"""The pages: each asks `queries` and fills a template; shared by the server and the static site."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_args
 
-from fastapi import APIRouter, Query, Request
-from fastapi.responses import HTMLResponse, RedirectResponse, Response
-
-from headrace.server import compose, graph_data, queries
-from headrace.server.links import ServerLinks
-from headrace.server.render_html import Frame
+from headrace.catalog.changes import What
+from headrace.server import charts, queries
+from headrace.server.errors import RequestError
+from headrace.server.graph_data import shown
+from headrace.server.rendering import PageFrame
+from headrace.server.state import ServerState
+from headrace.server.view_builder import ref
+from headrace.server.views import AssetDetail, AssetRef, Sample
 
 if TYPE_CHECKING:
-    from headrace.server.state import ServerState
+    from headrace.lineage.report import ImpactItem
 
-PAGE = 100
-
-Text = Annotated[str, Query(max_length=1000)]
-
-Offset = Annotated[int, Query(ge=0, le=10_000_000)]
-
-router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+TABLE_MOST = 1500  # assets that the lineage page lists in one table
+EDGES_MOST = 2000
+_LATELY = 10
+_STEPS = 2
+CHANGES: tuple[str, ...] = get_args(What)
 
 
-def _state(request: Request) -> "ServerState":
-    state: ServerState = request.app.state.server
-    return state
+@dataclass(frozen=True)
+class AssetQuery:
+    """How the list of assets is filtered; an empty text filters nothing."""
+
+    search: str = ""
+    kind: str = ""
+    tag: str = ""
+    owner: str = ""
+    schema: str = ""
+
+    def __getitem__(self, name: str) -> str:
+        return str(getattr(self, name))
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything is filtered."""
+        return any((self.search, self.kind, self.tag, self.owner, self.schema))
 
 
-def frame(request: Request) -> Frame:
-    """The frame of a page of this server, wherever it is mounted."""
-    root = str(request.scope.get("root_path", "")).rstrip("/")
-    return Frame(links=ServerLinks(root=f"{root}/"), project=_state(request).project)
-
-
-@router.get("/")
-def home(request: Request) -> HTMLResponse:
+def home(state: ServerState, frame: PageFrame) -> str:
     """The first page."""
-    return HTMLResponse(compose.home(_state(request), frame(request)))
+    lately = queries.changes(state, days=30, limit=_LATELY).changes
+    return frame.render(
+        "home.html", title="Home", here="home", home=queries.home(state), changes=lately
+    )
 
 
-@router.get("/assets")
 def assets(
-    request: Request,
-    search: Text = "",
-    kind: Text = "",
-    tag: Text = "",
-    owner: Text = "",
-    schema: Text = "",
-    offset: Offset = 0,
-) -> HTMLResponse:
+    state: ServerState, frame: PageFrame, query: AssetQuery, *, offset: int = 0, limit: int = 50
+) -> str:
     """The list of assets."""
-    query = compose.AssetQuery(search=search, kind=kind, tag=tag, owner=owner, schema=schema)
-    page = compose.assets(_state(request), frame(request), query, offset=offset, limit=PAGE)
-    return HTMLResponse(page)
+    page = queries.assets(
+        state,
+        search=query.search,
+        kind=query.kind or None,
+        tag=query.tag or None,
+        owner=query.owner or None,
+        schema=query.schema or None,
+        offset=offset,
+        limit=limit,
+    )
+    return frame.render(
+        "assets.html", title="Assets", here="assets", page=page, query=query, filtered=query.is_set
+    )
 
 
-@router.get("/assets/{asset_id:path}")
 def asset(
-    request: Request, asset_id: str, *, sample: bool = False, pii: bool = False
-) -> HTMLResponse:
-    """The page of an asset."""
-    state = _state(request)
-    detail = queries.asset(state, asset_id)
-    page = compose.asset(state, frame(request), detail, with_sample=sample, with_pii=pii)
-    return HTMLResponse(page)
-
-
-@router.get("/lineage")
-def lineage(request: Request, asset: Text = "", column: Text = "") -> HTMLResponse:
-    """The graph."""
-    page = compose.lineage(
-        _state(request), frame(request), asset_id=asset or None, column=column or None
+    state: ServerState,
+    frame: PageFrame,
+    detail: AssetDetail,
+    *,
+    with_sample: bool = False,
+    with_pii: bool = False,
+) -> str:
+    """The page of an asset; personal data only if asked, and allowed."""
+    sample, error = None, None
+    if with_sample and detail.has_sample:
+        try:
+            sample = queries.sample(state, detail.id, pii=with_pii)
+        except RequestError as refused:
+            error = refused.detail
+    if sample is not None and frame.links.is_static:
+        sample = _without_masked(sample)
+    return frame.render(
+        "asset.html",
+        title=detail.name,
+        here="assets",
+        asset=detail,
+        has_impact=has_impact(detail),
+        chart=charts.run_times(detail.run_times),
+        sample=sample,
+        sample_error=error,
+        show_pii=with_pii,
+        pii_allowed=state.allow_pii,
     )
-    return HTMLResponse(page)
 
 
-@router.get("/impact")
-def impact(request: Request, asset: Text = "", column: Text = "") -> Response:
-    """What breaks if an asset, or a column of it, goes."""
-    if not asset:
-        return RedirectResponse(frame(request).links.page("assets"))
-    page = compose.impact(_state(request), frame(request), asset, column=column or None)
-    return HTMLResponse(page)
+def _without_masked(sample: Sample) -> Sample:
+    """A file that is published has no column of personal data, not even a masked one."""
+    kept = [place for place, name in enumerate(sample.columns) if name not in sample.masked]
+    return sample.model_copy(
+        update={
+            "columns": tuple(sample.columns[place] for place in kept),
+            "types": tuple(sample.types[place] for place in kept),
+            "rows": tuple(tuple(row[place] for place in kept) for row in sample.rows),
+        }
+    )
 
 
-@router.get("/runs")
-def runs(request: Request) -> HTMLResponse:
+def has_impact(detail: AssetDetail) -> bool:
+    """Whether anything depends on an asset, so that there is a page that says what."""
+    return bool(detail.downstream or detail.tests)
+
+
+def lineage(
+    state: ServerState, frame: PageFrame, *, asset_id: str | None = None, column: str | None = None
+) -> str:
+    """The graph, and the same as a table."""
+    context: dict[str, Any] = {"root": None, "column": column, "graph": None, "nodes": {}}
+    title = "Lineage"
+    everything: list[tuple[AssetRef, list[AssetRef]]] | None = None
+    catalog = state.snapshot().index.catalog
+    if asset_id is not None:
+        depth = None if column else _STEPS
+        graph = queries.lineage(state, asset_id, column=column, depth=depth)
+        nodes = {node.id: node for node in graph.nodes}
+        if len(graph.links) > EDGES_MOST:
+            graph = graph.model_copy(update={"links": graph.links[:EDGES_MOST], "truncated": True})
+        root = nodes[asset_id]
+        title = f"Lineage of {root.name}{'.' + column if column else ''}"
+        context |= {"root": root, "graph": graph, "nodes": nodes, "column": graph.column}
+    else:
+        listed = shown(catalog)
+        if len(listed) <= TABLE_MOST:
+            everything = [
+                (ref(one), [ref(catalog.assets[key]) for key in catalog.parents[one.id]])
+                for one in listed
+            ]
+    return frame.render(
+        "lineage.html", title=title, here="lineage", everything=everything, **context
+    )
+
+
+def impact(
+    state: ServerState, frame: PageFrame, asset_id: str, *, column: str | None = None
+) -> str:
+    """What breaks if an asset, or one column of it, goes."""
+    report = queries.impact(state, asset_id, column=column)
+    found = state.snapshot().index.catalog.assets
+    groups: tuple[tuple[str, str, tuple[ImpactItem, ...]], ...] = (
+        ("breaks", "Breaks", report.breaks),
+        ("affected", "Has other values or rows", report.affected),
+        ("exposures", "Is seen in", report.exposures),
+    )
+    name = found[asset_id].name
+    return frame.render(
+        "impact.html",
+        title=f"What breaks without {name}{'.' + column if column else ''}",
+        here="lineage",
+        report=report,
+        groups=groups,
+        root=ref(found[asset_id]),
+        names={key: ref(found[key]) for owner in report.owners for key in owner.assets},
+        columns=[one.name for one in found[asset_id].columns],
+    )
+
+
+def runs(state: ServerState, frame: PageFrame, *, limit: int = 100) -> str:
     """The list of runs."""
-    return HTMLResponse(compose.runs(_state(request), frame(request), limit=PAGE))
-
-
-@router.get("/runs/{run_id:path}")
-def run(request: Request, run_id: str, *, offset: Offset = 0) -> HTMLResponse:
-    """The page of a run."""
-    return HTMLResponse(compose.run(_state(request), frame(request), run_id, offset=offset))
-
-
-@router.get("/changes")
-def changes(
-    request: Request,
-    days: Annotated[int, Query(ge=1, le=queries.MAX_DAYS)] = 30,
-    what: Text = "",
-    name: Text = "",
-) -> HTMLResponse:
-    """What changed in the catalog."""
-    page = compose.changes(_state(request), frame(request), days=days, what=what, name=name)
-    return HTMLResponse(page)
-
-
-@router.get("/data/{name}.json")
-def data(request: Request, name: Literal["graph", "columns"]) -> Response:
-    """The graph, or the columns and their edges, for the page's scripts."""
-    now = _state(request).snapshot()
-    tag = f'"{now.token}-{name}"'
-    headers = {"etag": tag, "cache-control": "no-cache"}
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers=headers)
-    kept: dict[str, bytes] = getattr(request.app.state, "page_data", {})
-    content = kept.get(tag)
-    if content is None:
-        if name == "graph":
-            content = graph_data.graph_json(now, links=ServerLinks(root=""))
-        else:
-            content = graph_data.column_json(now)
-        current = {key: made for key, made in kept.items() if now.token in key}
-        request.app.state.page_data = {**current, tag: content}
-    return Response(content, media_type="application/json", headers=headers)
-
-
-def login_page(
-    request: Request, *, action: str, next_path: str = "", error: str | None = None
-) -> str:
-    """The page that asks for the token; the form posts ``token`` and ``next`` to ``action``."""
-    return frame(request).render(
-        "login.html", title="Sign in", action=action, next=next_path, error=error
+    return frame.render(
+        "runs.html", title="Runs", here="runs", runs=queries.runs(state, limit=limit).runs
     )
 
 
-def error_page(
-    request: Request, *, status: int, title: str, detail: str, hint: str | None = None
+def run(state: ServerState, frame: PageFrame, run_id: str, *, offset: int = 0) -> str:
+    """The page of a run."""
+    detail = queries.run(state, run_id, offset=offset)
+    return frame.render(
+        "run.html",
+        title=f"Run of {detail.run.started_at:%Y-%m-%d %H:%M}",
+        here="runs",
+        detail=detail,
+        timeline=charts.timeline(detail),
+    )
+
+
+def changes(
+    state: ServerState, frame: PageFrame, *, days: int = 30, what: str = "", name: str = ""
 ) -> str:
-    """The page of an error."""
-    return frame(request).render("error.html", title=title, status=status, detail=detail, hint=hint)
+    """What changed in the catalog, filtered by kind of change and by words of names."""
+    found = queries.changes(state, days=days, limit=queries.MAX_CHANGES)
+    words = name.casefold().split()
+    listed = [
+        one
+        for one in found.changes
+        if (not what or one.what == what)
+        and all(word in f"{one.asset_name} {one.column or ''}".casefold() for word in words)
+    ]
+    return frame.render(
+        "changes.html",
+        title="Changes",
+        here="changes",
+        changes=found,
+        shown=listed,
+        days=days,
+        what=what,
+        name=name,
+        whats=CHANGES,
+    )

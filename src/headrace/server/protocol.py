@@ -13,7 +13,7 @@ from typing import cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from headrace.server import problems
+from headrace.server import errors
 from headrace.server.security import MAX_HEAD
 
 MAX_CONNECTIONS = 200
@@ -122,10 +122,10 @@ class LimitedProtocol(H11Protocol):
         if has_begun:
             self.transport.close()
             return
-        problem = problems.problem(status, detail)
+        problem = errors.problem(status, detail)
         body = problem.model_dump_json(exclude_none=True).encode()
         head = (
-            f"HTTP/1.1 {status} {problem.title}\r\ncontent-type: {problems.MEDIA_TYPE}\r\n"
+            f"HTTP/1.1 {status} {problem.title}\r\ncontent-type: {errors.MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)

@@ -1,26 +1,23 @@
 """One function per answer; the REST API, the pages and the static site all call these.
 
 Each takes the state and gives a frozen view. An asset that is not there is a ``NotFoundError``,
-a parameter that makes no sense an ``InvalidError``, what may not be shown a ``ForbiddenError``
+what may not be shown a ``ForbiddenError``
 (all in ``headrace.server.errors``). Callers hold parameters to their limits.
 """
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
-from headrace.catalog import RUNNING
 from headrace.catalog.model import Asset
 from headrace.catalog.pii import why_masked
-from headrace.server import describe, logs, views
-from headrace.server.detail import detail_of
+from headrace.server import logs, view_builder, views
 from headrace.server.errors import ForbiddenError, NotFoundError
-from headrace.server.hits import search
 from headrace.server.home import hint, home
-from headrace.server.search import words_of
+from headrace.server.search import hits_of, words_of
 from headrace.server.snapshot import Snapshot
 from headrace.server.state import MAX_RUNS, ServerState
-from headrace.server.store import KnownRun
 
 if TYPE_CHECKING:
     from headrace.lineage.find import Place
@@ -32,7 +29,6 @@ MAX_NODES = 20_000
 MAX_DAYS = 365
 MAX_CHANGES = 1000
 _RUN_TIMES = 50
-_TOLD_RUNS = 100
 _TEST_HISTORY = 10
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
@@ -70,7 +66,7 @@ def assets(
         found = range(index.tests_from)
     return views.AssetPage(
         assets=tuple(
-            describe.summary(now, index.order[position])
+            view_builder.summary(now, index.order[position])
             for position in found[offset : offset + limit]
         ),
         total=len(found),
@@ -103,7 +99,7 @@ def asset(state: ServerState, asset_id: str) -> views.AssetDetail:
         if store is not None
         else {}
     )
-    return detail_of(now, found, histories)
+    return view_builder.detail(now, found, histories)
 
 
 def sample(
@@ -156,7 +152,7 @@ def runs(state: ServerState, *, limit: int = 50) -> views.RunList:
     now = state.snapshot()
     limit = min(limit, MAX_RUNS)
     return views.RunList(
-        runs=tuple(describe.run_line(now, run) for run in now.runs[:limit]), limit=limit
+        runs=tuple(view_builder.run_line(now, run) for run in now.runs[:limit]), limit=limit
     )
 
 
@@ -176,31 +172,16 @@ def run(
         raise NotFoundError("there is no such run", hint="/api/v1/runs lists the runs")
     nodes = store.nodes_of(run_id, offset=offset, limit=limit)
     nodes.sort(key=lambda node: node.started_at or found.run.started_at)
-    told = now.told_runs.get(run_id)
-    if told is None:
-        told = _told(now, found)
-        if found.run.status != RUNNING and len(now.told_runs) < _TOLD_RUNS:
-            now.told_runs[run_id] = told
-    return told.model_copy(
-        update={
-            "nodes": tuple(describe.node(now, one) for one in nodes),
-            "offset": offset,
-            "limit": limit,
-            "log": logs.of_run(state.log_file, run_id, root=now.root) if state.log_file else (),
-        }
-    )
-
-
-def _told(now: Snapshot, found: KnownRun) -> views.RunDetail:
-    """All of a run but its nodes and its log."""
     return views.RunDetail(
-        run=describe.run_line(now, found.run),
-        steps=tuple(describe.step(one) for one in found.steps),
-        loads=tuple(describe.load(now, one) for one in found.loads),
-        nodes=(),
+        run=view_builder.run_line(now, found.run),
+        steps=tuple(view_builder.step(one) for one in found.steps),
+        loads=tuple(view_builder.load(now, one) for one in found.loads),
+        nodes=tuple(view_builder.node(now, one) for one in nodes),
         nodes_total=found.nodes,
-        limit=0,
-        errors=tuple(describe.node(now, one) for one in found.failed),
+        offset=offset,
+        limit=limit,
+        errors=tuple(view_builder.node(now, one) for one in found.failed),
+        log=logs.of_run(state.log_file, run_id, root=now.root) if state.log_file else (),
     )
 
 
@@ -219,10 +200,18 @@ def changes(
     return views.Changes(
         since=since,
         asset=asset_id,
-        changes=tuple(describe.change(now, one) for one in found[:limit]),
+        changes=tuple(view_builder.change(now, one) for one in found[:limit]),
         truncated=len(found) > limit,
         versions=sum(1 for version in now.versions if version.created_at >= since),
     )
+
+
+def search(state: ServerState, text: str, *, limit: int = 20) -> views.SearchResult:
+    """Assets and columns by words in names, descriptions, tags and owners."""
+    index = state.snapshot().index
+    found, words = index.search.find(text), words_of(text)
+    hits = chain.from_iterable(hits_of(index.order[position], words) for position in found)
+    return views.SearchResult(query=text, hits=tuple(islice(hits, limit)), total=len(found))
 
 
 def lineage(

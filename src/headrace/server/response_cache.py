@@ -1,9 +1,10 @@
-"""Answers as bytes: remembered as long as nothing moved, and not sent to who has them already."""
+"""JSON responses: cached until the data change, and not sent to a client that has them.
 
-import gzip
+Bodies are cached as they are; the app's middleware compresses all that is sent.
+"""
+
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -20,30 +21,17 @@ if TYPE_CHECKING:
 
 Reads = Literal["memory", "graph", "store", "file"]
 
-_MOST_BYTES = 16 * 1024 * 1024
-_SMALL = 1024  # bytes that are not worth compressing
-_LEVEL = 1  # higher ones take longer than the bytes are worth on one machine
+MAX_BYTES = 32 * 1024 * 1024
 
 
-@dataclass(frozen=True)
-class _Packed:
-    """An answer's JSON, compressed where that is worth it."""
-
-    body: bytes
-    is_gzip: bool
-
-    def plain(self) -> bytes:
-        return gzip.decompress(self.body) if self.is_gzip else self.body
-
-
-class Answers:
-    """Makes answers of one state; used by the event loop alone."""
+class ResponseCache:
+    """Makes responses from one state, and keeps them; used by the event loop alone."""
 
     def __init__(self, state: ServerState) -> None:
-        """Remember nothing yet."""
+        """Start empty."""
         self.state = state
         self._tag = ""
-        self._known: OrderedDict[str, _Packed] = OrderedDict()
+        self._known: OrderedDict[str, bytes] = OrderedDict()
         self._size = 0
         # threads of one interpreter that all have work only take it from each other
         self._limiters: dict[Reads, CapacityLimiter] = {
@@ -52,16 +40,16 @@ class Answers:
             "file": CapacityLimiter(1),
         }
 
-    async def give(
-        self, request: "Request", make: Callable[[], BaseModel], *, reads: Reads = "memory"
+    async def respond(
+        self, request: "Request", make: Callable[[], BaseModel | bytes], *, reads: Reads = "memory"
     ) -> "Response":
-        """The answer to a request: 304 to who has it, else JSON.
+        """The response to a request: 304 to a client that has it, else JSON.
 
         Args:
-            request: the request; its address names the answer.
-            make: makes the view.
-            reads: what it reads: ``memory`` alone takes a few milliseconds at most; of all
-                else one at a time is made, in a thread, so that nothing else waits for it.
+            request: the request; its address is the key of the response.
+            make: makes the view, or its JSON.
+            reads: what it reads. ``memory`` alone takes a few milliseconds at most; of every
+                other kind one at a time is made, in a thread, so that nothing else waits for it.
         """
         from starlette.responses import Response
 
@@ -71,51 +59,52 @@ class Answers:
         if tag in (part.strip() for part in asked.split(",")):
             return Response(status_code=304, headers=headers)
         key = f"{request.url.path}?{request.url.query}"
-        answer = self._known.get(key)
-        if answer is None:
+        body = self._known.get(key)
+        if body is None:
             limiter = self._limiters.get(reads)
             made = (
                 await to_thread.run_sync(_made, make, limiter=limiter) if limiter else _made(make)
             )
-            answer, is_moving = made
-            if is_moving:
-                headers["cache-control"] = "no-store"
-                del headers["etag"]
+            body, is_running = made
+            if is_running:
+                headers = {"cache-control": "no-store"}
             elif tag == self._tag:
-                self._remember(key, answer)
+                self.add(key, body)
         else:
             self._known.move_to_end(key)
-        if answer.is_gzip and "gzip" in request.headers.get("accept-encoding", ""):
-            headers |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-            return Response(answer.body, headers=headers, media_type="application/json")
-        return Response(answer.plain(), headers=headers, media_type="application/json")
+        return Response(body, headers=headers, media_type="application/json")
+
+    def add(self, key: str, body: bytes) -> None:
+        """Keep a body, in place of those that were not used for the longest time."""
+        if len(body) > MAX_BYTES // 2 or key in self._known:
+            return
+        self._known[key] = body
+        self._size += len(body)
+        while self._size > MAX_BYTES:
+            _, oldest = self._known.popitem(last=False)
+            self._size -= len(oldest)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The keys of what is kept; the first one is dropped next."""
+        return tuple(self._known)
 
     async def _current(self) -> str:
-        """The tag of all answers as of now; what is remembered of another moment is forgotten."""
+        """The tag of all responses as of now; what is cached under another tag is dropped."""
         state = self.state
         now = state.snapshot() if state.is_ready else await to_thread.run_sync(state.snapshot)
-        # some answers know what day it is; weak, since the same answer may be compressed
+        # some responses depend on the day; weak, since the same response may be compressed
         tag = f'W/"{now.token}-{datetime.now(UTC):%Y%m%d}"'
         if tag != self._tag:
             self._tag, self._size = tag, 0
             self._known.clear()
         return tag
 
-    def _remember(self, key: str, answer: _Packed) -> None:
-        if len(answer.body) > _MOST_BYTES // 4 or key in self._known:
-            return
-        self._known[key] = answer
-        self._size += len(answer.body)
-        while self._size > _MOST_BYTES:
-            _, oldest = self._known.popitem(last=False)
-            self._size -= len(oldest.body)
 
-
-def _made(make: Callable[[], BaseModel]) -> tuple[_Packed, bool]:
-    """The answer, and whether it is about a run that goes on and so is another one soon."""
+def _made(make: Callable[[], BaseModel | bytes]) -> tuple[bytes, bool]:
+    """A body, and whether it is about a run in progress, which makes it outdated soon."""
     view = make()
-    body = view.model_dump_json().encode()
-    is_moving = isinstance(view, RunDetail) and view.run.status == RUNNING
-    if len(body) <= _SMALL:
-        return _Packed(body, is_gzip=False), is_moving
-    return _Packed(gzip.compress(body, _LEVEL, mtime=0), is_gzip=True), is_moving
+    if isinstance(view, bytes):
+        return view, False
+    is_running = isinstance(view, RunDetail) and view.run.status == RUNNING
+    return view.model_dump_json().encode(), is_running

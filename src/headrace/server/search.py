@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.catalog.model import Asset
+from headrace.server.views import SearchHit, cut
 
 MAX_HITS = 1000
 _WORD = re.compile(r"\w+")
@@ -115,3 +116,34 @@ def _documents(assets: Sequence[Asset]) -> Iterable[tuple[int, str, str, str, st
             " ".join((*asset.tags, *asset.owners, asset.group or "")),
             asset.description[:_TEXT],
         )
+
+
+def hits_of(found: Asset, words: list[str]) -> list[SearchHit]:
+    """An asset as a hit, and its first three columns that have all the words in their name."""
+    starts = [f" {word}" for word in words]
+    columns, some = [], None
+    for column in found.columns:
+        name = _padded(column.name)
+        known = sum(start in name for start in starts)
+        if known == len(starts):
+            columns.append(column)
+        some = some or (column if known else None)
+    is_named = any(start in _padded(found.name) for start in starts)
+    snippet = f"column {some.name}" if some and not is_named else found.description
+    return [_hit(found, None, snippet), *(_hit(found, c.name, c.description) for c in columns[:3])]
+
+
+def _hit(found: Asset, column: str | None, snippet: str) -> SearchHit:
+    return SearchHit(
+        id=found.id,
+        kind=found.kind,
+        name=found.name,
+        relation=found.relation,
+        column=column,
+        snippet=cut(snippet, 200),
+    )
+
+
+def _padded(name: str) -> str:
+    """The name with a space before each of its words."""
+    return f" {name.casefold().replace('_', ' ')}"

@@ -7,9 +7,9 @@ import logging
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from headrace.server import problems
 from headrace.server.access import COOKIE, SESSION_SECONDS, Access
-from headrace.server.guesses import Guesses
+from headrace.server.errors import is_page, problem, problem_response
+from headrace.server.rate_limit import RateLimit
 from headrace.server.views import Problem
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Gate:
         """Guard an app; ``access`` says who may ask."""
         self._app = app
         self._access = access
-        self._guesses = Guesses()
+        self._limit = RateLimit()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         """Let a request in, or answer it here."""
@@ -74,7 +74,7 @@ class Gate:
         except Exception:
             _log.exception("an answer failed", extra={"fields": {"path": scope["path"]}})
             if not answer.has_begun:
-                internal = problems.problem(
+                internal = problem(
                     500, "something went wrong inside; the log says what", hint="please report it"
                 )
                 await _problem(request, internal)(scope, receive, answer.send)
@@ -88,7 +88,7 @@ class Gate:
         if path == LOGIN and self._access.token is not None:
             return await self._login(request)
         if request.method == "POST":
-            return _problem(request, problems.problem(405, _READS))
+            return _problem(request, problem(405, _READS))
         if self._may_enter(request):
             return None
         wait = self._bearer(request)
@@ -96,12 +96,12 @@ class Gate:
             return None
         if wait is not None:
             return _problem(request, _too_many(wait), {"retry-after": str(wait)})
-        if problems.is_page(request):
+        if is_page(request):
             from starlette.responses import RedirectResponse
 
             where = f"{path}?{request.url.query}" if request.url.query else path
             return RedirectResponse(f"{LOGIN}?{urlencode({'next': where})}", 303)
-        missing = problems.problem(
+        missing = problem(
             401, "a token is demanded", hint="send the header `Authorization: Bearer TOKEN`"
         )
         return _problem(request, missing, {"www-authenticate": "Bearer"})
@@ -122,12 +122,12 @@ class Gate:
         if kind.casefold() != "bearer" or not token:
             return None
         address = _address(request)
-        wait = self._guesses.wait(address)
+        wait = self._limit.wait(address)
         if wait:
             return wait
         if self._access.is_token(token):
             return 0
-        self._guesses.note(address, token)
+        self._limit.add(address, token)
         return None
 
     async def _login(self, request: "Request") -> "Response":
@@ -138,13 +138,13 @@ class Gate:
         form = parse_qs((await _body(request)).decode("utf-8", "replace"), max_num_fields=10)
         after = _local(form.get("next", [""])[0])
         address, token = _address(request), form.get("token", [""])[0]
-        wait = self._guesses.wait(address)
+        wait = self._limit.wait(address)
         if wait:
             error = f"Too many wrong tokens: try again in {wait} seconds."
             return _login_page(request, after, error=error, status=429, wait=wait)
         is_right = self._access.is_token(token)
         if not is_right:
-            self._guesses.note(address, token)
+            self._limit.add(address, token)
         if not is_right or not _is_same_origin(request):
             _log.warning("somebody tried to sign in with a wrong token")
             return _login_page(request, after, error="That is not the token.", status=401)
@@ -191,9 +191,11 @@ def _login_page(
 ) -> "Response":
     from starlette.responses import HTMLResponse
 
-    from headrace.server.pages import login_page
+    from headrace.server.rendering import frame_of
 
-    page = login_page(request, action=LOGIN, next_path=after, error=error)
+    page = frame_of(request).render(
+        "login.html", title="Sign in", action=LOGIN, next=after, error=error
+    )
     return HTMLResponse(page, status, {"retry-after": str(wait)} if wait else None)
 
 
@@ -202,7 +204,7 @@ def _problem(
 ) -> "Response":
     if found.status == 405:
         headers = {"allow": "GET, HEAD"}
-    return problems.response(request, found, headers=headers)
+    return problem_response(request, found, headers=headers)
 
 
 def _address(request: "Request") -> str:
@@ -211,7 +213,7 @@ def _address(request: "Request") -> str:
 
 
 def _too_many(wait: int) -> Problem:
-    return problems.problem(
+    return problem(
         429, "too many wrong tokens came from this address", hint=f"try again in {wait} seconds"
     )
 
@@ -220,32 +222,32 @@ async def _malformed(request: "Request", access: Access) -> Problem | None:
     """What is wrong with a request whoever sent it."""
     scope, headers = request.scope, request.headers
     if scope["http_version"] not in {"1.0", "1.1"}:
-        return problems.problem(505, "this server speaks HTTP/1.1")
+        return problem(505, "this server speaks HTTP/1.1")
     names = [name for name, _ in scope["headers"]]
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD:
-        return problems.problem(431, f"the headers are at most {MAX_HEAD:,} bytes long")
+        return problem(431, f"the headers are at most {MAX_HEAD:,} bytes long")
     twice = next((name.decode() for name in _ONCE if names.count(name) > 1), None)
     if twice is not None:
-        return problems.problem(400, f"a request has one header {twice} at most")
+        return problem(400, f"a request has one header {twice} at most")
     if {b"content-length", b"transfer-encoding"} <= set(names):
-        return problems.problem(400, "a request has Content-Length or Transfer-Encoding, not both")
+        return problem(400, "a request has Content-Length or Transfer-Encoding, not both")
     if not access.is_allowed_host(headers.get("host", "")):
-        return problems.problem(
+        return problem(
             421,
             "this server does not answer to that name",
             hint="name it in serve.allowed_hosts (HEADRACE_SERVE__ALLOWED_HOSTS)",
         )
     path = scope.get("raw_path", b"")
     if request.method not in {"GET", "HEAD", "POST"}:
-        return problems.problem(405, _READS)
+        return problem(405, _READS)
     if not path.startswith(b"/"):
-        return problems.problem(400, "the target of a request is a path, like /api/v1/home")
+        return problem(400, "the target of a request is a path, like /api/v1/home")
     if len(path) + len(scope["query_string"]) > MAX_URL:
-        return problems.problem(414, f"an address is at most {MAX_URL:,} characters long")
+        return problem(414, f"an address is at most {MAX_URL:,} characters long")
     length = headers.get("content-length", "0")
     is_small = length.isascii() and length.isdigit() and len(length) < 10
     if not is_small or int(length) > MAX_BODY or len(await _body(request)) > MAX_BODY:
-        return problems.problem(413, f"a request's body is at most {MAX_BODY:,} bytes long")
+        return problem(413, f"a request's body is at most {MAX_BODY:,} bytes long")
     return None
 
 

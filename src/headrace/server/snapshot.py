@@ -1,20 +1,120 @@
 """All that answers are made from, as of one moment. It is never changed, only replaced."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
-from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun
-from headrace.catalog.model import Asset
+from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun, pii
+from headrace.catalog.model import Asset, AssetKind, Catalog
 from headrace.server import logs
-from headrace.server.index import CatalogIndex
 from headrace.server.published import Publication, PublishedTable
+from headrace.server.search import SearchIndex
 from headrace.server.store import SourceLoad
-from headrace.server.views import RunDetail, SourceFreshness
+from headrace.server.views import Facet, SourceFreshness
 
 FAILED = frozenset({"fail", "error"})
 _WORST = ("error", "fail", "warn", "pass")
+
+
+KINDS: tuple[str, ...] = get_args(AssetKind)  # in the order in which lists show them; tests last
+_FACETS = 100
+
+EMPTY = Catalog(assets={}, parents={})
+
+
+@dataclass(frozen=True)
+class CatalogIndex:
+    """A catalog and what is looked up in it; never changed once it is made.
+
+    Attributes:
+        catalog: the graph.
+        order: all assets, by kind, then name, then id.
+        groups: ``kind``, ``tag``, ``owner`` or ``schema``, and a value, to positions in ``order``.
+        search: finds positions in ``order``.
+        personal: columns that are made from personal data, see ``pii.inherited``.
+        problems: asset id to why its column lineage is not all known.
+    """
+
+    catalog: Catalog
+    order: tuple[Asset, ...]
+    groups: Mapping[tuple[str, str], tuple[int, ...]]
+    search: SearchIndex
+    personal: Mapping[tuple[str, str], str]
+    problems: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, catalog: Catalog) -> "CatalogIndex":
+        """Index a catalog; a fraction of a second for 5,000 assets."""
+        order = sorted(
+            catalog.assets.values(),
+            key=lambda asset: (KINDS.index(asset.kind), asset.name.casefold(), asset.id),
+        )
+        groups: dict[tuple[str, str], list[int]] = {}
+        for position, asset in enumerate(order):
+            for key in _keys(asset):
+                groups.setdefault(key, []).append(position)
+        problems: dict[str, list[str]] = {}
+        for problem in catalog.problems:
+            problems.setdefault(problem.asset, []).append(problem.message)
+        # made now, since the first to ask should not wait for them
+        _ = catalog.children, catalog.tests_of, catalog.by_dbt_id
+        _ = catalog.edges_by_child, catalog.edges_by_parent
+        return cls(
+            catalog=catalog,
+            order=tuple(order),
+            groups={key: tuple(positions) for key, positions in groups.items()},
+            search=SearchIndex(order, catalog.children),
+            personal=pii.inherited(catalog),
+            problems={key: tuple(messages) for key, messages in problems.items()},
+        )
+
+    def members(self, wanted: Mapping[str, str]) -> Sequence[int]:
+        """Positions, in order, that are in the group of every value that is wanted.
+
+        Args:
+            wanted: ``kind``, ``tag``, ``owner`` or ``schema`` to a value.
+        """
+        groups = [self.groups.get(key, ()) for key in wanted.items()]
+        if not groups:
+            return range(len(self.order))
+        smallest = min(groups, key=len)
+        others = [frozenset(group) for group in groups if group is not smallest]
+        return [p for p in smallest if all(p in other for other in others)]
+
+    @cached_property
+    def tests_from(self) -> int:
+        """The position of the first test."""
+        return sum(1 for asset in self.order if not asset.is_test)
+
+    @cached_property
+    def facets(self) -> Mapping[str, tuple[Facet, ...]]:
+        """What lists can be filtered by: the most frequent values, by value."""
+        found: dict[str, list[Facet]] = {"kind": [], "tag": [], "owner": [], "schema": []}
+        for (what, value), positions in self.groups.items():
+            found[what].append(Facet(value=value, count=len(positions)))
+        return {what: _frequent(what, facets) for what, facets in found.items()}
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Assets by kind, and all columns."""
+        kinds = {kind: len(self.groups.get(("kind", kind), ())) for kind in KINDS}
+        columns = sum(len(asset.columns) for asset in self.order)
+        return {**{kind: count for kind, count in kinds.items() if count}, "column": columns}
+
+    def source_of(self, asset: Asset) -> str | None:
+        """The dlt source that loads a resource or a raw table; None of anything else."""
+        if asset.kind == "resource":
+            return asset.id.split(".", 2)[1]
+        if asset.kind != "table":
+            return None
+        for parent in self.catalog.parents.get(asset.id, ()):
+            found = self.catalog.assets.get(parent)
+            if found is not None and found.kind == "resource":
+                return found.id.split(".", 2)[1]
+        # a child table has no resource of its own; the schema is the same
+        return asset.schema.removesuffix("_raw") if asset.schema else None
 
 
 @dataclass(frozen=True)
@@ -104,11 +204,6 @@ class Snapshot:
         return sum(1 for test in self.not_good if self.latest[test.id].status in FAILED)
 
     @cached_property
-    def told_runs(self) -> dict[str, RunDetail]:
-        """Runs that were asked for, by id, without their nodes; for who makes them to keep."""
-        return {}
-
-    @cached_property
     def changes_of(self) -> Mapping[str, tuple[CatalogChange, ...]]:
         """Asset id to its changes, newest first."""
         found: dict[str, list[CatalogChange]] = {}
@@ -161,3 +256,20 @@ def _freshness(name: str, load: SourceLoad | None, checked: NodeRun | None) -> S
         message=checked.message if checked else None,
         checked_at=checked.started_at if checked else None,
     )
+
+
+def _keys(asset: Asset) -> Iterable[tuple[str, str]]:
+    yield "kind", asset.kind
+    for tag in dict.fromkeys(asset.tags):
+        yield "tag", tag
+    for owner in dict.fromkeys(asset.owners):
+        yield "owner", owner
+    if asset.schema and asset.is_relation:
+        yield "schema", asset.schema
+
+
+def _frequent(what: str, facets: list[Facet]) -> tuple[Facet, ...]:
+    if what == "kind":
+        return tuple(sorted(facets, key=lambda facet: KINDS.index(facet.value)))
+    most = sorted(facets, key=lambda facet: (-facet.count, facet.value))[:_FACETS]
+    return tuple(sorted(most, key=lambda facet: (facet.value.casefold(), facet.value)))

@@ -18,9 +18,8 @@ from headrace import __version__
 from headrace.catalog import INTERRUPTED, RUNNING, CatalogChange, StoredRun
 from headrace.pipeline import lock
 from headrace.server.errors import StartingError, UnavailableError
-from headrace.server.index import EMPTY, CatalogIndex
 from headrace.server.published import Publication, PublishedFile
-from headrace.server.snapshot import Snapshot
+from headrace.server.snapshot import EMPTY, CatalogIndex, Snapshot
 from headrace.server.store import KnownRun, ServerStore, identity
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ PublishStatus = Literal["none", "unreadable", "published"]
 Mood = Literal["good", "bad", "unsure", "none"]
 
 
-class View(BaseModel):
+class ApiModel(BaseModel):
     """Base of all answers: frozen."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Headline(View):
+class Headline(ApiModel):
     """How the project is, in a sentence."""
 
     mood: Mood = Field(description="`good`, `bad`, `unsure`, or `none` before the first run")
@@ -32,7 +32,7 @@ class Headline(View):
     running: str | None = Field(None, description="id of a run that goes on now")
 
 
-class AssetRef(View):
+class AssetRef(ApiModel):
     """An asset as others name it."""
 
     id: str
@@ -41,7 +41,7 @@ class AssetRef(View):
     relation: str | None = Field(None, description="`schema.identifier` of a relation")
 
 
-class RunLine(View):
+class RunLine(ApiModel):
     """A recorded run."""
 
     run_id: str = Field(description="what `/api/v1/run` asks for")
@@ -56,14 +56,14 @@ class RunLine(View):
     code_version: str = Field(description="commit, or version, of the project's code")
 
 
-class RunList(View):
+class RunList(ApiModel):
     """Runs, the newest first."""
 
     runs: tuple[RunLine, ...]
     limit: int
 
 
-class StepView(View):
+class StepView(ApiModel):
     """A step of a run, in order."""
 
     step: str = Field(description="`load`, `build`, `audit` or `publish`")
@@ -72,7 +72,7 @@ class StepView(View):
     seconds: float
 
 
-class LoadView(View):
+class LoadView(ApiModel):
     """A raw table that a run loaded: given = new + changed + unchanged + quarantined rows."""
 
     source: str
@@ -87,7 +87,7 @@ class LoadView(View):
     asset: str | None = Field(description="id of its asset, if the catalog has it")
 
 
-class NodeView(View):
+class NodeView(ApiModel):
     """A dbt node that a run ran."""
 
     unique_id: str
@@ -103,7 +103,7 @@ class NodeView(View):
     message: str | None
 
 
-class LogLine(View):
+class LogLine(ApiModel):
     """A line of the log file."""
 
     at: datetime | None
@@ -112,7 +112,7 @@ class LogLine(View):
     details: str = Field("", description="the other fields, as `key=value`")
 
 
-class RunDetail(View):
+class RunDetail(ApiModel):
     """A run with all that happened in it.
 
     Pages of nodes come in the order in which these ended, sorted by their start within a page.
@@ -129,7 +129,7 @@ class RunDetail(View):
     log: tuple[LogLine, ...] = Field((), description="its last lines of the log file")
 
 
-class TestResult(View):
+class TestResult(ApiModel):
     """One outcome of a test."""
 
     __test__ = False
@@ -142,7 +142,7 @@ class TestResult(View):
     message: str | None
 
 
-class TestView(View):
+class TestView(ApiModel):
     """A test, how it went last, and before (newest first)."""
 
     __test__ = False
@@ -163,7 +163,7 @@ class TestView(View):
     history: tuple[TestResult, ...] = ()
 
 
-class SourceFreshness(View):
+class SourceFreshness(ApiModel):
     """How fresh a source is.
 
     ``status`` is dbt's newest answer (``pass``, ``warn``, ``error``), None where dbt is not asked.
@@ -179,7 +179,7 @@ class SourceFreshness(View):
     checked_at: datetime | None = None
 
 
-class PublishState(View):
+class PublishState(ApiModel):
     """What readers have."""
 
     status: PublishStatus
@@ -192,7 +192,7 @@ class PublishState(View):
     )
 
 
-class ReadingView(View):
+class ReadingView(ApiModel):
     """An artifact that the catalog was built from."""
 
     artifact: str
@@ -201,7 +201,7 @@ class ReadingView(View):
     notes: tuple[str, ...]
 
 
-class ProblemView(View):
+class ProblemView(ApiModel):
     """An asset whose column lineage is not known, or not all of it."""
 
     asset: str
@@ -209,7 +209,7 @@ class ProblemView(View):
     message: str
 
 
-class AssetSummary(View):
+class AssetSummary(ApiModel):
     """An asset in a list."""
 
     id: str
@@ -234,7 +234,7 @@ class AssetSummary(View):
     published_rows: int | None = Field(description="None: it is not published")
 
 
-class Home(View):
+class Home(ApiModel):
     """The first page."""
 
     project: str
@@ -260,14 +260,14 @@ class Home(View):
     problems_total: int
 
 
-class Facet(View):
+class Facet(ApiModel):
     """A value that a list can be filtered by, and how many assets have it."""
 
     value: str
     count: int
 
 
-class AssetPage(View):
+class AssetPage(ApiModel):
     """A page of assets, sorted by kind, then name; with ``search``, the best first."""
 
     assets: tuple[AssetSummary, ...]
@@ -280,7 +280,7 @@ class AssetPage(View):
     schemas: tuple[Facet, ...]
 
 
-class ColumnOrigin(View):
+class ColumnOrigin(ApiModel):
     """A column that another one's values are made from, one step up."""
 
     asset: str
@@ -289,7 +289,7 @@ class ColumnOrigin(View):
     kind: str = Field(description="`copied`, `renamed`, `computed` or `aggregated`")
 
 
-class ColumnView(View):
+class ColumnView(ApiModel):
     """A column."""
 
     name: str
@@ -310,7 +310,7 @@ class ColumnView(View):
     )
 
 
-class RunTime(View):
+class RunTime(ApiModel):
     """How long one run of a node took."""
 
     run_id: str
@@ -319,7 +319,7 @@ class RunTime(View):
     status: str
 
 
-class ChangeView(View):
+class ChangeView(ApiModel):
     """One change between two versions of the catalog."""
 
     version: int
@@ -333,7 +333,7 @@ class ChangeView(View):
     after: str | None
 
 
-class AssetDetail(View):
+class AssetDetail(ApiModel):
     """All that is known of an asset."""
 
     id: str
@@ -372,7 +372,7 @@ class AssetDetail(View):
     changes: tuple[ChangeView, ...] = Field(description="the newest 20, newest first")
 
 
-class Sample(View):
+class Sample(ApiModel):
     """Rows of the published table.
 
     A value that JSON has no word for (a moment, a decimal, an interval) is text, and a long text
@@ -393,7 +393,7 @@ class Sample(View):
     pii_allowed: bool = Field(description="whether this server shows personal data when asked")
 
 
-class Changes(View):
+class Changes(ApiModel):
     """What changed in the catalog, newest first."""
 
     since: datetime
@@ -403,7 +403,7 @@ class Changes(View):
     versions: int = Field(description="versions of the catalog since then")
 
 
-class SearchHit(View):
+class SearchHit(ApiModel):
     """An asset, or a column of one, that a search found."""
 
     id: str
@@ -414,7 +414,7 @@ class SearchHit(View):
     snippet: str = Field(description="where it was found; plain text")
 
 
-class SearchResult(View):
+class SearchResult(ApiModel):
     """What a search found, the best first."""
 
     query: str
@@ -422,13 +422,13 @@ class SearchResult(View):
     total: int = Field(description="at most 1,000 are counted")
 
 
-class Health(View):
+class Health(ApiModel):
     """Whether the server answers."""
 
     status: Literal["ok"] = "ok"
 
 
-class Problem(View):
+class Problem(ApiModel):
     """Every error: ``application/problem+json`` (RFC 9457), with two members of our own."""
 
     model_config = ConfigDict(
@@ -452,3 +452,8 @@ class Problem(View):
     detail: str = Field(description="what is wrong")
     code: str = Field(description="for programs: `not_found`, `invalid_parameter`, ...")
     hint: str | None = Field(None, description="what to do about it")
+
+
+def cut(text: str, length: int) -> str:
+    """A text of at most that many characters, with an ellipsis where it is cut."""
+    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

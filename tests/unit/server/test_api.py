@@ -11,6 +11,7 @@ from server_lab import Client, Project, assert_problem, write_project
 from headrace.catalog import Asset, Catalog, Column, RunStore
 from headrace.errors import RunStoreError
 from headrace.server import views
+from headrace.server.response_cache import MAX_BYTES, ResponseCache
 
 AWKWARD = (
     "model.lab./etc/passwd",
@@ -302,19 +303,14 @@ def test_personal_data_is_forbidden_unless_allowed(client: Client, project: Proj
         assert allowed.json("/api/v1/sample", id=project.mart, pii=True)["pii_allowed"] is True
 
 
-def test_the_answers_of_old_are_forgotten_before_they_are_many(client: Client) -> None:
-    from headrace.server import response_cache
-
-    found = response_cache.Answers(client.state)
+def test_old_responses_are_dropped_before_the_cache_is_too_large(client: Client) -> None:
+    cache = ResponseCache(client.state)
+    quarter = b"x" * (MAX_BYTES // 4)
     for number in range(3):
-        found._remember(
-            f"/{number}", response_cache._Packed(b"x" * (response_cache._MOST_BYTES // 4), False)
-        )
-    assert len(found._known) == 3
+        cache.add(f"/{number}", quarter)
+    assert len(cache.kept) == 3
     for number in range(3, 10):
-        found._remember(
-            f"/{number}", response_cache._Packed(b"x" * (response_cache._MOST_BYTES // 4), False)
-        )
-    assert list(found._known) == [f"/{number}" for number in (6, 7, 8, 9)]
-    found._remember("/huge", response_cache._Packed(b"x" * response_cache._MOST_BYTES, False))
-    assert "/huge" not in found._known
+        cache.add(f"/{number}", quarter)
+    assert list(cache.kept) == [f"/{number}" for number in (6, 7, 8, 9)]
+    cache.add("/huge", b"x" * MAX_BYTES)
+    assert "/huge" not in cache.kept

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from server_lab import TOKEN, Client, Project, assert_problem, write_project
 
-from headrace.server import guesses
+from headrace.server import rate_limit
 from headrace.server.access import COOKIE, SESSION_SECONDS, Access, is_loopback
 from headrace.server.security import HEADERS, MAX_URL
 
@@ -238,13 +238,13 @@ def guessed(project: Project) -> Iterator[Client]:
 
 
 def test_who_tries_many_tokens_is_not_listened_to_for_a_while(guessed: Client) -> None:
-    for number in range(guesses.MOST):
+    for number in range(rate_limit.MAX_TOKENS):
         headers = {"authorization": f"Bearer wrong-{number}"}
         assert guessed.get("/api/v1/home", headers=headers).status_code == 401
     good = {"authorization": f"Bearer {TOKEN}"}
     answer = guessed.get("/api/v1/home", headers=good)
     found = assert_problem(answer, 429, "too_many_requests")
-    assert 0 < int(answer.headers["retry-after"]) <= guesses.WINDOW
+    assert 0 < int(answer.headers["retry-after"]) <= rate_limit.WINDOW
     assert "seconds" in found["hint"]
     refused = sign_in(guessed)
     assert refused.status_code == 429
@@ -255,7 +255,7 @@ def test_who_tries_many_tokens_is_not_listened_to_for_a_while(guessed: Client) -
 
 
 def test_one_wrong_token_sent_again_and_again_locks_out_nobody(guessed: Client) -> None:
-    for _ in range(guesses.MOST + 5):
+    for _ in range(rate_limit.MAX_TOKENS + 5):
         headers = {"authorization": "Bearer the-token-of-last-year"}
         assert guessed.get("/api/v1/home", headers=headers).status_code == 401
     assert sign_in(guessed).status_code == 303
@@ -263,13 +263,13 @@ def test_one_wrong_token_sent_again_and_again_locks_out_nobody(guessed: Client) 
 
 def test_guesses_are_forgotten_after_a_minute_and_belong_to_an_address() -> None:
     now = 1000.0
-    known = guesses.Guesses(clock=lambda: now)
-    for number in range(guesses.MOST):
+    known = rate_limit.RateLimit(clock=lambda: now)
+    for number in range(rate_limit.MAX_TOKENS):
         assert known.wait("10.0.0.1") == 0
-        known.note("10.0.0.1", f"wrong-{number}")
-    assert known.wait("10.0.0.1") == guesses.WINDOW
+        known.add("10.0.0.1", f"wrong-{number}")
+    assert known.wait("10.0.0.1") == rate_limit.WINDOW
     assert known.wait("10.0.0.2") == 0
-    now += guesses.WINDOW - 1
+    now += rate_limit.WINDOW - 1
     assert known.wait("10.0.0.1") == 1
     now += 1
     assert known.wait("10.0.0.1") == 0

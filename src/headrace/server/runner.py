@@ -2,8 +2,6 @@
 
 import errno
 import importlib.util
-import os
-import secrets
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from headrace import portable
 from headrace.errors import ServeError
-from headrace.server.access import SHORTEST_TOKEN, Access, is_loopback
+from headrace.server.access import Access, access_of
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
@@ -76,51 +74,6 @@ def serve(
             state.close()
 
 
-def access_of(resolved: Resolved, token_file: Path | None, *, make_token: bool = False) -> Access:
-    """Who may ask, by the settings.
-
-    Args:
-        resolved: the settings.
-        token_file: holds the token; overrules ``serve.token``.
-        make_token: where ``serve.token`` is set, it holds; else a file that is not there is
-            written, with a new token.
-
-    Raises:
-        ServeError: the token cannot be read or written, is too short, stands on the command
-            line, or there is none where one is demanded.
-    """
-    settings = resolved.settings.serve
-    if resolved.origins.get("serve.token") == "flag":
-        raise ServeError(
-            "a token on the command line can be read by everybody on this machine: set "
-            "HEADRACE_SERVE__TOKEN, or write it to a file and name that by --token-file"
-        )
-    token = settings.token.get_secret_value() if settings.token is not None else None
-    if make_token and token_file is None:
-        raise ServeError("--make-token needs a place for the token: name one by --token-file")
-    if token_file is not None and not (make_token and token is not None):
-        if make_token:
-            _make_token(token_file)
-        token = _read_token(token_file)
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise ServeError(
-            f"the token is shorter than {SHORTEST_TOKEN} characters: `openssl rand -hex 32` makes "
-            "a good one"
-        )
-    if token is None and not is_loopback(settings.host):
-        raise ServeError(
-            f"{settings.host} can be reached from other machines, so a token is demanded: set "
-            "HEADRACE_SERVE__TOKEN, or name a file that holds one by --token-file "
-            "(`openssl rand -hex 32 > token` makes one)"
-        )
-    return Access(
-        host=settings.host,
-        token=token,
-        allowed_hosts=settings.allowed_hosts,
-        trusted_proxies=settings.trusted_proxies,
-    )
-
-
 @contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that is bound to an address.
@@ -134,27 +87,6 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         raise ServeError(_why_not(host, port, error)) from error
     with listening:
         yield listening
-
-
-def _read_token(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ServeError(f"no token can be read from {path}: {reason}") from error
-
-
-def _make_token(path: Path) -> None:
-    """Write a new token, for its owner's eyes only, where there is no file yet."""
-    if path.exists():
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        made = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except OSError as error:
-        raise ServeError(f"no token can be written to {path}: {error.strerror}") from error
-    with os.fdopen(made, "w", encoding="utf-8") as stream:
-        stream.write(f"{secrets.token_hex(32)}\n")
 
 
 def _bind(host: str, port: int) -> socket.socket:

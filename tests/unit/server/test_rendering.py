@@ -6,7 +6,7 @@ import pytest
 
 from headrace.server import charts
 from headrace.server.links import FileLinks, ServerLinks, file_name
-from headrace.server.markup import markdown, sql
+from headrace.server.rendering import markdown, sql
 from headrace.server.views import NodeView, RunDetail, RunLine, RunTime, StepView
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -1,43 +1,43 @@
-"""Wrong tokens, counted by who sent them, so that nobody can try many."""
+"""A rate limit for wrong tokens: how many a client may send in a minute."""
 
 import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-MOST = 20  # different wrong tokens that an address may send in a window
+MAX_TOKENS = 20  # different wrong tokens that an address may send in a window
 WINDOW = 60.0  # seconds
-_ADDRESSES = 4096
+_MAX_ADDRESSES = 4096
 
 
-class Guesses:
-    """The wrong tokens of the last minute.
+class RateLimit:
+    """The wrong tokens of the last minute, by the address that sent them.
 
-    The same wrong token counts once: a program that was left with an old one locks out nobody who
-    comes through the same proxy. Of a token only a hash is kept.
+    The same wrong token counts once, so that a program with an outdated one does not lock out
+    everybody behind the same proxy. Only a hash of a token is kept.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Nobody has guessed yet; ``clock`` gives seconds."""
+        """Start without any attempt; ``clock`` gives seconds."""
         self._clock = clock
         self._wrong: OrderedDict[str, dict[bytes, float]] = OrderedDict()
 
     def wait(self, address: str) -> int:
-        """For how many seconds an address may send no token; 0: it may."""
+        """For how many seconds an address may send no token; 0 if it may."""
         known = self._recent(address)
-        if len(known) < MOST:
+        if len(known) < MAX_TOKENS:
             return 0
         return max(1, round(WINDOW - (self._clock() - min(known.values()))))
 
-    def note(self, address: str, token: str) -> None:
-        """Remember a wrong token."""
+    def add(self, address: str, token: str) -> None:
+        """Count a wrong token."""
         known = self._recent(address)
         known.setdefault(
             hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), self._clock()
         )
         self._wrong[address] = known
         self._wrong.move_to_end(address)
-        while len(self._wrong) > _ADDRESSES:
+        while len(self._wrong) > _MAX_ADDRESSES:
             self._wrong.popitem(last=False)
 
     def _recent(self, address: str) -> dict[bytes, float]:

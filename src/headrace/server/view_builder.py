@@ -5,11 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRun
 from headrace.catalog.model import Asset, TestInfo
 from headrace.server import views
-from headrace.server.snapshot import Snapshot
+from headrace.server.snapshot import FAILED, Snapshot
 
 _SUMMARY = 200
 _CUT = 500
 _ORIGINS = 5
+_OWN_CHANGES = 20
+_Histories = Mapping[str, Sequence[NodeRun]]
 _UNTESTED = TestInfo(name="", attached_to=None, column=None, severity="error")
 
 
@@ -51,7 +53,7 @@ def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
         name=asset.name,
         relation=asset.relation,
         schema_name=asset.schema,
-        summary=cut(asset.description, _SUMMARY),
+        summary=views.cut(asset.description, _SUMMARY),
         materialized=asset.materialized,
         owners=asset.owners,
         tags=asset.tags,
@@ -206,14 +208,74 @@ def change(now: Snapshot, one: CatalogChange) -> views.ChangeView:
         exists=asset is not None,
         column=one.column,
         what=one.what,
-        before=None if one.before is None else cut(one.before, _CUT),
-        after=None if one.after is None else cut(one.after, _CUT),
+        before=None if one.before is None else views.cut(one.before, _CUT),
+        after=None if one.after is None else views.cut(one.after, _CUT),
     )
 
 
-def cut(text: str, length: int) -> str:
-    """The text's beginning, with an ellipsis where something is left out."""
-    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"
+def detail(now: Snapshot, asset: Asset, histories: _Histories) -> views.AssetDetail:
+    """All that is known of an asset.
+
+    Args:
+        now: the catalog and the newest results.
+        asset: one of the catalog's.
+        histories: the newest results, newest first, of the asset and its tests.
+    """
+    catalog = now.index.catalog
+    own = histories.get(asset.dbt_id or asset.id, ())
+    node = now.newest(asset)
+    table = now.table_of(asset.id)
+    parent = catalog.assets.get(asset.parent_table) if asset.parent_table else None
+    source = now.index.source_of(asset)
+    own_changes = now.changes_of.get(asset.id, ())[:_OWN_CHANGES]
+    return views.AssetDetail(
+        **_facts(asset),
+        parent_table=ref(parent) if parent else None,
+        columns=columns(now, asset),
+        tests=_tests(now, asset, histories),
+        test=verdict(now, asset, own) if asset.is_test else None,
+        upstream=refs(now, catalog.parents.get(asset.id, ())),
+        downstream=refs(now, catalog.children.get(asset.id, ())),
+        status=node.status if node else None,
+        ran_at=node.started_at if node else None,
+        run_times=tuple(
+            views.RunTime(
+                run_id=one.run_id, at=one.started_at, seconds=one.seconds, status=one.status
+            )
+            for one in reversed(own)
+        ),
+        freshness=now.freshness.get(source) if source else None,
+        published_rows=table.rows if table else None,
+        has_sample=table is not None,
+        problems=now.index.problems.get(asset.id, ()),
+        changes=tuple(change(now, one) for one in own_changes),
+    )
+
+
+def _facts(asset: Asset) -> dict[str, object]:
+    """What the catalog says of it, by the names of the view."""
+    same = (
+        "id", "kind", "name", "relation", "database", "description", "owners", "group", "tags",
+        "materialized", "path", "package", "access", "contract", "primary_key", "url",
+        "raw_code", "compiled_code",
+    )  # fmt: skip
+    facts = {name: getattr(asset, name) for name in same}
+    return {**facts, "schema_name": asset.schema, "meta": dict(asset.meta)}
+
+
+def _tests(now: Snapshot, asset: Asset, histories: _Histories) -> tuple[views.TestView, ...]:
+    catalog = now.index.catalog
+    tests = [catalog.assets[key] for key in catalog.tests_of.get(asset.id, ())]
+    return tuple(
+        verdict(now, test, histories.get(test.id, ()))
+        for test in sorted(tests, key=lambda test: _by_trouble(now, test))
+    )
+
+
+def _by_trouble(now: Snapshot, test: Asset) -> tuple[int, str]:
+    node = now.latest.get(test.id)
+    status = node.status if node else ""
+    return (0 if status in FAILED else 1 if status == "warn" else 2, test.name)
 
 
 def _names(text: str | None) -> tuple[str, ...]:

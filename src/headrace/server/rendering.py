@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.server import charts, markup
-from headrace.server.links import Links
+from headrace.server import charts
+from headrace.server.links import Links, ServerLinks
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markdown_it import MarkdownIt
+    from pygments.formatters.html import HtmlFormatter  # type: ignore[import-untyped]
+    from pygments.lexer import Lexer  # type: ignore[import-untyped]
+    from starlette.requests import Request
 
 TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
@@ -34,8 +39,12 @@ _NUMBERS = (
 _UNSURE = frozenset({"warn", "interrupted", "skipped", "lenient"})
 
 
+_MOST_SQL = 200_000  # characters; longer texts are shown as they are
+_HEADING_BELOW = 2
+
+
 @dataclass(frozen=True)
-class Frame:
+class PageFrame:
     """What every page of a server, or of a static site, has in common.
 
     Attributes:
@@ -74,6 +83,13 @@ class Frame:
         )
 
 
+def frame_of(request: "Request") -> PageFrame:
+    """The frame of a page of a running server, below whatever path it is mounted."""
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    project: str = request.app.state.server.project
+    return PageFrame(links=ServerLinks(root=f"{root}/"), project=project)
+
+
 def status_class(status: str | None) -> str:
     """``good``, ``bad``, ``unsure``, ``busy`` or ``none``: how a status is coloured."""
     if status == "running":
@@ -98,12 +114,12 @@ def _environment() -> "Environment":
         lstrip_blocks=True,
     )
     # these write HTML of their own, out of text that they escape
-    environment.filters["markdown"] = lambda text: Markup(markup.markdown(text))  # noqa: S704
-    environment.filters["sql"] = lambda text: Markup(markup.sql(text))  # noqa: S704
+    environment.filters["markdown"] = lambda text: Markup(markdown(text))  # noqa: S704
+    environment.filters["sql"] = lambda text: Markup(sql(text))  # noqa: S704
     environment.filters["sql_template"] = lambda text: Markup(  # noqa: S704
-        markup.sql(text, is_template=True)
+        sql(text, is_template=True)
     )
-    environment.filters["ticks"] = lambda text: Markup(markup.ticks(text))  # noqa: S704
+    environment.filters["ticks"] = lambda text: Markup(ticks(text))  # noqa: S704
     environment.filters["brief"] = _brief
     environment.filters["took"] = charts.seconds_text
     environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
@@ -137,3 +153,68 @@ def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[str, int], list[Any]]]:
     for change in changes:
         found.setdefault((f"{_utc(change.at):%Y-%m-%d %H:%M}", change.version), []).append(change)
     return list(found.items())
+
+
+def markdown(text: str) -> str:
+    """HTML of Markdown.
+
+    HTML in it is shown, not used; pictures are left out, for they would be fetched from elsewhere;
+    links may be http, https, mailto or relative.
+    """
+    return str(_markdown().render(text))
+
+
+@cache
+def _markdown() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    parser.validateLink = _may_link  # type: ignore[method-assign]
+    parser.core.ruler.push("tame", _tame)
+    return parser
+
+
+def _may_link(url: str) -> bool:
+    start = url.strip().casefold()
+    head = start.split("/", 1)[0]
+    return ":" not in head or start.startswith(("http://", "https://", "mailto:"))
+
+
+def _tame(state: object) -> None:
+    """Headings go below those of the page, and links tell nobody where they are from."""
+    for token in state.tokens:  # type: ignore[attr-defined]
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(6, int(token.tag[1]) + _HEADING_BELOW)}"
+        for child in token.children or ():
+            if child.type == "link_open":
+                child.attrSet("rel", "noopener noreferrer nofollow")
+
+
+def ticks(text: str) -> str:
+    """HTML of a sentence of ours: what stands in backticks is code."""
+    parts = escape(text).split("`")
+    return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))
+
+
+def sql(text: str, *, is_template: bool = False) -> str:
+    """HTML of SQL, or of SQL with Jinja, with a class for each kind of word."""
+    if len(text) > _MOST_SQL:
+        return escape(text)
+    from pygments import highlight  # type: ignore[import-untyped]
+
+    lexer = _lexer("sql+jinja" if is_template else "sql")
+    return str(highlight(text, lexer, _formatter()))
+
+
+@cache
+def _lexer(name: str) -> "Lexer":
+    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+
+    return get_lexer_by_name(name)
+
+
+@cache
+def _formatter() -> "HtmlFormatter":
+    from pygments.formatters.html import HtmlFormatter
+
+    return HtmlFormatter(nowrap=True, classprefix="s-")

@@ -8,8 +8,7 @@ import pytest
 from server_lab import write_project
 
 from headrace.catalog import RUNNING, NodeFailure
-from headrace.server import headline
-from headrace.server.home import publish_state
+from headrace.server.home import headline, publish_state
 from headrace.server.snapshot import Snapshot
 from headrace.server.views import Headline, PublishState, SourceFreshness
 
@@ -28,7 +27,7 @@ def _said(now: Snapshot, *, run: dict[str, Any] | None = None, **publish: Any) -
     if run is not None:
         now = replace(now, runs=(replace(now.runs[0], **run), *now.runs[1:]))
     known = publish_state(now)
-    return headline.of(now, known.model_copy(update=publish))
+    return headline(now, known.model_copy(update=publish))
 
 
 def test_when_all_is_well_it_says_so(now: Snapshot) -> None:
@@ -102,7 +101,7 @@ def test_a_run_that_goes_on_hides_nothing(now: Snapshot) -> None:
     assert said.mood == "good"
     assert (said.run_id, said.running) == ("run-002", "run-003")
     first = replace(now, runs=(replace(now.runs[0], status=RUNNING),))
-    assert headline.of(first, PublishState(status="none")).mood == "none"
+    assert headline(first, PublishState(status="none")).mood == "none"
 
 
 def test_a_message_names_no_path_of_this_machine(now: Snapshot) -> None:

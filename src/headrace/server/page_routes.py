@@ -1,0 +1,116 @@
+"""The routes of the pages: each reads its parameters and sends one page."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from headrace.server import graph_data, pages, queries
+from headrace.server.links import ServerLinks
+from headrace.server.rendering import frame_of
+from headrace.server.response_cache import ResponseCache
+
+if TYPE_CHECKING:
+    from headrace.server.state import ServerState
+
+PAGE = 100
+
+Text = Annotated[str, Query(max_length=1000)]
+
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+
+router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
+
+
+def _state(request: Request) -> "ServerState":
+    state: ServerState = request.app.state.server
+    return state
+
+
+@router.get("/")
+def home(request: Request) -> HTMLResponse:
+    """The first page."""
+    return HTMLResponse(pages.home(_state(request), frame_of(request)))
+
+
+@router.get("/assets")
+def assets(
+    request: Request,
+    search: Text = "",
+    kind: Text = "",
+    tag: Text = "",
+    owner: Text = "",
+    schema: Text = "",
+    offset: Offset = 0,
+) -> HTMLResponse:
+    """The list of assets."""
+    query = pages.AssetQuery(search=search, kind=kind, tag=tag, owner=owner, schema=schema)
+    page = pages.assets(_state(request), frame_of(request), query, offset=offset, limit=PAGE)
+    return HTMLResponse(page)
+
+
+@router.get("/assets/{asset_id:path}")
+def asset(
+    request: Request, asset_id: str, *, sample: bool = False, pii: bool = False
+) -> HTMLResponse:
+    """The page of an asset."""
+    state = _state(request)
+    detail = queries.asset(state, asset_id)
+    page = pages.asset(state, frame_of(request), detail, with_sample=sample, with_pii=pii)
+    return HTMLResponse(page)
+
+
+@router.get("/lineage")
+def lineage(request: Request, asset: Text = "", column: Text = "") -> HTMLResponse:
+    """The graph."""
+    page = pages.lineage(
+        _state(request), frame_of(request), asset_id=asset or None, column=column or None
+    )
+    return HTMLResponse(page)
+
+
+@router.get("/impact")
+def impact(request: Request, asset: Text = "", column: Text = "") -> Response:
+    """What breaks if an asset, or a column of it, goes."""
+    if not asset:
+        return RedirectResponse(frame_of(request).links.page("assets"))
+    page = pages.impact(_state(request), frame_of(request), asset, column=column or None)
+    return HTMLResponse(page)
+
+
+@router.get("/runs")
+def runs(request: Request) -> HTMLResponse:
+    """The list of runs."""
+    return HTMLResponse(pages.runs(_state(request), frame_of(request), limit=PAGE))
+
+
+@router.get("/runs/{run_id:path}")
+def run(request: Request, run_id: str, *, offset: Offset = 0) -> HTMLResponse:
+    """The page of a run."""
+    return HTMLResponse(pages.run(_state(request), frame_of(request), run_id, offset=offset))
+
+
+@router.get("/changes")
+def changes(
+    request: Request,
+    days: Annotated[int, Query(ge=1, le=queries.MAX_DAYS)] = 30,
+    what: Text = "",
+    name: Text = "",
+) -> HTMLResponse:
+    """What changed in the catalog."""
+    page = pages.changes(_state(request), frame_of(request), days=days, what=what, name=name)
+    return HTMLResponse(page)
+
+
+@router.get("/data/{name}.json")
+async def data(request: Request, name: Literal["graph", "columns"]) -> Response:
+    """The graph, or the columns and their edges, for the page's scripts."""
+    cache: ResponseCache = request.app.state.responses
+
+    def made() -> bytes:
+        now = cache.state.snapshot()
+        if name == "graph":
+            return graph_data.graph_json(now, links=ServerLinks(root=""))
+        return graph_data.column_json(now)
+
+    return await cache.respond(request, made, reads="graph")
