@@ -1,4 +1,4 @@
-"""Typed readers of the files that dbt and dlt leave behind."""
+"""Typed readers of dbt's and dlt's artifacts."""
 
 from headrace.artifacts.bundle import Artifacts, DltArtifacts, read_artifacts, read_pipeline
 from headrace.artifacts.dbt_catalog import DbtCatalog

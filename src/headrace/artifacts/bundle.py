@@ -1,4 +1,4 @@
-"""All artifacts of a project, read in one go."""
+"""All artifacts of a project, read in one call."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,11 +22,11 @@ _SCHEMA = ".schema.json"
 
 @dataclass(frozen=True, slots=True)
 class DltArtifacts:
-    """What one dlt pipeline left behind.
+    """The artifacts of one dlt pipeline.
 
     Attributes:
-        name: of the pipeline, which is that of its directory.
-        schemas: by name, which is that of the file.
+        name: of the pipeline, and of its directory.
+        schemas: by name, which is also that of the file.
         state: None where it cannot be read.
         packages: the newest first.
         trace: of the last run; None where there is none.
@@ -40,7 +40,7 @@ class DltArtifacts:
 
     @property
     def schema(self) -> DltSchema | None:
-        """Its default schema; where none is named, that of its own name, or the only one."""
+        """Its default schema; where none is named, the one of its own name, or the only one."""
         named = self.state.default_schema_name if self.state else None
         for name in (named, self.name):
             if name is not None and name in self.schemas:
@@ -55,7 +55,7 @@ class DltArtifacts:
 
 @dataclass(frozen=True, slots=True)
 class Artifacts:
-    """What dbt and dlt left behind.
+    """The artifacts of dbt and dlt.
 
     Attributes:
         manifest: None where dbt has not run yet.
@@ -63,7 +63,7 @@ class Artifacts:
         run_results: of the last dbt command.
         sources: of the last ``dbt source freshness``.
         dlt: by pipeline.
-        readings: how each file was read, the missing ones of dbt too.
+        readings: how each file was read; dbt's also where they are missing.
     """
 
     manifest: Manifest | None = None
@@ -75,16 +75,16 @@ class Artifacts:
 
 
 def read_artifacts(target: Path, pipelines: Path, *, newest_packages: int = 20) -> Artifacts:
-    """Read all that there is.
+    """Read all artifacts that exist.
 
     Args:
         target: dbt's target directory.
         pipelines: dlt's, one directory for each pipeline.
-        newest_packages: load packages to read of each pipeline.
+        newest_packages: how many load packages to read of each pipeline.
 
     Raises:
-        TransformError: there is a manifest, and it cannot be read.
-        UserError: neither dbt nor dlt left anything behind.
+        TransformError: there is a manifest, but it cannot be read.
+        UserError: there are no artifacts, neither of dbt nor of dlt.
     """
     readings: list[Reading] = []
     manifest: Manifest | None = None
@@ -115,11 +115,11 @@ def read_artifacts(target: Path, pipelines: Path, *, newest_packages: int = 20) 
 
 
 def read_pipeline(path: Path, *, newest_packages: int = 20) -> tuple[DltArtifacts, list[Reading]]:
-    """Read what one dlt pipeline left behind, and say how.
+    """Read the artifacts of one dlt pipeline, and say how.
 
     Args:
         path: dlt's working directory of the pipeline.
-        newest_packages: load packages to read.
+        newest_packages: how many load packages to read.
     """
     readings: list[Reading] = []
     return _pipeline(path, newest_packages, readings), readings
@@ -162,7 +162,7 @@ def _is_there(path: Path) -> bool:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
-    except OSError:  # what is wrong with it is said when it is read
+    except OSError:  # reading it says what is wrong with it
         return True
     return True
 

@@ -1,4 +1,4 @@
-"""dbt's ``catalog.json``: the columns as the warehouse has them.
+"""dbt's ``catalog.json``: relations and their columns as they are in the warehouse.
 
 Source: dbt's catalog schema v1. Written by ``dbt docs generate``.
 """
@@ -17,8 +17,8 @@ class CatalogColumn(ArtifactPart, frozen=True, kw_only=True):
     Attributes:
         name: as the warehouse names it.
         type: the engine's.
-        index: its place, from 1.
-        comment: of the warehouse.
+        index: its position, from 1.
+        comment: in the warehouse.
     """
 
     name: str
@@ -32,11 +32,11 @@ class TableMetadata(ArtifactPart, frozen=True, kw_only=True):
 
     Attributes:
         name: of the relation.
-        schema_name: where it stands.
+        schema_name: its schema.
         type: ``BASE TABLE``, ``VIEW``, ...
-        database: where it stands.
-        comment: of the warehouse.
-        owner: of the warehouse.
+        database: its database.
+        comment: in the warehouse.
+        owner: in the warehouse.
     """
 
     name: str
@@ -63,7 +63,7 @@ class CatalogTable(ArtifactPart, frozen=True, kw_only=True):
         metadata: of the relation.
         columns: by name.
         stats: by id.
-        unique_id: the node or source that it is.
+        unique_id: dbt's id of the node or source.
     """
 
     metadata: TableMetadata
@@ -83,7 +83,7 @@ class DbtCatalog(DbtFile, frozen=True, kw_only=True):
     Attributes:
         nodes: by id.
         sources: by id.
-        errors: what the adapter could not look at.
+        errors: what the adapter could not read.
     """
 
     nodes: dict[str, CatalogTable]

@@ -47,8 +47,8 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
         semantic_models: by id.
         saved_queries: by id.
         functions: by id (dbt 1.11).
-        disabled: what is switched off, by id.
-        parent_map: id to the ids that it reads.
+        disabled: what is disabled, by id.
+        parent_map: id to the ids of its parents.
         macros: by id.
     """
 
@@ -66,7 +66,7 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
     macros: dict[str, Macro] = msgspec.field(default_factory=dict)
 
     def relations(self, schemas: tuple[str, ...]) -> list[Node]:
-        """The nodes that stand in one of ``schemas``, sorted by schema and name."""
+        """The nodes whose relation is in one of ``schemas``, sorted by schema and name."""
         found = [
             node
             for node in self.nodes.values()
@@ -93,7 +93,7 @@ def load_manifest(path: Path) -> Read[Manifest]:
 
 
 def _agree_on_ids(manifest: Manifest, notes: Notes) -> Manifest:
-    """Each entry under its own id; where a file says otherwise, that which others refer to."""
+    """Give each entry the id of its key, which others refer to, where the two differ."""
     changed: dict[str, dict[str, Any]] = {}
     for name in _BY_ID:
         entries: dict[str, Any] = getattr(manifest, name)

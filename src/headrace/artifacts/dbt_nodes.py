@@ -1,7 +1,7 @@
 """The parts of dbt's manifest: nodes, sources, exposures and their columns.
 
 Source: dbt's manifest schema v12 (dbt 1.8 to 1.12). Keys that are not named here are skipped. A
-field's default stands for a key that is not there.
+missing key is read as the field's default.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ class TagsMeta(ArtifactPart, frozen=True, kw_only=True):
     Attributes:
         tags: one, or several.
         meta: the user's own keys.
-        enabled: whether dbt looks at it.
+        enabled: whether dbt includes it.
     """
 
     tags: list[str] | str | None = None
@@ -110,7 +110,7 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
         hard_deletes: of a snapshot: ``ignore``, ``invalidate`` or ``new_record``.
         pre_hook: SQL that runs before it is built.
         post_hook: SQL that runs after it was built.
-        dbt_valid_to_current: of a snapshot: what stands in the rows that are valid.
+        dbt_valid_to_current: of a snapshot: the value of ``dbt_valid_to`` in current rows.
         contract: whether columns are enforced.
         group: dbt's group.
         access: ``public``, ``protected`` or ``private``.
@@ -154,7 +154,7 @@ class TestMetadata(ArtifactPart, frozen=True, kw_only=True):
         namespace: the package of a test that is not dbt's or the project's own.
     """
 
-    __test__ = False  # no test case, whatever pytest thinks of the name
+    __test__ = False  # pytest would collect it by its name
 
     name: str
     arguments: dict[str, Any] = msgspec.field(default_factory=dict, name="kwargs")
@@ -162,7 +162,7 @@ class TestMetadata(ArtifactPart, frozen=True, kw_only=True):
 
 
 class Resource(_Labelled, frozen=True, kw_only=True):
-    """What everything in a manifest has.
+    """What all resources of a manifest have in common.
 
     Attributes:
         unique_id: ``model.shop.orders``.
@@ -191,7 +191,7 @@ class Node(Resource, frozen=True, kw_only=True):
         database: of its relation.
         schema_name: of its relation.
         alias: its relation's name.
-        relation: quoted, as SQL names it; None of what stands in no warehouse.
+        relation: quoted, as SQL names it; None where it has no relation.
         columns: by name, in the order of the yml.
         depends_on: what it reads.
         raw_code: as written.
@@ -229,9 +229,9 @@ class Node(Resource, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """A test in words, ``unique(order_id) on orders``; the name of anything else."""
+        """Of a generic test ``unique(order_id) on orders``; the name of anything else."""
         metadata = self.test_metadata
-        # a name that somebody chose says more than what could be put together here
+        # a custom name says more than one composed here
         if metadata is None or not self.name.startswith(metadata.name):
             return self.name
         column = metadata.arguments.get("column_name")
@@ -246,7 +246,7 @@ class Node(Resource, frozen=True, kw_only=True):
 
     @property
     def is_relation(self) -> bool:
-        """Whether it stands in the warehouse as a table or a view."""
+        """Whether it is a table or a view in the warehouse."""
         return (
             self.resource_type in {"model", "seed", "snapshot"}
             and self.config.materialized != "ephemeral"
@@ -310,12 +310,12 @@ class SourceNode(Resource, frozen=True, kw_only=True):
 
     Attributes:
         source_name: of the source that it belongs to.
-        schema_name: where it stands.
+        schema_name: of its relation.
         identifier: its relation's name, where that is not ``name``.
         relation: quoted, as SQL names it.
         loader: free text: who loads it.
-        loaded_at_field: the column that says when a row came.
-        loaded_at_query: or the query (dbt 1.10).
+        loaded_at_field: the column that says when a row was loaded.
+        loaded_at_query: or the query that says so (dbt 1.10).
         source_description: of the whole source.
         source_meta: of the whole source.
     """
@@ -360,8 +360,8 @@ class Exposure(Resource, frozen=True, kw_only=True):
 
     Attributes:
         type: ``dashboard``, ``notebook``, ``analysis``, ``ml`` or ``application``.
-        owner: who answers for it.
-        label: its name for people.
+        owner: who owns it.
+        label: its display name.
         maturity: ``high``, ``medium`` or ``low``.
         url: where it is.
         depends_on: what it reads.
@@ -385,7 +385,7 @@ class NodeGroup(ArtifactPart, frozen=True, kw_only=True):
 
 
 class OtherNode(ArtifactPart, frozen=True, kw_only=True):
-    """A metric, semantic model, saved query or function: what is needed to walk through it."""
+    """A metric, semantic model, saved query or function: its id, and what it depends on."""
 
     unique_id: str
     name: str
@@ -396,7 +396,7 @@ class OtherNode(ArtifactPart, frozen=True, kw_only=True):
 
 
 class DisabledNode(ArtifactPart, frozen=True, kw_only=True):
-    """What dbt found and does not run."""
+    """A disabled node, which dbt found but does not run."""
 
     unique_id: str
     name: str

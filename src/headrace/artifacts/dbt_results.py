@@ -18,10 +18,10 @@ R = TypeVar("R", "RunResults", "SourceResults")
 
 
 class Timing(ArtifactPart, frozen=True, kw_only=True):
-    """One step of a node: ``compile`` or ``execute``.
+    """A phase of a node: ``compile`` or ``execute``.
 
     Attributes:
-        name: which.
+        name: of the phase.
         started_at: UTC, ISO 8601.
         completed_at: UTC, ISO 8601.
     """
@@ -41,9 +41,9 @@ class NodeResult(ArtifactPart, frozen=True, kw_only=True):
         timing: ``compile`` and ``execute``; empty of a node that was skipped.
         thread_id: dbt's worker.
         execution_time: seconds.
-        failures: rows of a test that fail it.
-        message: of the adapter, or what went wrong.
-        compiled_code: where the command compiled it.
+        failures: failing rows of a test.
+        message: of the adapter, or the error.
+        compiled_code: None where the command did not compile it.
         relation_name: quoted.
         adapter_response: what the adapter says, such as ``rows_affected``.
     """
@@ -61,14 +61,14 @@ class NodeResult(ArtifactPart, frozen=True, kw_only=True):
 
     @property
     def started_at(self) -> datetime | None:
-        """When its first step began, UTC."""
+        """When its first phase began, UTC."""
         return min(
             (at for step in self.timing if (at := parse_timestamp(step.started_at))), default=None
         )
 
     @property
     def completed_at(self) -> datetime | None:
-        """When its last step ended, UTC."""
+        """When its last phase ended, UTC."""
         return max(
             (at for step in self.timing if (at := parse_timestamp(step.completed_at))), default=None
         )
@@ -78,7 +78,7 @@ class RunResults(DbtFile, frozen=True, kw_only=True):
     """The results of one dbt command.
 
     Attributes:
-        results: in the order in which the nodes ended.
+        results: in the order in which the nodes finished.
         elapsed_time: seconds, of the whole command.
         args: of the command.
     """
@@ -108,12 +108,12 @@ class FreshnessResult(ArtifactPart, frozen=True, kw_only=True):
 
     Attributes:
         unique_id: the source table.
-        status: ``pass``, ``warn``, ``error`` (stale), ``runtime error`` (could not be asked).
-        max_loaded_at: UTC, ISO 8601: the newest row.
-        snapshotted_at: UTC, ISO 8601: when it was asked.
+        status: ``pass``, ``warn``, ``error`` (stale), ``runtime error`` (the query failed).
+        max_loaded_at: UTC, ISO 8601: when its newest row was loaded.
+        snapshotted_at: UTC, ISO 8601: when freshness was computed.
         age: seconds between the two.
         criteria: when it counts as stale.
-        error: of a runtime error: what went wrong.
+        error: the message of a runtime error.
         execution_time: seconds.
     """
 
@@ -134,7 +134,7 @@ class SourceResults(DbtFile, frozen=True, kw_only=True):
     """The results.
 
     Attributes:
-        results: one for each source table that was asked.
+        results: one for each source table.
         elapsed_time: seconds.
     """
 

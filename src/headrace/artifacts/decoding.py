@@ -26,7 +26,7 @@ from headrace.process import gc_paused
 
 
 class UnfitError(Exception):
-    """A value is not of its type, and no part of it can stand in for it."""
+    """A value is not of its type, and no part of it can be used."""
 
 
 def fit(value: Any, kind: Any, *, place: str, notes: Notes) -> Any:
@@ -35,8 +35,8 @@ def fit(value: Any, kind: Any, *, place: str, notes: Notes) -> Any:
     Args:
         value: what a JSON parser returns.
         kind: a type that msgspec knows: a struct, a dict, a list, a union, a plain type.
-        place: where it stands, for the notes.
-        notes: is told of what is left out.
+        place: its path in the file, for the notes.
+        notes: receives what is left out.
 
     Raises:
         UnfitError: nothing of it fits.
@@ -71,7 +71,7 @@ def _members(kind: Any) -> tuple[Any, ...]:
 
 @cache
 def _fields(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
-    return msgspec.structs.fields(kind)  # which works out the types anew each time
+    return msgspec.structs.fields(kind)  # computes the types on every call
 
 
 def _fit_struct(value: Mapping[Any, Any], kind: Any, *, place: str, notes: Notes) -> Any:
@@ -121,8 +121,8 @@ _BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _UNIQUE_ID = re.compile(rb'"unique_id":\s?"([^"]*)"')
-# Looking for keys that come twice takes a Python call for each object of the file. In a file that
-# is larger than this, it is done only where an id of dbt's comes twice.
+# Looking for duplicate keys takes a Python call for each object of the file. In a file larger than
+# this, it is done only where one of dbt's ids occurs twice.
 CHECK_ALL_KEYS_UP_TO = 8_000_000
 MAX_BYTES = 2 << 30
 
@@ -157,15 +157,15 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode(data: bytes, kind: type[S], notes: Notes) -> S:
-    """``data`` as ``kind``, strictly where that goes, and as far as it goes where not.
+    """``data`` as ``kind``: strictly if possible, else leniently.
 
     Args:
         data: JSON.
         kind: a struct.
-        notes: is told of what is not as it should be; stays empty after a strict reading.
+        notes: receives what is not as it should be; stays empty after a strict reading.
 
     Raises:
-        BadFileError: it is not JSON, or not an object, or lacks what it must have.
+        BadFileError: it is not JSON, or not an object, or lacks a required field.
     """
     with gc_paused():
         try:
@@ -179,7 +179,7 @@ def decode(data: bytes, kind: type[S], notes: Notes) -> S:
 def parse(data: bytes, notes: Notes) -> dict[str, Any]:
     """``data`` as a JSON object of plain Python values.
 
-    What msgspec refuses and Python's own parser accepts is taken with a note: a byte order mark,
+    What msgspec refuses and Python's own parser accepts is read with a note: a byte order mark,
     ``NaN``, ``Infinity`` and numbers that are too large (null), and halves of surrogate pairs (a
     question mark).
 
@@ -191,13 +191,13 @@ def parse(data: bytes, notes: Notes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = _parse_in_python(data, notes)
     if not isinstance(value, dict):
-        raise BadFileError(f"holds {_a_kind(value)} where a JSON object is due")
+        raise BadFileError(f"holds {_kind_of(value)} where a JSON object is expected")
     check_keys(data, notes)
     return value
 
 
 def check_keys(data: bytes, notes: Notes) -> None:
-    """Note the keys that come twice in one object."""
+    """Note the keys that occur twice in one object."""
     if len(data) > CHECK_ALL_KEYS_UP_TO and not _has_id_twice(data):
         return
     twice: dict[str, None] = {}
@@ -213,9 +213,9 @@ def check_keys(data: bytes, notes: Notes) -> None:
     try:
         json.loads(data, object_pairs_hook=look)
     except (ValueError, RecursionError):
-        return  # who calls has taken what can be taken
+        return  # the caller has read what can be read
     for key in twice:
-        notes.add(f"`{key}` comes twice in one place: the last one counts")
+        notes.add(f"`{key}` is a duplicate key: the last value counts")
 
 
 def _has_id_twice(data: bytes) -> bool:
@@ -233,7 +233,7 @@ def _decode_leniently(data: bytes, kind: type[S], notes: Notes) -> S:
         parts = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         read = _read_parts(parts, kind, found)
     except (ValueError, RecursionError, UnfitError):
-        value = parse(data, notes)  # says what is wrong with it, where it is no JSON object
+        value = parse(data, notes)  # raises if it is not a JSON object
     else:
         check_keys(data, found)
         notes.merge(found)
@@ -293,7 +293,7 @@ def _parse_in_python(data: bytes, notes: Notes) -> Any:
     odd: dict[str, None] = {}
 
     def constant(name: str) -> None:
-        odd[f"{name} stands where a number is due: read as null"] = None
+        odd[f"{name} in place of a number: read as null"] = None
 
     def number(digits: str) -> float | None:
         value = float(digits)
@@ -326,7 +326,7 @@ def _refuse(text: str, error: json.JSONDecodeError) -> NoReturn:
 
 def _without_surrogates(value: Any, odd: dict[str, None]) -> Any:
     if isinstance(value, str) and not value.isascii() and _SURROGATE.search(value):
-        odd["half a surrogate pair stands in a text: read as `?`"] = None
+        odd["half a surrogate pair in a text: read as `?`"] = None
         return _SURROGATE.sub("?", value)
     if isinstance(value, dict):
         return {
@@ -338,6 +338,6 @@ def _without_surrogates(value: Any, odd: dict[str, None]) -> Any:
     return value
 
 
-def _a_kind(value: Any) -> str:
+def _kind_of(value: Any) -> str:
     names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")

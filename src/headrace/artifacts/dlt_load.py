@@ -1,4 +1,4 @@
-"""dlt's load packages: ``load/loaded/<load_id>/``, and those that are not loaded yet.
+"""dlt's load packages: ``load/loaded/<load_id>/``, and pending ones.
 
 Source: dlt's package storage, package state engine version 1.
 """
@@ -19,7 +19,7 @@ from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestam
 PackageStatus = Literal["extracted", "normalized", "loaded", "aborted"]
 _EXCEPTION = ".exception"
 _MESSAGE_BYTES = 20_000
-# Where dlt keeps packages, by how far they have come.
+# Where dlt keeps packages, by their status.
 _FOLDERS: tuple[tuple[str, PackageStatus], ...] = (
     ("normalize/extracted", "extracted"),
     ("load/normalized", "normalized"),
@@ -29,12 +29,12 @@ _FOLDERS: tuple[tuple[str, PackageStatus], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class FailedJob:
-    """A file that the destination did not take.
+    """A file that the destination did not load.
 
     Attributes:
-        table: that it is for.
+        table: its table.
         file: its name.
-        message: what the destination said.
+        message: the destination's error.
     """
 
     table: str
@@ -46,12 +46,12 @@ class JobMetrics(ArtifactPart, frozen=True, kw_only=True):
     """A file that was loaded.
 
     Attributes:
-        table_name: that it is for.
-        job_id: dlt's name of it.
+        table_name: its table.
+        job_id: dlt's id.
         started_at: UTC, ISO 8601.
         finished_at: UTC, ISO 8601.
         state: ``completed`` or ``failed``.
-        retry_count: how often it was tried again.
+        retry_count: how often it was retried.
     """
 
     table_name: str
@@ -83,14 +83,14 @@ class LoadPackage:
     """A load package.
 
     Attributes:
-        load_id: as in ``_dlt_load_id``: the second that it was made, since 1970.
-        status: how far it has come.
+        load_id: as in ``_dlt_load_id``: when it was created, seconds since 1970.
+        status: of the package.
         created_at: UTC.
         completed_at: UTC, when its last job ended; None where dlt does not say.
         schema_name: of its schema.
         schema_version: of its schema.
         schema_hash: of its schema.
-        updates: new tables and new columns that it brought, by table.
+        updates: tables and columns that it added, by table.
         jobs: the files that were loaded.
         failed: the files that were not.
     """
@@ -108,11 +108,11 @@ class LoadPackage:
 
 
 def packages(pipeline: Path, *, newest: int | None = None) -> Iterator[tuple[Path, PackageStatus]]:
-    """The packages of a pipeline, the newest first.
+    """The packages of a pipeline, newest first.
 
     Args:
         pipeline: dlt's working directory of the pipeline.
-        newest: not more than that many.
+        newest: at most that many.
     """
     found = [
         (each, status)
@@ -125,7 +125,7 @@ def packages(pipeline: Path, *, newest: int | None = None) -> Iterator[tuple[Pat
 
 
 def entries(path: Path) -> list[Path]:
-    """What is in a directory, sorted; nothing where it is none, or none that we may see."""
+    """The entries of a directory, sorted; empty where it is not a directory or not readable."""
     try:
         return sorted(path.iterdir())
     except OSError:
@@ -133,9 +133,9 @@ def entries(path: Path) -> list[Path]:
 
 
 def load_package(path: Path, status: PackageStatus, name: str) -> Read[LoadPackage]:
-    """Read one.
+    """Read a load package.
 
-    A package is read in parts; one that is missing or cannot be read is a note.
+    It is read file by file; one that is missing or cannot be read is a note.
 
     Args:
         path: its directory.
@@ -165,7 +165,7 @@ def _part(path: Path, kind: type[Any], notes: Notes) -> Any:
     try:
         return fitted(read_object(path, notes), kind, notes)
     except FileNotFoundError:
-        notes.add(f"`{path.name}` is not there")
+        notes.add(f"`{path.name}` is missing")
     except BadFileError as error:
         notes.add(f"`{path.name}` {error}")
     return None
@@ -177,7 +177,7 @@ def _status(path: Path, status: PackageStatus, notes: Notes) -> PackageStatus:
     try:
         written = read_bytes(path / "package_completed.json").strip()
     except FileNotFoundError:
-        notes.add("`package_completed.json` is not there")
+        notes.add("`package_completed.json` is missing")
         return "loaded"
     except BadFileError as error:
         notes.add(f"`package_completed.json` {error}")
@@ -190,7 +190,7 @@ def _status(path: Path, status: PackageStatus, notes: Notes) -> PackageStatus:
 def _updates(path: Path, notes: Notes) -> dict[str, DltTable]:
     try:
         tables = read_object(path, notes)
-    except FileNotFoundError:  # a package that brings nothing new has none
+    except FileNotFoundError:  # a package that adds no column has none
         return {}
     except BadFileError as error:
         notes.add(f"`{path.name}` {error}")
@@ -205,13 +205,13 @@ def _failed(path: Path, notes: Notes) -> Iterator[FailedJob]:
             raw = read_bytes(path / f"{job}{_EXCEPTION}")
             message = raw[:_MESSAGE_BYTES].decode("utf-8", "replace").strip()
         except (FileNotFoundError, BadFileError):
-            notes.add(f"nothing says why `{job}` failed")
+            notes.add(f"there is no message that says why `{job}` failed")
             message = ""
         yield FailedJob(job.partition(".")[0], job, message)
 
 
 def _order(path: Path) -> float:
-    """A load id's parse_timestamp, seconds since 1970; 0 of what is none."""
+    """The time in a load id, seconds since 1970; 0 where it is not a load id."""
     try:
         return float(path.name) if path.name[:1].isdigit() else 0.0
     except ValueError:

@@ -1,7 +1,7 @@
 """dlt's ``schemas/<name>.schema.json``: tables, child tables and columns of a source.
 
-Source: dlt's schema, engine version 11 (dlt 1.4 to 1.31); 9 (dlt 0.5) and 10 are read as far as
-they are the same, which tables and columns are but for dlt's own keys.
+Source: dlt's schema, engine version 11 (dlt 1.4 to 1.31). Versions 9 (dlt 0.5) and 10 have the same
+tables and columns except for dlt's own keys, and are read as well.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ class DltColumn(ArtifactPart, frozen=True, kw_only=True):
         description: of the source.
         primary_key: whether it is part of the key.
         merge_key: whether rows are merged by it.
-        unique: whether no value comes twice.
+        unique: whether its values are unique.
         incremental: whether it is the cursor of an incremental load.
         cluster: whether the table is clustered by it.
         partition: whether the table is partitioned by it.
@@ -37,11 +37,11 @@ class DltColumn(ArtifactPart, frozen=True, kw_only=True):
         row_key: dlt's key of the row.
         parent_key: points to the row key of the parent table.
         root_key: points to the row key of the root table.
-        variant: made because a value did not fit the type of another column.
+        variant: added because a value did not fit the type of another column.
         precision: of a decimal, a text, a binary or a timestamp.
         scale: of a decimal.
         timezone: of a timestamp.
-        hints: what else is written of it, ``x-pii`` and the like.
+        hints: all other hints, such as ``x-pii``.
     """
 
     name: str
@@ -75,7 +75,7 @@ class DltTable(ArtifactPart, frozen=True, kw_only=True):
         resource: of a root table: the resource that yields it.
         write_disposition: of a root table: ``append``, ``merge``, ``replace`` or ``skip``.
         description: of the source.
-        hints: what else is written of it, ``x-merge-strategy`` and the like.
+        hints: all other hints, such as ``x-merge-strategy``.
     """
 
     name: str
@@ -89,12 +89,12 @@ class DltTable(ArtifactPart, frozen=True, kw_only=True):
 
     @property
     def is_internal(self) -> bool:
-        """Whether dlt keeps its own books in it."""
+        """Whether it is one of dlt's own tables (``_dlt_loads``)."""
         return self.name.startswith(INTERNAL)
 
     @property
     def is_seen(self) -> bool:
-        """Whether data came for it; a table that is only declared is in no warehouse."""
+        """Whether it received data; a table that is only declared is not in the warehouse."""
         normalizer = self.hints.get("x-normalizer")
         seen = isinstance(normalizer, dict) and bool(normalizer.get("seen-data"))
         return seen or self.is_internal
@@ -130,7 +130,7 @@ class DltSchema(ArtifactPart, frozen=True, kw_only=True):
 
     @property
     def data_tables(self) -> tuple[DltTable, ...]:
-        """The tables of the source, without dlt's own, by name."""
+        """The tables of the source, without dlt's own, sorted by name."""
         return tuple(self.tables[name] for name in sorted(self.tables) if self._is_data(name))
 
     def ancestors(self, table: str) -> tuple[str, ...]:
@@ -143,11 +143,11 @@ class DltSchema(ArtifactPart, frozen=True, kw_only=True):
         return tuple(found)
 
     def depth(self, table: str) -> int:
-        """How deep it is nested: 0 of a root table."""
+        """How deep it is nested: 0 for a root table."""
         return len(self.ancestors(table))
 
     def root(self, table: str) -> str:
-        """The root table that it belongs to, itself if it is one."""
+        """The root table that it belongs to; itself if it is one."""
         return (table, *self.ancestors(table))[-1]
 
     def children(self, table: str) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class DltSchema(ArtifactPart, frozen=True, kw_only=True):
         return tuple(sorted(name for name, each in self.tables.items() if each.parent == table))
 
     def resource(self, table: str) -> str | None:
-        """The resource that yields it, of a child table that of its root."""
+        """The resource that yields it; of a child table, that of its root."""
         root = self.tables.get(self.root(table))
         return (root.resource or root.name) if root else None
 
@@ -195,12 +195,12 @@ def _read(document: dict[str, Any], notes: Notes) -> tuple[DltSchema, str]:
     schema = fitted(document, DltSchema, notes)
     for table in schema.tables.values():
         if table.parent is not None and table.parent not in schema.tables:
-            notes.add(f"`{table.name}` is nested in `{table.parent}`, which is not there")
+            notes.add(f"`{table.name}` is nested in `{table.parent}`, which is missing")
     return schema, f"engine {engine}, version {schema.version}"
 
 
 def prepare_tables(tables: Any, notes: Notes) -> None:
-    """Give tables and columns their names, and put what no field holds into ``hints``."""
+    """Give tables and columns their names, and put keys without a field into ``hints``."""
     if not isinstance(tables, dict):
         return
     for name, table in tables.items():
@@ -211,12 +211,12 @@ def prepare_tables(tables: Any, notes: Notes) -> None:
         if isinstance(columns, dict):
             for column, hints in columns.items():
                 if isinstance(hints, dict):
-                    _renew(hints, column)
+                    _upgrade_column(hints, column)
                     _prepare(hints, column, known=_COLUMN_FIELDS, notes=notes)
 
 
-def _renew(column: dict[str, Any], name: str) -> None:
-    """Say dlt's own keys as engine 11 does."""
+def _upgrade_column(column: dict[str, Any], name: str) -> None:
+    """Write dlt's own keys as engine 11 does."""
     if "foreign_key" in column:
         column.setdefault("parent_key", column.pop("foreign_key"))
     if name == _ROW_KEY:

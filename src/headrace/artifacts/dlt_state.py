@@ -19,13 +19,13 @@ ENGINE = 4
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far an incremental resource has come.
+    """The cursor of an incremental resource.
 
     Attributes:
         source: dlt's source.
         resource: of the source.
-        path: of the field that is the cursor.
-        last_value: the largest that was loaded.
+        path: JSONPath of the cursor field.
+        last_value: the largest value that was loaded.
     """
 
     source: str
@@ -47,8 +47,8 @@ class DltState(ArtifactPart, frozen=True, kw_only=True):
         schema_names: all of them.
         destination_type: ``dlt.destinations.duckdb``.
         destination_name: where it has a name of its own.
-        sources: what the sources keep, by source.
-        local: what is of this machine alone, ``first_run`` and the like.
+        sources: the state of each source, by name.
+        local: what holds on this machine only, such as ``first_run``.
     """
 
     pipeline_name: str
@@ -65,7 +65,7 @@ class DltState(ArtifactPart, frozen=True, kw_only=True):
 
     @property
     def cursors(self) -> tuple[Cursor, ...]:
-        """How far each incremental resource has come, sorted."""
+        """The cursors of all incremental resources, sorted."""
         return tuple(sorted(self._cursors(), key=lambda each: (each.source, each.resource)))
 
     def _cursors(self) -> Iterator[Cursor]:

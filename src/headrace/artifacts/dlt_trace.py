@@ -1,8 +1,8 @@
 """dlt's trace of a pipeline's last run, as ``trace.json``.
 
 dlt itself keeps the trace as a pickle, which is not safe to read. ``dump_trace`` writes what this
-module reads, and no more: the trace also holds the settings that were looked up (older versions of
-dlt write the values of secrets, too) and the details of every exception.
+module reads, and nothing else: the trace also holds the resolved settings (with the values of
+secrets in older versions of dlt) and the details of every exception.
 
 Source: dlt's ``PipelineTrace.asdict()``, engine version 2 (dlt 1.31).
 """
@@ -25,7 +25,7 @@ ENGINE = 2
 
 
 class TableMetrics(ArtifactPart, frozen=True, kw_only=True):
-    """What a step moved for one table.
+    """What a step processed of one table.
 
     Attributes:
         load_id: of the package.
@@ -55,7 +55,7 @@ class ResourceMetrics(ArtifactPart, frozen=True, kw_only=True):
 
 
 class MovedInfo(ArtifactPart, frozen=True, kw_only=True):
-    """What ``extract`` or ``normalize`` moved."""
+    """What ``extract`` or ``normalize`` processed."""
 
     table_metrics: list[TableMetrics] = msgspec.field(default_factory=list)
     resource_metrics: list[ResourceMetrics] = msgspec.field(default_factory=list)
@@ -78,7 +78,7 @@ class LoadInfo(ArtifactPart, frozen=True, kw_only=True):
 
 
 class PackageInfo(ArtifactPart, frozen=True, kw_only=True):
-    """A package that a step had in hand."""
+    """A load package that a step worked on."""
 
     load_id: str
     state: str | None = None
@@ -88,7 +88,7 @@ class PackageInfo(ArtifactPart, frozen=True, kw_only=True):
 
 
 class StepInfo(ArtifactPart, frozen=True, kw_only=True):
-    """What all steps say."""
+    """What all steps report."""
 
     loads_ids: list[str] = msgspec.field(default_factory=list)
     load_packages: list[PackageInfo] = msgspec.field(default_factory=list)
@@ -101,12 +101,12 @@ class TraceStep(ArtifactPart, frozen=True, kw_only=True):
     Attributes:
         step: ``extract``, ``normalize``, ``load``, ``run``, ``sync``.
         started_at: ISO 8601, UTC.
-        finished_at: ISO 8601, UTC; None of a step that was stopped.
-        step_exception: what went wrong.
-        step_info: packages.
-        extract_info: rows, of ``extract``.
-        normalize_info: rows, of ``normalize``.
-        load_info: files, of ``load``.
+        finished_at: ISO 8601, UTC; None for a step that was interrupted.
+        step_exception: the error.
+        step_info: load packages.
+        extract_info: rows of ``extract``.
+        normalize_info: rows of ``normalize``.
+        load_info: files of ``load``.
     """
 
     step: str
@@ -120,22 +120,22 @@ class TraceStep(ArtifactPart, frozen=True, kw_only=True):
 
     @property
     def started(self) -> datetime | None:
-        """UTC."""
+        """When it began, UTC."""
         return parse_timestamp(self.started_at)
 
     @property
     def finished(self) -> datetime | None:
-        """UTC."""
+        """When it ended, UTC."""
         return parse_timestamp(self.finished_at)
 
     @property
     def load_ids(self) -> tuple[str, ...]:
-        """Of the packages that it had in hand."""
+        """The ids of the packages that it worked on."""
         return tuple(self.step_info.loads_ids) if self.step_info else ()
 
     @property
     def rows(self) -> dict[str, int]:
-        """Rows that it moved, by table; empty of steps that do not count them."""
+        """Rows that it processed, by table; empty for steps that do not count them."""
         counted: dict[str, int] = {}
         for info in (self.extract_info, self.normalize_info):
             for metrics in info.table_metrics if info else ():
@@ -162,7 +162,7 @@ class DltTrace(ArtifactPart, frozen=True, kw_only=True):
         pipeline_name: the pipeline.
         started_at: ISO 8601, UTC.
         finished_at: ISO 8601, UTC.
-        steps: in their order.
+        steps: in order.
         engine_version: of the format.
     """
 
@@ -176,7 +176,7 @@ class DltTrace(ArtifactPart, frozen=True, kw_only=True):
 
     @property
     def dlt_version(self) -> str | None:
-        """Of the dlt that ran."""
+        """The version of dlt that ran."""
         return self.execution_context.library.version
 
     def step(self, name: str) -> TraceStep | None:
@@ -185,7 +185,7 @@ class DltTrace(ArtifactPart, frozen=True, kw_only=True):
 
     @property
     def rows(self) -> dict[str, int]:
-        """Rows by table, as they were loaded (normalized), child tables too."""
+        """Rows by table after normalizing, child tables included."""
         step = self.step("normalize") or self.step("extract")
         return step.rows if step else {}
 
@@ -197,7 +197,7 @@ def dump_trace(trace: Mapping[str, Any]) -> bytes:
         trace: what dlt's ``pipeline.last_trace.asdict()`` returns.
 
     Raises:
-        UserError: it is no trace.
+        UserError: it is not a trace.
     """
     kept = {key: value for key, value in trace.items() if key != "resolved_config_values"}
     document = json.loads(json.dumps(kept, default=str, skipkeys=True))
@@ -219,7 +219,7 @@ def load_trace(path: Path, name: str) -> Read[DltTrace]:
         FileNotFoundError: there is none.
         UserError: it cannot be read.
     """
-    return read_dlt_file(path, _read, name=name, advice="delete it, the next load writes it anew")
+    return read_dlt_file(path, _read, name=name, advice="delete it, the next load writes it again")
 
 
 def _read(document: dict[str, Any], notes: Notes) -> tuple[DltTrace, str]:

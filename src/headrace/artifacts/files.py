@@ -1,4 +1,4 @@
-"""How a file of dbt's or dlt's is opened, which formats are read, and the errors that say so."""
+"""How a file of dbt or dlt is read: which formats, and the errors where it cannot be."""
 
 import re
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from headrace.errors import TransformError, UserError
 _FORMAT = re.compile(
     r"(?:[^\s]*/(?P<kind>[a-z-]+)/)?v(?P<number>\d{1,6})(?:\.json|/[a-z-]+\.json)?"
 )
-# What dbt calls the kinds, by the file's name; and the formats that are read.
+# dbt's names of the kinds, by file name; and the format versions that are read.
 KINDS = {
     "manifest.json": "manifest",
     "catalog.json": "catalog",
@@ -27,7 +27,7 @@ _WRITERS = "those of dbt 1.8 to 1.12"
 
 
 class Metadata(ArtifactPart, frozen=True, kw_only=True):
-    """Who wrote a file of dbt's.
+    """The metadata of a file of dbt: who wrote it, and when.
 
     Attributes:
         dbt_schema_version: ``https://schemas.getdbt.com/dbt/manifest/v12.json``.
@@ -57,7 +57,7 @@ D = TypeVar("D", bound=_Head)
 
 
 class DbtFile(_Head, frozen=True, kw_only=True):
-    """Base of dbt's files."""
+    """Base of the files of dbt."""
 
 
 def read_file(
@@ -70,9 +70,9 @@ def read_file(
 
     Args:
         path: the file; its name says what it should be.
-        kind: what to read it as.
-        advice: what to run, when it cannot be read: ``delete it and run ...``.
-        check: looks at what was read as a whole, and mends it.
+        kind: the struct to read it as.
+        advice: what to run when it cannot be read: ``delete it and run ...``.
+        check: corrects what was read, once all of it is known.
 
     Raises:
         FileNotFoundError: there is none.
@@ -89,7 +89,7 @@ def _read(data: bytes, name: str, kind: type[D], check: Callable[[D, Notes], D])
     try:
         value = decode(data, kind, notes)
     except BadFileError:
-        # it may be another file altogether, which is better to know than what is wrong in it
+        # that it is another kind of file says more than what is wrong in it
         _check_format(_metadata(data), name)
         raise
     number = _check_format({"dbt_schema_version": value.metadata.dbt_schema_version}, name)
@@ -102,7 +102,7 @@ def _read(data: bytes, name: str, kind: type[D], check: Callable[[D, Notes], D])
 
 
 def _metadata(data: bytes) -> Any:
-    """The metadata of a file that could not be read; the format of JSON that is none is open."""
+    """The metadata of a file that could not be read; ``_OPEN`` where it is not JSON."""
     try:
         return parse(data, Notes()).get("metadata")
     except BadFileError:
@@ -110,10 +110,10 @@ def _metadata(data: bytes) -> Any:
 
 
 def _check_format(metadata: Any, name: str) -> int:
-    """The number of the format.
+    """The version of the format.
 
     Raises:
-        BadFileError: it is no format that can be read.
+        BadFileError: it is not a format that can be read.
     """
     if metadata is _OPEN:
         return 0
@@ -142,9 +142,9 @@ def read_dlt_file(
 
     Args:
         path: the file.
-        read: makes the artifact, and says of which version it is, from the file's object.
+        read: makes the artifact and its version from the file's object.
         name: what to call it in the reading: ``shop/state.json``.
-        advice: what to do, when it cannot be read.
+        advice: what to do when it cannot be read.
 
     Raises:
         FileNotFoundError: there is none.
@@ -169,10 +169,10 @@ def read_object(path: Path, notes: Notes) -> dict[str, Any]:
 
 
 def fitted(document: dict[str, Any], kind: type[S], notes: Notes) -> S:
-    """The object as a struct, as far as it goes.
+    """The object as a struct, read leniently.
 
     Raises:
-        BadFileError: it lacks what it must have.
+        BadFileError: it lacks a required field.
     """
     try:
         value: S = fit(document, kind, place="", notes=notes)

@@ -22,10 +22,9 @@ class Reading:
 
     Attributes:
         artifact: ``manifest.json``, ``jaffle_shop/state.json``, ...
-        version: of its format and of the tool that wrote it: ``v12, dbt 1.12.6``.
-        mode: ``strict``: every field is of the type that it should be; ``lenient``: parts of it
-            are not, or its format is not one that is known, see the notes; ``missing`` or
-            ``unreadable``: nothing of it was read.
+        version: of its format, and of the tool that wrote it: ``v12, dbt 1.12.6``.
+        mode: ``strict``: every field is of its type; ``lenient``: some are not, or the format is
+            not a known one, see the notes; ``missing`` or ``unreadable``: nothing was read.
         notes: what was left out or is not as it should be, one sentence each; at most
             ``MAX_NOTES`` and one that counts the rest.
     """
@@ -42,7 +41,7 @@ class Read(Generic[T]):
 
     Attributes:
         value: the artifact.
-        reading: how.
+        reading: how it was read.
     """
 
     value: T
@@ -55,8 +54,8 @@ class Notes:
 
     Attributes:
         lines: one sentence each.
-        nulls: how often a field of that name is null and should not be.
-        more: how many lines came after ``MAX_NOTES``.
+        nulls: field name to how often it is null and should not be.
+        more: how many lines were dropped after ``MAX_NOTES``.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -64,18 +63,18 @@ class Notes:
     more: int = 0
 
     def add(self, note: str) -> None:
-        """One sentence, without its full stop."""
+        """Add one sentence, without its full stop."""
         if len(self.lines) < MAX_NOTES:
             self.lines.append(shown(note))
         else:
             self.more += 1
 
     def null(self, name: str) -> None:
-        """A field that is null and should not be; fields of one name are counted together."""
+        """Count a field that is null and should not be, by its name."""
         self.nulls[name] = self.nulls.get(name, 0) + 1
 
     def merge(self, other: "Notes") -> None:
-        """Those of another reader of the same file."""
+        """Add the notes of another reader of the same file."""
         for line in other.lines:
             self.add(line)
         for name, count in other.nulls.items():
@@ -86,11 +85,11 @@ class Notes:
         return bool(self.lines or self.nulls)
 
     def reading(self, artifact: str, version: str | None) -> Reading:
-        """Of an artifact that was read: strict where there is no note."""
+        """The reading of an artifact: strict where there is no note."""
         return Reading(artifact, version, "lenient" if self else "strict", self.done())
 
     def done(self) -> tuple[str, ...]:
-        """All of them."""
+        """All notes."""
         nulls = [
             f"`{name}` is null {count} time{'s' if count > 1 else ''}: read as not given"
             for name, count in sorted(self.nulls.items())
@@ -100,24 +99,29 @@ class Notes:
 
 
 def shown(text: str, limit: int = 300) -> str:
-    """Text of a file, fit for one line: cut, and without control characters."""
+    """A text from a file, as one line: cut, and without control characters."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[: limit + 1])
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
-# dlt marks texts that stand for another type by a letter of Unicode's private area in front.
+# dlt puts a private-use character in front of a text that encodes a value of another type.
 _MARKS = "".join(chr(number) for number in range(0xF026, 0xF030))
 
 
 def parse_timestamp(text: str | None) -> datetime | None:
-    """ISO 8601 as a time in UTC; one without a zone is UTC. None where it is no time."""
+    """An ISO 8601 timestamp in UTC; without a zone it is UTC. None where it is not a timestamp."""
     if not text:
         return None
     try:
         read = datetime.fromisoformat(text.lstrip(_MARKS))
-        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+        return utc(read)
     except (ValueError, OverflowError):
         return None
+
+
+def utc(at: datetime) -> datetime:
+    """A timestamp in UTC; one without a time zone, as SQLite gives it, is UTC."""
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def without_type_mark(value: Any) -> Any:

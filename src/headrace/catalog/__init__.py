@@ -1,4 +1,4 @@
-"""What Headrace knows: the graph of assets and columns, its versions, and the history of runs."""
+"""The graph of assets and columns, its versions, and the history of runs."""
 
 from headrace.artifacts.reading import Reading
 from headrace.catalog.changes import CatalogChange

@@ -18,15 +18,15 @@ _LAYERS = ("resource", "table", "seed", "model", "snapshot", "exposure", "test",
 
 
 def build_catalog(artifacts: Artifacts, *, raw_schema: Callable[[str], str]) -> Catalog:
-    """The graph of all that the artifacts name, without column lineage.
+    """The graph of everything that the artifacts name, without column lineage.
 
     Args:
         artifacts: as read.
         raw_schema: the schema that a source is loaded into, where dlt's state does not say.
 
     Returns:
-        Assets in the order of the layers, each layer by id. What a node reads that no artifact
-        knows is left out of the edges.
+        Assets in the order of the layers, each layer sorted by id. Parents that no artifact
+        defines are left out of the edges.
     """
     with gc_paused():
         return _built(DltPart(artifacts.dlt, raw_schema), DbtPart(artifacts), artifacts.readings)
@@ -59,7 +59,7 @@ def _built(dlt: DltPart, dbt: DbtPart, readings: Iterable[Reading]) -> Catalog:
 
 
 def _counts(reading: Reading) -> bool:
-    """Whether the catalog is made from it; a trace or a load package is of one run alone."""
+    """Whether the catalog is built from it; a trace or a load package belongs to a single run."""
     _, _, name = reading.artifact.partition("/")
     return not name or name.endswith((".schema.json", "state.json"))
 
@@ -77,10 +77,10 @@ def with_lineage(
     Args:
         catalog: without it.
         edges: between columns.
-        columns: the output columns of an asset as its SQL gives them; they stand in for columns
-            that neither dbt's catalog nor its yml names.
-        problems: where the lineage could not be read.
-        lookups: an asset's parents whose rows decide none of its rows.
+        columns: the output columns of an asset's SQL, for columns that neither dbt's catalog nor
+            its yml names.
+        problems: what of the lineage could not be read.
+        lookups: parents of an asset whose rows decide none of its rows.
     """
     assets = {
         key: _with_columns(asset, columns.get(key, ())) for key, asset in catalog.assets.items()
@@ -95,7 +95,7 @@ def with_lineage(
 
 
 def _with_columns(asset: Asset, names: Sequence[str]) -> Asset:
-    """The asset with the columns that only its SQL knows, in the order of the SQL."""
+    """The asset with the columns that only its SQL names, in the order of the SQL."""
     known = {column.name.casefold(): column for column in asset.columns}
     if not asset.is_relation or all(name.casefold() in known for name in names):
         return asset
@@ -104,7 +104,7 @@ def _with_columns(asset: Asset, names: Sequence[str]) -> Asset:
 
 
 def _merged(dlt: Asset, dbt: Asset) -> Asset:
-    """A raw table as dlt made it and as dbt describes it."""
+    """A raw table as dlt created it and as dbt describes it."""
     described = {column.name.casefold(): column for column in dbt.columns}
     columns = tuple(
         _column(column, described.pop(column.name.casefold(), None)) for column in dlt.columns

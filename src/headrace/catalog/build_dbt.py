@@ -27,10 +27,10 @@ _NOT_NULL = {"not_null", "primary_key"}
 
 
 class DbtPart:
-    """What dbt's artifacts say; without a manifest, nothing."""
+    """The assets and edges of dbt's artifacts; without a manifest, none."""
 
     def __init__(self, artifacts: Artifacts) -> None:
-        """Work out which id each of dbt's has in the graph."""
+        """Map dbt's ids to those of the graph."""
         self._artifacts = artifacts
         manifest = artifacts.manifest
         self._nodes: dict[str, Node] = {}
@@ -39,7 +39,7 @@ class DbtPart:
         self._unit_tests: dict[str, UnitTest] = {}
         self._owners: dict[str, tuple[str, ...]] = {}
         self._others: dict[str, Sequence[str]] = {}
-        self._beyond = HooksAndMacros(manifest)
+        self._hooks_and_macros = HooksAndMacros(manifest)
         if manifest is not None:
             self._nodes = {
                 key: node
@@ -70,7 +70,7 @@ class DbtPart:
         )
 
     def _ids_of_sources(self) -> dict[str, str]:
-        """dbt's id to the graph's; a second database with the same names is told apart."""
+        """dbt's id to the graph's; a second database with the same names gets its own ids."""
         ids: dict[str, str] = {}
         databases: dict[str, str | None] = {}
         for key, source in sorted(self._sources.items()):
@@ -107,7 +107,7 @@ class DbtPart:
             )
 
     def nodes(self) -> Iterator[Asset]:
-        """Everything else."""
+        """Models, seeds, snapshots, tests and exposures."""
         for key, node in self._nodes.items():
             yield self._test(key, node) if node.resource_type == "test" else self._node(key, node)
         for key, test in self._unit_tests.items():
@@ -167,7 +167,7 @@ class DbtPart:
             meta=meta if node.language in {None, "sql"} else {**meta, "language": node.language},
             snapshot=_snapshot(node) if node.resource_type == "snapshot" else None,
             latest_of=node.name if _is_latest(node) else None,
-            beyond_sql=self._beyond.of(node),
+            beyond_sql=self._hooks_and_macros.of(node),
         )
 
     def _test(self, key: str, node: Node) -> Asset:
@@ -208,7 +208,7 @@ class DbtPart:
         )
 
     def parents(self) -> dict[str, set[str]]:
-        """Id to the ids that it reads."""
+        """Id to the ids of its parents."""
         readers: list[tuple[str, Sequence[str]]] = [
             *((key, node.depends_on.nodes) for key, node in self._nodes.items()),
             *((key, test.depends_on.nodes) for key, test in self._unit_tests.items()),
@@ -217,7 +217,7 @@ class DbtPart:
         return {key: set(self._resolved(read)) for key, read in readers}
 
     def _resolved(self, ids: Sequence[str]) -> list[str]:
-        """The assets behind dbt's ids; a metric stands for what it is made from."""
+        """The assets behind dbt's ids; a metric is replaced by what it is made from."""
         found: dict[str, None] = {}
         seen: set[str] = set()
         stack = list(reversed(ids))
@@ -245,7 +245,7 @@ class DbtPart:
         described: Mapping[str, ColumnInfo],
         constraints: Sequence[Constraint] = (),
     ) -> tuple[Column, ...]:
-        """The relation's columns as the warehouse has them; as the yml names them without that."""
+        """The relation's columns as in the warehouse; without dbt's catalog, as in the yml."""
         by_name = {info.name.casefold(): info for info in described.values()}
         not_null = {
             name.casefold()

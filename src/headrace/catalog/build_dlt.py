@@ -1,4 +1,4 @@
-"""dlt's part of the graph: resources, the raw tables they fill, and the tables nested in those."""
+"""dlt's part of the graph: resources, the raw tables that they fill, and nested tables."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -28,10 +28,10 @@ class _Table:
 
 
 class DltPart:
-    """What dlt's schemas say."""
+    """The assets and edges of dlt's schemas."""
 
     def __init__(self, dlt: Mapping[str, DltArtifacts], raw_schema: Callable[[str], str]) -> None:
-        """Find each source's tables, and where they are nested."""
+        """Find each source's tables and how they are nested."""
         self._datasets = {
             source: found.dataset_name or raw_schema(source) for source, found in dlt.items()
         }
@@ -65,7 +65,7 @@ class DltPart:
                 yield self._table(source, table)
 
     def internal(self) -> dict[str, Asset]:
-        """dlt's own tables (``_dlt_loads``) by id; they count where a dbt source names them."""
+        """dlt's own tables (``_dlt_loads``) by id; they are assets if a dbt source names them."""
         return {
             table.id: self._table(source, table)
             for source, tables in self._internal.items()
@@ -98,7 +98,7 @@ class DltPart:
         )
 
     def parents(self) -> dict[str, set[str]]:
-        """A table is read from its resource; a nested one from the table around it, too."""
+        """A table has its resource as a parent; a nested one its parent table, too."""
         found: dict[str, set[str]] = {}
         for source, tables in self._tables.items():
             for table in tables:
@@ -130,12 +130,12 @@ def _resource(source: str, name: str, filled: list[_Table]) -> Asset:
 
 
 def _columns_of(table: DltTable) -> list[DltColumn]:
-    """The columns that the warehouse has: one that was only declared has no type yet."""
+    """The columns of the warehouse: one that was only declared has no type yet."""
     return [column for column in table.columns.values() if column.data_type is not None]
 
 
 def _tables_of(schema: DltSchema, dataset: str) -> Iterator[_Table]:
-    """All tables that data came for, but dlt's own."""
+    """All tables that received data, except dlt's own."""
     for table in schema.data_tables:
         if not table.is_seen:
             continue
@@ -148,7 +148,7 @@ def _tables_of(schema: DltSchema, dataset: str) -> Iterator[_Table]:
 
 
 def _path(schema: DltSchema, name: str) -> tuple[str, ...]:
-    """The names that lead here from the root table: of ``orders__lines`` it is ``lines``."""
+    """The names that lead here from the root table: ``lines`` for ``orders__lines``."""
     chain = (name, *schema.ancestors(name))
     return tuple(
         table.removeprefix(f"{parent}__")

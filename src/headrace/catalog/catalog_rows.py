@@ -1,4 +1,4 @@
-"""A catalog as rows of the run store's tables, and back."""
+"""The catalog written as rows of the run store's tables, and read from them."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -66,14 +66,14 @@ class CatalogRows:
                 (edge.parent, edge.parent_column, edge.child_column, edge.kind)
                 for edge in catalog.edges_by_child.get(key, ())
             )
-            told: dict[str, Any] = {
+            content: dict[str, Any] = {
                 "parents": catalog.parents.get(key, ()),
                 "edges": edges,
                 "problems": sorted(problems.get(key, ())),
             }
             if catalog.lookups.get(key):
-                told["lookups"] = catalog.lookups[key]
-            graph = encode(told).decode()
+                content["lookups"] = catalog.lookups[key]
+            graph = encode(content).decode()
             lineage[key,] = {
                 "asset_id": key,
                 "until": None,
@@ -88,7 +88,7 @@ class CatalogRows:
 
 
 def _compact(asset: Asset) -> dict[str, Any]:
-    """An asset's fields that do not have their default."""
+    """An asset's fields whose value is not the default."""
     return {
         field.name: value
         for field in fields(Asset)
@@ -173,7 +173,7 @@ def assemble(
 
 @dataclass(frozen=True)
 class _Graph:
-    """What ``catalog_lineage`` holds of an asset."""
+    """The payload of a row of ``catalog_lineage``."""
 
     parents: tuple[str, ...]
     edges: list[tuple[str, str, str, str]]

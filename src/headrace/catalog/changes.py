@@ -90,7 +90,7 @@ AssetPairs = Mapping[tuple[int, tuple[str, ...]], AssetPair]
 
 
 class _Fingerprint(NamedTuple):
-    """What tells two assets of one version apart from all others."""
+    """What a removed and an added asset of a version share if they are one asset, renamed."""
 
     version: int
     of: str
@@ -98,16 +98,16 @@ class _Fingerprint(NamedTuple):
 
 
 def renamed(pairs: AssetPairs, columns: RowChanges) -> dict[tuple[int, str], str]:
-    """Version and old id to the new id, of assets that came under another name.
+    """Version and old id to the new id of renamed assets.
 
-    An asset that went, and one that came in the same version, are one where they have the same
-    code, or, of tables, the same columns, and no others have.
+    A removed and an added asset of a version are one, renamed, where they alone have the same code
+    or, if they are tables, the same columns.
     """
     names: dict[tuple[int, str], list[str]] = {}
     for version, (asset_id, name) in columns:
         names.setdefault((version, asset_id), []).append(name)
-    gone: dict[_Fingerprint, list[str]] = {}
-    came: dict[_Fingerprint, list[str]] = {}
+    removed: dict[_Fingerprint, list[str]] = {}
+    added: dict[_Fingerprint, list[str]] = {}
     for (version, (asset_id,)), pair in pairs.items():
         asset = pair.before or pair.after
         if asset is None or asset.is_test or (pair.before and pair.after):
@@ -117,21 +117,21 @@ def renamed(pairs: AssetPairs, columns: RowChanges) -> dict[tuple[int, str], str
             found = tuple(sorted(names.get((version, asset_id), ())))
             same = found if len(found) >= _FEW else None
         if same:
-            side = gone if pair.after is None else came
+            side = removed if pair.after is None else added
             side.setdefault(_Fingerprint(version, asset.kind, same), []).append(asset_id)
     return {
-        (key.version, old[0]): came[key][0]
-        for key, old in gone.items()
-        if len(old) == 1 and len(came.get(key, ())) == 1
+        (key.version, old[0]): added[key][0]
+        for key, old in removed.items()
+        if len(old) == 1 and len(added.get(key, ())) == 1
     }
 
 
 def tests_of_renamed(
     pairs: AssetPairs, new_names: Mapping[tuple[int, str], str]
 ) -> set[tuple[int, str]]:
-    """The tests, by version and id, that only went or came because what they test is renamed."""
-    gone: dict[_Fingerprint, str] = {}
-    came: dict[_Fingerprint, str] = {}
+    """The tests, by version and id, that were only removed or added because of a rename."""
+    removed: dict[_Fingerprint, str] = {}
+    added: dict[_Fingerprint, str] = {}
     for (version, (asset_id,)), pair in pairs.items():
         asset = pair.before or pair.after
         test = asset.test if asset is not None else None
@@ -140,12 +140,12 @@ def tests_of_renamed(
         subject = test.attached_to
         if pair.after is None:
             subject = new_names.get((version, subject), "")
-        side = gone if pair.after is None else came
+        side = removed if pair.after is None else added
         checks = (test.name, test.column, repr(test.arguments))
         side[_Fingerprint(version, subject, checks)] = asset_id
     found: set[tuple[int, str]] = set()
-    for key in gone.keys() & came.keys():
-        found |= {(key.version, gone[key]), (key.version, came[key])}
+    for key in removed.keys() & added.keys():
+        found |= {(key.version, removed[key]), (key.version, added[key])}
     return found
 
 
@@ -169,15 +169,16 @@ What = Literal[
 
 @dataclass(frozen=True)
 class CatalogChange:
-    """One thing that differs between a version and the one before it.
+    """A difference between a version and the one before it.
 
     Attributes:
-        version: the version that brought it.
+        version: the first version that has it.
         created_at: when, UTC.
-        asset: the asset's id; of a test the id of what it tests, where that is known.
+        asset: the asset's id; for a test, the id of what it tests, where that is known.
         column: the column's name, or None where the asset itself changed.
         what: what kind of change.
-        before: the old type, name, place, owners, description or test; None where there was none.
+        before: the old type, name, relation, owners, description or test; None where there was
+            none.
         after: the new one.
     """
 
@@ -191,47 +192,47 @@ class CatalogChange:
 
 
 def changes(
-    assets: RowChanges, columns: RowChanges, moments: Mapping[int, datetime]
+    assets: RowChanges, columns: RowChanges, created_at: Mapping[int, datetime]
 ) -> Iterator[CatalogChange]:
-    """What differs from one version to the next.
+    """The differences between consecutive versions.
 
     Args:
         assets: rows of ``catalog_assets`` (kind, payload) by version and (asset id,).
         columns: rows of ``catalog_columns`` (type, description, personal data) by version and
             (asset id, name).
-        moments: when each version was made, UTC.
+        created_at: when each version was made, UTC.
     """
     pairs = {key: AssetPair.of(move) for key, move in assets.items()}
     new_names = renamed(pairs, columns)
     old_names = {(version, new): old for (version, old), new in new_names.items()}
     tests = tests_of_renamed(pairs, new_names)
     for (version, (asset_id,)), pair in pairs.items():
-        at = moments[version]
+        at = created_at[version]
         if (version, asset_id) in new_names or (version, asset_id) in tests:
-            continue  # told by the new name; its tests stay what they were
+            continue  # reported under the new name; its tests are unchanged
         before, after = pair.before, pair.after
         old = old_names.get((version, asset_id))
         if old is not None:
             before = pairs[version, (old,)].before
         yield from _asset_changes(version, at, asset_id, before, after)
-    yield from _column_changes(columns, pairs, moments)
+    yield from _column_changes(columns, pairs, created_at)
 
 
 def _asset_changes(
     version: int, at: datetime, asset_id: str, before: Asset | None, after: Asset | None
 ) -> Iterator[CatalogChange]:
-    """Of one asset, or test."""
+    """The differences of one asset or test."""
     asset = after or before
     if asset is None:
         return
     if before is None or after is None:
-        way = "added" if before is None else "removed"
+        verb = "added" if before is None else "removed"
         if not asset.is_test:
-            yield CatalogChange(version, at, asset_id, None, f"asset {way}")  # type: ignore[arg-type]
+            yield CatalogChange(version, at, asset_id, None, f"asset {verb}")  # type: ignore[arg-type]
             return
         subject, column = _tested(asset_id, asset)
         yield CatalogChange(
-            version, at, subject, column, f"test {way}",  # type: ignore[arg-type]
+            version, at, subject, column, f"test {verb}",  # type: ignore[arg-type]
             before.name if before else None, after.name if after else None,
         )  # fmt: skip
         return
@@ -241,36 +242,36 @@ def _asset_changes(
             subject, column = _tested(asset_id, asset)
             yield CatalogChange(version, at, subject, column, "test changed", old, new)
         return
-    told: list[tuple[What, str | None, str | None]] = []
+    found: list[tuple[What, str | None, str | None]] = []
     if before.id != after.id:
-        told.append(("asset renamed", before.name, after.name))
-    elif _place(before) != _place(after):
-        told.append(("asset moved", _place(before), _place(after)))
+        found.append(("asset renamed", before.name, after.name))
+    elif _location(before) != _location(after):
+        found.append(("asset moved", _location(before), _location(after)))
     if before.description != after.description:
-        told.append(("description changed", before.description, after.description))
+        found.append(("description changed", before.description, after.description))
     if before.owners != after.owners:
-        told.append(("owners changed", ", ".join(before.owners), ", ".join(after.owners)))
-    for what, was, now in told:
+        found.append(("owners changed", ", ".join(before.owners), ", ".join(after.owners)))
+    for what, was, now in found:
         yield CatalogChange(version, at, asset_id, None, what, was or None, now or None)
     if before.raw_code != after.raw_code:
         yield CatalogChange(version, at, asset_id, None, "code changed")
 
 
 def _tested(asset_id: str, test: Asset) -> tuple[str, str | None]:
-    """What a test tests; itself, where that is not known."""
+    """The asset and column of a test; the test itself, where they are not known."""
     if test.test is None:
         return asset_id, None
     return test.test.attached_to or asset_id, test.test.column
 
 
 def _checks(test: Asset) -> str:
-    """A test in words, as far as it can change under one id."""
+    """What of a test can change while its id stays the same."""
     severity = test.test.severity if test.test else "error"
     return f"{test.name}, severity {severity}"
 
 
-def _place(asset: Asset) -> str:
-    """Where it stands: in the warehouse, or, if it stands in none, in the project."""
+def _location(asset: Asset) -> str:
+    """Its relation in the warehouse, or else its name, and its path in the project."""
     if asset.kind in {"resource", "exposure"}:
         return asset.name
     where = asset.relation or asset.name
@@ -280,30 +281,30 @@ def _place(asset: Asset) -> str:
 def _column_changes(
     columns: RowChanges,
     assets: AssetPairs,
-    moments: Mapping[int, datetime],
+    created_at: Mapping[int, datetime],
 ) -> Iterator[CatalogChange]:
-    """Columns that came, went, or are not what they were; not those of an asset that is new.
+    """Columns that were added, removed or changed, except those of an added or removed asset.
 
-    A type that becomes known, or is spelled as the engine does, as the table is made is no other
-    type.
+    A type that becomes known when the table is built, or is then spelled as the engine does, is
+    not a change.
     """
     for (version, (asset_id, name)), move in columns.items():
         whole = assets.get((version, (asset_id,)))
         if whole is not None and (whole.before is None or whole.after is None):
-            continue  # the asset came or went with all its columns
-        at = moments[version]
+            continue  # the whole asset was added or removed
+        at = created_at[version]
         before, after = move.before, move.after
         if before is None or after is None:
             what: What = "column added" if before is None else "column removed"
             was, now = before[0] if before else None, after[0] if after else None
             yield CatalogChange(version, at, asset_id, name, what, was, now)
             continue
-        told: list[tuple[What, str | None, str | None]] = []
+        found: list[tuple[What, str | None, str | None]] = []
         if before[0] and after[0] and same_spelling(before[0]) != same_spelling(after[0]):
-            told.append(("column retyped", before[0], after[0]))
+            found.append(("column retyped", before[0], after[0]))
         if before[1] != after[1]:
-            told.append(("description changed", before[1], after[1]))
+            found.append(("description changed", before[1], after[1]))
         if before[2] != after[2]:
-            told.append(("personal data changed", before[2], after[2]))
-        for one, was, now in told:
+            found.append(("personal data changed", before[2], after[2]))
+        for one, was, now in found:
             yield CatalogChange(version, at, asset_id, name, one, was, now)

@@ -1,14 +1,14 @@
-"""The run store's database: SQLite (WAL) by default, Postgres by URL."""
+"""The connection to the run store: SQLite (WAL) by default, Postgres by URL."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.catalog.store_tables import SCHEMA_VERSION, tables, upgrade
 from headrace.errors import RunStoreError
+from headrace.exceptions import first_line
 from headrace.secrets import hide
 from headrace.system_errors import system_fault
 
@@ -21,15 +21,16 @@ _ALONE = {
     "sqlite": "begin immediate",
     "postgresql": "select pg_advisory_xact_lock(1211777348)",  # any number, of our own
 }
-_BUSY_SECONDS = 30.0  # how long SQLite waits for another writer
+BUSY_SECONDS = 30.0
+"""How long SQLite waits for another writer."""
 _RETRY_SECONDS = 0.02
 
 
 class StoreDatabase:
-    """An open run store; what is kept in it is the matter of the classes that inherit."""
+    """An open run store; its subclasses read and write its tables."""
 
     def __init__(self, url: str) -> None:
-        """Open the store, make its tables where there are none, upgrade an older one.
+        """Open the store; create its tables where there are none, upgrade older ones.
 
         Args:
             url: a SQLAlchemy URL.
@@ -50,7 +51,7 @@ class StoreDatabase:
             is_there = inspect(connection).has_table(self._tables["meta"].name)
             found = self._version(connection) if is_there else None
         if found != SCHEMA_VERSION:
-            # a run and the page may both find an empty store: the one waits for the other
+            # a run and the page may both find an empty store: one waits for the other
             with self._engine.begin() as connection:
                 connection.exec_driver_sql(_ALONE.get(connection.dialect.name, "select 1"))
                 found = self._upgraded(connection)
@@ -70,7 +71,7 @@ class StoreDatabase:
         return None if found is None else int(found)
 
     def _upgraded(self, connection: "Connection") -> int:
-        """Make or upgrade the tables; the version that the store then has."""
+        """Create or upgrade the tables, and return the store's version."""
         from sqlalchemy import insert, update
 
         meta = self._tables["meta"]
@@ -88,7 +89,7 @@ class StoreDatabase:
         return SCHEMA_VERSION
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self._engine.dispose()
 
     @contextmanager
@@ -104,11 +105,6 @@ class StoreDatabase:
                 connection.execute(insert(self._tables[table]), [dict(row) for row in rows])
 
 
-def utc(moment: datetime) -> datetime:
-    """A moment as the database gives it, which for SQLite is without a time zone."""
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 def _engine(url: str) -> "Engine":
     from sqlalchemy import create_engine, event, make_url
 
@@ -119,7 +115,7 @@ def _engine(url: str) -> "Engine":
         return create_engine(parsed)
     if parsed.database and parsed.database != ":memory:":
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_SECONDS})
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _: object) -> None:
@@ -131,19 +127,19 @@ def _engine(url: str) -> "Engine":
 
 
 def _write_ahead(connection: "sqlite3.Connection") -> None:
-    """Have the file log ahead, so that the page reads while a run writes.
+    """Switch the file to write-ahead logging, so that the page reads while a run writes.
 
-    The first that opens a file switches it. Where two do so at once, SQLite tells one of them that
-    the file is locked without waiting as long as it was told to.
+    The first connection does so. Where two do so at once, SQLite reports to one of them that the
+    file is locked, without waiting for the timeout.
     """
     import sqlite3
 
-    patient_until = time.monotonic() + _BUSY_SECONDS
+    deadline = time.monotonic() + BUSY_SECONDS
     while True:
         try:
             connection.execute("pragma journal_mode = wal")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > patient_until:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(_RETRY_SECONDS)
         else:
@@ -152,7 +148,7 @@ def _write_ahead(connection: "sqlite3.Connection") -> None:
 
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Turn the database's errors into one sentence; a password is never in it."""
+    """Turn errors of the database into a ``RunStoreError`` without passwords."""
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
     try:
@@ -168,28 +164,28 @@ def _explained(url: str) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         original = cast("Any", getattr(error, "orig", None)) or error
-        first = hide(str(original).strip().splitlines()[0])
+        first = hide(first_line(original))
         if "database is locked" in first:
             raise RunStoreError(
                 f"the run store {_shown(url)} is locked by another program for more than "
-                f"{_BUSY_SECONDS:g} seconds: end what holds it (a database browser with an open "
+                f"{BUSY_SECONDS:g} seconds: end what holds it (a database browser with an open "
                 "transaction?), then run the same command again"
             ) from error
-        fault = system_fault(error, place=_place(url))
+        fault = system_fault(error, place=_directory(url))
         raise RunStoreError(
             f"the run store {_shown(url)} cannot be used: "
             f"{fault.message if fault else f'{first} (see run_store.url)'}"
         ) from error
     except OSError as error:
-        fault = system_fault(error, place=_place(url))
+        fault = system_fault(error, place=_directory(url))
         raise RunStoreError(
             f"the run store {_shown(url)} cannot be written: "
             f"{fault.message if fault else error.strerror or error}"
         ) from error
 
 
-def _place(url: str) -> Path | None:
-    """The directory of a SQLite file; None for a database that is elsewhere."""
+def _directory(url: str) -> Path | None:
+    """The directory of a SQLite file; None for any other database."""
     from sqlalchemy import make_url
 
     parsed = make_url(url)

@@ -1,7 +1,7 @@
-"""What makes or changes a model's table besides its compiled SQL: hooks, and queries of macros.
+"""Hooks and macros that may change a model's table besides its compiled SQL.
 
-A hook is known by its text alone: SQL that plainly leaves the table as it is does not count, a
-macro does, since what it runs is not known.
+A hook is judged by its text alone: SQL that cannot change the table does not count; a macro does,
+since what it runs is not known.
 """
 
 import re
@@ -11,7 +11,7 @@ from headrace.artifacts.dbt_manifest import Manifest
 from headrace.artifacts.dbt_nodes import Node
 
 _QUERIES = frozenset({"macro.dbt.run_query", "macro.dbt.statement"})
-"""What runs a query while a model is compiled."""
+"""Macros that run a query while a model is compiled."""
 _HARMLESS = re.compile(
     r"(grant|revoke|analyze|vacuum|comment|checkpoint|select|set|use|pragma|install|load|attach|"
     r"create\s+(unique\s+)?index)\b",
@@ -34,7 +34,7 @@ class HooksAndMacros:
     """The hooks and macros of a project."""
 
     def __init__(self, manifest: Manifest | None) -> None:
-        """Index the manifest; without one nothing is known."""
+        """Index the manifest."""
         self._macros = manifest.macros if manifest is not None else {}
         self._query: dict[str, bool] = {}
         self._operations: dict[str, list[Node]] = {}
@@ -44,7 +44,7 @@ class HooksAndMacros:
                     self._operations.setdefault(key, []).append(node)
 
     def of(self, node: Node) -> tuple[str, ...]:
-        """Why a node's table may not hold what its SQL yields, a clause each."""
+        """Why a node's table may hold other rows than its SQL yields, one clause per reason."""
         return tuple(dict.fromkeys(self._clauses(node)))
 
     def _clauses(self, node: Node) -> Iterator[str]:
@@ -62,7 +62,7 @@ class HooksAndMacros:
     def _runs_a_query(self, macro: str) -> bool:
         known = self._query.get(macro)
         if known is None:
-            self._query[macro] = False  # of macros that call each other
+            self._query[macro] = False  # ends the recursion of macros that call each other
             called = self._macros[macro].depends_on.macros if macro in self._macros else ()
             known = macro in _QUERIES or any(map(self._runs_a_query, called))
             self._query[macro] = known
@@ -82,7 +82,7 @@ def _may_change(sql: str, node: Node) -> bool:
 
 
 def _writes(statement: str, node: Node) -> bool:
-    """Whether it writes to the node's table; a statement of a kind that is not known may."""
+    """Whether it writes to the node's table; a statement of an unknown kind may."""
     targets = _WRITES.findall(statement)
     if not targets:
         return True

@@ -1,10 +1,10 @@
 """The catalog: every asset and column of a project as ids with parent and child maps.
 
-Two kinds of edges: between assets (who reads whom), and between columns (what a value, or the
-choice of rows, is made from). A column edge whose ``child_column`` is empty says what decides the
-*rows* of the child; one whose ``parent_column`` is empty says that the rows of the parent count,
-not a value. Every column of an asset depends on its rows, and the rows of an asset depend on the
-rows of all that it reads; neither is written out as an edge.
+There are two kinds of edges: between assets (what reads what), and between columns (what a value,
+or the choice of rows, is made from). A column edge whose ``child_column`` is empty says what
+decides the *rows* of the child; one whose ``parent_column`` is empty says that the rows of the
+parent count, not a value. Every column of an asset depends on its rows, and the rows of an asset
+depend on the rows of all its parents; neither is written out as an edge.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +63,7 @@ class TestInfo:
         arguments: of a generic test, without ``model`` and ``column_name``.
     """
 
-    __test__ = False  # no test case, whatever pytest thinks of the name
+    __test__ = False  # pytest would collect it by its name
 
     name: str
     attached_to: str | None
@@ -77,14 +77,14 @@ class SnapshotInfo:
     """How dbt keeps the history of a snapshot.
 
     Attributes:
-        unique_key: columns that tell the rows of the source apart.
+        unique_key: columns that identify the rows of the source.
         strategy: ``timestamp`` or ``check``.
         updated_at: the column (or expression) that says when a row changed, where there is one.
         check_cols: the columns that are compared, or ``all``; empty with ``timestamp``.
-        column_names: dbt's own column (``dbt_valid_from``) to what it is called here
-            (``snapshot_meta_column_names``); dbt's names where it has no entry.
-        marks_deleted: a row that is gone gets a last record (``hard_deletes: new_record``).
-        valid_to_current: an expression that stands for null in ``dbt_valid_to``.
+        column_names: dbt's own column (``dbt_valid_from``) to its name in this snapshot
+            (``snapshot_meta_column_names``); without an entry it has dbt's name.
+        marks_deleted: a deleted row gets a last record (``hard_deletes: new_record``).
+        valid_to_current: an expression that replaces null in ``dbt_valid_to``.
     """
 
     unique_key: tuple[str, ...]
@@ -129,8 +129,8 @@ class Asset:
         snapshot: of a snapshot, where dbt's settings say how it is kept.
         latest_of: of the latest version of a versioned model, its name without a version:
             what ``ref('dim')`` means.
-        beyond_sql: why its table may hold other rows than its SQL yields, a clause each: a hook,
-            or a query whose result its SQL was written from.
+        beyond_sql: why its table may hold other rows than its SQL yields, one clause per reason:
+            a hook, or a query whose result is part of its SQL.
     """
 
     id: str
@@ -163,12 +163,12 @@ class Asset:
 
     @property
     def is_relation(self) -> bool:
-        """Whether it stands in the warehouse, or would if it were not ephemeral."""
+        """Whether it is in the warehouse, or would be if it were not ephemeral."""
         return self.kind in RELATIONS
 
     @property
     def is_test(self) -> bool:
-        """Whether it is a test of data or of a model's logic."""
+        """Whether it is a data test or a unit test."""
         return self.kind in TESTS
 
     @property
@@ -177,23 +177,23 @@ class Asset:
         return f"{self.schema}.{self.identifier}" if self.schema and self.identifier else None
 
     def column(self, name: str) -> Column | None:
-        """The column of that name, upper and lower case alike."""
+        """The column of that name, case-insensitively."""
         folded = name.casefold()
         return next((column for column in self.columns if column.name.casefold() == folded), None)
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnEdge:
-    """One column that another one, or the choice of rows, is made from.
+    """A column that another column, or the choice of rows, is made from.
 
     Attributes:
-        parent: id of the asset that is read.
+        parent: id of the upstream asset.
         parent_column: its column; empty: its rows.
-        child: id of the asset that reads it.
+        child: id of the downstream asset.
         child_column: its column; empty: which rows it has.
-        kind: how. Direct: ``copied``, ``renamed``, ``computed``, ``aggregated``. Indirect (the
-            value is not in the result, but decides it): ``filtered``, ``joined``, ``grouped``,
-            ``sorted``, ``windowed``.
+        kind: how it is used. Direct: ``copied``, ``renamed``, ``computed``, ``aggregated``.
+            Indirect (the value is not in the result, but decides it): ``filtered``, ``joined``,
+            ``grouped``, ``sorted``, ``windowed``.
     """
 
     parent: str
@@ -204,17 +204,17 @@ class ColumnEdge:
 
     @property
     def is_direct(self) -> bool:
-        """Whether a value flows, and not only a decision."""
+        """Whether a value flows into the child, and does not only decide its rows or values."""
         return self.kind in DIRECT
 
 
 @dataclass(frozen=True, slots=True)
 class LineageProblem:
-    """A place where the column lineage of an asset could not be read.
+    """Column lineage of an asset that could not be read.
 
     Attributes:
         asset: its id.
-        message: one sentence: what was not understood.
+        message: one sentence: what could not be parsed or resolved.
     """
 
     asset: str
@@ -227,13 +227,13 @@ class Catalog:
 
     Attributes:
         assets: by id, in the order of the graph's layers where known.
-        parents: id to the ids it reads, sorted; every asset has an entry.
+        parents: id to the ids of its parents, sorted; every asset has an entry.
         column_edges: the column lineage, sorted by child.
-        problems: assets whose column lineage is not known, or not all of it.
-        lookups: id to those of its parents whose rows decide no row of it (a left join that finds
-            one row at most, a subquery's value); what they hold reaches it by its columns alone.
-        readings: what it was built from.
-        version: its number in the run store; None for one that is not stored.
+        problems: column lineage that could not be read.
+        lookups: id to those of its parents whose rows do not decide its rows (a left join that
+            finds one row at most, a scalar subquery); they affect it by column edges only.
+        readings: how the artifacts that it was built from were read.
+        version: its number in the run store; None if it is not stored.
         created_at: UTC.
     """
 
@@ -248,7 +248,7 @@ class Catalog:
 
     @cached_property
     def children(self) -> Mapping[str, tuple[str, ...]]:
-        """Id to the ids that read it, sorted."""
+        """Id to the ids of its children, sorted."""
         found: dict[str, list[str]] = {key: [] for key in self.assets}
         for child, parents in self.parents.items():
             for parent in parents:
@@ -281,11 +281,11 @@ class Catalog:
 
 
 def field_of(table_path: Sequence[str], column: str) -> str:
-    """How a resource's asset names a column of one of its tables.
+    """The name of a table's column as a field of its resource.
 
     Args:
-        table_path: the nested lists that lead to the table (``["lines", "taxes"]``); empty of the
-            root table.
+        table_path: the nested lists that lead to the table (``["lines", "taxes"]``); empty for
+            the root table.
         column: of that table, as the warehouse names it.
 
     Returns:

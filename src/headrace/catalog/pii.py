@@ -1,4 +1,4 @@
-"""Which columns hold personal data: those that are declared, and what is made from them."""
+"""Columns with personal data (PII): those declared, and those made from them."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,14 @@ UNKNOWN = "its origin is not known"
 
 
 def inherited(catalog: Catalog) -> Mapping[tuple[str, str], str]:
-    """Columns whose values are made from a column that is declared to hold personal data.
+    """Columns whose values are made from a column that is declared as PII.
 
     Args:
-        catalog: the graph; walked along its direct column edges.
+        catalog: the graph; its direct column edges are followed.
 
     Returns:
-        (asset id, column name) to ``asset.column`` of a declared column that it is made from.
-        Declared columns themselves are not in it.
+        (asset id, column name) to ``asset.column`` of a declared column that it is made from,
+        without the declared columns themselves.
     """
     declared = [
         (key, column.name)
@@ -47,17 +47,17 @@ def why_masked(
     *,
     is_read: bool,
 ) -> str | None:
-    """Why a column's values are not shown without asking; None where they are.
+    """Why a column's values are masked; None where they are shown.
 
     A column that the catalog does not know, or whose origin could not be read, is masked as well:
-    what is not known to be harmless is not shown.
+    only what is known to be harmless is shown.
 
     Args:
         catalog: the graph.
-        made_from: what ``inherited`` gave for it.
+        made_from: the result of ``inherited``.
         asset_id: an asset's id.
         name: a column as the published file names it.
-        is_read: whether the column lineage of the asset is known, all of it.
+        is_read: whether all column lineage of the asset is known.
     """
     asset = catalog.assets[asset_id]
     column = asset.column(name)

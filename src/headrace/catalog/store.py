@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.catalog.database import StoreDatabase, utc
+from headrace.artifacts.reading import utc
+from headrace.catalog.database import StoreDatabase
 from headrace.catalog.versions import CatalogVersions
 from headrace.secrets import hide
 
@@ -23,7 +24,7 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class NodeFailure:
-    """A node that failed, in words, and what it said."""
+    """A failed node: its label and its message."""
 
     label: str
     message: str
@@ -35,14 +36,14 @@ class StoredRun:
 
     Attributes:
         run_id: its id.
-        command: what was run.
+        command: of the run.
         status: ``running``, ``success``, ``failed``, ``error`` or ``interrupted``.
         target: the target's name.
         started_at: UTC.
-        seconds: how long it took; None while it runs or when it was interrupted.
+        seconds: duration; None while it is in progress or if it was interrupted.
         rows_loaded: new and changed rows.
-        failures: the nodes that failed, by label.
-        error: the error's text, if it could not run.
+        failures: the failed nodes, sorted by label.
+        error: the message, if it could not run.
         code_version: of the project.
     """
 
@@ -60,7 +61,7 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class StepRun:
-    """A step of a run; ``started_at`` is UTC, and None for runs of an older Headrace."""
+    """A step of a run; ``started_at`` is UTC, None if an older Headrace recorded it."""
 
     step: str
     status: str
@@ -72,7 +73,7 @@ class StepRun:
 class TableRun:
     """A raw table of a run's load step; rows as in ``pipeline.reports.TableReport``.
 
-    Those given and unchanged are None for runs of an older Headrace, which did not count them.
+    ``rows_given`` and ``rows_unchanged`` are None if an older Headrace recorded the run.
     """
 
     source: str
@@ -94,15 +95,15 @@ class NodeRun:
         run_id: of the run.
         unique_id: dbt's.
         name: dbt's.
-        label: a test in words; else the name.
+        label: of a test ``unique(id) on orders``; else the name.
         resource_type: ``model``, ``test``, ``source`` (its freshness), ...
-        status: ``success``, ``pass``, ``warn``, ``fail``, ``error``, ``skipped``; ``reused`` when
-            nothing had changed and the last good result stood.
-        started_at: UTC; None where it did not run, or an older Headrace ran it.
-        seconds: how long it took.
+        status: ``success``, ``pass``, ``warn``, ``fail``, ``error``, ``skipped``; ``reused`` if
+            nothing had changed and the last good result was kept.
+        started_at: UTC; None if it did not run, or an older Headrace recorded it.
+        seconds: duration.
         thread: dbt's thread.
-        failures: rows that a test found.
-        message: what it said when it was not good.
+        failures: failing rows of a test.
+        message: of a node that failed or warned.
     """
 
     run_id: str
@@ -120,7 +121,7 @@ class NodeRun:
 
 @dataclass(frozen=True)
 class StoredRunDetail:
-    """A run with all that was recorded of it."""
+    """A run with everything that was recorded of it."""
 
     run: StoredRun
     steps: tuple[StepRun, ...]
@@ -129,9 +130,9 @@ class StoredRunDetail:
 
 
 def newest_first(runs: "Table") -> "tuple[ColumnElement[Any], ...]":
-    """How runs are ordered: by the store's own count, as a clock may have been wrong.
+    """The order of runs, newest first: by their number, since a clock may have been wrong.
 
-    Runs of an older Headrace have no number; they came before all that have one.
+    Runs of an older Headrace have no number; they come last.
     """
     from sqlalchemy import func
 
@@ -143,14 +144,14 @@ class RunHistory(StoreDatabase):
     """Reads the history of runs."""
 
     def last_runs(self, limit: int) -> list[StoredRun]:
-        """The newest runs, newest first, with what failed in them."""
+        """The last runs, newest first, with their failures."""
         from sqlalchemy import select
 
         runs = self._tables["runs"]
         return self._runs(select(runs).order_by(*newest_first(runs)).limit(limit))
 
     def run(self, run_id: str) -> StoredRunDetail | None:
-        """All of one run; None where there is none of that id."""
+        """A run in full; None if there is none with that id."""
         from sqlalchemy import select
 
         runs = self._tables["runs"]
@@ -184,7 +185,7 @@ class RunHistory(StoreDatabase):
             )
 
     def node_history(self, unique_id: str, limit: int) -> list[NodeRun]:
-        """The newest results of a node that really ran, newest first."""
+        """The last results of a node, newest first, without reused ones."""
         from sqlalchemy import select
 
         nodes = self._tables["nodes"]
@@ -198,7 +199,7 @@ class RunHistory(StoreDatabase):
             return [_node_run(row) for row in rows]
 
     def latest_nodes(self) -> Mapping[str, NodeRun]:
-        """Each node's newest result that it really had, by dbt's ``unique_id``."""
+        """Each node's last result that was not reused, by dbt's ``unique_id``."""
         from sqlalchemy import func, select
 
         nodes = self._tables["nodes"]
@@ -247,19 +248,19 @@ def _node_run(row: Any) -> NodeRun:
     return NodeRun(**{**values, "started_at": _utc_or_none(values["started_at"])})
 
 
-def _utc_or_none(moment: datetime | None) -> datetime | None:
-    return None if moment is None else utc(moment)
+def _utc_or_none(at: datetime | None) -> datetime | None:
+    return None if at is None else utc(at)
 
 
 class RunStore(RunHistory, CatalogVersions):
-    """Writes runs as they happen; reads them, and the versions of the catalog."""
+    """Records runs as they happen; reads them, and the versions of the catalog."""
 
     def begin_run(
         self, run_id: str, *, command: str, target: str, lock: str, code_version: str
     ) -> int:
-        """Record that a run began; gives how many dead ones were found and marked.
+        """Record that a run began; return how many interrupted runs were found and marked.
 
-        The caller holds the lock, so whatever still counts as running under it is dead.
+        The caller holds the lock, so any other run that is still ``running`` under it is dead.
         """
         from sqlalchemy import func, insert, select, update
 

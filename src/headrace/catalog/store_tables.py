@@ -1,4 +1,4 @@
-"""The run store's tables, and how an older store becomes one of this version."""
+"""The tables of the run store, and the upgrade of an older store."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,13 @@ _NEW_COLUMNS = {
 
 
 def upgrade(connection: "Connection", tables: "dict[str, Table]", found: int) -> None:
-    """Add what a store of version ``found`` lacks; its rows stay, with null in new columns."""
+    """Add the columns that a store of version ``found`` lacks; they are null in its rows."""
     from sqlalchemy import inspect, text
 
     for version in range(found + 1, SCHEMA_VERSION + 1):
         for table, column in _NEW_COLUMNS.get(version, ()):
             there = {info["name"] for info in inspect(connection).get_columns(table)}
-            if column not in there:  # else: a stop came between it and the version's number
+            if column not in there:  # else: an upgrade was interrupted before it wrote the version
                 kind = tables[table].c[column].type.compile(connection.dialect)
                 connection.execute(text(f'alter table {table} add column "{column}" {kind}'))
     for made in tables.values():
@@ -31,7 +31,7 @@ def upgrade(connection: "Connection", tables: "dict[str, Table]", found: int) ->
 
 
 def tables() -> "dict[str, Table]":
-    """All tables by name; made anew, since SQLAlchemy is imported late."""
+    """All tables by name; a function, since SQLAlchemy is imported late."""
     from sqlalchemy import (
         BigInteger,
         Column,
@@ -47,7 +47,7 @@ def tables() -> "dict[str, Table]":
     )
 
     metadata: MetaData = MetaData()
-    moment = DateTime(timezone=True)
+    timestamp = DateTime(timezone=True)
 
     def run_column() -> "Column[Any]":
         return Column("run_id", String(40), ForeignKey("runs.run_id"), nullable=False, index=True)
@@ -71,13 +71,13 @@ def tables() -> "dict[str, Table]":
         Column("status", String(20), nullable=False),
         Column("target", String(80), nullable=False),
         Column("lock", Text, nullable=False),
-        Column("started_at", moment, nullable=False),
+        Column("started_at", timestamp, nullable=False),
         Column("seconds", Float),
         Column("rows_loaded", BigInteger),
         Column("published_path", Text),
         Column("error", Text),
         Column("code_version", String(80), nullable=False),
-        Column("number", BigInteger),  # in the order of their start, whatever the clock said
+        Column("number", BigInteger),  # in the order of their start, whatever the clock says
         Index("ix_runs_started_at", "started_at"),
     )
     Table(
@@ -88,7 +88,7 @@ def tables() -> "dict[str, Table]":
         Column("step", String(20), nullable=False),
         Column("status", String(20), nullable=False),
         Column("seconds", Float, nullable=False),
-        Column("started_at", moment),
+        Column("started_at", timestamp),
     )
     Table(
         "loads",
@@ -118,7 +118,7 @@ def tables() -> "dict[str, Table]":
         Column("seconds", Float, nullable=False),
         Column("failures", BigInteger),
         Column("message", Text),
-        Column("started_at", moment),
+        Column("started_at", timestamp),
         Column("thread", String(80)),
         Index("ix_nodes_unique_id", "unique_id", "id"),
     )
@@ -127,9 +127,9 @@ def tables() -> "dict[str, Table]":
 
 
 def _catalog_tables(metadata: Any) -> None:
-    """The catalog by version: a row holds from version ``since`` until, not including, ``until``.
+    """The catalog by version: a row is valid from version ``since`` until before ``until``.
 
-    A null ``until`` is what holds now.
+    A row whose ``until`` is null is valid now.
     """
     from sqlalchemy import (
         BigInteger,

@@ -1,7 +1,9 @@
-"""The catalog by version: what it is now, what it was, and what changed between.
+"""The versions of the catalog: the current one, earlier ones, and what changed between them.
 
-A row of the tables holds from version ``since`` until, not including, ``until``, so an unchanged
-asset costs nothing, and "what changed since" is a query over two columns.
+    catalog ─► catalog_rows ─► rows that changed: the old ones end, new ones begin ─► a version
+
+A row is valid from version ``since`` until before ``until``, so an unchanged asset costs nothing,
+and "what changed since" is a query over two columns.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,9 +11,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headrace.artifacts.reading import utc
 from headrace.catalog.catalog_rows import COLUMN_FIELDS, CatalogRows, assemble, readings_of
 from headrace.catalog.changes import CatalogChange, RowChange, changes
-from headrace.catalog.database import StoreDatabase, utc
+from headrace.catalog.database import StoreDatabase
 from headrace.catalog.model import Catalog
 
 if TYPE_CHECKING:
@@ -52,14 +55,14 @@ class CatalogVersions(StoreDatabase):
             ]
 
     def save_catalog(self, catalog: Catalog, run_id: str | None) -> int | None:
-        """Keep a catalog as the newest version.
+        """Store a catalog as the newest version.
 
         Args:
-            catalog: what is now.
-            run_id: the run that made it.
+            catalog: the current one.
+            run_id: the run that built it.
 
         Returns:
-            The version's number; None when nothing differs from the newest one.
+            The version's number; None if nothing differs from the newest one.
         """
         from sqlalchemy import insert, select
 
@@ -95,7 +98,7 @@ class CatalogVersions(StoreDatabase):
         version: int,
         new: Mapping[tuple[str, ...], dict[str, Any]],
     ) -> None:
-        """End the rows that changed or went, and add those that are new or changed."""
+        """End the rows that changed or were removed, and add those that are new or changed."""
         from sqlalchemy import bindparam, insert, select, update
 
         table = self._tables[table_name]
@@ -161,18 +164,18 @@ class CatalogVersions(StoreDatabase):
             )
 
     def catalog_changes(self, since: int, until: int) -> tuple[CatalogChange, ...]:
-        """What the versions after ``since``, up to and with ``until``, changed; newest first.
+        """What changed after version ``since``, up to and including ``until``; newest first.
 
-        The first version of all changes nothing: there was nothing to compare it with.
+        The first version has no changes: there was nothing to compare it with.
         """
         from sqlalchemy import select
 
         since = max(since, 1)
         with self._begin() as connection:
-            assets = self._moved(
+            assets = self._row_changes(
                 connection, "catalog_assets", ("asset_id",), ("kind", "payload"), since, until
             )
-            columns = self._moved(
+            columns = self._row_changes(
                 connection,
                 "catalog_columns",
                 ("asset_id", "name"),
@@ -184,11 +187,11 @@ class CatalogVersions(StoreDatabase):
             spanned = select(versions.c.version, versions.c.created_at).where(
                 versions.c.version > since, versions.c.version <= until
             )
-            moments = {row.version: utc(row.created_at) for row in connection.execute(spanned)}
-        found = changes(assets, columns, moments)
+            created_at = {row.version: utc(row.created_at) for row in connection.execute(spanned)}
+        found = changes(assets, columns, created_at)
         return tuple(sorted(found, key=lambda c: (-c.version, c.asset, c.column or "", c.what)))
 
-    def _moved(
+    def _row_changes(
         self,
         connection: "Connection",
         table_name: str,
@@ -197,7 +200,7 @@ class CatalogVersions(StoreDatabase):
         since: int,
         until: int,
     ) -> "dict[tuple[int, tuple[str, ...]], RowChange]":
-        """What ended and what began at each version, by version and key."""
+        """The rows that ended or began at each version, by version and key."""
         from sqlalchemy import select
 
         table = self._tables[table_name]
@@ -207,6 +210,6 @@ class CatalogVersions(StoreDatabase):
             query = select(edge, *chosen).where(edge > since, edge <= until)
             for row in connection.execute(query):
                 key = tuple(row[1 : 1 + len(keys)])
-                move = found.setdefault((row[0], key), RowChange())
-                setattr(move, side, tuple(row[1 + len(keys) :]))
+                change = found.setdefault((row[0], key), RowChange())
+                setattr(change, side, tuple(row[1 + len(keys) :]))
         return found

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.artifacts.reading import utc
 from headrace.server import charts
 from headrace.server.links import Links, ServerLinks
 
@@ -123,20 +124,16 @@ def _environment() -> "Environment":
     environment.filters["brief"] = _brief
     environment.filters["took"] = charts.seconds_text
     environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
-    environment.filters["day"] = lambda moment: f"{_utc(moment):%Y-%m-%d}"
-    environment.filters["minute"] = lambda moment: f"{_utc(moment):%Y-%m-%d %H:%M}"
-    environment.filters["second"] = lambda moment: f"{_utc(moment):%H:%M:%S}"
-    environment.filters["iso"] = lambda moment: _utc(moment).isoformat(timespec="seconds")
+    environment.filters["day"] = lambda moment: f"{utc(moment):%Y-%m-%d}"
+    environment.filters["minute"] = lambda moment: f"{utc(moment):%Y-%m-%d %H:%M}"
+    environment.filters["second"] = lambda moment: f"{utc(moment):%H:%M:%S}"
+    environment.filters["iso"] = lambda moment: utc(moment).isoformat(timespec="seconds")
     environment.filters["status_class"] = status_class
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     environment.filters["is_number"] = lambda kind: str(kind).startswith(_NUMBERS)
     environment.filters["by_day"] = _by_day
     environment.filters["is_web"] = lambda url: str(url).startswith(("http://", "https://"))
     return environment
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _brief(message: str) -> str:
@@ -151,7 +148,7 @@ def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[str, int], list[Any]]]:
     """Changes by day and version, in the order they come."""
     found: dict[tuple[str, int], list[Any]] = {}
     for change in changes:
-        found.setdefault((f"{_utc(change.at):%Y-%m-%d %H:%M}", change.version), []).append(change)
+        found.setdefault((f"{utc(change.at):%Y-%m-%d %H:%M}", change.version), []).append(change)
     return list(found.items())
 
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.artifacts.reading import utc
 from headrace.catalog import NodeFailure, NodeRun, RunStore, StepRun, StoredRun, TableRun
-from headrace.catalog.database import utc
 from headrace.catalog.store import newest_first
 
 if TYPE_CHECKING:

@@ -43,10 +43,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "cut in a text": (WHOLE[: WHOLE.index(b"select") + 3], "is cut off"),
     "not JSON": (b"models:\n  - name: orders\n", "is not JSON (Expecting value, line 1"),
     "a comma too many": (b'{"metadata": {},}', "is not JSON ("),
-    "a list": (b"[1, 2]", "holds a list where a JSON object is due"),
-    "a text": (b'"manifest"', "holds a text where a JSON object is due"),
-    "a number": (b"5", "holds a number where a JSON object is due"),
-    "null": (b"null", "holds null where a JSON object is due"),
+    "a list": (b"[1, 2]", "holds a list where a JSON object is expected"),
+    "a text": (b'"manifest"', "holds a text where a JSON object is expected"),
+    "a number": (b"5", "holds a number where a JSON object is expected"),
+    "null": (b"null", "holds null where a JSON object is expected"),
     "an empty object": (b"{}", "is not dbt's manifest: its metadata names no format of dbt's"),
     "another tool's": (b'{"name": "x", "version": 2}', "is not dbt's manifest"),
     "dbt's catalog": (
@@ -184,10 +184,13 @@ def test_a_field_left_out_leaves_the_rest_of_its_node(tmp_path: Path) -> None:
     ("content", "note"),
     [
         (b"\xef\xbb\xbf" + WHOLE, "it starts with a byte order mark"),
-        (WHOLE.replace(b'"owner": "shop"', b'"owner": NaN', 1), "NaN stands where a number is due"),
+        (WHOLE.replace(b'"owner": "shop"', b'"owner": NaN', 1), "NaN in place of a number"),
         (WHOLE.replace(b'"owner": "shop"', b'"owner": 1e999', 1), "a number is too large"),
         (WHOLE.replace(b'"One row per order."', rb'"\ud83d alone"'), "half a surrogate pair"),
-        (WHOLE.replace(b'"nodes": {', b'"nodes": {"model.shop.fct_orders": {},', 1), "comes twice"),
+        (
+            WHOLE.replace(b'"nodes": {', b'"nodes": {"model.shop.fct_orders": {},', 1),
+            "is a duplicate key",
+        ),
         (version("manifest/v20"), "its format v20 is newer than v12"),
     ],
 )
@@ -211,7 +214,7 @@ def test_an_id_that_comes_twice_is_seen_in_a_large_file(tmp_path: Path) -> None:
         '"nodes": {', f'"nodes": {{"seed.shop.orders": {first},', 1
     )
     notes = read(tmp_path, content.encode()).reading.notes
-    assert notes == ("`seed.shop.orders` comes twice in one place: the last one counts",)
+    assert notes == ("`seed.shop.orders` is a duplicate key: the last value counts",)
 
 
 def test_very_many_notes_are_counted(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def test_what_is_no_trace_is_not_written() -> None:
 BAD: dict[str, tuple[str | bytes, str]] = {
     "empty": ("", "is empty"),
     "cut in half": ('{"name": "shop_api", "tables": {"ord', "is cut off"),
-    "a list": ("[]", "holds a list where a JSON object is due"),
+    "a list": ("[]", "holds a list where a JSON object is expected"),
     "not dlt's": ('{"name": "x"}', "is not a schema of dlt"),
     "too old": ('{"engine_version": 8, "tables": {}}', "version 8; Headrace reads 9 to 11"),
     "no name": ('{"engine_version": 11, "tables": {}}', "it has no `name`"),
@@ -234,9 +234,9 @@ EDITED: dict[str, tuple[Edit, str]] = {
         lambda tables: tables.update(statuses=None),
         "`tables.statuses` is left out: expected object, got null",
     ),
-    "a parent that is not there": (
+    "a parent that is missing": (
         lambda tables: tables["orders__lines"].update(parent="gone"),
-        "`orders__lines` is nested in `gone`, which is not there",
+        "`orders__lines` is nested in `gone`, which is missing",
     ),
     "another name": (
         lambda tables: tables["orders"].update(name="purchases"),
@@ -287,10 +287,10 @@ def test_a_package_is_read_without_its_broken_parts(tmp_path: Path) -> None:
     assert [(job.table, job.message) for job in package.failed] == [("orders", "")]
     (found,) = [each for each in readings if each.artifact.endswith(newest.name)]
     assert found.notes == (
-        "`load_package_state.json` is not there",
+        "`load_package_state.json` is missing",
         "`schema.json` is cut off: the JSON in it does not end",
         "`tables.orders` is left out: expected object, got int",
-        "nothing says why `orders.abc.0.parquet` failed",
+        "there is no message that says why `orders.abc.0.parquet` failed",
     )
 
 

@@ -243,7 +243,7 @@ def test_a_store_that_another_program_holds_is_named_and_nothing_is_lost(
     store = RunStore(f"sqlite:///{path}")
     store.save_catalog(catalog_of(RAW), "r1")
     store.close()
-    monkeypatch.setattr("headrace.catalog.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("headrace.catalog.database.BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(path)) as holder:
         holder.execute("begin immediate")
         store = RunStore(f"sqlite:///{path}")

@@ -217,7 +217,7 @@ def test_a_key_that_does_not_hold_is_said_and_not_used(pair: Pair, broken: str, 
     assert found.method == "rows"
     assert counts(found) == ((0, 1, None) if side == "first" else (1, 0, None))
     (note,) = found.notes
-    assert f"the key (id) does not tell the rows of the {side} apart" in note
+    assert f"the key (id) does not identify the rows of the {side}" in note
 
 
 def test_rows_without_a_key_are_a_bag(pair: Pair) -> None:

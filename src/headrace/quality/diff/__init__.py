@@ -1,4 +1,4 @@
-"""What differs between two DuckDB files, table by table, computed by DuckDB."""
+"""The differences between two DuckDB files, table by table, computed by DuckDB."""
 
 from headrace.quality.diff.report import DiffReport, TableDiff
 from headrace.quality.diff.service import diff

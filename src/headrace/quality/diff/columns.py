@@ -1,4 +1,4 @@
-"""The columns of two tables, side by side, and how two values of a column are compared."""
+"""The columns of two tables, side by side, and the SQL that compares two values of a column."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -67,7 +67,7 @@ class SharedColumn:
             return f"({one} is distinct from {other})"
         near = f"abs({one} - {other}) <= {tolerance!r} * greatest(abs({one}), abs({other}))"
         finite = f"isfinite({one}) and isfinite({other})"
-        # the distance is worked out where the values differ, and nowhere else
+        # the distance is computed only where the values differ
         return (
             f"(case when {one} is distinct from {other} "
             f"then not coalesce({finite} and {near}, false) else false end)"
@@ -76,7 +76,7 @@ class SharedColumn:
     def hashed(self, side: str, *, of_after: bool) -> str:
         """SQL of a value whose hash is the same on both sides only when the values are.
 
-        Equal values of two types may have two hashes: whoever finds two has to compare the values.
+        Equal values of two types may have different hashes: then the values have to be compared.
         """
         value = self.values(side, side)[int(of_after)]
         if "::" in value:
@@ -85,14 +85,14 @@ class SharedColumn:
         return f"{value}::varchar" if self.is_retyped else self.hash_of(value)
 
     def hash_of(self, value: str) -> str:
-        """SQL of what to hash of a value; DuckDB has one hash for ``[]`` and for null."""
+        """SQL of what to hash of a value; DuckDB gives ``[]`` and null the same hash."""
         is_nested = any(mark in self.type_before + self.type_after for mark in "([")
         return f"{value}, {value}::varchar" if is_nested and self.kind == "other" else value
 
     def comparable(self, side: str, *, of_after: bool, tolerance: float) -> str:
         """SQL of a value that is equal on both sides when the values count as equal.
 
-        Without a pair of values there is no distance, so floating point numbers are rounded.
+        Without a pair of values there is no distance, so floating-point numbers are rounded.
         """
         value = self.values(side, side)[int(of_after)]
         if "float" in self._kinds and "::varchar" not in value and tolerance:
@@ -102,7 +102,7 @@ class SharedColumn:
 
 @dataclass(frozen=True)
 class Columns:
-    """What two tables have in common, and what not; in the order of the second."""
+    """The columns that both tables have, and those that one lacks; in the order of the second."""
 
     common: tuple[SharedColumn, ...]
     added: tuple[DiffColumn, ...]
@@ -119,7 +119,7 @@ class Columns:
 
     @property
     def differ(self) -> bool:
-        """Whether the two have other columns or types."""
+        """Whether the tables differ in columns or types."""
         return bool(self.added or self.removed or self.retyped)
 
     def key(self, names: Sequence[str]) -> tuple[SharedColumn, ...] | None:
@@ -132,11 +132,11 @@ class Columns:
 def side_by_side(
     before: Mapping[str, str], after: Mapping[str, str], *, ignored: Collection[str] = ()
 ) -> Columns:
-    """Match columns by name, letter case aside.
+    """Match columns by name, case-insensitively.
 
     Args:
-        before: name to type, in order.
-        after: the same of the second table.
+        before: name to type of the columns of the first table, in order.
+        after: the same of the second.
         ignored: names to leave out.
     """
     folded = {name.casefold() for name in ignored}

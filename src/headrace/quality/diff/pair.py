@@ -1,7 +1,6 @@
-"""Two tables in one connection, what may be shown of them, and whether a key identifies their rows.
+"""Two tables in one connection, and whether a key identifies their rows.
 
-Only numbers and a few sample rows come out of the database; what does not fit in memory is spilled
-by DuckDB itself.
+Only numbers and a few sample rows leave the database; DuckDB spills what does not fit in memory.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,11 +25,11 @@ class TablePair:
 
     Attributes:
         connection: has both attached.
-        before: quoted name of the first.
-        after: of the second.
-        columns: of both.
-        tolerance: relative, within which floating point numbers are equal; 0 for none.
-        limit: sample rows of each kind.
+        before: quoted name of the first table.
+        after: quoted name of the second.
+        columns: the columns of both, side by side.
+        tolerance: relative difference up to which floating-point numbers are equal; 0 for none.
+        limit: sample rows per kind.
         shown: columns (folded names) whose values may be shown; None for all.
     """
 
@@ -44,7 +43,7 @@ class TablePair:
 
     @cached_property
     def count(self) -> tuple[int, int]:
-        """Rows of the first, and of the second."""
+        """The numbers of rows of the first and of the second."""
         sql = "select count(*) from {}"
         return (
             scalar(self.connection, sql.format(self.before)),
@@ -57,7 +56,7 @@ class TablePair:
         return (self.before, False), (self.after, True)
 
     def is_equal(self) -> bool:
-        """Whether both hold the same rows, by number and hashes; the order of rows is none."""
+        """Whether both hold the same rows, in any order, by number and hashes."""
         if self.count[0] != self.count[1]:
             return False
         found = []
@@ -82,16 +81,16 @@ class TablePair:
         return f"left({value}::varchar, {_LENGTH})"
 
 
-NO_KEY = "no key is known (--key TABLE=COLUMN), so rows are compared as wholes"
+NO_KEY = "no key is known (--key TABLE=COLUMN), so whole rows are compared"
 _BUCKETS = 65_536
-_FEW = 64  # rows of one bucket that are none too many
+_FEW = 64  # rows that any bucket may hold
 
 
 def is_safe_to_join(pair: TablePair, key: Sequence[SharedColumn]) -> bool:
-    """Whether no value of the key can be there so often that a join on it explodes.
+    """Whether no value of the key can be so frequent that a join on it explodes.
 
-    Rows are counted by a hash of the key: a value that is there a thousand times makes its bucket
-    stand out. This is a tenth of what an exact count costs, which the join itself gives for free.
+    Rows are counted by a hash of the key: a value that occurs a thousand times makes its bucket
+    stand out. This costs a tenth of an exact count, which the join itself gives for free.
     """
     for (table, of_after), rows in zip(pair.sides, pair.count, strict=True):
         values = ", ".join(one.hashed("t", of_after=of_after) for one in key)
@@ -106,7 +105,7 @@ def is_safe_to_join(pair: TablePair, key: Sequence[SharedColumn]) -> bool:
 
 
 def why_no_key(pair: TablePair, key: Sequence[SharedColumn]) -> tuple[str, ...]:
-    """A sentence for each table whose rows the key does not tell apart."""
+    """A sentence for each table whose rows the key does not identify."""
     notes = []
     for (table, of_after), word in zip(pair.sides, ("first", "second"), strict=True):
         names = [one.after if of_after else one.before for one in key]
@@ -120,8 +119,8 @@ def why_no_key(pair: TablePair, key: Sequence[SharedColumn]) -> tuple[str, ...]:
         keys, rows = row if row is not None else (0, 0)
         if keys:
             notes.append(
-                f"the key ({', '.join(names)}) does not tell the rows of the {word} apart: "
-                f"{keys:,} of its values are null or there twice, in {int(rows):,} rows; so "
-                "rows are compared as wholes"
+                f"the key ({', '.join(names)}) does not identify the rows of the {word}: "
+                f"{keys:,} of its values are null or not unique, in {int(rows):,} rows; so "
+                "whole rows are compared"
             )
     return tuple(notes)

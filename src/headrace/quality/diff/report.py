@@ -11,20 +11,20 @@ DIFFERENT: frozenset[str] = frozenset({"changed", "added", "removed"})
 
 
 class DiffModel(BaseModel):
-    """Base of all reports: frozen."""
+    """Base of the models of a comparison: frozen."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class DiffColumn(DiffModel):
-    """A column of one of the two."""
+    """A column of one of the two tables."""
 
     name: str
     data_type: str
 
 
 class RetypedColumn(DiffModel):
-    """A column of both, with another type."""
+    """A column of both tables, with another type."""
 
     name: str
     before: str
@@ -32,7 +32,7 @@ class RetypedColumn(DiffModel):
 
 
 class RenamedColumn(DiffModel):
-    """A column that is gone and one that is new, with the same values: probably one, renamed."""
+    """A removed and an added column with the same values: probably a rename."""
 
     before: str
     after: str
@@ -40,7 +40,7 @@ class RenamedColumn(DiffModel):
 
 
 class Profile(DiffModel):
-    """A column's values in one of the two, all rows together."""
+    """A profile of a column's values in one of the two tables, over all rows."""
 
     nulls: int
     minimum: str | None = Field(None, description="of numbers and times; none where not shown")
@@ -49,18 +49,18 @@ class Profile(DiffModel):
 
 
 class ColumnChange(DiffModel):
-    """A column of both whose values differ."""
+    """A column of both tables whose values differ."""
 
     name: str
     rows: int | None = Field(
-        description="rows of both whose value differs; none where rows were compared as a whole"
+        description="rows of both whose value differs; none where whole rows were compared"
     )
     before: Profile | None = Field(None, description="its values in the first")
     after: Profile | None = None
 
 
 class SampleRow(DiffModel):
-    """A row that differs. Values are text, cut to 200 characters; none is null."""
+    """A row that differs. Values are text, cut to 200 characters; None is null."""
 
     kind: Literal["added", "removed", "changed"]
     key: dict[str, str | None] = Field(description="its key; empty where there is none")
@@ -84,7 +84,8 @@ class TableDiff(DiffModel):
         (), description="pairs of the columns removed and added that hold the same values"
     )
     method: Method | None = Field(
-        None, description="rows are matched by key, or counted as wholes; none when all are equal"
+        None,
+        description="rows are matched by key, or whole rows counted; none when all are equal",
     )
     key: tuple[str, ...] = ()
     rows_matched: int | None = Field(
@@ -126,17 +127,17 @@ class DiffReport(DiffModel):
 
 @dataclass(frozen=True)
 class RowDifferences:
-    """What differs in the rows.
+    """The differences between the rows of two tables.
 
     Attributes:
         method: how they were compared; None when they are equal.
         matched: rows of both with the same key; None where no key matches them.
         added: rows of the second alone.
         removed: rows of the first alone.
-        changed: rows of both that differ; None where no key tells which those are.
+        changed: rows of both that differ; None where no key matches them.
         columns: the columns that differ.
         samples: a few of the rows.
-        notes: what a reader should know of the method.
+        notes: why this method was used.
     """
 
     method: Method | None = None
@@ -150,5 +151,5 @@ class RowDifferences:
 
     @property
     def differ(self) -> bool:
-        """Whether any row does."""
+        """Whether any row differs."""
         return bool(self.added or self.removed or self.changed)

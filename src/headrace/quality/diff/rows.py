@@ -18,7 +18,7 @@ _SAME, _ADDED, _REMOVED, _DIFFERENT = range(4)
 
 @dataclass(frozen=True)
 class _Counts:
-    """What the join found; ``changed`` rows have other hashes, not always other values."""
+    """What the join found; ``different`` rows have other hashes, not always other values."""
 
     added: int
     removed: int
@@ -32,14 +32,14 @@ class ByKey:
 
     Attributes:
         pair: the tables.
-        key: columns of both; at least one.
+        key: columns of both tables; at least one.
     """
 
     pair: TablePair
     key: Sequence[SharedColumn]
 
     def rows(self) -> RowDifferences | None:
-        """Compare; None when the key does not tell the rows of a table apart after all."""
+        """Compare; None when the key turns out not to identify the rows of a table."""
         counts = self._join()
         if counts is None:
             return None
@@ -65,7 +65,7 @@ class ByKey:
         return [f"k{number}" for number in range(len(self.key))]
 
     def _join(self) -> _Counts | None:
-        """``__found``: the keys of all rows that are not the same; pairs that are, as a number."""
+        """``__found``: the keys of all rows that differ, and the number of equal pairs."""
         names = {one.after for one in self.key}
         others = [one for one in self.pair.columns.common if one.after not in names]
         sides = []
@@ -92,7 +92,7 @@ class ByKey:
         return self._counts()
 
     def _counts(self) -> _Counts | None:
-        """None when a key is null, or there twice in a table: then the join has too many rows."""
+        """None when a key is null or not unique in a table: then the join has too many rows."""
         by_kind = ", ".join(
             f"coalesce(sum(n) filter (kind = {kind}), 0)" for kind in range(_DIFFERENT + 1)
         )
@@ -112,7 +112,7 @@ class ByKey:
     def _values(
         self, others: Sequence[SharedColumn]
     ) -> tuple[int, tuple[ColumnChange, ...], list[SampleRow]]:
-        """Rows whose values differ, and which columns' do, of the pairs with other hashes."""
+        """How many pairs with other hashes have other values, in which columns, and samples."""
         pair = self.pair
         flags = [f"d{number}" for number in range(len(others))]
         tests = [one.differs("a", "b", pair.tolerance) for one in others]
@@ -154,7 +154,7 @@ class ByKey:
             joins += f" join {table} as {alias} on {on}"
         return joins
 
-    # ── sample rows, in the key's order ──────────────────────────────────────
+    # sample rows, in the order of the key
 
     def _shown_key(self) -> list[str]:
         return [
@@ -204,7 +204,7 @@ class ByKey:
 
 @dataclass(frozen=True)
 class ByRow:
-    """A comparison of rows as wholes.
+    """A comparison of whole rows.
 
     Attributes:
         pair: the tables.
@@ -230,7 +230,7 @@ class ByRow:
         )
 
     def _count_rows(self) -> None:
-        """``__rows``: each row that differs in number, and how often it is in either."""
+        """``__rows``: each row that is not as frequent in both, and how often either has it."""
         self.pair.connection.execute(
             f"create or replace temp table __rows as select {self._hash} as h, "
             "count(*) filter (side = 0) as a, count(*) filter (side = 1) as b "
@@ -239,7 +239,7 @@ class ByRow:
 
     @property
     def _hash(self) -> str:
-        """SQL of 64 bits that stand for a row of ``_both``."""
+        """SQL of a 64-bit hash of a row of ``_both``."""
         return f"hash({', '.join(self._hashed)})"
 
     @property
@@ -248,7 +248,7 @@ class ByRow:
 
     @property
     def _both(self) -> str:
-        """SQL of all rows, where DuckDB finds a type for both sides: ``c0`` to ``cN``, ``side``."""
+        """SQL of the rows of both tables, in common types: ``c0`` to ``cN``, ``side``."""
         sides = []
         for side, table in enumerate(table for table, _ in self.pair.sides):
             values = ", ".join(
@@ -298,7 +298,7 @@ class ByRow:
 
 
 def compare_rows(pair: TablePair, key: Sequence[SharedColumn]) -> RowDifferences:
-    """Compare the rows; by key where there is one that tells them apart.
+    """Compare the rows; by key where there is one that identifies them.
 
     Args:
         pair: the tables.

@@ -1,4 +1,9 @@
-"""The comparison of two files: which tables there are, and what became of each."""
+"""The comparison of two DuckDB files.
+
+two files ─► side: their tables, by name ─► table: columns, and rows ─► report
+                                                       │
+                                      rows: hashes, key, or whole rows
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -6,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DiffError
+from headrace.exceptions import first_line
 from headrace.quality.diff.report import DIFFERENT, DiffReport, TableDiff
 from headrace.quality.diff.side import AttachedTable, DiffOptions, Side, attached
 from headrace.quality.diff.table import compare_table
@@ -21,9 +27,9 @@ def diff(before: Side, after: Side, options: DiffOptions = _DEFAULTS) -> DiffRep
     """Compare two files.
 
     Args:
-        before: the first.
-        after: the second.
-        options: how.
+        before: the first file.
+        after: the second file.
+        options: how to compare them.
 
     Raises:
         DiffError: a file cannot be opened, a schema is in neither, or an option names no
@@ -55,8 +61,8 @@ def diff(before: Side, after: Side, options: DiffOptions = _DEFAULTS) -> DiffRep
                 for name in names
             )  # fmt: skip
         except duckdb.Error as error:
-            first_line = str(error).strip().splitlines()[0]
-            raise DiffError(f"{before.label} and {after.label}: {first_line}") from error
+            message = f"{before.label} and {after.label}: {first_line(error)}"
+            raise DiffError(message) from error
     return DiffReport(
         before=before.label,
         after=after.label,
@@ -73,18 +79,18 @@ def _compare_readable(
     second: AttachedTable | None,
     **more: Any,
 ) -> TableDiff:
-    """Compare a table; a view whose tables are elsewhere is said to be unreadable."""
+    """Compare a table; a view whose tables are in another file is reported as unreadable."""
     import duckdb
 
     try:
         return compare_table(connection, name, first, second, **more)
     except (duckdb.CatalogException, duckdb.BinderException) as error:
-        why = str(error).strip().splitlines()[0]
-        return TableDiff(name=name, status="not compared", notes=(f"cannot be read: {why}",))
+        note = f"cannot be read: {first_line(error)}"
+        return TableDiff(name=name, status="not compared", notes=(note,))
 
 
 def _with_readers(table: TableDiff, before: Side, after: Side) -> TableDiff:
-    """Who reads a table that differs: as the second knows it, else as the first does."""
+    """A table that differs, with its downstream assets as the second knows them, or the first."""
     if table.status not in DIFFERENT:
         return table
     known = next((side for side in (after, before) if side.readers), after)

@@ -1,4 +1,4 @@
-"""The two files of a comparison, its options, and the tables of an attached file."""
+"""A side of a comparison: the file, what is known of it, its tables; and the options."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two.
+    """One of the two files.
 
     Attributes:
-        path: a DuckDB file; None for one that is not there since nothing had to be built.
-        label: what it is, for people.
+        path: a DuckDB file; None where none exists, because nothing had to be built.
+        label: what to call it in messages.
         keys: ``schema.table`` to the columns of its key.
         harmless: ``schema.table`` to the columns whose values may be shown; None for nothing known.
-        declared: ``schema.table`` of all that the project would build; None where that is not
-            known. What is declared and not there was not built.
-        readers: ``schema.table`` to the models and exposures downstream of it, in words.
+        declared: ``schema.table`` of everything that the project would build; None where that is
+            not known. A declared table that does not exist was not built.
+        readers: ``schema.table`` to the labels of the models and exposures downstream of it.
     """
 
     path: Path | None
@@ -41,14 +41,14 @@ class DiffOptions:
 
     Attributes:
         schemas: the schemas to compare.
-        keys: ``schema.table``, or ``table``, to the columns of a key that somebody named.
-        ignored: columns that are not compared, by name, of every table.
-        limit: sample rows of each kind and table; 0 for none.
-        personal: show values of columns with personal data, or of which nothing is known.
-        tolerance: relative, within which floating point numbers are equal; a sum depends on the
-            order of its terms.
+        keys: ``schema.table``, or ``table``, to the columns of a key that the user named.
+        ignored: names of columns that are not compared, in any table.
+        limit: sample rows per kind and table; 0 for none.
+        personal: also show values of columns that hold personal data, or may do so.
+        tolerance: relative difference up to which floating-point numbers are equal; a sum depends
+            on the order of its terms.
         memory_limit: DuckDB's.
-        spill: the folder that DuckDB spills to; by default beside the working directory.
+        spill: the folder that DuckDB spills to; by default in the working directory.
     """
 
     schemas: tuple[str, ...] = ("marts",)
@@ -63,24 +63,25 @@ class DiffOptions:
 
 @dataclass(frozen=True)
 class AttachedTable:
-    """A table or view of a file: its quoted name, its columns, and why it cannot be read."""
+    """A table or view of an attached file: its quoted name, its columns (name to type), and why it
+    cannot be read."""
 
     quoted: str
     columns: Mapping[str, str]
     unread: str | None = None
 
     def count(self, connection: "duckdb.DuckDBPyConnection") -> int:
-        """Its rows."""
+        """The number of its rows."""
         return scalar(connection, f"select count(*) from {self.quoted}")
 
 
 def attached(
     connection: "duckdb.DuckDBPyConnection", side: Side, alias: str, schemas: Sequence[str]
 ) -> dict[str, AttachedTable]:
-    """Attach a file, and list the tables and views of its schemas, by ``schema.table``.
+    """Attach a file, and list the tables and views of ``schemas``, by ``schema.table``.
 
     Raises:
-        DiffError: it is not there, or cannot be opened.
+        DiffError: it does not exist, or cannot be opened.
     """
     import duckdb
 
@@ -92,7 +93,7 @@ def attached(
         connection.execute(f"attach {literal(str(side.path))} as {alias} (read_only)")
     except duckdb.Error as error:
         raise DiffError(explain_duckdb_error(side.path, str(error), rebuilt=False)) from error
-    # written out, for a parameter has DuckDB import pandas: half a second
+    # written out: with a parameter, DuckDB imports pandas, which takes half a second
     listed = ", ".join(literal(schema) for schema in schemas)
     rows = connection.execute(
         "select schema_name, table_name, column_name, data_type from duckdb_columns() "
@@ -118,7 +119,7 @@ def attached(
 def _views_that_name_their_file(
     connection: "duckdb.DuckDBPyConnection", path: Path, alias: str
 ) -> set[tuple[str, str]]:
-    """Views that would read another file here, or nothing."""
+    """Views that name their own database, and would read another file here, or fail."""
     found = connection.execute(
         "select schema_name, view_name, sql from duckdb_views() "
         f"where database_name = {literal(alias)} and not internal"

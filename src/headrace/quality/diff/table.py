@@ -1,4 +1,4 @@
-"""The comparison of one table: its rows, and the profiles and renames of its columns."""
+"""The comparison of one table: its rows, the profiles of its columns, and renamed columns."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -32,12 +32,12 @@ def compare_table(
     Args:
         connection: has both files attached.
         name: ``schema.table``.
-        first: the table in the first file; None where there is none.
-        second: in the second.
+        first: the table in the first file; None where it has none.
+        second: the table in the second file.
         before: the first file.
-        after: the second.
+        after: the second file.
         options: how to compare.
-        key: the columns of a key that somebody named.
+        key: the columns of a key that the user named.
 
     Raises:
         DiffError: ``key`` names a column that is not in both.
@@ -107,7 +107,7 @@ def _one_sided(
 
 
 def _shown(name: str, columns: Columns, before: Side, after: Side) -> set[str]:
-    """Folded names of the columns that are harmless on each side that knows of the table."""
+    """Folded names of the columns that are harmless on every side that knows the table."""
     every = {one.after.casefold() for one in columns.common}
     known = [
         {column.casefold() for column in side.harmless[name]}
@@ -121,10 +121,10 @@ _AGGREGATES = 4
 
 
 def with_profiles(pair: TablePair, changes: Sequence[ColumnChange]) -> tuple[ColumnChange, ...]:
-    """The columns that changed, with what is in them on each side.
+    """The columns that changed, with a profile of their values on each side.
 
-    Nulls are counted of every column; values are told of numbers and times, and only of columns
-    that may be shown.
+    Nulls are counted in every column; the smallest, largest and mean value are given for numbers
+    and times, if the column may be shown.
     """
     if not changes:
         return ()
@@ -145,7 +145,7 @@ def _profiles(
     aggregates: list[str] = []
     for one in columns:
         value = identifier(one.after if of_after else one.before)
-        kind = one.kind  # of both: the smallest number says nothing beside the first of texts
+        kind = one.kind  # of both sides: the smallest number does not compare with the first text
         aggregates.append(f"count(*) - count({value})")
         extremes = kind != "other" and pair.is_shown(one)
         aggregates += [f"{f}({value})::varchar" if extremes else "null" for f in ("min", "max")]
@@ -162,8 +162,8 @@ def _profile(values: Sequence[Any]) -> Profile:
     return Profile(nulls=int(nulls), minimum=minimum, maximum=maximum, mean=mean)
 
 
-_MOST_PAIRS = 200  # beyond this many pairs to try, nobody looks for one
-_ENOUGH = 0.99  # of the values that are not null on both sides
+_MOST_PAIRS = 200  # with more pairs to try, renames are not looked for
+_ENOUGH = 0.99  # share of equal values, among those that are not null on both sides
 
 
 def find_renamed(pair: TablePair, key: Sequence[SharedColumn]) -> tuple[RenamedColumn, ...]:
@@ -171,7 +171,7 @@ def find_renamed(pair: TablePair, key: Sequence[SharedColumn]) -> tuple[RenamedC
 
     Args:
         pair: the tables.
-        key: what the rows were matched by; empty where they were not, then nothing is found.
+        key: what the rows were matched by; if it is empty, nothing is found.
     """
     columns = pair.columns
     pairs = [
@@ -195,7 +195,7 @@ def find_renamed(pair: TablePair, key: Sequence[SharedColumn]) -> tuple[RenamedC
 def _shares(
     pair: TablePair, key: Sequence[SharedColumn], pairs: Sequence[tuple[DiffColumn, DiffColumn]]
 ) -> list[float]:
-    """How many of the values are the same; a column of nulls, or of one value, is like no other."""
+    """The share of equal values of each pair; 0 for a column of nulls or of a single value."""
     on = " and ".join("{} = {}".format(*one.values("a", "b")) for one in key)
     sql = []
     for one, other in pairs:
