@@ -15,6 +15,8 @@ from headrace.artifacts.files import DbtFile, read_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp
 
 R = TypeVar("R", "RunResults", "SourceResults")
+FAILED = frozenset({"fail", "error", "runtime error"})
+"""The statuses of a node or source that failed."""
 
 
 class Timing(ArtifactPart, frozen=True, kw_only=True):

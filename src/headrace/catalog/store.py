@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.catalog.database import StoreDatabase
 from headrace.catalog.versions import CatalogVersions
@@ -220,7 +221,7 @@ class RunHistory(StoreDatabase):
             ids = [row["run_id"] for row in found]
             failed = connection.execute(
                 select(nodes.c.run_id, nodes.c.label, nodes.c.message)
-                .where(nodes.c.run_id.in_(ids), nodes.c.status.in_(["fail", "error"]))
+                .where(nodes.c.run_id.in_(ids), nodes.c.status.in_(FAILED))
                 .order_by(nodes.c.label)
             ).all()
         failures: dict[str, list[NodeFailure]] = {}

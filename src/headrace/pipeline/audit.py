@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable
 
 from headrace.artifacts import read_manifest
+from headrace.artifacts.dbt_results import FAILED
 from headrace.pipeline import build_state
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.publish import published_rows
@@ -46,7 +47,7 @@ def _failed(nodes: Iterable[NodeReport]) -> list[str]:
     return [
         f"{node.kind} {node.label}: {node.message or node.status}"
         for node in nodes
-        if node.status in {"fail", "error"}
+        if node.status in FAILED
     ]
 
 

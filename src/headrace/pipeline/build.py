@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
+from headrace.artifacts.dbt_results import FAILED
 from headrace.errors import ProjectError
 from headrace.pipeline import build_state, dbt_runner
 from headrace.pipeline.build_state import BuildState
-from headrace.pipeline.dbt_runner import FAILED, NO_OP, NodeEvents, node_report
+from headrace.pipeline.dbt_runner import NO_OP, NodeEvents, node_report
 from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.unbuilt import compile_left_out
 from headrace.secrets import hide
@@ -61,7 +62,7 @@ def build(
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)
         compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
         _describe_relations(resolved, target, parsed.runner)
-    passed = not any(node.status in {"fail", "error"} for node in (*nodes, *freshness))
+    passed = not any(node.status in FAILED for node in (*nodes, *freshness))
     build_state.write(
         resolved,
         BuildState(

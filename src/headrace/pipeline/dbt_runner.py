@@ -4,13 +4,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from io import SEEK_END, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace import portable, process
 from headrace.artifacts import Manifest, read_manifest
+from headrace.artifacts.dbt_results import FAILED
+from headrace.artifacts.reading import utc
 from headrace.errors import TransformError, WarehouseError
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.secrets import hide, hide_in_files
@@ -161,7 +163,6 @@ def first_lines(message: str | None, limit: int = 400) -> str | None:
 
 
 NO_OP = "no-op"  # what dbt says of an exposure
-FAILED = frozenset({"fail", "error", "runtime error"})
 _MADE = frozenset({"model", "snapshot", "seed"})
 _STATES = {"pass": "done", "success": "done", "warn": "warn", "skipped": "skipped"}
 
@@ -190,11 +191,8 @@ def node_report(item: Any, manifest: Manifest) -> NodeReport:
 
 def _started_at(item: Any) -> datetime | None:
     """When dbt began with a node (UTC); None for one that was skipped."""
-    moments = [timing.started_at for timing in item.timing if timing.started_at is not None]
-    if not moments:
-        return None
-    first: datetime = min(moments)
-    return first.replace(tzinfo=UTC) if first.tzinfo is None else first.astimezone(UTC)
+    began = (utc(timing.started_at) for timing in item.timing if timing.started_at is not None)
+    return min(began, default=None)
 
 
 def _thread(item: Any) -> str | None:

@@ -13,9 +13,9 @@ from typing import Any
 import msgspec
 
 from headrace import portable
+from headrace.artifacts.dbt_results import FAILED
 from headrace.lineage.snapshots_and_tests import BUILT_IN
 from headrace.pipeline import dbt_runner
-from headrace.pipeline.dbt_runner import FAILED
 from headrace.pipeline.reports import NodeReport
 from headrace.process import gc_paused
 from headrace.settings import Resolved

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import get_args
 
+from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun, pii
 from headrace.catalog.model import Asset, AssetKind, Catalog
 from headrace.server import logs
@@ -14,7 +15,6 @@ from headrace.server.search import SearchIndex
 from headrace.server.store import SourceLoad
 from headrace.server.views import Facet, SourceFreshness
 
-FAILED = frozenset({"fail", "error"})
 _WORST = ("error", "fail", "warn", "pass")
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.catalog import NodeFailure, NodeRun, RunStore, StepRun, StoredRun, TableRun
 from headrace.catalog.store import newest_first
@@ -156,7 +157,7 @@ class ServerStore(RunStore):
                 return None
             failed = connection.execute(
                 select(*(nodes.c[name] for name in _NODE))
-                .where(mine, nodes.c.status.in_(["fail", "error"]))
+                .where(mine, nodes.c.status.in_(FAILED))
                 .order_by(nodes.c.label, nodes.c.id)
             )
             step_rows = connection.execute(

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRun
 from headrace.catalog.model import Asset, TestInfo
 from headrace.server import views
-from headrace.server.snapshot import FAILED, Snapshot
+from headrace.server.snapshot import Snapshot
 
 _SUMMARY = 200
 _CUT = 500

@@ -10,6 +10,7 @@ from openlineage.client.generated.data_quality_assertions_dataset import (
 )
 from openlineage.client.generated.test_run import TestExecution, TestRunFacet
 
+from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog.model import TESTS, Asset, Catalog
 from headrace.export.openlineage import facets
 from headrace.export.openlineage.context import (
@@ -148,4 +149,4 @@ def _severity(asset: Asset, node: NodeResult) -> str:
 
 def _breaks(node: NodeResult) -> bool:
     """dbt reports a failing test of severity warn as ``warn``."""
-    return node.status in {"fail", "error"}
+    return node.status in FAILED

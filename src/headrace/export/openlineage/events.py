@@ -21,6 +21,7 @@ from openlineage.client.generated.output_statistics_output_dataset import (
     OutputStatisticsOutputDatasetFacet,
 )
 
+from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog.model import Asset, Catalog
 from headrace.export.openlineage import facets
 from headrace.export.openlineage.assertions import assertion_events
@@ -39,7 +40,6 @@ from headrace.export.openlineage.naming import Names
 from headrace.export.upstream import datasets_read
 
 BUILT = frozenset({"model", "snapshot", "seed"})
-_FAILED = frozenset({"fail", "error"})
 
 
 def run_event(
@@ -185,7 +185,7 @@ def _node(
     start, end = started_and_ended(node, ended_at)
     if began is not None:
         start, end = began, max(began, end)
-    failed = node.status in _FAILED
+    failed = node.status in FAILED
     error = (node.message or "dbt gave no reason") if failed else None
     run_id = context.uuid(asset.id, start)
     job = node_job(context, asset)
