@@ -6,6 +6,7 @@ so it must hold before a request is complete.
 """
 
 import asyncio
+import itertools
 import sys
 from collections.abc import Iterable
 from typing import cast
@@ -22,6 +23,8 @@ RESPONSE_SECONDS = 60.0  # that a client may take no byte of its response
 LINGER_SECONDS = 1.0  # that is still read after a refusal: a reset could overtake it
 LINGER_BYTES = 256 * 1024  # that are still read then
 
+_serial = itertools.count()  # a clock would not do: many connections come within one tick of it
+
 
 class LimitedProtocol(H11Protocol):
     """One connection; a client that keeps to no limit is answered if it can be, and closed."""
@@ -30,12 +33,12 @@ class LimitedProtocol(H11Protocol):
     _stalled: asyncio.TimerHandle | None = None
     _is_refused = False
     _discarded = 0
-    since = 0.0
+    number = 0  # in the order in which connections came
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection; where there are too many, in place of the one idle longest."""
+        """Take the connection; where there are too many, in place of the oldest idle one."""
         super().connection_made(transport)
-        self.since = self.loop.time()
+        self.number = next(_serial)
         others = cast("Iterable[LimitedProtocol]", self.connections)
         open_ = [other for other in others if not other.transport.is_closing()]
         if len(open_) > MAX_CONNECTIONS:
@@ -43,7 +46,7 @@ class LimitedProtocol(H11Protocol):
             if not idle:
                 self._refuse(503, "too many connections are open: try again later")
                 return
-            min(idle, key=lambda other: other.since).transport.abort()
+            min(idle, key=lambda other: other.number).transport.abort()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
