@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lab import Lab, Shop, fingerprint
+from lab import Lab, Shop, copy_project, fingerprint
 
 from headrace.errors import UserError
+from headrace.pipeline.run import Step
 
 
 def test_pending_package_is_dropped_and_its_files_read_anew(
@@ -182,3 +183,51 @@ def test_a_first_load_on_a_disk_that_is_too_small_is_one_line_and_the_next_succe
 
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     assert lab.load_one().rows_total == 20_000
+
+
+@pytest.fixture
+def incremental(tmp_path: Path) -> Lab:
+    """A dbt project of one incremental model, whose every build adds the row that a var says."""
+    root = copy_project(tmp_path / "project")
+    for folder in ("models", "tests", "seeds", "snapshots"):
+        shutil.rmtree(root / "dbt_project" / folder, ignore_errors=True)
+    model = "{{ config(materialized='incremental') }} select '{{ var(\"word\") }}' as word"
+    (root / "dbt_project" / "models").mkdir()
+    (root / "dbt_project" / "models" / "words.sql").write_text(model)
+    lab = Lab(tmp_path / "data", root).set("sources.jaffle_shop.enabled=false")
+    for word in ("one", "two"):
+        lab.set(f"dbt.vars.word={word}").run("build")
+    return lab
+
+
+@pytest.mark.parametrize("steps", [("build",), ("load", "build", "publish")])
+def test_a_full_refresh_that_was_stopped_is_repeated_by_the_next_build(
+    incremental: Lab, monkeypatch: pytest.MonkeyPatch, steps: tuple[Step, ...]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    words = "select word from main.words order by word"
+    assert incremental.query(words) == [("one",), ("two",)]
+    with monkeypatch.context() as patch:
+        patch.setattr("headrace.pipeline.build.build_nodes", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            incremental.set("dbt.vars.word=two").run(*steps, full_refresh=True)
+    report = incremental.set("dbt.vars.word=two").run("build")
+    assert incremental.query(words) == [("two",)]
+    assert any("full refresh did not finish" in note for note in report.notes)
+    assert incremental.set("dbt.vars.word=three").run("build").notes == ()
+    assert incremental.query(words) == [("three",), ("two",)]
+
+
+def test_a_full_refresh_in_which_a_model_failed_is_repeated_once_it_is_repaired(
+    incremental: Lab,
+) -> None:
+    model = incremental.root / "dbt_project" / "models" / "words.sql"
+    good = model.read_text()
+    model.write_text(good + ", 1 / 'x'::int as broken")
+    report = incremental.set("dbt.vars.word=two").run("build", full_refresh=True)
+    assert report.status == "failed"
+    model.write_text(good)
+    incremental.set("dbt.vars.word=three").run("build")
+    assert incremental.query("from main.words") == [("three",)]

@@ -4,13 +4,14 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.errors import ProjectError
 from headrace.pipeline import build_state, dbt_runner
 from headrace.pipeline.build_state import BuildState
-from headrace.pipeline.dbt_runner import NO_OP, NodeEvents, node_report
+from headrace.pipeline.dbt_runner import MADE, NO_OP, NodeEvents, node_report
 from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.unbuilt import compile_left_out
 from headrace.secrets import hide
@@ -62,6 +63,10 @@ def build(
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)
         compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
         _describe_relations(resolved, target, parsed.runner)
+    if full_refresh and all(
+        node.status == "success" for node in nodes if node.resource_type in MADE
+    ):
+        full_refresh_marker(resolved, target).unlink(missing_ok=True)
     passed = not any(node.status in FAILED for node in (*nodes, *freshness))
     build_state.write(
         resolved,
@@ -76,6 +81,15 @@ def build(
         ),
     )
     return BuildReport(nodes=nodes, freshness=freshness, seconds=time.monotonic() - started)
+
+
+def full_refresh_marker(resolved: Resolved, target: Target) -> Path:
+    """The file that is there from the start of a full refresh until all models were rebuilt.
+
+    The raw tables of a refresh that was stopped are new, but dbt's incremental models still hold
+    rows that were made from the old ones.
+    """
+    return resolved.data_dir / "refreshing" / target.name
 
 
 def _is_current(

@@ -163,7 +163,7 @@ def first_lines(message: str | None, limit: int = 400) -> str | None:
 
 
 NO_OP = "no-op"  # what dbt says of an exposure
-_MADE = frozenset({"model", "snapshot", "seed"})
+MADE = frozenset({"model", "snapshot", "seed"})  # what a build makes; the rest are checks of it
 _STATES = {"pass": "done", "success": "done", "warn": "warn", "skipped": "skipped"}
 
 
@@ -225,7 +225,7 @@ class NodeEvents:
         node = event.data.node_info
         name = self._manifest.label(node.unique_id, node.node_name)
         label = f"{node.resource_type.replace('_', ' ')} {name}"
-        id_ = str(node.unique_id) if node.resource_type in _MADE else None
+        id_ = str(node.unique_id) if node.resource_type in MADE else None
         if kind == "NodeStart":  # also of a node that is going to be skipped
             self._listen(Event("build", label, "started"))
             return

@@ -216,11 +216,12 @@ class _Run:
         if "load" in steps or "build" in steps:
             note = self.target.prepare()
             self.notes += [note] if note else []
+        rebuild = "build" in steps and self._must_rebuild(asked=full_refresh)
         if "load" in steps and chosen:
             self._load(chosen, full_refresh=full_refresh)
         if "build" in steps:
             loaded = [load_step.raw_schema(name) for name in chosen]
-            self._build(loaded, full_refresh=full_refresh)
+            self._build(loaded, full_refresh=rebuild)
         if "build" in steps or "publish" in steps:
             with self._step("audit"):
                 self.audited = self._audit()
@@ -229,6 +230,20 @@ class _Run:
         if "publish" in steps:
             self._publish(version)
         return True
+
+    def _must_rebuild(self, *, asked: bool) -> bool:
+        """Whether models are built from scratch: now, or in an earlier run that did not end."""
+        if not self.selection.is_whole:
+            return asked  # only the models that were chosen
+        marker = build_step.full_refresh_marker(self.resolved, self.target)
+        if asked:
+            marker.parent.mkdir(parents=True, exist_ok=True)
+            marker.touch()
+        elif marker.exists():
+            self.notes.append(
+                "all models were built from scratch: an earlier full refresh did not finish"
+            )
+        return marker.exists()
 
     def _load(self, chosen: dict[str, Any], *, full_refresh: bool) -> None:
         with self._step("load"):
