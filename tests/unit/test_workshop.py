@@ -84,11 +84,26 @@ def test_workflow_builds_the_docs_strictly_and_keeps_them(workflow: Any) -> None
 def test_workflow_has_least_rights_pins_and_time_limits(workflow: Any) -> None:
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"]
-    for job in workflow["jobs"].values():
+    for name, job in workflow["jobs"].items():
         assert "permissions" not in job
-        assert 0 < job["timeout-minutes"] <= 30
+        assert 0 < job["timeout-minutes"] <= (90 if name == "seeds" else 30)
         for step in job["steps"]:
             assert "uses" not in step or re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"])
+
+
+def test_workflow_tries_other_seeds_each_night(workflow: Any) -> None:
+    """The job runs at night alone; its test files are there, and read what it sets."""
+    job = workflow["jobs"]["seeds"]
+    assert job["if"] == "${{ github.event_name == 'schedule' }}"
+    assert workflow["on"]["schedule"]
+    seeded = 0
+    for step in job["steps"]:
+        files = [word for word in step.get("run", "").split() if word.endswith(".py")]
+        texts = [(ROOT / file).read_text("utf-8") for file in files]
+        for name in step.get("env", {}):
+            assert any(name in text for text in texts), name
+            seeded += name.endswith("_SEED")
+    assert seeded == 2
 
 
 # ── .ci/run ─────────────────────────────────────────────────────────────────

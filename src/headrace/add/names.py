@@ -15,7 +15,7 @@ _TAKEN = frozenset({"dlt", "dbt", "duckdb", "headrace", "test", "tests", "trial"
 
 
 def check_source(resolved: Resolved, name: str) -> None:
-    """See that a new source can be called so.
+    """See that a source can be called so.
 
     Raises:
         AddError: it cannot; nothing was written.
@@ -34,7 +34,13 @@ def check_source(resolved: Resolved, name: str) -> None:
             f"{name} is a word of Python, SQL, dlt or dbt, and no name for a source: add what it "
             f"is about, like {name}_data"
         )
-    _check_is_new(resolved, name)
+    for folder, stem in (("dlt_pipelines", name), ("tests/project", f"test_{name}.py")):
+        place = resolved.root / folder
+        there = [path.name for path in place.iterdir()] if place.is_dir() else []
+        # on file systems that do not tell cases apart they would be one
+        clash = next((n for n in there if n.casefold() == stem and n != stem), None)
+        if clash:
+            raise AddError(f"there is a {folder}/{clash}: take another name, or remove it")
 
 
 def check_table(name: str) -> None:
@@ -63,8 +69,12 @@ def check_once(what: str, names: list[str]) -> None:
         raise AddError(f"{what} {min(twice)} is named twice: name it once")
 
 
-def _check_is_new(resolved: Resolved, name: str) -> None:
-    """The settings do not have it, nor a file in other letters; a secret of it may be set."""
+def check_is_new(resolved: Resolved, name: str) -> None:
+    """See that no settings file has such a source; a secret of it may be set.
+
+    Raises:
+        AddError: one has; nothing was written.
+    """
     for path in sorted((resolved.root / "config").glob("*.yml")):
         if path.name == "ci.yml":  # which of the sources are off there; it makes none
             continue
@@ -72,17 +82,11 @@ def _check_is_new(resolved: Resolved, name: str) -> None:
         layer = layers.yaml_layer(path, label)
         if layer is not None and layer.holds(("sources", name)):
             raise AddError(
-                f"there is a source {name}: {layer.locate(('sources', name))}; to finish one that "
-                f"was stopped while it loaded, run `headrace load --source {name}` and `headrace "
-                f"scaffold {name}`; else take another name, or remove it there"
+                f"there is a source {name}, with other settings: "
+                f"{layer.locate(('sources', name))}; take another name, or remove it there; to "
+                f"load the one that is there, run `headrace load --source {name}` and `headrace "
+                f"scaffold {name}`"
             )
-    for folder, stem in (("dlt_pipelines", name), ("tests/project", f"test_{name}.py")):
-        place = resolved.root / folder
-        there = [path.name for path in place.iterdir()] if place.is_dir() else []
-        # on file systems that do not tell cases apart they would be one
-        clash = next((n for n in there if n.casefold() == stem and n != stem), None)
-        if clash:
-            raise AddError(f"there is a {folder}/{clash}: take another name, or remove it")
 
 
 def _better(name: str) -> str:

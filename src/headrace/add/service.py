@@ -32,7 +32,8 @@ def add_source(
     """Add a source: its folder, its settings, its test; and, when it can be reached, its models.
 
     All files are written or none. What cannot be loaded yet stays as it was written, and the
-    report says what to set and run.
+    report says what to set and run. The same request a second time goes on where one that was
+    killed had stopped: what is written is left, the rest is written, loaded and scaffolded.
 
     Args:
         resolved: the settings.
@@ -97,11 +98,14 @@ def _texts(
     if root / _CI_SETTINGS in originals and request.kind != "synth":
         # what is outside is not asked for there: pull requests of forks have no secrets
         checks, off = _text(root / _CI_SETTINGS, originals), f"{request.name}:\n  enabled: false\n"
-        if not settings_text.has(checks, request.name, _CI_SETTINGS):
+        if request.name not in settings_text.entries(checks, _CI_SETTINGS):
             changes[root / _CI_SETTINGS] = settings_text.insert(
                 checks, request.name, off, _CI_SETTINGS
             )
-    changes[root / _SETTINGS] = settings_text.insert(before, request.name, entry, _SETTINGS)
+    there = settings_text.entries(before, _SETTINGS)
+    if there.get(request.name) != _options(entry, request.name):
+        names.check_is_new(resolved, request.name)
+        changes[root / _SETTINGS] = settings_text.insert(before, request.name, entry, _SETTINGS)
     return changes, originals, entry
 
 
@@ -128,14 +132,18 @@ def _commands(name: str) -> tuple[str, ...]:
 
 def _with(resolved: Resolved, name: str, entry: str, secrets: dict[str, str]) -> Resolved:
     """The settings with the new source; what the environment says of it overrules the file."""
-    from headrace.scaffold import yaml_text
-
-    options: dict[str, Any] = yaml_text.parse(entry, "the entry").data[name]
     known = resolved.settings.sources.get(name)
-    given = {**options, **(known.options if known else {}), **secrets}
+    given = {**_options(entry, name), **(known.options if known else {}), **secrets}
     learn({name: given})
     sources = {**resolved.settings.sources, name: SourceSettings.model_validate(given)}
     return replace(resolved, settings=resolved.settings.model_copy(update={"sources": sources}))
+
+
+def _options(entry: str, name: str) -> dict[str, Any]:
+    from headrace.scaffold import yaml_text
+
+    found: dict[str, Any] = yaml_text.parse(entry, "the entry").data[name]
+    return found
 
 
 def _loaded(resolved: Resolved, report: AddReport, listen: Listener) -> AddReport:

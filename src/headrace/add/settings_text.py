@@ -43,8 +43,8 @@ def insert(text: str, name: str, entry: str, file: str) -> str:
     return new
 
 
-def has(text: str, name: str, file: str) -> bool:
-    """Whether there is such an entry.
+def entries(text: str, file: str) -> dict[str, object]:
+    """What ``sources`` holds, by name.
 
     Raises:
         AddError: the file is no YAML.
@@ -53,7 +53,8 @@ def has(text: str, name: str, file: str) -> bool:
         data = yaml_text.parse(text, file).data
     except ScaffoldError as error:
         raise AddError(str(error)) from error
-    return isinstance(data, dict) and name in (data.get("sources") or {})
+    found = data.get("sources") if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _is_dict(data: object) -> bool:

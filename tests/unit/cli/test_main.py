@@ -1,8 +1,10 @@
 """The command line: lazy start-up, exit codes, one line of error."""
 
 import json
+import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -10,8 +12,10 @@ from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from headrace.catalog import RunStore
 from headrace.cli.main import main
 
 ROOT = Path(__file__).parents[3]
@@ -98,6 +102,67 @@ def test_with_json_a_command_that_could_not_run_prints_json_alone(
     assert report["command"] == " ".join(["headrace", *arguments[: 1 + (arguments[0] == "add")]])
     assert (report["status"], report["exit_code"]) == ("error", 2)
     assert message in report["error"]
+
+
+def error_in_json(result: subprocess.CompletedProcess[str]) -> str:
+    assert result.returncode == 2, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["status"], report["exit_code"]) == ("error", 2)
+    return str(report["error"])
+
+
+def test_with_json_a_warehouse_that_is_open_elsewhere_is_told_in_json(tmp_path: Path) -> None:
+    project = project_with(tmp_path)
+    (project / "data").mkdir()
+    with duckdb.connect(project / "data" / "warehouse.duckdb"):
+        told = error_in_json(headrace("load", "--json", cwd=project))
+    assert f"warehouse.duckdb is open in process {os.getpid()}" in told
+
+
+def test_with_json_a_run_store_of_a_newer_version_is_told_in_json(tmp_path: Path) -> None:
+    project = project_with(tmp_path)
+    (project / "data").mkdir()
+    store = project / "data" / "runs.sqlite"
+    RunStore(f"sqlite:///{store}").close()
+    with sqlite3.connect(store) as connection:
+        (table,) = connection.execute(
+            "select name from sqlite_master where name like '%meta'"
+        ).fetchone()
+        connection.execute(f"update {table} set value = 99 where key = 'schema_version'")  # noqa: S608
+    connection.close()
+    url = ("--set", f"run_store.url=sqlite:///{store}")
+    for command in ("status", "run"):
+        told = error_in_json(headrace(command, "--json", *url, cwd=project))
+        assert "the run store is of version 99" in told
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("jinja2", ("docs", "--out", "site")),
+        ("sdv", ("learn", "rows.csv", "--out", "learned")),
+        ("psycopg", ("status", "--set", "run_store.url=postgresql://127.0.0.1:9/x")),
+    ],
+)
+def test_with_json_an_extra_that_is_missing_is_told_in_json(
+    module: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    project = project_with(tmp_path)
+    (project / "rows.csv").write_text("id\n1\n2\n")
+    script = (
+        f"import sys; sys.modules[{module!r}] = None; sys.argv[0] = 'headrace'\n"
+        "from headrace.cli.main import main; main()"
+    )
+    told = error_in_json(
+        subprocess.run(
+            [sys.executable, "-c", script, *arguments, "--json"],
+            capture_output=True,
+            text=True,
+            cwd=project,
+            check=False,
+        )
+    )
+    assert "uv sync --extra" in told
 
 
 def test_a_fault_of_the_machine_is_no_bug_to_report(
