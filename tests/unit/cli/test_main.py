@@ -128,7 +128,7 @@ def test_with_json_a_run_store_of_a_newer_version_is_told_in_json(tmp_path: Path
         (table,) = connection.execute(
             "select name from sqlite_master where name like '%meta'"
         ).fetchone()
-        connection.execute(f"update {table} set value = 99 where key = 'schema_version'")  # noqa: S608
+        connection.execute(f"update {table} set value = 99 where key = 'schema_version'")
     connection.close()
     url = ("--set", f"run_store.url=sqlite:///{store}")
     for command in ("status", "run"):
