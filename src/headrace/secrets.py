@@ -344,6 +344,12 @@ def _parameter(found: re.Match[str]) -> str:
     return f"{found[1]}={MASK}" if is_masked else found[0]
 
 
+def public_url(url: str) -> str:
+    """An address without its user, password and query."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def _quoted(found: re.Match[str]) -> str:
     if not is_secret(found["name"]):
         return found[0]

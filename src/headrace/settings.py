@@ -4,7 +4,6 @@
 variables and flags, in that order, and knows where each value came from.
 """
 
-import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -27,6 +26,7 @@ from pydantic import (
 from headrace import layers, portable, secrets
 from headrace.errors import ProjectError, SettingsError
 from headrace.export.settings import OpenLineageSettings
+from headrace.formatting import did_you_mean
 from headrace.ingest.model import ContractMode, SchemaContract
 from headrace.targets import DuckDbSettings, DuckDbTarget, Target
 
@@ -367,8 +367,8 @@ def _explain(error: ValidationError, present: list[layers.Layer]) -> str:
     where = _locate(path, present)
     if first["type"] == "extra_forbidden":
         allowed = sorted(_model_at(path[:-1]).model_fields)
-        close = difflib.get_close_matches(path[-1], allowed, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        meant = did_you_mean(path[-1], allowed)
+        hint = f"; {meant}" if meant else ""
         return f"{where}: unknown key {key!r}{hint} Allowed: {', '.join(allowed)}"
     is_open = not any(map(secrets.is_secret, path)) and path[-1:] != ("url",)
     is_open = is_open and path[:2] != ("openlineage", "transport")

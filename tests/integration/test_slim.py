@@ -348,8 +348,8 @@ def test_a_selection_that_selects_nothing_is_an_error(done: Lab) -> None:
     with pytest.raises(TransformError) as caught:
         build(done, Selection(("ordres+", "tag:nightly")), "build")
     assert str(caught.value) == (
-        "--select ordres+ (did you mean orders?), tag:nightly matches nothing in this project, so "
-        "nothing was built: correct it, or run `headrace build` without it"
+        "--select ordres+ (did you mean 'orders'?), tag:nightly matches nothing in this project, "
+        "so nothing was built: correct it, or run `headrace build` without it"
     )
 
 

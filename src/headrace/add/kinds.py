@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from headrace.add import database, names, samples
 from headrace.add.model import PAGINATORS, AddRequest, Kind
 from headrace.errors import AddError
+from headrace.exceptions import first_line
 from headrace.settings import Resolved
 
 _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_./+:@?=&*-]*")
@@ -224,7 +225,7 @@ def _synth(resolved: Resolved, request: AddRequest) -> Plan:
         World.from_file(file)
         text = file.read_text(encoding="utf-8")
     except SynthError as error:
-        raise AddError(str(error).splitlines()[0]) from error
+        raise AddError(first_line(error)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise AddError(f"{request.schema} cannot be read: {error}") from error
     root = resolved.root.resolve()

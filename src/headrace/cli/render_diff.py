@@ -7,7 +7,7 @@ from rich.table import Table
 
 from headrace.cli.console import console as new_console
 from headrace.cli.diff_words import moves, numbers, readers, share
-from headrace.cli.formatting import printable
+from headrace.formatting import printable
 from headrace.quality.diff.report import ColumnChange, DiffReport, SampleRow, TableDiff
 
 _MARKS = {

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from headrace.cli.console import console as new_console
-from headrace.cli.formatting import count, some
+from headrace.formatting import count, first_few
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,7 +96,7 @@ def _files(screen: "Console", report: "UpdateReport") -> None:
         (_LOOK, "yours and put back, the merge had overwritten them", report.put_back),
     ):
         if names:
-            _line(screen, mark, f"{len(names)} {words}: {some(names)}")
+            _line(screen, mark, f"{len(names)} {words}: {first_few(names)}")
 
 
 def _answers_of_update(screen: "Console", report: "UpdateReport") -> None:

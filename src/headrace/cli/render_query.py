@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.console import console as new_console
-from headrace.cli.formatting import printable
+from headrace.formatting import printable
 from headrace.pipeline.query import QueryReport
 
 _NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL")

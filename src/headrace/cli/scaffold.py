@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.formatting import count, some
 from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
+from headrace.formatting import count, first_few
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,7 +52,7 @@ def _show_files(screen: "Console", report: "ScaffoldReport") -> None:
 
     marks = {"added": "[green]+[/]", "changed": "[green]~[/]"}
     for file in report.changes:
-        words = "" if file.status == "added" else f": {some(file.additions)}"
+        words = "" if file.status == "added" else f": {first_few(file.additions)}"
         screen.print(f"{marks[file.status]} {escape(file.path)}{escape(words)}")
     unchanged = len(report.files) - len(report.changes)
     if not report.changes:
@@ -68,11 +68,11 @@ def _show_findings(screen: "Console", report: "ScaffoldReport") -> None:
     for gone in report.vanished:
         name = f"{gone.table}.{gone.column}" if gone.column else f"table {gone.table}"
         words = "is no longer in dlt's schema" if gone.was_loaded else "was never loaded by dlt"
-        places = escape(some(gone.places))
+        places = escape(first_few(gone.places))
         screen.print(f"[yellow]![/] {escape(name)} {words}; it is named in {places}")
     for left in report.left_out:
         screen.print(
-            f"[dim]-[/] {escape(left.path)} does not read {escape(some(left.columns))}: "
+            f"[dim]-[/] {escape(left.path)} does not read {escape(first_few(left.columns))}: "
             "left as it is"
         )
     for task in report.by_hand:

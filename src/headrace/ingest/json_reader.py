@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
+from headrace.exceptions import first_line
 from headrace.ingest import json_numbers
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.reader import RejectedRow, file_literal, opened, options
@@ -193,7 +194,7 @@ def _not_json(file: SourceFile, error: Exception) -> SourceError:
     """What is wrong with a file that is not read line by line."""
     with opened(file) as stream:
         text = stream.read().decode("utf-8-sig", "replace")
-    where, reason = file.name, str(error).partition("\n")[0]
+    where, reason = file.name, first_line(error)
     try:
         json.loads(text)
     except json.JSONDecodeError as found:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
+from headrace.exceptions import first_line
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.reader import RejectedRow, file_literal, vanished
 from headrace.sql_text import identifier
@@ -63,10 +64,9 @@ def parquet_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) ->
     except FileNotFoundError as error:
         raise vanished(file) from error
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).partition("\n")[0]
         raise SourceError(
             f"{file.name} cannot be read as Parquet, it may be cut short: copy or export it "
-            f"again ({reason})"
+            f"again ({first_line(error)})"
         ) from error
     header = tuple(schema.names)
     for field in schema:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace import portable
 from headrace.errors import SourceError
+from headrace.formatting import first_few
 from headrace.ingest.discover import (
     SUFFIXES,
     FoundFiles,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 QUARANTINE_TABLE = "_quarantine"
 _BATCH_ROWS = 1_000_000
-_SHOWN = 5
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -125,7 +125,7 @@ def _file_resource(
         if context.contract.tables != "evolve" and not known and _is_frozen_out(name, context):
             return
         if found.ignored:
-            notes.append(f"not read, for their format or suffix: {_some(found.ignored)}")
+            notes.append(f"not read, for their format or suffix: {first_few(found.ignored, 5)}")
         about = TableLoad(context.source, name, notes=tuple(notes), problems=problems)
         names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
         given = yield from _load(table, Changes(files, changed, removed), run, about, names)
@@ -149,18 +149,13 @@ def _no_file(
     if found.ignored:
         return SourceError(
             f"no file in {directory} that matches {table.pattern!r} (table {name}) is of a format "
-            f"that is read, by its suffix: {_some(found.ignored)}; there are "
+            f"that is read, by its suffix: {first_few(found.ignored, 5)}; there are "
             f"{', '.join(SUFFIXES)}, each also with .gz or .zst"
         )
     return SourceError(
         f"no file in {directory} matches {table.pattern!r} (table {name}): put one there, "
         f"or point sources.{context.source}.path at the right directory"
     )
-
-
-def _some(names: tuple[str, ...]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _moved(before: str | None, origin: str) -> tuple[str, ...]:
@@ -174,10 +169,9 @@ def _moved(before: str | None, origin: str) -> tuple[str, ...]:
 
 def _gone(removed: tuple[str, ...], context: IngestContext) -> str:
     """What to tell the user of files that were loaded and are gone."""
-    names = ", ".join(removed[:3]) + (f" and {len(removed) - 3} more" if removed[3:] else "")
     verb = "is" if len(removed) == 1 else "are"
     return (
-        f"{names} {verb} gone: rows that no other file holds are kept "
+        f"{first_few(removed, 3)} {verb} gone: rows that no other file holds are kept "
         f"(`headrace load --full-refresh --source {context.source}` drops them)"
     )
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headrace import portable
 from headrace.errors import SourceError
+from headrace.exceptions import first_line
 from headrace.ingest.bulk import stage_whole
 from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.cursor import CursorError
@@ -176,7 +177,6 @@ def _stage_by_row(
 def explain(error: Exception, files: list[SourceFile]) -> SourceError:
     """DuckDB's error while it read source files, as one line for the user."""
     message = str(error)
-    first = message.strip().splitlines()[0]
     names = ", ".join(file.name for file in files[:3])
     paths = {path: file for file in files for path in _ways_to_write(file)}
     hit = next((file for path, file in paths.items() if path in message), None)
@@ -186,7 +186,7 @@ def explain(error: Exception, files: list[SourceFile]) -> SourceError:
         return SourceError(f"{where} cannot be read: {fault.message}")
     if "No files found" in message or "Cannot open file" in message:
         return vanished(next((file for file in files if not file.path.exists()), hit or files[0]))
-    return SourceError(f"{where} cannot be read: {first}")
+    return SourceError(f"{where} cannot be read: {first_line(error)}")
 
 
 def _ways_to_write(file: SourceFile) -> set[str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from headrace.catalog.model import Asset, AssetKind, Catalog
 from headrace.errors import LineageError
+from headrace.formatting import first_few
 
 _RANK: dict[AssetKind, int] = {
     "model": 0,
@@ -203,9 +204,8 @@ def _spelling(catalog: Catalog, key: str, column: str) -> str | None:
 
 def _ambiguous(catalog: Catalog, text: str, keys: list[str], column: str | None) -> str:
     ending = f".{column}" if column else ""
-    names = [f"{key}{ending} ({catalog.assets[key].kind})" for key in keys[:_SHOWN]]
-    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return f"{text!r} names {len(keys)} nodes, say which: {', '.join(names)}{more}"
+    names = [f"{key}{ending} ({catalog.assets[key].kind})" for key in keys]
+    return f"{text!r} names {len(keys)} nodes, say which: {first_few(names, _SHOWN)}"
 
 
 def _no_column(catalog: Catalog, found: list[str], column: str) -> str:

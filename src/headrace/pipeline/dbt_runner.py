@@ -14,6 +14,7 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.errors import TransformError, WarehouseError
+from headrace.formatting import one_line
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.secrets import hide, hide_in_files
 from headrace.settings import Resolved
@@ -148,18 +149,10 @@ def transform_error(result: "dbtRunnerResult") -> Exception:
     fault = system_fault(error) if error else None
     if fault is not None:
         return WarehouseError(f"dbt cannot build the project: {fault.message}")
-    text = first_lines(str(error) if error else "dbt ended without a result") or ""
+    text = one_line(str(error) if error else "dbt ended without a result")
     if "Could not set lock" in text or "IO Error" in text:
         return WarehouseError(text)
     return TransformError(f"dbt cannot build the project: {text} (correct it, then run again)")
-
-
-def first_lines(message: str | None, limit: int = 400) -> str | None:
-    """A message of many lines as one."""
-    if not message:
-        return None
-    text = " ".join(line.strip() for line in message.strip().splitlines() if line.strip())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 NO_OP = "no-op"  # what dbt says of an exposure
@@ -208,7 +201,7 @@ def _message(item: Any, status: str) -> str | None:
     if item.failures and compiled:
         rows = "row" if item.failures == 1 else "rows"
         return f"broken by {item.failures:,} {rows}; the query that finds them: {compiled}"
-    return first_lines(item.message)
+    return one_line(item.message or "")
 
 
 class NodeEvents:

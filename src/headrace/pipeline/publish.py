@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from headrace import portable
 from headrace.artifacts import Node, read_manifest
 from headrace.errors import PublishError
+from headrace.exceptions import first_line
 from headrace.pipeline.reports import Event, Listener, PublishedTable, PublishReport
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal
@@ -278,14 +279,14 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _explain(path: Path, error: Exception) -> PublishError:
-    first = str(error).strip().splitlines()[0]
     if isinstance(error, PermissionError):
         return PublishError(
             f"{path} cannot be replaced ({error.strerror}): close the programs that have it open, "
             "or make its directory writable, then run `headrace publish`"
         )
     fault = system_fault(error, place=path.parent)
-    return PublishError(f"{path} was not published: {fault.message if fault else first}")
+    why = fault.message if fault else first_line(error)
+    return PublishError(f"{path} was not published: {why}")
 
 
 INFO_SCHEMA = "_headrace"

@@ -4,7 +4,6 @@ It has a folder of its own for dbt's profile and artifacts: those of the last wh
 they are, and so does the catalog that is made from them.
 """
 
-import difflib
 import json
 import re
 import shutil
@@ -17,6 +16,7 @@ from typing import Any
 from headrace import portable
 from headrace.artifacts import Manifest
 from headrace.errors import SettingsError, StateError, TransformError
+from headrace.formatting import did_you_mean
 from headrace.pipeline import dbt_runner
 from headrace.pipeline.build import build_nodes, require_project
 from headrace.pipeline.reports import BuildReport, Event, Listener, SelectionReport
@@ -209,8 +209,8 @@ def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
     proposals = []
     for selector in selectors:
         name = _GRAPH_OPERATORS.sub("", selector).rpartition(":")[2]
-        near = difflib.get_close_matches(name, names, n=3)
-        proposals.append(f"{selector} (did you mean {' or '.join(near)}?)" if near else selector)
+        meant = did_you_mean(name, names, most=3)
+        proposals.append(f"{selector} ({meant})" if meant else selector)
     return (
         f"--select {', '.join(proposals)} matches nothing in this project, so nothing was built: "
         "correct it, or run `headrace build` without it"

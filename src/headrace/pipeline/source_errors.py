@@ -4,9 +4,9 @@ import errno
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from headrace.exceptions import first_line
+from headrace.secrets import public_url
 
 _UNREACHABLE = "is it right, and is the server there?"
 
@@ -113,7 +113,7 @@ def _request(name: str, error: Any, chain: Sequence[BaseException], takes: set[s
 
 def _answer(name: str, response: Any, takes: set[str]) -> str:
     status, reason = response.status_code, str(response.reason or "").strip()
-    said = f"GET {_plain(response.url)} was answered by {status} {reason}".rstrip()
+    said = f"GET {public_url(response.url)} was answered by {status} {reason}".rstrip()
     if response.request is not None and response.request.method:
         said = said.replace("GET", response.request.method, 1)
     if status in {401, 403}:
@@ -130,14 +130,7 @@ def _answer(name: str, response: Any, takes: set[str]) -> str:
 
 def _called(error: Any) -> str:
     request = error.request
-    return f"{request.method} {_plain(request.url)}" if request is not None else "the API"
-
-
-def _plain(url: str) -> str:
-    """An address without what may be secret in it."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+    return f"{request.method} {public_url(request.url)}" if request is not None else "the API"
 
 
 def _reason(chain: Sequence[BaseException]) -> str:

@@ -1,7 +1,6 @@
 """Find a source's folder in ``dlt_pipelines`` and build it from its settings."""
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import sys
@@ -15,6 +14,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from headrace import secrets
 from headrace.errors import ProjectError, SettingsError, SourceError
+from headrace.formatting import did_you_mean
 from headrace.ingest import IngestContext
 from headrace.settings import Resolved, SourceSettings
 
@@ -40,10 +40,10 @@ def chosen(
     sources = resolved.settings.sources
     for name in names:
         if name not in sources:
-            near = difflib.get_close_matches(name, sources, n=1)
+            meant = did_you_mean(name, sources)
             raise SettingsError(
                 f"--source {name}: not in the settings"
-                + (f" (did you mean {near[0]}?)" if near else "")
+                + (f" ({meant})" if meant else "")
                 + f"; known: {', '.join(sorted(sources)) or '-'}"
             )
     found = {

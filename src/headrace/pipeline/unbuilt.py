@@ -14,6 +14,7 @@ import msgspec
 
 from headrace import portable
 from headrace.artifacts.dbt_results import FAILED
+from headrace.formatting import one_line
 from headrace.lineage.snapshots_and_tests import BUILT_IN
 from headrace.pipeline import dbt_runner
 from headrace.pipeline.reports import NodeReport
@@ -125,7 +126,7 @@ def _compile(
             _LOG.warning(
                 "dbt did not compile %s: %s",
                 item.node.name,
-                dbt_runner.first_lines(item.message),
+                one_line(item.message or ""),
             )
     if result.exception is not None:
         _LOG.warning("dbt did not compile what was left out: %s", result.exception)

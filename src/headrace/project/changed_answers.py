@@ -8,6 +8,7 @@ new version is made with the answers of before, too; what differs is what the an
 from pathlib import Path
 
 from headrace import portable
+from headrace.formatting import first_few
 from headrace.project import compare
 from headrace.project.compare import Before, Files, Outcome
 from headrace.project.reports import Conflict
@@ -42,6 +43,5 @@ def bring(where: Path, same: Files, new: Files, was: Before, found: Outcome) -> 
     left = [name for name in sorted(same.keys() - new.keys()) if (where / name).is_file()]
     if not left:
         return ""
-    more = len(left) - _MOST_NAMED
-    names = ", ".join(left[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    names = first_few(left, _MOST_NAMED)
     return f"yours, and not asked for by the new answers: {names}; `git rm` what is not needed"

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace import portable
 from headrace.errors import TemplateError
+from headrace.formatting import first_few
 from headrace.project import (
     answers,
     changed_answers,
@@ -121,10 +122,9 @@ def _check_tree(project: Path) -> None:
     dirty = sorted(git.status(project))
     update_marker.check(project, is_dirty=bool(dirty))
     if dirty:
-        more = len(dirty) - _MOST_NAMED
-        names = ", ".join(dirty[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
         raise TemplateError(
-            f"not committed: {names}; commit it, or put it aside by `git stash -u`, and again"
+            f"not committed: {first_few(dirty, _MOST_NAMED)}; commit it, or put it aside by "
+            "`git stash -u`, and again"
         )
     if not git.out(project, "ls-files", "--", answers.FILE):
         raise TemplateError(f"{answers.FILE} is not in git: `git add -f {answers.FILE}`, commit it")

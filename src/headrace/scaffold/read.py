@@ -1,11 +1,11 @@
 """Read dlt's schema of a source that is loaded."""
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 from headrace.artifacts import DltColumn, DltSchema, DltTable
 from headrace.artifacts.dlt_schema import load_schema
 from headrace.errors import ScaffoldError, UserError
+from headrace.formatting import did_you_mean
 from headrace.scaffold.schema import LOAD_ID, Column, RawSchema, Table
 from headrace.settings import Resolved
 
@@ -48,8 +48,7 @@ def _check_name(resolved: Resolved, source: str) -> None:
     known = sorted(resolved.settings.sources)
     if source in known:
         return
-    near = difflib.get_close_matches(source, known, n=3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or '-'}"
+    hint = did_you_mean(source, known, most=3) or f"known: {', '.join(known) or '-'}"
     raise ScaffoldError(
         f"{source!r} is no source of the settings; {hint} "
         "A new one is a folder in dlt_pipelines/ and a key below `sources` in config/default.yml"

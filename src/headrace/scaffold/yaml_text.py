@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.errors import ScaffoldError
+from headrace.exceptions import first_line
 
 Path = tuple[str | int, ...]
 
@@ -95,9 +96,8 @@ def parse(text: str, name: str) -> Document:
         problem = _problem(error, text, mark.line if mark else 0)
         raise ScaffoldError(f"{where}: {problem}: mend it first; nothing was written") from error
     except (YAMLError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
         raise ScaffoldError(
-            f"{name} is not YAML ({first}): mend it first; nothing was written"
+            f"{name} is not YAML ({first_line(error)}): mend it first; nothing was written"
         ) from error
     except RecursionError as error:
         raise ScaffoldError(

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from headrace.formatting import did_you_mean
 from headrace.synth.expression import Call, Node
 from headrace.synth.reads import aggregates, refs, table_of
 from headrace.synth.schema.model import (
@@ -138,9 +138,8 @@ class TablePlan:
         if last != "number" and last not in plan.table.fields:
             if plan.link(last) is not None and len(path) == 1:
                 raise LookupError(f"{last!r} is a table; say which column: {last}.<column>")
-            close = get_close_matches(last, plan.table.fields, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
-            raise LookupError(f"{plan.name} has no column {last!r}{meant}")
+            meant = did_you_mean(last, plan.table.fields)
+            raise LookupError(f"{plan.name} has no column {last!r}{f'; {meant}' if meant else ''}")
         return plan, last
 
     @property

@@ -1,10 +1,10 @@
 """From a schema file to its plan, with everything that can be wrong with it."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
+from headrace.formatting import did_you_mean
 from headrace.synth import expression
 from headrace.synth.cycles import AT, CHANGED, find_circle
 from headrace.synth.errors import Problem, SchemaError
@@ -106,9 +106,8 @@ class Planner:
     def _table(self, plan: TablePlan, name: str, *path: str | int) -> TablePlan | None:
         if name in self.plans:
             return self.plans[name]
-        close = get_close_matches(name, self.plans, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
-        self._say(plan, f"there is no table {name!r}{meant} Tables: {listed(self.plans)}", *path)
+        meant = did_you_mean(name, self.plans)
+        self._say(plan, f"there is no table {name!r}; {meant} Tables: {listed(self.plans)}", *path)
         return None
 
     def _population(self, plan: TablePlan) -> None:
@@ -150,11 +149,10 @@ class Planner:
             if target is None:
                 continue
             if item.column not in target.table.fields:
-                close = get_close_matches(item.column, target.table.fields, n=1)
-                meant = f"; did you mean {close[0]!r}?" if close else ""
+                meant = did_you_mean(item.column, target.table.fields)
                 self._say(
                     plan,
-                    f"table {target.name} has no column {item.column!r}{meant} "
+                    f"table {target.name} has no column {item.column!r}; {meant} "
                     f"Columns: {listed(target.table.fields)}",
                     *place, "references",
                 )  # fmt: skip

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from headrace.exceptions import first_line
 from headrace.system_errors import fault_in
 from headrace.targets import duckdb_file
 
@@ -18,7 +19,7 @@ def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> s
         rebuilt: whether `headrace run` makes the file anew; else it is any file, which somebody
             named.
     """
-    first = message.strip().splitlines()[0] if message.strip() else "unknown error"
+    first = first_line(message or "unknown error")
     if "Could not set lock" in message or "being used by another process" in message:
         holder = re.search(r"held in (.+?) \(PID (\d+)\)", message)
         who = f"process {holder[2]} ({holder[1]})" if holder else "another program"

@@ -27,7 +27,7 @@ def refused(bench: Bench, *words: str, kind: type[UserError] = ScaffoldError) ->
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("stor", "did you mean store"),
+        ("stor", "did you mean 'store'"),
         ("orders", "known: storage, store"),
         ("../store", "is no source"),
         ("", "is no source"),

@@ -7,6 +7,7 @@ from typing import Any, cast
 from requests import Response
 
 from headrace.errors import SourceError
+from headrace.secrets import public_url
 
 MAX_DEPTH = 64
 
@@ -37,12 +38,11 @@ class Answer(Response):
             try:
                 self._parsed = None if self.status_code == 204 else parse(self.content)
             except ValueError as error:
-                host = self.url.partition("?")[0].rpartition("@")[2].rpartition("://")[2]
                 kind = self.headers.get("Content-Type", "").partition(";")[0]
                 raise SourceError(
                     f"source {self._source}: an answer was no JSON: see whether "
                     f"sources.{self._source}.base_url is that of the API "
-                    f"({host}{f', {kind}' if kind else ''}: {error})"
+                    f"({public_url(self.url)}{f', {kind}' if kind else ''}: {error})"
                 ) from error
             self._is_parsed = True
         return self._parsed

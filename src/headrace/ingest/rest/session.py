@@ -12,6 +12,7 @@ from requests.adapters import HTTPAdapter
 from headrace.errors import SourceError
 from headrace.ingest.rest.answers import Answer
 from headrace.ingest.rest.model import ApiLimits
+from headrace.secrets import public_url
 
 _CHUNK = 65_536
 _PORTS = {"http": 80, "https": 443}
@@ -127,7 +128,8 @@ class _Adapter(HTTPAdapter):
         """
         parts: list[bytes] = []
         size = 0
-        limits, name = self._limits, f"source {self._source}: the answer of {plain(response.url)}"
+        limits = self._limits
+        name = f"source {self._source}: the answer of {public_url(response.url)}"
         for part in _parts(response):
             parts.append(part)
             size += len(part)
@@ -177,12 +179,6 @@ def origin(url: str) -> Origin:
     scheme = parts.scheme.lower()
     host = (parts.hostname or "").lower().rstrip(".")
     return scheme, host, port if port is not None else _PORTS.get(scheme)
-
-
-def plain(url: str) -> str:
-    """An address without what may be secret in it."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _allowed(host: str, home: Origin) -> Origin:

@@ -7,6 +7,7 @@ from threading import get_ident
 from typing import Any
 
 from headrace.errors import LineageError
+from headrace.exceptions import first_line
 from headrace.lineage.sql.tree import Summary
 
 ENGINE = 5
@@ -93,7 +94,7 @@ def _where(error: Exception) -> str:
     """What sqlglot says, without the SQL that it shows and the classes that it names."""
     errors = getattr(error, "errors", None)
     if not errors:
-        return f"its SQL cannot be parsed: {str(error).splitlines()[0][:_SHOWN]}"
+        return f"its SQL cannot be parsed: {first_line(error)[:_SHOWN]}"
     first = errors[0]
     said = str(first.get("description") or "").rstrip(". ")
     reason = f": {said}" if said and "<" not in said else ""

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace import __version__, portable
 from headrace.errors import StateError
+from headrace.exceptions import first_line
 from headrace.pipeline import build_state, lock
 from headrace.pipeline.publish import PublishedState, read_published_state
 from headrace.pipeline.reports import Report
@@ -133,7 +134,7 @@ def _open(state: State) -> None:
         with duckdb.connect(str(state.warehouse), read_only=True) as connection:
             connection.execute("select 1 from duckdb_tables() limit 1")
     except duckdb.Error as error:
-        first = str(error).strip().splitlines()[0]
+        first = first_line(error)
         if "Could not set lock" in str(error) or "being used by another process" in str(error):
             raise StateError(
                 f"{state.warehouse} is open for writing in another program ({first}): close it "
@@ -252,8 +253,7 @@ def _write(resolved: Resolved, target: Target, note: PublishedState, folder: Pat
             views = make_portable(connection, database)
             connection.execute("checkpoint")
     except duckdb.Error as error:
-        first = str(error).strip().splitlines()[0]
-        raise StateError(f"the warehouse cannot be copied: {first}") from error
+        raise StateError(f"the warehouse cannot be copied: {first_line(error)}") from error
     shutil.rmtree(folder / "spill", ignore_errors=True)
     shutil.copyfile(resolved.artifacts / MANIFEST, folder / MANIFEST)
     metadata = manifest.get("metadata", {})

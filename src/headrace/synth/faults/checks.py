@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 import pyarrow as pa
 
+from headrace.formatting import did_you_mean
 from headrace.synth.faults.block import clock_of, day_of
 from headrace.synth.faults.cells import is_key_kind, key_target, number_text
 from headrace.synth.faults.rows import spiked_key
@@ -83,9 +83,8 @@ def problems(view: View, faults: Sequence[AnyFault]) -> list[FaultProblem]:
 
 
 def _meant(name: str, known: Sequence[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    meant = f"; did you mean {close[0]!r}?" if close else ";"
-    return f"{meant} there are {', '.join(known)}"
+    meant = did_you_mean(name, known)
+    return f"; {meant + ' ' if meant else ''}there are {', '.join(known)}"
 
 
 def _plan(world: World, name: str) -> TablePlan:

@@ -1,13 +1,13 @@
 """Faults as they are asked for: in the schema file, in a file of their own, or in a few words."""
 
 from datetime import date, datetime
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from headrace.formatting import did_you_mean
 from headrace.synth.errors import Place, Problem, SchemaError, SynthError
 from headrace.synth.faults.checks import problems
 from headrace.synth.schema.fault import FAULT_KINDS, AnyFault, FaultFile, model_of
@@ -104,10 +104,10 @@ def _parse(text: str) -> AnyFault:
     """One fault of an inline spec."""
     kind, _, rest = text.partition(":")
     if kind not in FAULT_KINDS:
-        close = get_close_matches(kind, FAULT_KINDS, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ";"
+        meant = did_you_mean(kind, FAULT_KINDS)
+        meant = f"{meant} " if meant else ""
         raise SynthError(
-            f"--faults {text}: unknown kind {kind!r}{meant} one of: {', '.join(FAULT_KINDS)}"
+            f"--faults {text}: unknown kind {kind!r}; {meant}one of: {', '.join(FAULT_KINDS)}"
         )
     target, _, rest = rest.partition(":")
     table, dot, column = target.partition(".")

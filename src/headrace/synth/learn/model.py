@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from headrace.formatting import one_line
 from headrace.synth.errors import SynthError
 from headrace.synth.learn.field import LearnedField
 from headrace.synth.learn.pii import Pii, find_pii
@@ -327,7 +328,9 @@ def _fitted(frames: Mapping[str, Any], metadata: Mapping[str, Any], seed: int) -
             synthesizer.fit(dict(frames))
         except _sdv_errors() as error:
             names = ", ".join(frames)
-            raise SynthError(f"SDV cannot learn {names}: {_short_message(error)}") from error
+            raise SynthError(
+                f"SDV cannot learn {names}: {one_line(str(error) or type(error).__name__, 300)}"
+            ) from error
     return synthesizer
 
 
@@ -353,7 +356,9 @@ def _sampled(part: Part, model: Model, scale: float, seed: int) -> dict[str, Any
                 drawn = synthesizer.sample_scale(scale)
         except _sdv_errors() as error:
             names = ", ".join(part.tables)
-            raise SynthError(f"SDV cannot sample {names}: {_short_message(error)}") from error
+            raise SynthError(
+                f"SDV cannot sample {names}: {one_line(str(error) or type(error).__name__, 300)}"
+            ) from error
         finally:
             base.FIXED_RNG_SEED = usual
     return dict(drawn)
@@ -420,8 +425,3 @@ def quiet(seed: int | None = None) -> Iterator[None]:
             logger.setLevel(level)
         if state is not None:
             np.random.set_state(state)
-
-
-def _short_message(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text[:300] or type(error).__name__

@@ -4,7 +4,6 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -14,6 +13,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from headrace.exceptions import first_line
+from headrace.formatting import did_you_mean
 from headrace.synth.errors import Place, Problem, SchemaError, SynthError
 from headrace.synth.schema.fault import FAULT_KINDS
 from headrace.synth.schema.model import FIELD_TYPES, Schema
@@ -94,7 +95,7 @@ def load(text: str, file: Path | None) -> Any:
     except MarkedYAMLError as error:
         raise SchemaError([_marked(error, file, error.problem or "not YAML")]) from error
     except (YAMLError, ValueError, RecursionError) as error:
-        first = str(error).splitlines()[0] if str(error) else "nested too deeply"
+        first = first_line(error) if str(error) else "nested too deeply"
         raise SchemaError([Problem(Place(file), f"not YAML 1.2: {first}")]) from error
     return tree
 
@@ -193,9 +194,9 @@ def _message(item: Any, path: Path_) -> str:
     if kind == "union_tag_invalid":
         known = _tags(context)
         what = context["discriminator"].strip("'")
-        close = get_close_matches(str(context["tag"]), known, n=1)
-        meant = f"; did you mean {close[0]!r}?" if close else ";"
-        return f"unknown {what} {context['tag']!r}{meant} one of: {', '.join(known)}"
+        meant = did_you_mean(str(context["tag"]), known)
+        meant = f"{meant} " if meant else ""
+        return f"unknown {what} {context['tag']!r}; {meant}one of: {', '.join(known)}"
     if kind == "union_tag_not_found":
         if context["discriminator"] == "'kind'":
             return f"a fault has no kind; one of: {', '.join(FAULT_KINDS)}"
@@ -206,8 +207,8 @@ def _message(item: Any, path: Path_) -> str:
         return str(context["error"])
     if kind == "unknown_key":
         allowed = context["allowed"].split(", ")
-        close = get_close_matches(str(context["key"]), allowed, n=1)
-        return str(item["msg"]) + (f" (did you mean {close[0]!r}?)" if close else "")
+        meant = did_you_mean(str(context["key"]), allowed)
+        return str(item["msg"]) + (f" ({meant})" if meant else "")
     if kind == "literal_error":
         return f"{name} is {item['input']!r}; one of: {context['expected']}"
     if kind == "string_pattern_mismatch":
