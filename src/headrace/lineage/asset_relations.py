@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from headrace.catalog.model import Asset, Catalog
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import fold
 from headrace.lineage.sql.relations import Relation, Rest, asset_relation
 from headrace.lineage.sql.tree import Names
 

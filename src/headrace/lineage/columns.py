@@ -18,9 +18,8 @@ from headrace.lineage.dlt_edges import dlt_edges
 from headrace.lineage.graph import topological_order
 from headrace.lineage.snapshots_and_tests import columns_of_test, says_it_all, with_history
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.batch import summarize_all
-from headrace.lineage.sql.kinds import FILTERED, Deps, add, names
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import FILTERED, Deps, add, fold, names
+from headrace.lineage.sql.parse import summarize_all
 from headrace.lineage.sql.relations import Relation, Rest
 from headrace.lineage.sql.statement import read
 from headrace.process import gc_paused

@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 
 from headrace.catalog.model import Asset, Catalog, SnapshotInfo
-from headrace.lineage.sql.kinds import COMPUTED, FILTERED, SAME, Deps, add
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import COMPUTED, FILTERED, SAME, Deps, add, fold
 from headrace.lineage.sql.relations import Relation
 from headrace.lineage.sql.values import read_as
 

@@ -4,10 +4,10 @@ import random
 
 import duckdb
 
-from headrace.lineage.sql.kinds import VALUE
+from headrace.lineage.sql.dependencies import VALUE
 from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.relations import Relation, asset_relation
-from headrace.lineage.sql.statement import Reading, read
+from headrace.lineage.sql.statement import StatementLineage, read
 
 TABLES = {
     "t": ("a", "b", "c", "g"),
@@ -66,7 +66,7 @@ class Lab:
         columns = list(zip(*cursor.fetchall(), strict=True)) or [()] * len(names)
         return names, [sorted(map(repr, values)) for values in columns]
 
-    def check(self, sql: str, seeds: tuple[int, ...] = SEEDS) -> Reading:
+    def check(self, sql: str, seeds: tuple[int, ...] = SEEDS) -> StatementLineage:
         """Assert that all that changes is claimed."""
         found = read(summarize(sql, "duckdb"), _tables)
         assert found.problems == (), sql

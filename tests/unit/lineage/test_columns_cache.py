@@ -11,8 +11,7 @@ from headrace.catalog import Asset, Catalog, Column
 from headrace.lineage import cache as cache_module
 from headrace.lineage.cache import FILE_NAME, SummaryCache, keys
 from headrace.lineage.columns import column_lineage
-from headrace.lineage.sql.batch import summarize_all
-from headrace.lineage.sql.parse import summarize
+from headrace.lineage.sql.parse import summarize, summarize_all
 
 COUNT = 40
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.lineage.sql.kinds import Deps, names
+from headrace.lineage.sql.dependencies import Deps, names
 from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.relations import Relation, Rest, asset_relation
 from headrace.lineage.sql.statement import read

@@ -9,8 +9,7 @@ from typing import Any
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.aggregates import AGGREGATES, ORDERED, SET_RETURNING, WINDOW_ONLY
-from headrace.lineage.sql.kinds import (
+from headrace.lineage.sql.dependencies import (
     AGGREGATED,
     COMPUTED,
     DECISION,
@@ -19,8 +18,9 @@ from headrace.lineage.sql.kinds import (
     SAME,
     SORTED,
     WINDOWED,
+    fold,
 )
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.functions import AGGREGATES, ORDERED, SET_RETURNING, WINDOW_ONLY
 from headrace.lineage.sql.patterns import column_parts, columns, star
 from headrace.lineage.sql.shapes import PICKS, PICKS_CALLED, shape
 

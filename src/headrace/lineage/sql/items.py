@@ -6,8 +6,8 @@ from typing import Any
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
+from headrace.lineage.sql.dependencies import COMPUTED, SAME
 from headrace.lineage.sql.expressions import Walk
-from headrace.lineage.sql.kinds import COMPUTED, SAME
 from headrace.lineage.sql.patterns import column_parts, matched, star
 from headrace.lineage.sql.shapes import PICKS, shape, value
 

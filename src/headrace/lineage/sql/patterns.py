@@ -6,7 +6,7 @@ from typing import Any
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import fold
 
 _Query = Callable[[Any], tree.Query]
 

@@ -7,10 +7,9 @@ from msgspec import structs
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
+from headrace.lineage.sql.dependencies import COMPUTED, FILTERED, GROUPED, SORTED, fold
 from headrace.lineage.sql.expressions import Walk
 from headrace.lineage.sql.items import items
-from headrace.lineage.sql.kinds import COMPUTED, FILTERED, GROUPED, SORTED
-from headrace.lineage.sql.names import fold
 from headrace.lineage.sql.shapes import value
 from headrace.lineage.sql.sources import Sources
 

@@ -4,8 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from headrace.lineage.sql.kinds import DECISION, FILTERED, GROUPED, JOINED, SAME, Deps, add
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import (
+    DECISION,
+    FILTERED,
+    GROUPED,
+    JOINED,
+    SAME,
+    Deps,
+    add,
+    fold,
+)
 from headrace.lineage.sql.tree import Branch, Names
 from headrace.lineage.sql.values import either, mapped, union
 

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.aggregates import ORDERED
-from headrace.lineage.sql.kinds import AGGREGATED, COMPUTED, FILTERED, SAME, SORTED, WINDOWED
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import (
+    AGGREGATED,
+    COMPUTED,
+    FILTERED,
+    SAME,
+    SORTED,
+    WINDOWED,
+    fold,
+)
+from headrace.lineage.sql.functions import ORDERED
 from headrace.lineage.sql.values import row_names
 
 if TYPE_CHECKING:

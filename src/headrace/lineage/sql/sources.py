@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.aggregates import GENERATORS
-from headrace.lineage.sql.kinds import AGGREGATED, COMPUTED, FILTERED, GROUPED, JOINED
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import AGGREGATED, COMPUTED, FILTERED, GROUPED, JOINED, fold
+from headrace.lineage.sql.functions import GENERATORS
 from headrace.lineage.sql.patterns import column_parts, columns
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ What does not know of parts reads the whole, which claims more and misses nothin
 
 from collections.abc import Callable, Iterable, Mapping
 
-from headrace.lineage.sql.kinds import COMPUTED, JOINED, SAME, Deps, Key, add
-from headrace.lineage.sql.names import fold
+from headrace.lineage.sql.dependencies import COMPUTED, JOINED, SAME, Deps, Key, add, fold
 from headrace.lineage.sql.tree import Part
 
 ELEMENT = "\0element"

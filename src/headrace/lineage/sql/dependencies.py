@@ -1,4 +1,6 @@
-"""How a column is read, as bits, so that a set of ways is one number."""
+"""What a column is made from, and how: the ways as bits, so that a set of ways is one number."""
+
+from functools import lru_cache
 
 from headrace.catalog.model import EdgeKind
 
@@ -28,6 +30,12 @@ _NAMES: dict[int, EdgeKind] = {
     SORTED: "sorted",
     WINDOWED: "windowed",
 }
+
+
+@lru_cache(maxsize=1 << 16)
+def fold(name: str) -> str:
+    """A name as it is looked up: upper and lower case alike."""
+    return name.lower() if name.isascii() else name.casefold()
 
 
 def strongest(ways: int) -> int:

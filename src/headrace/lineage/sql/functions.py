@@ -1,4 +1,4 @@
-"""Which functions are aggregates, where sqlglot leaves it open."""
+"""Which functions aggregate, depend on the order of rows, or make rows."""
 
 # Those of DuckDB (`duckdb_functions()`), Snowflake, Spark and BigQuery that sqlglot reads as a
 # function that it does not know.
