@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from headrace.catalog.model import Asset, Catalog, SnapshotInfo
 from headrace.lineage.sql.dependencies import COMPUTED, FILTERED, SAME, Deps, add, fold
 from headrace.lineage.sql.relations import Relation
-from headrace.lineage.sql.values import read_as
+from headrace.lineage.sql.struct_values import read_as
 
 _WORD = re.compile(r'"(?:[^"]|"")+"|\w+')
 

@@ -10,7 +10,15 @@ from headrace.lineage.sql.dependencies import DECISION, SAME, SORTED, Deps, add,
 from headrace.lineage.sql.relations import Relation
 from headrace.lineage.sql.scope import Bound, Ctes, Scope
 from headrace.lineage.sql.stars import expanded
-from headrace.lineage.sql.values import element, length, listed, plus, read_as, value_of, with_whole
+from headrace.lineage.sql.struct_values import (
+    element,
+    length,
+    listed,
+    plus,
+    read_as,
+    value_of,
+    with_whole,
+)
 
 Tables = Callable[[tree.Names], Relation | None]
 """What a table's name means outside of the statement; None: nothing that is known."""

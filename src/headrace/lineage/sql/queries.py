@@ -8,10 +8,11 @@ from sqlglot import exp
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import COMPUTED, FILTERED, GROUPED, SORTED, fold
-from headrace.lineage.sql.expressions import Walk
-from headrace.lineage.sql.items import items
-from headrace.lineage.sql.shapes import value
+from headrace.lineage.sql.expressions import HANDLERS
+from headrace.lineage.sql.select_list import items
 from headrace.lineage.sql.sources import Sources
+from headrace.lineage.sql.struct_expressions import value
+from headrace.lineage.sql.walk import Walk, Windows
 
 
 class Reader:
@@ -30,7 +31,7 @@ class Reader:
         self.problems: dict[str, None] = {}
         self.ctes: set[str] = set()
         self._sources = Sources(self)
-        self._windows: dict[str, exp.Expr] = {}  # those that the select at hand names
+        self._windows: Windows = {}  # those that the select at hand names
         self._named: set[str] = set()  # single names that are read in the query at hand
 
     def query(self, node: Any) -> tree.Query:
@@ -88,19 +89,22 @@ class Reader:
         found: list[tree.Read] = []
         for node in nodes:
             if node is not None:
-                found.extend(self.walk(node, role).reads)
+                found.extend(self._read(node, role))
         return tuple(found)
 
     def value(self, node: Any) -> tree.Reads:
         """What an expression reads, with the parts of its value apart where they are known."""
-        return value(Walk(self.query, self._windows), node, frozenset())
+        return value(self.walk(), node, frozenset())
 
-    def walk(self, node: Any, role: int) -> Walk:
-        """Read an expression."""
-        walk = Walk(self.query, self._windows).over(node, role)
+    def walk(self) -> Walk:
+        """A new walk over an expression."""
+        return Walk(self.query, HANDLERS, self._windows)
+
+    def _read(self, node: Any, role: int) -> list[tree.Read]:
+        walk = self.walk().over(node, role)
         if walk.star is not None:
             walk.reads.append(tree.Every(walk.star[1], walk.star[0]))
-        return walk
+        return walk.reads
 
     def _wrapped(self, node: Any) -> tree.Query:
         """A query in parentheses, with an end of its own."""
@@ -146,7 +150,7 @@ class Reader:
                 if number == len(columns):
                     columns.append([])
                 if not isinstance(cell, exp.Literal):
-                    columns[number].extend(self.walk(cell, COMPUTED).reads)
+                    columns[number].extend(self._read(cell, COMPUTED))
         start, prefix = (0, "col") if self.dialect == "duckdb" else (1, "column")
         prefix = "col" if self.dialect in {"spark", "databricks"} else prefix
         names = tuple(f"{prefix}{number + start}" for number in range(len(columns)))
@@ -189,7 +193,7 @@ class Reader:
         found = [
             one
             for expression in node.expressions
-            for one in items(expression, self.query, self._windows, self.dialect)
+            for one in items(expression, self.walk(), self.dialect)
         ]
         without = node.args.get("exclude")  # Redshift's stands behind the list
         if without:
@@ -232,7 +236,7 @@ class Reader:
         number = _ordinal(node)
         if number:
             return tree.Term((), number)
-        return tree.Term(tuple(self.walk(node, role).reads))
+        return tree.Term(tuple(self._read(node, role)))
 
     def order(self, node: Any) -> tree.Order:
         """``order by``, ``limit`` and ``offset`` of a query."""

@@ -14,8 +14,8 @@ from headrace.lineage.sql.dependencies import (
     add,
     fold,
 )
+from headrace.lineage.sql.struct_values import either, mapped, union
 from headrace.lineage.sql.tree import Branch, Names
-from headrace.lineage.sql.values import either, mapped, union
 
 RestKind = Literal["open", "partial", "fixed", "external", "spread"]
 

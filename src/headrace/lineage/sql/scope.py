@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from headrace.lineage.sql.dependencies import COMPUTED, Deps
 from headrace.lineage.sql.relations import Relation, RestKind
+from headrace.lineage.sql.struct_values import packed, path, read_as, union
 from headrace.lineage.sql.tree import Names
-from headrace.lineage.sql.values import packed, path, read_as, union
 
 # Columns that a table has besides its own.
 _PSEUDO = frozenset({"rowid", "filename", "file_row_number", "ctid", "oid", "level", "rownum"})

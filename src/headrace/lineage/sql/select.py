@@ -10,7 +10,7 @@ from headrace.lineage.sql.from_clause import FromClause
 from headrace.lineage.sql.relations import Relation, Rest, distinct_names
 from headrace.lineage.sql.scope import Bound, Ctes, Scope
 from headrace.lineage.sql.stars import regex
-from headrace.lineage.sql.values import length, plus, unnested, with_whole
+from headrace.lineage.sql.struct_values import length, plus, unnested, with_whole
 
 Keys = tuple[frozenset[str], ...]
 

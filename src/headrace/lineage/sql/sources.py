@@ -1,27 +1,43 @@
 """What stands in ``from``: from sqlglot's tables, joins, functions and pivots to sources."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import AGGREGATED, COMPUTED, FILTERED, GROUPED, JOINED, fold
 from headrace.lineage.sql.functions import GENERATORS
-from headrace.lineage.sql.patterns import column_parts, columns
-
-if TYPE_CHECKING:
-    from headrace.lineage.sql.queries import Reader
+from headrace.lineage.sql.select_list import column_parts, columns
+from headrace.lineage.sql.walk import Walk
 
 _NO_JOIN = tree.Join()
 _ALIASES = (exp.Alias, exp.PivotAlias)
 
 
+class QueryReader(Protocol):
+    """What reads the queries and expressions within a ``from`` (``queries.Reader``)."""
+
+    dialect: str
+
+    def query(self, node: Any) -> tree.Query: ...
+
+    def values(self, node: Any) -> tree.Rows: ...
+
+    def reads(self, nodes: Iterable[Any], role: int) -> tree.Reads: ...
+
+    def value(self, node: Any) -> tree.Reads: ...
+
+    def walk(self) -> Walk: ...
+
+    def table(self, parts: tree.Names) -> None: ...
+
+
 class Sources:
     """Reads the sources of one statement."""
 
-    def __init__(self, reader: "Reader") -> None:
+    def __init__(self, reader: QueryReader) -> None:
         """Start; ``reader`` reads the queries and expressions in them."""
         self._reader = reader
 
@@ -226,7 +242,7 @@ class Sources:
         if stars:
             found = stars[0]
             wrapped = found if isinstance(found, exp.Columns) else exp.Columns(this=found)
-            star = columns(wrapped, self._reader.query)
+            star = columns(wrapped, self._reader.walk())
         width = max(len(values), 1)
         targets: list[list[str]] = [[] for _ in range(width)]
         for key in keys:

@@ -8,8 +8,8 @@ from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import COMPUTED, Deps, fold
 from headrace.lineage.sql.relations import Relation, Rest
 from headrace.lineage.sql.scope import Bound, Scope
+from headrace.lineage.sql.struct_values import Parts, read_as
 from headrace.lineage.sql.tree import Match
-from headrace.lineage.sql.values import Parts, read_as
 
 Test = Callable[[str], bool]
 

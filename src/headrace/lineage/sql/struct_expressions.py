@@ -5,7 +5,7 @@ Only what keeps the parts of a value apart is read here; all else is read by ``e
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlglot import exp
 
@@ -20,19 +20,16 @@ from headrace.lineage.sql.dependencies import (
     fold,
 )
 from headrace.lineage.sql.functions import ORDERED
-from headrace.lineage.sql.values import row_names
+from headrace.lineage.sql.struct_values import row_names
+from headrace.lineage.sql.walk import Bound, Walk
 
-if TYPE_CHECKING:
-    from headrace.lineage.sql.expressions import Walk
-
-_Bound = frozenset[str]
-_Shape = Callable[["Walk", Any, _Bound], tree.Part | None]
+_Shape = Callable[[Walk, Any, Bound], tree.Part | None]
 
 _DEEPEST = 40
 """Values in values; what lies deeper is read as a whole."""
 
 
-def value(walk: "Walk", node: Any, bound: _Bound) -> tree.Reads:
+def value(walk: Walk, node: Any, bound: Bound) -> tree.Reads:
     """What an expression reads, with the parts of its value apart where they are known."""
     found = shape(walk, node, bound)
     if found is not None:
@@ -41,7 +38,7 @@ def value(walk: "Walk", node: Any, bound: _Bound) -> tree.Reads:
     return walk.inner(node, SAME if isinstance(plain, _PLAIN) else COMPUTED, bound)
 
 
-def shape(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def shape(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """How an expression's value is put together; None: nothing is known of it."""
     node = _unwrapped(node)
     if not _may(node) or isinstance(node, _PLAIN) or walk.depth > _DEEPEST:
@@ -75,9 +72,9 @@ def _may(node: Any) -> bool:
 
 
 def _one_of(
-    walk: "Walk",
+    walk: Walk,
     candidates: Iterable[Any],
-    bound: _Bound,
+    bound: Bound,
     *,
     others: tree.Reads = (),
     role: int = SAME,
@@ -91,7 +88,7 @@ def _one_of(
     return tree.Part(role, way, (), parts, others)
 
 
-def _struct(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _struct(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     names: list[str] = []
     values: list[Any] = []
     for one in node.expressions:
@@ -110,12 +107,12 @@ def _struct(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return tree.Part(SAME, "struct", tuple(names), parts)
 
 
-def _row(walk: "Walk", node: Any, bound: _Bound) -> tree.Part:
+def _row(walk: Walk, node: Any, bound: Bound) -> tree.Part:
     parts = tuple([value(walk, one, bound) for one in node.expressions])
     return tree.Part(SAME, "struct", row_names(len(parts)), parts)
 
 
-def _dot(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _dot(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``(…).x.y``; chains of functions are no fields."""
     fields: list[str] = []
     while type(node) is exp.Dot:
@@ -128,13 +125,11 @@ def _dot(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return tree.Part(SAME, "field", tuple(reversed(fields)), (value(walk, node, bound),))
 
 
-def _extract(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _extract(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     return _item(walk, node.this, node.expression, bound)
 
 
-def _item(
-    walk: "Walk", base: Any, index: Any, bound: _Bound, *, first: int = 1
-) -> tree.Part | None:
+def _item(walk: Walk, base: Any, index: Any, bound: Bound, *, first: int = 1) -> tree.Part | None:
     """``value[index]``: a field of a struct, or an element of a list or map.
 
     Args:
@@ -152,7 +147,7 @@ def _item(
     return tree.Part(SAME, "item", (), of, walk.inner(index, COMPUTED, bound))
 
 
-def _bracket(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _bracket(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     if len(node.expressions) != 1:
         return None
     index = node.expressions[0]
@@ -162,24 +157,24 @@ def _bracket(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return _item(walk, node.this, index, bound, first=0)  # sqlglot counts from 0
 
 
-def _item_called(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _item_called(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     base, *index = node.expressions
     return _item(walk, base, index[0], bound) if index else None
 
 
-def _first_item(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _first_item(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     base = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
     return tree.Part(SAME, "item", (), (value(walk, base, bound),))
 
 
-def _items_called(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _items_called(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``map_extract``, ``map_values``: a list of values of a map."""
     base, *index = node.expressions
     others = _all(walk, index, COMPUTED, bound)
     return tree.Part(COMPUTED, "values", (), (value(walk, base, bound),), others)
 
 
-def _case(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _case(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     branches = node.args["ifs"]
     candidates = [*(one.args.get("true") for one in branches), node.args.get("default")]
     if not any(map(_may, candidates)):
@@ -188,40 +183,40 @@ def _case(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return _one_of(walk, candidates, bound, others=_all(walk, decide, COMPUTED, bound))
 
 
-def _if(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _if(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     candidates = [node.args.get("true"), node.args.get("false")]
     if not any(map(_may, candidates)):
         return None
     return _one_of(walk, candidates, bound, others=walk.inner(node.this, COMPUTED, bound))
 
 
-def _several(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _several(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``coalesce``, ``list_concat``, ``||``: one of all arguments, or the lists together."""
     return _one_of(walk, [node.this, node.args.get("expression"), *node.expressions], bound)
 
 
-def _same_list(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _same_list(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``list_slice``, ``list_reverse``: the same elements, or some of them."""
     base, *rest = node.expressions
     others = _all(walk, rest, COMPUTED, bound)
     return _one_of(walk, [base], bound, others=others, role=COMPUTED)
 
 
-def _all(walk: "Walk", nodes: Iterable[Any], role: int, bound: _Bound) -> tree.Reads:
+def _all(walk: Walk, nodes: Iterable[Any], role: int, bound: Bound) -> tree.Reads:
     return tuple([read for node in nodes for read in walk.inner(node, role, bound)])
 
 
-def _array(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _array(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     if len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Comprehension):
         return _comprehension(walk, node.expressions[0], bound)
     return _one_of(walk, node.expressions, bound, role=COMPUTED, way="list")
 
 
-def _flatten(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _flatten(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     return tree.Part(SAME, "item", (), (value(walk, node.this, bound),))
 
 
-def _unnest(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _unnest(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``unnest(list)`` within an expression."""
     if node.expressions:
         return None
@@ -229,12 +224,12 @@ def _unnest(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return tree.Part(COMPUTED, "unnest", (), (value(walk, node.this, bound),))
 
 
-def _query(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _query(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     del bound
     return tree.Part(SAME, "query", (), ((tree.Nested(COMPUTED, walk.query(node), exists=False),),))
 
 
-def _map(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _map(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``map {key: value}``, ``map([key], [value])``: the keys decide which value it is."""
     struct = node.this
     if isinstance(struct, exp.Bracket):  # sqlglot reads `map {…}[key]` as a map of `{…}[key]`
@@ -264,14 +259,14 @@ def _decided(part: tree.Part, others: tree.Reads) -> tree.Part:
     return tree.Part(part.role, part.way, part.names, part.parts, part.others + others)
 
 
-def _map_of(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _map_of(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     keys, values = node.args.get("keys"), node.args.get("values")
     if keys is None or values is None:
         return None
     return _one_of(walk, [values], bound, others=walk.inner(keys, COMPUTED, bound), role=COMPUTED)
 
 
-def _with_fields(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _with_fields(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``struct_insert``, ``struct_update``."""
     base, *fields = node.expressions
     if not all(isinstance(one, exp.PropertyEQ) for one in fields):
@@ -281,12 +276,12 @@ def _with_fields(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return tree.Part(SAME, "change", names, parts)
 
 
-def _concat(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _concat(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     parts = tuple([value(walk, one, bound) for one in node.expressions])
     return tree.Part(SAME, "concat", (), parts)
 
 
-def _cast(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _cast(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """A cast to a struct; one to anything else has no parts that are known."""
     to = node.args["to"]
     if not isinstance(to, exp.DataType) or to.this != exp.DType.STRUCT:
@@ -297,13 +292,13 @@ def _cast(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return tree.Part(COMPUTED, "cast", names, (value(walk, node.this, bound),))
 
 
-def _pick(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _pick(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """An aggregate that takes the value of one row, or a list of them, by what decides which."""
     walk.aggregated = True
     return _picked(walk, node, bound)
 
 
-def _picked(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _picked(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     arguments = node.expressions if isinstance(node, exp.Anonymous) else [node.this]
     if not arguments:
         return None
@@ -329,14 +324,14 @@ def _picked(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     )
 
 
-def _filter(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _filter(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     found = shape(walk, node.this, bound)
     if found is None:
         return None
     return _decided(found, walk.inner(node.expression, FILTERED, bound))
 
 
-def _window(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _window(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     function = _unwrapped(node.this)
     others: tree.Reads = ()
     if isinstance(function, exp.Filter):
@@ -354,17 +349,17 @@ def _window(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
     return found and _decided(found, others + walk.framed(node, WINDOWED, bound))
 
 
-def _each(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _each(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``list_transform(list, x -> …)``."""
     return _by_lambda(walk, node, bound, "each")
 
 
-def _kept(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _kept(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``list_filter(list, x -> …)``."""
     return _by_lambda(walk, node, bound, "kept")
 
 
-def _by_lambda(walk: "Walk", node: Any, bound: _Bound, way: str) -> tree.Part | None:
+def _by_lambda(walk: Walk, node: Any, bound: Bound, way: str) -> tree.Part | None:
     arguments = (
         node.expressions if isinstance(node, exp.Anonymous) else [node.this, node.expression]
     )
@@ -378,7 +373,7 @@ def _by_lambda(walk: "Walk", node: Any, bound: _Bound, way: str) -> tree.Part | 
 
 
 @contextmanager
-def _parameters(walk: "Walk", names: tree.Names) -> Iterator[None]:
+def _parameters(walk: Walk, names: tree.Names) -> Iterator[None]:
     outer = walk.parameters
     walk.parameters = outer.union(names)
     try:
@@ -387,7 +382,7 @@ def _parameters(walk: "Walk", names: tree.Names) -> Iterator[None]:
         walk.parameters = outer
 
 
-def _comprehension(walk: "Walk", node: Any, bound: _Bound) -> tree.Part | None:
+def _comprehension(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     """``[… for x in list if …]``."""
     bindings = (node.args.get("expression"), node.args.get("position"))
     names = tuple([fold(one.name) for one in bindings if isinstance(one, exp.Expr)])

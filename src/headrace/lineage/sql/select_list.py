@@ -1,14 +1,108 @@
-"""Stars and `columns(…)`: from sqlglot's trees to which columns they mean."""
+"""The select list: from sqlglot's expressions to items, stars and ``columns(…)`` among them."""
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlglot import exp
 
 from headrace.lineage.sql import tree
-from headrace.lineage.sql.dependencies import fold
+from headrace.lineage.sql.dependencies import COMPUTED, SAME, fold
+from headrace.lineage.sql.struct_expressions import PICKS, shape, value
+from headrace.lineage.sql.walk import Walk
 
-_Query = Callable[[Any], tree.Query]
+
+def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.Item]:
+    """The items that one expression of a select list makes.
+
+    Args:
+        node: the expression.
+        walk: gives the walks over it.
+        dialect: of sqlglot's.
+    """
+    if isinstance(node, exp.Aliases):
+        one = item(node.this, walk)
+        return [
+            tree.Item(name.name, one.reads, one.aggregated, one.unnests)
+            for name in node.expressions
+        ]
+    return [item(node, walk, dialect)]
+
+
+def item(node: Any, walk: Walk, dialect: str = "") -> tree.Item:
+    """One item."""
+    name: str | None = None
+    if isinstance(node, (exp.Alias, exp.PivotAlias)):
+        name = node.args["alias"].name
+        node = node.this
+    inner = node.unnest() if type(node) is exp.Paren else node
+    if type(inner) is exp.Column:
+        last = inner.args["this"]
+        parts = column_parts(inner)
+        if type(last) is exp.Star:
+            return tree.Item(name, (), star=star(last, parts, walk), role=SAME)
+        return tree.Item(name or last.name, (tree.Col(SAME, parts),))
+    if type(inner) is exp.Star:
+        return tree.Item(name, (), star=star(inner, (), walk), role=SAME)
+    return _computed(inner, name, walk.fresh(), dialect)
+
+
+def _computed(node: Any, name: str | None, walk: Walk, dialect: str) -> tree.Item:
+    pattern = matched(node)
+    if pattern is not None:
+        return tree.Item(name, (), star=pattern, role=SAME)
+    plain = isinstance(node, (exp.Columns, exp.PositionalColumn, *PICKS)) or (
+        isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier)
+    )
+    walk.over(node, SAME if plain else COMPUTED)
+    if walk.star is not None:
+        found, role = walk.star
+        return tree.Item(
+            name, tuple(walk.reads), walk.aggregated, walk.unnests, found, role, walk.ordered
+        )
+    return tree.Item(
+        name if name is not None else _spoken(node, dialect),
+        tuple(walk.reads),
+        walk.aggregated,
+        walk.unnests,
+        ordered=walk.ordered,
+        spreads=_spreads(node),
+        value=_value(node, walk),
+    )
+
+
+def _value(node: Any, walk: Walk) -> tree.Reads:
+    """The value with its parts apart, where what was read does not have them apart already."""
+    reads = walk.reads
+    if len(reads) == 1 and isinstance(reads[0], tree.Part) and reads[0].way != "whole":
+        return ()
+    apart = walk.fresh()
+    if isinstance(node, exp.Explode):
+        return value(apart, node.this, frozenset())
+    found = shape(apart, node, frozenset())
+    return () if found is None else (found,)
+
+
+def _spreads(node: Any) -> str:
+    """Whether it may become several columns: ``unnest`` of a struct does."""
+    if not isinstance(node, exp.Explode):
+        return ""
+    if not node.expressions:
+        return "maybe"
+    option = node.expressions[0]  # `recursive := true`, `max_depth := 2`
+    deep = isinstance(option, exp.PropertyEQ) and option.this.name.lower() == "recursive"
+    return "deep" if deep and len(node.expressions) == 1 else "surely"
+
+
+def _spoken(node: Any, dialect: str) -> str:
+    """What the engine calls an expression without an alias: its text, or a struct's field."""
+    if isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier):
+        return node.expression.name
+    if isinstance(node, exp.Literal):
+        return f"'{node.name}'" if node.is_string else node.name
+    if isinstance(node, exp.Count) and isinstance(node.this, exp.Star):
+        return "count_star()"
+    if isinstance(node, exp.Func) and not node.args.get("expressions"):
+        return str(node.sql(dialect=dialect or None, normalize_functions="lower"))
+    return str(node.sql(dialect=dialect or None))
 
 
 def column_parts(column: exp.Expr) -> tuple[str, ...]:
@@ -20,17 +114,15 @@ def column_parts(column: exp.Expr) -> tuple[str, ...]:
     )
 
 
-def star(node: Any, table: tuple[str, ...], query: _Query) -> tree.Star:
+def star(node: Any, table: tuple[str, ...], walk: Walk) -> tree.Star:
     """``*`` with what it leaves out, replaces and renames."""
-    from headrace.lineage.sql.items import item
-
     args = node.args
     except_ = args.get("except_") or ()
     excluded = except_ if isinstance(except_, (list, tuple)) else [except_]
     return tree.Star(
         table=table,
         exclude=tuple([_excluded(part) for part in excluded]),
-        replace=tuple([item(part, query) for part in args.get("replace") or ()]),
+        replace=tuple([item(part, walk.fresh({})) for part in args.get("replace") or ()]),
         rename=tuple([(fold(part.this.name), part.alias) for part in args.get("rename") or ()]),
         pattern=tree.Match("ilike", (args["ilike"].name,)) if args.get("ilike") else None,
     )
@@ -40,13 +132,13 @@ def _excluded(part: Any) -> tuple[str, ...]:
     return column_parts(part) if isinstance(part, exp.Column) else (fold(part.name),)
 
 
-def columns(node: Any, query: _Query) -> tree.Star:
+def columns(node: Any, walk: Walk) -> tree.Star:
     """``columns(…)``: by a star, a regular expression, a list of names, or a condition."""
     inner = node.this
     if isinstance(inner, exp.Star):
-        return star(inner, (), query)
+        return star(inner, (), walk)
     if isinstance(inner, exp.Column) and isinstance(inner.this, exp.Star):
-        return star(inner.this, column_parts(inner), query)
+        return star(inner.this, column_parts(inner), walk)
     if isinstance(inner, exp.Literal):
         return tree.Star(pattern=tree.Match("regex", (inner.name,)))
     if isinstance(inner, exp.Array):
