@@ -35,7 +35,7 @@ def test_every_file_of_every_version_is_read_strictly(version: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_model_is_read_with_all_that_the_catalog_needs(version: str, tmp_path: Path) -> None:
+def test_a_model_has_all_that_the_catalog_needs(version: str, tmp_path: Path) -> None:
     manifest = read(version, tmp_path).manifest
     assert manifest is not None
     orders = manifest.nodes["model.shop.fct_orders"]
@@ -90,7 +90,7 @@ def test_the_other_nodes_of_a_manifest(version: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_sources_and_how_fresh_they_are(version: str, tmp_path: Path) -> None:
+def test_sources_and_their_freshness(version: str, tmp_path: Path) -> None:
     artifacts = read(version, tmp_path)
     assert artifacts.manifest is not None
     assert artifacts.sources is not None
@@ -131,7 +131,7 @@ def test_tests_know_what_they_test(version: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_warehouses_columns_come_in_its_order(version: str, tmp_path: Path) -> None:
+def test_columns_are_in_the_order_of_the_warehouse(version: str, tmp_path: Path) -> None:
     catalog = read(version, tmp_path).catalog
     assert catalog is not None
     columns = catalog.nodes["model.shop.fct_orders"].ordered
@@ -141,7 +141,7 @@ def test_the_warehouses_columns_come_in_its_order(version: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_became_of_each_node(version: str, tmp_path: Path) -> None:
+def test_the_result_of_each_node(version: str, tmp_path: Path) -> None:
     results = read(version, tmp_path).run_results
     assert results is not None
     assert results.args["which"] == "build"

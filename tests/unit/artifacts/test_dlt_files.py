@@ -50,7 +50,7 @@ def test_every_file_of_the_newest_version_is_read_strictly(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("version", ["0.5", "1.4"])
-def test_older_versions_lack_nothing_but_say_so(version: str) -> None:
+def test_older_versions_are_complete_and_noted(version: str) -> None:
     newest = shop("1.31").schema
     older = shop(version).schema
     assert older is not None
@@ -77,7 +77,7 @@ def test_older_versions_lack_nothing_but_say_so(version: str) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_child_tables_know_how_deep_they_are(version: str) -> None:
+def test_the_depth_of_child_tables(version: str) -> None:
     schema = shop(version).schema
     assert schema is not None
     deepest = "orders__lines__discounts"
@@ -176,7 +176,7 @@ def test_a_trace_is_written_without_settings_and_secrets(version: str, tmp_path:
     assert again.value == load_trace(path, "shop_api/trace.json").value
 
 
-def test_what_is_no_trace_is_not_written() -> None:
+def test_only_a_trace_is_written() -> None:
     with pytest.raises(UserError, match="is not the trace of a dlt pipeline"):
         dump_trace({"resolved_config_values": ["secret"]})
 
@@ -198,7 +198,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_schema_that_cannot_be_read_is_told_in_one_line(name: str, tmp_path: Path) -> None:
+def test_a_schema_that_cannot_be_read_is_an_error_of_one_line(name: str, tmp_path: Path) -> None:
     content, reason = BAD[name]
     pipeline = copied(tmp_path)
     raw = content.encode() if isinstance(content, str) else content
@@ -246,7 +246,7 @@ EDITED: dict[str, tuple[Edit, str]] = {
 
 
 @pytest.mark.parametrize("name", EDITED)
-def test_a_schema_edited_by_hand_is_read_as_far_as_it_goes(name: str, tmp_path: Path) -> None:
+def test_a_schema_edited_by_hand_is_read_leniently(name: str, tmp_path: Path) -> None:
     edit, note = EDITED[name]
     pipeline = copied(tmp_path)
     document = json.loads((pipeline / SCHEMA).read_text("utf-8"))
@@ -258,7 +258,7 @@ def test_a_schema_edited_by_hand_is_read_as_far_as_it_goes(name: str, tmp_path: 
     assert all(name == table.name for name, table in read.value.tables.items())
 
 
-def test_tables_that_are_nested_in_each_other_end(tmp_path: Path) -> None:
+def test_a_cycle_of_nested_tables(tmp_path: Path) -> None:
     pipeline = copied(tmp_path)
     document = json.loads((pipeline / SCHEMA).read_text("utf-8"))
     document["tables"]["orders"]["parent"] = "orders__lines__discounts"
@@ -294,13 +294,13 @@ def test_a_package_is_read_without_its_broken_parts(tmp_path: Path) -> None:
     )
 
 
-def test_only_as_many_packages_are_read_as_asked_for() -> None:
+def test_at_most_the_requested_number_of_packages_is_read() -> None:
     artifacts, _ = read_pipeline(folder("1.31") / "shop_api", newest_packages=1)
     (package,) = artifacts.packages
     assert package.load_id == shop("1.31").packages[0].load_id
 
 
-def test_a_package_that_waits_is_not_loaded(tmp_path: Path) -> None:
+def test_a_pending_package_is_not_loaded(tmp_path: Path) -> None:
     pipeline = copied(tmp_path)
     newest = max((pipeline / "load" / "loaded").iterdir())
     (pipeline / "load" / "normalized").mkdir()
@@ -310,7 +310,7 @@ def test_a_package_that_waits_is_not_loaded(tmp_path: Path) -> None:
     assert (package.status, package.completed_at) == ("normalized", None)
 
 
-def test_a_pipeline_of_which_nothing_is_left(tmp_path: Path) -> None:
+def test_a_pipeline_without_files(tmp_path: Path) -> None:
     (tmp_path / "gone" / "schemas").mkdir(parents=True)
     artifacts, readings = read_pipeline(tmp_path / "gone")
     assert artifacts == DltArtifacts("gone", {})

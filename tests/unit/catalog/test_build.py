@@ -72,7 +72,7 @@ def built(artifacts: Artifacts) -> Catalog:
     return build_catalog(artifacts, raw_schema=lambda name: f"{name}_raw")
 
 
-def test_a_raw_table_is_one_asset_as_dlt_made_it_and_dbt_describes_it() -> None:
+def test_a_raw_table_is_one_asset_as_dlt_created_it_and_dbt_describes_it() -> None:
     dlt = dlt_schema(
         orders={
             "resource": "orders",
@@ -115,7 +115,7 @@ def test_a_raw_table_is_one_asset_as_dlt_made_it_and_dbt_describes_it() -> None:
     assert "table.store_raw.never_seen" not in found.assets
 
 
-def test_nested_tables_hang_under_their_resource_and_the_table_around_them() -> None:
+def test_nested_tables_have_their_resource_and_parent_table_as_parents() -> None:
     dlt = dlt_schema(
         orders={"resource": "feed", "columns": columns("id", "_dlt_id")},
         orders__lines={"parent": "orders", "columns": columns("sku", "_dlt_parent_id")},
@@ -180,13 +180,13 @@ def test_columns_are_those_of_the_warehouse_with_the_docs_of_the_yml() -> None:
         ({"tags": ["piing"]}, None),
     ],
 )
-def test_personal_data_is_known_by_meta_or_tag(column: dict[str, Any], pii: str | None) -> None:
+def test_pii_is_declared_by_meta_or_tag(column: dict[str, Any], pii: str | None) -> None:
     model = node("model", "people", columns={"x": {"name": "x", **column}})
     found = built(Artifacts(manifest=manifest(model)))
     assert found.assets["model.shop.people"].columns[0].pii == pii
 
 
-def test_tests_know_what_they_test_and_exposures_see_through_metrics() -> None:
+def test_tests_are_attached_and_exposures_read_what_metrics_are_made_from() -> None:
     orders, raw = node("model", "orders", group="sales"), source("orders")
     unique = node(
         "test",
@@ -340,7 +340,7 @@ def test_the_latest_version_of_a_model_is_known_by_its_bare_name() -> None:
         ("call fill_it()", True),
     ],
 )
-def test_a_hook_that_may_change_a_table_is_known_by_its_text(hook: str, may: bool) -> None:
+def test_a_hook_that_may_change_a_table_is_recognised_by_its_text(hook: str, may: bool) -> None:
     hooked = node("model", "m", config={"materialized": "table", "post-hook": [{"sql": hook}]})
     asset = built(Artifacts(manifest=manifest(hooked))).assets["model.shop.m"]
     shown = " ".join(hook.split())
@@ -374,7 +374,7 @@ def test_a_hook_of_the_run_and_a_macro_that_runs_a_query_are_beyond_the_sql_of_a
     }
 
 
-def test_columns_that_only_the_sql_knows_are_added_in_its_order() -> None:
+def test_columns_that_only_the_sql_names_are_added_in_its_order() -> None:
     model = node("model", "orders", columns={"b": {"name": "b", "description": "B."}})
     catalog = built(Artifacts(manifest=manifest(model)))
     edge = ColumnEdge("table.x.y", "a", "model.shop.orders", "a", "copied")

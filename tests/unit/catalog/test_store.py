@@ -24,7 +24,7 @@ class _NextYear(datetime):
         return cls.fromtimestamp(time.time() + 366 * 86_400, tz)
 
 
-def test_a_clock_that_was_a_year_ahead_makes_no_run_the_newest_for_a_year(
+def test_runs_are_ordered_by_number_when_the_clock_was_a_year_ahead(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = RunStore(url)
@@ -79,7 +79,7 @@ def test_a_run_is_written_and_read(url: str) -> None:
     store.close()
 
 
-def test_a_dead_run_is_marked_when_the_next_begins(tmp_path: Path) -> None:
+def test_a_dead_run_is_marked_as_interrupted_when_the_next_begins(tmp_path: Path) -> None:
     store = RunStore(f"sqlite:///{tmp_path / 'runs.sqlite'}")
     begin(store, "r1", "a.lock")
     begin(store, "other", "b.lock")
@@ -137,7 +137,7 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         ("oracle2://me:hunter2@host/x", "not a SQLAlchemy URL"),
     ],
 )
-def test_a_store_that_cannot_be_reached_is_one_line_without_the_password(
+def test_an_unreachable_store_is_an_error_of_one_line_without_the_password(
     url: str, message: str
 ) -> None:
     with pytest.raises(RunStoreError, match=message) as caught:
@@ -146,7 +146,7 @@ def test_a_store_that_cannot_be_reached_is_one_line_without_the_password(
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_no_database_is_one_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_an_error_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "runs.sqlite"
     path.write_bytes(b"not a database, but long enough to look at" * 100)
     with pytest.raises(RunStoreError, match="cannot be used"):

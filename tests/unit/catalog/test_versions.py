@@ -75,7 +75,7 @@ def change(url: str, *statements: str) -> None:
     engine.dispose()
 
 
-def test_a_catalog_comes_back_as_it_was_kept(store: RunStore) -> None:
+def test_a_catalog_is_loaded_as_it_was_saved(store: RunStore) -> None:
     catalog = catalog_of(RAW, ORDERS, UNIQUE)
     assert store.catalog_version() is None
     assert store.load_catalog() is None
@@ -87,7 +87,7 @@ def test_a_catalog_comes_back_as_it_was_kept(store: RunStore) -> None:
     assert [(v.version, v.run_id) for v in store.catalog_versions(5)] == [(1, "r1")]
 
 
-def test_a_rename_or_a_move_is_told_as_such(store: RunStore) -> None:
+def test_a_rename_or_a_move_is_recognised(store: RunStore) -> None:
     assert UNIQUE.test is not None
     columns = (Column("id"), Column("name"), Column("_dlt_id"))
     raw = replace(RAW, id="table.raw.a", columns=columns)
@@ -208,7 +208,7 @@ def test_a_store_of_version_one_is_upgraded_and_keeps_its_runs(url: str, store: 
     upgraded.close()
 
 
-def test_a_newer_store_is_refused_and_left_as_it_is(url: str, store: RunStore) -> None:
+def test_a_newer_store_is_refused_and_unchanged(url: str, store: RunStore) -> None:
     store.close()
     change(
         url,
@@ -236,7 +236,7 @@ def test_the_history_of_a_node(store: RunStore) -> None:
     assert store.run("nothing") is None
 
 
-def test_a_store_that_another_program_holds_is_named_and_nothing_is_lost(
+def test_a_store_locked_by_another_program_is_named_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "runs.sqlite"

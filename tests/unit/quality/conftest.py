@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from diff_lab import Pair
+from diff_lab import DatabasePair
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Pair:
+def pair(tmp_path: Path) -> DatabasePair:
     """Two files, not there yet."""
-    return Pair(tmp_path)
+    return DatabasePair(tmp_path)

@@ -9,7 +9,7 @@ from headrace.quality.diff import DiffOptions, DiffReport, Side, TableDiff, diff
 
 
 @dataclass(frozen=True)
-class Pair:
+class DatabasePair:
     """A folder with ``a.duckdb`` and ``b.duckdb``."""
 
     folder: Path

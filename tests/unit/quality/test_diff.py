@@ -5,7 +5,7 @@ from uuid import UUID
 
 import duckdb
 import pytest
-from diff_lab import Pair
+from diff_lab import DatabasePair
 
 from headrace.errors import DiffError
 from headrace.quality.diff import DiffOptions, Side, TableDiff, diff
@@ -24,7 +24,7 @@ def changed(table: TableDiff) -> dict[str, int | None]:
 # ── tables and columns ──────────────────────────────────────────────────────
 
 
-def test_tables_that_came_went_and_stayed(pair: Pair) -> None:
+def test_added_removed_and_unchanged_tables(pair: DatabasePair) -> None:
     pair.write(
         "a",
         "create table marts.stays as select 1 as id",
@@ -49,7 +49,7 @@ def test_tables_that_came_went_and_stayed(pair: Pair) -> None:
     assert report.is_different
 
 
-def test_a_declared_table_that_is_not_there_was_not_built(pair: Pair) -> None:
+def test_a_declared_table_that_does_not_exist_was_not_built(pair: DatabasePair) -> None:
     pair.write(
         "a", "create table marts.t as select 1 as id", "create table marts.u as select 1 as id"
     )
@@ -63,7 +63,7 @@ def test_a_declared_table_that_is_not_there_was_not_built(pair: Pair) -> None:
     assert not report.is_different
 
 
-def test_columns_added_removed_and_retyped(pair: Pair) -> None:
+def test_columns_added_removed_and_retyped(pair: DatabasePair) -> None:
     found = pair.table(
         "select 1 as id, 2::integer as n, 'x' as gone",
         "select 1 as id, 2::bigint as n, 'y' as fresh",
@@ -79,7 +79,7 @@ def test_columns_added_removed_and_retyped(pair: Pair) -> None:
     assert counts(found) == (0, 0, 0)
 
 
-def test_a_retyped_column_is_compared_by_what_it_says(pair: Pair) -> None:
+def test_a_retyped_column_is_compared_by_value(pair: DatabasePair) -> None:
     found = pair.table(
         "select 1 as id, 5 as n, 'a' as word union all select 2, 6, '7'",
         "select 1 as id, '5' as n, 8 as word union all select 2, 'six', 7",
@@ -88,11 +88,11 @@ def test_a_retyped_column_is_compared_by_what_it_says(pair: Pair) -> None:
     assert changed(found) == {"n": 1, "word": 1}
 
 
-def test_letter_case_and_order_of_columns_are_no_difference(pair: Pair) -> None:
+def test_letter_case_and_order_of_columns_do_not_matter(pair: DatabasePair) -> None:
     assert pair.table("select 1 as Id, 2 as n", "select 2 as N, 1 as id", "ID").status == "same"
 
 
-def test_only_the_schemas_that_are_asked_for(pair: Pair) -> None:
+def test_only_the_requested_schemas(pair: DatabasePair) -> None:
     for side in ("a", "b"):
         pair.write(side, "create schema raw", f"create table raw.t as select '{side}' as x")
         pair.write(side, "create table marts.m as select 1 as x")
@@ -105,7 +105,7 @@ def test_only_the_schemas_that_are_asked_for(pair: Pair) -> None:
 # ── rows by key ─────────────────────────────────────────────────────────────
 
 
-def test_rows_by_key(pair: Pair) -> None:
+def test_rows_by_key(pair: DatabasePair) -> None:
     after = f"""
         select id, case when id < 3 then upper(name) else name end as name,
             case when id = 2 then amount + 1 else amount end as amount
@@ -133,7 +133,7 @@ def test_rows_by_key(pair: Pair) -> None:
     ]
 
 
-def test_a_key_of_two_columns_and_the_limit(pair: Pair) -> None:
+def test_a_key_of_two_columns_and_the_limit(pair: DatabasePair) -> None:
     before = "select x.range as a, y.range as b, 0 as n from range(5) as x, range(4) as y"
     found = pair.table(before, before.replace("0 as n", "1 as n"), "a", "b", limit=2)
     assert counts(found) == (0, 0, 20)
@@ -181,7 +181,9 @@ def test_a_key_of_two_columns_and_the_limit(pair: Pair) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("key", [("id",), ()])
-def test_values(pair: Pair, before: str, after: str, differs: bool, key: tuple[str, ...]) -> None:
+def test_values(
+    pair: DatabasePair, before: str, after: str, differs: bool, key: tuple[str, ...]
+) -> None:
     def rows(value: str) -> str:
         return f"select 1 as id, {value} as v union all select 2, null"
 
@@ -194,7 +196,7 @@ def test_values(pair: Pair, before: str, after: str, differs: bool, key: tuple[s
         assert counts(found) == (int(differs), int(differs), None if found.method else 0)
 
 
-def test_tolerance_of_none_sees_the_last_bit(pair: Pair) -> None:
+def test_tolerance_of_none_sees_the_last_bit(pair: DatabasePair) -> None:
     before = "select 1 as id, 0.1::double + 0.2::double as v"
     after = "select 1 as id, 0.3::double as v"
     assert pair.table(before, after, "id").status == "same"
@@ -208,7 +210,9 @@ def test_tolerance_of_none_sees_the_last_bit(pair: Pair) -> None:
     "broken", ["select 3 as id, 'twice' as name, 0 as amount", "select null, 'no key', 0"]
 )
 @pytest.mark.parametrize("side", ["first", "second"])
-def test_a_key_that_does_not_hold_is_said_and_not_used(pair: Pair, broken: str, side: str) -> None:
+def test_a_key_that_is_not_unique_is_reported_and_not_used(
+    pair: DatabasePair, broken: str, side: str
+) -> None:
     whole = f"{PEOPLE} union all {broken}"
     before, after = (whole, PEOPLE) if side == "first" else (PEOPLE, whole)
 
@@ -220,7 +224,7 @@ def test_a_key_that_does_not_hold_is_said_and_not_used(pair: Pair, broken: str, 
     assert f"the key (id) does not identify the rows of the {side}" in note
 
 
-def test_rows_without_a_key_are_a_bag(pair: Pair) -> None:
+def test_rows_without_a_key_are_compared_whole(pair: DatabasePair) -> None:
     before = "select * from (values (1, 'a'), (1, 'a'), (2, 'b')) as t(n, word)"
     after = "select * from (values (1, 'a'), (2, 'b'), (2, 'b'), (3, 'c')) as t(n, word)"
 
@@ -236,12 +240,12 @@ def test_rows_without_a_key_are_a_bag(pair: Pair) -> None:
     }
 
 
-def test_the_order_of_rows_is_none(pair: Pair) -> None:
+def test_the_order_of_rows_does_not_matter(pair: DatabasePair) -> None:
     found = pair.table(f"{PEOPLE} order by id", f"{PEOPLE} order by id desc")
     assert (found.status, found.method) == ("same", None)
 
 
-def test_no_column_in_common(pair: Pair) -> None:
+def test_no_column_in_common(pair: DatabasePair) -> None:
     found = pair.table("select 1 as a", "select 1 as b")
     assert found.status == "changed"
     assert found.notes == ("they have no column in common",)
@@ -250,7 +254,7 @@ def test_no_column_in_common(pair: Pair) -> None:
 # ── keys that somebody names, and bad input ─────────────────────────────────
 
 
-def test_a_key_that_somebody_names_wins(pair: Pair) -> None:
+def test_a_key_that_the_user_names_wins(pair: DatabasePair) -> None:
     pair.write("a", f"create table marts.t as {PEOPLE}")
     pair.write(
         "b", f"create table marts.t as select * replace (amount + 1 as amount) from ({PEOPLE})"
@@ -267,7 +271,7 @@ def test_a_key_that_somebody_names_wins(pair: Pair) -> None:
         diff(before, after, DiffOptions(keys={"u": ("id",)}))
 
 
-def test_files_that_cannot_be_opened(pair: Pair, tmp_path: Path) -> None:
+def test_files_that_cannot_be_opened(pair: DatabasePair, tmp_path: Path) -> None:
     good = Side(pair.write("a", "create table marts.t as select 1 as x"), "a")
     text = tmp_path / "text.duckdb"
     text.write_text("no database", encoding="utf-8")
@@ -282,7 +286,7 @@ def test_files_that_cannot_be_opened(pair: Pair, tmp_path: Path) -> None:
 def test_odd_names_and_paths(tmp_path: Path) -> None:
     folder = tmp_path / 'it\'s a "folder"'
     folder.mkdir()
-    odd = Pair(folder)
+    odd = DatabasePair(folder)
     table = 'marts."a.b ""c"" | \'d\'"'
     for side, value in (("a", 1), ("b", 2)):
         odd.write(side, f'create table {table} as select 1 as "the \'key\'", {value} as "v""w"')
@@ -290,7 +294,7 @@ def test_odd_names_and_paths(tmp_path: Path) -> None:
     assert changed(found) == {'v"w': 1}
 
 
-def test_a_view_of_the_file_itself_is_not_compared(pair: Pair) -> None:
+def test_a_view_of_the_file_itself_is_not_compared(pair: DatabasePair) -> None:
     for side in ("a", "b"):
         pair.write(
             side,
@@ -302,7 +306,7 @@ def test_a_view_of_the_file_itself_is_not_compared(pair: Pair) -> None:
     assert "names its own database" in found["marts.v"].notes[0]
 
 
-def test_a_view_that_names_no_database_is_compared(pair: Pair) -> None:
+def test_a_view_that_names_no_database_is_compared(pair: DatabasePair) -> None:
     for side, value in (("a", 1), ("b", 2)):
         pair.write(
             side,
@@ -315,7 +319,7 @@ def test_a_view_that_names_no_database_is_compared(pair: Pair) -> None:
     }
 
 
-def test_the_files_are_left_alone(pair: Pair) -> None:
+def test_the_files_are_left_alone(pair: DatabasePair) -> None:
     paths = [pair.write(side, "create table marts.t as select 1 as x") for side in ("a", "b")]
     before = [path.read_bytes() for path in paths]
     pair.diff()
@@ -327,7 +331,7 @@ def test_the_files_are_left_alone(pair: Pair) -> None:
 # ── values that are not for everybody ───────────────────────────────────────
 
 
-def test_only_columns_known_to_be_harmless_are_shown(pair: Pair) -> None:
+def test_only_columns_known_to_be_harmless_are_shown(pair: DatabasePair) -> None:
     before = "select 1 as id, 'ann@example.org' as email, 'paid' as status"
     after = "select 1 as id, 'bob@example.org' as email, 'open' as status"
     pair.write("a", f"create table marts.t as {before}")
@@ -353,7 +357,7 @@ def test_only_columns_known_to_be_harmless_are_shown(pair: Pair) -> None:
     assert "paid" not in found.model_dump_json()
 
 
-def test_rows_as_wholes_hide_them_too(pair: Pair) -> None:
+def test_samples_of_whole_rows_hide_them_too(pair: DatabasePair) -> None:
     pair.write("a", "create table marts.t as select 'ann@example.org' as email, 1 as n")
     pair.write("b", "create table marts.t as select 'bob@example.org' as email, null as n")
     one, other = (Side(pair.folder / f"{x}.duckdb", x, harmless={"marts.t": ("n",)}) for x in "ab")
@@ -379,8 +383,8 @@ def test_rows_as_wholes_hide_them_too(pair: Pair) -> None:
     ],
 )
 @pytest.mark.parametrize("key", [("id",), ()])
-def test_nothing_and_an_empty_one_are_two_values(
-    pair: Pair, before: str, after: str, key: tuple[str, ...]
+def test_null_and_an_empty_list_are_two_values(
+    pair: DatabasePair, before: str, after: str, key: tuple[str, ...]
 ) -> None:
     """DuckDB has one hash for both, and hashes are compared first."""
     found = pair.table(f"select 1 as id, {before} as v", f"select 1 as id, {after} as v", *key)
@@ -389,8 +393,8 @@ def test_nothing_and_an_empty_one_are_two_values(
 
 
 @pytest.mark.parametrize("copies", [(2, 2), (2, 3), (1, 2), (500, 500)])
-def test_rows_that_are_there_twice_on_both_sides_have_no_key(
-    pair: Pair, copies: tuple[int, int]
+def test_rows_that_are_duplicates_on_both_sides_have_no_key(
+    pair: DatabasePair, copies: tuple[int, int]
 ) -> None:
     """Also where the copies are alike, and so many that a join of them would not end."""
     before, after = (
@@ -405,7 +409,7 @@ def test_rows_that_are_there_twice_on_both_sides_have_no_key(
     assert counts(found) == (1 + copies[1] - copies[0], 0, None)
 
 
-def test_a_key_of_another_type_matches(pair: Pair) -> None:
+def test_a_key_of_another_type_matches(pair: DatabasePair) -> None:
     before = PEOPLE.replace("range as id", "range::integer as id")
     after = PEOPLE.replace("range as id", "range::bigint as id").replace("1.5", "2.5")
     found = pair.table(before, after, "id")
@@ -413,13 +417,13 @@ def test_a_key_of_another_type_matches(pair: Pair) -> None:
     assert [one.name for one in found.columns_retyped] == ["id"]
 
 
-def test_a_column_that_was_widened_alone_changed_no_value(pair: Pair) -> None:
+def test_a_widened_column_has_no_changed_value(pair: DatabasePair) -> None:
     found = pair.table(PEOPLE, f"select * replace (id::hugeint as id) from ({PEOPLE})", "id")
     assert found.method is None  # equal at a glance
     assert found.status == "changed"
 
 
-def test_how_the_values_of_a_column_moved(pair: Pair) -> None:
+def test_profiles_of_a_changed_column(pair: DatabasePair) -> None:
     after = f"""
         select id, case when id = 3 then null else name end as name,
             case when id = 9 then 100 else amount end as amount from ({PEOPLE})
@@ -444,7 +448,7 @@ def test_how_the_values_of_a_column_moved(pair: Pair) -> None:
     assert (amount.after.minimum, amount.after.mean, amount.after.maximum) == ("0.0", 15.4, "100.0")
 
 
-def test_what_is_not_finite_has_no_part_in_a_mean(pair: Pair) -> None:
+def test_a_mean_is_of_finite_values(pair: DatabasePair) -> None:
     before = "select * from (values (1, 1.0::double), (2, 3.0)) as t(id, v)"
     after = "select * from (values (1, 'nan'::double), (2, 'inf'::double)) as t(id, v)"
     (change,) = pair.table(before, after, "id").columns_changed
@@ -453,7 +457,7 @@ def test_what_is_not_finite_has_no_part_in_a_mean(pair: Pair) -> None:
     assert (change.before.mean, change.after.mean) == (2.0, None)
 
 
-def test_numbers_that_became_text_have_no_extremes(pair: Pair) -> None:
+def test_numbers_that_became_text_have_no_extremes(pair: DatabasePair) -> None:
     (change,) = pair.table(
         "select 1 as id, 5 as v", "select 1 as id, 'x' as v", "id"
     ).columns_changed
@@ -462,7 +466,7 @@ def test_numbers_that_became_text_have_no_extremes(pair: Pair) -> None:
     assert change.before.minimum is None
 
 
-def test_values_that_may_not_be_shown_have_no_extremes(pair: Pair) -> None:
+def test_values_that_may_not_be_shown_have_no_extremes(pair: DatabasePair) -> None:
     pair.write("a", "create table marts.t as select 1 as id, 5000 as salary")
     pair.write("b", "create table marts.t as select 1 as id, 6000 as salary")
     known = {"keys": {"marts.t": ("id",)}, "harmless": {"marts.t": ("id",)}}
@@ -474,7 +478,7 @@ def test_values_that_may_not_be_shown_have_no_extremes(pair: Pair) -> None:
     assert "6000" not in text
 
 
-def test_a_column_that_was_renamed_is_recognized_by_its_values(pair: Pair) -> None:
+def test_a_column_that_was_renamed_is_recognized_by_its_values(pair: DatabasePair) -> None:
     after = f"select id, name as full_name, amount + 1 as price, null as empty from ({PEOPLE})"
 
     found = pair.table(PEOPLE, after, "id")
@@ -485,7 +489,7 @@ def test_a_column_that_was_renamed_is_recognized_by_its_values(pair: Pair) -> No
     assert [one.name for one in found.columns_removed] == ["name", "amount"]  # they are listed, too
 
 
-def test_who_reads_a_table_that_differs(pair: Pair) -> None:
+def test_downstream_assets_of_a_table_that_differs(pair: DatabasePair) -> None:
     for side, value in (("a", 1), ("b", 2)):
         pair.write(
             side,
@@ -503,7 +507,7 @@ def test_who_reads_a_table_that_differs(pair: Pair) -> None:
     assert found["marts.same"].readers == ()
 
 
-def test_columns_that_are_left_out_are_no_difference(pair: Pair) -> None:
+def test_ignored_columns_are_not_compared(pair: DatabasePair) -> None:
     before = "select 1 as id, 'x' as name, timestamp '2026-01-01' as Loaded_At"
     after = "select 1 as id, 'x' as name, timestamp '2026-01-02' as loaded_at"
     assert pair.table(before, after, "id").status == "changed"
@@ -513,7 +517,7 @@ def test_columns_that_are_left_out_are_no_difference(pair: Pair) -> None:
         pair.table(before, after, "id", ignored=("loadedat",))
 
 
-def test_five_hundred_columns(pair: Pair) -> None:
+def test_five_hundred_columns(pair: DatabasePair) -> None:
     columns = ", ".join(f"range * {n} as c{n}" for n in range(500))
     before = f"select range as id, {columns} from range(20)"
     after = f"select * replace (case when id = 3 then -1 else c7 end as c7) from ({before})"

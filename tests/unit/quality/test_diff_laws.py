@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-from diff_lab import Pair
+from diff_lab import DatabasePair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -42,7 +42,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], dict[int, Row], dict[int, Row]]:
     return kinds, before, edited | draw(st.dictionaries(st.integers(61, 90), row, max_size=4))
 
 
-def write(pair: Pair, side: str, kinds: list[str], rows: dict[int, Row]) -> None:
+def write(pair: DatabasePair, side: str, kinds: list[str], rows: dict[int, Row]) -> None:
     path = pair.write(side)
     columns = ", ".join(f"c{number} {kind}" for number, kind in enumerate(kinds))
     with duckdb.connect(str(path)) as connection:
@@ -58,7 +58,7 @@ def compared(
     kinds: list[str], before: dict[int, Row], after: dict[int, Row], *key: str
 ) -> TableDiff:
     with tempfile.TemporaryDirectory() as folder:
-        pair = Pair(Path(folder))
+        pair = DatabasePair(Path(folder))
         write(pair, "a", kinds, before)
         write(pair, "b", kinds, after)
         (found,) = pair.diff(keys={"marts.t": key} if key else None, tolerance=0.0).tables

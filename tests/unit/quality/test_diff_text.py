@@ -1,7 +1,7 @@
 """A comparison on a terminal of a hundred columns."""
 
 import pytest
-from diff_lab import Pair
+from diff_lab import DatabasePair
 
 from headrace.cli.render_diff import show_diff
 from headrace.quality.diff import DiffOptions, Side, diff
@@ -11,7 +11,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_what_changed_and_how(pair: Pair, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_changed_and_how(pair: DatabasePair, capsys: pytest.CaptureFixture[str]) -> None:
     before = "select range as id, 10.0::double as amount, 'x' as gone from range(4)"
     after = """
         select range as id, case when range = 1 then 30.0::double else 10.0 end as amount,
@@ -41,8 +41,8 @@ def test_what_changed_and_how(pair: Pair, capsys: pytest.CaptureFixture[str]) ->
     ]
 
 
-def test_rows_of_which_nothing_may_be_shown_take_one_line(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
+def test_rows_without_a_value_that_may_be_shown_take_one_line(
+    pair: DatabasePair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for side, add in (("a", 0), ("b", 1)):
         pair.write(side, f"create table marts.t as select range as id, {add} as v from range(50)")
@@ -59,8 +59,8 @@ def test_rows_of_which_nothing_may_be_shown_take_one_line(
     assert shown[8] == ""
 
 
-def test_values_stay_on_their_line_and_command_no_terminal(
-    pair: Pair, capsys: pytest.CaptureFixture[str]
+def test_values_stay_on_their_line_and_have_no_control_characters(
+    pair: DatabasePair, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair.write("a", "create table marts.t as select 1 as id, 'old' as v")
     pair.write(

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from diff_lab import Pair
+from diff_lab import DatabasePair
 from markdown_it import MarkdownIt
 
 from headrace.cli.markdown_diff import MARK, markdown
@@ -21,7 +21,7 @@ def html(text: str) -> str:
     return str(MarkdownIt("gfm-like", {"linkify": False}).render(text))
 
 
-def test_it_says_what_changed(pair: Pair) -> None:
+def test_it_says_what_changed(pair: DatabasePair) -> None:
     pair.write("a", "create table marts.t as select range as id, 'x' as word from range(3)")
     pair.write(
         "b", "create table marts.t as select range as id, 'y' as word, 1 as more from range(2)"
@@ -41,7 +41,7 @@ def test_it_says_what_changed(pair: Pair) -> None:
     )  # the summary; the columns, changed rows and removed rows
 
 
-def test_nothing_differs(pair: Pair) -> None:
+def test_nothing_differs(pair: DatabasePair) -> None:
     for side in ("a", "b"):
         pair.write(side, "create table marts.t as select 1 as id")
     assert markdown(pair.diff()) == (
@@ -50,7 +50,7 @@ def test_nothing_differs(pair: Pair) -> None:
     )
 
 
-def nasty_report(pair: Pair, *, key: bool) -> DiffReport:
+def nasty_report(pair: DatabasePair, *, key: bool) -> DiffReport:
     for side, value in (("a", "1"), ("b", "2")):
         row = f"select {literal(NASTY)} as {identifier(NASTY)}, {literal(NASTY + value)} as v"
         pair.write(side, f"create table marts.{identifier(NASTY)} as {row}")
@@ -58,7 +58,7 @@ def nasty_report(pair: Pair, *, key: bool) -> DiffReport:
 
 
 @pytest.mark.parametrize("key", [True, False])
-def test_data_never_become_markup(pair: Pair, key: bool) -> None:
+def test_data_are_escaped(pair: DatabasePair, key: bool) -> None:
     text = markdown(nasty_report(pair, key=key))
 
     rendered = html(text)
@@ -77,7 +77,7 @@ def test_data_never_become_markup(pair: Pair, key: bool) -> None:
             assert line.count("|") in {8, 5, 2, 3}, line
 
 
-def test_a_long_one_is_cut_between_tables(pair: Pair) -> None:
+def test_a_long_one_is_cut_between_tables(pair: DatabasePair) -> None:
     for side in ("a", "b"):
         rows = f"select range as id, repeat('{side}', 200) as word from range(50)"
         pair.write(side, *(f"create table marts.t{n:02} as {rows}" for n in range(12)))
@@ -88,7 +88,7 @@ def test_a_long_one_is_cut_between_tables(pair: Pair) -> None:
     assert all(f"marts.t{n:02}" in text for n in range(12))
 
 
-def test_columns_tell_how_they_moved(pair: Pair) -> None:
+def test_profiles_of_columns_are_shown(pair: DatabasePair) -> None:
     pair.write(
         "a", "create table marts.t as select range as id, 1.0 as v, 'x' as old from range(4)"
     )
@@ -104,7 +104,7 @@ def test_columns_tell_how_they_moved(pair: Pair) -> None:
     )
 
 
-def test_thousands_of_tables_and_columns_still_fit(pair: Pair) -> None:
+def test_thousands_of_tables_and_columns_still_fit(pair: DatabasePair) -> None:
     def table(number: int, columns: int) -> TableDiff:
         name = "|" * 30 + str(number)
         cells: dict[str, str | None] = {f"{name}{place}": "`" * 200 for place in range(columns)}

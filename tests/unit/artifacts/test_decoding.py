@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_manifest_is_refused_in_one_line(name: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_manifest_is_an_error_of_one_line(name: str, tmp_path: Path) -> None:
     content, reason = REFUSED[name]
     with pytest.raises(TransformError) as caught:
         read(tmp_path, content)
@@ -86,7 +86,7 @@ def test_what_is_no_manifest_is_refused_in_one_line(name: str, tmp_path: Path) -
     assert "\n" not in message
 
 
-def test_what_is_no_file_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_an_error_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     with pytest.raises(TransformError, match="run `headrace build` first"):
         load_manifest(path)
@@ -157,7 +157,7 @@ MENDED: dict[str, tuple[Callable[[Document], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", MENDED)
-def test_a_manifest_edited_by_hand_is_read_as_far_as_it_goes(name: str, tmp_path: Path) -> None:
+def test_a_manifest_edited_by_hand_is_read_leniently(name: str, tmp_path: Path) -> None:
     damage, note = MENDED[name]
     document = real()
     damage(document)
@@ -170,7 +170,7 @@ def test_a_manifest_edited_by_hand_is_read_as_far_as_it_goes(name: str, tmp_path
     assert all(key == node.unique_id for key, node in found.value.nodes.items())
 
 
-def test_a_field_left_out_leaves_the_rest_of_its_node(tmp_path: Path) -> None:
+def test_a_bad_field_does_not_affect_the_rest_of_its_node(tmp_path: Path) -> None:
     document = real()
     document["nodes"][ORDERS]["columns"]["status"] = "x"
     document["nodes"][ORDERS]["description"] = 5
@@ -194,7 +194,7 @@ def test_a_field_left_out_leaves_the_rest_of_its_node(tmp_path: Path) -> None:
         (version("manifest/v20"), "its format v20 is newer than v12"),
     ],
 )
-def test_what_only_other_parsers_take_is_taken_with_a_note(
+def test_json_that_only_lenient_parsers_accept_is_read_with_a_note(
     content: bytes, note: str, tmp_path: Path
 ) -> None:
     found = read(tmp_path, content)
@@ -205,7 +205,7 @@ def test_what_only_other_parsers_take_is_taken_with_a_note(
     found.value.nodes[ORDERS].description.encode()
 
 
-def test_an_id_that_comes_twice_is_seen_in_a_large_file(tmp_path: Path) -> None:
+def test_a_duplicate_id_is_found_in_a_large_file(tmp_path: Path) -> None:
     document = real()
     document["nodes"][ORDERS]["raw_code"] = "x" * 50_000_000
     assert read(tmp_path, document).reading.mode == "strict"
@@ -226,7 +226,7 @@ def test_very_many_notes_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["catalog.json", "run_results.json", "sources.json"])
-def test_a_file_that_can_be_missed_fails_nothing(name: str, tmp_path: Path) -> None:
+def test_an_optional_file_may_be_missing_or_broken(name: str, tmp_path: Path) -> None:
     target, nowhere = tmp_path / "target", tmp_path / "dlt"
     shutil.copytree(REAL, target)
     (target / name).unlink()
@@ -246,7 +246,7 @@ def reading(target: Path, pipelines: Path, name: str) -> Reading:
     return found
 
 
-def test_one_bad_result_costs_no_more_than_itself(tmp_path: Path) -> None:
+def test_a_bad_result_does_not_affect_the_others(tmp_path: Path) -> None:
     shutil.copytree(REAL, tmp_path / "target")
     document = real("run_results.json")
     document["results"][3]["execution_time"] = "long"
@@ -262,7 +262,7 @@ def test_one_bad_result_costs_no_more_than_itself(tmp_path: Path) -> None:
     )
 
 
-def test_only_nothing_at_all_is_nothing(tmp_path: Path) -> None:
+def test_only_the_absence_of_all_artifacts_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run `headrace run` first") as caught:
         read_artifacts(tmp_path / "target", tmp_path / "dlt")
     assert str(tmp_path / "target") in str(caught.value)

@@ -26,7 +26,7 @@ def write(path: Path, *nodes: dict[str, Any], **more: Any) -> Path:
     return path
 
 
-def test_relations_are_what_stands_in_the_schemas(tmp_path: Path) -> None:
+def test_relations_of_the_schemas(tmp_path: Path) -> None:
     manifest = read_manifest(
         write(
             tmp_path,
@@ -43,7 +43,7 @@ def test_relations_are_what_stands_in_the_schemas(tmp_path: Path) -> None:
     assert names == ["clients", "codes", "orders"]
 
 
-def test_a_generic_test_is_told_in_words_unless_somebody_named_it(tmp_path: Path) -> None:
+def test_the_label_of_a_generic_test_unless_it_has_a_custom_name(tmp_path: Path) -> None:
     metadata = {"name": "unique", "kwargs": {"column_name": "order_id"}}
     more = {"test_metadata": metadata, "attached_node": "model.shop.orders"}
     manifest = read_manifest(

@@ -138,7 +138,7 @@ def is_all_there(value: Any, document: Any) -> bool:
 @LAW
 @given(data=st.data())
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}-{file.name}")
-def test_nothing_is_dropped_in_silence(file: Path, data: st.DataObject, tmp_path: Path) -> None:
+def test_nothing_is_dropped_without_a_note(file: Path, data: st.DataObject, tmp_path: Path) -> None:
     document = json.loads(content(file))
     for _ in range(data.draw(st.integers(1, 3))):
         way = data.draw(st.sampled_from(places_in(file)))

@@ -1,4 +1,4 @@
-"""Two names of one type, and of two."""
+"""Spellings of types that are the same type, or are not."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from headrace.catalog.changes import same_spelling
         ("struct(a text, b int)", 'STRUCT(a VARCHAR, b INTEGER)'),
     ],
 )  # fmt: skip
-def test_these_are_one_type(one: str, other: str) -> None:
+def test_two_spellings_of_one_type(one: str, other: str) -> None:
     assert same_spelling(one) == same_spelling(other)
 
 
@@ -32,5 +32,5 @@ def test_these_are_one_type(one: str, other: str) -> None:
         ("date", "timestamp"),
     ],
 )
-def test_these_are_two(one: str, other: str) -> None:
+def test_two_types(one: str, other: str) -> None:
     assert same_spelling(one) != same_spelling(other)
