@@ -34,7 +34,7 @@ def commands() -> str:
 
 
 def command_names() -> list[tuple[str, ...]]:
-    """The words of each command, such as ``("add", "source")``; a group stands before its own."""
+    """The words of each command, such as ``("add", "source")``; a group comes first."""
     found: list[tuple[str, ...]] = []
 
     def walk(group: Any, before: tuple[str, ...]) -> None:
@@ -60,9 +60,9 @@ def settings() -> str:
     parts = [
         NOTE,
         "# Settings\n\n",
-        "In `config/default.yml` as nested keys; in the environment as `HEADRACE_` and the key\n",
-        "in capitals, `__` between levels (`HEADRACE_TARGETS__DUCKDB__THREADS=4`); on the\n",
-        "command line as `--set targets.duckdb.threads=4`. Lists and mappings are written as\n",
+        "Set them in `config/default.yml` as nested keys, in the environment as `HEADRACE_` and\n",
+        "the key in capitals with `__` between levels (`HEADRACE_TARGETS__DUCKDB__THREADS=4`), or\n",
+        "on the command line as `--set targets.duckdb.threads=4`. Write lists and mappings as\n",
         "YAML: `[a, b]`.\n\n",
         _table("", Settings),
         "\n## targets.NAME\n\n",
@@ -86,29 +86,28 @@ def schema_json() -> str:
 
 
 def schema_file() -> str:
-    """What a schema file may say: the models, and the functions of expressions."""
+    """The keys of a schema file, and the functions of expressions."""
     parts = [
         NOTE,
         "# The schema file\n\n",
-        "YAML 1.2. [How to simulate a source](../how-to/simulate-a-source.md) goes through\n",
-        "one; [schema-file.schema.json](schema-file.schema.json) lets an editor complete it, by\n",
-        "a first line like those of `data/schemas/*.yml`.\n\n",
-        "A length of time is a number and s, min, h, d or w, like `36h`. A moment is a date or\n",
+        "A schema file is YAML 1.2. [How to simulate a source](../how-to/simulate-a-source.md)\n",
+        "explains one. With [schema-file.schema.json](schema-file.schema.json) an editor can\n",
+        "complete it; add a first line like those of `data/schemas/*.yml`.\n\n",
+        "A duration is a number and s, min, h, d or w, like `36h`. A timestamp is a date or\n",
         "ISO 8601, in UTC.\n\n",
         "## The file\n",
         _keys(model.Schema),
         "\n## A table\n",
-        "How many rows it has, by one of three: `count`; `per`; or a datetime with\n",
-        "`distribution: rate`, by which rows come into being over time.\n\n",
+        "One of three decides how many rows it has: `count`; `per`; or a datetime with\n",
+        "`distribution: rate`, which creates rows over time.\n\n",
         _keys(model.Table),
         "\n### per\n",
         _keys(model.Per),
         "\n### per.count\n",
         _keys(model.Count),
         "\n### late, corrections, deletions\n",
-        "Late rows can be seen some time after they came into being; of corrected rows, some\n",
-        "columns are given other values once; deleted rows go, and a delta holds them as\n",
-        "tombstones.\n\n",
+        "Late rows become visible some time after they were created. Corrected rows change some\n",
+        "of their values once. Deleted rows disappear, and a delta holds them as tombstones.\n\n",
         "| key | of |\n|---|---|\n",
     ]
     for name, change in (
@@ -126,7 +125,7 @@ def schema_file() -> str:
         parts.append(f"\n### {label}\n{inspect.getdoc(kind)}\n\n{_keys(kind, besides=model.Base)}")
     parts.append("\n## Expressions\n")
     parts.append("```\n" + textwrap.dedent(_example(inspect.getdoc(expression) or "")) + "```\n\n")
-    parts.append("| function | gives |\n|---|---|\n")
+    parts.append("| function | result |\n|---|---|\n")
     parts += [f"| `{each.call}` | {each.meaning} |\n" for each in expression.FUNCTIONS.values()]
     return "".join(parts).rstrip() + "\n"
 
@@ -149,7 +148,7 @@ def _keys(kind: type[BaseModel], *, besides: type[BaseModel] | None = None) -> s
         meaning = (field.description or "").replace("|", "\\|")
         rows.append(f"| `{field.alias or name}` | {shape} | {shown} | {meaning} |\n")
     if not rows:
-        return "No keys of its own.\n"
+        return "It has no other keys.\n"
     return "| key | type | default | meaning |\n|---|---|---|---|\n" + "".join(rows)
 
 
@@ -172,7 +171,7 @@ def _shape(annotation: Any) -> str:
     name = getattr(annotation, "__name__", str(annotation))
     return {
         "str": "text", "bool": "true or false", "int": "integer", "float": "number",
-        "datetime": "moment", "date": "date", "ForwardRef": "mapping",
+        "datetime": "timestamp", "date": "date", "ForwardRef": "mapping",
     }.get(name, "mapping" if "dict" in name else name.lower())  # fmt: skip
 
 
