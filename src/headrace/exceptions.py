@@ -18,7 +18,15 @@ def came_of_ctrl_c(error: BaseException) -> bool:
     return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
+def text_of(error: object) -> str:
+    """An error's message; empty where it has none, as click's and dbt's exits that hold another."""
+    try:
+        return str(error).strip()
+    except AttributeError:
+        return ""
+
+
 def first_line(error: object) -> str:
     """The first line of an error's message; its kind where it has none."""
-    text = str(error).strip()
+    text = text_of(error)
     return text.splitlines()[0] if text else type(error).__name__

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from headrace.exceptions import causes
+from headrace.exceptions import causes, text_of
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class _Kind:
     words: str = ""
 
 
+LEAST_ADDRESS_SPACE = 3_072_000_000
+"""Bytes. A first run of the jaffle shop ended well with 3 GB, and was aborted with 2 GB."""
 _KEPT = "what was loaded and published before is kept"
 _KINDS = (
     _Kind(
@@ -173,17 +175,39 @@ def fault_in(text: str, *, place: Path | None = None) -> SystemFault | None:
     return None
 
 
+def address_space_fault() -> SystemFault | None:
+    """The fault that would come of a limit of address space; None where there is room enough.
+
+    DuckDB, Arrow and dbt reserve much more than they use, and abort the process, without an
+    exception, where a thread cannot get its part.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return None
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY or limit >= LEAST_ADDRESS_SPACE:
+        return None
+    needed = f"{LEAST_ADDRESS_SPACE / 1e9:g} GB"
+    return SystemFault(
+        "memory",
+        f"this process may use {limit / 1e9:.1f} GB of address space (`ulimit -v`), and DuckDB and "
+        f"dbt need {needed}: raise the limit (`ulimit -v {LEAST_ADDRESS_SPACE // 1024}`); to "
+        "limit memory itself, set targets.duckdb.memory_limit or use a container",
+    )
+
+
 def _of_one(error: BaseException, place: Path | None) -> SystemFault | None:
     if isinstance(error, MemoryError):
         memory = next(kind for kind in _KINDS if kind.name == "memory")
-        return _fault(memory, _line(str(error) or "MemoryError", ""), place)
+        return _fault(memory, _line(text_of(error) or "MemoryError", ""), place)
     if isinstance(error, OSError) and error.errno is not None:
         for kind in _KINDS:
             if error.errno in kind.numbers:
                 said = error.strerror or os.strerror(error.errno)
                 path = f"{error.filename}: " if error.filename else ""
                 return _fault(kind, f"{path}{said}", place)
-    return fault_in(str(error), place=place)
+    return fault_in(text_of(error), place=place)
 
 
 def _fault(kind: _Kind, detail: str, place: Path | None) -> SystemFault:

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.system_errors import system_fault
+from headrace.system_errors import LEAST_ADDRESS_SPACE, address_space_fault, system_fault
 
 
 @pytest.mark.parametrize(
@@ -87,3 +87,30 @@ def test_the_fault_is_found_behind_a_librarys_exception() -> None:
 )
 def test_what_is_no_fault_of_the_machine_is_none(error: Exception) -> None:
     assert system_fault(error) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_too_little_address_space_is_told_before_a_library_aborts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import resource
+
+    assert address_space_fault() is None
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (600_000 * 1024, -1))
+    fault = address_space_fault()
+    assert fault is not None
+    assert "0.6 GB of address space (`ulimit -v`)" in fault.message
+    assert f"`ulimit -v {LEAST_ADDRESS_SPACE // 1024}`" in fault.message
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (LEAST_ADDRESS_SPACE, -1))
+    assert address_space_fault() is None
+
+
+def test_an_exit_of_dbt_that_has_no_message_hides_no_fault() -> None:
+    from dbt.cli.exceptions import ExceptionExit
+
+    error = ValueError("x")
+    error.__cause__ = ExceptionExit(ValueError("y"))
+    error.__cause__.__cause__ = MemoryError()
+    fault = system_fault(error)
+    assert fault is not None
+    assert fault.kind == "memory"

@@ -41,7 +41,7 @@ from headrace.pipeline.state.folder import read_state
 from headrace.pipeline.state.source_digests import sources_to_load
 from headrace.pipeline.version import code_version
 from headrace.settings import Resolved
-from headrace.system_errors import system_fault
+from headrace.system_errors import address_space_fault, system_fault
 from headrace.targets import Target
 
 Step = Literal["load", "build", "publish"]
@@ -75,6 +75,9 @@ def run(
         UserError: it could not run; what was published before is untouched, and the run is
             recorded with the error.
     """
+    fault = address_space_fault()
+    if fault is not None:
+        raise UserError(fault.message)
     chosen, notes = {}, []
     if "load" in steps:
         chosen = sources.chosen(resolved, source_names, needed=steps == ("load",))
