@@ -188,7 +188,7 @@ def address_space_fault() -> SystemFault | None:
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     if limit == resource.RLIM_INFINITY or limit >= LEAST_ADDRESS_SPACE:
         return None
-    needed = f"{LEAST_ADDRESS_SPACE / 1e9:g} GB"
+    needed = f"about {LEAST_ADDRESS_SPACE / 1e9:.0f} GB"
     return SystemFault(
         "memory",
         f"this process may use {limit / 1e9:.1f} GB of address space (`ulimit -v`), and DuckDB and "
