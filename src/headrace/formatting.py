@@ -16,9 +16,9 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 1) -> str:
     return f"did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
-def count(number: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """``1 file``, ``2,000 files``; ``plural`` where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def one_line(text: str, most: int = 400) -> str:
@@ -27,6 +27,13 @@ def one_line(text: str, most: int = 400) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def printable(line: str) -> str:
-    """One line, whatever the data hold: no line breaks, and nothing that a terminal obeys."""
-    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in line)
+def printable(value: str) -> str:
+    """A value on one line: without line breaks, and without what would steer a terminal."""
+    return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in value)
+
+
+def escaped(name: str) -> str:
+    """A name whose control and direction characters are written out, such as ``\\u202e``."""
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name
+    )

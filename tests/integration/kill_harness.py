@@ -531,7 +531,7 @@ def warm_up(bench: Bench) -> None:
     from dbt.cli.main import dbtRunner
 
     import headrace.catalog.build
-    import headrace.cli.render
+    import headrace.cli.render_run
     import headrace.lineage.columns
     import headrace.pipeline.run
     from headrace.pipeline import dbt_runner

@@ -452,7 +452,7 @@ def test_a_table_in_a_code_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """rich draws with plain characters there."""
     from rich.table import Table
 
-    from headrace.cli.console import console
+    from headrace.cli.terminal import new_console
 
     raw = io.BytesIO()
     stream: Any = io.TextIOWrapper(raw, encoding="cp1252")
@@ -460,7 +460,7 @@ def test_a_table_in_a_code_page(monkeypatch: pytest.MonkeyPatch) -> None:
     portable.print_anything(stream)
     table = Table("model", "status")
     table.add_row("orders", "✓")
-    console().print(table)
+    new_console().print(table)
     stream.flush()
     shown = raw.getvalue().decode("cp1252")
     assert "orders" in shown

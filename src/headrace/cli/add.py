@@ -1,13 +1,10 @@
-"""``headrace add source``."""
+"""``headrace add source`` and ``headrace scaffold``: a new source and its staging models."""
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
-
-if TYPE_CHECKING:
-    from headrace.add import AddReport
+from headrace.cli.options import Call, print_json, shared_options
 
 _KINDS = ("rest_api", "sql_database", "files", "synth")
 
@@ -20,7 +17,9 @@ def _group() -> None:
 
 
 @add.command()
+@shared_options()
 def source(
+    call: Call,
     name: Annotated[str, typer.Argument(help="What the source is to be called, like crm.")],
     kind: Annotated[
         str, typer.Option("--kind", metavar="KIND", help=f"One of {', '.join(_KINDS)}.")
@@ -92,19 +91,13 @@ def source(
     no_load: Annotated[
         bool, typer.Option("--no-load", help="Write the files, and do not load it.")
     ] = False,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Write a source's folder, settings and test; load it once, and scaffold its models."""
-    del debug
     if kind not in _KINDS:
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(_KINDS)}", param_hint="--kind")
-    settings = resolved(project_dir, env, sets, None)
+    settings = call.settings()
     from headrace.add import AddRequest, add_source
-    from headrace.cli.render import RunScreen
+    from headrace.cli.render_run import RunScreen
 
     request = AddRequest(
         name=name,
@@ -120,47 +113,33 @@ def source(
         paginator=paginator,
         schema=schema,
     )
-    with RunScreen(quiet=json) as screen:
+    with RunScreen(quiet=call.json) as screen:
         report = add_source(
             settings, request, dry_run=dry_run, load=not no_load, listen=screen.listen
         )
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    if call.json:
+        print_json(report)
     else:
-        _show(report)
+        from headrace.cli.render_source import show_added
+
+        show_added(report)
 
 
-def _show(report: "AddReport") -> None:
-    from rich.markup import escape
+@shared_options()
+def scaffold(
+    call: Call,
+    source: Annotated[str, typer.Argument(help="A source of the settings that is loaded.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; show what would be added, as a diff.")
+    ] = False,
+) -> None:
+    """Write a source's sources yml, staging models, tests and docs; later, add what is new."""
+    from headrace.scaffold import scaffold as write
 
-    from headrace.cli.console import console
-
-    screen = console()
-    if report.dry_run:
-        for file in report.files:
-            typer.echo(file.diff, nl=False)
-    marks = {"added": "[green]+[/]", "changed": "[green]~[/]"}
-    for file in report.files:
-        screen.print(f"{marks[file.status]} {escape(file.path)}")
-    for choice in report.choices:
-        screen.print(f"[dim]-[/] {escape(choice)}")
-    if report.dry_run:
-        screen.print("nothing was written (--dry-run)")
+    report = write(call.settings(), source, dry_run=dry_run)
+    if call.json:
+        print_json(report)
         return
-    for table in report.load.tables if report.load else ():
-        screen.print(f"[green]✓[/] loaded {escape(table.table)}: {table.rows_total:,} rows")
-    for model in report.scaffold.changes if report.scaffold else ():
-        screen.print(f"{marks[model.status]} {escape(f'dbt_project/{model.path}')}")
-    _show_next(screen, report)
+    from headrace.cli.render_source import show_scaffold
 
-
-def _show_next(screen: Any, report: "AddReport") -> None:
-    from rich.markup import escape
-
-    if report.not_loaded:
-        screen.print(f"[yellow]![/] not loaded: {escape(report.not_loaded)}")
-    if report.commands:
-        commands = " and ".join(f"`{command}`" for command in report.commands)
-        screen.print(escape(f"then run {commands}"))
-    else:
-        screen.print("next: read what was written, describe it, commit it, and `headrace run`")
+    show_scaffold(report)

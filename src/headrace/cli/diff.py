@@ -5,10 +5,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved_or_none
+from headrace.cli.options import Call, print_json, shared_options
 
 
+@shared_options()
 def diff(
+    call: Call,
     before: Annotated[
         Path,
         typer.Argument(metavar="A", help="A DuckDB file, or a state folder.", show_default=False),
@@ -52,18 +54,12 @@ def diff(
     fail_on_change: Annotated[
         bool, typer.Option("--fail-on-change", help="Exit 1 when anything differs.")
     ] = False,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Compare the tables of two DuckDB files: columns, rows, and how many of them changed."""
-    del debug
     from headrace.pipeline.diff import compare, key_of
     from headrace.quality.diff import DiffOptions
 
-    project = resolved_or_none(project_dir, env, sets)
+    project = call.settings_or_none()
     schemas = tuple(schema or (project.settings.publish.schemas if project else ("marts",)))
     options = DiffOptions(
         schemas=schemas,
@@ -74,8 +70,8 @@ def diff(
         tolerance=tolerance,
     )
     report = compare(before, after, options, project)
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    if call.json:
+        print_json(report)
     elif form == "markdown":
         from headrace.cli.markdown_diff import markdown
 

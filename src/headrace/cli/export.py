@@ -1,4 +1,4 @@
-"""``headrace export``: the catalog as metadata of open standards."""
+"""``headrace export``: the catalog as DataHub's proposals or OpenLineage's events."""
 
 import os
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
+from headrace.cli.options import Call, print_json, shared_options
 from headrace.errors import ExportError
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ class Standard(StrEnum):
     OPENLINEAGE = "openlineage"
 
 
+@shared_options()
 def export(
+    call: Call,
     standard: Annotated[
         Standard,
         typer.Argument(
@@ -61,15 +63,9 @@ def export(
             "--remove-vanished", help="To DataHub: mark as removed what the catalog has lost."
         ),
     ] = False,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Export the catalog: to DataHub, or as OpenLineage events."""
-    del debug
-    settings = resolved(project_dir, env, sets, None)
+    settings = call.settings()
     if standard is Standard.OPENLINEAGE:
         if out is None or server is not None:
             raise ExportError(
@@ -85,8 +81,8 @@ def export(
             settings, fabric.upper(), instance, indirect=indirect, remove_vanished=remove_vanished
         )
         report = _datahub(settings, out, server or "", token, options)
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    if call.json:
+        print_json(report)
     else:
         _show(report)
 

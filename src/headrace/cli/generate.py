@@ -1,4 +1,4 @@
-"""``headrace generate``: data of a schema file, or of a learned model."""
+"""``headrace generate`` and ``learn``: data from a schema file or model, and either from data."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Debug, Json
+from headrace.cli.options import Call, shared_options
 from headrace.errors import GenerateError
 
 _OUT = Path("data/generated")
@@ -16,7 +16,9 @@ Schema = Annotated[
 ]
 
 
+@shared_options("json")
 def generate(
+    call: Call,
     schema: Schema,
     out: Annotated[
         Path | None,
@@ -66,11 +68,8 @@ def generate(
         int | None,
         typer.Option("--threads", min=1, max=256, help="Else one for each core; same bytes."),
     ] = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Generate realistic, related data from a schema file, as of any moment."""
-    del debug
     from headrace.synth.errors import SynthError
 
     try:
@@ -85,7 +84,7 @@ def generate(
             for option, value in unfit.items():
                 if value is not None:
                     raise SynthError(f"{option} goes with a schema file, and {schema} is a model")
-            _sample(schema, directory, file_format, scale, seed, json=json)
+            _sample(schema, directory, file_format, scale, seed, json=call.json)
             return
         if dbt_sources is not None:
             from headrace.synth.generate import describe
@@ -97,7 +96,7 @@ def generate(
         from headrace.synth.generate import generate as write
         from headrace.synth.writer import Share
 
-        with GenerateScreen(quiet=json) as screen:
+        with GenerateScreen(quiet=call.json) as screen:
             result = write(
                 schema,
                 directory,
@@ -114,7 +113,7 @@ def generate(
                 progress=screen.advance,
                 begun=screen.begin,
             )
-        screen.summary(result, as_json=json)
+        screen.summary(result, as_json=call.json)
     except SynthError as error:
         raise GenerateError(str(error)) from error
 
@@ -154,3 +153,76 @@ def _sample(
     kind: Literal["csv", "parquet"] = "csv" if file_format == "csv" else "parquet"
     rows = sample(model, out=out, format=kind, scale=scale, seed=seed or 0, overwrite=True)
     show_sampled(rows, out, as_json=json)
+
+
+@shared_options("json")
+def learn(
+    call: Call,
+    data: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="DATA…", help="CSV, Parquet, JSON lines files, or DB.duckdb:schema.table."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
+    to_schema: Annotated[
+        bool,
+        typer.Option("--to-schema", help="Write a schema file for the fast engine, not a model."),
+    ] = False,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key", metavar="TABLE=COLUMN", help="A primary key; repeatable. Else found."
+        ),
+    ] = None,
+    relation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--relation",
+            metavar="T.COLUMN=T.COLUMN",
+            help="A foreign key and what it refers to; repeatable. Else found.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Of the schema file, or of the report.")
+    ] = 0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a file that is there already.")
+    ] = False,
+    no_hold_out: Annotated[
+        bool,
+        typer.Option("--no-hold-out", help="Leave out the second fit that measures privacy."),
+    ] = False,
+) -> None:
+    """Learn from sample data; generate makes more of it. A model needs the extra learn (SDV)."""
+    from headrace.cli.render_synth import show_learned, show_learned_schema
+    from headrace.synth.errors import SynthError
+    from headrace.synth.learn import learn as fit
+    from headrace.synth.learn import learn_schema
+
+    try:
+        keys = dict(_pair("--key", text) for text in key or ()) or None
+        if to_schema:
+            schema = learn_schema(
+                data, out=out, keys=keys, relations=relation, seed=seed, overwrite=overwrite
+            )
+            show_learned_schema(schema, as_json=call.json)
+            return
+        learned = fit(
+            data, out=out, keys=keys, relations=relation, seed=seed, overwrite=overwrite,
+            held_out=not no_hold_out,
+        )  # fmt: skip
+    except SynthError as error:
+        raise GenerateError(str(error)) from error
+    show_learned(learned, as_json=call.json)
+    if not learned.report.passed:
+        raise typer.Exit(1)
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    from headrace.synth.errors import SynthError
+
+    table, sign, column = text.partition("=")
+    if not (table and sign and column):
+        raise SynthError(f"{option} {text}: write a table and its column, like orders=order_id")
+    return table, column

@@ -4,67 +4,55 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, TargetName, resolved
+from headrace.cli.options import Call, TargetName, print_json, shared_options
 
 
+@shared_options()
 def where(
+    call: Call,
     target: TargetName = None,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Print what is resolved: every path and setting, and the layer it comes from."""
-    del debug
     from headrace.pipeline.where import where as describe
 
-    report = describe(resolved(project_dir, env, sets, target))
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    report = describe(call.settings(target))
+    if call.json:
+        print_json(report)
         return
-    from headrace.cli.render import show_where
+    from headrace.cli.render_inspect import show_where
 
     show_where(report)
 
 
+@shared_options()
 def status(
+    call: Call,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many runs.")] = 10,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Show how the last runs went, and what failed."""
-    del debug
     from headrace.pipeline.status import status as read
 
-    report = read(resolved(project_dir, env, sets, None), limit=limit)
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    report = read(call.settings(), limit=limit)
+    if call.json:
+        print_json(report)
         return
-    from headrace.cli.render import show_status
+    from headrace.cli.render_inspect import show_status
 
     show_status(report)
 
 
+@shared_options()
 def doctor(
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
+    call: Call,
 ) -> None:
     """Check this machine and project, and say what to do about what is missing."""
-    del debug
     from headrace.pipeline.doctor import doctor as examine
 
-    report = examine(resolved(project_dir, env, sets, None))
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    report = examine(call.settings())
+    if call.json:
+        print_json(report)
     else:
-        from headrace.cli.render import show_doctor
+        from headrace.cli.render_inspect import show_doctor
 
         show_doctor(report)
     if not report.ok:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved
+from headrace.cli.options import Call, print_json, shared_options
 from headrace.errors import LineageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ Nodes = Annotated[
 ]
 
 
+@shared_options()
 def lineage(
+    call: Call,
     nodes: Nodes = None,
     upstream: Annotated[
         bool, typer.Option("--upstream", help="Only what it is made from.")
@@ -55,20 +57,14 @@ def lineage(
             help="With --verify: of each raw table at most; 1000 by default.",
         ),
     ] = None,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Show what a node or column is made from and what depends on it, or prove it (--verify)."""
-    del debug
     names = nodes or []
     walk = {"--upstream": upstream, "--downstream": downstream, "--depth": depth is not None,
             "--direct": direct, "--tests": tests}  # fmt: skip
     if verify:
         _refuse("--verify", {**walk, "--impact": impact})
-        _verify(resolved(project_dir, env, sets, None), names, rows=rows, json=json)
+        _verify(call.settings(), names, rows=rows, json=call.json)
         return
     _refuse("without --verify", {"--rows": rows is not None}, verb="means nothing")
     if len(names) != 1:
@@ -78,7 +74,7 @@ def lineage(
         )
     if impact:
         _refuse("--impact", walk)
-        _impact(resolved(project_dir, env, sets, None), names[0], json=json)
+        _impact(call.settings(), names[0], json=call.json)
         return
     if upstream and downstream:
         raise LineageError("--upstream and --downstream exclude each other; without either, both")
@@ -86,13 +82,13 @@ def lineage(
     from headrace.lineage.trace import trace
     from headrace.pipeline.catalog import current
 
-    catalog = current(resolved(project_dir, env, sets, None))
+    catalog = current(call.settings())
     place = _find(catalog, names[0])
     if direct and place.column is None:
         raise LineageError("--direct goes with a column, like orders.order_id")
     graph = trace(catalog, place, direction=way, depth=depth, indirect=not direct, tests=tests)
-    if json:
-        typer.echo(graph.model_dump_json(indent=2))
+    if call.json:
+        print_json(graph)
         return
     from headrace.cli.render_lineage import show_graph
 
@@ -124,7 +120,7 @@ def _impact(settings: "Resolved", name: str, *, json: bool) -> None:
     catalog = current(settings)
     report = impact(catalog, _find(catalog, name))
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        print_json(report)
         return
     from headrace.cli.render_lineage import show_impact
 
@@ -163,7 +159,7 @@ def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: b
             progress=screen.advance,
         )
     if json:
-        typer.echo(report.model_dump_json(indent=2))
+        print_json(report)
     else:
         screen.summary(report)
     if not report.ok:

@@ -1,4 +1,4 @@
-"""``headrace``: the commands, and how a failure ends."""
+"""``headrace``: the list of commands, and how errors and Ctrl-C become an exit code."""
 
 import json
 import logging
@@ -13,21 +13,17 @@ from typing import Annotated
 import typer
 
 from headrace import portable, secrets
-from headrace.cli.add import add
+from headrace.cli.add import add, scaffold
 from headrace.cli.diff import diff
-from headrace.cli.docs import docs
 from headrace.cli.export import export
-from headrace.cli.generate import generate
+from headrace.cli.generate import generate, learn
 from headrace.cli.inspect import doctor, status, where
-from headrace.cli.learn import learn
 from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
 from headrace.cli.project import new, update
 from headrace.cli.query import query
-from headrace.cli.run import build, load, publish, run
-from headrace.cli.scaffold import scaffold
-from headrace.cli.serve import serve
-from headrace.cli.state import state
+from headrace.cli.run import build, load, publish, run, state
+from headrace.cli.serve import docs, serve
 from headrace.errors import CheckFailedError, HeadraceError
 
 _STATUS = {1: "failed", 2: "error", 130: "interrupted"}

@@ -1,4 +1,4 @@
-"""A comparison of two files as a comment on a pull request.
+"""``headrace diff --format markdown``: a comment on a pull request.
 
 Names and values are the data's: whatever they hold, they must not become markup, a link or a
 mention of somebody. So they stand in code elements, and every sign that could mean something is an
@@ -8,7 +8,7 @@ entity.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from headrace.cli.diff_words import moves, numbers, readers, share
+from headrace.cli.render_diff import numbers, profile_changes, readers, share
 from headrace.quality.diff.report import DIFFERENT, DiffReport, SampleRow, TableDiff
 
 MARK = "<!-- headrace diff -->"
@@ -157,7 +157,7 @@ def _details(table: TableDiff) -> Iterator[str]:
 
 def _columns(table: TableDiff) -> Iterator[Sequence[str]]:
     for change in table.columns_changed:
-        moved = (f"{what} {code(old)} → {code(new)}" for what, old, new in moves(change))
+        moved = (f"{what} {code(old)} → {code(new)}" for what, old, new in profile_changes(change))
         counted = ("some", "") if change.rows is None else (
             f"{change.rows:,}", share(change.rows, table.rows_matched)
         )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from headrace import portable
-from headrace.cli.options import Debug, Json, ProjectDir
+from headrace.cli.options import Call, print_json, shared_options
 
 Ref = Annotated[
     str | None,
@@ -23,7 +23,9 @@ Data = Annotated[
 ]
 
 
+@shared_options("json")
 def new(
+    call: Call,
     destination: Annotated[
         Path, typer.Argument(metavar="DEST", help="The folder to make, which names the project.")
     ],
@@ -48,11 +50,8 @@ def new(
     ] = False,
     no_git: Annotated[bool, typer.Option("--no-git", help="No repository, no commit.")] = False,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Do not run `uv lock`.")] = False,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Copy Headrace to a project of your own: questions, files, a lock, a first commit."""
-    del debug
     from headrace.cli.render_project import progress, show_new
     from headrace.project.answers import given
     from headrace.project.new import NewRequest
@@ -64,42 +63,40 @@ def new(
         ref=ref,
         data=given(data or (), sources),
         # questions need someone who sees them, and JSON must not stand between them
-        ask=not (defaults or json) and sys.stdin.isatty() and sys.stdout.isatty(),
+        ask=not (defaults or call.json) and sys.stdin.isatty() and sys.stdout.isatty(),
         lock=not no_lock,
         repository=not no_git,
     )
-    with portable.stopping_like_ctrl_c(), progress(quiet=json) as tell:
+    with portable.stopping_like_ctrl_c(), progress(quiet=call.json) as tell:
         report = copy(request, tell)
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    if call.json:
+        print_json(report)
     else:
         show_new(report)
 
 
+@shared_options("project_dir", "json")
 def update(
+    call: Call,
     ref: Ref = None,
     data: Data = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; say what the update would do.")
     ] = False,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Merge a newer version of Headrace into your project; what is yours stays."""
-    del debug
     from headrace.cli.render_project import progress, show_update
     from headrace.project.answers import given
     from headrace.project.update import UpdateRequest
     from headrace.project.update import update as merge
 
     request = UpdateRequest(
-        project_dir or Path.cwd(), ref=ref, data=given(data or ()), dry_run=dry_run
+        call.project_dir or Path.cwd(), ref=ref, data=given(data or ()), dry_run=dry_run
     )
-    with portable.stopping_like_ctrl_c(), progress(quiet=json) as tell:
+    with portable.stopping_like_ctrl_c(), progress(quiet=call.json) as tell:
         report = merge(request, tell)
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    if call.json:
+        print_json(report)
     else:
         show_update(report)
     if report.conflicts:

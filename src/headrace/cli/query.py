@@ -1,4 +1,4 @@
-"""``headrace query``."""
+"""``headrace query``: SQL given on the command line, or a prompt with history and completion."""
 
 import sys
 from pathlib import Path
@@ -6,16 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, resolved_or_none
+from headrace.cli.options import Call, print_json, shared_options
 from headrace.errors import QueryError
 
 if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.key_binding import KeyBindings
+
     from headrace.pipeline.query import Database
+
 
 _LIMIT = 100
 
 
+@shared_options()
 def query(
+    call: Call,
     sql: Annotated[
         str | None,
         typer.Argument(
@@ -51,17 +57,11 @@ def query(
             show_default=False,
         ),
     ] = None,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Query the published file, the warehouse or any DuckDB file. Nothing is changed by it."""
-    del debug
     from headrace.pipeline import query as service
 
-    project = resolved_or_none(project_dir, env, sets)
+    project = call.settings_or_none()
     source = service.database(project, on)
     if sql is None:
         history = project.data_dir / "query_history" if project else None
@@ -79,8 +79,8 @@ def query(
         if error.excerpt:
             typer.echo(error.excerpt, err=True)
         raise
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    if call.json:
+        print_json(report)
         return
     from headrace.cli.render_query import show
 
@@ -107,6 +107,83 @@ def _prompt(
 ) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise QueryError("there is no SQL: give it as an argument, or - to read standard input")
-    from headrace.cli.query_prompt import prompt
-
     prompt(source, form, limit, history)
+
+
+_KEYWORDS = (
+    "select", "from", "where", "group by", "order by", "limit", "join", "left join", "using", "on",
+    "having", "qualify", "with", "union all", "distinct", "count(*)", "describe", "show tables",
+    "summarize", "and", "or", "not", "is null", "between", "case when", "desc",
+)  # fmt: skip
+
+
+def prompt(
+    source: "Database",
+    form: Literal["table", "csv", "markdown"],
+    limit: int | None,
+    history: Path | None,
+) -> None:
+    """Read statements until Ctrl-D; each ends in a semicolon, and opens the file again.
+
+    Between statements nothing is open, so a run is never kept waiting, and each statement sees what
+    was published last.
+    """
+    from headrace.cli.render_query import show
+    from headrace.pipeline.query import query as run_query
+
+    session = _session(source, history)
+    typer.echo(f"{source.path} (read-only). End a statement with ; and leave with Ctrl-D.")
+    while True:
+        try:
+            sql = session.prompt("sql> ")
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+        if not sql.strip().strip(";"):
+            continue
+        if sql.strip().rstrip(";").lower() in {"exit", "quit", ".exit", ".quit"}:
+            return
+        try:
+            show(run_query(source, sql, limit=limit), form)
+        except QueryError as error:
+            if error.excerpt:
+                typer.echo(error.excerpt, err=True)
+            typer.secho(str(error), fg="red", err=True)
+
+
+def _session(source: "Database", history: Path | None) -> "PromptSession[str]":
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import FuzzyCompleter, WordCompleter
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    from headrace.pipeline.query import names
+
+    words = WordCompleter([*_KEYWORDS, *names(source)], ignore_case=True, WORD=True)
+    return PromptSession(
+        completer=FuzzyCompleter(words, WORD=True),
+        complete_while_typing=False,
+        history=FileHistory(str(history)) if history else InMemoryHistory(),
+        multiline=True,
+        prompt_continuation="...> ",
+        key_bindings=_enter_ends_a_statement(),
+    )
+
+
+def _enter_ends_a_statement() -> "KeyBindings":
+    """Enter runs what ends in a semicolon, and begins a new line elsewhere."""
+    from prompt_toolkit.key_binding import KeyBindings
+    from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+
+    bindings = KeyBindings()
+
+    @bindings.add("enter")
+    def _enter(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        text = buffer.text.strip()
+        if text.endswith(";") or not text or text.startswith(".") or text in {"exit", "quit"}:
+            buffer.validate_and_handle()
+        else:
+            buffer.insert_text("\n")
+
+    return bindings

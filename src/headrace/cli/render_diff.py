@@ -1,23 +1,22 @@
-"""A comparison of two files as a person reads it on a terminal."""
+"""``headrace diff`` on a terminal, and the phrases that its Markdown has too."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.markup import escape
 from rich.table import Table
 
-from headrace.cli.console import console as new_console
-from headrace.cli.diff_words import moves, numbers, readers, share
-from headrace.formatting import printable
+from headrace.cli.terminal import MARKS, new_console
+from headrace.formatting import count, printable
 from headrace.quality.diff.report import ColumnChange, DiffReport, SampleRow, TableDiff
 
 _MARKS = {
+    **MARKS,
     "changed": "[yellow]~[/]",
-    "added": "[green]+[/]",
-    "removed": "[red]-[/]",
     "same": "[dim]=[/]",
     "not built": "[dim]·[/]",
     "not compared": "[yellow]![/]",
 }
+_MOST_READERS = 8
 
 
 def show_diff(report: DiffReport) -> None:
@@ -57,7 +56,7 @@ def what_changed(table: TableDiff) -> Iterable[str]:
         same = share(round(renamed.share * 1_000_000), 1_000_000)
         yield f"{renamed.before} → {renamed.after}: renamed? {same} of the values are the same"
     for change in table.columns_changed:
-        moved = [f"{what} {old} → {new}" for what, old, new in moves(change)]
+        moved = [f"{what} {old} → {new}" for what, old, new in profile_changes(change)]
         yield f"{change.name}: {'; '.join([_counted(change, table), *moved])}"
     if table.hidden:
         yield (
@@ -69,11 +68,10 @@ def what_changed(table: TableDiff) -> Iterable[str]:
 
 
 def _counted(change: ColumnChange, table: TableDiff) -> str:
-    plural = "value" if change.rows == 1 else "values"
     if change.rows is None:
-        return f"{plural} differ"
+        return "values differ"
     percent = share(change.rows, table.rows_matched)
-    return f"{change.rows:,} {plural} changed" + (f" ({percent})" if percent else "")
+    return f"{count(change.rows, 'value')} changed" + (f" ({percent})" if percent else "")
 
 
 def _sample_lines(table: TableDiff) -> Iterable[str]:
@@ -96,3 +94,60 @@ def _sample_line(sample: SampleRow) -> str:
 
 def _shown(value: str | None) -> str:
     return "null" if value is None else value
+
+
+def numbers(table: TableDiff) -> tuple[str, str, str, str, str]:
+    """Rows before and after, added, removed and changed, as text."""
+
+    def text(value: int | None) -> str:
+        return "-" if value is None else f"{value:,}"
+
+    if table.status in {"added", "removed", "not built", "not compared"}:
+        return text(table.rows_before), text(table.rows_after), "-", "-", "-"
+    return (
+        text(table.rows_before),
+        text(table.rows_after),
+        text(table.rows_added),
+        text(table.rows_removed),
+        text(table.rows_changed),
+    )
+
+
+def share(rows: int, of: int | None) -> str:
+    """``1.0%``; empty where it is not known of how many."""
+    if not of:
+        return ""
+    percent = 100 * rows / of
+    if 0 < percent < 0.1:
+        return "<0.1%"
+    if 99.9 < percent < 100:
+        return ">99.9%"
+    return f"{percent:.1f}%"
+
+
+def profile_changes(change: ColumnChange) -> Iterator[tuple[str, str, str]]:
+    """What moved in a column: ``("mean", "4.5", "4.7")``; first nulls, then the values."""
+    one, other = change.before, change.after
+    if one is None or other is None:
+        return
+    if one.nulls != other.nulls:
+        yield "nulls", f"{one.nulls:,}", f"{other.nulls:,}"
+    for what, old, new in (
+        ("min", one.minimum, other.minimum),
+        ("mean", _number(one.mean), _number(other.mean)),
+        ("max", one.maximum, other.maximum),
+    ):
+        if old != new:
+            yield what, _shown(old), _shown(new)
+
+
+def readers(table: TableDiff) -> Sequence[str]:
+    """Who reads a table, the first few by name."""
+    names = table.readers
+    if len(names) <= _MOST_READERS:
+        return names
+    return (*names[:_MOST_READERS], f"{len(names) - _MOST_READERS} more")
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.6g}"

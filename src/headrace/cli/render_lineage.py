@@ -1,14 +1,13 @@
-"""What a person sees of ``headrace lineage``."""
+"""``headrace lineage`` on a terminal: a graph as trees, and the impact of a change."""
 
 from collections.abc import Callable, Iterable, Sequence
 
-import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from headrace.catalog.model import DIRECT, TESTS
-from headrace.cli.console import console as new_console
+from headrace.cli.terminal import SHOWN, and_more, new_console, print_parts
+from headrace.formatting import count, escaped, first_few
 from headrace.lineage.report import (
     ImpactItem,
     ImpactReport,
@@ -20,7 +19,6 @@ from headrace.lineage.report import (
 
 _Spot = tuple[str, str | None]
 _DEEPEST = 16  # levels that are drawn; below, the level's number stands for the lines
-SHOWN = 10
 
 
 def show_graph(graph: LineageGraph) -> None:
@@ -36,7 +34,7 @@ def show_graph(graph: LineageGraph) -> None:
         lines.append(Text(words, style="dim"))
     if graph.truncated:
         lines.append(
-            Text(f"there is more beyond {number(graph.depth or 0, 'asset')} (--depth)", style="dim")
+            Text(f"there is more beyond {count(graph.depth or 0, 'asset')} (--depth)", style="dim")
         )
     lines += _problems(graph.problems)
     print_parts(lines)
@@ -118,11 +116,13 @@ class _Tree:
         line = Text(start, style="dim")
         is_leaf = node.kind == "exposure" or node.kind in TESTS
         if not self._at_columns or is_leaf:
-            line.append(plain(node.name), style="bold" if not again else "")
+            line.append(escaped(node.name), style="bold" if not again else "")
         elif column is None:
-            line.append(f"rows of {plain(node.name)}", style="")
+            line.append(f"rows of {escaped(node.name)}", style="")
         else:
-            line.append(f"{plain(node.name)}.{plain(column)}", style="bold" if not again else "")
+            line.append(
+                f"{escaped(node.name)}.{escaped(column)}", style="bold" if not again else ""
+            )
         line.append(f"  {node.kind}", style="cyan")
         if self._at_columns:
             line.append(f"  {self._how(links)}" if links else "", style="dim")
@@ -138,7 +138,7 @@ class _Tree:
             if link.kind == "renamed":
                 other = link.child_column if self._upward else link.parent_column
                 side = "to" if self._upward else "from"
-                words.append(f"renamed {side} {plain(other or '')}")
+                words.append(f"renamed {side} {escaped(other or '')}")
             elif link.kind in DIRECT or link.kind == "reads":
                 words.append(link.kind)
             else:
@@ -150,38 +150,33 @@ def show_impact(report: ImpactReport) -> None:
     """Print what breaks, what is affected, and whom to tell."""
     console = new_console()
     what = f"{report.asset}.{report.column}" if report.column else report.asset
-    parts: list[Text | Table] = [Text(f"If {plain(what)} goes", style="bold")]
-    count = report.counts
-    skipped = f"; dbt skips {count['skipped']} more downstream" if count["skipped"] else ""
+    parts: list[Text | Table] = [Text(f"If {escaped(what)} goes", style="bold")]
+    counts = report.counts
+    skipped = f"; dbt skips {counts['skipped']} more downstream" if counts["skipped"] else ""
     parts.append(
-        Text(f"\nbreaks: {count['breaks']}{skipped}", style="red" if report.breaks else "")
+        Text(f"\nbreaks: {counts['breaks']}{skipped}", style="red" if report.breaks else "")
     )
     if report.breaks:
         parts.append(_items(report.breaks, lambda item: item.why or ""))
-    columns = f" ({count['affected_columns']} columns)" if count["affected_columns"] else ""
-    parts.append(Text(f"\naffected: {count['affected']}{columns}"))
+    columns = f" ({counts['affected_columns']} columns)" if counts["affected_columns"] else ""
+    parts.append(Text(f"\naffected: {counts['affected']}{columns}"))
     relations = [item for item in report.affected if item.kind not in TESTS]
     if relations:
         parts.append(_items(relations, _columns))
     tests = len(report.affected) - len(relations)
     if tests:
-        parts.append(Text(f"  {number(tests, 'test')} (--json lists them)", style="dim"))
+        parts.append(Text(f"  {count(tests, 'test')} (--json lists them)", style="dim"))
     if report.exposures:
-        parts.append(Text(f"\nexposures: {count['exposures']}"))
+        parts.append(Text(f"\nexposures: {counts['exposures']}"))
         parts.append(_items(report.exposures, lambda item: ", ".join(item.owners)))
     if report.owners:
         parts.append(Text("\ntell"))
         parts += [
-            Text(f"  {plain(owner.owner)}  {number(len(owner.assets), 'asset')}")
+            Text(f"  {escaped(owner.owner)}  {count(len(owner.assets), 'asset')}")
             for owner in report.owners
         ]
     parts += _problems(report.problems)
     print_parts(parts, console)
-
-
-def more(count: int) -> list[Text]:
-    """How many were left out of a list."""
-    return [Text(f"  and {count - SHOWN} more (--json)", style="dim")] if count > SHOWN else []
 
 
 def _items(items: Iterable[ImpactItem], detail: Callable[[ImpactItem], str]) -> Table:
@@ -190,23 +185,22 @@ def _items(items: Iterable[ImpactItem], detail: Callable[[ImpactItem], str]) -> 
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(style="dim", overflow="fold")
     for item in items:
-        table.add_row(Text(plain(item.name)), item.kind, Text(plain(detail(item))))
+        table.add_row(Text(escaped(item.name)), item.kind, Text(escaped(detail(item))))
     return table
 
 
 def _columns(item: ImpactItem) -> str:
     if item.rows:
         return "its rows, and so all columns" if item.columns else ""
-    shown = ", ".join(item.columns[:4])
-    return f"{shown} and {len(item.columns) - 4} more" if len(item.columns) > 4 else shown
+    return first_few(item.columns, most=4)
 
 
 def _headline(graph: LineageGraph) -> Text:
     node = next(node for node in graph.nodes if node.id == graph.root)
     name = f"{node.name}.{graph.column}" if graph.column else node.name
-    line = Text(plain(name), style="bold")
+    line = Text(escaped(name), style="bold")
     line.append(f"  {node.kind}", style="cyan")
-    line.append(f"  {plain(node.relation or node.id)}", style="dim")
+    line.append(f"  {escaped(node.relation or node.id)}", style="dim")
     personal = _personal(node, graph.column, at_columns=graph.column is not None)
     line.append(personal, style="magenta")
     return line
@@ -219,38 +213,13 @@ def _personal(node: LineageNode, column: str | None, *, at_columns: bool) -> str
 
 def _problems(problems: Sequence[LineageProblem]) -> list[Text]:
     found = [
-        Text(f"! {plain(problem.asset)}: {plain(problem.message)}", style="yellow")
+        Text(f"! {escaped(problem.asset)}: {escaped(problem.message)}", style="yellow")
         for problem in problems[:SHOWN]
     ]
     if found:
         found.insert(0, Text("\nnot read, so the graph may lack what leads through:"))
-    return found + more(len(problems))
+    return found + and_more(len(problems))
 
 
 def _is_direct(links: Sequence[LineageLink]) -> bool:
     return any(link.kind in DIRECT or (link.kind == "reads") for link in links)
-
-
-def number(count: int, one: str, many: str | None = None) -> str:
-    """A count with its noun."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def plain(text: str) -> str:
-    """Without what would steer a terminal: control and direction characters are written out."""
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
-        for letter in text
-    )
-
-
-def print_parts(parts: Iterable[Text | Table], console: Console | None = None) -> None:
-    """At once, and by Typer: a reader that has gone ends the command as it does elsewhere."""
-    console = console or new_console()
-    with console.capture() as captured:
-        for part in parts:
-            console.print(part, overflow="fold")
-    text = captured.get()
-    if not console.is_terminal:  # rich fills tables with blanks
-        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-    typer.echo(text, nl=False)

@@ -1,4 +1,4 @@
-"""What a person sees of a copy and of an update."""
+"""``headrace new`` and ``update`` on a terminal: progress, and what became of the files."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.text import Text
 
-from headrace.cli.console import console as new_console
+from headrace.cli.terminal import MARKS, new_console
 from headrace.formatting import count, first_few
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from headrace.project import Answer, Lock, NewReport, UpdateReport
 
-_DONE, _LOOK, _NONE, _BAD = "[green]✓[/]", "[yellow]![/]", "[dim]-[/]", "[red]✗[/]"
+_DONE, _LOOK, _BAD, _NONE = (MARKS[one] for one in ("done", "warn", "failed", "skipped"))
 
 
 @contextmanager
@@ -87,9 +87,9 @@ def show_update(report: "UpdateReport") -> None:
 
 def _files(screen: "Console", report: "UpdateReport") -> None:
     for mark, words, names in (
-        ("[green]~[/]", "changed", report.changed),
-        ("[green]+[/]", "added", report.added),
-        ("[red]-[/]", "removed", report.removed),
+        (MARKS["changed"], "changed", report.changed),
+        (MARKS["added"], "added", report.added),
+        (MARKS["removed"], "removed", report.removed),
         (_NONE, "yours and left alone, changed by the new version", report.kept),
         (_NONE, "new in places that are yours, not added", report.not_added),
         (_NONE, "deleted or renamed by you, changed by the new version", report.stay_deleted),

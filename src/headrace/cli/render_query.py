@@ -1,4 +1,4 @@
-"""Rows of a query as a table, as CSV or as Markdown."""
+"""``headrace query`` on a terminal: rows as a table, as CSV or as Markdown."""
 
 import csv
 import json
@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.console import console as new_console
-from headrace.formatting import printable
+from headrace.cli.terminal import new_console
+from headrace.formatting import count, printable
 from headrace.pipeline.query import QueryReport
 
 _NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL")
@@ -60,8 +60,7 @@ def _table(report: QueryReport) -> None:
     else:
         _records(report, cells)
     if not report.truncated:
-        count = len(report.rows)
-        console.print(f"[dim]{count:,} {'row' if count == 1 else 'rows'}[/]")
+        console.print(f"[dim]{count(len(report.rows), 'row')}[/]")
 
 
 def _records(report: QueryReport, cells: list[list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""What a person sees of ``generate`` and ``learn``."""
+"""``headrace generate`` and ``learn`` on a terminal: progress, and what was written."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from headrace.cli.console import console as new_console
+from headrace.cli.terminal import new_console
 from headrace.synth.generate import Generated
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a person sees of ``headrace lineage --verify``."""
+"""``headrace lineage --verify`` on a terminal: progress, and what the data say of the lineage."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.console import console as new_console
-from headrace.cli.render_lineage import SHOWN, more, number, plain, print_parts
+from headrace.cli.terminal import SHOWN, and_more, new_console, print_parts
+from headrace.formatting import count, escaped, first_few
 from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
 
 _MOST = 4  # raw columns that are named
@@ -48,9 +48,9 @@ class VerifyScreen:
         """Print what was found."""
         parts: list[Text | Table] = [
             Text(
-                f"{number(report.perturbed, 'column')} of "
-                f"{number(report.raw_tables, 'raw table')} perturbed, "
-                f"{number(report.models, 'model')}, {report.builds:,} builds, "
+                f"{count(report.perturbed, 'column')} of "
+                f"{count(report.raw_tables, 'raw table')} perturbed, "
+                f"{count(report.models, 'model')}, {report.builds:,} builds, "
                 f"{report.seconds:.0f} s"
             ),
             _scores(report),
@@ -67,7 +67,7 @@ class VerifyScreen:
         if report.ok:
             parts.append(Text("✓ all that changed is claimed", style="green"))
         else:
-            words = f"✗ {number(len(report.missed), 'dependency', 'dependencies')} missed"
+            words = f"✗ {count(len(report.missed), 'dependency', 'dependencies')} missed"
             parts.append(Text(words, style="red"))
         print_parts(parts, self._console)
 
@@ -94,29 +94,30 @@ def _scores(report: VerifyReport) -> Table:
 
 def _left_out(report: VerifyReport) -> list[Text]:
     found = [
-        Text(f"left out: {plain(item.asset)}.{plain(item.column)} {item.reason}", style="yellow")
+        Text(
+            f"left out: {escaped(item.asset)}.{escaped(item.column)} {item.reason}", style="yellow"
+        )
         for item in report.unstable[:SHOWN]
     ]
-    found += more(len(report.unstable))
+    found += and_more(len(report.unstable))
     broken = [item for item in report.failures if item.raw is None]
     found += [
-        Text(f"not built: {plain(item.asset)}: {plain(item.message)}", style="yellow")
+        Text(f"not built: {escaped(item.asset)}: {escaped(item.message)}", style="yellow")
         for item in broken[:SHOWN]
     ]
-    found += more(len(broken))
+    found += and_more(len(broken))
     tried = len(report.failures) - len(broken)
     if tried:
-        words = f"{number(tried, 'perturbation')} made some model's SQL fail (--json lists them)"
+        words = f"{count(tried, 'perturbation')} made some model's SQL fail (--json lists them)"
         found.append(Text(words, style="dim"))
     if report.idle:
-        words = f"no value could be changed: {', '.join(report.idle[:5])}"
-        rest = f" and {len(report.idle) - 5} more" if len(report.idle) > 5 else ""
-        found.append(Text(plain(words) + rest, style="dim"))
+        words = f"no value could be changed: {first_few(report.idle, most=5)}"
+        found.append(Text(escaped(words), style="dim"))
     if report.sampled:
-        count = number(len(report.sampled), "raw table")
-        words = f"of {count} only the first {report.rows:,} rows were taken (--rows)"
+        tables = count(len(report.sampled), "raw table")
+        words = f"of {tables} only the first {report.rows:,} rows were taken (--rows)"
         found.append(Text(words, style="dim"))
-    found += [Text(f"! {plain(note)}", style="yellow") for note in report.notes]
+    found += [Text(f"! {escaped(note)}", style="yellow") for note in report.notes]
     return found
 
 
@@ -126,26 +127,23 @@ def _pairs(title: str, pairs: Sequence[ColumnPair], style: str) -> list[Text]:
     found = [Text(f"{title}: {len(pairs):,}", style=style)]
     for pair in pairs[:SHOWN]:
         raw, asset = pair.raw.partition(".")[2] or pair.raw, pair.asset.split(".", 2)[-1]
-        words = plain(f"  {raw}.{pair.raw_column} → {asset}.{pair.column}")
+        words = escaped(f"  {raw}.{pair.raw_column} → {asset}.{pair.column}")
         if pair.strategies:
             words += f"\n    when it was changed by {', '.join(pair.strategies)}"
         found.append(Text(words, style=style))
-    return found + more(len(pairs))
+    return found + and_more(len(pairs))
 
 
 def _indirect(pairs: Sequence[ColumnPair]) -> list[Text]:
     """How many claims of what only decides were not seen, and which raw columns have most."""
     if not pairs:
         return []
-    count = Counter(f"{pair.raw.rpartition('.')[2]}.{pair.raw_column}" for pair in pairs)
-    most = [f"{plain(name)} ({times:,})" for name, times in count.most_common(_MOST)]
-    rest = f" and {len(count) - _MOST:,} more" if len(count) > _MOST else ""
+    claims = Counter(f"{pair.raw.rpartition('.')[2]}.{pair.raw_column}" for pair in pairs)
+    named = [f"{escaped(name)} ({times:,})" for name, times in claims.most_common()]
     words = "what may decide a value or a row, and in these data never did"
     return [
-        Text(
-            f"{number(len(pairs), 'indirect claim')} never changed: {words} (--json)", style="dim"
-        ),
-        Text(f"  of {', '.join(most)}{rest}", style="dim"),
+        Text(f"{count(len(pairs), 'indirect claim')} never changed: {words} (--json)", style="dim"),
+        Text(f"  of {first_few(named, most=_MOST)}", style="dim"),
     ]
 
 

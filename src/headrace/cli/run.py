@@ -1,15 +1,16 @@
-"""``headrace run`` and its steps: load, build, publish."""
+"""``headrace run``, its steps load, build and publish, and ``state``, which keeps the result."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.options import Debug, Env, Json, ProjectDir, Sets, TargetName, resolved
+from headrace.cli.options import Call, TargetName, print_json, shared_options
 
 if TYPE_CHECKING:
     from headrace.pipeline.run import Step
     from headrace.pipeline.slim_build import Selection
+
 
 Sources = Annotated[
     list[str] | None,
@@ -51,7 +52,9 @@ Defer = Annotated[
 ]
 
 
+@shared_options()
 def run(
+    call: Call,
     source: Sources = None,
     target: TargetName = None,
     full_refresh: FullRefresh = False,
@@ -62,96 +65,67 @@ def run(
     exclude: Exclude = None,
     state: StateDir = None,
     defer: Defer = None,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Load, build, test, audit, publish and record: the main job."""
-    del debug
     steps: tuple[Step, ...] = ("load", "build") if no_publish else ("load", "build", "publish")
     from headrace.pipeline.slim_build import chosen
 
     selection = chosen(select or (), exclude or (), state, defer=defer)
-    _execute(
-        steps, project_dir, env, sets, target, source,
-        full_refresh=full_refresh, json=json, selection=selection,
-    )  # fmt: skip
+    _execute(call, steps, target, source, full_refresh=full_refresh, selection=selection)
 
 
+@shared_options()
 def load(
+    call: Call,
     source: Sources = None,
     target: TargetName = None,
     full_refresh: FullRefresh = False,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Load the sources by dlt: only what is new or changed."""
-    del debug
-    _execute(
-        ("load",), project_dir, env, sets, target, source, full_refresh=full_refresh, json=json
-    )
+    _execute(call, ("load",), target, source, full_refresh=full_refresh)
 
 
+@shared_options()
 def build(
+    call: Call,
     target: TargetName = None,
     full_refresh: FullRefresh = False,
     select: Select = None,
     exclude: Exclude = None,
     state: StateDir = None,
     defer: Defer = None,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Build and test the dbt project, or a part of it."""
-    del debug
     from headrace.pipeline.slim_build import chosen
 
     selection = chosen(select or (), exclude or (), state, defer=defer)
-    _execute(
-        ("build",), project_dir, env, sets, target, None,
-        full_refresh=full_refresh, json=json, selection=selection,
-    )  # fmt: skip
+    _execute(call, ("build",), target, full_refresh=full_refresh, selection=selection)
 
 
+@shared_options()
 def publish(
+    call: Call,
     target: TargetName = None,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    json: Json = False,
-    debug: Debug = False,
 ) -> None:
     """Publish the last build, if it passes its audit."""
-    del debug
-    _execute(("publish",), project_dir, env, sets, target, None, full_refresh=False, json=json)
+    _execute(call, ("publish",), target)
 
 
 def _execute(
+    call: Call,
     steps: "tuple[Step, ...]",
-    project_dir: Path | None,
-    env: str | None,
-    sets: list[str] | None,
     target: str | None,
-    source: list[str] | None,
+    source: list[str] | None = None,
     *,
-    full_refresh: bool,
-    json: bool,
+    full_refresh: bool = False,
     selection: "Selection | None" = None,
 ) -> None:
-    settings = resolved(project_dir, env, sets, target)
-    from headrace.cli.render import RunScreen
+    settings = call.settings(target)
+    from headrace.cli.render_run import RunScreen
     from headrace.pipeline.run import run as run_pipeline
     from headrace.pipeline.slim_build import EVERYTHING
 
-    with RunScreen(quiet=json) as screen:
+    with RunScreen(quiet=call.json) as screen:
         report = run_pipeline(
             settings,
             steps=steps,
@@ -160,9 +134,32 @@ def _execute(
             selection=selection or EVERYTHING,
             listen=screen.listen,
         )
-    if json:
-        typer.echo(report.model_dump_json(indent=2))
+    if call.json:
+        print_json(report)
     else:
         screen.summary(report)
     if report.status != "success":
         raise typer.Exit(1)
+
+
+@shared_options()
+def state(
+    call: Call,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The folder; an older state is replaced.")
+    ],
+    target: TargetName = None,
+) -> None:
+    """Write what was published last to a folder, for later builds to defer to."""
+    from headrace.pipeline.state.folder import write_state
+
+    report = write_state(call.settings(target), out)
+    if call.json:
+        print_json(report)
+        return
+    typer.echo(
+        f"wrote the state of {report.code_version} (run {report.run_id}) to {report.path} "
+        f"({report.bytes / 1e6:,.1f} MB in {report.seconds:.1f} s)"
+    )
+    if report.views_as_tables:
+        typer.echo(f"views that are tables there: {', '.join(report.views_as_tables)}")

@@ -1,14 +1,18 @@
-"""``headrace serve``: the page and the REST API, until Ctrl-C."""
+"""``headrace serve`` and ``docs``: the page and the REST API, or the page as a static site."""
 
+import importlib.util
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headrace.cli.options import Debug, Env, ProjectDir, Sets, TargetName, resolved
+from headrace.cli.options import Call, TargetName, print_json, shared_options
+from headrace.errors import ServeError
 
 
+@shared_options("sets", "env", "project_dir")
 def serve(
+    call: Call,
     port: Annotated[
         int | None,
         typer.Option("--port", min=0, max=65535, help="The port; else serve.port, 8585."),
@@ -37,17 +41,11 @@ def serve(
         bool, typer.Option("--allow-pii", help="Show personal data in samples to who asks for it.")
     ] = False,
     target: TargetName = None,
-    sets: Sets = None,
-    env: Env = None,
-    project_dir: ProjectDir = None,
-    debug: Debug = False,
 ) -> None:
     """Serve the page and the REST API, read-only; Ctrl-C ends it."""
-    del debug
-    flags = [*(sets or [])]
-    flags += [f"serve.port={port}"] if port is not None else []
+    flags = [f"serve.port={port}"] if port is not None else []
     flags += [f"serve.host={host}"] if host is not None else []
-    settings = resolved(project_dir, env, flags, target)
+    settings = call.settings(target, flags=flags)
     from headrace.server.runner import serve as serve_until_stopped
 
     serve_until_stopped(
@@ -56,4 +54,41 @@ def serve(
         make_token=make_token,
         allow_pii=allow_pii,
         tell=typer.echo,
+    )
+
+
+@shared_options()
+def docs(
+    call: Call,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="The directory to write the site to.")
+    ],
+    samples: Annotated[
+        bool,
+        typer.Option("--samples", help="Show sample rows too, without personal data."),
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Write into a directory that holds other files; they stay."),
+    ] = False,
+    target: TargetName = None,
+) -> None:
+    """Write the pages of `headrace serve` as a static site, for any web server."""
+    if importlib.util.find_spec("jinja2") is None:
+        raise ServeError("the site needs jinja2: install the extra, `uv sync --extra serve`")
+    from headrace.server.state import open_state
+    from headrace.server.static_site import write_site
+
+    state = open_state(call.settings(target))
+    try:
+        report = write_site(state, out, samples=samples, force=force)
+    finally:
+        state.close()
+    if call.json:
+        print_json(report)
+        return
+    shown = f", {report.samples} with sample rows" if samples else ""
+    typer.echo(
+        f"wrote {report.pages:,} pages of {report.assets:,} assets{shown} to {report.out} "
+        f"({report.bytes / 1e6:,.1f} MB in {report.seconds:.1f} s)"
     )

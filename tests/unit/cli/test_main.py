@@ -171,7 +171,7 @@ def test_a_fault_of_the_machine_is_no_bug_to_report(
     def fail(*_: object, **__: object) -> None:
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr("headrace.cli.inspect.resolved", fail)
+    monkeypatch.setattr("headrace.cli.options.Call.settings", fail)
     monkeypatch.setattr(sys, "argv", ["headrace", "where"])
     with pytest.raises(SystemExit):
         main()
@@ -259,7 +259,7 @@ def test_doctor_says_what_to_do_about_a_place_that_cannot_be_written(tmp_path: P
     "moment",
     [
         pytest.param("typer.core.TyperGroup.parse_args", id="reading the arguments"),
-        pytest.param("headrace.cli.inspect.resolved", id="in the command"),
+        pytest.param("headrace.cli.options.Call.settings", id="in the command"),
     ],
 )
 def test_ctrl_c_is_one_line_and_exit_code_130_at_any_moment(

@@ -10,7 +10,7 @@ from prompt_toolkit.output import DummyOutput
 from typer.testing import CliRunner
 
 from headrace.cli.main import app
-from headrace.cli.query_prompt import prompt
+from headrace.cli.query import prompt
 from headrace.errors import QueryError
 from headrace.pipeline.query import Database
 

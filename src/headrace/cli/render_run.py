@@ -1,7 +1,6 @@
-"""What a person sees: progress while a run goes on, and the tables at its end."""
+"""``headrace run`` on a terminal: progress while it is under way, tables at its end."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -10,26 +9,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.console import console as new_console
-from headrace.cli.render_selection import selection_lines
-from headrace.pipeline.doctor import DoctorReport
+from headrace.cli.terminal import MARKS, STATUS_COLORS, from_here, new_console
 from headrace.pipeline.reports import Event, LoadReport, NodeReport, RunReport
-from headrace.pipeline.status import StatusReport
-from headrace.pipeline.where import DEFAULT, WhereReport
-
-_MARKS = {
-    "done": "[green]✓[/]",
-    "warn": "[yellow]![/]",
-    "failed": "[red]✗[/]",
-    "skipped": "[dim]-[/]",
-}
-_COLORS = {
-    "success": "green",
-    "failed": "red",
-    "error": "red",
-    "interrupted": "yellow",
-    "running": "cyan",
-}
 
 
 class RunScreen:
@@ -93,7 +74,7 @@ class RunScreen:
         seconds = "" if event.seconds is None else f"{event.seconds:.2f} s"
         detail = " · ".join(part for part in (event.detail, seconds) if part)
         name = f"{event.name}  [dim]{escape(detail)}[/]" if detail else event.name
-        self._console.print(f"{_MARKS[event.state]} [dim]{event.step:<8}[/]{name}")
+        self._console.print(f"{MARKS[event.state]} [dim]{event.step:<8}[/]{name}")
 
     def summary(self, report: RunReport) -> None:
         """Print what a run did."""
@@ -107,7 +88,7 @@ class RunScreen:
             for node in (*report.build.nodes, *report.build.freshness):
                 if node.status == "warn":
                     console.print(_node_line(node))
-        for line in selection_lines(report):
+        for line in _selection_lines(report):
             console.print(line)
         for note in report.notes:
             console.print(f"[yellow]![/] {escape(note)}")
@@ -122,7 +103,7 @@ class RunScreen:
             publish = report.publish
             word = "published" if publish.written else "published file is current:"
             rows = ", ".join(f"{table.name} {table.rows:,}" for table in publish.tables)
-            path = escape(_from_here(publish.path))
+            path = escape(from_here(publish.path))
             console.print(f"[green]✓[/] {word} [bold]{path}[/] ({escape(rows)} rows)")
         catalog = report.catalog
         if catalog is not None and catalog.changes:
@@ -143,78 +124,6 @@ class RunScreen:
             self._console.print(f"  [red]·[/] {escape(problem)}")
         if len(problems) > 20:
             self._console.print(f"  and {len(problems) - 20} more (headrace status --json)")
-
-
-def show_where(report: WhereReport) -> None:
-    """Print the resolved paths and settings."""
-    console = new_console()
-    places = Table(title="Where things are", title_justify="left", box=None, pad_edge=False)
-    for column in ("what", "path", "there"):
-        places.add_column(column, overflow="fold")
-    for place in report.places:
-        places.add_row(place.name, escape(place.path), "yes" if place.exists else "[dim]no[/]")
-    settings = Table(
-        title=f"\nSettings (environment {report.env or '-'}, target {report.target})",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for column in ("key", "value", "from"):
-        settings.add_column(column, overflow="fold")
-    for setting in report.settings:
-        layer = "[dim]default[/]" if setting.layer == DEFAULT else escape(setting.layer)
-        settings.add_row(setting.key, escape(setting.value), layer)
-    console.print(places)
-    console.print(settings)
-
-
-def show_status(report: StatusReport) -> None:
-    """Print the last runs."""
-    console = new_console()
-    if not report.runs:
-        console.print("No run is recorded yet: [bold]headrace run[/] makes the first.")
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in ("started (UTC)", "command", "status", "rows", "took", "code"):
-        table.add_column(column, justify="right" if column in {"rows", "took"} else "left")
-    for run in report.runs:
-        color = _COLORS.get(run.status, "white")
-        table.add_row(
-            f"{run.started_at:%Y-%m-%d %H:%M:%S}",
-            run.command,
-            f"[{color}]{run.status}[/]",
-            "-" if run.rows_loaded is None else f"{run.rows_loaded:,}",
-            "-" if run.seconds is None else f"{run.seconds:.1f} s",
-            run.code_version,
-        )
-    console.print(table)
-    last = report.runs[0]
-    for failure in last.failures:
-        console.print(f"[red]✗[/] {escape(failure.label)}: {escape(failure.message)}")
-    if last.error:
-        console.print(f"[red]✗[/] {escape(last.error)}")
-    when = f"{report.published_at:%Y-%m-%d %H:%M:%S %Z}" if report.published_at else "not yet"
-    console.print(f"published: {escape(_from_here(report.published_path))} ({when})")
-
-
-def show_doctor(report: DoctorReport) -> None:
-    """Print the checks, and advice for those that are not good."""
-    console = new_console()
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    table.add_column()
-    table.add_column(overflow="fold")
-    for check in report.checks:
-        mark = {True: _MARKS["done"], False: _MARKS["failed"], None: _MARKS["skipped"]}[check.good]
-        found = escape(check.found)
-        if check.advice:
-            color = "red" if check.good is False else "dim"
-            found = "\n".join(
-                part for part in (found, f"[{color}]{escape(check.advice)}[/]") if part
-            )
-        table.add_row(mark, check.name, found)
-    console.print(table)
-    console.print("[green]all good[/]" if report.ok else "[red]something is missing, see above[/]")
 
 
 def _loaded(load: LoadReport) -> Table:
@@ -289,12 +198,6 @@ def _node_line(node: NodeReport) -> str:
     return f"[{color}]{mark}[/] {node.kind} {escape(node.label)}: {message}"
 
 
-def _from_here(path: str) -> str:
-    """A path as one would type it here."""
-    here = Path.cwd()
-    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
-
-
 def _took(report: RunReport) -> str:
     steps: Iterable[tuple[str, float | None]] = (
         ("load", report.load.seconds if report.load else None),
@@ -304,5 +207,29 @@ def _took(report: RunReport) -> str:
         ("catalog", report.catalog.seconds if report.catalog else None),
     )
     parts = " · ".join(f"{name} {took:.1f} s" for name, took in steps if took is not None)
-    color = _COLORS[report.status]
+    color = STATUS_COLORS[report.status]
     return f"[{color}]{report.status}[/] in {report.seconds:.1f} s [dim]({parts})[/]"
+
+
+def _selection_lines(report: RunReport) -> Iterator[str]:
+    """A line for each thing that is worth saying; none of a whole build."""
+    selection = report.build.selection if report.build else None
+    if report.build is None or selection is None:
+        return
+    if not report.build.nodes:
+        asked = escape(" ".join((*selection.select, *(f"(not {x})" for x in selection.exclude))))
+        if selection.state and not selection.unmatched:
+            yield f"[green]✓[/] nothing to build: nothing changed since the state ({asked})"
+        else:
+            yield (
+                f"[yellow]![/] nothing to build: {asked} selects nothing that can be built here "
+                "(models of sources that are not loaded are left out)"
+            )
+    for selector in selection.unmatched:
+        yield (
+            f"[yellow]![/] {escape(selector)} matches no model, test or source of the dbt project"
+        )
+    if selection.deferred and report.build.nodes:
+        sources = ", ".join(selection.sources_of_state)
+        more = f", sources too: {escape(sources)}" if sources else ""
+        yield f"[green]✓[/] what is not built is read from {escape(selection.state or '')}{more}"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cli.render import RunScreen, show_status
+from headrace.cli.render_inspect import show_status
+from headrace.cli.render_run import RunScreen
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,

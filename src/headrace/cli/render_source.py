@@ -1,0 +1,92 @@
+"""``headrace add source`` and ``scaffold`` on a terminal: the files, and what is left to do."""
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from headrace.add import AddReport
+from headrace.cli.terminal import MARKS, new_console
+from headrace.formatting import count, first_few
+from headrace.scaffold import ScaffoldReport
+
+
+def show_added(report: AddReport) -> None:
+    """Print the files that were written, what was loaded and the next commands."""
+    screen = new_console()
+    if report.dry_run:
+        for file in report.files:
+            typer.echo(file.diff, nl=False)
+    for file in report.files:
+        screen.print(f"{MARKS[file.status]} {escape(file.path)}")
+    for choice in report.choices:
+        screen.print(f"[dim]-[/] {escape(choice)}")
+    if report.dry_run:
+        screen.print("nothing was written (--dry-run)")
+        return
+    for table in report.load.tables if report.load else ():
+        screen.print(f"[green]✓[/] loaded {escape(table.table)}: {table.rows_total:,} rows")
+    for model in report.scaffold.changes if report.scaffold else ():
+        screen.print(f"{MARKS[model.status]} {escape(f'dbt_project/{model.path}')}")
+    _show_next_of_add(screen, report)
+
+
+def _show_next_of_add(screen: Console, report: AddReport) -> None:
+    if report.not_loaded:
+        screen.print(f"[yellow]![/] not loaded: {escape(report.not_loaded)}")
+    if report.commands:
+        commands = " and ".join(f"`{command}`" for command in report.commands)
+        screen.print(escape(f"then run {commands}"))
+    else:
+        screen.print("next: read what was written, describe it, commit it, and `headrace run`")
+
+
+def show_scaffold(report: ScaffoldReport) -> None:
+    """Print the files that changed, what needs a person, and the next command."""
+    screen = new_console()
+    if report.dry_run:
+        for file in report.changes:
+            typer.echo(file.diff, nl=False)
+    _show_files(screen, report)
+    _show_findings(screen, report)
+    _show_next(screen, report)
+
+
+def _show_files(screen: Console, report: ScaffoldReport) -> None:
+    for file in report.changes:
+        words = "" if file.status == "added" else f": {first_few(file.additions)}"
+        screen.print(f"{MARKS[file.status]} {escape(file.path)}{escape(words)}")
+    unchanged = len(report.files) - len(report.changes)
+    if not report.changes:
+        screen.print(
+            f"nothing to write: {count(report.tables, 'table')} of {report.source}, "
+            f"{count(unchanged, 'file')} as they were"
+        )
+
+
+def _show_findings(screen: Console, report: ScaffoldReport) -> None:
+    for gone in report.vanished:
+        name = f"{gone.table}.{gone.column}" if gone.column else f"table {gone.table}"
+        words = "is no longer in dlt's schema" if gone.was_loaded else "was never loaded by dlt"
+        places = escape(first_few(gone.places))
+        screen.print(f"[yellow]![/] {escape(name)} {words}; it is named in {places}")
+    for left in report.left_out:
+        screen.print(
+            f"[dim]-[/] {escape(left.path)} does not read {escape(first_few(left.columns))}: "
+            "left as it is"
+        )
+    for task in report.by_hand:
+        where = f"{task.path}: " if task.path else ""
+        screen.print(f"[yellow]![/] by hand: {escape(where + task.what)}")
+        for line in (task.line or "").splitlines():
+            screen.print(f"      {escape(line)}")
+
+
+def _show_next(screen: Console, report: ScaffoldReport) -> None:
+    number = len(report.without_description)
+    if number:
+        words = "look for 'to be described' in the yml files"
+        screen.print(escape(f"{count(number, 'column')} to describe: {words}"))
+    if report.dry_run:
+        screen.print("nothing was written (--dry-run)")
+    elif report.changes:
+        screen.print("next: read what was written, describe it, commit it, and `headrace build`")

@@ -1,0 +1,59 @@
+"""The console that reports are printed on, and what several reports show alike."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH = 100
+SHOWN = 10  # of a list, where --json has all
+MARKS = {
+    "done": "[green]✓[/]",
+    "warn": "[yellow]![/]",
+    "failed": "[red]✗[/]",
+    "skipped": "[dim]-[/]",
+    "added": "[green]+[/]",
+    "changed": "[green]~[/]",
+    "removed": "[red]-[/]",
+}
+STATUS_COLORS = {
+    "success": "green",
+    "failed": "red",
+    "error": "red",
+    "interrupted": "yellow",
+    "running": "cyan",
+}
+
+
+def new_console() -> Console:
+    """As wide as the terminal; 100 columns where there is none, so that files look alike."""
+    found = Console(highlight=False, soft_wrap=False)
+    if not found.is_terminal:
+        found.width = _WIDTH
+    return found
+
+
+def from_here(path: str) -> str:
+    """A path as one would type it in the current directory."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def and_more(total: int) -> list[Text]:
+    """A line that says how many of a list are not shown."""
+    return [Text(f"  and {total - SHOWN} more (--json)", style="dim")] if total > SHOWN else []
+
+
+def print_parts(parts: Iterable[Text | Table], console: Console | None = None) -> None:
+    """At once, and by Typer: a reader that has gone ends the command as it does elsewhere."""
+    console = console or new_console()
+    with console.capture() as captured:
+        for part in parts:
+            console.print(part, overflow="fold")
+    text = captured.get()
+    if not console.is_terminal:  # rich fills tables with blanks
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    typer.echo(text, nl=False)
