@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.synth.files import parquet_options
+from headrace.synth.view import View
 from headrace.synth.world import World
 from headrace.synth.writer import FILE_ROWS, GROUP_ROWS, Writer
 
@@ -21,7 +22,7 @@ def main() -> None:
     """Make one file's blocks, and write them as often as the whole table would need."""
     schema, table, scale, out = sys.argv[1:]
     world = World.from_file(Path(schema), scale=float(scale))
-    view = world.at()
+    view = View.of(world)
     plan = world.plans[table]
     total = view.root_total(plan)
     types = Writer(view, Path(out)).file_schema(plan)

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from headrace.synth.schema.read import parse
-from headrace.synth.world import View, World
+from headrace.synth.view import View
+from headrace.synth.world import World
 
 START = datetime(2024, 1, 1)  # noqa: DTZ001
 Row = dict[str, Any]

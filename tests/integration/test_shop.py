@@ -13,7 +13,8 @@ from lab import ROOT, Lab
 
 from headrace.errors import SourceError
 from headrace.pipeline.reports import RunReport
-from headrace.synth.world import View, World
+from headrace.synth.view import View
+from headrace.synth.world import World
 
 SCHEMA = ROOT / "data" / "schemas" / "shop.yml"
 SCALE = 0.05
@@ -44,7 +45,7 @@ def loaded(report: RunReport) -> dict[str, tuple[int, int, int]]:
 def test_a_shop_lives_on(whole_lab: Lab) -> None:
     world = World.from_file(SCHEMA, seed=0, scale=SCALE)
     names = [plan.name for plan in world.tables if plan.table.group == "relational"]
-    then, now = world.at(FIRST), world.at(LATER)
+    then, now = View.of(world, FIRST), View.of(world, LATER)
 
     first = loaded(run(whole_lab, FIRST))
     before = {name: then.table(name).num_rows for name in names}
@@ -71,7 +72,7 @@ def test_another_shop_is_not_mixed_into_one(lab: Lab) -> None:
     with pytest.raises(SourceError, match=r"with seed 0 and scale 0.01, and now .* 3 and 0.01"):
         other.load("shop")
     other.load("shop", full_refresh=True)
-    wanted = World.from_file(SCHEMA, seed=3, scale=0.01).at(datetime(2024, 2, 2, tzinfo=UTC))
+    wanted = View.of(World.from_file(SCHEMA, seed=3, scale=0.01), datetime(2024, 2, 2, tzinfo=UTC))
     with duckdb.connect(str(lab.warehouse), read_only=True) as connection:
         emails = connection.execute("select email from shop_raw.customer order by id").fetchall()
     assert [email for (email,) in emails] == wanted.table("customer")["email"].to_pylist()
@@ -82,7 +83,7 @@ def test_the_nested_shape_loads_under_another_name(lab: Lab) -> None:
         "sources.nested={kind: shop, shape: api, scale: 0.02}",
         "sources.nested.as_of=2024-06-01",
     )
-    view = World.from_file(SCHEMA, seed=0, scale=0.02).at(datetime(2024, 6, 1, tzinfo=UTC))
+    view = View.of(World.from_file(SCHEMA, seed=0, scale=0.02), datetime(2024, 6, 1, tzinfo=UTC))
     tables = {table.table: table.rows_total for table in lab.load("nested").tables}
     assert tables == {
         name: view.table(name).num_rows for name in ("products", "customers", "orders")

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import Final
 
-from headrace.synth.expression import Node
+from headrace.synth.expression import Node, aggregates, refs, table_of
 from headrace.synth.plan import TablePlan, inside_list
-from headrace.synth.reads import aggregates, refs, table_of
 from headrace.synth.schema.model import Datetime, ForeignKey, Status
 
 AT: Final = "at"

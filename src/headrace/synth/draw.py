@@ -1,20 +1,20 @@
-"""Draws: what a field holds in each row, by its type; pure functions of key and address."""
+"""What a field holds in each row: values by weight, numbers, moments, keys and statuses.
+
+Each is a pure function of the field, of numbers in [0, 1), and of the rows' addresses.
+"""
 
 import math
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.synth import maths, pools
-from headrace.synth.buffers import NOTHING, SPACE, from_numpy, from_strings
-from headrace.synth.evaluate import rounded
-from headrace.synth.hashing import Key, Permutation, below, bits, key, unit
-from headrace.synth.population import DAY_US, PRECISION_US, to_us
+from headrace.synth.hashing import Permutation, below, bits, key, unit
+from headrace.synth.maths import rounded
+from headrace.synth.population import PRECISION_US, to_us
 from headrace.synth.schema.model import (
     Boolean,
     Case,
@@ -23,11 +23,11 @@ from headrace.synth.schema.model import (
     Datetime,
     ForeignKey,
     Numerical,
-    Text,
-    Unique,
+    Status,
     as_datetime,
+    duration_us,
 )
-from headrace.synth.values import Kind, Pool, Values
+from headrace.synth.values import DAY_US, NEVER, Kind, Pool, Values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,60 +35,43 @@ if TYPE_CHECKING:
 Units = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
-MAIL_DOMAINS: Final = ("example.com", "example.net", "example.org")
-"""Reserved by RFC 2606: no mail goes to anybody."""
-EMAILS: Final = frozenset({
-    "email", "safe_email", "free_email", "company_email", "ascii_email", "ascii_safe_email",
-    "ascii_free_email", "ascii_company_email",
-})  # fmt: skip
-PATTERNS: Final = {
-    "phone_number": "+1-###-555-####",
-    "ssn": "###-##-####",
-    "license_plate": "???-####",
-    "msisdn": "1##########",
-    "ean13": "#############",
-    "ean8": "########",
-    "bban": "????##############",
-}
-"""Unique generators that are filled in rather than drawn from a pool."""
-BUILT: Final = frozenset({*EMAILS, "user_name", "uuid4", "domain_name", "url"})
-"""Unique generators that are built up, and never run out."""
+Level = tuple[NDArray[np.int32], NDArray[np.int64]]
+"""The status of each row, as its number among the statuses, and when it came into it."""
 
 
-def categorical(
-    field: Categorical | Case, units: Units, *, provider: tuple[str, Path | None] | None
-) -> Values:
-    """One of the values, by weight.
+class Choices:
+    """Values by weight: which of them a number in [0, 1) stands for.
 
-    Args:
-        field: with values, or with a generator.
-        units: numbers in [0, 1).
-        provider: locale and the schema file's directory, for a generator.
+    For nearly all numbers a table tells the value's place without a search.
     """
-    if isinstance(field, Categorical) and field.generator is not None:
-        assert provider is not None
-        name = field.generator.removeprefix("faker.")
-        pool, thresholds = _pool(name, *provider, pools.stamp(name, *provider))
-    else:
-        assert field.values is not None
-        pool, thresholds = _listed(field)
-    return Values(Kind.POOLED, pick(thresholds, units), None, pool)
+
+    _CELLS = 1 << 15
+
+    def __init__(self, values: tuple[Any, ...], thresholds: "Sequence[float]") -> None:
+        self._pool = Pool(values)
+        self._thresholds = np.array(thresholds, dtype=np.float64)
+        self._thresholds[-1] = 1.0
+        edges = np.arange(self._CELLS + 1, dtype=np.float64) / self._CELLS
+        place = np.searchsorted(self._thresholds, edges, side="right")
+        last = len(self._thresholds) - 1
+        self._first = np.minimum(place[:-1], last).astype(np.int32)
+        end = np.minimum(np.searchsorted(self._thresholds, edges[1:], side="left"), last)
+        self._is_known = self._first == end
+        self._all_known = bool(self._is_known.all())
+
+    def pick(self, units: Units) -> Values:
+        """For each number the first value whose cumulative share is above it."""
+        cell = (units * self._CELLS).astype(np.int32)
+        codes = self._first[cell]
+        if not self._all_known:
+            unknown = np.flatnonzero(~self._is_known[cell])
+            found = np.searchsorted(self._thresholds, units[unknown], side="right")
+            codes[unknown] = np.minimum(found, len(self._thresholds) - 1)
+        return Values(Kind.POOLED, codes, None, self._pool)
 
 
-@cache
-def _pool(provider: str, locale: str, beside: Path | None, stamp: int) -> tuple[Pool, "Guide"]:
-    del stamp
-    frozen = pools.load(provider, locale, beside)
-    return Pool(frozen.values), Guide(frozen.thresholds)
-
-
-_LISTED: dict[int, tuple[Any, Pool, "Guide"]] = {}
-
-
-def _listed(field: Categorical | Case) -> tuple[Pool, "Guide"]:
-    known = _LISTED.get(id(field))
-    if known is not None and known[0] is field:
-        return known[1], known[2]
+def listed_choices(field: Categorical | Case) -> Choices:
+    """The values that a field lists."""
     assert field.values is not None
     if isinstance(field.values, dict):
         values: tuple[Any, ...] = tuple(field.values)
@@ -101,37 +84,19 @@ def _listed(field: Categorical | Case) -> tuple[Pool, "Guide"]:
     for weight in weights:
         running += weight
         thresholds.append(running / total)
-    found = (field, Pool(values), Guide(thresholds))
-    _LISTED[id(field)] = found
-    return found[1], found[2]
+    return Choices(values, thresholds)
 
 
-class Guide:
-    """A table that finds the class of a number in [0, 1) without a search, for nearly all."""
-
-    _SIZE = 1 << 15
-
-    def __init__(self, thresholds: "Sequence[float]") -> None:
-        self.thresholds = np.array(thresholds, dtype=np.float64)
-        self.thresholds[-1] = 1.0
-        edges = np.arange(self._SIZE + 1, dtype=np.float64) / self._SIZE
-        place = np.searchsorted(self.thresholds, edges, side="right")
-        last = len(self.thresholds) - 1
-        self.first = np.minimum(place[:-1], last).astype(np.int32)
-        sure = np.minimum(np.searchsorted(self.thresholds, edges[1:], side="left"), last)
-        self.sure = self.first == sure
-        self.all_sure = bool(self.sure.all())
+def generator_choices(provider: str, locale: str, beside: Path | None) -> Choices:
+    """The strings of a frozen pool; read again when its file was written anew."""
+    return _pool_choices(provider, locale, beside, pools.stamp(provider, locale, beside))
 
 
-def pick(guide: Guide, units: Units) -> NDArray[np.int32]:
-    """The class of each number: the first whose cumulative share is above it."""
-    cell = (units * Guide._SIZE).astype(np.int32)  # noqa: SLF001
-    result = guide.first[cell]
-    if not guide.all_sure:
-        unsure = np.flatnonzero(~guide.sure[cell])
-        found = np.searchsorted(guide.thresholds, units[unsure], side="right")
-        result[unsure] = np.minimum(found, len(guide.thresholds) - 1)
-    return result
+@cache
+def _pool_choices(provider: str, locale: str, beside: Path | None, stamp: int) -> Choices:
+    del stamp
+    frozen = pools.load(provider, locale, beside)
+    return Choices(frozen.values, frozen.thresholds)
 
 
 # numbers
@@ -319,190 +284,6 @@ def boolean(field: Boolean, units: Units) -> Values:
     return Values(Kind.BOOLEAN, units < field.probability)
 
 
-# text
-
-
-def pattern(text: str, random: NDArray[np.uint64]) -> Values:
-    """A pattern filled in: # by a digit, ? by a capital letter."""
-    places = [10 if mark == "#" else 26 for mark in text if mark in "#?"]
-    total = math.prod(places)
-    if total <= 2**32:
-        return Values(Kind.TEXT, fill(text, below(random, total)))
-    return Values(Kind.TEXT, fill(text, (random % np.uint64(min(total, 2**62))).astype(np.int64)))
-
-
-def capacity(text: str) -> int:
-    """How many distinct texts a pattern has."""
-    return math.prod(10 if mark == "#" else 26 for mark in text if mark in "#?")
-
-
-def fill(text: str, numbers: NDArray[np.int64]) -> pa.Array:
-    """A pattern filled in by numbers, which are read digit by digit from its right end."""
-    raw = text.encode()
-    width = len(raw)
-    data = np.empty((len(numbers), width), dtype=np.uint8)
-    data[:] = np.frombuffer(raw, dtype=np.uint8)
-    rest = numbers.copy()
-    for place in range(width - 1, -1, -1):
-        mark = raw[place : place + 1]
-        if mark == b"#":
-            data[:, place] = 48 + rest % 10
-            rest //= 10
-        elif mark == b"?":
-            data[:, place] = 65 + rest % 26
-            rest //= 26
-    return fixed_width(data)
-
-
-def fixed_width(data: NDArray[np.uint8]) -> pa.Array:
-    """Rows of bytes as an Arrow array of strings."""
-    count, width = data.shape
-    offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
-    return pa.StringArray.from_buffers(count, buffers[1], buffers[2])
-
-
-_HEX: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
-
-
-def uuids(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Values:
-    """Version 4 UUIDs (RFC 9562) of 122 bits."""
-    words = np.stack([high, low], axis=1).astype(">u8").view(np.uint8).reshape(len(high), 16)
-    words[:, 6] = (words[:, 6] & 0x0F) | 0x40
-    words[:, 8] = (words[:, 8] & 0x3F) | 0x80
-    data = np.full((len(high), 36), ord("-"), dtype=np.uint8)
-    places = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34]
-    for number, place in enumerate(places):
-        data[:, place] = _HEX[words[:, number] >> 4]
-        data[:, place + 1] = _HEX[words[:, number] & 15]
-    return Values(Kind.TEXT, fixed_width(data))
-
-
-def pools_of(item: Unique | Categorical) -> tuple[str, ...]:
-    """The pools that a field takes its strings from; none where it fills in a pattern."""
-    provider = (item.generator or "").removeprefix("faker.")
-    if isinstance(item, Categorical):
-        return (provider,) if provider else ()
-    if not provider or provider in PATTERNS or provider == "uuid4":
-        return ()
-    return ("first_name", "last_name") if provider in BUILT else (provider,)
-
-
-def unique(
-    field: Unique, seed: int, path: tuple[str, ...], rows: Rows, home: tuple[str, Path | None]
-) -> Values:
-    """Text that no two rows share: a bijection of the row's address, never a retry."""
-    if field.pattern is not None:
-        size = min(capacity(field.pattern), 2**62)
-        permutation = Permutation(seed, *path, size=size)
-        return Values(Kind.TEXT, fill(field.pattern, permutation(rows)))
-    assert field.generator is not None
-    provider = field.generator.removeprefix("faker.")
-    if provider in PATTERNS:
-        permutation = Permutation(seed, *path, size=capacity(PATTERNS[provider]))
-        return Values(Kind.TEXT, fill(PATTERNS[provider], permutation(rows)))
-    if provider == "uuid4":
-        return unique_uuids(seed, path, rows)
-    if provider in BUILT:
-        return _built(provider, seed, path, rows, home)
-    pool = pools.load(provider, *home)
-    permutation = Permutation(seed, *path, size=len(pool.values))
-    return Values(Kind.POOLED, permutation(rows).astype(np.int32), None, Pool(pool.values))
-
-
-def unique_uuids(seed: int, path: tuple[str, ...], rows: Rows) -> Values:
-    """UUIDs whose last 48 bits are a bijection of the row's address."""
-    low = Permutation(seed, *path, size=2**48)(rows).astype(np.uint64)
-    more = bits(key(seed, *path, "low"), rows) & np.uint64(0xFFFF000000000000)
-    return uuids(bits(key(seed, *path, "high"), rows), more | low)
-
-
-@cache
-def _slugs(name: str, home: tuple[str, Path | None]) -> tuple[str, ...]:
-    return pools.slugs(pools.load(name, *home))
-
-
-@cache
-def _beginnings(provider: str, home: tuple[str, Path | None]) -> pa.Array:
-    """What a built text begins with: a first name, and a sign after it."""
-    sign = "-" if provider in {"domain_name", "url"} else "."
-    start = "https://" if provider == "url" else ""
-    return from_strings([f"{start}{name}{sign}" for name in _slugs("first_name", home)])
-
-
-@lru_cache(maxsize=64)
-def _endings(provider: str, turn: int, home: tuple[str, Path | None]) -> pa.Array:
-    """What it ends with in a turn: a last name, the turn's number, and what comes after."""
-    number = "" if turn == 0 else str(turn + 1)
-    names = _slugs("last_name", home)
-    return from_strings([f"{n}{number}{end}" for end in _ends(provider) for n in names])
-
-
-def _ends(provider: str) -> tuple[str, ...]:
-    if provider == "user_name":
-        return ("",)
-    if provider in {"domain_name", "url"}:
-        return (".example.com" + ("/" if provider == "url" else ""),)
-    return tuple(f"@{domain}" for domain in MAIL_DOMAINS)
-
-
-def _built(
-    provider: str, seed: int, path: tuple[str, ...], rows: Rows, home: tuple[str, Path | None]
-) -> Values:
-    """first.last, and a number from the second time on that the names come round."""
-    firsts, lasts = len(_slugs("first_name", home)), len(_slugs("last_name", home))
-    turn, place = np.divmod(rows, firsts * lasts)
-    mixed = _shuffle(place, firsts * lasts, key(seed, *path))
-    first, last = np.divmod(mixed, lasts)
-    end = below(bits(key(seed, *path, "end"), rows), len(_ends(provider)))
-    code = end * lasts + last
-    low, high = (int(turn.min()), int(turn.max())) if len(turn) else (0, 0)
-    turns = np.arange(low, high + 1) if high - low < 8 else np.unique(turn)
-    if not len(turns):
-        turns = np.zeros(1, dtype=np.int64)
-    pool = [_endings(provider, int(number), home) for number in turns]
-    if len(pool) > 1:
-        code += np.searchsorted(turns, turn) * len(pool[0])
-    ending = pool[0] if len(pool) == 1 else pa.concat_arrays(pool)
-    text = pc.binary_join_element_wise(
-        _beginnings(provider, home).take(from_numpy(first.astype(np.int32))),
-        ending.take(from_numpy(code.astype(np.int32))),
-        NOTHING,
-    )
-    return Values(Kind.TEXT, text)
-
-
-def _shuffle(place: Rows, size: int, key_: Key) -> Rows:
-    """A bijection of [0, size): multiplication by a number that shares no divisor with it."""
-    factor = int(key_[0]) % size | 1
-    while math.gcd(factor, size) != 1:
-        factor += 2
-    shift = int(key_[1]) % size
-    result: Rows = (place * factor + shift) % size
-    return result
-
-
-def words(
-    field: Text, seed: int, path: tuple[str, ...], rows: Rows, home: tuple[str, Path | None]
-) -> Values:
-    """Some words of the pool, as a sentence."""
-    if field.pattern is not None:
-        return pattern(field.pattern, bits(key(seed, *path), rows))
-    low, high = field.words
-    pool = Pool(pools.load("word", "en_US" if home[0] != "en_US" else home[0], None).values)
-    count = low + below(bits(key(seed, *path, "count"), rows), high - low + 1)
-    total = int(count.sum())
-    owner = np.repeat(np.arange(len(rows)), count)
-    ends = np.cumsum(count)
-    number = np.arange(total) - np.repeat(ends - count, count)
-    drawn = below(bits(key(seed, *path), rows[owner] * np.int64(256) + number), len(pool))
-    chosen = pool.arrow.take(from_numpy(drawn.astype(np.int32)))
-    offsets = from_numpy(np.concatenate(([0], ends)).astype(np.int32))
-    lists = pa.ListArray.from_arrays(offsets, chosen)
-    text = pc.binary_join(lists, SPACE)
-    return Values(Kind.TEXT, pc.utf8_capitalize(text) if len(rows) else text)
-
-
 def parent_rows(
     field: ForeignKey, seed: int, path: tuple[str, ...], rows: Rows, limit: NDArray[np.int64]
 ) -> Rows:
@@ -523,3 +304,53 @@ def parent_rows(
         return below(bits(key(seed, *path), rows), safe)
     many: Rows = np.minimum((unit(key(seed, *path), rows) * safe).astype(np.int64), safe - 1)
     return many
+
+
+def climb_ladder(
+    item: Status, seed: int, path: tuple[str, ...], rows: NDArray[np.int64], at: NDArray[np.int64]
+) -> list[Level]:
+    """Every level of the ladder, the first status first; ``NEVER`` where a row stays below.
+
+    Args:
+        item: the field.
+        seed: of the world.
+        path: table and column.
+        rows: addresses.
+        at: when each row came into being; ``NEVER`` for rows there are not.
+    """
+    statuses = item.statuses
+    codes = np.zeros(len(rows), dtype=np.int32)
+    times = at.copy()
+    levels = [(codes, times)]
+    active = times != NEVER
+    while bool(active.any()) or len(levels) == 1:
+        level = str(len(levels))
+        share = unit(key(seed, *path, "next", level), rows)
+        place = unit(key(seed, *path, "delay", level), rows)
+        next_codes, next_times = codes.copy(), np.full(len(rows), NEVER, dtype=np.int64)
+        moved = np.zeros(len(rows), dtype=bool)
+        for code, status in enumerate(statuses):
+            step = item.ladder.get(status)
+            if step is None:
+                continue
+            here = np.flatnonzero(active & (codes == code))
+            if not here.size:
+                continue
+            low, high = duration_us(step.delay.min), duration_us(step.delay.max)
+            running = 0.0
+            rest = here
+            for to, probability in step.to.items():
+                running += probability
+                goes = share[rest] < running
+                going = rest[goes]
+                next_codes[going] = statuses.index(to)
+                delay = low + (place[going] * (high - low)).astype(np.int64)
+                delay -= delay % 1_000_000
+                next_times[going] = times[going] + np.maximum(delay, 1_000_000)
+                moved[going] = True
+                rest = rest[~goes]
+        if not bool(moved.any()):
+            break
+        levels.append((next_codes, next_times))
+        codes, times, active = next_codes, next_times, moved
+    return levels

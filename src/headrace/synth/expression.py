@@ -104,6 +104,11 @@ class Ref:
 
 
 @dataclass(frozen=True, slots=True)
+class TableRef(Ref):
+    """The name of a table, as the first argument of an aggregate."""
+
+
+@dataclass(frozen=True, slots=True)
 class Unary:
     """Minus or not."""
 
@@ -282,23 +287,54 @@ def _call(name: str, arguments: list[ast.expr]) -> Call:
     return Call(name, nodes)
 
 
-def walk(node: Node) -> Iterator[Node]:
-    """The node and all below it, but not what stands inside an aggregate."""
-    yield node
+def children(node: Node) -> tuple[Node, ...]:
+    """The nodes right below a node."""
     match node:
         case Unary(operand=operand) | Among(operand=operand):
-            yield from walk(operand)
+            return (operand,)
         case Binary(left=left, right=right):
-            yield from walk(left)
-            yield from walk(right)
+            return (left, right)
         case Logic(operands=operands):
-            for operand in operands:
-                yield from walk(operand)
+            return operands
         case Choice(test=test, then=then, otherwise=otherwise):
-            for part in (test, then, otherwise):
-                yield from walk(part)
+            return (test, then, otherwise)
         case Call(arguments=arguments):
-            for argument in arguments:
-                yield from walk(argument)
-        case _:
-            return
+            return arguments
+    return ()
+
+
+def walk(node: Node) -> Iterator[Node]:
+    """A node and all below it."""
+    yield node
+    for part in children(node):
+        yield from walk(part)
+
+
+def refs(node: Node) -> list[tuple[str, ...]]:
+    """The columns that an expression reads, without those inside aggregates."""
+    if isinstance(node, Ref):
+        return [node.path]
+    skipped = 0
+    if isinstance(node, Call):
+        if is_aggregate(node):
+            return []
+        skipped = {"row": 1, "child": 2}.get(node.name, 0)  # names of tables
+    return [path for part in children(node)[skipped:] for path in refs(part)]
+
+
+def is_aggregate(node: Call) -> bool:
+    """Whether a call has the form of an aggregate; the planner checks that it names a table."""
+    if node.name in {"sum", "count"}:
+        return True
+    return node.name in {"min", "max"} and isinstance(node.arguments[0], TableRef)
+
+
+def aggregates(node: Node) -> Iterator[Call]:
+    """The aggregates in an expression."""
+    return (part for part in walk(node) if isinstance(part, Call) and is_aggregate(part))
+
+
+def table_of(call: Call) -> str:
+    """The table that an aggregate is over."""
+    first = call.arguments[0]
+    return first.path[0] if isinstance(first, Ref) else ""

@@ -1,18 +1,18 @@
-"""Some rows of a table as of a moment: every column of them, computed when it is asked for."""
+"""A frame: some rows of a table as of a timestamp, each column computed when it is asked for."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headrace.synth import draw, maths
+from headrace.synth import draw, draw_text, maths
 from headrace.synth.errors import SynthError
-from headrace.synth.evaluate import choose, evaluate, rounded, truth
+from headrace.synth.evaluate import aggregated, evaluate, truth
 from headrace.synth.expression import Node
 from headrace.synth.hashing import below, bits, key, unit
-from headrace.synth.ladder import Level, climb
-from headrace.synth.plan import TablePlan
+from headrace.synth.maths import rounded
+from headrace.synth.plan import FieldPath, TablePlan
 from headrace.synth.population import Fixed
 from headrace.synth.schema.model import (
     AnyField,
@@ -32,20 +32,64 @@ from headrace.synth.schema.model import (
 )
 from headrace.synth.values import (
     ALWAYS,
+    DAY_US,
     NEVER,
     Kind,
     Mask,
     Pool,
     Values,
     both,
+    choose,
     constant,
     unpooled,
 )
+from headrace.synth.world import World
 
-if TYPE_CHECKING:
-    from headrace.synth.world import View
 
-Place = tuple[str | int, ...]
+class Snapshot(Protocol):
+    """What a frame asks of the view that it belongs to."""
+
+    @property
+    def world(self) -> World:
+        """The tables."""
+        ...
+
+    @property
+    def moment(self) -> int:
+        """As of when, in microseconds since 1970, UTC."""
+        ...
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether this is the end of time, where everything that will happen has."""
+        ...
+
+    @property
+    def planned(self) -> "Snapshot":
+        """The world at the end of time."""
+        ...
+
+    def lookup(self, plan: TablePlan) -> "Frame | None":
+        """All rows of a table without a parent, if they are few; None if they are many."""
+        ...
+
+    def aggregate(
+        self,
+        plan: TablePlan,
+        column: str,
+        target: TablePlan,
+        function: str,
+        node: Node | None,
+        rows: NDArray[np.int64],
+    ) -> Values:
+        """Over the rows of ``plan`` that point at rows of ``target`` by a foreign key."""
+        ...
+
+    def last_changes(
+        self, plan: TablePlan, column: str, target: TablePlan, rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """When a row of ``plan`` that points at a row of ``target`` last changed, for each row."""
+        ...
 
 
 class Frame:
@@ -57,25 +101,31 @@ class Frame:
         rows: addresses, shape (n,).
         parent: the frame of the table it hangs per, where this frame was made from one.
         index: the position of each row's parent in ``parent``.
+        owner: the table in which the fields stand that are computed: ``plan``, but for the fields
+            of a list.
+        is_shared: whether the view keeps it for others to look rows up in.
     """
 
     def __init__(
         self,
-        view: "View",
+        view: Snapshot,
         plan: TablePlan,
         rows: NDArray[np.int64],
         parent: "Frame | None" = None,
         index: NDArray[np.int64] | None = None,
+        *,
+        is_shared: bool = False,
     ) -> None:
         self.view = view
         self.plan = plan
         self.rows = rows
         self.parent = parent
         self.index = index
-        self.nodes = plan.nodes
+        self.owner = plan
+        self.is_shared = is_shared
         self._columns: dict[str, Values] = {}
-        self._still: dict[Any, Any] = {}
-        """What no moment changes: shared with the planned frame."""
+        self._timeless: dict[Any, Any] = {}
+        """What is the same as of any timestamp: shared with the planned frame."""
         self._links: dict[str, tuple[Frame, NDArray[np.int64] | None, Mask | None]] = {}
         self._children: dict[str, Frame] = {}
         self._planned: Frame | None = None
@@ -99,25 +149,24 @@ class Frame:
         """The rows at these positions; what is computed already goes along."""
         index = None if self.index is None else self.index[positions]
         frame = Frame(self.view, self.plan, self.rows[positions], self.parent, index)
-        for name, still in self._still.items():
-            if isinstance(still, np.ndarray):
-                frame._still[name] = still[positions]
+        for name, known in self._timeless.items():
+            if isinstance(known, np.ndarray):
+                frame._timeless[name] = known[positions]
         return frame
 
     def release(self) -> None:
-        """Part the frames that refer to each other, so that their memory is free at once.
+        """Separate the frames that refer to each other, so that their memory is free at once.
 
-        Python would find such circles only now and then. Frames that the view shares stay.
+        Python would collect such cycles only now and then. Shared frames stay.
         """
-        shared = self.view.shared
         waiting: list[Frame] = [self]
         while waiting:
             frame = waiting.pop()
-            if id(frame) not in shared:
-                waiting += frame._part()  # noqa: SLF001
+            if not frame.is_shared:
+                waiting += frame.detach()
 
-    def _part(self) -> "list[Frame]":
-        """The frames that this one refers to, which it does no longer."""
+    def detach(self) -> "list[Frame]":
+        """Forget the frames that this one refers to, and return them."""
         linked = [link[0] for link in self._links.values()]
         others = [other for other in (self._planned, self.parent) if other is not None]
         found = [*self._children.values(), *linked, *others]
@@ -133,7 +182,7 @@ class Frame:
         if self._planned is None:
             parent = None if self.parent is None else self.parent.planned
             frame = Frame(self.view.planned, self.plan, self.rows, parent, self.index)
-            frame._still = self._still
+            frame._timeless = self._timeless
             self._planned = frame
         return self._planned
 
@@ -141,9 +190,9 @@ class Frame:
 
     def at(self) -> NDArray[np.int64]:
         """When each row came into being, in microseconds; ``NEVER`` for rows there are not."""
-        if "at" not in self._still:
-            self._still["at"] = self._at()
-        result: NDArray[np.int64] = self._still["at"]
+        if "at" not in self._timeless:
+            self._timeless["at"] = self._at()
+        result: NDArray[np.int64] = self._timeless["at"]
         return result
 
     def _at(self) -> NDArray[np.int64]:
@@ -170,9 +219,9 @@ class Frame:
 
     def arrival(self) -> NDArray[np.int64]:
         """When each row can be seen: late rows, and those of a late parent, come later."""
-        if "arrival" not in self._still:
-            self._still["arrival"] = self._arrival()
-        result: NDArray[np.int64] = self._still["arrival"]
+        if "arrival" not in self._timeless:
+            self._timeless["arrival"] = self._arrival()
+        result: NDArray[np.int64] = self._timeless["arrival"]
         return result
 
     def _arrival(self) -> NDArray[np.int64]:
@@ -193,7 +242,7 @@ class Frame:
 
     def _event(self, name: str, rate: float, within: str) -> NDArray[np.int64]:
         """A moment after the arrival for a share of the rows, ``NEVER`` for the others."""
-        if name not in self._still:
+        if name not in self._timeless:
             share = unit(key(self.seed, self.plan.name, "", name), self.rows)
             place = unit(key(self.seed, self.plan.name, "", f"{name} at"), self.rows)
             length = duration_us(within)
@@ -201,8 +250,8 @@ class Frame:
             delay = 1_000_000 + (place * max(0, room - 1_000_000)).astype(np.int64)
             arrival = self.arrival()
             happens = (share < rate) & (arrival != NEVER)
-            self._still[name] = np.where(happens, arrival + np.where(happens, delay, 0), NEVER)
-        result: NDArray[np.int64] = self._still[name]
+            self._timeless[name] = np.where(happens, arrival + np.where(happens, delay, 0), NEVER)
+        result: NDArray[np.int64] = self._timeless[name]
         return result
 
     def deleted(self) -> NDArray[np.int64] | None:
@@ -251,8 +300,8 @@ class Frame:
             assert frame.index is not None
             np.maximum.at(latest, frame.index, frame.changed())
         for child, column in self.plan.rollups:
-            rolled = self.view.rollup(child, column, self.plan, "changed", None)
-            np.maximum(latest, rolled.gather(self.rows, ALWAYS), out=latest)
+            times = self.view.last_changes(child, column, self.plan, self.rows)
+            np.maximum(latest, times, out=latest)
         for path in self.plan.moving_parents:
             frame, index, valid = self.walk(path)
             times = frame.changed() if index is None else frame.changed()[index]
@@ -303,9 +352,9 @@ class Frame:
             return self.parent, self.index, None
         if column not in self._links:
             address = self.key_rows(column)
-            small = self.view.small(plan)
-            if small is not None and int(address.data.max(initial=0)) < len(small):
-                link = (small, address.data, address.valid)
+            shared = self.view.lookup(plan)
+            if shared is not None and int(address.data.max(initial=0)) < len(shared):
+                link = (shared, address.data, address.valid)
             else:
                 link = (Frame(self.view, plan, address.data), None, address.valid)
             self._links[column] = link
@@ -314,9 +363,9 @@ class Frame:
     def key_rows(self, column: str) -> Values:
         """The address of the row that a foreign key points at."""
         name = ("key", column)
-        if name not in self._still:
-            self._still[name] = self._key_rows(column)
-        result: Values = self._still[name]
+        if name not in self._timeless:
+            self._timeless[name] = self._key_rows(column)
+        result: Values = self._timeless[name]
         return result
 
     def _key_rows(self, column: str) -> Values:
@@ -388,14 +437,14 @@ class Frame:
         for number, weight in enumerate(weights):
             if weight != 0.0:
                 name = ("normal", number)
-                if name not in self._still:
+                if name not in self._timeless:
                     other = key(self.seed, self.plan.name, correlation.columns[number])
                     draws = np.maximum(unit(other, self.rows), 2.0**-54)
-                    self._still[name] = maths.normal_quantile(draws)
-                total += weight * self._still[name]
+                    self._timeless[name] = maths.normal_quantile(draws)
+                total += weight * self._timeless[name]
         return np.minimum(maths.normal_cdf(total), 1.0 - 2.0**-53)
 
-    def make(self, item: AnyField, place: Place) -> Values:
+    def make(self, item: AnyField, place: FieldPath) -> Values:
         """A field's values, with its nulls and its corrections."""
         path = tuple(str(step) for step in place[1:])
         values = self._drawn(item, place, path, "")
@@ -411,7 +460,7 @@ class Frame:
         return values.masked(self.not_null(item, path, None))
 
     def _drawn(  # noqa: PLR0912, one case for each type
-        self, item: AnyField, place: Place, path: tuple[str, ...], salt: str
+        self, item: AnyField, place: FieldPath, path: tuple[str, ...], salt: str
     ) -> Values:
         full = (self.plan.name, *path)
         match item:
@@ -420,20 +469,19 @@ class Frame:
                 values = Values(Kind.INTEGER, data)
                 return Values(Kind.TEXT, values.as_text()) if item.as_ == "text" else values
             case Uuid():
-                return draw.unique_uuids(self.seed, full, self.rows)
+                return draw_text.unique_uuids(self.seed, full, self.rows)
             case Categorical(cases=cases) if cases:
                 return self._cases(item, place, self.units(path, salt))
             case Categorical():
-                home = self._home(item.locale)
-                return draw.categorical(item, self.units(path, salt), provider=home)
+                return self._choices(item, place).pick(self.units(path, salt))
             case Unique():
-                return draw.unique(item, self.seed, full, self.rows, self._home(item.locale))
+                return draw_text.unique(item, self.seed, full, self.rows, self._home(item.locale))
             case Datetime(distribution="uniform"):
                 return draw.moment(item, self.units(path, salt))
             case Datetime():
                 moments = self.changed() if item.distribution == "updated" else self.at()
                 if item.precision == "day":
-                    return Values(Kind.DATE, moments - moments % 86_400_000_000)
+                    return Values(Kind.DATE, moments - moments % DAY_US)
                 return Values(Kind.MOMENT, moments)
             case Numerical():
                 return draw.numerical(item, self.units(path, salt))
@@ -442,14 +490,14 @@ class Frame:
             case Text():
                 home = self._home(None)
                 name = (*full, salt) if salt else full
-                return draw.words(item, self.seed, name, self.rows, home)
+                return draw_text.words(item, self.seed, name, self.rows, home)
             case ForeignKey():
                 address = self.key_rows(path[0])
                 target, index, _ = self.follow(path[0])
                 found = target.column(item.column)
                 return (found if index is None else found.take(index)).masked(address.valid)
             case Derived():
-                return self._derived(item, self.nodes[(*place, "expression")])
+                return self._derived(item, self.owner.nodes[(*place, "expression")])
             case Status():
                 return self._status(item, path[0])
             case _:
@@ -458,12 +506,20 @@ class Frame:
     def _home(self, locale: str | None) -> tuple[str, Any]:
         return self.view.world.home(self.plan, locale)
 
-    def _cases(self, item: Categorical, place: Place, units: NDArray[np.float64]) -> Values:
+    def _choices(self, item: Categorical, place: FieldPath) -> draw.Choices:
+        if item.generator is None:
+            return self.view.world.choices(self.owner, place, item)
+        return draw.generator_choices(
+            item.generator.removeprefix("faker."), *self._home(item.locale)
+        )
+
+    def _cases(self, item: Categorical, place: FieldPath, units: NDArray[np.float64]) -> Values:
         result = constant(None, len(self))
         for number in range(len(item.cases or ()) - 1, -1, -1):
             case = (item.cases or ())[number]
-            drawn = draw.categorical(case, units, provider=None)
-            node = self.nodes.get((*place, "cases", number, "if"))
+            here = (*place, "cases", number)
+            drawn = self.view.world.choices(self.owner, here, case).pick(units)
+            node = self.owner.nodes.get((*here, "if"))
             test = np.ones(len(self), dtype=bool) if node is None else truth(node, self)
             result = choose(test, drawn, result)
         return result
@@ -482,16 +538,16 @@ class Frame:
 
     # statuses
 
-    def ladder(self, name: str) -> list[Level]:
+    def ladder(self, name: str) -> list[draw.Level]:
         """For each level of the ladder: the status of each row, and when it came into it."""
         label = ("ladder", name)
-        if label not in self._still:
+        if label not in self._timeless:
             item = self.plan.table.fields[name]
             assert isinstance(item, Status)
-            self._still[label] = climb(
+            self._timeless[label] = draw.climb_ladder(
                 item, self.seed, (self.plan.name, name), self.rows, self.at()
             )
-        result: list[Level] = self._still[label]
+        result: list[draw.Level] = self._timeless[label]
         return result
 
     def _status(self, item: Status, name: str) -> Values:
@@ -573,8 +629,7 @@ class Frame:
         assert child is not None
         plan, column = child
         if column is not None:
-            rolled = self.view.rollup(plan, column, self.plan, function, node)
-            return rolled.values(self.rows)
+            return self.view.aggregate(plan, column, self.plan, function, node, self.rows)
         frame = self.children(plan)
         assert frame.index is not None
         return aggregated(function, node, frame, frame.index, len(self))
@@ -601,40 +656,3 @@ class Frame:
     ) -> NDArray[np.int64]:
         """The address of a parent's child."""
         return parent * self.view.world.plans[table].stride + number
-
-    def arrow(self) -> pa.RecordBatch:
-        """Every column that is written; a tombstone column where rows can be deleted."""
-        from headrace.synth.nested import to_batch
-
-        return to_batch(self)
-
-
-def aggregated(
-    function: str, node: Node | None, frame: Frame, index: NDArray[np.int64], size: int
-) -> Values:
-    """Over the rows of a frame, for each owner that ``index`` names."""
-    if function == "count":
-        hits = index if node is None else index[truth(node, frame)]
-        return Values(Kind.INTEGER, np.bincount(hits, minlength=size).astype(np.int64))
-    assert node is not None
-    value = unpooled(evaluate(node, frame))
-    if value.valid is not None:
-        kept = value.valid
-        value, index = value.take(np.flatnonzero(kept)), index[kept]
-    if function == "sum":
-        total = np.bincount(index, weights=value.data, minlength=size)
-        if value.data.dtype.kind == "f":
-            return Values(Kind.NUMBER, total)
-        return Values(Kind.INTEGER, np.rint(total).astype(np.int64))
-    seen = np.bincount(index, minlength=size) > 0
-    extreme = np.zeros(size, dtype=value.data.dtype)
-    if value.data.dtype.kind == "f":
-        extreme[:] = np.inf if function == "min" else -np.inf
-    else:
-        bounds = np.iinfo(value.data.dtype)
-        extreme[:] = bounds.max if function == "min" else bounds.min
-    (np.minimum if function == "min" else np.maximum).at(extreme, index, value.data)
-    return Values(value.kind, np.where(seen, extreme, 0), seen)
-
-
-__all__ = ["Frame", "aggregated"]

@@ -1,18 +1,22 @@
-"""Generate a schema file's tables into a directory: the service behind ``headrace generate``."""
+"""Generate a schema file's tables into a directory, or its dbt sources file."""
 
+import io
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headrace.synth import draw, pools
+from ruamel.yaml import YAML
+
+from headrace.synth import draw_text, pools
 from headrace.synth.errors import SynthError
 from headrace.synth.files import Format
 from headrace.synth.plan import TablePlan, walk_fields
 from headrace.synth.population import from_us
-from headrace.synth.schema.model import Categorical, Unique
-from headrace.synth.world import View, World
+from headrace.synth.schema.model import AnyField, Categorical, ForeignKey, Unique
+from headrace.synth.view import View
+from headrace.synth.world import World
 from headrace.synth.writer import BegunListener, Progress, Share, Writer, Written
 
 if TYPE_CHECKING:
@@ -100,7 +104,7 @@ def generate(
     """
     started = time.monotonic()
     world = World.from_file(schema, seed=seed, scale=scale)
-    view = world.at(as_of)
+    view = View.of(world, as_of)
     if since is not None:
         if not world.evolves:
             raise SynthError(
@@ -108,7 +112,7 @@ def generate(
                 "datetime with distribution: rate"
             )
         view = view.delta(since)
-    plans = _chosen(world, tables, group)
+    plans = _selected(world, tables, group)
     overlay = _overlay(view, faults)
     writer = Writer(
         view, out, kind=kind, share=share, threads=threads, overlay=overlay, progress=progress
@@ -140,24 +144,68 @@ def generate(
 def describe(
     schema: Path, name: str, *, tables: tuple[str, ...] = (), group: str | None = None
 ) -> str:
-    """A dbt sources file of a schema file; see ``headrace.synth.dbt_sources``.
+    """The text of a dbt sources file, ``_<name>__sources.yml``, for a schema file.
+
+    Descriptions are copied; ``pii`` becomes ``config.meta.pii``. Primary keys get the tests unique
+    and not_null, foreign keys relationships, and not_null where each row has a parent.
 
     Args:
         schema: the schema file.
-        name: of the dbt source.
+        name: of the dbt source; its schema is ``<name>_raw``.
         tables: only these.
         group: only tables of this group.
 
     Raises:
         SynthError: the schema file is wrong, or has no such table or group.
     """
-    from headrace.synth.dbt_sources import dbt_sources
-
     world = World.from_file(schema)
-    return dbt_sources(world, name, _chosen(world, tables, group))
+    plans = _selected(world, tables, group)
+    source: dict[str, Any] = {"name": name, "schema": f"{name}_raw"}
+    if world.schema.description:
+        source["description"] = world.schema.description
+    written = {plan.name for plan in plans}
+    source["tables"] = [_source_table(plan, name, written) for plan in plans]
+    yaml = YAML()
+    yaml.default_flow_style = False
+    yaml.width = 96
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    text = io.StringIO()
+    yaml.dump({"sources": [source]}, text)
+    return text.getvalue()
 
 
-def _chosen(world: World, tables: tuple[str, ...], group: str | None) -> list[TablePlan]:
+def _source_table(plan: TablePlan, source: str, written: set[str]) -> dict[str, Any]:
+    table: dict[str, Any] = {"name": plan.name}
+    if plan.table.description:
+        table["description"] = plan.table.description
+    key = plan.table.key
+    table["columns"] = [
+        _source_column(column, plan.table.fields[column], source, written, is_key=key == (column,))
+        for column in plan.columns
+    ]
+    return table
+
+
+def _source_column(
+    name: str, item: AnyField, source: str, written: set[str], *, is_key: bool
+) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name}
+    if item.description:
+        column["description"] = item.description
+    if item.pii:
+        column["config"] = {"meta": {"pii": item.pii}}
+    tests: list[Any] = ["unique", "not_null"] if is_key else []
+    if isinstance(item, ForeignKey) and item.table in written:
+        if not item.may_be_null and not is_key:
+            tests.append("not_null")
+        arguments = {"to": f"source('{source}', '{item.table}')", "field": item.column}
+        tests.append({"relationships": {"arguments": arguments}})
+    if tests:
+        column["data_tests"] = tests
+    return column
+
+
+def _selected(world: World, tables: tuple[str, ...], group: str | None) -> list[TablePlan]:
     known = {plan.name: plan for plan in world.tables}
     for name in tables:
         if name not in known:
@@ -192,7 +240,7 @@ def _freeze(world: World) -> tuple[list[Path], list[str]]:
             if not isinstance(item, Unique | Categorical):
                 continue
             locale, beside = world.home(plan, item.locale)
-            for name in draw.pools_of(item):
+            for name in draw_text.pools_of(item):
                 if pools.is_frozen(name, locale, beside):
                     continue
                 label = f"faker.{name} ({locale})"

@@ -178,3 +178,12 @@ def normal_cdf(value: Any) -> Floats:
     size = np.minimum(np.abs(number), 7.07)
     tail = exp(-size * size / 2.0) * _horner(size, _HART_ABOVE) / _horner(size, _HART_BELOW)
     return np.where(number > 0, 1.0 - tail, tail)
+
+
+def rounded(data: NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
+    """Rounded to even at so many decimals."""
+    factor = 10.0**decimals
+    result: NDArray[np.float64] = data * factor
+    np.rint(result, out=result)
+    result /= factor
+    return result

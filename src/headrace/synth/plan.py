@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.formatting import did_you_mean
-from headrace.synth.expression import Call, Node
-from headrace.synth.reads import aggregates, refs, table_of
+from headrace.synth.expression import Call, Node, aggregates, refs, table_of
 from headrace.synth.schema.model import (
     AnyField,
     Count,
@@ -20,6 +19,8 @@ from headrace.synth.schema.model import (
     duration_us,
 )
 
+FieldPath = tuple[str | int, ...]
+"""The keys that lead to a value within a table of a schema file."""
 UNBOUNDED: Final = 1 << 60
 """The delay, in microseconds, of what may happen at any time."""
 
@@ -44,7 +45,7 @@ class TablePlan:
     file: Path | None
     own: bool
     parent: "TablePlan | None" = None
-    nodes: dict[tuple[str | int, ...], Node] = field(default_factory=dict)
+    nodes: dict[FieldPath, Node] = field(default_factory=dict)
     keys: dict[str, "TablePlan"] = field(default_factory=dict)
     hung: dict[str, "TablePlan"] = field(default_factory=dict)
     pointing: list[tuple["TablePlan", str]] = field(default_factory=list)
@@ -287,8 +288,8 @@ class TablePlan:
 
 
 def walk_fields(
-    fields: dict[str, Any], path: tuple[str | int, ...] = ("fields",)
-) -> Iterator[tuple[tuple[str | int, ...], AnyField]]:
+    fields: dict[str, Any], path: FieldPath = ("fields",)
+) -> Iterator[tuple[FieldPath, AnyField]]:
     """Every field, nested ones too, with where it stands in its table."""
     for name, item in fields.items():
         here = (*path, name)
@@ -307,6 +308,6 @@ def _ladder_us(item: Status, status: str) -> int:
     return duration_us(step.delay.max) + max(_ladder_us(item, to) for to in step.to)
 
 
-def inside_list(plan: TablePlan, place: tuple[str | int, ...]) -> bool:
+def inside_list(plan: TablePlan, place: FieldPath) -> bool:
     item = plan.table.fields.get(str(place[1]))
     return isinstance(item, ListOf) and item.of is not None

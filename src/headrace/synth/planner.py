@@ -8,9 +8,19 @@ from headrace.formatting import did_you_mean
 from headrace.synth import expression
 from headrace.synth.cycles import AT, CHANGED, find_circle
 from headrace.synth.errors import Problem, SchemaError
-from headrace.synth.expression import Call, Choice, ExpressionError, Literal, Node, Ref
+from headrace.synth.expression import (
+    Call,
+    Choice,
+    ExpressionError,
+    Literal,
+    Node,
+    Ref,
+    TableRef,
+    is_aggregate,
+    refs,
+    table_of,
+)
 from headrace.synth.plan import TablePlan, walk_fields
-from headrace.synth.reads import TableRef, is_aggregate, refs, table_of
 from headrace.synth.schema.model import (
     AnyField,
     Categorical,

@@ -7,12 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.synth import maths
-from headrace.synth.evaluate import civil
+from headrace.synth.functions import civil
 from headrace.synth.hashing import Key, key, unit
 from headrace.synth.schema.model import Datetime, as_datetime, duration_us
-from headrace.synth.values import ALWAYS, NEVER
+from headrace.synth.values import ALWAYS, DAY_US, NEVER
 
-DAY_US: Final = 86_400_000_000
 _SEARCHED: Final = 1 << 14
 """So many rows are looked through at once; more are halved first."""
 _HORIZON_DAYS: Final = 60_000

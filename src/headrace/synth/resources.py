@@ -19,7 +19,8 @@ from headrace.synth.errors import SynthError
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import from_us
 from headrace.synth.schema.model import Datetime, as_datetime
-from headrace.synth.world import View, World
+from headrace.synth.view import View
+from headrace.synth.world import World
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,7 +60,7 @@ class Simulation:
     def view(self, since: datetime | None) -> View:
         """What there is, or what changed after a moment."""
         if since not in self._views:
-            whole = self.world.at(self.moment)
+            whole = View.of(self.world, self.moment)
             self._views[since] = whole if since is None else whole.delta(since)
         return self._views[since]
 

@@ -21,7 +21,8 @@ from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.files import Format, open_sink, parquet_options
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import from_us
-from headrace.synth.world import Range, View, plain_schema
+from headrace.synth.record_batch import plain_schema, to_batch
+from headrace.synth.view import Range, View
 
 if TYPE_CHECKING:
     from headrace.synth.frame import Frame
@@ -218,7 +219,7 @@ class Writer:
         frame = self.view.frame(plan, roots.astype(np.int64))
         if not len(frame):
             return 0.0
-        batch = frame.arrow()
+        batch = to_batch(frame)
         if self.kind == "csv":
             return float(batch.nbytes) / len(batch)
         sink = pa.BufferOutputStream()
@@ -263,7 +264,7 @@ class Writer:
         return rows
 
     def _overlaid(self, plan: TablePlan, frame: "Frame") -> list[pa.RecordBatch]:
-        batch = frame.arrow()
+        batch = to_batch(frame)
         return [batch] if self.overlay is None else self.overlay.apply(plan, frame, batch)
 
     def file_schema(self, plan: TablePlan) -> pa.Schema:

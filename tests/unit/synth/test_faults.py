@@ -14,13 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.synth import world as world_module
+from headrace.synth import view as view_module
 from headrace.synth.errors import SchemaError, SynthError
 from headrace.synth.faults import FaultManifest, Overlay, faults_of, parse_spec
 from headrace.synth.faults.schema_changes import as_text
+from headrace.synth.record_batch import to_batch
 from headrace.synth.schema.fault import FAULT_KINDS
 from headrace.synth.schema.read import parse
-from headrace.synth.world import Range, View, World
+from headrace.synth.view import Range, View
+from headrace.synth.world import World
 
 SHOP = """
 seed: 7
@@ -75,7 +77,7 @@ def faulty(
     spec: str, *, view: View | None = None, rows: Range | None = None
 ) -> tuple[dict[str, pa.Table], FaultManifest]:
     """The tables with faults, strings not as dictionaries; and the manifest."""
-    view = view or WORLD.at(MOMENT)
+    view = view or View.of(WORLD, MOMENT)
     overlay = Overlay(view, parse_spec(spec, WORLD, view))
     tables = {}
     for plan in WORLD.tables:
@@ -83,14 +85,14 @@ def faulty(
         batches = [
             pa.Table.from_batches([batch]).cast(schema)
             for frame in view.frames(plan, rows)
-            for batch in overlay.apply(plan, frame, frame.arrow())
+            for batch in overlay.apply(plan, frame, to_batch(frame))
         ]
         tables[plan.name] = pa.concat_tables(batches) if batches else schema.empty_table()
     return tables, overlay.manifest()
 
 
 def clean(view: View | None = None) -> dict[str, pa.Table]:
-    view = view or WORLD.at(MOMENT)
+    view = view or View.of(WORLD, MOMENT)
     return {plan.name: view.table(plan.name) for plan in WORLD.tables}
 
 
@@ -199,7 +201,7 @@ def test_values_out_of_range_are_outside_of_it() -> None:
     ],
 )
 def test_the_rows_that_are_absent_are_those_of_the_manifest(spec: str) -> None:
-    view = WORLD.at(MOMENT)
+    view = View.of(WORLD, MOMENT)
     if "made_at" in spec:
         day = clean()["product"].column("made_at")[0].as_py()
         spec = f"missing_day:product.made_at:{day:%Y-%m-%d}"
@@ -279,9 +281,9 @@ def test_late_rows_come_in_a_later_delta() -> None:
     spec = "late_rows:order:0.4:9d"
     later = datetime(2024, 2, 14, 5)  # noqa: DTZ001
     before, _ = faulty(spec)
-    after, _ = faulty(spec, view=WORLD.at(later))
-    delta, manifest = faulty(spec, view=WORLD.at(later).delta(MOMENT))
-    plain = WORLD.at(later).delta(MOMENT).table("order").column("id").to_pylist()
+    after, _ = faulty(spec, view=View.of(WORLD, later))
+    delta, manifest = faulty(spec, view=View.of(WORLD, later).delta(MOMENT))
+    plain = View.of(WORLD, later).delta(MOMENT).table("order").column("id").to_pylist()
     merged = {row["id"]: row for row in before["order"].to_pylist()}
     merged |= {row["id"]: row for row in delta["order"].to_pylist()}
     assert merged == {row["id"]: row for row in after["order"].to_pylist()}
@@ -295,9 +297,9 @@ def test_late_rows_come_in_a_later_delta() -> None:
 
 def test_a_stale_feed_is_the_table_of_then() -> None:
     tables, _ = faulty("stale_feed:order:2024-02-06")
-    then = WORLD.at(datetime(2024, 2, 6))  # noqa: DTZ001
+    then = View.of(WORLD, datetime(2024, 2, 6))  # noqa: DTZ001
     assert tables["order"].equals(then.table("order"))
-    since = WORLD.at(MOMENT).delta(datetime(2024, 2, 7))  # noqa: DTZ001
+    since = View.of(WORLD, MOMENT).delta(datetime(2024, 2, 7))  # noqa: DTZ001
     assert len(faulty("stale_feed:order:2024-02-06", view=since)[0]["order"]) == 0
 
 
@@ -354,7 +356,7 @@ def test_a_change_of_the_schema_waits_for_its_moment(tmp_path: Path) -> None:
     tables, manifest = faulty(str(path))
     assert tables["order"].schema.equals(clean()["order"].schema)
     assert manifest.faults[0].count == 0
-    tables, manifest = faulty(str(path), view=WORLD.at(datetime(2024, 3, 1)))  # noqa: DTZ001
+    tables, manifest = faulty(str(path), view=View.of(WORLD, datetime(2024, 3, 1)))  # noqa: DTZ001
     assert "amount" not in tables["order"].column_names
     assert manifest.faults[0].count == 1
 
@@ -386,12 +388,12 @@ def test_everything_at_once_is_every_kind() -> None:
 def test_blocks_and_parts_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     tables, manifest = faulty(EVERYTHING)
     whole = manifest.table()
-    monkeypatch.setattr(world_module, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(view_module, "BLOCK_ROWS", 64)
     small, in_blocks = faulty(EVERYTHING)
     assert in_blocks.table().equals(whole)
     for name, table in tables.items():
         assert small[name].equals(table), name
-    total = WORLD.at(MOMENT).root_total(WORLD.plans["order"])
+    total = View.of(WORLD, MOMENT).root_total(WORLD.plans["order"])
     parts = [
         faulty(EVERYTHING, rows=rows)
         for rows in ((0, total // 3), (total // 3, total // 2), (total // 2, 1 << 40))
@@ -404,13 +406,13 @@ def test_blocks_and_parts_make_no_difference(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     _, manifest = faulty(EVERYTHING)
-    monkeypatch.setattr(world_module, "BLOCK_ROWS", 64)
-    view = WORLD.at(MOMENT)
+    monkeypatch.setattr(view_module, "BLOCK_ROWS", 64)
+    view = View.of(WORLD, MOMENT)
     overlay = Overlay(view, parse_spec(EVERYTHING, WORLD, view))
     with ThreadPoolExecutor(4) as pool:
         for plan in WORLD.tables:
             frames = list(view.frames(plan))
-            written = pool.map(lambda f, p=plan: overlay.apply(p, f, f.arrow()), reversed(frames))
+            written = pool.map(lambda f, p=plan: overlay.apply(p, f, to_batch(f)), reversed(frames))
             assert sum(len(batches) for batches in written) > 0
     assert overlay.manifest().table().equals(manifest.table())
 
@@ -475,7 +477,7 @@ def test_the_manifest_is_written(tmp_path: Path) -> None:
 )
 def test_a_bad_spec_is_one_clear_error(spec: str, message: str) -> None:
     with pytest.raises(SynthError) as caught:
-        parse_spec(spec, WORLD, WORLD.at(MOMENT))
+        parse_spec(spec, WORLD, View.of(WORLD, MOMENT))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -484,12 +486,12 @@ def test_a_file_of_faults_says_where(tmp_path: Path) -> None:
     path = tmp_path / "faults.yml"
     path.write_text("- kind: nulls\n  table: order\n  column: amont\n")
     with pytest.raises(SchemaError, match=r"faults\.yml:3:3: order has no column 'amont'"):
-        parse_spec(str(path), WORLD, WORLD.at(MOMENT))
+        parse_spec(str(path), WORLD, View.of(WORLD, MOMENT))
     path.write_text("faults:\n  - {kind: nulls, table: order, column: amount, shar: 1}\n")
     with pytest.raises(SchemaError, match=r"faults\.yml:2:49: unknown key 'shar'"):
-        parse_spec(str(path), WORLD, WORLD.at(MOMENT))
+        parse_spec(str(path), WORLD, View.of(WORLD, MOMENT))
     path.write_text("- {kind: nulls, table: order, column: amount, rows: [1, 5]}\n")
-    (fault,) = parse_spec(str(path), WORLD, WORLD.at(MOMENT))
+    (fault,) = parse_spec(str(path), WORLD, View.of(WORLD, MOMENT))
     assert fault.kind == "nulls"
     _, manifest = faulty(str(path))
     assert [hit["row"] for hit in named(manifest)] == [1, 5]
@@ -499,9 +501,9 @@ def test_the_schema_file_has_faults() -> None:
     text = SHOP + "faults:\n  - {kind: nulls, table: order, column: amont}\n"
     world = World(parse(text))
     with pytest.raises(SchemaError, match=r"schema:\d+:33: order has no column 'amont'"):
-        faults_of(world, world.at(MOMENT))
+        faults_of(world, View.of(world, MOMENT))
     world = World(parse(text.replace("amont", "amount")))
-    assert [fault.kind for fault in faults_of(world, world.at(MOMENT))] == ["nulls"]
+    assert [fault.kind for fault in faults_of(world, View.of(world, MOMENT))] == ["nulls"]
     with pytest.raises(SchemaError, match="unknown kind 'nul'; did you mean 'nulls'"):
         parse(text.replace("kind: nulls", "kind: nul"))
 
@@ -511,7 +513,7 @@ def test_every_kind_is_documented_with_a_true_example() -> None:
     rows = re.findall(r"^\| `(\w+)` \| .+? \| (.+?) \| `(.+?)` \|$", page, re.MULTILINE)
     assert tuple(kind for kind, _, _ in rows) == FAULT_KINDS
     for kind, options, example in rows:
-        view = WORLD.at(datetime(2024, 6, 1))  # noqa: DTZ001
+        view = View.of(WORLD, datetime(2024, 6, 1))  # noqa: DTZ001
         (fault,) = parse_spec(example, WORLD, view)
         assert fault.kind == kind
         said = {"kind", "table", *re.findall(r"`(\w+)`", options)}

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
 
-import headrace.synth.world as world_module
+import headrace.synth.view as view_module
 import headrace.synth.writer as writer_module
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.files import Format
@@ -73,7 +73,7 @@ def shop(tmp_path: Path) -> Path:
 
 def small_files(patch: pytest.MonkeyPatch, count: int) -> None:
     patch.setattr(writer_module, "FILE_ROWS", count)
-    patch.setattr(world_module, "BLOCK_ROWS", 32)
+    patch.setattr(view_module, "BLOCK_ROWS", 32)
 
 
 def digests(directory: Path) -> dict[str, str]:

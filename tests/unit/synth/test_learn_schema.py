@@ -19,8 +19,10 @@ from headrace.synth.learn.field import zipf_exponent
 from headrace.synth.learn.relations import relate
 from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema
+from headrace.synth.record_batch import to_batch
 from headrace.synth.schema.model import Categorical, ForeignKey, Numerical, Schema, Unique
 from headrace.synth.schema.read import parse
+from headrace.synth.view import View
 from headrace.synth.world import World
 
 CUSTOMERS = 1_000
@@ -94,7 +96,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
     assert learned.rows == {"customers": CUSTOMERS, "orders": ORDERS}
     text = out.read_text(encoding="utf-8")
     document = parse(text)
-    view = World(document, scale=100).at()
+    view = View.of(World(document, scale=100))
     made = [
         pa.Table.from_batches(
             batch.cast(view.arrow_schema(view.world.plans[name]))
@@ -143,8 +145,8 @@ def test_a_hundred_times_the_rows_with_the_columns_and_types_of_the_sample(shop:
 def test_there_is_room_for_ten_thousand_times_the_rows(shop: Shop) -> None:
     world = World(parse(shop.text), scale=10_000)
     rows = np.array([0, 10_000 * CUSTOMERS // 2, 10_000 * CUSTOMERS - 1])
-    frame = world.at().frame(world.plans["customers"], rows)
-    assert pc.count_distinct(frame.arrow().column("code")).as_py() == 3
+    frame = View.of(world).frame(world.plans["customers"], rows)
+    assert pc.count_distinct(to_batch(frame).column("code")).as_py() == 3
 
 
 def test_keys_are_unique_and_relations_hold(shop: Shop) -> None:
@@ -286,7 +288,7 @@ def learned(*paths: Path | str) -> Schema:
     """The schema learned from files, which the engine has made rows of."""
     sample = read(paths)
     document = parse(to_schema(sample, relate(sample)))
-    view = World(document).at()
+    view = View.of(World(document))
     for name, data in sample.tables.items():
         assert view.table(name).num_rows == len(data)
     return document.schema
@@ -315,7 +317,7 @@ def test_a_table_of_a_database_and_what_arrow_has_no_match_for(tmp_path: Path) -
     assert isinstance(amount, Numerical)
     assert (amount.as_, amount.round) == ("decimal", 2)
     sample = read([f"{database}:raw.payments"])
-    made = World(parse(to_schema(sample, relate(sample)))).at().table("payments")
+    made = View.of(World(parse(to_schema(sample, relate(sample))))).table("payments")
     assert all(isinstance(value, Decimal) for value in made.column("amount").to_pylist())
 
 
@@ -348,7 +350,7 @@ def test_names_and_numbers_at_the_edge(tmp_path: Path) -> None:
     pq.write_table(table, path)
     sample = read([path])
     text = to_schema(sample, relate(sample))
-    made = World(parse(text), scale=20).at().table("null")
+    made = View.of(World(parse(text), scale=20)).table("null")
     assert made.schema.names == table.schema.names
     for name in ("on", "vast", "exact", "same", "last"):
         low, high = (end.as_py() for end in pc.min_max(table.column(name)).values())
@@ -385,7 +387,7 @@ def test_declared_keys_and_relations(tmp_path: Path) -> None:
         files, out=out, keys={"stores": "label"}, relations=["sales.shop=stores.label"]
     )
     assert given.relations.keys["stores"] == "label"
-    made = World(parse(out.read_text(encoding="utf-8"))).at()
+    made = View.of(World(parse(out.read_text(encoding="utf-8"))))
     labels = set(made.table("stores").column("label").to_pylist())
     assert len(labels) == 20
     assert set(made.table("sales").column("shop").to_pylist()) <= labels
@@ -405,7 +407,7 @@ def test_a_table_that_points_at_itself_and_a_one_to_one(tmp_path: Path) -> None:
     text = to_schema(sample, relate(sample, keys={"badges": "staff_id"},
                                     relations=["badges.staff_id=staff.id",
                                                "staff.parent_id=staff.id"]))  # fmt: skip
-    view = World(parse(text), scale=50).at()
+    view = View.of(World(parse(text), scale=50))
     staff, badges = view.table("staff"), view.table("badges")
     ids = staff.column("id").combine_chunks()
     assert pc.all(pc.is_in(staff.column("parent_id").drop_null(), ids)).as_py()

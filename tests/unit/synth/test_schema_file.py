@@ -8,6 +8,7 @@ import pytest
 
 from headrace.synth.errors import SchemaError, SynthError
 from headrace.synth.schema.read import parse, read
+from headrace.synth.view import View
 from headrace.synth.world import World
 
 TABLE = """\
@@ -205,7 +206,7 @@ def test_all_problems_are_named_at_once() -> None:
 
 def test_a_column_named_no_is_a_name() -> None:
     world = World(parse(TABLE + "      no: {type: boolean}\n      on: {type: uuid}\n"))
-    assert world.at().table("customer").column_names == ["id", "no", "on"]
+    assert View.of(world).table("customer").column_names == ["id", "no", "on"]
 
 
 def test_a_bomb_of_aliases_ends_soon() -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.synth.view import View
 from headrace.synth.world import World
 
 SCHEMA = Path(__file__).parents[3] / "data" / "schemas" / "shop.yml"
@@ -32,7 +33,7 @@ def world(seed: int, scale: float = 0.15) -> World:
 
 
 def snapshot(seed: int, moment: datetime) -> Tables:
-    view = world(seed).at(moment)
+    view = View.of(world(seed), moment)
     return {plan.name: view.table(plan.name).to_pylist() for plan in world(seed).tables}
 
 
@@ -41,7 +42,7 @@ def merged(seed: int, first: datetime, *later: datetime) -> Tables:
     tables = snapshot(seed, first)
     since = first
     for moment in later:
-        delta = world(seed).at(moment).delta(since)
+        delta = View.of(world(seed), moment).delta(since)
         for plan in world(seed).tables:
             rows = {key(plan.table.key, row): row for row in tables[plan.name]}
             for row in delta.table(plan.name).to_pylist():
@@ -290,9 +291,9 @@ def test_every_status_occurs() -> None:
 @pytest.mark.parametrize("days", [366])
 def test_about_twenty_orders_a_day(days: int) -> None:
     full = World.from_file(SCHEMA)
-    orders = full.at(START + timedelta(days=days)).table("order")
+    orders = View.of(full, START + timedelta(days=days)).table("order")
     assert 20 * days < orders.num_rows < 32 * days
-    assert 160 <= full.at(START + timedelta(days=days)).table("product").num_rows <= 240
+    assert 160 <= View.of(full, START + timedelta(days=days)).table("product").num_rows <= 240
 
 
 def test_everything_is_described() -> None:

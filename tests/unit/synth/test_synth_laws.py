@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import headrace.synth.world as world_module
+import headrace.synth.view as view_module
 from headrace.synth.schema.read import parse
+from headrace.synth.view import View
 from headrace.synth.world import World
 from synth_lab import START, Rows, merged, moments, rows, worlds
 
@@ -27,7 +28,7 @@ def test_a_snapshot_and_a_delta_are_the_next_snapshot(
     world: World, first: datetime, second: datetime
 ) -> None:
     earlier, later = sorted((first, second))
-    before, after = world.at(earlier), world.at(later)
+    before, after = View.of(world, earlier), View.of(world, later)
     delta = after.delta(earlier)
     for plan in world.tables:
         assert merged(rows(before, plan.name), delta, plan.name) == rows(after, plan.name)
@@ -36,19 +37,19 @@ def test_a_snapshot_and_a_delta_are_the_next_snapshot(
 @given(world=worlds(0.4), first=moments(40))
 @settings(quick, max_examples=3)
 def test_thirty_days_in_a_chain(world: World, first: datetime) -> None:
-    states: dict[str, Rows] = {p.name: rows(world.at(first), p.name) for p in world.tables}
+    states: dict[str, Rows] = {p.name: rows(View.of(world, first), p.name) for p in world.tables}
     for day in range(1, 31):
         moment = first + timedelta(days=day)
-        delta = world.at(moment).delta(moment - timedelta(days=1))
+        delta = View.of(world, moment).delta(moment - timedelta(days=1))
         states = {name: merged(state, delta, name) for name, state in states.items()}
-    last = world.at(first + timedelta(days=30))
+    last = View.of(world, first + timedelta(days=30))
     assert states == {plan.name: rows(last, plan.name) for plan in world.tables}
 
 
 @given(world=worlds(), moment=moments())
 @quick
 def test_no_child_before_its_parent_and_every_key_is_valid(world: World, moment: datetime) -> None:
-    view = world.at(moment)
+    view = View.of(world, moment)
     found = {plan.name: rows(view, plan.name) for plan in world.tables}
     times = {
         name: {key[0]: row["created_at"] for key, row in found[name].items()}
@@ -71,7 +72,7 @@ def test_no_child_before_its_parent_and_every_key_is_valid(world: World, moment:
 @given(world=worlds(), moment=moments())
 @quick
 def test_what_is_added_up_agrees(world: World, moment: datetime) -> None:
-    view = world.at(moment)
+    view = View.of(world, moment)
     found = {plan.name: rows(view, plan.name) for plan in world.tables}
     lines: Counter[int] = Counter()
     spent: Counter[int] = Counter()
@@ -96,7 +97,10 @@ def test_what_is_added_up_agrees(world: World, moment: datetime) -> None:
 @quick
 def test_statuses_climb_their_ladder(world: World, moment: datetime) -> None:
     """Whoever was paid has a time for it, and stays paid or goes on; nothing goes back."""
-    before, after = rows(world.at(moment), "order"), rows(world.at(moment + timedelta(2)), "order")
+    before, after = (
+        rows(View.of(world, moment), "order"),
+        rows(View.of(world, moment + timedelta(2)), "order"),
+    )
     onward = {
         "pending": {"pending", "paid", "voided", "refunded"},
         "paid": {"paid", "refunded"},
@@ -113,7 +117,7 @@ def test_statuses_climb_their_ladder(world: World, moment: datetime) -> None:
 def test_the_parts_are_the_whole(world: World, moment: datetime, count: int) -> None:
     from headrace.synth.writer import Share
 
-    view = world.at(moment)
+    view = View.of(world, moment)
     for plan in world.tables:
         whole = view.table(plan.name).to_pylist()
         total = view.root_total(plan)
@@ -129,19 +133,19 @@ def test_the_parts_are_the_whole(world: World, moment: datetime, count: int) -> 
 def test_the_size_of_blocks_changes_nothing(
     world: World, moment: datetime, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = {plan.name: world.at(moment).table(plan.name) for plan in world.tables}
+    whole = {plan.name: View.of(world, moment).table(plan.name) for plan in world.tables}
     with monkeypatch.context() as patch:
-        patch.setattr(world_module, "BLOCK_ROWS", size)
-        patch.setattr(world_module, "SMALL", 0)
+        patch.setattr(view_module, "BLOCK_ROWS", size)
+        patch.setattr(view_module, "SMALL", 0)
         for plan in world.tables:
-            assert world.at(moment).table(plan.name).equals(whole[plan.name])
+            assert View.of(world, moment).table(plan.name).equals(whole[plan.name])
 
 
 @given(world=worlds(1.0), first=moments())
 @quick
 def test_rows_keep_what_does_not_change(world: World, first: datetime) -> None:
     """A later snapshot has the same rows, but for what evolves."""
-    before, after = world.at(first), world.at(first + timedelta(days=9))
+    before, after = View.of(world, first), View.of(world, first + timedelta(days=9))
     for name, still in {"product": ["price"], "order": ["created_at", "customer_id"]}.items():
         later = rows(after, name)
         for key, row in rows(before, name).items():
@@ -166,7 +170,7 @@ schema:
         hour: [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]
         season: [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 3]
 """
-    view = World(parse(text)).at(START.replace(year=2026))
+    view = View.of(World(parse(text)), START.replace(year=2026))
     times = view.table("event")["at"].to_pylist()
     assert times == sorted(times)
     weekdays = Counter(time.weekday() for time in times)
@@ -198,7 +202,7 @@ schema:
       boolean: {type: boolean, probability: 0.2, null_rate: 0.1}
       category: {type: categorical, values: {a: 1, b: 2, c: 7}}
 """
-    table = World(parse(text)).at().table("t")
+    table = View.of(World(parse(text))).table("t")
     number = {
         name: np.array(table[name].to_pylist(), dtype=float) for name in table.column_names[:8]
     }
@@ -238,7 +242,7 @@ schema:
       c: {type: numerical, min: 0, max: 1, round: null}
       d: {type: numerical, min: 0, max: 1, round: null}
 """
-    table = World(parse(text)).at().table("t")
+    table = View.of(World(parse(text))).table("t")
     ranks = [np.argsort(np.argsort(table[name].to_numpy())) for name in "abcd"]
     found = np.atleast_2d(np.corrcoef(ranks))
     # a rank correlation is 6 / pi * asin(r / 2) of the copula's
@@ -258,7 +262,7 @@ schema:
       sku: {type: unique, pattern: "SKU-######-?"}
       id: {type: uuid}
 """
-    table = World(parse(text)).at().table("t")
+    table = View.of(World(parse(text))).table("t")
     for name in table.column_names:
         assert len(table[name].unique()) == 1_500_000, name
 
@@ -272,8 +276,8 @@ def test_before_the_start_there_is_nothing() -> None:
     )
     world = World(parse(text))
     with pytest.raises(SynthError, match="starts at 2024-01-01"):
-        world.at(START - timedelta(seconds=1))
-    assert world.at(START).table("order").num_rows == 0
+        View.of(world, START - timedelta(seconds=1))
+    assert View.of(world, START).table("order").num_rows == 0
 
 
 def test_a_row_that_is_still_to_come_can_be_named() -> None:
@@ -289,5 +293,5 @@ schema:
       id: {type: serial, primary_key: true}
       day_id: {type: foreign_key, references: day.id, row: id * 10}
 """
-    table = World(parse(text)).at(START + timedelta(days=3)).table("plan")
+    table = View.of(World(parse(text)), START + timedelta(days=3)).table("plan")
     assert table["day_id"].to_pylist() == [11, 21, 31, 41, 51]

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.synth.view import View
 from headrace.synth.world import World
 
 SCHEMAS = Path(__file__).parents[3] / "data" / "schemas"
@@ -38,7 +39,7 @@ def world(name: str, seed: int) -> World:
 
 
 def events(seed: int, moment: datetime, *, since: datetime | None = None) -> list[Row]:
-    view = world("web_analytics", seed).at(moment)
+    view = View.of(world("web_analytics", seed), moment)
     return list((view.delta(since) if since else view).table("events").to_pylist())
 
 
@@ -93,7 +94,7 @@ def test_the_funnel_has_no_gaps_and_time_does_not_run_back(seed: int, moment: da
 @settings(max_examples=5, deadline=None)
 @given(seed=seeds, moment=moments)
 def test_a_purchase_is_an_order_of_the_shop(seed: int, moment: datetime) -> None:
-    view = world("shop", seed).at(moment)
+    view = View.of(world("shop", seed), moment)
     orders = {str(row["id"]): row for row in view.table("order").to_pylist()}
     lines: dict[str, list[Row]] = defaultdict(list)
     for line in view.table("order_line").to_pylist():
@@ -184,7 +185,7 @@ def test_what_belongs_together_does(struct: str, column: str, of: str) -> None:
 def test_the_columns_are_those_of_the_export() -> None:
     """By the names of GA4's export; each has a description, nested ones too."""
     plan = world("web_analytics", 0).plans["events"]
-    schema = world("web_analytics", 0).at(START + timedelta(days=2)).table("events").schema
+    schema = View.of(world("web_analytics", 0), START + timedelta(days=2)).table("events").schema
     assert schema.names == plan.columns
     assert all(plan.table.fields[name].description for name in plan.columns)
     wanted = ["key", "value"]
@@ -198,7 +199,7 @@ def test_the_columns_are_those_of_the_export() -> None:
 def test_batches_can_be_written_as_parquet() -> None:
     """Dictionaries hold no null, which Parquet does not take."""
     plan = world("web_analytics", 0).plans["events"]
-    for batch in world("web_analytics", 0).at(START + timedelta(days=2)).batches(plan):
+    for batch in View.of(world("web_analytics", 0), START + timedelta(days=2)).batches(plan):
         sink = io.BytesIO()
         pq.write_table(pa.Table.from_batches([batch]), sink)
         names = pq.read_table(sink)["event_name"]

@@ -11,11 +11,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.synth.faults.manifest import SCHEMA
-from headrace.synth.faults.schema_changes import as_text, plain
+from headrace.synth.faults.schema_changes import as_text
 from headrace.synth.frame import Frame
 from headrace.synth.hashing import Key, key, unit
 from headrace.synth.plan import TablePlan
-from headrace.synth.population import DAY_US, to_us
+from headrace.synth.population import to_us
+from headrace.synth.record_batch import plain
 from headrace.synth.schema.fault import (
     AnyFault,
     Base,
@@ -24,8 +25,8 @@ from headrace.synth.schema.fault import (
     Window,
 )
 from headrace.synth.schema.model import Datetime, as_datetime
-from headrace.synth.values import ALWAYS, NEVER, Mask, to_arrow
-from headrace.synth.world import View
+from headrace.synth.values import ALWAYS, DAY_US, NEVER, Mask, to_arrow
+from headrace.synth.view import View
 
 NumberedFaults = list[tuple[int, AnyFault]]
 """Faults by their numbers, which are their places in the list that was asked for, from 0."""
@@ -50,6 +51,7 @@ class Block:
     """Rows as they are without faults.
 
     Attributes:
+        view: that the rows are of.
         frame: the rows.
         plan: their table.
         rows: their addresses, shape (n,), rising.
@@ -57,8 +59,13 @@ class Block:
     """
 
     def __init__(
-        self, frame: Frame, batch: pa.RecordBatch, views: dict[int, View] | None = None
+        self,
+        view: View,
+        frame: Frame,
+        batch: pa.RecordBatch,
+        views: dict[int, View] | None = None,
     ) -> None:
+        self.view = view
         self.frame = frame
         self.plan = frame.plan
         self.rows = frame.rows
@@ -76,7 +83,7 @@ class Block:
 
     def as_of(self, moment: int) -> View:
         """The world at another moment, one for all blocks."""
-        return self._views.setdefault(moment, View(self.frame.view.world, moment))
+        return self._views.setdefault(moment, View(self.view.world, moment))
 
     @cached_property
     def times(self) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.synth.draw import uuids
+from headrace.synth.draw_text import uuids
 from headrace.synth.expression import Ref
 from headrace.synth.faults.block import Block, Effect, NumberedFaults, fault_key
 from headrace.synth.faults.schema_changes import as_text, kind_of
@@ -15,6 +15,7 @@ from headrace.synth.frame import Frame
 from headrace.synth.hashing import Key, below, bits, unit
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
+from headrace.synth.record_batch import to_batch
 from headrace.synth.schema.fault import (
     Base,
     Drift,
@@ -301,13 +302,14 @@ def _before_the_feed_ended(
 ) -> list[tuple[str, Mask, pa.Array]]:
     """What rows held that changed since a feed ended."""
     moment = to_us(as_datetime(fault.from_))
-    if moment >= block.frame.view.moment:
+    if moment >= block.view.moment:
         return []
     place = np.flatnonzero(keep & (block.frame.changed() > moment))
     if not len(place):
         return []
-    frame = Frame(block.as_of(moment), block.plan, block.rows[place])
-    old = Block(frame, frame.arrow())
+    view = block.as_of(moment)
+    frame = Frame(view, block.plan, block.rows[place])
+    old = Block(view, frame, to_batch(frame))
     index = np.zeros(len(block), dtype=np.int64)
     index[place] = np.arange(len(place))
     changes = []

@@ -13,7 +13,7 @@ from headrace.synth.faults.rows import spiked_key
 from headrace.synth.faults.schema_changes import RETYPES, added_value, changed, kind_of
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
-from headrace.synth.population import DAY_US, to_us
+from headrace.synth.population import to_us
 from headrace.synth.schema.fault import (
     AnyFault,
     ColumnAdded,
@@ -34,8 +34,9 @@ from headrace.synth.schema.fault import (
     Window,
 )
 from headrace.synth.schema.model import Datetime, as_datetime
-from headrace.synth.values import ALWAYS, NEVER
-from headrace.synth.world import View, World
+from headrace.synth.values import ALWAYS, DAY_US, NEVER
+from headrace.synth.view import View
+from headrace.synth.world import World
 
 
 @dataclass(frozen=True, slots=True)

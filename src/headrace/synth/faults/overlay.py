@@ -18,9 +18,10 @@ from headrace.synth.faults.schema_changes import changed, kind_of
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
+from headrace.synth.record_batch import to_batch
 from headrace.synth.schema.fault import AnyFault, LateRows, OutOfOrder, SchemaChange, TypeFlip
 from headrace.synth.schema.model import as_datetime
-from headrace.synth.world import View
+from headrace.synth.view import View
 
 _TIMES: Final = ("from_", "to", "day")
 
@@ -75,7 +76,7 @@ class Overlay:
         listed = self._of.get(plan.name)
         if not listed:
             return [batch]
-        block = Block(frame, batch, self._views)
+        block = Block(self.view, frame, batch, self._views)
         lines = written_rows(block, listed)
         for number, fault in listed:
             if isinstance(fault, OutOfOrder):
@@ -93,7 +94,9 @@ class Overlay:
         """Rows of other blocks, as they are written."""
         frame = self.view.frame(plan, roots)
         frame = frame.only(np.isin(frame.rows, rows))
-        return written_rows(Block(frame, frame.arrow(), self._views), self._of[plan.name])
+        return written_rows(
+            Block(self.view, frame, to_batch(frame), self._views), self._of[plan.name]
+        )
 
     def _changes(self, table: str) -> list[tuple[int, SchemaChange]]:
         """The changes of a table's columns that are there as of the view."""

@@ -39,7 +39,7 @@ from headrace.synth.schema.fault import (
 )
 from headrace.synth.schema.model import as_datetime, duration_us
 from headrace.synth.values import ALWAYS, NEVER, Mask
-from headrace.synth.world import View
+from headrace.synth.view import View
 
 _MOST_COPIES: Final = 128
 OtherBlocks = Callable[[TablePlan, NDArray[np.int64], NDArray[np.int64]], WrittenRows]
@@ -70,7 +70,7 @@ def hold_back(view: View, plan: TablePlan, listed: list[tuple[int, LateRows]]) -
 
 def kept_rows(block: Block, listed: NumberedFaults, effects: list[Effect]) -> Mask:
     """The rows that are there."""
-    view = block.frame.view
+    view = block.view
     keep = np.ones(len(block), dtype=bool)
     for number, fault in listed:
         times: NDArray[np.int64] | None = None
@@ -100,7 +100,7 @@ def kept_rows(block: Block, listed: NumberedFaults, effects: list[Effect]) -> Ma
 
 def _arrived(block: Block, listed: NumberedFaults, keep: Mask, effects: list[Effect]) -> None:
     """Late rows that a delta has for no other reason than that they come now."""
-    since = block.frame.view.since
+    since = block.view.since
     assert since is not None
     fresh = keep & (block.frame.changed() <= since)
     for number, fault in listed:
@@ -115,7 +115,7 @@ def _arrived(block: Block, listed: NumberedFaults, keep: Mask, effects: list[Eff
 
 def _unknown(fault: StaleFeed, block: Block) -> Mask:
     """Rows that a feed does not have that ended at a moment."""
-    moment, since = to_us(as_datetime(fault.from_)), block.frame.view.since
+    moment, since = to_us(as_datetime(fault.from_)), block.view.since
     gone: Mask = block.frame.arrival() > moment
     if since is not None:
         before = Frame(block.as_of(moment), block.plan, block.rows)
@@ -236,7 +236,7 @@ def swapped(
     is_first = (rows // step) % 2 == 0
     partner = np.where(is_first, rows + step, rows - step)
     outside = (partner < rows[0]) | (partner > rows[-1])
-    total = block.frame.view.root_total(plan)
+    total = block.view.root_total(plan)
     roots = np.unique(partner[outside] // size)
     others = elsewhere(plan, partner[outside], roots[(roots >= 0) & (roots < total)])
     known_rows = np.concatenate([rows, others.rows[others.original]])

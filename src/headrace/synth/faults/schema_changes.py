@@ -6,6 +6,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.synth.record_batch import plain
 from headrace.synth.schema.fault import (
     ColumnAdded,
     ColumnDropped,
@@ -14,7 +15,6 @@ from headrace.synth.schema.fault import (
     ColumnRetyped,
     SchemaChange,
 )
-from headrace.synth.world import plain_schema
 
 TYPES: Final = {
     "text": pa.string(),
@@ -72,11 +72,6 @@ def as_text(array: pa.Array) -> pa.Array:
         seconds = pc.replace_substring_regex(plain_text, r"\.000000$", "")
         return pc.binary_join_element_wise(seconds, "Z", "")
     return array.cast(pa.string())
-
-
-def plain(table: pa.Table) -> pa.Table:
-    """Strings not as dictionaries."""
-    return table.cast(plain_schema(table.schema))
 
 
 def changed(fault: SchemaChange, table: pa.Table) -> pa.Table:

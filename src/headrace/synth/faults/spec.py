@@ -12,7 +12,8 @@ from headrace.synth.errors import Place, Problem, SchemaError, SynthError
 from headrace.synth.faults.checks import problems
 from headrace.synth.schema.fault import FAULT_KINDS, AnyFault, FaultFile, model_of
 from headrace.synth.schema.read import MOST_BYTES, load, place_of, validate
-from headrace.synth.world import View, World
+from headrace.synth.view import View
+from headrace.synth.world import World
 
 _SHARE: Final = ("share",)
 _ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
@@ -36,7 +37,7 @@ def faults_of(world: World, view: View | None = None) -> list[AnyFault]:
     """
     document = world.document
     faults = list(world.schema.faults)
-    found = problems(view or world.at(), faults) if faults else []
+    found = problems(view or View.of(world), faults) if faults else []
     if found:
         raise SchemaError(
             [document.problem(unfit.message, "faults", unfit.number, unfit.key) for unfit in found]
@@ -55,7 +56,7 @@ def parse_spec(spec: str, world: World, view: View | None = None) -> list[AnyFau
     Raises:
         SynthError: a fault is none, or does not fit the tables.
     """
-    view = view or world.at()
+    view = view or View.of(world)
     path = Path(spec)
     if path.suffix.lower() in {".yml", ".yaml"} or (":" not in spec and path.exists()):
         return _read(path, view)

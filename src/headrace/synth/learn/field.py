@@ -145,7 +145,7 @@ def _unique_text(column: SampleColumn, more: Mapping[str, Any]) -> LearnedField 
     pattern = _pattern(values)
     if pattern is None:
         return None
-    from headrace.synth.draw import capacity
+    from headrace.synth.draw_text import capacity
 
     wider = pattern
     while capacity(wider) < len(column.data) * ROOM:

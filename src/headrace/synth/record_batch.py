@@ -4,11 +4,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headrace.synth.buffers import from_numpy
 from headrace.synth.evaluate import truth
-from headrace.synth.expression import Node
-from headrace.synth.frame import Frame, Place
-from headrace.synth.plan import TablePlan
+from headrace.synth.frame import Frame
+from headrace.synth.plan import FieldPath, TablePlan
 from headrace.synth.schema.model import (
     AnyField,
     Derived,
@@ -17,7 +15,7 @@ from headrace.synth.schema.model import (
     Numerical,
     Struct,
 )
-from headrace.synth.values import Mask, Values, both, to_arrow
+from headrace.synth.values import Mask, Values, both, from_numpy, to_arrow
 
 
 def to_batch(frame: Frame) -> pa.RecordBatch:
@@ -33,7 +31,7 @@ def to_batch(frame: Frame) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 
-def _arrow(frame: Frame, item: AnyField, place: Place) -> pa.Array:
+def _arrow(frame: Frame, item: AnyField, place: FieldPath) -> pa.Array:
     match item:
         case Struct():
             return _struct(frame, item, place)
@@ -60,7 +58,7 @@ def _key_arrow(frame: Frame, item: ForeignKey, values: Values) -> pa.Array:
     return to_arrow(values)
 
 
-def _struct(frame: Frame, item: Struct, place: Place) -> pa.Array:
+def _struct(frame: Frame, item: Struct, place: FieldPath) -> pa.Array:
     fields = item.fields
     arrays = [
         _arrow(frame, field, (*place, "fields", name))
@@ -69,35 +67,35 @@ def _struct(frame: Frame, item: Struct, place: Place) -> pa.Array:
     ]
     names = [name for name, field in fields.items() if not field.hidden]
     mask = frame.not_null(item, tuple(str(step) for step in place[1:]), None)
-    node = frame.nodes.get((*place, "if"))
+    node = frame.owner.nodes.get((*place, "if"))
     if node is not None:
         mask = both(mask, truth(node, frame))
     absent = None if mask is None else from_numpy(~mask)
     return pa.StructArray.from_arrays(arrays, names=names, mask=absent)
 
 
-def _list_of(frame: Frame, item: ListOf, place: Place) -> pa.Array:
+def _list_of(frame: Frame, item: ListOf, place: FieldPath) -> pa.Array:
     assert item.of is not None
     plan = frame.plan.listable(item.of)
     assert plan is not None
     children = frame.children(plan) if plan.parent is frame.plan else frame.beside(plan)
     assert children.index is not None
     if item.fields is None:
-        elements = children.arrow().to_struct_array()
+        elements = to_batch(children).to_struct_array()
     else:
-        inner = _Nested(children, frame.nodes)
+        inner = _ListedFrame(children, frame.owner)
         elements = _struct(inner, Struct(type="struct", fields=item.fields), place)
     counts = np.bincount(children.index, minlength=len(frame))
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
     return pa.ListArray.from_arrays(from_numpy(offsets), elements)
 
 
-def _list_items(frame: Frame, item: ListOf, place: Place) -> pa.Array:
+def _list_items(frame: Frame, item: ListOf, place: FieldPath) -> pa.Array:
     """Items one after another, then in the order of the rows."""
     arrays, masks = [], []
     for number, element in enumerate(item.items or ()):
         here = (*place, "items", number)
-        node = frame.nodes.get((*here, "if"))
+        node = frame.owner.nodes.get((*here, "if"))
         masks.append(np.ones(len(frame), dtype=bool) if node is None else truth(node, frame))
         arrays.append(_struct(frame, Struct(type="struct", fields=element.fields), here))
     mask = np.stack(masks, axis=1)
@@ -109,12 +107,12 @@ def _list_items(frame: Frame, item: ListOf, place: Place) -> pa.Array:
     return pa.ListArray.from_arrays(from_numpy(offsets), elements)
 
 
-class _Nested(Frame):
-    """A child's frame for the fields of a list, which stand in the table that lists it."""
+class _ListedFrame(Frame):
+    """A child's frame for the fields of a list, which stand in the table that lists its rows."""
 
-    def __init__(self, frame: Frame, nodes: "dict[Place, Node]") -> None:
+    def __init__(self, frame: Frame, owner: TablePlan) -> None:
         super().__init__(frame.view, frame.plan, frame.rows, frame.parent, frame.index)
-        self.nodes = nodes
+        self.owner = owner
         self._base = frame
 
     def column(self, name: str) -> Values:
@@ -153,3 +151,23 @@ def _alike(arrays: list[pa.Array]) -> list[pa.Array]:
         absent = array.is_null() if array.null_count else None
         same.append(pa.StructArray.from_arrays(columns, names=list(types), mask=absent))
     return same
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """A schema in which no string is a dictionary, and no column without a type."""
+    return pa.schema([pa.field(each.name, _plain(each.type)) for each in schema])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(each.name, _plain(each.type)) for each in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    return pa.string() if pa.types.is_null(kind) else kind
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """A table with no string as a dictionary."""
+    return table.cast(plain_schema(table.schema))
