@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from headrace import portable
-from headrace.ingest.model import ContractMode
-from headrace.settings import Settings
+from headrace.settings import ContractMode, Settings
 from headrace.synth.schema.model import Schema
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -22,7 +22,7 @@ from headrace.project.update import UpdateRequest, update
 pytestmark = [needs_git, pytest.mark.slow]
 
 SECOND = "v0.2.0"
-MODULE, MACRO = "src/headrace/layers.py", "dbt_project/macros/utc_date.sql"
+MODULE, MACRO = "src/headrace/settings/layers.py", "dbt_project/macros/utc_date.sql"
 MODEL, STAGED = "dbt_project/models/marts/orders.sql", "dbt_project/models/marts/customers.sql"
 WORKFLOW, NEW = ".github/workflows/test.yml", "src/headrace/second.py"
 DROPPED, DROPPED_EDITED = ".editorconfig", ".sqlfluffignore"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from headrace import errors, portable, secrets
-from headrace.export.settings import TransportSettings
 from headrace.ingest import infer, stage
 from headrace.ingest.rest.model import ApiLimits
 from headrace.ingest.rest.source import api_source
 from headrace.lineage.verify.report import ROWS
 from headrace.quality.diff.side import DiffOptions
 from headrace.settings import ServeSettings
+from headrace.settings.models import TransportSettings
 from headrace.synth.faults.cells import NO_SUCH_ROW
 from headrace.synth.learn import field
 

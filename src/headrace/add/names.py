@@ -3,10 +3,9 @@
 import keyword
 import re
 
-from headrace import layers
 from headrace.errors import AddError
 from headrace.scaffold.names import RESERVED
-from headrace.settings import Resolved
+from headrace.settings import Resolved, layers
 
 MAX_NAME = 30
 """Characters; a name goes into those of models, which Postgres cuts off after 63 bytes."""

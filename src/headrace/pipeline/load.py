@@ -16,12 +16,12 @@ from headrace.artifacts.decoding import BadFileError
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c, causes, first_line
 from headrace.export.openlineage.emit import Emitter
-from headrace.ingest import IngestContext, TableLoad
+from headrace.ingest import IngestContext, SchemaContract, TableLoad
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import source_errors, sources
 from headrace.pipeline.reports import Event, Listener, LoadReport, TableReport
 from headrace.pipeline.row_changes import RowChanges, RowHashes
-from headrace.settings import Resolved, SourceSettings, contract_of
+from headrace.settings import Resolved, SourceSettings
 from headrace.synth.errors import SynthError
 from headrace.system_errors import system_fault
 from headrace.targets import Target
@@ -312,7 +312,7 @@ class _Loader:
             scratch_dir=self._scratch,
             cache_path=self.resolved.data_dir / "dlt" / "file_hashes.json",
             dataset=raw_schema(self.name),
-            contract=contract_of(self.settings),
+            contract=SchemaContract(**self.settings.schema_contract.model_dump()),
             attach_warehouse=self.target.attach_sql,
             accepts_sql=self.target.dialect == "duckdb",
             full_refresh=self.full_refresh,

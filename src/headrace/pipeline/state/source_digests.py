@@ -11,9 +11,9 @@ from typing import Any
 import xxhash
 
 from headrace import __version__
-from headrace.layers import yaml_layer
 from headrace.secrets import is_secret, without_credentials
 from headrace.settings import Resolved, SourceSettings
+from headrace.settings.layers import yaml_layer
 
 _SKIPPED = {"__pycache__"}
 

@@ -10,7 +10,7 @@ from headrace.errors import ProjectError, SettingsError
 from headrace.pipeline.where import where
 from headrace.settings import Resolved, find_root, resolve
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[3]
 
 
 @pytest.fixture

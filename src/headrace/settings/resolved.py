@@ -1,4 +1,4 @@
-"""Settings: the one place where a path, a target or a secret is resolved.
+"""The resolved settings: the one place where a path, a target or a secret is looked up.
 
 ``resolve`` merges defaults, ``config/default.yml``, ``config/<env>.yml``, ``.env``, environment
 variables and flags, in that order, and knows where each value came from.
@@ -9,175 +9,17 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-)
+from pydantic import BaseModel, ValidationError
 
-from headrace import layers, portable, secrets
+from headrace import secrets
 from headrace.errors import ProjectError, SettingsError
-from headrace.export.settings import OpenLineageSettings
 from headrace.formatting import did_you_mean
-from headrace.ingest.model import ContractMode, SchemaContract
-from headrace.targets import DuckDbSettings, DuckDbTarget, Target
-
-_NAME = r"^[a-z][a-z0-9_]*$"
-Name = Annotated[str, Field(pattern=_NAME)]
-
-
-def _usable(name: str) -> str:
-    """A folder of every source's name is made: on Windows there can be none of a device's."""
-    if portable.is_reserved(name):
-        raise ValueError(f"{name} is a device's name on Windows: choose another one")
-    return name
-
-
-SourceName = Annotated[Name, AfterValidator(_usable)]
-
-
-def _network(text: str) -> str:
-    """An IP address, or a network of them."""
-    try:
-        return str(ip_network(text))
-    except ValueError:
-        raise ValueError("write an IP address or a network, like 127.0.0.1 or 10.0.0.0/8") from None
-
-
-def _contract(value: Any) -> Any:
-    """A bare mode stands for tables and columns; for values too, unless it is ``evolve``."""
-    if isinstance(value, str):
-        mode = "discard_row" if value == "discard" else value
-        data_type = "freeze" if mode == "evolve" else mode
-        return {"tables": mode, "columns": mode, "data_type": data_type}
-    return value
-
-
-class ContractSettings(BaseModel):
-    """dlt's schema contract: what happens when data does not fit the raw schema."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    tables: ContractMode = Field("evolve", description="a new table")
-    columns: ContractMode = Field("evolve", description="a new column")
-    data_type: ContractMode = Field("freeze", description="a value that does not fit its column")
-
-
-class SourceSettings(BaseModel):
-    """One source (``sources.<name>``); keys beside these go to its ``build_source``."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    kind: Name | None = Field(
-        None, description="the folder in `dlt_pipelines` that loads it; by default its own name"
-    )
-    enabled: bool = Field(True, description="whether `headrace run` loads it unless told otherwise")
-    schema_contract: Annotated[ContractSettings, BeforeValidator(_contract)] = Field(
-        default_factory=ContractSettings,
-        description="evolve, freeze, discard_row or discard_value; or one for each of tables, "
-        "columns and data_type",
-    )
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """What goes to the source's ``build_source``."""
-        return dict(self.model_extra or {})
-
-
-class DbtSettings(BaseModel):
-    """How dbt is run."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    project_dir: Path = Field(Path("dbt_project"), description="the dbt project")
-    vars: dict[str, Any] = Field(default_factory=dict, description="dbt variables")
-
-
-class PublishSettings(BaseModel):
-    """What readers get."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: Path | None = Field(
-        None, description="the published file; by default `published.duckdb` in `data_dir`"
-    )
-    schemas: tuple[Name, ...] = Field(
-        ("marts",), min_length=1, description="the dbt schemas whose tables are published"
-    )
-
-
-class RunStoreSettings(BaseModel):
-    """Where runs are recorded."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    url: SecretStr | None = Field(
-        None, description="a SQLAlchemy URL; by default SQLite in `data_dir`/headrace.sqlite"
-    )
-
-
-class ServeSettings(BaseModel):
-    """How `headrace serve` listens, and whom it answers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    host: str = Field(
-        "127.0.0.1", min_length=1, description="the address to listen at; beyond loopback a token "
-        "is demanded",
-    )  # fmt: skip
-    port: int = Field(8585, ge=0, le=65535, description="the port; 0 is any that is free")
-    token: SecretStr | None = Field(
-        None, description="what a client must send; of 16 characters or more; set it by "
-        "`HEADRACE_SERVE__TOKEN` or a file (`--token-file`)",
-    )  # fmt: skip
-    allowed_hosts: tuple[str, ...] = Field(
-        (), description="names that the server answers to, besides those of this machine"
-    )
-    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
-        (), description="addresses or networks of proxies whose `X-Forwarded-For` and "
-        "`X-Forwarded-Proto` are believed; from all others they are ignored",
-    )  # fmt: skip
-
-
-class Settings(BaseModel):
-    """All settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    data_dir: Path = Field(
-        Path("data"), description="everything that Headrace writes; relative to the project"
-    )
-    target: str = Field("duckdb", description="the entry of `targets` to load into and build in")
-    targets: dict[Name, DuckDbSettings] = Field(
-        default_factory=lambda: {"duckdb": DuckDbSettings()}, description="the targets by name"
-    )
-    sources: dict[SourceName, SourceSettings] = Field(
-        default_factory=dict, description="the sources by name"
-    )
-    dbt: DbtSettings = Field(default_factory=DbtSettings, description="how dbt is run")
-    publish: PublishSettings = Field(
-        default_factory=PublishSettings, description="what readers get"
-    )
-    run_store: RunStoreSettings = Field(
-        default_factory=RunStoreSettings, description="where runs are recorded"
-    )
-    openlineage: OpenLineageSettings = Field(
-        default_factory=OpenLineageSettings, description="OpenLineage events of each run"
-    )
-    serve: ServeSettings = Field(
-        default_factory=ServeSettings, description="how `headrace serve` listens"
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="of the log file"
-    )
+from headrace.settings import layers
+from headrace.settings.models import Settings
+from headrace.targets import DuckDbTarget, Target
 
 
 @dataclass(frozen=True)
@@ -392,9 +234,3 @@ def _model_at(path: tuple[str, ...]) -> type[BaseModel]:
             if found:
                 model = found[-1]
     return model
-
-
-def contract_of(source: SourceSettings) -> SchemaContract:
-    """A source's schema contract as ingest takes it."""
-    contract = source.schema_contract
-    return SchemaContract(contract.tables, contract.columns, contract.data_type)

@@ -1,0 +1,238 @@
+"""The settings as Pydantic models: what each key holds, its default, and what it is for."""
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+)
+
+from headrace import portable
+from headrace.targets import DuckDbSettings
+
+_TRUE = {"true", "yes", "on", "1"}
+_FALSE = {"false", "no", "off", "0"}
+
+_NAME = r"^[a-z][a-z0-9_]*$"
+ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
+"""What dlt does with data that does not fit the raw schema."""
+Name = Annotated[str, Field(pattern=_NAME)]
+
+
+def _usable(name: str) -> str:
+    """A folder of every source's name is made: on Windows there can be none of a device's."""
+    if portable.is_reserved(name):
+        raise ValueError(f"{name} is a device's name on Windows: choose another one")
+    return name
+
+
+SourceName = Annotated[Name, AfterValidator(_usable)]
+
+
+def _network(text: str) -> str:
+    """An IP address, or a network of them."""
+    try:
+        return str(ip_network(text))
+    except ValueError:
+        raise ValueError("write an IP address or a network, like 127.0.0.1 or 10.0.0.0/8") from None
+
+
+def _contract(value: Any) -> Any:
+    """A bare mode stands for tables and columns; for values too, unless it is ``evolve``."""
+    if isinstance(value, str):
+        mode = "discard_row" if value == "discard" else value
+        data_type = "freeze" if mode == "evolve" else mode
+        return {"tables": mode, "columns": mode, "data_type": data_type}
+    return value
+
+
+class ContractSettings(BaseModel):
+    """dlt's schema contract: what happens when data does not fit the raw schema."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tables: ContractMode = Field("evolve", description="a new table")
+    columns: ContractMode = Field("evolve", description="a new column")
+    data_type: ContractMode = Field("freeze", description="a value that does not fit its column")
+
+
+class SourceSettings(BaseModel):
+    """One source (``sources.<name>``); keys beside these go to its ``build_source``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: Name | None = Field(
+        None, description="the folder in `dlt_pipelines` that loads it; by default its own name"
+    )
+    enabled: bool = Field(True, description="whether `headrace run` loads it unless told otherwise")
+    schema_contract: Annotated[ContractSettings, BeforeValidator(_contract)] = Field(
+        default_factory=ContractSettings,
+        description="evolve, freeze, discard_row or discard_value; or one for each of tables, "
+        "columns and data_type",
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What goes to the source's ``build_source``."""
+        return dict(self.model_extra or {})
+
+
+class DbtSettings(BaseModel):
+    """How dbt is run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project_dir: Path = Field(Path("dbt_project"), description="the dbt project")
+    vars: dict[str, Any] = Field(default_factory=dict, description="dbt variables")
+
+
+class PublishSettings(BaseModel):
+    """What readers get."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path | None = Field(
+        None, description="the published file; by default `published.duckdb` in `data_dir`"
+    )
+    schemas: tuple[Name, ...] = Field(
+        ("marts",), min_length=1, description="the dbt schemas whose tables are published"
+    )
+
+
+class RunStoreSettings(BaseModel):
+    """Where runs are recorded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: SecretStr | None = Field(
+        None, description="a SQLAlchemy URL; by default SQLite in `data_dir`/headrace.sqlite"
+    )
+
+
+class ServeSettings(BaseModel):
+    """How `headrace serve` listens, and whom it answers."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="the address to listen at; beyond loopback a token "
+        "is demanded",
+    )  # fmt: skip
+    port: int = Field(8585, ge=0, le=65535, description="the port; 0 is any that is free")
+    token: SecretStr | None = Field(
+        None, description="what a client must send; of 16 characters or more; set it by "
+        "`HEADRACE_SERVE__TOKEN` or a file (`--token-file`)",
+    )  # fmt: skip
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="names that the server answers to, besides those of this machine"
+    )
+    trusted_proxies: tuple[Annotated[str, AfterValidator(_network)], ...] = Field(
+        (), description="addresses or networks of proxies whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are believed; from all others they are ignored",
+    )  # fmt: skip
+
+
+class TransportSettings(BaseModel):
+    """Where events go; keys beside these are openlineage-python's own, as they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+
+    type: str = Field(
+        "http", description="`http`, `file`, `console`, or another transport of openlineage-python"
+    )
+    url: SecretStr | None = Field(None, description="of an `http` transport; it may hold a secret")
+    timeout: float = Field(3.0, gt=0, description="seconds that one `http` request may take")
+
+    @field_validator("type")
+    @classmethod
+    def _not_empty(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("name a transport: http, file, console, ...")
+        return value.strip()
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Nothing but the type: any other key may hold a secret."""
+        yield "type", self.type
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration as openlineage-python takes it; it holds secrets."""
+        extra = {key: _plain(value) for key, value in (self.model_extra or {}).items()}
+        known: dict[str, Any] = {"type": self.type}
+        if self.url is not None:
+            known["url"] = self.url.get_secret_value()
+        if self.type in {"http", "async_http"}:
+            known["timeout"] = self.timeout
+        return extra | known
+
+
+class OpenLineageSettings(BaseModel):
+    """OpenLineage events of each run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(False, description="whether each run sends OpenLineage events")
+    namespace: str = Field(
+        "headrace", min_length=1, description="the namespace of the jobs; one per project"
+    )
+    nominal_time: AwareDatetime | None = Field(
+        None,
+        description="the time that a scheduler meant the run for, with its zone; "
+        "`{{ data_interval_start }}` of Airflow, for example",
+    )
+    transport: TransportSettings | None = Field(
+        None,
+        description="where to; by default what OPENLINEAGE_URL or openlineage.yml says, else "
+        "openlineage.jsonl in `data_dir`",
+    )
+
+
+class Settings(BaseModel):
+    """All settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Path = Field(
+        Path("data"), description="everything that Headrace writes; relative to the project"
+    )
+    target: str = Field("duckdb", description="the entry of `targets` to load into and build in")
+    targets: dict[Name, DuckDbSettings] = Field(
+        default_factory=lambda: {"duckdb": DuckDbSettings()}, description="the targets by name"
+    )
+    sources: dict[SourceName, SourceSettings] = Field(
+        default_factory=dict, description="the sources by name"
+    )
+    dbt: DbtSettings = Field(default_factory=DbtSettings, description="how dbt is run")
+    publish: PublishSettings = Field(
+        default_factory=PublishSettings, description="what readers get"
+    )
+    run_store: RunStoreSettings = Field(
+        default_factory=RunStoreSettings, description="where runs are recorded"
+    )
+    openlineage: OpenLineageSettings = Field(
+        default_factory=OpenLineageSettings, description="OpenLineage events of each run"
+    )
+    serve: ServeSettings = Field(
+        default_factory=ServeSettings, description="how `headrace serve` listens"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="of the log file"
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A switch that came as text from the environment as a switch."""
+    if isinstance(value, str) and value.lower() in _TRUE | _FALSE:
+        return value.lower() in _TRUE if not value.isdigit() else value
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return value
