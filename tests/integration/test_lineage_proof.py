@@ -33,7 +33,7 @@ def _verify(lab: Lab, catalog: Catalog, *names: str) -> VerifyReport:
     assert attach is not None
     marts = [key for key, asset in catalog.assets.items() if asset.schema == "marts"]
     places = [find(catalog, name) for name in names]
-    return verify(catalog, attach, places=places, options=VerifyOptions(rows=ROWS, marts=marts))
+    return verify(catalog, attach, only=places, options=VerifyOptions(rows=ROWS, marts=marts))
 
 
 def test_all_that_changes_with_a_raw_column_is_claimed(lab: Lab, catalog: Catalog) -> None:

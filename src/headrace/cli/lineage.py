@@ -10,7 +10,7 @@ from headrace.errors import LineageError
 
 if TYPE_CHECKING:
     from headrace.catalog.model import Catalog
-    from headrace.lineage.find import Place
+    from headrace.lineage.find import AssetRef
     from headrace.lineage.report import Direction
     from headrace.settings import Resolved
 
@@ -95,7 +95,7 @@ def lineage(
     show_graph(graph)
 
 
-def _find(catalog: "Catalog", name: str) -> "Place":
+def _find(catalog: "Catalog", name: str) -> "AssetRef":
     """The place of a name; says which version of a model it is where the name does not."""
     from headrace.lineage.find import find, version_meant
 
@@ -151,7 +151,7 @@ def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: b
         report = verify(
             catalog,
             attach,
-            places=places,
+            only=places,
             options=VerifyOptions(
                 rows=rows or ROWS, workers=min(4, os.cpu_count() or 2), marts=marts
             ),

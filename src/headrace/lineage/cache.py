@@ -2,7 +2,7 @@
 
 One file: a checksum, then a msgpack map from a statement's key to its summary. It is read whole and
 written whole, to a temporary name that is renamed; of two processes that write at once the last one
-wins, and either file is complete. A file that cannot be read counts as empty and is written anew.
+wins, and either file is complete. A file that cannot be read counts as empty and is rewritten.
 """
 
 from collections.abc import Iterable, Mapping
@@ -50,7 +50,7 @@ def sqlglot_version() -> str:
 
 
 class SummaryCache:
-    """What was read of statements before.
+    """The summaries of statements that were read before.
 
     Attributes:
         reused: how many statements it knew.

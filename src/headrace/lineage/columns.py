@@ -34,7 +34,7 @@ class ColumnLineage:
     Attributes:
         edges: sorted by child.
         columns: asset id to the columns that its SQL yields, where that could be read.
-        problems: what could not be told.
+        problems: what could not be determined.
         lookups: asset id to those of its parents whose rows decide none of its rows.
         read: statements that were parsed.
         reused: statements that the cache knew.
@@ -84,7 +84,7 @@ class _ProjectSql:
     Attributes:
         edges: what was found.
         columns: asset id to the columns that its SQL yields.
-        problems: what could not be told.
+        problems: what could not be determined.
         lookups: asset id to those of its parents whose rows decide none of its rows.
     """
 

@@ -26,12 +26,11 @@ _RANK: dict[AssetKind, int] = {
     "test": 4,
     "unit_test": 4,
 }
-_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A node of the graph, or a column of it.
+class AssetRef:
+    """An asset, or a column of it.
 
     Attributes:
         asset: id.
@@ -42,8 +41,8 @@ class Place:
     column: str | None = None
 
 
-def find(catalog: Catalog, text: str) -> Place:
-    """The place that a text names.
+def find(catalog: Catalog, text: str) -> AssetRef:
+    """The asset or column that a text names.
 
     Args:
         catalog: to look in.
@@ -55,9 +54,9 @@ def find(catalog: Catalog, text: str) -> Place:
     if not text.strip():
         raise LineageError("name a node, like orders, or a column of it, like orders.order_id")
     for wanted in dict.fromkeys((text, _without_quotes(text))):
-        place = _by_id(catalog, wanted)
-        if place is not None:
-            return place
+        ref = _by_id(catalog, wanted)
+        if ref is not None:
+            return ref
     index = _index(catalog)
     first: list[str] = []
     lacking: tuple[list[str], str] | None = None
@@ -74,7 +73,7 @@ def find(catalog: Catalog, text: str) -> Place:
                     continue
                 first = with_column
             if len(first) == 1:
-                return Place(first[0], column and _spelling(catalog, first[0], column))
+                return AssetRef(first[0], column and _spelling(catalog, first[0], column))
             if first:
                 raise LineageError(_ambiguous(catalog, text, first, column))
     if lacking is not None:
@@ -82,9 +81,9 @@ def find(catalog: Catalog, text: str) -> Place:
     raise LineageError(_no_node(catalog, index, text))
 
 
-def version_meant(catalog: Catalog, text: str, place: Place) -> str | None:
+def version_meant(catalog: Catalog, text: str, ref: AssetRef) -> str | None:
     """Which version of a model a text without one means, in words; None of any other text."""
-    asset = catalog.assets[place.asset]
+    asset = catalog.assets[ref.asset]
     name = asset.latest_of
     if name is None:
         return None
@@ -113,17 +112,17 @@ def known_columns(catalog: Catalog, key: str) -> dict[str, None]:
     return names
 
 
-def _by_id(catalog: Catalog, text: str) -> Place | None:
+def _by_id(catalog: Catalog, text: str) -> AssetRef | None:
     """Ids need no index: the way of links in a page."""
     for node, column in _splits(text):
         key = node if node in catalog.assets else catalog.by_dbt_id.get(node)
         if key is None:
             continue
         if column is None:
-            return Place(key)
+            return AssetRef(key)
         spelling = _spelling(catalog, key, column)
         if spelling is not None:
-            return Place(key, spelling)
+            return AssetRef(key, spelling)
     return None
 
 
@@ -205,7 +204,7 @@ def _spelling(catalog: Catalog, key: str, column: str) -> str | None:
 def _ambiguous(catalog: Catalog, text: str, keys: list[str], column: str | None) -> str:
     ending = f".{column}" if column else ""
     names = [f"{key}{ending} ({catalog.assets[key].kind})" for key in keys]
-    return f"{text!r} names {len(keys)} nodes, say which: {first_few(names, _SHOWN)}"
+    return f"{text!r} names {len(keys)} nodes, say which: {first_few(names)}"
 
 
 def _no_column(catalog: Catalog, found: list[str], column: str) -> str:
@@ -214,13 +213,12 @@ def _no_column(catalog: Catalog, found: list[str], column: str) -> str:
     names = list(known_columns(catalog, key))
     others = [other for other in found if other != key and _spelling(catalog, other, column)]
     if others:
-        hint = f"; perhaps you mean {' or '.join(f'{other}.{column}' for other in others[:3])}"
+        hint = f"; did you mean {' or '.join(f'{other}.{column}' for other in others[:3])}?"
     elif not names:
         hint = "; no columns of it are known, `headrace run` refreshes the catalog"
     else:
         near = difflib.get_close_matches(column, names, n=5) or names
-        more = ", ..." if len(near) > _SHOWN else ""
-        hint = f"; it has {', '.join(near[:_SHOWN])}{more}"
+        hint = f"; it has {first_few(near)}"
     return f"{asset.kind} {asset.name} has no column {column!r}{hint}"
 
 
@@ -239,7 +237,7 @@ def _no_node(catalog: Catalog, index: dict[str, list[str]], text: str) -> str:
     )
     hint = "; `headrace serve` lists what there is"
     if shown:
-        hint = f"; near are {', '.join(shown)}"
+        hint = f"; did you mean {', '.join(shown)}?"
     if not catalog.assets:
         hint = "; the catalog is empty: `headrace run` fills it"
     return f"the catalog has no node {text!r}{hint}"

@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from headrace.catalog.model import Asset, Catalog
-from headrace.lineage.find import Place, known_columns
+from headrace.lineage.find import AssetRef, known_columns
 from headrace.lineage.graph import reachable
 from headrace.lineage.report import (
     ImpactItem,
@@ -35,25 +35,25 @@ _SET_OPERATION = re.compile(r"\b(union|intersect|except)\b", re.IGNORECASE)
 _NAMES_IT = "its SQL names it"
 
 
-def impact(catalog: Catalog, place: Place) -> ImpactReport:
-    """What happens if a place of the catalog goes."""
-    distance = asset_distances(catalog, place.asset, "downstream")
-    column = place.column
-    start = {(place.asset, column if column is not None else ROWS)}
+def impact(catalog: Catalog, ref: AssetRef) -> ImpactReport:
+    """What happens if an asset or a column goes."""
+    distance = asset_distances(catalog, ref.asset, "downstream")
+    column = ref.column
+    start = {(ref.asset, column if column is not None else ROWS)}
     reached: dict[str, set[str]] = {}
     for key, name in closure(catalog, start, "downstream"):
         reached.setdefault(key, set()).add(name)
     if column is None:  # all that is downstream, its columns too
         for key in distance:
             reached.setdefault(key, set()).add(ROWS)
-    why = _breaks(catalog, place)
+    why = _breaks(catalog, ref)
     # tests lead nowhere
     broken = [key for key in why if not catalog.assets[key].is_test]
     skipped = reachable(catalog.children, broken)
     shown = [
         _item(catalog, key, distance.get(key, 1), reached.get(key, set()), why.get(key))
         for key in dict.fromkeys((*reached, *why, *skipped))
-        if key != place.asset
+        if key != ref.asset
         and (key in reached or key in why or catalog.assets[key].kind == "exposure")
     ]
     shown.sort(key=lambda item: (item.distance, item.kind, item.id))
@@ -61,7 +61,7 @@ def impact(catalog: Catalog, place: Place) -> ImpactReport:
     breaks = tuple(item for item in shown if item.why is not None)
     affected = tuple(item for item in shown if item.why is None and item.kind != "exposure")
     return ImpactReport(
-        asset=place.asset,
+        asset=ref.asset,
         column=column,
         breaks=breaks,
         affected=affected,
@@ -86,12 +86,12 @@ def impact(catalog: Catalog, place: Place) -> ImpactReport:
     )
 
 
-def _breaks(catalog: Catalog, place: Place) -> dict[str, str]:
+def _breaks(catalog: Catalog, ref: AssetRef) -> dict[str, str]:
     """Each asset that fails, and why."""
-    if place.column is None:
-        why = _broken_by_node(catalog, place.asset)
+    if ref.column is None:
+        why = _broken_by_node(catalog, ref.asset)
     else:
-        why = _broken_by_column(catalog, place.asset, place.column)
+        why = _broken_by_column(catalog, ref.asset, ref.column)
     for key in list(why):
         for test in catalog.tests_of.get(key, ()):
             if catalog.assets[test].kind == "unit_test":

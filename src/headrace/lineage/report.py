@@ -7,11 +7,13 @@ from pydantic import BaseModel, ConfigDict
 Direction = Literal["upstream", "downstream", "both"]
 
 
-class _Frozen(BaseModel):
+class FrozenModel(BaseModel):
+    """A part of a report."""
+
     model_config = ConfigDict(frozen=True)
 
 
-class LineageProblem(_Frozen):
+class LineageProblem(FrozenModel):
     """A place on the way where the column lineage is not known.
 
     Attributes:
@@ -23,7 +25,7 @@ class LineageProblem(_Frozen):
     message: str
 
 
-class LineageNode(_Frozen):
+class LineageNode(FrozenModel):
     """An asset on the way.
 
     Attributes:
@@ -49,7 +51,7 @@ class LineageNode(_Frozen):
     owners: tuple[str, ...] = ()
 
 
-class LineageLink(_Frozen):
+class LineageLink(FrozenModel):
     """One step from a parent to a child.
 
     Attributes:
@@ -67,7 +69,7 @@ class LineageLink(_Frozen):
     kind: str
 
 
-class LineageGraph(_Frozen):
+class LineageGraph(FrozenModel):
     """All that a node or column is made from, or that is made from it.
 
     Attributes:
@@ -92,7 +94,7 @@ class LineageGraph(_Frozen):
     truncated: bool = False
 
 
-class ImpactItem(_Frozen):
+class ImpactItem(FrozenModel):
     """An asset that a change reaches.
 
     Attributes:
@@ -118,7 +120,7 @@ class ImpactItem(_Frozen):
     owners: tuple[str, ...] = ()
 
 
-class OwnerToTell(_Frozen):
+class OwnerToTell(FrozenModel):
     """Somebody who owns something that is reached.
 
     Attributes:
@@ -130,7 +132,7 @@ class OwnerToTell(_Frozen):
     assets: tuple[str, ...]
 
 
-class ImpactReport(_Frozen):
+class ImpactReport(FrozenModel):
     """What happens if a column, or a whole node, goes.
 
     Attributes:

@@ -63,7 +63,7 @@ def with_history(select: Relation, snapshot: SnapshotInfo) -> Relation:
     """A snapshot's table: what its SQL yields, and dbt's columns.
 
     Source: dbt's snapshot strategies. ``timestamp``: a row is valid from its ``updated_at``.
-    ``check``: from the moment at which a change was seen in its ``check_cols``.
+    ``check``: from the time at which a change was seen in its ``check_cols``.
 
     Args:
         select: what the SQL yields.
@@ -78,10 +78,10 @@ def with_history(select: Relation, snapshot: SnapshotInfo) -> Relation:
             add(change, deps)
     for expression in snapshot.check_cols if snapshot.check_cols != "all" else ():
         add(change, _named_in(expression, select))
-    moment: Deps = {}
+    updated_at: Deps = {}
     if snapshot.updated_at:
-        add(moment, _named_in(snapshot.updated_at, select))
-    since, how = (moment, SAME) if moment else (change, COMPUTED)
+        add(updated_at, _named_in(snapshot.updated_at, select))
+    since, how = (updated_at, SAME) if updated_at else (change, COMPUTED)
     identity: Deps = {}
     for deps in (key, since):
         add(identity, deps, COMPUTED)
@@ -94,7 +94,7 @@ def with_history(select: Relation, snapshot: SnapshotInfo) -> Relation:
     if snapshot.marks_deleted:
         columns.append(("dbt_is_deleted", read_as(key, COMPUTED)))
     rows = dict(select.rows)
-    for deps in (key, change, moment):
+    for deps in (key, change, updated_at):
         add(rows, deps, FILTERED)
     named = [(snapshot.column_names.get(name, name), deps) for name, deps in columns]
     return Relation([*select.columns, *named], rows, select.rest)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headrace.catalog.model import Catalog, ColumnEdge
-from headrace.lineage.find import Place, known_columns
+from headrace.lineage.find import AssetRef, known_columns
 from headrace.lineage.report import (
     Direction,
     LineageGraph,
@@ -55,7 +55,7 @@ class _Walk:
 
 def trace(
     catalog: Catalog,
-    place: Place,
+    ref: AssetRef,
     *,
     direction: Direction,
     depth: int | None,
@@ -66,7 +66,7 @@ def trace(
 
     Args:
         catalog: to walk in.
-        place: from ``find``. Without a column the walk is at table level.
+        ref: from ``find``. Without a column the walk is at table level.
         direction: which way.
         depth: how many assets away at most; None for all.
         indirect: whether columns that only decide (filtered, joined, ...) count; column level.
@@ -75,20 +75,20 @@ def trace(
     ways: tuple[Way, ...] = ("upstream", "downstream") if direction == "both" else (direction,)
     walks: dict[Way, _Walk] = {}
     for way in ways:
-        if place.column is None:
-            walks[way] = _walk_assets(catalog, place.asset, way, depth, tests=tests)
+        if ref.column is None:
+            walks[way] = _walk_assets(catalog, ref.asset, way, depth, tests=tests)
         else:
-            start = (place.asset, place.column)
+            start = (ref.asset, ref.column)
             steps = _Columns(catalog, way, indirect=indirect, tests=tests)
             walks[way] = _walk_columns(start, depth, steps)
     return LineageGraph(
-        root=place.asset,
-        column=place.column,
+        root=ref.asset,
+        column=ref.column,
         direction=direction,
         depth=depth,
-        nodes=_nodes(catalog, walks, at_columns=place.column is not None),
+        nodes=_nodes(catalog, walks, at_columns=ref.column is not None),
         links=_links(walks.values()),
-        problems=_problems(catalog, walks) if place.column is not None else (),
+        problems=_problems(catalog, walks) if ref.column is not None else (),
         truncated=any(walk.truncated for walk in walks.values()),
     )
 

@@ -20,7 +20,7 @@ from headrace.server.snapshot import Snapshot
 from headrace.server.state import MAX_RUNS, ServerState
 
 if TYPE_CHECKING:
-    from headrace.lineage.find import Place
+    from headrace.lineage.find import AssetRef
     from headrace.lineage.report import ImpactReport, LineageGraph
 
 MAX_PAGE = 500
@@ -254,13 +254,13 @@ def _asset(now: Snapshot, asset_id: str) -> Asset:
     return found
 
 
-def _place(now: Snapshot, asset_id: str, column: str | None) -> "Place":
-    from headrace.lineage.find import Place
+def _place(now: Snapshot, asset_id: str, column: str | None) -> "AssetRef":
+    from headrace.lineage.find import AssetRef
 
     found = _asset(now, asset_id)
     if column is None:
-        return Place(asset=asset_id, column=None)
+        return AssetRef(asset=asset_id, column=None)
     known = found.column(column)
     if known is None:
         raise NotFoundError("the asset has no such column", hint="/api/v1/asset lists its columns")
-    return Place(asset=asset_id, column=known.name)
+    return AssetRef(asset=asset_id, column=known.name)

@@ -193,7 +193,7 @@ def test_the_proof_passes_and_fails_by_its_exit_code(lineage: Command, tmp_path:
     [
         ((), "name one node"),
         (("people", "stg"), "2 were given"),
-        (("poeple",), "near are people"),
+        (("poeple",), "did you mean people?"),
         (("people.emial",), "it has email"),
         (("twin",), "names 2 nodes, say which: table.one.twin (table), table.two.twin (table)"),
         (("people", "--upstream", "--downstream"), "exclude each other"),

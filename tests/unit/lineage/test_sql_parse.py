@@ -22,8 +22,8 @@ def test_an_unknown_dialect_is_an_error_that_names_it() -> None:
         ("", "it has no SQL"),
         ("-- nothing here", "it has no SQL"),
         ("select 1; select 2", "it has more than one statement"),
-        ("create table x as select 1", "its SQL is no query but a create statement"),
-        ("alter table foo bar", "its SQL is no query but a command statement"),
+        ("create table x as select 1", "its SQL is not a query but a create statement"),
+        ("alter table foo bar", "its SQL is not a query but a command statement"),
         ("select a\nfrom t where )", "its SQL cannot be parsed at line 2, column 14"),
         ("select 'open", "its SQL cannot be parsed"),
     ],
@@ -61,4 +61,4 @@ def test_a_form_that_nobody_thought_of_is_a_problem_of_its_statement() -> None:
         raise KeyError("odd")
 
     found = read(summarize("select a from t", "duckdb"), broken)
-    assert found.problems == ("its SQL is of a form that is not understood (KeyError: 'odd')",)
+    assert found.problems == ("its SQL has a form that is not supported (KeyError: 'odd')",)

@@ -10,7 +10,7 @@ import pytest
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem, SnapshotInfo
 from headrace.errors import LineageError
 from headrace.lineage.columns import column_lineage
-from headrace.lineage.find import Place
+from headrace.lineage.find import AssetRef
 from headrace.lineage.trace import closure
 from headrace.lineage.verify import VerifyOptions, VerifyReport, verify, warehouse_alias
 from headrace.lineage.verify.strategies import expressions
@@ -79,10 +79,10 @@ def _with_lineage(catalog: Catalog) -> Catalog:
     )
 
 
-def _verify(catalog: Catalog, path: Path, *places: Place, rows: int = 1000) -> VerifyReport:
+def _verify(catalog: Catalog, path: Path, *places: AssetRef, rows: int = 1000) -> VerifyReport:
     written = str(path).replace("'", "''")
     attach = f"attach '{written}' as {warehouse_alias()} (read_only)"
-    return verify(catalog, attach, places=places, options=VerifyOptions(rows=rows, workers=2))
+    return verify(catalog, attach, only=places, options=VerifyOptions(rows=rows, workers=2))
 
 
 def _without(catalog: Catalog, *edge: str) -> Catalog:
@@ -185,7 +185,7 @@ def test_columns_that_differ_by_themselves_are_left_out_with_the_reason(path: Pa
         "m": "select id, amount, random() as luck, get_current_timestamp() as built_at, "
         "row_number() over () as place from db.raw.orders"
     }
-    report = _verify(_project(path, RAW, models, {"m": "id"}), path, Place("m"))
+    report = _verify(_project(path, RAW, models, {"m": "id"}), path, AssetRef("m"))
     assert {item.column: item.reason for item in report.unstable} == {
         "luck": "differs from build to build",
         "built_at": "differs from build to build",
@@ -381,11 +381,11 @@ def test_places_limit_what_is_perturbed(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     tried = {
         place: {(column.raw, column.column) for column in _verify(catalog, path, place).columns}
-        for place in (Place("stg_orders"), Place("customers"), Place("orders", "amount"))
+        for place in (AssetRef("stg_orders"), AssetRef("customers"), AssetRef("orders", "amount"))
     }
-    assert {raw for raw, _ in tried[Place("stg_orders")]} == {"orders"}
-    assert tried[Place("customers")] == {("customers", "id"), ("customers", "name")}
-    assert tried[Place("orders", "amount")] == {("orders", "amount")}
+    assert {raw for raw, _ in tried[AssetRef("stg_orders")]} == {"orders"}
+    assert tried[AssetRef("customers")] == {("customers", "id"), ("customers", "name")}
+    assert tried[AssetRef("orders", "amount")] == {("orders", "amount")}
 
 
 def test_large_tables_are_sampled_and_it_is_said(path: Path) -> None:

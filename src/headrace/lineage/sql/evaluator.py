@@ -28,7 +28,7 @@ class Evaluator(ABC):
     """Evaluates the expressions of one statement.
 
     Attributes:
-        problems: what could not be told, one sentence each, in the order found.
+        problems: what could not be determined, one sentence each, in the order found.
         tables: what a table's name means outside of the statement.
     """
 
@@ -82,7 +82,7 @@ class Evaluator(ABC):
             only = reads[0]
             if type(only) is tree.Col and only.role == SAME:
                 return scope.find(only.parts, alias_first=alias_first)
-            if type(only) is tree.Part:
+            if type(only) is tree.ValuePart:
                 return self._part(only, scope, ctes)
         found: Deps = {}
         for one in reads:
@@ -95,14 +95,14 @@ class Evaluator(ABC):
                     add(found, deps, one.role)
             elif type(one) is tree.Nth:
                 add(found, self._nth(one.number, scope, ctes), one.role)
-            elif type(one) is tree.Part:
+            elif type(one) is tree.ValuePart:
                 add(found, self._part(one, scope, ctes))
             else:
                 self._count(found, one.role, scope)
         return found
 
-    def _part(self, one: tree.Part, scope: Scope, ctes: Ctes) -> Deps:
-        """A value of which the parts are told apart where they are known."""
+    def _part(self, one: tree.ValuePart, scope: Scope, ctes: Ctes) -> Deps:
+        """A value whose parts are kept apart where they are known."""
         if one.way == "query":
             found = self._value_of(one.parts[0][0], scope, ctes)
         elif one.way in {"each", "kept"}:
@@ -115,7 +115,7 @@ class Evaluator(ABC):
             found = plus(found, self.collect(one.others, scope, ctes))
         return read_as(found, one.role)
 
-    def _by_function(self, one: tree.Part, scope: Scope, ctes: Ctes) -> Deps:
+    def _by_function(self, one: tree.ValuePart, scope: Scope, ctes: Ctes) -> Deps:
         """Elements of a list, each changed by a function, or kept where it says so."""
         reads, body = one.parts
         of = self.collect(reads, scope, ctes)
@@ -141,7 +141,7 @@ class Evaluator(ABC):
         every = self.star(tree.Star(), scope, ctes)
         if number <= len(every.columns) and all(rest.kind == "partial" for rest in every.rest):
             return every.columns[number - 1][1]
-        self.report(f"which column `#{number}` is cannot be told")
+        self.report(f"which column `#{number}` is cannot be determined")
         return {}
 
     @staticmethod
@@ -188,7 +188,7 @@ class Evaluator(ABC):
         return expanded(star, scope, replaced)
 
 
-def _parenthesised(one: tree.Part, scope: Scope) -> tree.Names | None:
+def _parenthesised(one: tree.ValuePart, scope: Scope) -> tree.Names | None:
     """``(t).a`` as the name that it is where no column is called ``t``."""
     reads = one.parts[0]
     if len(reads) != 1 or type(reads[0]) is not tree.Col or len(reads[0].parts) > 1:

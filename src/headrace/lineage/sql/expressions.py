@@ -73,7 +73,7 @@ def _picked(walk: Walk, node: Any, role: int, bound: Bound) -> bool:
     if part is None:
         return False
     # within another expression only the whole of it counts
-    walk.reads.append(part if role == SAME else tree.Part(role, "whole", (), ((part,),)))
+    walk.reads.append(part if role == SAME else tree.ValuePart(role, "whole", (), ((part,),)))
     return True
 
 

@@ -50,14 +50,14 @@ class FromClause:
     def source(self, source: tree.Source) -> Relation:
         """What a relation in ``from`` yields."""
         of = source.of
-        if type(of) is tree.Table:
+        if type(of) is tree.TableName:
             found = self._table(of.parts)
-        elif type(of) is tree.Derived:
+        elif type(of) is tree.Subquery:
             found = self._evaluator.query(of.query, self.scope, self._ctes)
-        elif type(of) is tree.Function:
+        elif type(of) is tree.TableFunction:
             found = self._function(of, source.alias)
         else:
-            assert type(of) is tree.Group
+            assert type(of) is tree.JoinGroup
             inner = FromClause(
                 self._evaluator, Scope(self.scope, self._evaluator.report), self._ctes
             )
@@ -86,7 +86,7 @@ class FromClause:
         self._evaluator.report(f'it reads "{name}", which is not in the catalog')
         return Relation([], rest=(Rest("external", f'"{name}"'),))
 
-    def _function(self, of: tree.Function, alias: str) -> Relation:
+    def _function(self, of: tree.TableFunction, alias: str) -> Relation:
         arguments = [
             self._evaluator.collect(reads, self.scope, self._ctes) for reads in of.arguments
         ]
@@ -111,11 +111,11 @@ class FromClause:
 
     def _add(self, source: tree.Source, relation: Relation) -> None:
         scope, join = self.scope, source.join
-        parts = source.of.parts if type(source.of) is tree.Table and not source.alias else ()
+        parts = source.of.parts if type(source.of) is tree.TableName and not source.alias else ()
         alias = source.alias or (parts[-1] if parts else "")
-        function = type(source.of) is tree.Function
+        function = type(source.of) is tree.TableFunction
         using = self._natural(relation) if join.natural else join.using
-        group = type(source.of) is tree.Group and not source.alias
+        group = type(source.of) is tree.JoinGroup and not source.alias
         decides: Deps = {}
         for name in using:
             self._merge(name, relation, join.side, decides)
@@ -161,7 +161,7 @@ class FromClause:
     def _inside(self, source: tree.Source, relation: Relation) -> list[Bound]:
         """Of joined relations in parentheses without an alias, each under its own name."""
         del relation
-        assert type(source.of) is tree.Group
+        assert type(source.of) is tree.JoinGroup
         inner = FromClause(self._evaluator, Scope(self.scope.parent, self.scope.report), self._ctes)
         inner.bind(source.of.sources)
         for name, deps in inner.scope.merged.items():
@@ -247,7 +247,7 @@ def _pivot_reads(pivot: tree.Pivot) -> list[tree.Col]:
         read = todo.pop()
         if isinstance(read, tree.Col):
             found.append(read)
-        elif isinstance(read, tree.Part):
+        elif isinstance(read, tree.ValuePart):
             todo += [one for reads in (*read.parts, read.others) for one in reads]
     return found
 

@@ -13,7 +13,7 @@ from headrace.exceptions import first_line
 from headrace.lineage.sql.tree import Summary
 from headrace.process import gc_paused
 
-ENGINE = 5
+ENGINE = 6
 """Goes up with every change of what a summary says; summaries of another one are not used."""
 
 _SHOWN = 200
@@ -25,13 +25,13 @@ PAYS = 1_500_000
 
 _CHUNK = 64
 
-UNFORESEEN = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
-"""What a tree of a shape that nobody thought of may lead to: a problem of its one statement."""
+UNEXPECTED = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What sqlglot's tree of an unusual statement may raise: a problem of that one statement."""
 
 
-def unforeseen(error: Exception) -> str:
-    """The problem that it is."""
-    return f"its SQL is of a form that is not understood ({type(error).__name__}: {error})"
+def unexpected(error: Exception) -> str:
+    """The problem that is reported of it."""
+    return f"its SQL has a form that is not supported ({type(error).__name__}: {error})"
 
 
 def summarize(sql: str, dialect: str) -> Summary:
@@ -60,8 +60,8 @@ def summarize(sql: str, dialect: str) -> Summary:
         return Summary(None, problems=("it is nested too deeply to be read",))
     except SqlglotError as error:
         return Summary(None, problems=(_where(error),))
-    except UNFORESEEN as error:
-        return Summary(None, problems=(unforeseen(error),))
+    except UNEXPECTED as error:
+        return Summary(None, problems=(unexpected(error),))
 
 
 def summarize_all(
@@ -95,7 +95,7 @@ def _in_turn(statements: Sequence[tuple[str, str]]) -> list[Summary]:
 
 
 def _in_processes(statements: Sequence[tuple[str, str]], workers: int) -> list[Summary]:
-    """By processes that start anew; without them where none can be started."""
+    """In spawned processes, or in this one where none can be started."""
     from concurrent.futures import ProcessPoolExecutor
     from concurrent.futures.process import BrokenProcessPool
     from multiprocessing import get_context
@@ -129,7 +129,7 @@ def _read(statements: list[Any], dialect: str) -> Summary:
     found = statements[0]
     if not _is_query(found):
         kind = type(found).__name__.lower()
-        return Summary(None, problems=(f"its SQL is no query but a {kind} statement",))
+        return Summary(None, problems=(f"its SQL is not a query but a {kind} statement",))
     reader = Reader(dialect)
     query = reader.query(found)
     ctes = {(name,) for name in reader.ctes}

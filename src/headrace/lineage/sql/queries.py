@@ -72,7 +72,7 @@ class Reader:
         if isinstance(node, exp.Table):
             return tree.Whole(ctes, self._sources.source(node))
         self.problem(f"a {type(node).__name__.lower()} is not a query that is understood")
-        return tree.Rows(ctes, (), ())
+        return tree.ValuesList(ctes, (), ())
 
     def table(self, parts: tree.Names) -> None:
         """Note a table, or a CTE, that is read."""
@@ -116,7 +116,7 @@ class Reader:
                 self.query(inner) if plain else tree.SetOperation((), self.query(inner), (), order)
             )
         sources = (self._sources.source(node), *self._sources.joined(node))
-        star = tree.Item(None, (), star=tree.Star(), role=1)
+        star = tree.SelectItem(None, (), star=tree.Star(), role=1)
         return tree.Select((), sources, (star,), order=order)
 
     def _set_operation(self, node: Any) -> tree.Query:
@@ -141,7 +141,7 @@ class Reader:
             first = first.this
         return tree.SetOperation((), self.query(first), tuple(reversed(branches)), order)
 
-    def values(self, node: Any) -> tree.Rows:
+    def values(self, node: Any) -> tree.ValuesList:
         """``values``: each column reads what its values read in any row."""
         columns: list[list[tree.Read]] = []
         for row in node.expressions:
@@ -154,12 +154,12 @@ class Reader:
         start, prefix = (0, "col") if self.dialect == "duckdb" else (1, "column")
         prefix = "col" if self.dialect in {"spark", "databricks"} else prefix
         names = tuple(f"{prefix}{number + start}" for number in range(len(columns)))
-        return tree.Rows((), names, tuple(tuple(reads) for reads in columns))
+        return tree.ValuesList((), names, tuple(tuple(reads) for reads in columns))
 
     def _select(self, node: Any) -> tree.Query:
         if _is_whole(node):
             source = self._sources.of(node)[0]
-            if isinstance(source.of, (tree.Table, tree.Derived)):
+            if isinstance(source.of, (tree.TableName, tree.Subquery)):
                 return tree.Whole((), source)
         outer = self._windows
         named = node.args.get("windows") or ()
@@ -189,7 +189,7 @@ class Reader:
             _is_keyed(args.get("group")),
         )
 
-    def _items(self, node: Any) -> tuple[tree.Item, ...]:
+    def _items(self, node: Any) -> tuple[tree.SelectItem, ...]:
         found = [
             one
             for expression in node.expressions

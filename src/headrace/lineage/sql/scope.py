@@ -55,7 +55,7 @@ class Scope:
     aliases: Callable[[str], Deps | None] | None = None
 
     def find(self, parts: Names, *, alias_first: bool = False) -> Deps:
-        """What a name means; nothing, and a problem, where that cannot be told."""
+        """What a name means; nothing, and a problem, where that is not known."""
         scope: Scope | None = self
         while scope is not None:
             found = scope._here(parts, alias_first=alias_first and scope is self)  # noqa: SLF001
@@ -65,7 +65,7 @@ class Scope:
         return self._unknown(parts)
 
     def _here(self, parts: Names, *, alias_first: bool) -> Deps | None:
-        """What a name means in this scope, if it surely means something here."""
+        """What a name means in this scope, if it is known to mean something here."""
         name = parts[0]
         if len(parts) > 1:
             found = self._qualified(parts)
@@ -143,7 +143,7 @@ class Scope:
         return None
 
     def has(self, name: str) -> bool:
-        """Whether a relation here surely has a column of that name."""
+        """Whether a relation here is known to have a column of that name."""
         return name in self.merged or any(name in one.relation.index for one in self.bound)
 
     def _in(self, bound: Bound, name: str) -> Deps:

@@ -110,7 +110,7 @@ class SelectQuery:
             self._busy.discard(number)
         return done
 
-    def _worked_out(self, item: tree.Item) -> _Done:
+    def _worked_out(self, item: tree.SelectItem) -> _Done:
         deps = self._evaluator.collect(item.reads, self._scope, self._ctes)
         if item.star is None:
             value = deps
@@ -132,7 +132,7 @@ class SelectQuery:
         return _Done(columns, star.rest)
 
     @staticmethod
-    def _one(item: tree.Item, deps: Deps, value: Deps) -> _Done:
+    def _one(item: tree.SelectItem, deps: Deps, value: Deps) -> _Done:
         """An item that is no star: one column, or those that ``unnest`` makes.
 
         Args:
@@ -144,7 +144,7 @@ class SelectQuery:
         if not item.spreads:
             return _Done([(name, value)])
         made = unnested(value, name, deep=item.spreads == "deep")
-        if made is not None and item.spreads != "surely":
+        if made is not None and item.spreads != "always":
             columns, open_ones = made
             rest = tuple([Rest("spread", one, deps=found) for one, found in open_ones])
             return _Done(columns, rest, length(value))
@@ -153,7 +153,7 @@ class SelectQuery:
         return _Done([(name, deps)], (Rest("spread", name, deps=deps),))
 
 
-def _named(item: tree.Item, column: str) -> str:
+def _named(item: tree.SelectItem, column: str) -> str:
     """What `columns(…)` calls one of its columns; its alias may quote parts of the name."""
     if item.name is None or item.star is None:
         return column
@@ -212,7 +212,7 @@ def _key_of(names: list[str | None]) -> Keys:
     return (frozenset(known),) if len(known) == len(names) else ()
 
 
-def _plain(item: tree.Item) -> str | None:
+def _plain(item: tree.SelectItem) -> str | None:
     return fold(item.name) if item.star is None and item.name is not None else None
 
 
@@ -235,7 +235,7 @@ def _of_term(query: tree.Select, term: tree.Term, scope: Scope) -> str | None:
     return None
 
 
-def _column(item: tree.Item) -> tree.Names | None:
+def _column(item: tree.SelectItem) -> tree.Names | None:
     """The column that an item is, if it is no more than that."""
     if item.star is None and len(item.reads) == 1:
         read = item.reads[0]

@@ -10,7 +10,7 @@ from headrace.lineage.sql.struct_expressions import PICKS, shape, value
 from headrace.lineage.sql.walk import Walk
 
 
-def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.Item]:
+def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.SelectItem]:
     """The items that one expression of a select list makes.
 
     Args:
@@ -21,13 +21,13 @@ def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.Item]:
     if isinstance(node, exp.Aliases):
         one = item(node.this, walk)
         return [
-            tree.Item(name.name, one.reads, one.aggregated, one.unnests)
+            tree.SelectItem(name.name, one.reads, one.aggregated, one.unnests)
             for name in node.expressions
         ]
     return [item(node, walk, dialect)]
 
 
-def item(node: Any, walk: Walk, dialect: str = "") -> tree.Item:
+def item(node: Any, walk: Walk, dialect: str = "") -> tree.SelectItem:
     """One item."""
     name: str | None = None
     if isinstance(node, (exp.Alias, exp.PivotAlias)):
@@ -38,27 +38,27 @@ def item(node: Any, walk: Walk, dialect: str = "") -> tree.Item:
         last = inner.args["this"]
         parts = column_parts(inner)
         if type(last) is exp.Star:
-            return tree.Item(name, (), star=star(last, parts, walk), role=SAME)
-        return tree.Item(name or last.name, (tree.Col(SAME, parts),))
+            return tree.SelectItem(name, (), star=star(last, parts, walk), role=SAME)
+        return tree.SelectItem(name or last.name, (tree.Col(SAME, parts),))
     if type(inner) is exp.Star:
-        return tree.Item(name, (), star=star(inner, (), walk), role=SAME)
+        return tree.SelectItem(name, (), star=star(inner, (), walk), role=SAME)
     return _computed(inner, name, walk.fresh(), dialect)
 
 
-def _computed(node: Any, name: str | None, walk: Walk, dialect: str) -> tree.Item:
+def _computed(node: Any, name: str | None, walk: Walk, dialect: str) -> tree.SelectItem:
     pattern = matched(node)
     if pattern is not None:
-        return tree.Item(name, (), star=pattern, role=SAME)
+        return tree.SelectItem(name, (), star=pattern, role=SAME)
     plain = isinstance(node, (exp.Columns, exp.PositionalColumn, *PICKS)) or (
         isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier)
     )
     walk.over(node, SAME if plain else COMPUTED)
     if walk.star is not None:
         found, role = walk.star
-        return tree.Item(
+        return tree.SelectItem(
             name, tuple(walk.reads), walk.aggregated, walk.unnests, found, role, walk.ordered
         )
-    return tree.Item(
+    return tree.SelectItem(
         name if name is not None else _spoken(node, dialect),
         tuple(walk.reads),
         walk.aggregated,
@@ -72,7 +72,7 @@ def _computed(node: Any, name: str | None, walk: Walk, dialect: str) -> tree.Ite
 def _value(node: Any, walk: Walk) -> tree.Reads:
     """The value with its parts apart, where what was read does not have them apart already."""
     reads = walk.reads
-    if len(reads) == 1 and isinstance(reads[0], tree.Part) and reads[0].way != "whole":
+    if len(reads) == 1 and isinstance(reads[0], tree.ValuePart) and reads[0].way != "whole":
         return ()
     apart = walk.fresh()
     if isinstance(node, exp.Explode):
@@ -89,7 +89,7 @@ def _spreads(node: Any) -> str:
         return "maybe"
     option = node.expressions[0]  # `recursive := true`, `max_depth := 2`
     deep = isinstance(option, exp.PropertyEQ) and option.this.name.lower() == "recursive"
-    return "deep" if deep and len(node.expressions) == 1 else "surely"
+    return "deep" if deep and len(node.expressions) == 1 else "always"
 
 
 def _spoken(node: Any, dialect: str) -> str:
@@ -159,7 +159,7 @@ _CASES: dict[type, str] = {exp.Lower: "lower", exp.Upper: "upper"}
 
 
 def _condition(node: Any) -> tree.Match:
-    """A condition on the names, as far as it can be told without running it."""
+    """A condition on the names, as far as it is known without running it."""
     node = node.unnest()
     if isinstance(node, (exp.And, exp.Or)):
         parts = (_condition(node.this), _condition(node.expression))

@@ -23,7 +23,7 @@ class QueryReader(Protocol):
 
     def query(self, node: Any) -> tree.Query: ...
 
-    def values(self, node: Any) -> tree.Rows: ...
+    def values(self, node: Any) -> tree.ValuesList: ...
 
     def reads(self, nodes: Iterable[Any], role: int) -> tree.Reads: ...
 
@@ -61,7 +61,7 @@ class Sources:
         for join in node.args.get("joins") or ():
             inner = join.this
             if isinstance(inner, (exp.Table, exp.Lateral)) and inner.args.get("joins"):
-                group = tree.Group((self.source(inner), *self.joined(inner)))
+                group = tree.JoinGroup((self.source(inner), *self.joined(inner)))
                 found.append(tree.Source(group, join=self._join(join)))
             else:
                 found.append(self.source(inner, self._join(join)))
@@ -100,44 +100,46 @@ class Sources:
         this = alias.args.get("this")
         return (fold(this.name) if this is not None else ""), names
 
-    def _of(self, node: Any) -> tree.Table | tree.Function | tree.Group | tree.Derived:
+    def _of(
+        self, node: Any
+    ) -> tree.TableName | tree.TableFunction | tree.JoinGroup | tree.Subquery:
         if isinstance(node, exp.Table):
             return self._table(node)
         if isinstance(node, exp.Subquery):
             return self._parenthesised(node)
         if isinstance(node, exp.Values):
-            return tree.Derived(self._reader.values(node))
+            return tree.Subquery(self._reader.values(node))
         if isinstance(node, (exp.Lateral, exp.TableFromRows)):
             if isinstance(node.this, (exp.Subquery, exp.Table)):
                 return self._of(node.this)
             return self._function(node.this, ordinality=node.args.get("ordinality"))
         if isinstance(node, exp.Func):
             return self._function(node)
-        return tree.Derived(self._reader.query(node))
+        return tree.Subquery(self._reader.query(node))
 
-    def _table(self, node: Any) -> tree.Table | tree.Function:
+    def _table(self, node: Any) -> tree.TableName | tree.TableFunction:
         if isinstance(node.this, exp.Func):
             return self._function(node.this, ordinality=node.args.get("ordinality"))
         names = (node.args.get("catalog"), node.args.get("db"), node.this)
         parts = tuple([fold(part.name) for part in names if isinstance(part, exp.Expr)])
         self._reader.table(parts)
-        return tree.Table(parts)
+        return tree.TableName(parts)
 
-    def _parenthesised(self, node: Any) -> tree.Group | tree.Derived:
+    def _parenthesised(self, node: Any) -> tree.JoinGroup | tree.Subquery:
         inner = node.this
         if isinstance(inner, exp.Table):
-            return tree.Group((self.source(inner), *self.joined(inner), *self.joined(node)))
+            return tree.JoinGroup((self.source(inner), *self.joined(inner), *self.joined(node)))
         if node.args.get("joins"):
-            first = tree.Source(tree.Derived(self._reader.query(inner)))
-            return tree.Group((first, *self.joined(node)))
+            first = tree.Source(tree.Subquery(self._reader.query(inner)))
+            return tree.JoinGroup((first, *self.joined(node)))
         if not isinstance(inner, exp.Query):
-            return tree.Derived(self._reader.query(inner))
+            return tree.Subquery(self._reader.query(inner))
         if node.args.get("pivots"):  # they are this source's own
             node = node.copy()
             node.set("pivots", None)
-        return tree.Derived(self._reader.query(node))
+        return tree.Subquery(self._reader.query(node))
 
-    def _function(self, node: Any, ordinality: Any = None) -> tree.Function:
+    def _function(self, node: Any, ordinality: Any = None) -> tree.TableFunction:
         name = node.name if isinstance(node, exp.Anonymous) else type(node).__name__
         name = {"Explode": "unnest", "GenerateSeries": "generate_series"}.get(name, name).lower()
         if isinstance(node, exp.GenerateSeries) and node.args.get("is_end_exclusive"):
@@ -159,7 +161,7 @@ class Sources:
         numbered = None
         if offset:
             numbered = offset.name if isinstance(offset, exp.Expr) else "ordinality"
-        return tree.Function(
+        return tree.TableFunction(
             name,
             tuple(self._argument(name, argument) for argument in arguments),
             numbered,

@@ -92,7 +92,7 @@ class _Kept:
             self._match = matcher(star.pattern)
             if self._match is None:
                 said = " or ".join(_not_known(star.pattern))
-                scope.report(f"which columns `columns(…)` means cannot be told: {said}")
+                scope.report(f"which columns `columns(…)` means cannot be determined: {said}")
 
     def __call__(self, name: str) -> bool:
         return self._match is None or self._match(name)
@@ -106,7 +106,7 @@ def _not_known(match: Match) -> list[str]:
 
 
 def matcher(match: Match) -> Test | None:
-    """Whether a column's name is one that a pattern means; None where that cannot be told."""
+    """Whether a column's name is one that a pattern means; None where that cannot be determined."""
     if match.parts:
         parts = [matcher(part) for part in match.parts]
         known = [part for part in parts if part is not None]

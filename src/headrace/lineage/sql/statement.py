@@ -6,13 +6,13 @@ from itertools import count
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.evaluator import Evaluator, Tables
 from headrace.lineage.sql.from_clause import FromClause
-from headrace.lineage.sql.parse import UNFORESEEN, unforeseen
+from headrace.lineage.sql.parse import UNEXPECTED, unexpected
 from headrace.lineage.sql.relations import Relation, combined
 from headrace.lineage.sql.scope import Bound, Ctes, Scope
 from headrace.lineage.sql.select import SelectQuery
 
 _TURNS = 4
-"""Of a recursive query, in which the parts of its values are still told apart."""
+"""Of a recursive query, in which the parts of its values are still kept apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class StatementLineage:
 
     Attributes:
         relation: its columns and rows.
-        problems: what could not be told, one sentence each.
+        problems: what could not be determined, one sentence each.
     """
 
     relation: Relation
@@ -43,8 +43,8 @@ def read(summary: tree.Summary, tables: Tables) -> StatementLineage:
             relation = statement.query(summary.query, None, {})
         except RecursionError:
             statement.report("it is nested too deeply to be read")
-        except UNFORESEEN as error:
-            statement.report(unforeseen(error))
+        except UNEXPECTED as error:
+            statement.report(unexpected(error))
     return StatementLineage(relation, tuple(statement.problems))
 
 
@@ -60,7 +60,7 @@ class _Statement(Evaluator):
             return SelectQuery(self, query, parent, ctes).relation()
         if isinstance(query, tree.SetOperation):
             return self._set_operation(query, parent, ctes)
-        if isinstance(query, tree.Rows):
+        if isinstance(query, tree.ValuesList):
             scope = Scope(parent, self.report)
             return Relation(
                 [
@@ -83,7 +83,7 @@ class _Statement(Evaluator):
         for turn in count():  # what a column is made from only grows
             known[cte.name] = found
             again = self.query(cte.query, parent, known).renamed(cte.columns)
-            if turn > _TURNS:  # a struct that holds itself would grow for ever
+            if turn > _TURNS:  # a struct that holds itself would grow forever
                 again = again.flat()
             if again.columns == found.columns and again.rows == found.rows:
                 return again

@@ -23,7 +23,7 @@ from headrace.lineage.sql.functions import ORDERED
 from headrace.lineage.sql.struct_values import row_names
 from headrace.lineage.sql.walk import Bound, Walk
 
-_Shape = Callable[[Walk, Any, Bound], tree.Part | None]
+_Shape = Callable[[Walk, Any, Bound], tree.ValuePart | None]
 
 _DEEPEST = 40
 """Values in values; what lies deeper is read as a whole."""
@@ -38,7 +38,7 @@ def value(walk: Walk, node: Any, bound: Bound) -> tree.Reads:
     return walk.inner(node, SAME if isinstance(plain, _PLAIN) else COMPUTED, bound)
 
 
-def shape(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def shape(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """How an expression's value is put together; None: nothing is known of it."""
     node = _unwrapped(node)
     if not _may(node) or isinstance(node, _PLAIN) or walk.depth > _DEEPEST:
@@ -79,16 +79,16 @@ def _one_of(
     others: tree.Reads = (),
     role: int = SAME,
     way: str = "any",
-) -> tree.Part | None:
+) -> tree.ValuePart | None:
     """A value that is one of several, or a list of them."""
     nodes = [node for node in candidates if isinstance(node, exp.Expr)]
     if not any(map(_may, nodes)):
         return None
     parts = tuple([value(walk, node, bound) for node in nodes])
-    return tree.Part(role, way, (), parts, others)
+    return tree.ValuePart(role, way, (), parts, others)
 
 
-def _struct(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _struct(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     names: list[str] = []
     values: list[Any] = []
     for one in node.expressions:
@@ -104,15 +104,15 @@ def _struct(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
         else:
             return None
     parts = tuple([value(walk, one, bound) for one in values])
-    return tree.Part(SAME, "struct", tuple(names), parts)
+    return tree.ValuePart(SAME, "struct", tuple(names), parts)
 
 
-def _row(walk: Walk, node: Any, bound: Bound) -> tree.Part:
+def _row(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart:
     parts = tuple([value(walk, one, bound) for one in node.expressions])
-    return tree.Part(SAME, "struct", row_names(len(parts)), parts)
+    return tree.ValuePart(SAME, "struct", row_names(len(parts)), parts)
 
 
-def _dot(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _dot(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``(…).x.y``; chains of functions are no fields."""
     fields: list[str] = []
     while type(node) is exp.Dot:
@@ -122,14 +122,16 @@ def _dot(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
         node = node.this
     if isinstance(node, exp.Identifier):
         return None
-    return tree.Part(SAME, "field", tuple(reversed(fields)), (value(walk, node, bound),))
+    return tree.ValuePart(SAME, "field", tuple(reversed(fields)), (value(walk, node, bound),))
 
 
-def _extract(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _extract(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     return _item(walk, node.this, node.expression, bound)
 
 
-def _item(walk: Walk, base: Any, index: Any, bound: Bound, *, first: int = 1) -> tree.Part | None:
+def _item(
+    walk: Walk, base: Any, index: Any, bound: Bound, *, first: int = 1
+) -> tree.ValuePart | None:
     """``value[index]``: a field of a struct, or an element of a list or map.
 
     Args:
@@ -141,13 +143,13 @@ def _item(walk: Walk, base: Any, index: Any, bound: Bound, *, first: int = 1) ->
     """
     of = (value(walk, base, bound),)
     if isinstance(index, exp.Literal) and index.is_string:
-        return tree.Part(SAME, "field", (index.name,), of)
+        return tree.ValuePart(SAME, "field", (index.name,), of)
     if isinstance(index, exp.Literal) and index.name.isdigit():
-        return tree.Part(SAME, "at", (str(int(index.name) + 1 - first),), of)
-    return tree.Part(SAME, "item", (), of, walk.inner(index, COMPUTED, bound))
+        return tree.ValuePart(SAME, "at", (str(int(index.name) + 1 - first),), of)
+    return tree.ValuePart(SAME, "item", (), of, walk.inner(index, COMPUTED, bound))
 
 
-def _bracket(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _bracket(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     if len(node.expressions) != 1:
         return None
     index = node.expressions[0]
@@ -157,24 +159,24 @@ def _bracket(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     return _item(walk, node.this, index, bound, first=0)  # sqlglot counts from 0
 
 
-def _item_called(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _item_called(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     base, *index = node.expressions
     return _item(walk, base, index[0], bound) if index else None
 
 
-def _first_item(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _first_item(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     base = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
-    return tree.Part(SAME, "item", (), (value(walk, base, bound),))
+    return tree.ValuePart(SAME, "item", (), (value(walk, base, bound),))
 
 
-def _items_called(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _items_called(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``map_extract``, ``map_values``: a list of values of a map."""
     base, *index = node.expressions
     others = _all(walk, index, COMPUTED, bound)
-    return tree.Part(COMPUTED, "values", (), (value(walk, base, bound),), others)
+    return tree.ValuePart(COMPUTED, "values", (), (value(walk, base, bound),), others)
 
 
-def _case(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _case(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     branches = node.args["ifs"]
     candidates = [*(one.args.get("true") for one in branches), node.args.get("default")]
     if not any(map(_may, candidates)):
@@ -183,19 +185,19 @@ def _case(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     return _one_of(walk, candidates, bound, others=_all(walk, decide, COMPUTED, bound))
 
 
-def _if(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _if(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     candidates = [node.args.get("true"), node.args.get("false")]
     if not any(map(_may, candidates)):
         return None
     return _one_of(walk, candidates, bound, others=walk.inner(node.this, COMPUTED, bound))
 
 
-def _several(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _several(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``coalesce``, ``list_concat``, ``||``: one of all arguments, or the lists together."""
     return _one_of(walk, [node.this, node.args.get("expression"), *node.expressions], bound)
 
 
-def _same_list(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _same_list(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``list_slice``, ``list_reverse``: the same elements, or some of them."""
     base, *rest = node.expressions
     others = _all(walk, rest, COMPUTED, bound)
@@ -206,30 +208,32 @@ def _all(walk: Walk, nodes: Iterable[Any], role: int, bound: Bound) -> tree.Read
     return tuple([read for node in nodes for read in walk.inner(node, role, bound)])
 
 
-def _array(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _array(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     if len(node.expressions) == 1 and isinstance(node.expressions[0], exp.Comprehension):
         return _comprehension(walk, node.expressions[0], bound)
     return _one_of(walk, node.expressions, bound, role=COMPUTED, way="list")
 
 
-def _flatten(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
-    return tree.Part(SAME, "item", (), (value(walk, node.this, bound),))
+def _flatten(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
+    return tree.ValuePart(SAME, "item", (), (value(walk, node.this, bound),))
 
 
-def _unnest(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _unnest(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``unnest(list)`` within an expression."""
     if node.expressions:
         return None
     walk.unnests = True
-    return tree.Part(COMPUTED, "unnest", (), (value(walk, node.this, bound),))
+    return tree.ValuePart(COMPUTED, "unnest", (), (value(walk, node.this, bound),))
 
 
-def _query(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _query(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     del bound
-    return tree.Part(SAME, "query", (), ((tree.Nested(COMPUTED, walk.query(node), exists=False),),))
+    return tree.ValuePart(
+        SAME, "query", (), ((tree.Nested(COMPUTED, walk.query(node), exists=False),),)
+    )
 
 
-def _map(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _map(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``map {key: value}``, ``map([key], [value])``: the keys decide which value it is."""
     struct = node.this
     if isinstance(struct, exp.Bracket):  # sqlglot reads `map {…}[key]` as a map of `{…}[key]`
@@ -237,7 +241,7 @@ def _map(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
         inner = exp.ToMap(this=struct.this.copy())
         if not isinstance(struct.this, exp.Struct) or index is None:
             return None
-        item = tree.Part(SAME, "item", (), (value(walk, inner, bound),))
+        item = tree.ValuePart(SAME, "item", (), (value(walk, inner, bound),))
         return _decided(item, walk.inner(index, COMPUTED, bound))
     if not isinstance(struct, exp.Struct):
         return None
@@ -254,34 +258,34 @@ def _map(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     )
 
 
-def _decided(part: tree.Part, others: tree.Reads) -> tree.Part:
+def _decided(part: tree.ValuePart, others: tree.Reads) -> tree.ValuePart:
     """The same part, decided by more."""
-    return tree.Part(part.role, part.way, part.names, part.parts, part.others + others)
+    return tree.ValuePart(part.role, part.way, part.names, part.parts, part.others + others)
 
 
-def _map_of(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _map_of(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     keys, values = node.args.get("keys"), node.args.get("values")
     if keys is None or values is None:
         return None
     return _one_of(walk, [values], bound, others=walk.inner(keys, COMPUTED, bound), role=COMPUTED)
 
 
-def _with_fields(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _with_fields(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``struct_insert``, ``struct_update``."""
     base, *fields = node.expressions
     if not all(isinstance(one, exp.PropertyEQ) for one in fields):
         return None
     names = tuple([one.this.name for one in fields])
     parts = tuple([value(walk, one, bound) for one in (base, *(f.expression for f in fields))])
-    return tree.Part(SAME, "change", names, parts)
+    return tree.ValuePart(SAME, "change", names, parts)
 
 
-def _concat(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _concat(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     parts = tuple([value(walk, one, bound) for one in node.expressions])
-    return tree.Part(SAME, "concat", (), parts)
+    return tree.ValuePart(SAME, "concat", (), parts)
 
 
-def _cast(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _cast(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """A cast to a struct; one to anything else has no parts that are known."""
     to = node.args["to"]
     if not isinstance(to, exp.DataType) or to.this != exp.DType.STRUCT:
@@ -289,16 +293,16 @@ def _cast(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     names = tuple([one.name for one in to.expressions])
     if not all(isinstance(one, exp.ColumnDef) for one in to.expressions):
         return None
-    return tree.Part(COMPUTED, "cast", names, (value(walk, node.this, bound),))
+    return tree.ValuePart(COMPUTED, "cast", names, (value(walk, node.this, bound),))
 
 
-def _pick(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _pick(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """An aggregate that takes the value of one row, or a list of them, by what decides which."""
     walk.aggregated = True
     return _picked(walk, node, bound)
 
 
-def _picked(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _picked(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     arguments = node.expressions if isinstance(node, exp.Anonymous) else [node.this]
     if not arguments:
         return None
@@ -324,14 +328,14 @@ def _picked(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     )
 
 
-def _filter(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _filter(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     found = shape(walk, node.this, bound)
     if found is None:
         return None
     return _decided(found, walk.inner(node.expression, FILTERED, bound))
 
 
-def _window(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _window(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     function = _unwrapped(node.this)
     others: tree.Reads = ()
     if isinstance(function, exp.Filter):
@@ -349,17 +353,17 @@ def _window(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     return found and _decided(found, others + walk.framed(node, WINDOWED, bound))
 
 
-def _each(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _each(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``list_transform(list, x -> …)``."""
     return _by_lambda(walk, node, bound, "each")
 
 
-def _kept(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _kept(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``list_filter(list, x -> …)``."""
     return _by_lambda(walk, node, bound, "kept")
 
 
-def _by_lambda(walk: Walk, node: Any, bound: Bound, way: str) -> tree.Part | None:
+def _by_lambda(walk: Walk, node: Any, bound: Bound, way: str) -> tree.ValuePart | None:
     arguments = (
         node.expressions if isinstance(node, exp.Anonymous) else [node.this, node.expression]
     )
@@ -369,7 +373,7 @@ def _by_lambda(walk: Walk, node: Any, bound: Bound, way: str) -> tree.Part | Non
     names = tuple([fold(parameter.name) for parameter in function.expressions])
     with _parameters(walk, names):
         body = value(walk, function.this, bound - set(names))
-    return tree.Part(COMPUTED, way, names, (value(walk, of, bound), body))
+    return tree.ValuePart(COMPUTED, way, names, (value(walk, of, bound), body))
 
 
 @contextmanager
@@ -382,7 +386,7 @@ def _parameters(walk: Walk, names: tree.Names) -> Iterator[None]:
         walk.parameters = outer
 
 
-def _comprehension(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
+def _comprehension(walk: Walk, node: Any, bound: Bound) -> tree.ValuePart | None:
     """``[… for x in list if …]``."""
     bindings = (node.args.get("expression"), node.args.get("position"))
     names = tuple([fold(one.name) for one in bindings if isinstance(one, exp.Expr)])
@@ -392,8 +396,8 @@ def _comprehension(walk: Walk, node: Any, bound: Bound) -> tree.Part | None:
     with _parameters(walk, names):
         if condition is not None:
             kept = walk.inner(condition, COMPUTED, inside)
-            of = (tree.Part(COMPUTED, "kept", names, (of, kept)),)
-        return tree.Part(COMPUTED, "each", names, (of, value(walk, node.this, inside)))
+            of = (tree.ValuePart(COMPUTED, "kept", names, (of, kept)),)
+        return tree.ValuePart(COMPUTED, "each", names, (of, value(walk, node.this, inside)))
 
 
 _PLAIN = (exp.Column, exp.Identifier)

@@ -7,7 +7,7 @@ What does not know of parts reads the whole, which claims more and misses nothin
 from collections.abc import Callable, Iterable, Mapping
 
 from headrace.lineage.sql.dependencies import COMPUTED, JOINED, SAME, Deps, Key, add, fold
-from headrace.lineage.sql.tree import Part
+from headrace.lineage.sql.tree import ValuePart
 
 ELEMENT = "\0element"
 """The part of a list or map that stands for each of its elements."""
@@ -284,7 +284,7 @@ def cast(value: Deps, names: tuple[str, ...]) -> Deps:
     return Parts(_as(value, COMPUTED), {name: read_as(v, COMPUTED) for name, v in fields.items()})
 
 
-def value_of(part: Part, values: list[Deps]) -> Deps:
+def value_of(part: ValuePart, values: list[Deps]) -> Deps:
     """A value by the values that it is put together from."""
     first = values[0] if values else {}
     ways: dict[str, Callable[[], Deps]] = {

@@ -46,7 +46,7 @@ class Nth(Struct, array_like=True, frozen=True, gc=False, tag=5):
     number: int
 
 
-class Part(Struct, array_like=True, frozen=True, gc=False, tag=6):
+class ValuePart(Struct, array_like=True, frozen=True, gc=False, tag=6):
     """A value of which the parts may be known apart, or a part of such a value.
 
     Attributes:
@@ -67,11 +67,11 @@ class Part(Struct, array_like=True, frozen=True, gc=False, tag=6):
     others: "Reads" = ()
 
 
-Read = Col | Nested | Every | RowCount | Nth | Part
+Read = Col | Nested | Every | RowCount | Nth | ValuePart
 Reads = tuple[Read, ...]
 
 
-class Item(Struct, array_like=True, frozen=True, gc=False):
+class SelectItem(Struct, array_like=True, frozen=True, gc=False):
     """One expression of a select list.
 
     Attributes:
@@ -83,7 +83,7 @@ class Item(Struct, array_like=True, frozen=True, gc=False):
         role: how the columns of the star are read.
         ordered: it depends on the order of the rows that it reads.
         spreads: `unnest`, of which only types tell whether a struct becomes several columns
-            (``maybe``); ``surely`` where it says so itself, ``deep`` where all that is in it does.
+            (``maybe``); ``always`` where it says so itself, ``deep`` where all that is in it does.
         value: the same as ``reads`` with the parts of its value apart, where they may be known; of
             `unnest` its argument.
     """
@@ -128,18 +128,18 @@ class Star(Struct, array_like=True, frozen=True, gc=False):
 
     table: Names = ()
     exclude: tuple[Names, ...] = ()
-    replace: tuple[Item, ...] = ()
+    replace: tuple[SelectItem, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
     pattern: Match | None = None
 
 
-class Table(Struct, array_like=True, frozen=True, gc=False, tag=1):
+class TableName(Struct, array_like=True, frozen=True, gc=False, tag=1):
     """A table or CTE by name: its parts, folded."""
 
     parts: Names
 
 
-class Function(Struct, array_like=True, frozen=True, gc=False, tag=2):
+class TableFunction(Struct, array_like=True, frozen=True, gc=False, tag=2):
     """A table function, ``unnest`` too.
 
     Attributes:
@@ -155,13 +155,13 @@ class Function(Struct, array_like=True, frozen=True, gc=False, tag=2):
     external: bool = False
 
 
-class Group(Struct, array_like=True, frozen=True, gc=False, tag=3):
+class JoinGroup(Struct, array_like=True, frozen=True, gc=False, tag=3):
     """Joined relations in parentheses."""
 
     sources: tuple["Source", ...]
 
 
-class Derived(Struct, array_like=True, frozen=True, gc=False, tag=4):
+class Subquery(Struct, array_like=True, frozen=True, gc=False, tag=4):
     """A query in parentheses."""
 
     query: "Query"
@@ -235,7 +235,7 @@ class Source(Struct, array_like=True, frozen=True, gc=False):
         pivots: what is done to it.
     """
 
-    of: Table | Function | Group | Derived
+    of: TableName | TableFunction | JoinGroup | Subquery
     alias: str = ""
     columns: Names = ()
     join: Join = Join()
@@ -304,7 +304,7 @@ class Select(Struct, array_like=True, frozen=True, gc=False, tag=1):
 
     ctes: tuple[Cte, ...]
     sources: tuple[Source, ...]
-    items: tuple[Item, ...]
+    items: tuple[SelectItem, ...]
     filters: Reads = ()
     group: tuple[Term, ...] = ()
     group_all: bool = False
@@ -332,7 +332,7 @@ class SetOperation(Struct, array_like=True, frozen=True, gc=False, tag=2):
     order: Order = Order()
 
 
-class Rows(Struct, array_like=True, frozen=True, gc=False, tag=3):
+class ValuesList(Struct, array_like=True, frozen=True, gc=False, tag=3):
     """``values``: the columns' names, and what the values of each read."""
 
     ctes: tuple[Cte, ...]
@@ -347,7 +347,7 @@ class Whole(Struct, array_like=True, frozen=True, gc=False, tag=4):
     source: Source
 
 
-Query = Select | SetOperation | Rows | Whole
+Query = Select | SetOperation | ValuesList | Whole
 
 
 class Summary(Struct, array_like=True, frozen=True, gc=False):

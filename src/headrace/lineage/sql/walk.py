@@ -30,7 +30,7 @@ class Walk:
         unnests: it makes several rows of one.
         ordered: it depends on the order of rows.
         star: the ``columns(…)`` in it, and how it is read.
-        depth: how many values it is in, of which the parts are told apart.
+        depth: how many values it is in whose parts are kept apart.
         parameters: of the functions that it is in, folded.
     """
 

@@ -13,7 +13,7 @@ from threading import Event
 from headrace.catalog.model import Catalog
 from headrace.errors import LineageError
 from headrace.exceptions import first_line
-from headrace.lineage.find import Place
+from headrace.lineage.find import AssetRef
 from headrace.lineage.verify.compare import SampledPlan, Trial, TrialResults, summary
 from headrace.lineage.verify.plan import RawTable, VerifyPlan, main_database, plan
 from headrace.lineage.verify.replica import SAMPLE, Effect, Replica, take_sample
@@ -29,7 +29,7 @@ def verify(
     catalog: Catalog,
     attach: str,
     *,
-    places: Sequence[Place] = (),
+    only: Sequence[AssetRef] = (),
     options: VerifyOptions | None = None,
     guard: AbstractContextManager[object] | None = None,
     progress: Progress | None = None,
@@ -41,7 +41,7 @@ def verify(
     Args:
         catalog: the claim.
         attach: SQL that attaches the warehouse as the alias that ``warehouse_alias()`` gives.
-        places: limit the check, see ``headrace.lineage.verify.plan``.
+        only: limit the check, see ``headrace.lineage.verify.plan``.
         options: how.
         guard: is held while the warehouse is read.
         progress: is told how many raw columns are done, and of how many.
@@ -60,7 +60,7 @@ def verify(
     ) as folder:
         sample = Path(folder) / "sample.duckdb"
         with guard or contextlib.nullcontext():
-            taken = _take(catalog, attach, sample, places, options.rows)
+            taken = _take(catalog, attach, sample, only, options.rows)
         outcome = _run(taken.plan, sample, options, progress or (lambda done, of: None))
     return summary(catalog, taken, outcome, options, time.monotonic() - started)
 
@@ -71,13 +71,13 @@ def warehouse_alias() -> str:
 
 
 def _take(
-    catalog: Catalog, attach: str, sample: Path, places: Sequence[Place], rows: int
+    catalog: Catalog, attach: str, sample: Path, only: Sequence[AssetRef], rows: int
 ) -> SampledPlan:
     """Plan, and copy the raw tables."""
     import duckdb
 
     with duckdb.connect(":memory:") as connection:
-        made = plan(catalog, connection, places=places)
+        made = plan(catalog, connection, only=only)
         main = main_database(catalog)
         try:
             connection.execute(attach)

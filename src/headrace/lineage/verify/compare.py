@@ -171,8 +171,8 @@ def _changed(
     """Column of a model to the strategies that changed it."""
     found: dict[Column, list[str]] = {}
     for strategy, seen in trial.seen.items():
-        for place in seen.values:
-            found.setdefault(place, []).append(strategy)
+        for column in seen.values:
+            found.setdefault(column, []).append(strategy)
     folded = {(asset, name.casefold()) for asset, name in found}
     known: dict[str, set[str]] = {
         asset: {name.casefold() for name in names} for asset, names in compared.columns.items()

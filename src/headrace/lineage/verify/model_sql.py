@@ -111,7 +111,7 @@ def _condition(table: "exp.Expr") -> "exp.Expr | None":
 
 
 def _reads(select: "exp.Expr", table: "exp.Expr") -> bool:
-    """Whether a select has the table in its own ``from``: its conditions then are not the place."""
+    """Whether a select has the table in its own ``from``: then its conditions do not count."""
     from sqlglot import exp
 
     return any(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import LineageError
-from headrace.lineage.find import Place
+from headrace.formatting import count, first_few
+from headrace.lineage.find import AssetRef
 from headrace.lineage.graph import reachable, topological_order
 from headrace.lineage.verify.model_sql import Name, select_of, tables_in
 
@@ -81,8 +82,7 @@ class VerifyPlan:
         lost = downstream(self.models, raws.keys())
         tables = Counter(raw.name[1] for raw in raws.values())
         named = ", ".join(
-            f"{schema} ({number} {'table' if number == 1 else 'tables'})"
-            for schema, number in sorted(tables.items())
+            f"{schema} ({count(number, 'table')})" for schema, number in sorted(tables.items())
         )
         models = f"{len(lost):,} {'model that needs' if len(lost) == 1 else 'models that need'}"
         note = f"not in the warehouse: {named}; {models} them cannot be checked"
@@ -115,7 +115,7 @@ def parents_first(models: Sequence[BuiltModel]) -> tuple[BuiltModel, ...]:
     if in_cycles:
         raise LineageError(
             "these models read each other in a cycle and cannot be built: "
-            + ", ".join(in_cycles[:5])
+            + first_few(in_cycles, 5)
         )
     return tuple([by_id[key] for key in ordered])
 
@@ -124,14 +124,14 @@ def plan(
     catalog: Catalog,
     connection: "duckdb.DuckDBPyConnection",
     *,
-    places: Sequence[Place] = (),
+    only: Sequence[AssetRef] = (),
 ) -> VerifyPlan:
     """What a check takes.
 
     Args:
         catalog: with compiled SQL.
         connection: any; its parser is used.
-        places: limits it: raw tables, columns or resources to what is downstream of them, models
+        only: limit it: raw tables, columns or resources to what is downstream of them, models
             to what is upstream.
 
     Raises:
@@ -140,8 +140,8 @@ def plan(
     reading = _Reading(catalog, connection, main_database(catalog))
     models, notes = reading.models()
     raws = dict(reading.raws)
-    if places:
-        raws, models = _limited(catalog, raws, models, places)
+    if only:
+        raws, models = _limited(catalog, raws, models, only)
     if not models or all(raw.columns == () for raw in raws.values()):
         raise LineageError(
             "there is no model with compiled SQL over raw tables to check here: run `headrace run` "
@@ -181,7 +181,7 @@ class _Reading:
             else:
                 left_out.append(asset.name)
         if left_out:
-            names = ", ".join(left_out[:5]) + (", ..." if len(left_out) > 5 else "")
+            names = first_few(left_out, 5)
             notes.append(f"without compiled SQL, and so not checked: {len(left_out)} ({names})")
         for asset in assets:
             if asset.compiled_code is not None and asset.beyond_sql:
@@ -275,30 +275,30 @@ def _limited(
     catalog: Catalog,
     raws: Mapping[str, RawTable],
     models: Sequence[BuiltModel],
-    places: Sequence[Place],
+    only: Sequence[AssetRef],
 ) -> tuple[dict[str, RawTable], list[BuiltModel]]:
     """Only what is upstream of the models, and downstream of the raws, that are named.
 
     What these need besides is built, but its raw columns are not perturbed.
 
     Raises:
-        LineageError: a place is neither.
+        LineageError: one of them is neither.
     """
     by_id = {model.id: model for model in models}
     parents = {model.id: model.parents for model in models}
     wanted: set[str] = set()
     columns: dict[str, list[str] | None] = {}
-    for place in places:
-        if place.asset in by_id:
-            for key in reachable(parents, [place.asset]):
+    for ref in only:
+        if ref.asset in by_id:
+            for key in reachable(parents, [ref.asset]):
                 if key in by_id:
                     wanted.add(key)
                 elif key in raws and raws[key].columns is None:
                     columns[key] = None
             continue
-        tables = _raw_of(catalog, raws, place)
+        tables = _raw_of(catalog, raws, ref)
         if not tables:
-            asset = catalog.assets[place.asset]
+            asset = catalog.assets[ref.asset]
             raise LineageError(
                 f"{asset.kind} {asset.name} is no part of the check: name a model, or a raw table "
                 "or column that a model reads"
@@ -324,17 +324,17 @@ def _only(columns: Mapping[str, list[str] | None], key: str) -> tuple[str, ...] 
 
 
 def _raw_of(
-    catalog: Catalog, raws: Mapping[str, RawTable], place: Place
+    catalog: Catalog, raws: Mapping[str, RawTable], ref: AssetRef
 ) -> list[tuple[str, str | None]]:
-    """The raw tables and columns that a place stands for; a resource stands for what it loads."""
-    if place.asset in raws:
-        return [(place.asset, place.column)]
-    if catalog.assets[place.asset].kind != "resource":
+    """The raw tables and columns that are meant; a resource stands for what it loads."""
+    if ref.asset in raws:
+        return [(ref.asset, ref.column)]
+    if catalog.assets[ref.asset].kind != "resource":
         return []
-    if place.column is None:
-        return [(key, None) for key in catalog.children[place.asset] if key in raws]
+    if ref.column is None:
+        return [(key, None) for key in catalog.children[ref.asset] if key in raws]
     return [
         (edge.child, edge.child_column)
-        for edge in catalog.edges_by_parent.get(place.asset, ())
-        if edge.parent_column == place.column and edge.child in raws
+        for edge in catalog.edges_by_parent.get(ref.asset, ())
+        if edge.parent_column == ref.column and edge.child in raws
     ]

@@ -1,8 +1,8 @@
 """A copy of the warehouse in memory: a sample of the raw tables, and all models built from it.
 
 A perturbation is a transaction that is rolled back: the raw table is replaced, what is downstream
-is built anew, fingerprinted, and forgotten. A model whose rows come out as they were ends the way
-down: nothing that reads it can differ.
+is built again, fingerprinted and dropped. Where the rows of a model come out unchanged, what reads
+it is not built, for it cannot differ.
 """
 
 from collections.abc import Mapping
@@ -141,7 +141,7 @@ class Replica:
         """
         failed: dict[str, str] = {}
         builds = 0
-        while True:  # DuckDB ends a transaction in which a statement failed: begin it anew
+        while True:  # DuckDB ends a transaction in which a statement failed: begin a new one
             self._run("begin")
             try:
                 if not self._replace(raw, column, expression):
@@ -235,7 +235,7 @@ class Replica:
         if fresh is None:
             base.notes.append(
                 f"{model.id} was compiled for an increment over its own rows, and what it would be "
-                "from nothing cannot be told: run `headrace run --full-refresh` before the check"
+                "from nothing is not known: run `headrace run --full-refresh` before the check"
             )
         else:
             self._sql[model.id] = fresh

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from headrace.lineage.report import FrozenModel
 
 ROWS = 1000
 
@@ -26,11 +26,7 @@ class VerifyOptions:
     marts: Collection[str] = ()
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class ColumnPair(_Frozen):
+class ColumnPair(FrozenModel):
     """A raw column and a column of a model.
 
     Attributes:
@@ -51,7 +47,7 @@ class ColumnPair(_Frozen):
     strategies: tuple[str, ...] = ()
 
 
-class ColumnResult(_Frozen):
+class ColumnResult(FrozenModel):
     """What became of one raw column.
 
     Attributes:
@@ -71,7 +67,7 @@ class ColumnResult(_Frozen):
     failed: tuple[str, ...] = ()
 
 
-class Unstable(_Frozen):
+class Unstable(FrozenModel):
     """A column whose values differ between two builds of the same data.
 
     Attributes:
@@ -85,7 +81,7 @@ class Unstable(_Frozen):
     reason: str
 
 
-class BuildFailure(_Frozen):
+class BuildFailure(FrozenModel):
     """A model that could not be built.
 
     Attributes:
@@ -103,7 +99,7 @@ class BuildFailure(_Frozen):
     message: str
 
 
-class Score(_Frozen):
+class Score(FrozenModel):
     """How claim and data agree, over pairs of a raw column and a column of a model.
 
     Attributes:
@@ -131,7 +127,7 @@ class Score(_Frozen):
     precision_direct: float | None
 
 
-class VerifyReport(_Frozen):
+class VerifyReport(FrozenModel):
     """The answer of ``headrace lineage --verify``.
 
     Attributes:

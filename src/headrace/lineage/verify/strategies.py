@@ -12,7 +12,7 @@ on:
 - ``null``: every third row loses its value;
 - ``fill``: every other missing value becomes one.
 
-Rows are told apart by their place, so that a strategy does the same each time.
+Rows are identified by their position, so that a strategy does the same each time.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _INTEGERS = {
     "utinyint", "usmallint", "uinteger", "ubigint", "uhugeint",
 }  # fmt: skip
 _NUMBERS = _INTEGERS | {"decimal", "float", "double"}
-_MOMENTS = {
+_TIMESTAMPS = {
     "date", "timestamp", "timestamp_s", "timestamp_ms", "timestamp_ns", "timestamp with time zone",
 }  # fmt: skip
 
@@ -69,7 +69,7 @@ def _changed(value: str, kind: "DuckDBPyType", depth: int) -> str | None:
         return f"coalesce({up}, {down})"
     if name == "boolean":
         return f"not {value}"
-    if name in _MOMENTS:
+    if name in _TIMESTAMPS:
         return f"({value} + interval 1 day)::{written}"
     if name == "time":
         return f"{value} + interval 1 minute"
@@ -93,7 +93,7 @@ def _changed(value: str, kind: "DuckDBPyType", depth: int) -> str | None:
 
 
 def _changed_text(value: str) -> str:
-    """Text that holds a number or a date goes on holding one."""
+    """Text that holds a number or a date still holds one."""
     day = f"case when substr({value}, 9, 2) = '15' then '16' else '15' end"
     return (
         f"case when try_cast({value} as hugeint) is not null "
@@ -115,7 +115,7 @@ def _far(value: str, kind: "DuckDBPyType") -> str | None:
             f"try_cast(try(-{value} - 7) as {written}), try_cast(try({value} * 3 + 7) as {written})"
         )
         return f"coalesce({far}, 0::{written})"
-    if name in _MOMENTS:
+    if name in _TIMESTAMPS:
         return f"({value} + interval 400 day)::{written}"
     if name == "boolean":
         return f"not {value}"
@@ -161,7 +161,7 @@ def _constant(kind: "DuckDBPyType") -> str | None:
     name, written = _names(kind)
     if name in _NUMBERS:
         return f"1::{written}"
-    if name in _MOMENTS:
+    if name in _TIMESTAMPS:
         return f"'2024-01-15'::{written}"
     constants = {"boolean": "true", "varchar": "'x'", "time": "'12:00:00'::time"}
     return "'{\"x\": 1}'::json" if written == "JSON" else constants.get(name)
