@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from headrace import portable, telemetry
+from headrace import log_file, portable
 from headrace.errors import ServeError, SettingsError
 from headrace.pipeline import doctor
 from headrace.server import static_site
@@ -287,14 +287,14 @@ def test_a_log_that_somebody_reads_goes_on_in_its_file(
     def refuse(source: str, target: str) -> None:
         raise PermissionError(errno.EACCES, "in use", source, None, target)
 
-    monkeypatch.setattr(telemetry, "_MAX_BYTES", 300)
+    monkeypatch.setattr(log_file, "MAX_BYTES", 300)
     monkeypatch.setattr(os, "rename", refuse)
-    handler = telemetry.open_log(tmp_path, "info")
+    handler = log_file.open_log(tmp_path, "info")
     try:
         for number in range(10):
-            logging.getLogger(telemetry.LOGGER).info("line %d of some length", number)
+            logging.getLogger(log_file.LOGGER).info("line %d of some length", number)
     finally:
-        telemetry.close_log(handler)
+        log_file.close_log(handler)
     lines = (tmp_path / "headrace.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["message"].split()[1] for line in lines] == list("0123456789")
     assert capsys.readouterr().err == ""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 
-from headrace import secrets, telemetry
+from headrace import log_file, secrets
 
 
 @pytest.fixture(autouse=True)
@@ -156,7 +156,7 @@ def test_old_files_are_left_alone(tmp_path: Path) -> None:
 
 def test_the_log_holds_no_secret(tmp_path: Path) -> None:
     secrets.learn({"token": "Abcd-efgh"})
-    handler = telemetry.open_log(tmp_path, "info")
+    handler = log_file.open_log(tmp_path, "info")
     try:
         try:
             raise ValueError("Abcd-efgh at https://me:p4@h/?sig=p4")
@@ -164,7 +164,7 @@ def test_the_log_holds_no_secret(tmp_path: Path) -> None:
             fields = {"token": "p4", "text": "Abcd-efgh", "path": Path("Abcd-efgh"), "n": 1}
             logging.getLogger("headrace").exception("%s", "Abcd-efgh", extra={"fields": fields})
     finally:
-        telemetry.close_log(handler)
+        log_file.close_log(handler)
     written = (tmp_path / "headrace.jsonl").read_text("utf-8")
     assert "Abcd" not in written
     assert "p4" not in written

@@ -2,8 +2,16 @@
 
 from headrace.artifacts.bundle import Artifacts, DltArtifacts, read_artifacts, read_pipeline
 from headrace.artifacts.dbt_catalog import DbtCatalog
-from headrace.artifacts.dbt_manifest import Manifest, load_manifest, read_manifest
-from headrace.artifacts.dbt_nodes import ColumnInfo, Exposure, Node, NodeGroup, SourceNode, UnitTest
+from headrace.artifacts.dbt_manifest import (
+    Exposure,
+    Manifest,
+    NodeGroup,
+    SourceNode,
+    UnitTest,
+    load_manifest,
+    read_manifest,
+)
+from headrace.artifacts.dbt_nodes import ColumnInfo, Node
 from headrace.artifacts.dbt_results import NodeResult, RunResults, SourceResults
 from headrace.artifacts.dlt_load import LoadPackage
 from headrace.artifacts.dlt_schema import DltColumn, DltSchema, DltTable

@@ -1,4 +1,4 @@
-"""dbt's ``manifest.json``: the part of it that Headrace uses.
+"""dbt's ``manifest.json``, as far as Headrace uses it: sources, exposures, unit tests and groups.
 
 Source: dbt's manifest schema v12 (dbt 1.8 to 1.12; dbt v2 writes the same or a newer number).
 """
@@ -8,16 +8,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.artifacts.dbt_nodes import (
-    DependsOn,
-    DisabledNode,
-    Exposure,
-    Node,
-    NodeGroup,
-    OtherNode,
-    SourceNode,
-    UnitTest,
-)
+from headrace.artifacts.dbt_nodes import ColumnInfo, DependsOn, Node, Resource, TagsMeta
 from headrace.artifacts.files import DbtFile, read_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read
 from headrace.errors import TransformError
@@ -26,6 +17,146 @@ _BY_ID = (
     "nodes", "sources", "exposures", "groups", "unit_tests",
     "metrics", "semantic_models", "saved_queries", "functions",
 )  # fmt: skip
+
+
+class UnitTest(Resource, frozen=True, kw_only=True):
+    """A unit test of a model.
+
+    Attributes:
+        model: the name of the model that it tests.
+        depends_on: the id of that model.
+    """
+
+    model: str
+    depends_on: DependsOn = DependsOn()
+    version: str | int | float | None = None
+
+    @property
+    def label(self) -> str:
+        """``adds_up on orders``."""
+        return f"{self.name} on {self.model}"
+
+
+class Period(ArtifactPart, frozen=True, kw_only=True):
+    """``count`` times ``period`` (``minute``, ``hour`` or ``day``)."""
+
+    count: int | None = None
+    period: str | None = None
+
+
+class Freshness(ArtifactPart, frozen=True, kw_only=True):
+    """When a source counts as stale."""
+
+    warn_after: Period | None = None
+    error_after: Period | None = None
+    filter: str | None = None
+
+
+class SourceConfig(TagsMeta, frozen=True, kw_only=True):
+    """A source table's config; since dbt 1.10 it has the freshness, too."""
+
+    freshness: Freshness | None = None
+    loaded_at_field: str | None = None
+    loaded_at_query: str | None = None
+
+
+class SourceNode(Resource, frozen=True, kw_only=True):
+    """A table of a dbt source.
+
+    Attributes:
+        source_name: of the source that it belongs to.
+        schema_name: of its relation.
+        identifier: its relation's name, where that is not ``name``.
+        relation: quoted, as SQL names it.
+        loader: free text: who loads it.
+        loaded_at_field: the column that says when a row was loaded.
+        loaded_at_query: or the query that says so (dbt 1.10).
+        source_description: of the whole source.
+        source_meta: of the whole source.
+    """
+
+    source_name: str
+    schema_name: str = msgspec.field(name="schema")
+    resource_type: str = "source"
+    database: str | None = None
+    identifier: str | None = None
+    relation: str | None = msgspec.field(default=None, name="relation_name")
+    loader: str | None = None
+    loaded_at_field: str | None = None
+    loaded_at_query: str | None = None
+    freshness: Freshness | None = None
+    source_description: str = ""
+    source_meta: dict[str, Any] = msgspec.field(default_factory=dict)
+    columns: dict[str, ColumnInfo] = msgspec.field(default_factory=dict)
+    config: SourceConfig = SourceConfig()
+
+    @property
+    def relation_name(self) -> str:
+        """Its table's name."""
+        return self.identifier or self.name
+
+
+class Owner(ArtifactPart, frozen=True, kw_only=True):
+    """Of an exposure or a group."""
+
+    name: str | None = None
+    email: str | list[str] | None = None
+
+    @property
+    def emails(self) -> tuple[str, ...]:
+        """All of its addresses."""
+        if self.email is None:
+            return ()
+        return (self.email,) if isinstance(self.email, str) else tuple(self.email)
+
+
+class Exposure(Resource, frozen=True, kw_only=True):
+    """A use of the data outside dbt.
+
+    Attributes:
+        type: ``dashboard``, ``notebook``, ``analysis``, ``ml`` or ``application``.
+        owner: who owns it.
+        label: its display name.
+        maturity: ``high``, ``medium`` or ``low``.
+        url: where it is.
+        depends_on: what it reads.
+    """
+
+    type: str | None = None
+    owner: Owner = Owner()
+    label: str | None = None
+    maturity: str | None = None
+    url: str | None = None
+    depends_on: DependsOn = DependsOn()
+
+
+class NodeGroup(ArtifactPart, frozen=True, kw_only=True):
+    """A group of nodes and who owns it."""
+
+    unique_id: str
+    name: str
+    owner: Owner = Owner()
+    description: str | None = None
+
+
+class OtherNode(ArtifactPart, frozen=True, kw_only=True):
+    """A metric, semantic model, saved query or function: its id, and what it depends on."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    description: str | None = None
+    label: str | None = None
+    depends_on: DependsOn = DependsOn()
+
+
+class DisabledNode(ArtifactPart, frozen=True, kw_only=True):
+    """A disabled node, which dbt found but does not run."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    original_file_path: str | None = None
 
 
 class Macro(ArtifactPart, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from headrace.artifacts.dbt_nodes import Freshness
+from headrace.artifacts.dbt_manifest import Freshness
 from headrace.artifacts.files import DbtFile, read_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp
 

@@ -6,6 +6,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from headrace.formatting import count
+
 Mode = Literal["strict", "lenient", "missing", "unreadable"]
 T = TypeVar("T")
 
@@ -77,8 +79,8 @@ class Notes:
         """Add the notes of another reader of the same file."""
         for line in other.lines:
             self.add(line)
-        for name, count in other.nulls.items():
-            self.nulls[name] = self.nulls.get(name, 0) + count
+        for name, nulls in other.nulls.items():
+            self.nulls[name] = self.nulls.get(name, 0) + nulls
         self.more += other.more
 
     def __bool__(self) -> bool:
@@ -90,12 +92,12 @@ class Notes:
 
     def done(self) -> tuple[str, ...]:
         """All notes."""
-        nulls = [
-            f"`{name}` is null {count} time{'s' if count > 1 else ''}: read as not given"
-            for name, count in sorted(self.nulls.items())
+        null_fields = [
+            f"`{name}` is null {count(nulls, 'time')}: read as not given"
+            for name, nulls in sorted(self.nulls.items())
         ]
         more = [f"and {self.more} more notes like these"] if self.more else []
-        return (*self.lines, *nulls[:MAX_NOTES], *more)
+        return (*self.lines, *null_fields[:MAX_NOTES], *more)
 
 
 def shown(text: str, limit: int = 300) -> str:

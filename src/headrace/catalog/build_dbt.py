@@ -5,15 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.artifacts import Artifacts
-from headrace.artifacts.dbt_nodes import (
-    ColumnInfo,
-    Constraint,
-    Exposure,
-    Node,
-    Owner,
-    SourceNode,
-    UnitTest,
-)
+from headrace.artifacts.dbt_manifest import Exposure, Owner, SourceNode, UnitTest
+from headrace.artifacts.dbt_nodes import ColumnInfo, Constraint, Node
 from headrace.catalog.hooks_and_macros import HooksAndMacros
 from headrace.catalog.model import Asset, AssetKind, Column, SnapshotInfo, TestInfo, table_id
 

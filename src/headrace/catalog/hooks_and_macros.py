@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from headrace.artifacts.dbt_manifest import Manifest
 from headrace.artifacts.dbt_nodes import Node
+from headrace.formatting import one_line
 
 _QUERIES = frozenset({"macro.dbt.run_query", "macro.dbt.statement"})
 """Macros that run a query while a model is compiled."""
@@ -27,7 +28,7 @@ _WRITES = re.compile(
     r"\s+(?:table|view))\s+(?:if\s+(?:not\s+)?exists\s+)?(\{\{.*?\}\}|[\w.\"]+)",
     re.IGNORECASE | re.DOTALL,
 )
-_SHOWN = 60
+_SHOWN = 60  # characters of a hook in a message
 
 
 class HooksAndMacros:
@@ -51,11 +52,12 @@ class HooksAndMacros:
         for kind, hooks in (("pre", node.config.pre_hook), ("post", node.config.post_hook)):
             for hook in hooks:
                 if _may_change(hook.sql, node):
-                    yield f"its {kind}-hook `{_shown(hook.sql)}` may change its rows"
+                    yield f"its {kind}-hook `{one_line(hook.sql, _SHOWN)}` may change its rows"
         for operation in self._operations.get(node.unique_id, ()):
-            if _may_change(operation.raw_code or "", node):
+            sql = operation.raw_code or ""
+            if _may_change(sql, node):
                 kind = "on-run-start" if "on-run-start" in operation.all_tags else "on-run-end"
-                yield f"the {kind} hook `{_shown(operation.raw_code or '')}` may change its rows"
+                yield f"the {kind} hook `{one_line(sql, _SHOWN)}` may change its rows"
         if any(map(self._runs_a_query, node.depends_on.macros)):
             yield "a macro wrote its SQL from the result of a query"
 
@@ -96,8 +98,3 @@ def _writes(statement: str, node: Node) -> bool:
 def _refers(expression: str, node: Node) -> bool:
     name = re.search(r"ref\s*\(\s*(?:['\"]\w+['\"]\s*,\s*)?['\"](\w+)['\"]", expression)
     return "this" in expression or (name is not None and name[1] == node.name)
-
-
-def _shown(sql: str) -> str:
-    text = " ".join(sql.split())
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
-from headrace import telemetry
+from headrace import log_file
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.catalog.store import TableRun
 from headrace.errors import HeadraceError, UserError
@@ -104,11 +104,11 @@ def run(
 
 @contextmanager
 def _logged(resolved: Resolved) -> Iterator[None]:
-    handler = telemetry.open_log(resolved.data_dir / "logs", resolved.settings.log_level)
+    handler = log_file.open_log(resolved.data_dir / "logs", resolved.settings.log_level)
     try:
         yield
     finally:
-        telemetry.close_log(handler)
+        log_file.close_log(handler)
 
 
 def _explained(step: str, error: BaseException, resolved: Resolved) -> UserError:

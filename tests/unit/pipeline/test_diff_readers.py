@@ -1,7 +1,8 @@
 """Who reads a table, by dbt's manifest."""
 
 from headrace.artifacts import Exposure, Manifest
-from headrace.artifacts.dbt_nodes import DependsOn, Node, Owner
+from headrace.artifacts.dbt_manifest import Owner
+from headrace.artifacts.dbt_nodes import DependsOn, Node
 from headrace.artifacts.files import Metadata
 from headrace.pipeline.diff import readers_of
 

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line in ``data/logs/headrace.jsonl``."""
+"""The log file ``data/logs/headrace.jsonl``: one JSON object a line, rotated, without secrets."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headrace.secrets import hide, hide_in
 
-_MAX_BYTES = 5 * 1024 * 1024
+MAX_BYTES = 5 * 1024 * 1024
 _BACKUPS = 3
 LOGGER = "headrace"
 
@@ -25,17 +25,17 @@ class _JsonLine(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
-        # secrets inside what json makes a text of are hidden, too
+        # values that json cannot encode become text, in which secrets are hidden, too
         return json.dumps(hide_in(line), default=lambda value: hide(str(value)))
 
 
 class _Rotating(RotatingFileHandler):
-    """Outlives a full disk, and on Windows another process that has one of its files open."""
+    """Survives a full disk and, on Windows, another process that has one of its files open."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
-        """Lose the line: the work that it tells of must not fail of it, nor a traceback be shown.
+        """Drop the line: neither may the work fail because of it, nor a traceback be shown.
 
-        What filled the disk stops the run by itself, with an error that says so.
+        A full disk stops the run by itself, with an error that says so.
         """
 
     def doRollover(self) -> None:  # noqa: N802 - the name is logging's
@@ -49,11 +49,11 @@ class _Rotating(RotatingFileHandler):
 def open_log(directory: Path, level: str) -> logging.Handler:
     """Send the log of ``headrace`` to ``headrace.jsonl`` in ``directory``.
 
-    The file is kept below 5 MB; three older ones stay. What a record carries in ``extra`` as
-    ``fields`` (a dict) becomes keys of the line. Secrets are masked (``headrace.secrets``).
+    The file stays below 5 MB; three older ones are kept. ``fields`` (a dict) in a record's
+    ``extra`` become keys of the line. Secrets are masked (``headrace.secrets``).
 
     Args:
-        directory: made when it is not there.
+        directory: created if it does not exist.
         level: ``debug``, ``info``, ``warning`` or ``error``.
 
     Returns:
@@ -65,7 +65,7 @@ def open_log(directory: Path, level: str) -> logging.Handler:
     directory.mkdir(parents=True, exist_ok=True)
     handler = _Rotating(
         directory / "headrace.jsonl",
-        maxBytes=_MAX_BYTES,
+        maxBytes=MAX_BYTES,
         backupCount=_BACKUPS,
         encoding="utf-8",
         delay=True,
@@ -79,6 +79,6 @@ def open_log(directory: Path, level: str) -> logging.Handler:
 
 
 def close_log(handler: logging.Handler) -> None:
-    """Take the handler off again."""
+    """Remove the handler, and close its file."""
     logging.getLogger(LOGGER).removeHandler(handler)
     handler.close()
