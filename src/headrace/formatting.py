@@ -27,6 +27,11 @@ def one_line(text: str, most: int = 400) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+def shortened(text: str, most: int) -> str:
+    """A text of so many characters at most, with an ellipsis where it is cut."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def printable(value: str) -> str:
     """A value on one line: without line breaks, and without what would steer a terminal."""
     return "".join(sign if sign.isprintable() else " " if sign.isspace() else "�" for sign in value)

@@ -422,13 +422,13 @@ def test_code_is_copied_by_a_button(shop: Eye) -> None:
         assert copied == page.locator("pre[aria-label='Compiled SQL']").text_content()
 
 
-def test_a_run_that_goes_on_is_followed(browser: Browser, tmp_path: Path) -> None:
+def test_a_run_in_progress_is_followed(browser: Browser, tmp_path: Path) -> None:
     url = stored(layered(20), tmp_path / "runs.sqlite")
     store = RunStore(url)
     store.begin_run("goes-on", command="run", target="duckdb", lock="x", code_version="0.1.0")
     with serving(_state("moving", url)) as base, Eye(browser, base).page() as page:
         page.goto("")
-        page.get_by_role("link", name="A run goes on").click()
+        page.get_by_role("link", name="A run is in progress").click()
         expect(page.locator(".head .status")).to_have_text("running")
         assert violations(page) == []
         store.add_step("goes-on", "load", "success", 4.0, datetime.now(UTC))
@@ -441,18 +441,18 @@ def test_a_run_that_goes_on_is_followed(browser: Browser, tmp_path: Path) -> Non
     store.close()
 
 
-def test_a_page_that_cannot_be_shown_yet_comes_by_itself(
+def test_a_page_that_cannot_be_shown_yet_loads_by_itself(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
     state = _state("large", stored(layered(30), tmp_path / "runs.sqlite"))
-    make = state._make
-    monkeypatch.setattr("headrace.server.state._LARGE", 10)
-    monkeypatch.setattr(state, "_make", lambda *given: go_on.wait(30) and make(*given))
-    state.begin()
+    make = state.make_snapshot
+    monkeypatch.setattr("headrace.server.state.LARGE_CATALOG", 10)
+    monkeypatch.setattr(state, "make_snapshot", lambda *given: go_on.wait(30) and make(*given))
+    state.start()
     with serving(state) as base, Eye(browser, base, forgiven=("503",)).page() as page:
         page.goto("assets")
-        expect(page.locator("h1")).to_have_text("One moment")
+        expect(page.locator("h1")).to_have_text("Please wait")
         assert violations(page) == []
         go_on.set()
         expect(page.locator("h1")).to_have_text("Assets")

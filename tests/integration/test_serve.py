@@ -262,7 +262,7 @@ def test_with_a_token_it_serves_whoever_has_it(tmp_path: Path, source: str) -> N
         (("--set", f"serve.token={TOKEN}"), None, "HEADRACE_SERVE__TOKEN"),
         (("--token-file", "{file}"), None, "no token can be read"),
         (("--token-file", "{file}"), b"short", "shorter than 16 characters"),
-        (("--token-file", "{file}"), b"\xff\xfe", "it is no text"),
+        (("--token-file", "{file}"), b"\xff\xfe", "it is not UTF-8 text"),
         (("--host", "no.such.host.invalid"), b"x" * 20, "no.such.host.invalid"),
         (("--set", "serve.port=99999"), None, "serve.port"),
         (("--set", "serve.token=[1]"), None, "serve.token = ***"),

@@ -49,7 +49,7 @@ def test_scripts_are_plain_ones_and_no_module_is_left(state: ServerState, tmp_pa
 def test_what_is_reported_is_what_is_there(state: ServerState, tmp_path: Path) -> None:
     out = tmp_path / "new" / "docs"
     report = write_site(state, out)
-    files = _files(out) - {static_site.MARK}
+    files = _files(out) - {static_site.FILE_LIST}
     assert report.files == len(files)
     assert report.pages == sum(name.endswith(".html") for name in files)
     assert report.assets == len(list((out / "assets").iterdir())) > 60
@@ -97,7 +97,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     home = (tmp_path / "docs" / "index.html").read_text(encoding="utf-8")
     assert "headrace run" in home
     assert not (tmp_path / "data").exists()
-    (tmp_path / "docs" / static_site.MARK).unlink()
+    (tmp_path / "docs" / static_site.FILE_LIST).unlink()
     result = lab.command("docs", "--out", str(tmp_path / "docs"))
     assert result.returncode == 2
     assert "--force" in result.stderr
@@ -152,11 +152,11 @@ def test_a_stop_leaves_the_old_site(
     assert [path.name for path in tmp_path.iterdir()] == ["docs"]
 
 
-def test_a_kill_between_the_two_renames_is_mended(state: ServerState, tmp_path: Path) -> None:
+def test_a_kill_between_the_two_renames_is_repaired(state: ServerState, tmp_path: Path) -> None:
     out = tmp_path / "docs"
     write_site(state, out)
     out.rename(tmp_path / ".docs.old")
-    with pytest.raises(RuntimeError), static_site.replaced(out):
+    with pytest.raises(RuntimeError), static_site.replaced_folder(out):
         raise RuntimeError
     assert (out / "index.html").is_file()
     write_site(state, out)

@@ -246,7 +246,7 @@ def test_elsewhere_a_missing_right_is_said_at_once(
 
 def test_a_site_in_use_stays_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     out = tmp_path / "site"
-    with static_site.replaced(out) as made:
+    with static_site.replaced_folder(out) as made:
         (made / "index.html").write_text("old")
 
     def refuse(source: Path, target: Path) -> None:
@@ -255,7 +255,10 @@ def test_a_site_in_use_stays_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path
         source.rename(target)
 
     monkeypatch.setattr(portable, "replace", refuse)
-    with pytest.raises(ServeError, match="what was there stays"), static_site.replaced(out) as made:
+    with (
+        pytest.raises(ServeError, match="the old files are unchanged"),
+        static_site.replaced_folder(out) as made,
+    ):
         (made / "index.html").write_text("new")
     assert (out / "index.html").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

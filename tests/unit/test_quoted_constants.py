@@ -162,7 +162,7 @@ def test_the_page_on_the_server_quotes_its_limits() -> None:
     for words in (
         f"headers | {security.MAX_HEAD // kib} KiB; an address {security.MAX_URL // kib} KiB",
         f"body | {security.MAX_BODY // kib} KiB",
-        f"{access.SHORTEST_TOKEN} characters or more",
+        f"{access.MIN_TOKEN_LENGTH} characters or more",
         f"a cookie for {access.SESSION_SECONDS // 3600} hours",
         f"sends {rate_limit.MAX_TOKENS} different wrong tokens within a minute",
         f"{rate_limit.MAX_TOKENS} guesses a minute",
@@ -171,7 +171,7 @@ def test_the_page_on_the_server_quotes_its_limits() -> None:
         assert words in " ".join(page.split())
     assert rate_limit.WINDOW == 60
     compose = (ROOT / HOW_TO / "run-with-docker-compose.md").read_text("utf-8")
-    assert f"({access.SHORTEST_TOKEN} characters or more)" in compose
+    assert f"({access.MIN_TOKEN_LENGTH} characters or more)" in compose
 
 
 def test_the_tree_of_errors_is_whole() -> None:

@@ -240,7 +240,9 @@ def test_ci_run_fails_where_a_test_is_skipped_with_everything_there(bench: Bench
 
 
 @needs_bash
-@pytest.mark.parametrize("line", ["Run the tests with `uv run --all-groups pytest`.", "$ pip install uv &&"])
+@pytest.mark.parametrize(
+    "line", ["Run the tests with `uv run --all-groups pytest`.", "$ pip install uv &&"]
+)
 def test_ci_run_says_when_the_readme_has_no_such_command(bench: Bench, line: str) -> None:
     readme = bench.clone / "README.md"
     readme.write_text(readme.read_text("utf-8").replace(line, "x"), encoding="utf-8")

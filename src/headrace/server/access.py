@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 COOKIE = "headrace_session"
 SESSION_SECONDS = 12 * 3600
-SHORTEST_TOKEN = 16
+MIN_TOKEN_LENGTH = 16
 
 
 @dataclass(frozen=True)
 class Access:
-    """What is asked of who asks.
+    """What a client must show, and which host names it may use.
 
     Attributes:
-        host: the address that the server listens at.
-        token: what is demanded; None: nothing. Never shown, never logged.
-        allowed_hosts: names that the server answers to, besides those of this machine.
+        host: the address that the server listens on.
+        token: the token that is required, if any. Never shown, never logged.
+        allowed_hosts: host names that the server accepts, besides those of this machine.
         trusted_proxies: addresses or networks whose ``X-Forwarded-For`` is believed.
     """
 
@@ -39,7 +39,7 @@ class Access:
     trusted_proxies: tuple[str, ...] = ()
 
     def is_token(self, text: str) -> bool:
-        """Whether that is the token; takes as long whatever is wrong with it."""
+        """Whether that is the token, in constant time."""
         return self.token is not None and hmac.compare_digest(_digest(text), _digest(self.token))
 
     def session(self, now: float | None = None) -> str:
@@ -67,7 +67,7 @@ class Access:
         if name in self._names:
             return True
         address = _ip(name)
-        # an address can't be rebound; beyond loopback a token is demanded, too
+        # an address can't be rebound; beyond loopback a token is required, too
         return address is not None and (address.is_loopback or not is_loopback(self.host))
 
     @cached_property
@@ -83,40 +83,39 @@ class Access:
 
 
 def access_of(resolved: "Resolved", token_file: Path | None, *, make_token: bool = False) -> Access:
-    """Who may ask, by the settings.
+    """Who may use the server, by the settings.
 
     Args:
         resolved: the settings.
         token_file: holds the token; overrules ``serve.token``.
-        make_token: where ``serve.token`` is set, it holds; else a file that is not there is
-            written, with a new token.
+        make_token: without ``serve.token``, write a new token to ``token_file`` if it is missing.
 
     Raises:
-        ServeError: the token cannot be read or written, is too short, stands on the command
-            line, or there is none where one is demanded.
+        ServeError: the token cannot be read or written, is too short, is on the command line,
+            or is missing where one is required.
     """
     settings = resolved.settings.serve
     if resolved.origins.get("serve.token") == "flag":
         raise ServeError(
             "a token on the command line can be read by everybody on this machine: set "
-            "HEADRACE_SERVE__TOKEN, or write it to a file and name that by --token-file"
+            "HEADRACE_SERVE__TOKEN, or write it to a file and name that with --token-file"
         )
     token = settings.token.get_secret_value() if settings.token is not None else None
     if make_token and token_file is None:
-        raise ServeError("--make-token needs a place for the token: name one by --token-file")
+        raise ServeError("--make-token needs a file for the token: name it with --token-file")
     if token_file is not None and not (make_token and token is not None):
         if make_token:
             _make_token(token_file)
         token = _read_token(token_file)
-    if token is not None and len(token) < SHORTEST_TOKEN:
+    if token is not None and len(token) < MIN_TOKEN_LENGTH:
         raise ServeError(
-            f"the token is shorter than {SHORTEST_TOKEN} characters: `openssl rand -hex 32` makes "
-            "a good one"
+            f"the token is shorter than {MIN_TOKEN_LENGTH} characters: "
+            "`openssl rand -hex 32` makes a good one"
         )
     if token is None and not is_loopback(settings.host):
         raise ServeError(
-            f"{settings.host} can be reached from other machines, so a token is demanded: set "
-            "HEADRACE_SERVE__TOKEN, or name a file that holds one by --token-file "
+            f"{settings.host} can be reached from other machines, so a token is required: set "
+            "HEADRACE_SERVE__TOKEN, or name a file that holds one with --token-file "
             "(`openssl rand -hex 32 > token` makes one)"
         )
     return Access(
@@ -137,12 +136,12 @@ def _read_token(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ServeError(f"no token can be read from {path}: {reason}") from error
 
 
 def _make_token(path: Path) -> None:
-    """Write a new token, for its owner's eyes only, where there is no file yet."""
+    """Write a new token, which its owner alone can read, if there is no file yet."""
     if path.exists():
         return
     try:
@@ -154,7 +153,7 @@ def _make_token(path: Path) -> None:
 
 
 def _digest(text: str) -> bytes:
-    """Of equal length, so that comparing tells nothing of the length either."""
+    """A hash of fixed length, so that a comparison does not reveal the token's length."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -1,4 +1,4 @@
-"""The REST routes: each parses its parameters, asks ``queries``, and gives the view as JSON.
+"""The REST routes: each parses its parameters, calls ``queries``, and returns the view as JSON.
 
 Ids travel in the query (``/api/v1/asset?id=...``), not in the path: they hold slashes, dots and
 whatever else a name may hold, and proxies and browsers rewrite paths (``..``, ``//``, ``%2F``).
@@ -19,17 +19,17 @@ _RUN_ID = r"^[A-Za-z0-9_.:-]{1,80}$"
 
 _PROBLEM: dict[str, Any] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
-    304: {"description": "You have it already (`If-None-Match`)."},
-    401: {"description": "A token is demanded.", "content": _PROBLEM},
+    304: {"description": "Not changed (`If-None-Match`)."},
+    401: {"description": "A token is required.", "content": _PROBLEM},
     422: {"description": "A parameter is wrong.", "content": _PROBLEM},
     429: {"description": "Too many wrong tokens; see `Retry-After`.", "content": _PROBLEM},
     503: {
-        "description": "Not now: the server starts, or the run store cannot be read.",
+        "description": "The server is starting, or the run store cannot be read.",
         "content": _PROBLEM,
     },
 }
 _MISSING: dict[int | str, dict[str, Any]] = {
-    404: {"description": "There is no such thing.", "content": _PROBLEM}
+    404: {"description": "It does not exist.", "content": _PROBLEM}
 }
 _FORBIDDEN: dict[int | str, dict[str, Any]] = {
     403: {"description": "This server does not show personal data.", "content": _PROBLEM}
@@ -57,7 +57,7 @@ ColumnName = Annotated[
         examples=["amount"],
     ),
 ]
-Offset = Annotated[int, Query(ge=0, le=10_000_000, description="How many to leave out.")]
+Offset = Annotated[int, Query(ge=0, le=10_000_000, description="How many to skip.")]
 
 
 def _responses(request: Request) -> ResponseCache:
@@ -68,13 +68,13 @@ def _responses(request: Request) -> ResponseCache:
 Cache = Annotated[ResponseCache, Depends(_responses)]
 
 
-@health.get("/healthz", tags=["health"], summary="Whether the server answers")
+@health.get("/healthz", tags=["health"], summary="Whether the server responds")
 async def healthz() -> views.Health:
-    """Needs no token, and says nothing of the project."""
+    """Needs no token, and says nothing about the project."""
     return views.Health()
 
 
-@router.get("/home", tags=["project"], summary="How the project is now", response_model=views.Home)
+@router.get("/home", tags=["project"], summary="The project's status", response_model=views.Home)
 async def home(request: Request, cache: Cache) -> Response:
     """Last runs, freshness of sources, tests that fail, what is published, and counts."""
     return await cache.respond(request, lambda: queries.home(cache.state))
@@ -88,7 +88,7 @@ async def assets(
         str,
         Query(
             max_length=200,
-            description="Beginnings of words, all of which must be there; empty: all assets.",
+            description="Beginnings of words, all of which must match; empty: all assets.",
             examples=["orders"],
         ),
     ] = "",
@@ -101,7 +101,9 @@ async def assets(
             examples=["model"],
         ),
     ] = None,
-    tag: Annotated[str | None, Query(max_length=200, description="Only those of this tag.")] = None,
+    tag: Annotated[
+        str | None, Query(max_length=200, description="Only those with this tag.")
+    ] = None,
     owner: Annotated[
         str | None, Query(max_length=200, description="Only those of this owner.")
     ] = None,
@@ -134,7 +136,7 @@ async def assets(
 @router.get(
     "/asset",
     tags=["assets"],
-    summary="All about an asset",
+    summary="One asset",
     response_model=views.AssetDetail,
     responses=_MISSING,
 )
@@ -181,7 +183,9 @@ async def lineage(
     column: ColumnName = None,
     direction: Annotated[
         Literal["upstream", "downstream", "both"],
-        Query(description="What it is made from, what is made from it, or both."),
+        Query(
+            description="Upstream: what it is made from; downstream: what is made from it; or both."
+        ),
     ] = "both",
     depth: Annotated[
         int | None, Query(ge=1, le=1000, description="How many steps; else all.")
@@ -200,7 +204,7 @@ async def lineage(
 @router.get(
     "/impact",
     tags=["lineage"],
-    summary="What breaks if an asset or a column goes",
+    summary="What breaks if an asset or a column is removed",
     response_model=ImpactReport,
     responses=_MISSING,
 )
@@ -226,7 +230,7 @@ async def runs(
 @router.get(
     "/run",
     tags=["runs"],
-    summary="All about a run",
+    summary="One run",
     response_model=views.RunDetail,
     responses=_MISSING,
 )
@@ -256,13 +260,13 @@ async def changes(
     cache: Cache,
     days: Annotated[int, Query(ge=1, le=queries.MAX_DAYS, description="Whole days, UTC.")] = 30,
     asset_id: Annotated[
-        str | None, Query(alias="id", max_length=MAX_ID, description="Of this asset alone.")
+        str | None, Query(alias="id", max_length=MAX_ID, description="Only of this asset.")
     ] = None,
     limit: Annotated[
         int, Query(ge=1, le=queries.MAX_CHANGES, description="How many changes.")
     ] = 500,
 ) -> Response:
-    """Columns and assets that came, went or changed their type; tests; descriptions; code."""
+    """Columns and assets that were added, removed or changed type; tests; descriptions; code."""
     return await cache.respond(
         request,
         lambda: queries.changes(cache.state, days=days, asset_id=asset_id, limit=limit),
@@ -289,5 +293,5 @@ async def search(
     ],
     limit: Annotated[int, Query(ge=1, le=100, description="How many hits.")] = 20,
 ) -> Response:
-    """In names, relations, columns, tags, owners and descriptions; every word must be there."""
+    """In names, relations, columns, tags, owners and descriptions; every word must match."""
     return await cache.respond(request, lambda: queries.search(cache.state, text, limit=limit))

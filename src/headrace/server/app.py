@@ -1,4 +1,4 @@
-"""The app: routes, errors and the gate, put together around one state."""
+"""The FastAPI app: routes, error handlers and middleware over one state."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -20,28 +20,28 @@ from headrace.server.access import Access
 from headrace.server.errors import RequestError, StartingError, problem, problem_response
 from headrace.server.rendering import STATIC
 from headrace.server.response_cache import ResponseCache
-from headrace.server.security import Gate
+from headrace.server.security import SecurityMiddleware
 from headrace.server.state import ServerState
 
 _TAGS = [
-    {"name": "project", "description": "How the project is now."},
+    {"name": "project", "description": "The project's status."},
     {"name": "assets", "description": "Resources, tables, models, seeds, snapshots, exposures."},
     {"name": "lineage", "description": "Where values come from, and what is made from them."},
     {"name": "runs", "description": "The history of runs."},
     {"name": "changes", "description": "The history of the catalog."},
-    {"name": "health", "description": "For whoever watches the server."},
+    {"name": "health", "description": "For monitoring."},
 ]
 _DESCRIPTION = """\
 The catalog, the history of runs and a few rows of what is published; read-only.
 
-Where to begin: `/api/v1/home` says in its `headline` how the project is, and what is published.
+Where to begin: `/api/v1/home` gives the project's status in its `headline`, and what is published.
 `/api/v1/search?q=words` finds an asset; its `id` is what `/api/v1/asset`, `/api/v1/lineage`,
 `/api/v1/impact` and `/api/v1/sample` ask for. `/api/v1/runs` lists runs, `/api/v1/run?id=` says
 what failed in one, with its log. `/api/v1/changes?days=1` is what changed since yesterday.
 
 Ids are those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`,
-`table.<schema>.<name>`. Times are UTC, durations are seconds, `null` is not known or not there.
-Pages are asked for by `offset` and `limit`. Every answer has an `ETag`; every error is a `Problem`
+`table.<schema>.<name>`. Times are UTC, durations are seconds, `null` means unknown or missing.
+Lists are paged with `offset` and `limit`. Every response has an `ETag`; every error is a `Problem`
 (RFC 9457, `application/problem+json`) whose `hint` says what to do.
 """
 _THREADS = 2
@@ -52,13 +52,13 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
     """The app over a state; it watches the state while it runs, and closes it at its end.
 
     Args:
-        state: what answers are made from.
-        access: who may ask.
+        state: what responses are made from.
+        access: who may use it.
     """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        # more would not be faster, for they share one interpreter, and each holds memory
+        # more would not be faster: they share one interpreter, and each holds memory
         to_thread.current_default_thread_limiter().total_tokens = _THREADS
         state.watch()
         try:
@@ -88,7 +88,7 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
     _add_errors(app)
     _add_schema(app, has_token=access.token is not None)
     app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)
-    app.add_middleware(Gate, access=access)
+    app.add_middleware(SecurityMiddleware, access=access)
     return app
 
 
@@ -97,7 +97,7 @@ def _openapi(request: Request) -> Response:
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Every error in one shape, with nothing of the inside in it."""
+    """Every error as RFC 9457, without internals."""
 
     @app.exception_handler(RequestError)
     def ours(request: Request, error: RequestError) -> Response:
@@ -136,7 +136,7 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _add_schema(app: FastAPI, *, has_token: bool) -> None:
-    """OpenAPI with our errors, and with the token where one is demanded."""
+    """OpenAPI with our errors, and with the token where one is required."""
     plain = app.openapi
 
     def schema() -> dict[str, Any]:

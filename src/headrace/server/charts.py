@@ -66,7 +66,7 @@ class BarChart:
     most: float
 
 
-def seconds_text(seconds: float | None) -> str:
+def duration_text(seconds: float | None) -> str:
     """``0.42 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
     if seconds is None:
         return "\N{EN DASH}"
@@ -103,7 +103,7 @@ def run_times(times: Sequence[RunTime]) -> BarChart | None:
 
 def _bar_title(time: RunTime) -> str:
     at = f"{time.at:%Y-%m-%d %H:%M} · " if time.at else ""
-    return f"{at}{seconds_text(time.seconds)} · {time.status}"
+    return f"{at}{duration_text(time.seconds)} · {time.status}"
 
 
 def _scaled(seconds: float, most: float) -> float:
@@ -162,7 +162,7 @@ def _lane(
                 width=width,
                 height=LANE - 6,
                 status=status,
-                title=f"{label} · {status} · {seconds_text(took)}",
+                title=f"{label} · {status} · {duration_text(took)}",
                 label=label if fits else "",
             )
         )

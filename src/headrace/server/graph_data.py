@@ -16,7 +16,7 @@ EDGES = (
 ROWS = -1
 
 
-def shown(catalog: Catalog) -> list[Asset]:
+def graph_assets(catalog: Catalog) -> list[Asset]:
     """The assets of the graph, tests left out, in the catalog's order."""
     return [asset for asset in catalog.assets.values() if not asset.is_test]
 
@@ -35,7 +35,7 @@ def graph_data(
         ``ids``, ``names``, ``kinds`` (numbers into ``kind_names``), ``relations``, ``pages`` and
         ``failing`` by node; ``edges``: parent, child, parent, child, ...
     """
-    assets = shown(catalog)
+    assets = graph_assets(catalog)
     number = {asset.id: index for index, asset in enumerate(assets)}
     return {
         "kind_names": KINDS,
@@ -63,7 +63,7 @@ def column_data(catalog: Catalog) -> dict[str, Any]:
         its column, child, its column, how (a number into ``kind_names``), and so on; a column of
         -1 is the rows of the asset.
     """
-    assets = shown(catalog)
+    assets = graph_assets(catalog)
     number = {asset.id: index for index, asset in enumerate(assets)}
     names = [tuple(known_columns(catalog, asset.id)) for asset in assets]
     columns = [
@@ -93,7 +93,7 @@ def column_data(catalog: Catalog) -> dict[str, Any]:
 
 def graph_json(now: Snapshot, *, links: Links) -> bytes:
     """`graph_data` of a snapshot as JSON."""
-    failing = {key: fails for key, (fails, _) in now.verdicts.items() if fails}
+    failing = {key: fails for key, (fails, _) in now.test_counts.items() if fails}
     return _json(graph_data(now.index.catalog, page=links.asset, failing=failing))
 
 

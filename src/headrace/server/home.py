@@ -1,6 +1,7 @@
-"""The answer of the first page."""
+"""The home page: the project's status in a sentence, its last runs, and what is published."""
 
 from headrace.catalog import RUNNING, StoredRun
+from headrace.formatting import count, first_few, shortened
 from headrace.server import view_builder, views
 from headrace.server.snapshot import Snapshot
 from headrace.server.state import ServerState
@@ -26,9 +27,9 @@ def home(state: ServerState) -> views.Home:
         headline=headline(now, publish),
         runs=tuple(view_builder.run_line(now, run) for run in now.runs[:_RUNS]),
         freshness=tuple(now.freshness.values()),
-        failing=tuple(view_builder.verdict(now, test) for test in now.not_good[:_LINES]),
+        failing=tuple(view_builder.data_test(now, test) for test in now.bad_tests[:_LINES]),
         failing_total=now.failing,
-        warning_total=len(now.not_good) - now.failing,
+        warning_total=len(now.bad_tests) - now.failing,
         publish=publish,
         published=_published(now),
         counts=now.index.counts if now.has_catalog else {},
@@ -74,7 +75,7 @@ def hint(now: Snapshot) -> str | None:
     if not now.runs:
         return "there has been no run yet: run `headrace run`"
     if now.runs[0].status == RUNNING:
-        return "the first run goes on: the catalog comes at its end"
+        return "the first run is in progress: the catalog is made at its end"
     return "there is no catalog yet: run `headrace run`, which makes one"
 
 
@@ -92,28 +93,26 @@ def publish_state(now: Snapshot) -> views.PublishState:
 
 
 def headline(now: Snapshot, publish: views.PublishState) -> views.Headline:
-    """The worst that is so, and what to do about it."""
+    """The worst that is true now, and what to do about it."""
     running = now.runs[0].run_id if now.runs and now.runs[0].status == RUNNING else None
     ended = next((run for run in now.runs if run.status != RUNNING), None)
-    found = _first_trouble(now, publish, ended) or _well(now, publish, ended)
+    found = _first_problem(now, publish, ended) or _all_good(now, publish, ended)
     return found.model_copy(update={"running": running})
 
 
-def _first_trouble(
+def _first_problem(
     now: Snapshot, publish: views.PublishState, ended: StoredRun | None
 ) -> views.Headline | None:
     if ended is None:
         return views.Headline(mood="none", text="There has been no run yet.")
     if ended.status != "success":
-        return _bad_run(now, publish, ended)
+        return _failed_run(now, publish, ended)
     if publish.status == "unreadable":
         return views.Headline(
             mood="bad", text="The published file cannot be read.", advice="Run `headrace publish`."
         )
     if now.failing:
-        return views.Headline(
-            mood="bad", text=f"{_count(now.failing, 'test fails', 'tests fail')}."
-        )
+        return views.Headline(mood="bad", text=f"{count(now.failing, 'test fails', 'tests fail')}.")
     if publish.is_current is False:
         return views.Headline(
             mood="unsure",
@@ -123,10 +122,10 @@ def _first_trouble(
     return _stale(now)
 
 
-def _bad_run(now: Snapshot, publish: views.PublishState, run: StoredRun) -> views.Headline:
-    """The run that did not end well, and what readers have instead."""
+def _failed_run(now: Snapshot, publish: views.PublishState, run: StoredRun) -> views.Headline:
+    """The run that failed, and what readers have instead."""
     what = {
-        "failed": f"failed: {_count(len(run.failures), 'model or test', 'models or tests')} "
+        "failed": f"failed: {count(len(run.failures), 'model or test', 'models or tests')} "
         "did not pass",
         "interrupted": "was interrupted",
     }.get(run.status, "stopped at an error")
@@ -137,13 +136,13 @@ def _bad_run(now: Snapshot, publish: views.PublishState, run: StoredRun) -> view
         kept = f"readers keep the data of {_at(publish)}"
         if publish.run_id == run.run_id:
             kept = "what it made is published"
-    advice = "Mend what its page names, then run `headrace run`."
+    advice = "Fix what its page names, then run `headrace run`."
     if run.status == "interrupted":
         advice = "Run `headrace run` again."
     return views.Headline(
         mood="bad",
         text=f"The last run {what}; {kept}.",
-        advice=views.cut(now.told(run.error) or advice, _CUT),
+        advice=shortened(now.relative(run.error) or advice, _CUT),
         run_id=run.run_id,
     )
 
@@ -151,17 +150,18 @@ def _bad_run(now: Snapshot, publish: views.PublishState, run: StoredRun) -> view
 def _stale(now: Snapshot) -> views.Headline | None:
     late = [one.source for one in now.freshness.values() if one.status in {"warn", "error", "fail"}]
     if late:
-        names = ", ".join(late[:_NAMED]) + (" and more" if len(late) > _NAMED else "")
-        return views.Headline(mood="unsure", text=f"Not fresh any more: {names}.")
-    if now.not_good:
-        return views.Headline(mood="unsure", text=f"{_count(len(now.not_good), 'test')} warned.")
+        return views.Headline(mood="unsure", text=f"Not fresh: {first_few(late, _NAMED)}.")
+    if now.bad_tests:
+        return views.Headline(mood="unsure", text=f"{count(len(now.bad_tests), 'test')} warned.")
     return None
 
 
-def _well(now: Snapshot, publish: views.PublishState, ended: StoredRun | None) -> views.Headline:
+def _all_good(
+    now: Snapshot, publish: views.PublishState, ended: StoredRun | None
+) -> views.Headline:
     parts = ["the last run succeeded"]
     if publish.status == "published":
-        parts.append(f"{_count(publish.tables, 'table is', 'tables are')} published")
+        parts.append(f"{count(publish.tables, 'table is', 'tables are')} published")
     if now.index.tests_from < len(now.index.order):
         parts.append("no test fails")
     text = ", ".join(parts)
@@ -174,7 +174,3 @@ def _well(now: Snapshot, publish: views.PublishState, ended: StoredRun | None) -
 
 def _at(publish: views.PublishState) -> str:
     return f"{publish.published_at:%Y-%m-%d %H:%M} UTC" if publish.published_at else "before"
-
-
-def _count(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

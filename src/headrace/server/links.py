@@ -1,4 +1,4 @@
-"""Where a page stands: addresses of a server, or of files that lie side by side."""
+"""Addresses of pages: routes of a server, or relative paths of a static site."""
 
 import hashlib
 import re
@@ -11,7 +11,7 @@ _SLUG_LENGTH = 60
 
 
 class Links(Protocol):
-    """Addresses, as the page that is being written must spell them."""
+    """Addresses, as seen from the page that holds them."""
 
     @property
     def is_static(self) -> bool:
@@ -19,7 +19,7 @@ class Links(Protocol):
 
     @property
     def root(self) -> str:
-        """What stands before the site's first folder."""
+        """The prefix of every address."""
 
     def page(self, name: str) -> str:
         """``home``, ``assets``, ``lineage``, ``runs`` or ``changes``."""
@@ -31,7 +31,7 @@ class Links(Protocol):
         """The page of a run."""
 
     def impact(self, asset_id: str, column: str | None = None) -> str:
-        """What breaks if an asset, or a column of it, goes."""
+        """What breaks if an asset, or a column of it, is removed."""
 
     def lineage(self, asset_id: str, column: str | None = None) -> str:
         """The graph around an asset, or of the path of a column."""
@@ -64,7 +64,7 @@ class ServerLinks:
     """Addresses of a running server.
 
     Attributes:
-        root: what stands before every path, with a slash at its end: ``/``.
+        root: the prefix of every path, with a slash at its end: ``/``.
     """
 
     root: str = "/"

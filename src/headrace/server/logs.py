@@ -15,21 +15,21 @@ _KEPT = 32  # runs whose lines are remembered
 _NOT_SHOWN = frozenset({"time", "level", "logger", "message", "run_id", "exception"})
 
 
-def told(message: str, root: str) -> str:
-    """A message with paths as seen from the project: where that stands is nobody's matter."""
+def relative_paths(message: str, root: str) -> str:
+    """A message with paths relative to the project, so that it does not reveal where that is."""
     if root:
         for end in ("/", "\\"):
             message = message.replace(f"{root}{end}", "")
     return message
 
 
-def of_run(newest: Path, run_id: str, *, root: str = "") -> tuple[LogLine, ...]:
+def lines_of(newest: Path, run_id: str, *, root: str = "") -> tuple[LogLine, ...]:
     """The last 200 lines of a run, in order; empty where there is no log.
 
     Args:
-        newest: the log file; older ones stand beside it as ``.1``, ``.2``, ``.3``.
+        newest: the log file; older ones are beside it as ``.1``, ``.2``, ``.3``.
         run_id: the run.
-        root: the project's directory, which is left out of paths.
+        root: the project's directory, which is cut from paths.
     """
     try:
         known = newest.stat()
@@ -41,7 +41,7 @@ def of_run(newest: Path, run_id: str, *, root: str = "") -> tuple[LogLine, ...]:
 
 @lru_cache(maxsize=_KEPT)
 def _read(newest: Path, run_id: str, root: str, _: tuple[int, int, int]) -> tuple[LogLine, ...]:
-    """As above; the same as long as nothing was written to the log."""
+    """As above; cached until something is written to the log."""
     found: deque[LogLine] = deque(maxlen=_LAST)
     mark = json.dumps(run_id).encode()
     older = [newest.with_name(f"{newest.name}.{n}") for n in range(_BACKUPS, 0, -1)]
@@ -65,7 +65,7 @@ def _line(raw: bytes, root: str) -> LogLine:
         level=str(fields.get("level", "info")),
         event=str(fields.get("message", "")),
         details=" ".join(
-            f"{key}={told(str(value), root)}"
+            f"{key}={relative_paths(str(value), root)}"
             for key, value in fields.items()
             if key not in _NOT_SHOWN
         ),

@@ -71,7 +71,7 @@ def lineage(request: Request, asset: Text = "", column: Text = "") -> HTMLRespon
 
 @router.get("/impact")
 def impact(request: Request, asset: Text = "", column: Text = "") -> Response:
-    """What breaks if an asset, or a column of it, goes."""
+    """What breaks if an asset, or a column of it, is removed."""
     if not asset:
         return RedirectResponse(frame_of(request).links.page("assets"))
     page = pages.impact(_state(request), frame_of(request), asset, column=column or None)

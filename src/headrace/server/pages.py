@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from headrace.catalog.changes import What
 from headrace.server import charts, queries
 from headrace.server.errors import RequestError
-from headrace.server.graph_data import shown
+from headrace.server.graph_data import graph_assets
 from headrace.server.rendering import PageFrame
 from headrace.server.state import ServerState
 from headrace.server.view_builder import ref
@@ -15,11 +15,11 @@ from headrace.server.views import AssetDetail, AssetRef, Sample
 if TYPE_CHECKING:
     from headrace.lineage.report import ImpactItem
 
-TABLE_MOST = 1500  # assets that the lineage page lists in one table
-EDGES_MOST = 2000
-_LATELY = 10
+MAX_TABLE = 1500  # assets that the lineage page lists in one table
+MAX_EDGES = 2000
+_RECENT_CHANGES = 10
 _STEPS = 2
-CHANGES: tuple[str, ...] = get_args(What)
+CHANGE_KINDS: tuple[str, ...] = get_args(What)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class AssetQuery:
 
 def home(state: ServerState, frame: PageFrame) -> str:
     """The first page."""
-    lately = queries.changes(state, days=30, limit=_LATELY).changes
+    lately = queries.changes(state, days=30, limit=_RECENT_CHANGES).changes
     return frame.render(
         "home.html", title="Home", here="home", home=queries.home(state), changes=lately
     )
@@ -128,14 +128,14 @@ def lineage(
         depth = None if column else _STEPS
         graph = queries.lineage(state, asset_id, column=column, depth=depth)
         nodes = {node.id: node for node in graph.nodes}
-        if len(graph.links) > EDGES_MOST:
-            graph = graph.model_copy(update={"links": graph.links[:EDGES_MOST], "truncated": True})
+        if len(graph.links) > MAX_EDGES:
+            graph = graph.model_copy(update={"links": graph.links[:MAX_EDGES], "truncated": True})
         root = nodes[asset_id]
         title = f"Lineage of {root.name}{'.' + column if column else ''}"
         context |= {"root": root, "graph": graph, "nodes": nodes, "column": graph.column}
     else:
-        listed = shown(catalog)
-        if len(listed) <= TABLE_MOST:
+        listed = graph_assets(catalog)
+        if len(listed) <= MAX_TABLE:
             everything = [
                 (ref(one), [ref(catalog.assets[key]) for key in catalog.parents[one.id]])
                 for one in listed
@@ -148,7 +148,7 @@ def lineage(
 def impact(
     state: ServerState, frame: PageFrame, asset_id: str, *, column: str | None = None
 ) -> str:
-    """What breaks if an asset, or one column of it, goes."""
+    """What breaks if an asset, or one column of it, is removed."""
     report = queries.impact(state, asset_id, column=column)
     found = state.snapshot().index.catalog.assets
     groups: tuple[tuple[str, str, tuple[ImpactItem, ...]], ...] = (
@@ -209,5 +209,5 @@ def changes(
         days=days,
         what=what,
         name=name,
-        whats=CHANGES,
+        whats=CHANGE_KINDS,
     )

@@ -118,11 +118,11 @@ class LimitedProtocol(H11Protocol):
         """Send an error where no response has begun, and close."""
         if self._is_refused or self.transport.is_closing():
             return
-        has_begun = self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
+        has_started = self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True  # what the app still sends is dropped
             self.cycle.message_event.set()
-        if has_begun:
+        if has_started:
             self.transport.close()
             return
         problem = errors.problem(status, detail)

@@ -1,7 +1,7 @@
 """The published file, as the server reads it: what is in it, and a few rows of a table.
 
 It is opened read-only, by DuckDB with no access to any other file, little memory and a time
-limit, and closed when it was replaced or nobody asks. It is replaced by a rename, so what was
+limit, and closed when it was replaced or is not used. It is replaced by a rename, so what was
 read of one file stays true of it. The warehouse is never opened.
 """
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 MASK = "***"
 _INFO = "_headrace"
-_LOOKS = 2  # at a time
-_SECONDS = 5.0
+_MAX_READERS = 2  # at a time
+MAX_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
-_LONGEST = 200
+_MAX_LENGTH = 200
 _KEPT_ROWS = 50
 _KEPT_TABLES = 64
 _SAFE_INTEGER = 2**53 - 1  # JavaScript's largest
@@ -48,7 +48,7 @@ Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class PublishedTable:
+class TableInFile:
     """A published table: ``schema.table`` in two parts, and its rows."""
 
     schema: str
@@ -72,11 +72,11 @@ class Publication:
     status: Literal["none", "unreadable", "published"]
     published_at: datetime | None = None
     run_id: str | None = None
-    tables: Mapping[str, PublishedTable] = field(default_factory=dict)
+    tables: Mapping[str, TableInFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Rows:
+class SampleRows:
     """Rows of a table, ready for JSON; ``masked`` columns hold ``***``."""
 
     columns: tuple[str, ...]
@@ -85,7 +85,7 @@ class Rows:
     rows: tuple[tuple[Any, ...], ...]
 
 
-_RowsKey = tuple[Stamp | None, PublishedTable, frozenset[str]]
+_RowsKey = tuple[Stamp | None, TableInFile, frozenset[str]]
 
 
 class PublishedFile:
@@ -94,14 +94,14 @@ class PublishedFile:
     def __init__(self, path: Path) -> None:
         """Note where it is; nothing is opened."""
         self._path = path
-        self._looks = threading.Semaphore(_LOOKS)
+        self._readers = threading.Semaphore(_MAX_READERS)
         self._opening = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._opened: Stamp | None = None
         self._used = 0.0
-        self._looking: dict[int, tuple[float, duckdb.DuckDBPyConnection]] = {}
-        self._known: dict[PublishedTable, list[tuple[str, str]]] = {}
-        self._kept: dict[_RowsKey, Rows] = {}
+        self._reading: dict[int, tuple[float, duckdb.DuckDBPyConnection]] = {}
+        self._known: dict[TableInFile, list[tuple[str, str]]] = {}
+        self._kept: dict[_RowsKey, SampleRows] = {}
 
     def stamp(self) -> Stamp | None:
         """What changes when another file is published; None where there is none."""
@@ -138,7 +138,9 @@ class PublishedFile:
             },
         )
 
-    def rows(self, table: PublishedTable, *, limit: int, is_hidden: Callable[[str], bool]) -> Rows:
+    def rows(
+        self, table: TableInFile, *, limit: int, is_hidden: Callable[[str], bool]
+    ) -> SampleRows:
         """The first rows of a table.
 
         Args:
@@ -155,7 +157,7 @@ class PublishedFile:
             kept = self._kept.get((stamp, table, _hidden(columns, is_hidden)))
             if kept is not None and limit <= _KEPT_ROWS:
                 return replace(kept, rows=kept.rows[:limit])
-        with self._explained(), self._open() as connection:
+        with self.reading() as connection:
             columns = self._columns(connection, table)
             hidden = _hidden(columns, is_hidden)
             chosen = ", ".join(
@@ -165,7 +167,7 @@ class PublishedFile:
                 f"select {chosen} from {identifier(table.schema)}.{identifier(table.name)} "
                 f"limit {max(int(limit), _KEPT_ROWS)}"
             ).fetchall()
-        rows = Rows(
+        rows = SampleRows(
             columns=tuple(name for name, _ in columns),
             types=tuple(kind for _, kind in columns),
             masked=tuple(name for name, _ in columns if name in hidden),
@@ -174,21 +176,43 @@ class PublishedFile:
         self._keep((stamp, table, hidden), rows)
         return replace(rows, rows=rows.rows[:limit])
 
-    def _keep(self, key: _RowsKey, rows: Rows) -> None:
-        """Remember the rows of the last tables that somebody looked at."""
+    @contextmanager
+    def reading(self) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """A cursor of the open file, for at most ``MAX_SECONDS``.
+
+        Raises:
+            UnavailableError: the file cannot be read, or that took too long.
+        """
+        import duckdb
+
+        try:
+            with self._open() as connection:
+                yield connection
+        except duckdb.InterruptException as error:
+            raise UnavailableError(
+                f"the table could not be read within {MAX_SECONDS:.0f} seconds"
+            ) from error
+        except duckdb.Error as error:
+            raise UnavailableError(
+                "the published file cannot be read now",
+                hint="try again; if it stays so, run `headrace publish`",
+            ) from error
+
+    def _keep(self, key: _RowsKey, rows: SampleRows) -> None:
+        """Remember the rows of the tables that were looked at last."""
         with self._opening:
             self._kept = {known: kept for known, kept in self._kept.items() if known[0] == key[0]}
             self._kept[key] = rows
             while len(self._kept) > _KEPT_TABLES:
                 del self._kept[next(iter(self._kept))]
 
-    def tidy(self) -> None:
-        """Close the file if it was replaced, or not asked for in a while; end long looks.
+    def close_idle(self) -> None:
+        """Close the file if it was replaced, or not used for a while; interrupt long queries.
 
-        Whoever serves the file calls it every second.
+        The server calls it every second.
         """
-        for began, connection in list(self._looking.values()):
-            if time.monotonic() - began > _SECONDS:
+        for began, connection in list(self._reading.values()):
+            if time.monotonic() - began > MAX_SECONDS:
                 connection.interrupt()
         with self._opening:
             if self._connection is not None and (
@@ -203,7 +227,7 @@ class PublishedFile:
 
     def _close(self) -> None:
         if self._connection is not None:
-            # whoever has a cursor of it reads on: DuckDB closes the file with the last one
+            # open cursors can still be read: DuckDB closes the file with the last one
             self._connection.close()
             self._connection = None
 
@@ -222,22 +246,24 @@ class PublishedFile:
 
     @contextmanager
     def _open(self) -> "Iterator[duckdb.DuckDBPyConnection]":
-        if not self._looks.acquire(timeout=_SECONDS):
-            raise UnavailableError("too many look at the published file now", hint="try again")
+        if not self._readers.acquire(timeout=MAX_SECONDS):
+            raise UnavailableError(
+                "too many requests are reading the published file", hint="try again"
+            )
         try:
             with self._cursor() as connection:
-                self._looking[id(connection)] = (time.monotonic(), connection)
+                self._reading[id(connection)] = (time.monotonic(), connection)
                 try:
                     yield connection
                 finally:
-                    del self._looking[id(connection)]
+                    del self._reading[id(connection)]
         finally:
             if portable.WINDOWS:  # an open file cannot be replaced there
                 self.close()
-            self._looks.release()
+            self._readers.release()
 
     def _columns(
-        self, connection: "duckdb.DuckDBPyConnection", table: PublishedTable
+        self, connection: "duckdb.DuckDBPyConnection", table: TableInFile
     ) -> list[tuple[str, str]]:
         """Names and types of a table's columns, in order; remembered as long as the file is."""
         described = self._known.get(table)
@@ -252,32 +278,16 @@ class PublishedFile:
                 ).fetchall()
             except duckdb.CatalogException as error:
                 raise UnavailableError(
-                    "the published file does not hold the table that it names",
+                    "the published file lacks a table that it lists",
                     hint="run `headrace publish`",
                 ) from error
             self._known[table] = described
         return described
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        import duckdb
 
-        try:
-            yield
-        except duckdb.InterruptException as error:
-            raise UnavailableError(
-                f"the table could not be read within {_SECONDS:.0f} seconds"
-            ) from error
-        except duckdb.Error as error:
-            raise UnavailableError(
-                "the published file cannot be read now",
-                hint="try again; if it stays so, run `headrace publish`",
-            ) from error
-
-
-def _table(name: str, rows: int) -> PublishedTable:
+def _table(name: str, rows: int) -> TableInFile:
     schema, _, table = name.partition(".")
-    return PublishedTable(schema, table, rows)
+    return TableInFile(schema, table, rows)
 
 
 def _hidden(columns: list[tuple[str, str]], is_hidden: Callable[[str], bool]) -> frozenset[str]:
@@ -290,12 +300,12 @@ def _readable(name: str, kind: str) -> str:
     if kind in _NUMBERS:
         return column
     text = column if kind == "VARCHAR" else f"{column}::varchar"
-    return f"left({text}, {_LONGEST + 1})"
+    return f"left({text}, {_MAX_LENGTH + 1})"
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, str):
-        return value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…"
+        return value if len(value) <= _MAX_LENGTH else f"{value[:_MAX_LENGTH]}…"
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):

@@ -1,8 +1,8 @@
-"""One function per answer; the REST API, the pages and the static site all call these.
+"""One function for each question; the REST API, the pages and the static site all call these.
 
-Each takes the state and gives a frozen view. An asset that is not there is a ``NotFoundError``,
+Each takes the state and returns a frozen view. A missing asset is a ``NotFoundError``,
 what may not be shown a ``ForbiddenError``
-(all in ``headrace.server.errors``). Callers hold parameters to their limits.
+(all in ``headrace.server.errors``). Callers check the limits of parameters.
 """
 
 import re
@@ -117,7 +117,7 @@ def sample(
     if pii and not state.allow_pii:
         raise ForbiddenError(
             "this server does not show personal data",
-            hint="who runs it may start it with --allow-pii",
+            hint="whoever runs it can start it with --allow-pii",
         )
     table = now.table_of(asset_id)
     if table is None:
@@ -181,7 +181,7 @@ def run(
         offset=offset,
         limit=limit,
         errors=tuple(view_builder.node(now, one) for one in found.failed),
-        log=logs.of_run(state.log_file, run_id, root=now.root) if state.log_file else (),
+        log=logs.lines_of(state.log_file, run_id, root=now.root) if state.log_file else (),
     )
 
 
@@ -234,7 +234,7 @@ def lineage(
 
 
 def impact(state: ServerState, asset_id: str, *, column: str | None = None) -> "ImpactReport":
-    """What breaks if an asset, or one column of it, goes.
+    """What breaks if an asset, or one column of it, is removed.
 
     Raises:
         NotFoundError: there is no such asset or column.

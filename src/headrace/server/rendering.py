@@ -1,4 +1,4 @@
-"""Views to HTML: the templates, and the few words that they know."""
+"""HTML: the frame of every page, the filters of the templates, and Markdown and SQL made safe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.reading import utc
+from headrace.formatting import shortened
 from headrace.server import charts
 from headrace.server.links import Links, ServerLinks
 
@@ -31,7 +32,7 @@ PAGES = (
 _GOOD = frozenset({"success", "pass", "reused", "published"})
 _BAD = frozenset({"failed", "fail", "error", "runtime error", "unreadable"})
 _BRIEF = 160
-_LEADS_OVER = "; the query that finds them"
+_BEFORE_QUERY = "; the query that finds them"
 # beginnings of the types that a table shows to the right
 _NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
@@ -40,7 +41,7 @@ _NUMBERS = (
 _UNSURE = frozenset({"warn", "interrupted", "skipped", "lenient"})
 
 
-_MOST_SQL = 200_000  # characters; longer texts are shown as they are
+_MAX_SQL = 200_000  # characters; longer texts are shown as they are
 _HEADING_BELOW = 2
 
 
@@ -120,14 +121,14 @@ def _environment() -> "Environment":
     environment.filters["sql_template"] = lambda text: Markup(  # noqa: S704
         sql(text, is_template=True)
     )
-    environment.filters["ticks"] = lambda text: Markup(ticks(text))  # noqa: S704
+    environment.filters["code_spans"] = lambda text: Markup(code_spans(text))  # noqa: S704
     environment.filters["brief"] = _brief
-    environment.filters["took"] = charts.seconds_text
+    environment.filters["duration"] = charts.duration_text
     environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
-    environment.filters["day"] = lambda moment: f"{utc(moment):%Y-%m-%d}"
-    environment.filters["minute"] = lambda moment: f"{utc(moment):%Y-%m-%d %H:%M}"
-    environment.filters["second"] = lambda moment: f"{utc(moment):%H:%M:%S}"
-    environment.filters["iso"] = lambda moment: utc(moment).isoformat(timespec="seconds")
+    environment.filters["day"] = lambda at: f"{utc(at):%Y-%m-%d}"
+    environment.filters["minute"] = lambda at: f"{utc(at):%Y-%m-%d %H:%M}"
+    environment.filters["second"] = lambda at: f"{utc(at):%H:%M:%S}"
+    environment.filters["iso"] = lambda at: utc(at).isoformat(timespec="seconds")
     environment.filters["status_class"] = status_class
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     environment.filters["is_number"] = lambda kind: str(kind).startswith(_NUMBERS)
@@ -138,10 +139,8 @@ def _environment() -> "Environment":
 
 def _brief(message: str) -> str:
     """What a message says first: a line, without the path of a query that the page shows."""
-    first = message.strip().partition("\n")[0].partition(_LEADS_OVER)[0].strip()
-    return (
-        first if len(first) <= _BRIEF else f"{first[: _BRIEF - 1].rstrip()}\N{HORIZONTAL ELLIPSIS}"
-    )
+    first = message.strip().partition("\n")[0].partition(_BEFORE_QUERY)[0].strip()
+    return shortened(first, _BRIEF)
 
 
 def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[str, int], list[Any]]]:
@@ -155,7 +154,7 @@ def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[str, int], list[Any]]]:
 def markdown(text: str) -> str:
     """HTML of Markdown.
 
-    HTML in it is shown, not used; pictures are left out, for they would be fetched from elsewhere;
+    HTML in it is shown as text; images, which would be fetched from elsewhere, are left out;
     links may be http, https, mailto or relative.
     """
     return str(_markdown().render(text))
@@ -167,7 +166,7 @@ def _markdown() -> "MarkdownIt":
 
     parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
     parser.validateLink = _may_link  # type: ignore[method-assign]
-    parser.core.ruler.push("tame", _tame)
+    parser.core.ruler.push("restrict", _restrict)
     return parser
 
 
@@ -177,8 +176,8 @@ def _may_link(url: str) -> bool:
     return ":" not in head or start.startswith(("http://", "https://", "mailto:"))
 
 
-def _tame(state: object) -> None:
-    """Headings go below those of the page, and links tell nobody where they are from."""
+def _restrict(state: object) -> None:
+    """Put headings below those of the page, and let links send no referrer."""
     for token in state.tokens:  # type: ignore[attr-defined]
         if token.type in {"heading_open", "heading_close"}:
             token.tag = f"h{min(6, int(token.tag[1]) + _HEADING_BELOW)}"
@@ -187,15 +186,15 @@ def _tame(state: object) -> None:
                 child.attrSet("rel", "noopener noreferrer nofollow")
 
 
-def ticks(text: str) -> str:
-    """HTML of a sentence of ours: what stands in backticks is code."""
+def code_spans(text: str) -> str:
+    """HTML of one of our own sentences, with code in backticks."""
     parts = escape(text).split("`")
     return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))
 
 
 def sql(text: str, *, is_template: bool = False) -> str:
     """HTML of SQL, or of SQL with Jinja, with a class for each kind of word."""
-    if len(text) > _MOST_SQL:
+    if len(text) > _MAX_SQL:
         return escape(text)
     from pygments import highlight  # type: ignore[import-untyped]
 

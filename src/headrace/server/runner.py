@@ -1,4 +1,4 @@
-"""From settings to a server that listens."""
+"""Runs the server: from the settings to a bound port, until a signal ends it."""
 
 import errno
 import importlib.util
@@ -40,10 +40,10 @@ def serve(
         token_file: holds the token; overrules ``serve.token``.
         make_token: see ``access_of``.
         allow_pii: whether personal data is shown when asked for.
-        tell: is told in one line where it listens.
+        tell: called with one line that says where it listens.
 
     Raises:
-        ServeError: it cannot listen there, or a token is missing; nothing was opened.
+        ServeError: it cannot listen there, or a token is missing.
         RunStoreError: the run store cannot be opened, or is of a newer version.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -58,7 +58,7 @@ def serve(
 
         state = open_state(resolved, allow_pii=allow_pii, is_long_lived=True)
         try:
-            state.begin()
+            state.start()
             hint = "; the catalog is large and is being read"
             if state.is_ready:
                 is_there = state.snapshot().has_catalog
@@ -106,14 +106,16 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _why_not(host: str, port: int, error: OSError) -> str:
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine: name another one by --host"
+        return f"{host} is not an address of this machine: choose another one with --host"
     if error.errno == errno.EADDRINUSE:
         other = _free_port(host, port)
-        advice = f"`headrace serve --port {other}`" if other else "name another one by --port"
+        advice = f"`headrace serve --port {other}`" if other else "choose another one with --port"
         return f"port {port} of {host} is in use, perhaps by another `headrace serve`: {advice}"
     if isinstance(error, PermissionError):
-        return f"port {port} may not be used by you: name one above 1023 by --port"
-    return f"{host} port {port} cannot be listened at: {error.strerror or error}"
+        return (
+            f"port {port} needs privileges that you do not have: choose one above 1023 with --port"
+        )
+    return f"cannot listen on {host} port {port}: {error.strerror or error}"
 
 
 def _free_port(host: str, port: int) -> int | None:
@@ -132,7 +134,7 @@ def _address(host: str, port: int) -> str:
 
 
 def config(app: "FastAPI", access: Access) -> "uvicorn.Config":
-    """How uvicorn serves the app; the limits of connections are in ``protocol``."""
+    """Uvicorn's configuration; the limits of connections are in ``protocol``."""
     import uvicorn
 
     from headrace.server.protocol import LimitedProtocol
@@ -143,7 +145,7 @@ def config(app: "FastAPI", access: Access) -> "uvicorn.Config":
         http=LimitedProtocol,
         ws="none",
         log_config=None,
-        log_level="error",  # what is wrong with a request is told to its sender
+        log_level="error",  # what is wrong with a request is in its response
         access_log=False,
         server_header=False,
         proxy_headers=bool(access.trusted_proxies),
@@ -159,7 +161,7 @@ def _run(state: "ServerState", access: Access, listening: socket.socket) -> None
     from headrace.server.app import create_app
 
     class Server(uvicorn.Server):
-        """Ends at a signal, which uvicorn would raise once more afterwards."""
+        """Ends at a signal without raising it again, as uvicorn would."""
 
         @contextmanager
         def capture_signals(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Search over names, columns, descriptions, tags and owners: SQLite's FTS5, in memory."""
+"""Full-text search over names, columns, descriptions, tags and owners: SQLite's FTS5, in memory."""
 
 import re
 import sqlite3
@@ -7,11 +7,12 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.catalog.model import Asset
-from headrace.server.views import SearchHit, cut
+from headrace.formatting import shortened
+from headrace.server.views import SearchHit
 
 MAX_HITS = 1000
 _WORD = re.compile(r"\w+")
-_LONGEST = 12  # words of a query that count
+_MAX_LENGTH = 12  # words of a query that count
 _TEXT = 2000  # characters of a description that are searched
 # without columnsize, bm25 does not mind the length: a table of many columns is no worse a hit
 _TABLE = """
@@ -46,7 +47,7 @@ class SearchIndex:
         """
         self._lock = threading.Lock()
         self._database = sqlite3.connect(":memory:", check_same_thread=False)
-        # whoever reads an old index goes on; it is closed when nobody has it any more
+        # an old index is closed when no request uses it any more
         weakref.finalize(self, self._database.close)
         self._database.create_function("startswith", 2, str.startswith, deterministic=True)
         self._database.execute(_TABLE)
@@ -88,8 +89,8 @@ class SearchIndex:
 
 
 def words_of(text: str) -> list[str]:
-    """The words that a search looks for, in small letters."""
-    return _WORD.findall(text.casefold().replace("_", " "))[:_LONGEST]
+    """The words that a search looks for, in lower case."""
+    return _WORD.findall(text.casefold().replace("_", " "))[:_MAX_LENGTH]
 
 
 def _spaced(name: str) -> str:
@@ -97,7 +98,7 @@ def _spaced(name: str) -> str:
 
 
 def _tier(asset: Asset) -> int:
-    """Where its kind stands: a mart is a model for readers, by its folder, contract or access."""
+    """The rank of its kind; a model is a mart by its folder, contract or access."""
     if asset.is_test:
         return _TESTS
     is_mart = asset.kind == "model" and (
@@ -140,7 +141,7 @@ def _hit(found: Asset, column: str | None, snippet: str) -> SearchHit:
         name=found.name,
         relation=found.relation,
         column=column,
-        snippet=cut(snippet, 200),
+        snippet=shortened(snippet, 200),
     )
 
 

@@ -1,4 +1,4 @@
-"""The gate in front of every route: host, method, size, token; and the headers of every answer.
+"""The checks before every route (host, method, size, token), and the headers of every response.
 
 What holds before a request is complete (sizes on the wire, time, connections) is in ``protocol``.
 """
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 MAX_HEAD = 32 * 1024  # bytes of the request line and all headers
 MAX_URL = 8192
 MAX_BODY = 4096
-_ONCE = (b"host", b"content-length", b"transfer-encoding", b"authorization")
+_SINGLE_HEADERS = (b"host", b"content-length", b"transfer-encoding", b"authorization")
 LOGIN = "/login"
-_OPEN = ("/healthz", LOGIN)  # what needs no token; static files hold no data either
-_READS = "this server only reads: GET and HEAD"
+_PUBLIC_PATHS = ("/healthz", LOGIN)  # without a token; static files hold no data either
+_READ_ONLY = "this server only reads: GET and HEAD"
 _log = logging.getLogger("headrace.server")
 
 HEADERS = {
@@ -39,17 +39,17 @@ HEADERS = {
 _RAW_HEADERS = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
 
-class Gate:
-    """ASGI middleware, the outermost of the app."""
+class SecurityMiddleware:
+    """ASGI middleware, the outermost of the app: lets a request through, or refuses it."""
 
     def __init__(self, app: "ASGIApp", *, access: Access) -> None:
-        """Guard an app; ``access`` says who may ask."""
+        """Protect an app; ``access`` says who may use it."""
         self._app = app
         self._access = access
         self._limit = RateLimit()
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
-        """Let a request in, or answer it here."""
+        """Pass a request on, or respond to it here."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
@@ -57,30 +57,30 @@ class Gate:
         from starlette.requests import ClientDisconnect, Request
 
         is_head = scope["method"] == "HEAD"
-        # static files are asked for again by their ETag, all else that says nothing anew
+        # static files are revalidated by their ETag; other responses are not stored by default
         caching = b"no-cache" if scope["path"].startswith("/static/") else b"no-store"
-        answer = _Answer(send, caching, is_head=is_head)
+        sender = _HeaderSender(send, caching, is_head=is_head)
         request = Request(scope, receive)
         try:
             refused = await self._refused(request)
         except ClientDisconnect:
             return
         if refused is not None:
-            await refused(scope, receive, answer.send)
+            await refused(scope, receive, sender.send)
             return
         inner = {**scope, "method": "GET"} if is_head else scope
         try:
-            await self._app(inner, receive, answer.send)
+            await self._app(inner, receive, sender.send)
         except Exception:
-            _log.exception("an answer failed", extra={"fields": {"path": scope["path"]}})
-            if not answer.has_begun:
+            _log.exception("a request failed", extra={"fields": {"path": scope["path"]}})
+            if not sender.has_started:
                 internal = problem(
-                    500, "something went wrong inside; the log says what", hint="please report it"
+                    500, "an internal error occurred; see the log", hint="please report it"
                 )
-                await _problem(request, internal)(scope, receive, answer.send)
+                await _problem(request, internal)(scope, receive, sender.send)
 
     async def _refused(self, request: "Request") -> "Response | None":
-        """The answer to a request that does not get in; None for one that does."""
+        """The response to a request that is refused; None for one that may pass."""
         found = await _malformed(request, self._access)
         if found is not None:
             return _problem(request, found)
@@ -88,7 +88,7 @@ class Gate:
         if path == LOGIN and self._access.token is not None:
             return await self._login(request)
         if request.method == "POST":
-            return _problem(request, problem(405, _READS))
+            return _problem(request, problem(405, _READ_ONLY))
         if self._may_enter(request):
             return None
         wait = self._bearer(request)
@@ -102,20 +102,20 @@ class Gate:
             where = f"{path}?{request.url.query}" if request.url.query else path
             return RedirectResponse(f"{LOGIN}?{urlencode({'next': where})}", 303)
         missing = problem(
-            401, "a token is demanded", hint="send the header `Authorization: Bearer TOKEN`"
+            401, "a token is required", hint="send the header `Authorization: Bearer TOKEN`"
         )
         return _problem(request, missing, {"www-authenticate": "Bearer"})
 
     def _may_enter(self, request: "Request") -> bool:
         path = request.url.path
-        if self._access.token is None or path in _OPEN or path.startswith("/static/"):
+        if self._access.token is None or path in _PUBLIC_PATHS or path.startswith("/static/"):
             return True
         return self._access.is_session(request.cookies.get(COOKIE, ""))
 
     def _bearer(self, request: "Request") -> int | None:
         """0 if the request bears the token, None if it bears none or a wrong one.
 
-        Else the seconds for which its sender, who tried too many, is not listened to.
+        Else the seconds until its sender, who tried too many, may send one again.
         """
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
@@ -146,10 +146,10 @@ class Gate:
         if not is_right:
             self._limit.add(address, token)
         if not is_right or not _is_same_origin(request):
-            _log.warning("somebody tried to sign in with a wrong token")
+            _log.warning("a sign-in with a wrong token")
             return _login_page(request, after, error="That is not the token.", status=401)
-        answer = RedirectResponse(after or "/", 303)
-        answer.set_cookie(
+        response = RedirectResponse(after or "/", 303)
+        response.set_cookie(
             COOKIE,
             self._access.session(),
             max_age=SESSION_SECONDS,
@@ -157,21 +157,21 @@ class Gate:
             samesite="strict",
             secure=request.url.scheme == "https",
         )
-        return answer
+        return response
 
 
-class _Answer:
-    """Sends an answer on, with our headers, and without a body if only the head was asked for."""
+class _HeaderSender:
+    """Sends a response with the security headers, and without its body to a HEAD request."""
 
     def __init__(self, send: "Send", caching: bytes, *, is_head: bool) -> None:
         self._send = send
         self._caching = caching
         self._is_head = is_head
-        self.has_begun = False
+        self.has_started = False
 
     async def send(self, message: "Message") -> None:
         if message["type"] == "http.response.start":
-            self.has_begun = True
+            self.has_started = True
             headers = [*message.get("headers", []), *_RAW_HEADERS]
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", self._caching))
@@ -208,7 +208,7 @@ def _problem(
 
 
 def _address(request: "Request") -> str:
-    """Who asks; behind a trusted proxy, whom the proxy names (uvicorn sees to that)."""
+    """The client's address; uvicorn takes it from the header of a trusted proxy."""
     return request.client.host if request.client else ""
 
 
@@ -219,14 +219,14 @@ def _too_many(wait: int) -> Problem:
 
 
 async def _malformed(request: "Request", access: Access) -> Problem | None:
-    """What is wrong with a request whoever sent it."""
+    """What is wrong with a request, whoever sent it."""
     scope, headers = request.scope, request.headers
     if scope["http_version"] not in {"1.0", "1.1"}:
-        return problem(505, "this server speaks HTTP/1.1")
+        return problem(505, "this server supports HTTP/1.1")
     names = [name for name, _ in scope["headers"]]
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD:
         return problem(431, f"the headers are at most {MAX_HEAD:,} bytes long")
-    twice = next((name.decode() for name in _ONCE if names.count(name) > 1), None)
+    twice = next((name.decode() for name in _SINGLE_HEADERS if names.count(name) > 1), None)
     if twice is not None:
         return problem(400, f"a request has one header {twice} at most")
     if {b"content-length", b"transfer-encoding"} <= set(names):
@@ -234,12 +234,12 @@ async def _malformed(request: "Request", access: Access) -> Problem | None:
     if not access.is_allowed_host(headers.get("host", "")):
         return problem(
             421,
-            "this server does not answer to that name",
+            "this server does not serve that host name",
             hint="name it in serve.allowed_hosts (HEADRACE_SERVE__ALLOWED_HOSTS)",
         )
     path = scope.get("raw_path", b"")
     if request.method not in {"GET", "HEAD", "POST"}:
-        return problem(405, _READS)
+        return problem(405, _READ_ONLY)
     if not path.startswith(b"/"):
         return problem(400, "the target of a request is a path, like /api/v1/home")
     if len(path) + len(scope["query_string"]) > MAX_URL:
@@ -266,12 +266,12 @@ async def _body(request: "Request") -> bytes:
 
 
 def _local(path: str) -> str:
-    """The path if it leads to this server; else nothing."""
+    """The path if it leads to this server; else an empty text."""
     is_ours = path.startswith("/") and not path.startswith(("//", "/\\"))
     return path if is_ours and path.isprintable() else ""
 
 
 def _is_same_origin(request: "Request") -> bool:
-    """Whether a form was sent from a page of ours; a program sends no Origin."""
+    """Whether a form was sent from our own page; a program sends no Origin."""
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host")

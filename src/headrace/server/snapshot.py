@@ -1,4 +1,7 @@
-"""All that answers are made from, as of one moment. It is never changed, only replaced."""
+"""All that responses are made from as of one time: the catalog, indexed, and the newest results.
+
+A snapshot is never changed, only replaced.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +13,7 @@ from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun, pii
 from headrace.catalog.model import Asset, AssetKind, Catalog
 from headrace.server import logs
-from headrace.server.published import Publication, PublishedTable
+from headrace.server.published import Publication, TableInFile
 from headrace.server.search import SearchIndex
 from headrace.server.store import SourceLoad
 from headrace.server.views import Facet, SourceFreshness
@@ -58,7 +61,7 @@ class CatalogIndex:
         problems: dict[str, list[str]] = {}
         for problem in catalog.problems:
             problems.setdefault(problem.asset, []).append(problem.message)
-        # made now, since the first to ask should not wait for them
+        # made now, so that the first request does not wait for them
         _ = catalog.children, catalog.tests_of, catalog.by_dbt_id
         _ = catalog.edges_by_child, catalog.edges_by_parent
         return cls(
@@ -119,10 +122,10 @@ class CatalogIndex:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One moment.
+    """The catalog and the run store as of one time.
 
     Attributes:
-        token: changes when any answer may.
+        token: changes when any response may.
         index: the catalog.
         has_catalog: whether there is one in the run store.
         latest: each node's newest result, by dbt's ``unique_id``.
@@ -132,7 +135,7 @@ class Snapshot:
         changes: what they changed, newest first.
         publication: what the published file says of itself.
         is_build_published: whether the newest good build is published; None without one.
-        root: the project's directory, which no answer names.
+        root: the project's directory, which no response names.
     """
 
     token: str
@@ -147,23 +150,23 @@ class Snapshot:
     is_build_published: bool | None
     root: str = ""
 
-    def told(self, message: str | None) -> str | None:
-        """A message with paths as seen from the project."""
-        return message and logs.told(message, self.root)
+    def relative(self, message: str | None) -> str | None:
+        """A message with paths relative to the project."""
+        return message and logs.relative_paths(message, self.root)
 
     def newest(self, asset: Asset) -> NodeRun | None:
         """An asset's newest result; of a dbt source its freshness."""
         return self.latest.get(asset.dbt_id or asset.id)
 
-    def table_of(self, asset_id: str) -> PublishedTable | None:
+    def table_of(self, asset_id: str) -> TableInFile | None:
         """The published table of an asset."""
         return self.publication.tables.get(asset_id)
 
     @cached_property
-    def verdicts(self) -> Mapping[str, tuple[int, int]]:
+    def test_counts(self) -> Mapping[str, tuple[int, int]]:
         """Asset id to how many of its tests fail or error, and how many warn."""
         found: dict[str, tuple[int, int]] = {}
-        for test in self.not_good:
+        for test in self.bad_tests:
             attached = test.test.attached_to if test.test else None
             if attached is not None:
                 failing, warning = found.get(attached, (0, 0))
@@ -185,8 +188,8 @@ class Snapshot:
         )
 
     @cached_property
-    def not_good(self) -> tuple[Asset, ...]:
-        """The tests whose newest result is not good: those that fail, then those that warn."""
+    def bad_tests(self) -> tuple[Asset, ...]:
+        """The tests whose newest result is not a pass: those that fail, then those that warn."""
         found = [
             asset
             for key, node in self.latest.items()
@@ -201,7 +204,7 @@ class Snapshot:
     @cached_property
     def failing(self) -> int:
         """How many tests fail or error."""
-        return sum(1 for test in self.not_good if self.latest[test.id].status in FAILED)
+        return sum(1 for test in self.bad_tests if self.latest[test.id].status in FAILED)
 
     @cached_property
     def changes_of(self) -> Mapping[str, tuple[CatalogChange, ...]]:
@@ -213,7 +216,7 @@ class Snapshot:
 
     @cached_property
     def freshness(self) -> Mapping[str, SourceFreshness]:
-        """How fresh each source is, by name; of several tables, dbt's worst answer counts."""
+        """How fresh each source is, by name; of several tables, dbt's worst result counts."""
         checked: dict[str, NodeRun] = {}
         for key, node in self.latest.items():
             if node.resource_type == "source":
@@ -235,8 +238,8 @@ class Snapshot:
         }
 
     def warm(self) -> "Snapshot":
-        """Work out now what the first to ask would else wait for."""
-        _ = self.verdicts, self.passing, self.failing, self.changes_of, self.freshness
+        """Compute now what the first request would have to wait for."""
+        _ = self.test_counts, self.passing, self.failing, self.changes_of, self.freshness
         _ = self.index.facets, self.index.counts, self.index.tests_from
         return self
 

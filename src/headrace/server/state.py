@@ -1,7 +1,7 @@
-"""What a server answers from: the newest catalog with its indexes, and the run store.
+"""What the server reads from: the newest catalog with its indexes, and the run store.
 
-A snapshot of both is kept in memory. ``watch`` looks once a second whether they moved, makes a
-new snapshot beside the old one, and swaps them: nobody who asks waits for that.
+A snapshot of both is kept in memory. ``watch`` checks once a second whether they changed, makes a
+new snapshot beside the old one, and swaps them: no request waits for that.
 """
 
 import gc
@@ -20,7 +20,7 @@ from headrace.pipeline import lock
 from headrace.server.errors import StartingError, UnavailableError
 from headrace.server.published import Publication, PublishedFile
 from headrace.server.snapshot import EMPTY, CatalogIndex, Snapshot
-from headrace.server.store import KnownRun, ServerStore, identity
+from headrace.server.store import RunSummary, ServerStore, store_identity
 
 if TYPE_CHECKING:
     from headrace.settings import Resolved
@@ -31,14 +31,14 @@ _CHANGES = 20_000
 _KNOWN_RUNS = 32
 MAX_FAILED = 500
 _SECONDS = 1.0
-_LARGE = 20_000  # assets that take longer to read than somebody likes to wait for a first page
+LARGE_CATALOG = 20_000  # assets; more take longer to read than a first page should
 _log = logging.getLogger("headrace.server")
 
 _Stamp = tuple[object, ...]
 
 
 class ServerState:
-    """What answers are made from.
+    """What responses are made from.
 
     Attributes:
         project: the project's name.
@@ -69,8 +69,8 @@ class ServerState:
             lock_path: of the warehouse; says whether a run that counts as running is dead.
             root: the project's directory; messages name paths as seen from there.
             allow_pii: whether personal data is shown when asked for.
-            is_long_lived: of a process that does nothing else: the garbage collector is told
-                that a snapshot's objects stay, so that it does not walk over them again and again.
+            is_long_lived: of a process that does nothing else: the garbage collector does
+                not scan a snapshot's objects again and again.
         """
         self.project = project
         self.allow_pii = allow_pii
@@ -86,30 +86,30 @@ class ServerState:
         self._stamp: _Stamp = ()
         self._catalog: tuple[object, CatalogIndex] = (None, CatalogIndex.of(EMPTY))
         self._dead: set[str] = set()
-        self._known_runs: OrderedDict[str, KnownRun] = OrderedDict()
+        self._known_runs: OrderedDict[str, RunSummary] = OrderedDict()
         self._refreshing = threading.Lock()
         self._closing = threading.Event()
         self._watcher: threading.Thread | None = None
-        self._is_beginning = False
+        self._is_starting = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is a snapshot, so that nobody waits for one."""
+        """Whether there is a snapshot, so that no request waits for one."""
         return self._snapshot is not None
 
     def snapshot(self) -> Snapshot:
         """The newest snapshot; the first one is made when it is asked for.
 
         Raises:
-            StartingError: the first one is being made, see ``begin``.
+            StartingError: the first one is being made, see ``start``.
             RunStoreError: there is none yet, and the run store cannot be read.
         """
-        if self._snapshot is None and self._is_beginning:
+        if self._snapshot is None and self._is_starting:
             raise StartingError
         if self._snapshot is None:
             self.refresh()
         if self._snapshot is None:
-            raise UnavailableError("nothing could be read yet", hint="try again")
+            raise UnavailableError("nothing has been read yet", hint="try again")
         return self._snapshot
 
     def store(self) -> ServerStore | None:
@@ -118,18 +118,18 @@ class ServerState:
         Raises:
             RunStoreError: it cannot be opened, or is of a newer version.
         """
-        found = identity(self._url)
+        found = store_identity(self._url)
         if found != self._identity:
-            # another file stands in its place, or none: what was read of the old one is void
+            # it was replaced or removed: what was read of the old one is outdated
             if self._store is not None:
                 self._store.close()
             self._store = None if found is None else ServerStore(self._url)
-            self._identity = identity(self._url)
+            self._identity = store_identity(self._url)
             self._known_runs.clear()
         return self._store
 
     def refresh(self) -> bool:
-        """Make a new snapshot if the run store or the published file moved; whether they had.
+        """Make a new snapshot if the run store or the published file changed; whether they did.
 
         Raises:
             RunStoreError: the run store cannot be read.
@@ -146,22 +146,22 @@ class ServerState:
             )
             if self._snapshot is not None and stamp == self._stamp:
                 return False
-            with _left_alone() if self._is_long_lived else nullcontext():
-                self._snapshot = self._make(store, stamp).warm()
+            with _frozen_objects() if self._is_long_lived else nullcontext():
+                self._snapshot = self.make_snapshot(store, stamp).warm()
             self._stamp = stamp
             return True
 
-    def begin(self) -> None:
-        """Make the first snapshot, a large one in a thread: meanwhile requests are told so.
+    def start(self) -> None:
+        """Make the first snapshot: a large one in a thread, until when ``snapshot`` raises.
 
         Raises:
             RunStoreError: the run store cannot be read, or is of a newer version.
         """
         store = self.store()
-        if store is None or store.asset_count() < _LARGE:
+        if store is None or store.asset_count() < LARGE_CATALOG:
             self.refresh()
             return
-        self._is_beginning = True
+        self._is_starting = True
         self.watch()
 
     def watch(self) -> None:
@@ -171,7 +171,7 @@ class ServerState:
             self._watcher.start()
 
     def close(self) -> None:
-        """Stop watching and let go of the run store."""
+        """Stop watching and close the run store."""
         self._closing.set()
         if self._watcher is not None:
             self._watcher.join(timeout=5)
@@ -181,12 +181,12 @@ class ServerState:
             self._store.close()
             self._store = None
 
-    def marked(self, run: StoredRun) -> StoredRun:
+    def with_status(self, run: StoredRun) -> StoredRun:
         """The run; ``interrupted`` if it counts as running and its process is dead."""
         is_dead = run.status == RUNNING and run.run_id in self._dead
         return replace(run, status=INTERRUPTED) if is_dead else run
 
-    def run(self, run_id: str) -> KnownRun | None:
+    def run(self, run_id: str) -> RunSummary | None:
         """A run without its nodes; the last few ended ones that were asked for are remembered.
 
         Raises:
@@ -199,7 +199,7 @@ class ServerState:
         found = store.run_without_nodes(run_id)
         if found is None:
             return None
-        known = replace(found, run=self.marked(found.run), failed=found.failed[:MAX_FAILED])
+        known = replace(found, run=self.with_status(found.run), failed=found.failed[:MAX_FAILED])
         if known.run.status != RUNNING:
             self._known_runs[run_id] = known
             while len(self._known_runs) > _KNOWN_RUNS:
@@ -207,7 +207,7 @@ class ServerState:
         return known
 
     def _runs(self, store: ServerStore) -> list[StoredRun]:
-        """The newest runs; those that count as running while nobody holds the lock are dead."""
+        """The newest runs; those that count as running while no process holds the lock are dead."""
         found = store.last_runs(MAX_RUNS)
         running = {run.run_id for run in found if run.status == RUNNING} - self._dead
         if running and self._lock_path is not None and not lock.is_held(self._lock_path):
@@ -218,25 +218,25 @@ class ServerState:
         """Whether the newest run counts as running though its process is dead."""
         if newest is None or newest[1] != RUNNING or self._lock_path is None:
             return False
-        # a dead run stays dead: the lock, which others want, is not tried again for it
+        # a dead run stays dead, so its lock, which others may want, is not tried again
         if newest[0] not in self._dead and not lock.is_held(self._lock_path):
             self._dead.add(newest[0])
         return newest[0] in self._dead
 
     def _watch(self) -> None:
         said = ""
-        while not self._closing.wait(0 if self._is_beginning else _SECONDS):
+        while not self._closing.wait(0 if self._is_starting else _SECONDS):
             try:
                 self.refresh()
-                self.published.tidy()
+                self.published.close_idle()
                 said = ""
-            except Exception as error:  # whatever it was: the old snapshot stands, and we go on
+            except Exception as error:  # whatever it was, the old snapshot is still served
                 if str(error) != said and not self._closing.is_set():
-                    _log.warning("what is shown is not the newest: %s", error)
+                    _log.warning("the data shown are out of date: %s", error)
                 said = str(error)
-            self._is_beginning = False
+            self._is_starting = False
 
-    def _make(self, store: ServerStore | None, stamp: _Stamp) -> Snapshot:
+    def make_snapshot(self, store: ServerStore | None, stamp: _Stamp) -> Snapshot:
         publication = self._publication()
         token = f"{abs(hash((__version__, repr(stamp), self.allow_pii))):x}"
         if store is None:
@@ -260,7 +260,7 @@ class ServerState:
             index=index,
             has_catalog=index.catalog.version is not None,
             latest=store.latest_nodes(),
-            runs=tuple(self.marked(run) for run in self._runs(store)),
+            runs=tuple(self.with_status(run) for run in self._runs(store)),
             loads={load.source: load for load in store.newest_loads()},
             versions=versions,
             changes=self._changes(store, versions[-1].version if versions else 0, index),
@@ -298,8 +298,8 @@ class ServerState:
 
 
 @contextmanager
-def _left_alone() -> Iterator[None]:
-    """The garbage collector leaves alone what is made here; it holds no cycles."""
+def _frozen_objects() -> Iterator[None]:
+    """Keep what is made here out of the garbage collector's scans; it holds no cycles."""
     gc.collect()
     gc.disable()
     try:

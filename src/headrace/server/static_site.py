@@ -1,4 +1,4 @@
-"""The static site: the pages of the server as files, for any web server and any sub-path."""
+"""The static site: the pages of the server as files, in a folder that is replaced as a whole."""
 
 import json
 import os
@@ -20,8 +20,8 @@ from headrace.server.rendering import STATIC, PageFrame
 from headrace.server.state import ServerState
 from headrace.server.views import AssetDetail
 
-MARK = ".headrace-site.json"
-LISTED_MOST = 20_000  # assets on the page that lists them; the search finds the others
+FILE_LIST = ".headrace-site.json"
+MAX_LISTED = 20_000  # assets on the page that lists them; the search finds the others
 _RUNS = 100
 _DAYS = 90
 # a browser loads no module from a folder (``file://``), so that modules become plain scripts: each
@@ -43,7 +43,7 @@ _SCRIPTS = {
 
 
 class SiteReport(BaseModel):
-    """The answer of ``headrace docs``."""
+    """The result of ``headrace docs``."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,7 +63,7 @@ def write_site(
 
     Args:
         state: what is shown, as of now.
-        out: the directory; made if it is not there, and replaced as a whole if we wrote it.
+        out: the directory; created if missing, and replaced as a whole if we wrote it.
         samples: whether asset pages show sample rows, without the columns of personal data.
         force: write into a directory that holds other files; they stay.
 
@@ -72,9 +72,9 @@ def write_site(
         RunStoreError: the history cannot be read.
     """
     started = time.monotonic()
-    check(out, force=force)
+    check_folder(out, force=force)
     site = _Site(state, samples=samples)
-    with replaced(out) as folder:
+    with replaced_folder(out) as folder:
         for path, text in site.pages():
             _write(folder / path, text.encode("utf-8", "replace"))
         for path, content in site.data():
@@ -112,7 +112,7 @@ def plain_script(modules: Iterable[str]) -> str:
 
 
 class _Site:
-    """The pages of one moment."""
+    """The pages as of one time."""
 
     def __init__(self, state: ServerState, *, samples: bool) -> None:
         self._state = state
@@ -145,7 +145,7 @@ class _Site:
     def _all(self) -> Iterator[tuple[str, str]]:
         state, top = self._state, self._top
         yield "index.html", pages.home(state, top)
-        yield "assets.html", pages.assets(state, top, pages.AssetQuery(), limit=LISTED_MOST)
+        yield "assets.html", pages.assets(state, top, pages.AssetQuery(), limit=MAX_LISTED)
         yield "lineage.html", pages.lineage(state, top)
         yield "runs.html", pages.runs(state, top, limit=_RUNS)
         yield "changes.html", pages.changes(state, top, days=_DAYS)
@@ -167,7 +167,7 @@ class _Site:
             yield FileLinks().impact(key), pages.impact(self._state, self._below, key)
 
     def _note_runs(self, detail: AssetDetail) -> None:
-        """Runs that the page links to, old ones too."""
+        """Note the runs that the page links to, old ones too."""
         tests = (*detail.tests, *([detail.test] if detail.test else []))
         found = [result.run_id for test in tests for result in test.history]
         found += [time.run_id for time in detail.run_times]
@@ -176,18 +176,18 @@ class _Site:
     def _run(self, run_id: str) -> Iterator[tuple[str, str]]:
         try:
             yield FileLinks().run(run_id), pages.run(self._state, self._below, run_id)
-        except NotFoundError:  # it was forgotten meanwhile
+        except NotFoundError:  # it was deleted in the meantime
             return
 
 
-def check(out: Path, *, force: bool) -> None:
-    """Refuse a place that holds what is not ours.
+def check_folder(out: Path, *, force: bool) -> None:
+    """Refuse a folder that holds files of others.
 
     Raises:
         ServeError: it is a file, or a folder with files that this command did not write.
     """
     if out.is_dir():
-        if not force and any(out.iterdir()) and ours(out) is None:
+        if not force and any(out.iterdir()) and written_files(out) is None:
             raise ServeError(
                 f"{out} is not empty, and was not written by `headrace docs`: name another "
                 "directory, or add --force to write into it (other files in it stay)"
@@ -196,44 +196,45 @@ def check(out: Path, *, force: bool) -> None:
         raise ServeError(f"{out} is not a directory: name another one with --out")
 
 
-def ours(out: Path) -> frozenset[str] | None:
+def written_files(out: Path) -> frozenset[str] | None:
     """The files that we wrote there, relative and with slashes; None where we never did."""
     try:
-        content = json.loads((out / MARK).read_text(encoding="utf-8"))
+        content = json.loads((out / FILE_LIST).read_text(encoding="utf-8"))
         return frozenset(str(name) for name in content["files"])
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 @contextmanager
-def replaced(out: Path) -> Iterator[Path]:
-    """A folder to write to, which takes the place of ``out`` at the end if nothing was raised.
+def replaced_folder(out: Path) -> Iterator[Path]:
+    """A folder to write to, which replaces ``out`` at the end if nothing was raised.
 
-    Files in ``out`` that we did not write stay. A stop at any moment leaves the old files or the
+    Files in ``out`` that we did not write stay. A kill leaves the old files or the
     new ones.
 
     Raises:
         ServeError: the place cannot be written.
     """
-    out = Path(os.path.abspath(out))  # noqa: PTH100 - a link to a folder is one of the places
+    out = Path(os.path.abspath(out))  # noqa: PTH100 - `out` may be a link to a folder
     if out.is_symlink():
         out = out.resolve()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _tidy(out)
+        _restore(out)
         made = portable.temporary_beside(out)
         made.mkdir(mode=0o755)
         try:
             yield made
             files = sorted(_files(made))
             content = json.dumps({"files": files}, indent=0)
-            (made / MARK).write_text(content + "\n", encoding="utf-8")
-            _put(made, out)
+            (made / FILE_LIST).write_text(content + "\n", encoding="utf-8")
+            _swap(made, out)
         finally:
             shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
         raise ServeError(
-            f"the site cannot be written to {out}: {error.strerror or error}; what was there stays"
+            f"the site cannot be written to {out}: {error.strerror or error}; "
+            "the old files are unchanged"
         ) from error
 
 
@@ -243,26 +244,26 @@ def _files(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def _put(made: Path, out: Path) -> None:
-    old = ours(out) or frozenset()
-    kept = set(_files(out)) - old - {MARK} if out.is_dir() else set()
+def _swap(made: Path, out: Path) -> None:
+    old = written_files(out) or frozenset()
+    kept = set(_files(out)) - old - {FILE_LIST} if out.is_dir() else set()
     if kept or os.path.ismount(out):
         _merge(made, out, old)
         return
-    aside = _aside(out)
+    backup = _backup_of(out)
     if out.is_dir():
-        portable.replace(out, aside)
+        portable.replace(out, backup)
     try:
         portable.replace(made, out)
     except OSError:
-        if aside.is_dir():
-            portable.replace(aside, out)
+        if backup.is_dir():
+            portable.replace(backup, out)
         raise
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(backup, ignore_errors=True)
 
 
 def _merge(made: Path, out: Path, old: frozenset[str]) -> None:
-    """File by file: what pages need first, then pages, then what nothing needs any more."""
+    """Replace file by file: what pages need, then pages; delete what is outdated last."""
     new = sorted(_files(made), key=lambda name: (name.endswith(".html"), name))
     for name in new:
         target = out / name
@@ -274,15 +275,15 @@ def _merge(made: Path, out: Path, old: frozenset[str]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _aside(out: Path) -> Path:
+def _backup_of(out: Path) -> Path:
     return out.parent / f".{out.name}.old"
 
 
-def _tidy(out: Path) -> None:
-    """Take back what a process that was killed left half done."""
-    aside = _aside(out)
-    if aside.is_dir():
+def _restore(out: Path) -> None:
+    """Undo what a process that was killed left half done."""
+    backup = _backup_of(out)
+    if backup.is_dir():
         if out.exists():
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(backup, ignore_errors=True)
         else:
-            portable.replace(aside, out)
+            portable.replace(backup, out)

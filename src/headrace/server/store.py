@@ -34,7 +34,7 @@ class SourceLoad:
 
 
 @dataclass(frozen=True)
-class KnownRun:
+class RunSummary:
     """A run without its nodes.
 
     Attributes:
@@ -53,7 +53,7 @@ class KnownRun:
 
 
 class ServerStore(RunStore):
-    """The run store, with what only the server asks."""
+    """The run store, with the queries that only the server needs."""
 
     def asset_count(self) -> int:
         """How many assets the newest catalog has, tests among them."""
@@ -122,7 +122,7 @@ class ServerStore(RunStore):
 
     @cached_property
     def _history_query(self) -> "Select[Any]":
-        """Made once: to make it takes longer than to run it."""
+        """Built once: building it takes longer than running it."""
         from sqlalchemy import bindparam, case, func, select
 
         nodes = self._tables["nodes"]
@@ -142,7 +142,7 @@ class ServerStore(RunStore):
             .order_by(numbered.c.unique_id, numbered.c.place)
         )
 
-    def run_without_nodes(self, run_id: str) -> KnownRun | None:
+    def run_without_nodes(self, run_id: str) -> RunSummary | None:
         """A run without its nodes, but for those that failed; None where there is none."""
         from sqlalchemy import func, select
 
@@ -171,7 +171,7 @@ class ServerStore(RunStore):
                 .order_by(loads.c.id)
             )
             nodes_failed = tuple(_node(one) for one in failed)
-            return KnownRun(
+            return RunSummary(
                 run=_run(row, nodes_failed),
                 steps=tuple(StepRun(**_in_utc(one)) for one in step_rows),
                 loads=tuple(TableRun(**one._asdict()) for one in load_rows),
@@ -189,7 +189,7 @@ class ServerStore(RunStore):
 
     @cached_property
     def _nodes_query(self) -> "Select[Any]":
-        """Made once, as the one above."""
+        """Built once, like the one above."""
         from sqlalchemy import bindparam, select
 
         nodes = self._tables["nodes"]
@@ -236,10 +236,10 @@ def _in_utc(row: "Row[Any]") -> dict[str, Any]:
     return {**values, "started_at": started and utc(started)}
 
 
-def identity(url: str) -> object:
-    """What changes when another store is put in its place; None where there is none.
+def store_identity(url: str) -> object:
+    """What identifies the file of a store, to notice its replacement; None if there is none.
 
-    Reading must not make a store where there is none.
+    Reading must not create one.
     """
     prefix = "sqlite:///"
     if not url.startswith(prefix):

@@ -1,10 +1,11 @@
-"""From the catalog and the run store to views."""
+"""Builds views from the catalog and the run store."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRun
 from headrace.catalog.model import Asset, TestInfo
+from headrace.formatting import shortened
 from headrace.server import views
 from headrace.server.snapshot import Snapshot
 
@@ -27,7 +28,7 @@ def run_line(now: Snapshot, run: StoredRun) -> views.RunLine:
         seconds=run.seconds,
         rows_loaded=run.rows_loaded,
         failures=len(run.failures),
-        error=now.told(run.error),
+        error=now.relative(run.error),
         code_version=run.code_version,
     )
 
@@ -47,14 +48,14 @@ def refs(now: Snapshot, ids: Iterable[str]) -> tuple[views.AssetRef, ...]:
 def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
     """An asset in a list."""
     node, table = now.newest(asset), now.table_of(asset.id)
-    failing, warning = now.verdicts.get(asset.id, (0, 0))
+    failing, warning = now.test_counts.get(asset.id, (0, 0))
     return views.AssetSummary(
         id=asset.id,
         kind=asset.kind,
         name=asset.name,
         relation=asset.relation,
         schema_name=asset.schema,
-        summary=views.cut(asset.description, _SUMMARY),
+        summary=shortened(asset.description, _SUMMARY),
         materialized=asset.materialized,
         owners=asset.owners,
         tags=asset.tags,
@@ -72,7 +73,7 @@ def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
     )
 
 
-def verdict(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> views.TestView:
+def data_test(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> views.TestView:
     """A test with its newest result, and those before."""
     info = asset.test or _UNTESTED
     attached = now.index.catalog.assets.get(info.attached_to) if info.attached_to else None
@@ -88,7 +89,7 @@ def verdict(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> vie
         asset=ref(attached) if attached else None,
         status=node.status if node else None,
         failures=node.failures if node else None,
-        message=now.told(node.message) if node else None,
+        message=now.relative(node.message) if node else None,
         ran_at=node.started_at if node else None,
         run_id=node.run_id if node else None,
         history=tuple(
@@ -98,7 +99,7 @@ def verdict(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> vie
                 at=one.started_at,
                 seconds=one.seconds,
                 failures=one.failures,
-                message=now.told(one.message),
+                message=now.relative(one.message),
             )
             for one in history
         ),
@@ -194,7 +195,7 @@ def node(now: Snapshot, run: NodeRun) -> views.NodeView:
         seconds=run.seconds,
         thread=run.thread,
         failures=run.failures,
-        message=now.told(run.message),
+        message=now.relative(run.message),
     )
 
 
@@ -209,8 +210,8 @@ def change(now: Snapshot, one: CatalogChange) -> views.ChangeView:
         exists=asset is not None,
         column=one.column,
         what=one.what,
-        before=None if one.before is None else views.cut(one.before, _CUT),
-        after=None if one.after is None else views.cut(one.after, _CUT),
+        before=None if one.before is None else shortened(one.before, _CUT),
+        after=None if one.after is None else shortened(one.after, _CUT),
     )
 
 
@@ -234,7 +235,7 @@ def detail(now: Snapshot, asset: Asset, histories: _Histories) -> views.AssetDet
         parent_table=ref(parent) if parent else None,
         columns=columns(now, asset),
         tests=_tests(now, asset, histories),
-        test=verdict(now, asset, own) if asset.is_test else None,
+        test=data_test(now, asset, own) if asset.is_test else None,
         upstream=refs(now, catalog.parents.get(asset.id, ())),
         downstream=refs(now, catalog.children.get(asset.id, ())),
         status=node.status if node else None,
@@ -268,12 +269,12 @@ def _tests(now: Snapshot, asset: Asset, histories: _Histories) -> tuple[views.Te
     catalog = now.index.catalog
     tests = [catalog.assets[key] for key in catalog.tests_of.get(asset.id, ())]
     return tuple(
-        verdict(now, test, histories.get(test.id, ()))
-        for test in sorted(tests, key=lambda test: _by_trouble(now, test))
+        data_test(now, test, histories.get(test.id, ()))
+        for test in sorted(tests, key=lambda test: _worst_first(now, test))
     )
 
 
-def _by_trouble(now: Snapshot, test: Asset) -> tuple[int, str]:
+def _worst_first(now: Snapshot, test: Asset) -> tuple[int, str]:
     node = now.latest.get(test.id)
     status = node.status if node else ""
     return (0 if status in FAILED else 1 if status == "warn" else 2, test.name)

@@ -1,7 +1,7 @@
-"""The answers: what the REST API, the pages and the static site show. One model for each.
+"""The models of all responses: what the REST API, the pages and the static site show.
 
 Times are UTC, durations seconds, counts whole numbers. Lists are sorted as their description says,
-so that two answers over the same state are the same bytes. A lineage graph is
+so that two responses over the same state are the same bytes. A lineage graph is
 ``headrace.lineage.report.LineageGraph``, an impact report its ``ImpactReport``.
 """
 
@@ -17,19 +17,19 @@ Mood = Literal["good", "bad", "unsure", "none"]
 
 
 class ApiModel(BaseModel):
-    """Base of all answers: frozen."""
+    """Base of all responses: frozen."""
 
     model_config = ConfigDict(frozen=True)
 
 
 class Headline(ApiModel):
-    """How the project is, in a sentence."""
+    """The project's status in a sentence."""
 
     mood: Mood = Field(description="`good`, `bad`, `unsure`, or `none` before the first run")
     text: str
     advice: str | None = Field(None, description="what to do about it")
     run_id: str | None = Field(None, description="the run that it is about")
-    running: str | None = Field(None, description="id of a run that goes on now")
+    running: str | None = Field(None, description="id of a run in progress")
 
 
 class AssetRef(ApiModel):
@@ -52,7 +52,7 @@ class RunLine(ApiModel):
     seconds: float | None = Field(description="None: it has not ended")
     rows_loaded: int | None = Field(description="new and changed rows")
     failures: int = Field(description="how many nodes failed")
-    error: str | None = Field(description="why it could not go on, if it could not")
+    error: str | None = Field(description="why it stopped, if it did")
     code_version: str = Field(description="commit, or version, of the project's code")
 
 
@@ -166,7 +166,7 @@ class TestView(ApiModel):
 class SourceFreshness(ApiModel):
     """How fresh a source is.
 
-    ``status`` is dbt's newest answer (``pass``, ``warn``, ``error``), None where dbt is not asked.
+    ``status`` is dbt's newest result (``pass``, ``warn``, ``error``), None if it is unchecked.
     """
 
     source: str
@@ -367,7 +367,7 @@ class AssetDetail(ApiModel):
     run_times: tuple[RunTime, ...] = Field(description="the newest 50, oldest first")
     freshness: SourceFreshness | None = Field(description="of a raw table: its source's")
     published_rows: int | None = Field(description="None: it is not published")
-    has_sample: bool = Field(description="whether sample rows can be had")
+    has_sample: bool = Field(description="whether there are sample rows")
     problems: tuple[str, ...] = Field(description="why its column lineage is not all known")
     changes: tuple[ChangeView, ...] = Field(description="the newest 20, newest first")
 
@@ -375,7 +375,7 @@ class AssetDetail(ApiModel):
 class Sample(ApiModel):
     """Rows of the published table.
 
-    A value that JSON has no word for (a moment, a decimal, an interval) is text, and a long text
+    A value that JSON cannot hold (a timestamp, a decimal, an interval) is text, and a long text
     is cut to 200 characters and an ellipsis.
     """
 
@@ -423,7 +423,7 @@ class SearchResult(ApiModel):
 
 
 class Health(ApiModel):
-    """Whether the server answers."""
+    """Whether the server responds."""
 
     status: Literal["ok"] = "ok"
 
@@ -452,8 +452,3 @@ class Problem(ApiModel):
     detail: str = Field(description="what is wrong")
     code: str = Field(description="for programs: `not_found`, `invalid_parameter`, ...")
     hint: str | None = Field(None, description="what to do about it")
-
-
-def cut(text: str, length: int) -> str:
-    """A text of at most that many characters, with an ellipsis where it is cut."""
-    return text if len(text) <= length else f"{text[: length - 1].rstrip()}…"

@@ -1,4 +1,4 @@
-"""The sentence that says how the project is: the worst that is so comes first."""
+"""The headline of the home page: the worst that is true now comes first."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +15,7 @@ from headrace.server.views import Headline, PublishState, SourceFreshness
 
 @pytest.fixture(scope="module")
 def now(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
-    """A moment at which all is well: no test of the project fails or warns."""
+    """A snapshot without a problem: no test of the project fails or warns."""
     project = write_project(tmp_path_factory.mktemp("project"))
     state = project.state()
     found = state.snapshot()
@@ -50,11 +50,11 @@ def test_when_all_is_well_it_says_so(now: Snapshot) -> None:
             {"status": "failed", "failures": ()},
             {"status": "none"},
             "failed: a check did not pass; nothing is published yet",
-            "mend",
+            "fix",
         ),
         ({"status": "error", "error": "set x: y"}, {}, "run stopped at an error", "set x: y"),
         ({"status": "interrupted"}, {}, "run was interrupted", "again"),
-        ({"status": "error"}, {"run_id": "run-003"}, "what it made is published", "mend"),
+        ({"status": "error"}, {"run_id": "run-003"}, "what it made is published", "fix"),
         ({}, {"status": "unreadable"}, "cannot be read", "headrace publish"),
     ],
 )
@@ -93,10 +93,10 @@ def test_what_is_behind_or_late_is_unsure(now: Snapshot) -> None:
     late.__dict__["freshness"] = {
         "shop": SourceFreshness(source="shop", loaded_at=None, run_id=None, status="warn")
     }
-    assert _said(late).text == "Not fresh any more: shop."
+    assert _said(late).text == "Not fresh: shop."
 
 
-def test_a_run_that_goes_on_hides_nothing(now: Snapshot) -> None:
+def test_a_run_in_progress_hides_nothing(now: Snapshot) -> None:
     said = _said(now, run={"status": RUNNING})
     assert said.mood == "good"
     assert (said.run_id, said.running) == ("run-002", "run-003")

@@ -158,4 +158,4 @@ def test_a_run_without_times_has_no_timeline() -> None:
     ],
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
-    assert charts.seconds_text(seconds) == text
+    assert charts.duration_text(seconds) == text

@@ -110,7 +110,7 @@ def test_a_long_address_and_a_large_body_are_refused(client: Client) -> None:
         f"Token {TOKEN}", "Bearer \xff", f"{TOKEN}",
     ],
 )  # fmt: skip
-def test_without_the_token_nothing_is_told(guarded: Client, header: str | None) -> None:
+def test_without_the_token_nothing_is_revealed(guarded: Client, header: str | None) -> None:
     headers = {} if header is None else {"authorization": header.encode("latin-1")}
     for path in ("/api/v1/home", "/api/openapi.json", "/", "/data/graph.json", "/nothing"):
         answer = guarded.ask("GET", path, headers=headers)
@@ -231,37 +231,39 @@ def test_loopback_is_this_machine_alone(host: str, expected: bool) -> None:
 
 
 @pytest.fixture
-def guessed(project: Project) -> Iterator[Client]:
-    """A server of its own, for those who send wrong tokens to it until it does not listen."""
+def attacked(project: Project) -> Iterator[Client]:
+    """A server of its own, for wrong tokens until their address is locked out."""
     with Client(project.state(), Access(token=TOKEN)) as found:
         yield found
 
 
-def test_who_tries_many_tokens_is_not_listened_to_for_a_while(guessed: Client) -> None:
+def test_many_wrong_tokens_lock_an_address_out_for_a_while(attacked: Client) -> None:
     for number in range(rate_limit.MAX_TOKENS):
         headers = {"authorization": f"Bearer wrong-{number}"}
-        assert guessed.get("/api/v1/home", headers=headers).status_code == 401
+        assert attacked.get("/api/v1/home", headers=headers).status_code == 401
     good = {"authorization": f"Bearer {TOKEN}"}
-    answer = guessed.get("/api/v1/home", headers=good)
+    answer = attacked.get("/api/v1/home", headers=good)
     found = assert_problem(answer, 429, "too_many_requests")
     assert 0 < int(answer.headers["retry-after"]) <= rate_limit.WINDOW
     assert "seconds" in found["hint"]
-    refused = sign_in(guessed)
+    refused = sign_in(attacked)
     assert refused.status_code == 429
     assert "set-cookie" not in refused.headers
     assert "Too many wrong tokens" in refused.text
     session = {"cookie": f"{COOKIE}={Access(token=TOKEN).session()}"}
-    assert guessed.get("/api/v1/home", headers=session).status_code == 200, "a session goes on"
+    assert attacked.get("/api/v1/home", headers=session).status_code == 200, (
+        "a session is not locked out"
+    )
 
 
-def test_one_wrong_token_sent_again_and_again_locks_out_nobody(guessed: Client) -> None:
+def test_one_wrong_token_sent_again_and_again_locks_out_nobody(attacked: Client) -> None:
     for _ in range(rate_limit.MAX_TOKENS + 5):
         headers = {"authorization": "Bearer the-token-of-last-year"}
-        assert guessed.get("/api/v1/home", headers=headers).status_code == 401
-    assert sign_in(guessed).status_code == 303
+        assert attacked.get("/api/v1/home", headers=headers).status_code == 401
+    assert sign_in(attacked).status_code == 303
 
 
-def test_guesses_are_forgotten_after_a_minute_and_belong_to_an_address() -> None:
+def test_wrong_tokens_are_forgotten_after_a_minute_and_belong_to_an_address() -> None:
     now = 1000.0
     known = rate_limit.RateLimit(clock=lambda: now)
     for number in range(rate_limit.MAX_TOKENS):
