@@ -3,7 +3,11 @@
 import gzip
 import json
 import random
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -11,6 +15,7 @@ import pytest
 from headrace.errors import SourceError
 from headrace.ingest.model import SchemaContract
 from headrace.ingest.rest import ApiLimits, ApiResource
+from headrace.ingest.rest.session import open_session
 from rest_lab import Asked, Reply, RestLab, serve
 
 TOKEN = "s3cret-of-the-test"  # noqa: S105 - of a server on this machine
@@ -238,6 +243,76 @@ def test_a_redirect_on_the_same_host_is_followed(tmp_path: Path) -> None:
     with serve(answer) as api:
         lab.load(api.url, token=TOKEN)
     assert lab.query("select sent from crm_raw.orders") == [(f"Bearer {TOKEN}",)]
+
+
+def test_a_redirect_to_plain_http_of_the_same_host_is_refused() -> None:
+    """The scheme is part of where credentials may go, and so is a subdomain."""
+    session = open_session(
+        "crm", "https://api.example.com/v1", (), ApiLimits(), timeout=1, max_attempts=1, max_wait=0
+    )
+    for url, shown in (
+        ("http://api.example.com/v1/orders", "http://api.example.com"),
+        ("https://files.api.example.com/v1", "https://files.api.example.com"),
+        ("https://api.example.com.evil.example/v1", "https://api.example.com.evil.example"),
+        ("https://api.example.com:8443/v1", "https://api.example.com:8443"),
+    ):
+        with pytest.raises(SourceError, match="leads to another host") as caught:
+            session.get(url, headers={"Authorization": "Bearer x"})
+        assert f", {shown}, " in str(caught.value)
+
+
+def test_a_cookie_of_one_host_is_not_sent_to_another(tmp_path: Path) -> None:
+    lab = RestLab(tmp_path)
+    with serve(lambda _: [{"id": 2}]) as other:
+        there = other.url.replace("127.0.0.1", "localhost") + "/orders?x=1"
+
+        def answer(asked: Asked) -> Any:
+            headers = {"Link": f'<{there}>; rel="next"', "Set-Cookie": "session=hush; Path=/"}
+            return Reply([{"id": 1}], headers)
+
+        with serve(answer) as api:
+            lab.load(api.url, allowed_hosts=(there.partition("/orders")[0],))
+        assert ["Cookie" in asked.headers for asked in other.asked] == [False]
+
+
+@contextmanager
+def dripping(head: bytes, seconds: float) -> Iterator[str]:
+    """A server that sends a head at once, and then one byte at a time for ever."""
+    ended = Event()
+
+    def talk(listener: socket.socket) -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(head)
+                while not ended.wait(seconds):
+                    connection.sendall(b"a")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=talk, args=(listener,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            ended.set()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"", id="status line"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nX-Drip: ", id="header"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n[", id="body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n270f\r\n[", id="chunk"),
+    ],
+)
+def test_an_answer_that_drips_is_ended(head: bytes, tmp_path: Path) -> None:
+    with dripping(head, 0.05) as url, pytest.raises(SourceError) as caught:
+        RestLab(tmp_path).load(url, limits=ApiLimits(max_response_seconds=0.5))
+    told = f"source crm: the answer of {url}/orders takes longer than 0.5 seconds"
+    assert str(caught.value).startswith(told)
 
 
 GOOD = b'[{"id": 1, "name": "a", "lines": [{"n": 1.5}], "at": "2024-01-01T00:00:00Z"}]'

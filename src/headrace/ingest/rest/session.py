@@ -1,13 +1,18 @@
 """An HTTP session that stays with the hosts that it was given, and reads no answer without end."""
 
+import socket
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from dlt.sources.helpers.requests import Client, Session
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.response import BaseHTTPResponse
 
 from headrace.errors import SourceError
 from headrace.ingest.rest.answers import Answer
@@ -73,6 +78,7 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_maxsize=50)
         self._source = source
         self._limits = limits
+        self.poolmanager.pool_classes_by_scheme = _pools(limits.max_response_seconds)
         self._home = origin(base_url)
         self._user = urlsplit(base_url).netloc.rpartition("@")[0]
         self._allowed = {self._home, *(_allowed(host, self._home) for host in allowed_hosts)}
@@ -89,9 +95,12 @@ class _Adapter(HTTPAdapter):
         del stream
         self._check(str(request.url))
         started = time.monotonic()
-        response = super().send(
-            request, stream=True, timeout=timeout, verify=verify, cert=cert, proxies=proxies
-        )
+        try:
+            response = super().send(
+                request, stream=True, timeout=timeout, verify=verify, cert=cert, proxies=proxies
+            )
+        except _TooSlowError:
+            raise self._too_slow(str(request.url)) from None
         if response.status_code not in _REDIRECTS:
             body = self._read(response, started)
             return Answer.of(response, body, self._source)
@@ -141,12 +150,63 @@ class _Adapter(HTTPAdapter):
                 )
             if time.monotonic() - started > limits.max_response_seconds:
                 response.close()
-                raise SourceError(
-                    f"{name} takes longer than {limits.max_response_seconds:g} seconds: ask for "
-                    "smaller pages (params), or raise "
-                    f"sources.{self._source}.max_response_seconds"
-                )
+                raise self._too_slow(response.url)
         return b"".join(parts)
+
+    def _too_slow(self, url: str) -> SourceError:
+        return SourceError(
+            f"source {self._source}: the answer of {public_url(url)} takes longer than "
+            f"{self._limits.max_response_seconds:g} seconds: ask for smaller pages (params), or "
+            f"raise sources.{self._source}.max_response_seconds"
+        )
+
+
+class _TooSlowError(Exception):
+    """The head of an answer did not end in time; neither urllib3 nor dlt makes it another error."""
+
+
+def _pools(seconds: float) -> dict[str, type[HTTPConnectionPool]]:
+    """Pools whose connections wait so long for the head of an answer, however it drips in.
+
+    The timeout that requests takes is for each byte.
+    """
+
+    def bounded(
+        connection: HTTPConnection, read: Callable[[], BaseHTTPResponse]
+    ) -> BaseHTTPResponse:
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            if connection.sock is not None:
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            return read()
+        finally:
+            timer.cancel()
+            if is_over.is_set():  # a head that was cut may look whole
+                connection.close()
+                raise _TooSlowError
+
+    class Plain(HTTPConnection):
+        def getresponse(self) -> Any:
+            return bounded(self, super().getresponse)
+
+    class Secure(HTTPSConnection):
+        def getresponse(self) -> Any:
+            return bounded(self, super().getresponse)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
 
 
 def _parts(response: Response) -> Any:
