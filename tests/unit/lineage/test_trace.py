@@ -123,15 +123,15 @@ def test_depth_counts_assets_and_says_that_there_is_more() -> None:
         assert not whole.truncated
 
 
-def test_circles_end() -> None:
-    circle = _catalog(
+def test_cycles_end() -> None:
+    cyclic = _catalog(
         {"a": "c", "b": "a", "c": "b"},
         [("a", "x", "b", "x", "copied"), ("b", "x", "c", "x", "copied"),
          ("c", "x", "a", "x", "copied"), ("a", "y", "a", "x", "computed")],
     )  # fmt: skip
-    graph = trace(circle, AssetRef("a", "x"), direction="both", depth=None)
+    graph = trace(cyclic, AssetRef("a", "x"), direction="both", depth=None)
     assert {node.id for node in graph.nodes} == {"a", "b", "c"}
-    assert len(trace(circle, AssetRef("a"), direction="downstream", depth=None).nodes) == 3
+    assert len(trace(cyclic, AssetRef("a"), direction="downstream", depth=None).nodes) == 3
 
 
 def test_an_unread_model_next_to_the_path_is_told() -> None:

@@ -79,10 +79,10 @@ def _with_lineage(catalog: Catalog) -> Catalog:
     )
 
 
-def _verify(catalog: Catalog, path: Path, *places: AssetRef, rows: int = 1000) -> VerifyReport:
+def _verify(catalog: Catalog, path: Path, *only: AssetRef, rows: int = 1000) -> VerifyReport:
     written = str(path).replace("'", "''")
     attach = f"attach '{written}' as {warehouse_alias()} (read_only)"
-    return verify(catalog, attach, only=places, options=VerifyOptions(rows=rows, workers=2))
+    return verify(catalog, attach, only=only, options=VerifyOptions(rows=rows, workers=2))
 
 
 def _without(catalog: Catalog, *edge: str) -> Catalog:
@@ -221,7 +221,7 @@ def test_an_empty_table_and_an_empty_column_say_so(path: Path) -> None:
     assert (nothing.strategies, nothing.changed) == (("fill",), 1)
 
 
-def test_what_no_parser_reads_is_told_apart_from_a_miss(path: Path) -> None:
+def test_what_no_parser_reads_is_no_miss(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     kept = tuple(edge for edge in catalog.column_edges if edge.child != "stg_orders")
     unread = replace(
@@ -377,7 +377,7 @@ def test_models_of_tables_that_are_not_loaded_are_named_once_and_the_rest_is_che
     assert report.ok
 
 
-def test_places_limit_what_is_perturbed(path: Path) -> None:
+def test_assets_and_columns_limit_what_is_perturbed(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     tried = {
         place: {(column.raw, column.column) for column in _verify(catalog, path, place).columns}

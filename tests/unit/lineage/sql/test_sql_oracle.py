@@ -14,7 +14,7 @@ from sqlglot.schema import MappingSchema
 from headrace.catalog import Asset, Catalog, Column
 from headrace.lineage.columns import ColumnLineage, column_lineage
 
-_FIXTURE = Path(__file__).parents[2] / "fixtures" / "lineage" / "project.json"
+_FIXTURE = Path(__file__).parents[3] / "fixtures" / "lineage" / "project.json"
 
 Flow = tuple[str, str, str, str]
 

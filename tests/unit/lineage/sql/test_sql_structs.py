@@ -7,7 +7,7 @@ does; what is claimed besides is what SQL alone cannot rule out, or what so few 
 from collections.abc import Iterator
 
 import pytest
-from perturbed import TABLES, Lab
+from perturbation_lab import TABLES, Lab
 
 from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.relations import Relation, asset_relation

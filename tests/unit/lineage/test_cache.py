@@ -46,14 +46,14 @@ def test_another_dialect_is_another_statement(tmp_path: Path) -> None:
     assert (other.read, other.reused) == (COUNT, 0)
 
 
-def test_another_version_reads_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_reads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     column_lineage(_catalog(), dialect="duckdb", cache=tmp_path)
     monkeypatch.setattr(cache_module, "sqlglot_version", lambda: "0.0.0")
     assert column_lineage(_catalog(), dialect="duckdb", cache=tmp_path).read == COUNT
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "folder"])
-def test_a_damaged_file_is_ignored_and_written_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_ignored_and_rewritten(tmp_path: Path, damage: str) -> None:
     first = column_lineage(_catalog(), dialect="duckdb", cache=tmp_path)
     path = tmp_path / FILE_NAME
     content = path.read_bytes()

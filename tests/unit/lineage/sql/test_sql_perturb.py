@@ -12,7 +12,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from perturbed import SEEDS, TABLES, Lab
+from perturbation_lab import SEEDS, TABLES, Lab
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from headrace.lineage.sql.parse import summarize
 from headrace.lineage.sql.relations import Relation, Rest, asset_relation
 from headrace.lineage.sql.statement import read
 
-_CASES = Path(__file__).parents[2] / "fixtures" / "lineage" / "cases.sql"
+_CASES = Path(__file__).parents[3] / "fixtures" / "lineage" / "cases.sql"
 _TABLES = {
     "t": ("a", "b", "c", "g"),
     "u": ("a", "d", "e", "g"),
