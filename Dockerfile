@@ -1,17 +1,17 @@
-# The full names: Podman may have no short ones.
+# Full image names, because Podman may not know short ones.
 FROM docker.io/library/python:3.12.12-slim-trixie AS build
 
 ARG UV_VERSION=0.13.9
 RUN pip install --no-cache-dir --root-user-action=ignore "uv==${UV_VERSION}"
 
-# Bytecode is compiled here, because nobody may write to the environment later.
+# Bytecode is compiled here, because the environment is read-only later.
 ENV UV_COMPILE_BYTECODE=1 \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never
 
 WORKDIR /app
 
-# The dependencies are a layer of their own, rebuilt only when the lock changes.
+# The dependencies are a separate layer, rebuilt only when the lock changes.
 # The extras: the run store in Postgres, the page, events to an OpenLineage server.
 COPY pyproject.toml uv.lock ./
 RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve --no-install-project
@@ -23,14 +23,14 @@ RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve
 
 FROM docker.io/library/python:3.12.12-slim-trixie
 
-# Headrace writes to /data alone; the project itself is root's.
+# Headrace writes only to /data; the project itself belongs to root.
 RUN useradd --create-home --uid 1000 headrace \
     && mkdir /data \
     && chown headrace:headrace /data
 
 COPY --from=build /app /app
 
-# A bare dbt, called by hand, writes to /tmp.
+# dbt, when called by hand, writes to /tmp.
 ENV PATH="/app/.venv/bin:$PATH" \
     HEADRACE_DATA_DIR=/data \
     DBT_TARGET_PATH=/tmp/dbt/target \
@@ -38,10 +38,10 @@ ENV PATH="/app/.venv/bin:$PATH" \
     PYTHONUNBUFFERED=1
 
 WORKDIR /app
-# By number, so that an orchestrator can see that it is not root.
+# As a number, so that an orchestrator can see that it is not root.
 USER 1000:1000
 
-# Not below /app, where it would hide what a newer image brings in data/schemas.
+# Not below /app, where it would hide a newer image's data/schemas.
 VOLUME /data
 ENTRYPOINT ["headrace"]
 CMD ["run"]

@@ -13,15 +13,15 @@ setup:
 run *flags:
     uv run headrace run {{ flags }}
 
-# How the last runs went
+# Show the last runs
 status:
     uv run headrace status
 
-# What is resolved, and from which layer
+# Show each setting and the layer it comes from
 where:
     uv run headrace where
 
-# What is missing on this machine
+# Check this machine and the project
 doctor:
     uv run headrace doctor
 
@@ -29,23 +29,23 @@ doctor:
 test *flags:
     uv run --all-groups pytest {{ flags }}
 
-# Every check but the tests
+# Run every check except the tests
 lint:
     uv run ruff check
     uv run ruff format --check
     uv run mypy
     uv run sqlfluff lint --disable-progress-bar dbt_project
 
-# Format Python and SQL, and mend what the linters can mend
+# Format Python and SQL, and fix what the linters can fix
 format:
     uv run ruff check --fix
     uv run ruff format
     uv run sqlfluff fix dbt_project
 
-# Every check and the tests
+# Run every check and the tests
 check: lint test
 
-# Delete all that git ignores under data/: warehouse, published copy, dlt's state, CSV files
+# Delete everything that git ignores under data/: warehouse, published copy, dlt's state, CSV files
 [confirm("Delete the warehouse, the published copy, the run history and the CSV files under data/? [y/N]")]
 clean-data:
     git clean -fdX data

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The last step of a new container: all is there, and `headrace doctor` says so.
+# The last step of a new container: `headrace doctor` checks that everything is there.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-# again, for it may have been made of an older commit; it also finds uv
+# again, because a prebuild may be of an older commit; this also finds uv
 source .devcontainer/update-content.sh
 uv run --no-sync headrace doctor

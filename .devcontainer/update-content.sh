@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the project needs, as locked. A prebuild of Codespaces runs it ahead of time.
+# Installs the project's dependencies, as locked. A prebuild of Codespaces runs this in advance.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

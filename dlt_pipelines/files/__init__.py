@@ -1,4 +1,4 @@
-"""Any folder of CSV, Parquet or JSON lines files, described by settings alone."""
+"""Any folder of CSV, Parquet or JSON lines files, with settings alone."""
 
 from pathlib import Path
 from typing import Any

@@ -5,6 +5,6 @@ import sys
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
-        sys.exit("error: name the source, as it stands in config/default.yml")
+        sys.exit("error: name the source, as in config/default.yml")
     command = [sys.executable, "-m", "headrace", "load", "--source", *sys.argv[1:]]
     sys.exit(subprocess.run(command, check=False).returncode)

@@ -53,8 +53,8 @@ def build_source(
 
     Args:
         context: what the load runs in.
-        path: the directory of the three CSV files; without one, sample files are written to
-            ``data/jaffle_shop`` unless they are there already.
+        path: the directory of the three CSV files; by default, sample files are written to
+            ``data/jaffle_shop`` if they do not exist.
         delimiter: between the columns.
         encoding: of the files.
 

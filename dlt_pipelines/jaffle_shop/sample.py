@@ -11,10 +11,10 @@ SCHEMA = Path(__file__).parents[2] / "data" / "schemas" / "jaffle_shop.yml"
 
 
 def complete_sample(directory: Path, names: Collection[str]) -> None:
-    """Write the sample files that are missing, unless one of those present is somebody's own.
+    """Write the missing sample files, unless an existing one was changed or replaced.
 
     Args:
-        directory: where they belong; made where there is none.
+        directory: where to write them; created if it does not exist.
         names: of all files.
 
     Raises:
@@ -25,7 +25,7 @@ def complete_sample(directory: Path, names: Collection[str]) -> None:
     if len(present) == len(names):
         return
     directory.mkdir(parents=True, exist_ok=True)
-    # beside the files, so that each takes its place by a rename
+    # in the same directory, so that each file appears by a rename
     with TemporaryDirectory(prefix=".generating-", dir=directory) as made:
         generate(SCHEMA, Path(made), kind="csv", threads=1)
         if any(

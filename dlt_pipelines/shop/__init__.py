@@ -23,10 +23,10 @@ def build_source(
     """The source as the settings describe it.
 
     Args:
-        schema: the schema file; without it, the project's ``data/schemas/shop.yml``.
-        seed: another seed is another shop.
+        schema: the schema file; default the project's ``data/schemas/shop.yml``.
+        seed: another seed gives another shop.
         scale: multiplies the orders a day, the customers and the products.
-        as_of: the moment up to which things have happened, UTC; without it, now.
+        as_of: the time up to which things have happened, UTC; default now.
         shape: ``relational`` for twenty tables, ``api`` for products, customers and orders, nested.
 
     Raises:

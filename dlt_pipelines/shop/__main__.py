@@ -1,4 +1,4 @@
-"""Load this source alone: ``python -m dlt_pipelines.shop [--full-refresh]``."""
+"""Load only this source: ``python -m dlt_pipelines.shop [--full-refresh]``."""
 
 import subprocess
 import sys

@@ -11,7 +11,7 @@ from headrace.synth.resources import Simulation, simulated_resources
 
 SCHEMA = Path(__file__).parents[2] / "data" / "schemas" / "web_analytics.yml"
 LAG = timedelta(days=3)
-"""An exported day changes for so long: events arrive late."""
+"""How long an exported day may still change, because events arrive late."""
 
 
 def build_source(
@@ -24,10 +24,10 @@ def build_source(
     """The source as the settings describe it.
 
     Args:
-        schema: the schema file; without it, the project's ``data/schemas/web_analytics.yml``.
-        seed: that of the shop whose orders are bought on the site.
-        scale: that of the shop, too; about 100 events an order.
-        as_of: the moment up to which things have happened, UTC; without it, now.
+        schema: the schema file; default the project's ``data/schemas/web_analytics.yml``.
+        seed: the seed of the shop whose orders are placed on the site.
+        scale: the scale of that shop; about 100 events per order.
+        as_of: the time up to which things have happened, UTC; default now.
 
     Raises:
         SynthError: the schema file is wrong; says where.

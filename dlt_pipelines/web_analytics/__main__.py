@@ -1,4 +1,4 @@
-"""Load this source alone: ``python -m dlt_pipelines.web_analytics [--full-refresh]``."""
+"""Load only this source: ``python -m dlt_pipelines.web_analytics [--full-refresh]``."""
 
 import subprocess
 import sys
