@@ -1,12 +1,11 @@
-"""From a schema file to its plan, with everything that can be wrong with it."""
+"""From a schema file to the plan of its tables: parents, foreign keys and parsed expressions."""
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from headrace.formatting import did_you_mean
-from headrace.synth import expression
-from headrace.synth.cycles import AT, CHANGED, find_circle
+from headrace.synth import checks, expression
 from headrace.synth.errors import Problem, SchemaError
 from headrace.synth.expression import (
     Call,
@@ -22,9 +21,7 @@ from headrace.synth.expression import (
 )
 from headrace.synth.plan import TablePlan, walk_fields
 from headrace.synth.schema.model import (
-    AnyField,
     Categorical,
-    Count,
     Datetime,
     Derived,
     ForeignKey,
@@ -33,8 +30,6 @@ from headrace.synth.schema.model import (
     Struct,
 )
 from headrace.synth.schema.read import Document, read
-
-_MOST_DEPTH: Final = 5
 
 
 def listed(names: Iterable[str]) -> str:
@@ -48,7 +43,6 @@ class Planner:
         self.document = document
         self.problems: list[Problem] = []
         self.plans: dict[str, TablePlan] = {}
-        self.done: set[str] = set()
 
     def plan(self) -> dict[str, TablePlan]:
         """Every table by name, those of used files too.
@@ -62,15 +56,20 @@ class Planner:
             self._keys(plan)
         self._stop()
         for plan in self._own():
-            self._chain(plan)
+            self._report(plan, checks.parent_problems(plan))
         self._stop()
         for plan in self._own():
             self._expressions(plan)
         self._stop()
+        known: set[str] = set()
         for plan in self._own():
-            self._columns(plan)
-            self._time(plan)
-        self._circles()
+            self._report(plan, checks.column_problems(plan, known))
+            self._report(plan, checks.time_problems(plan))
+        for plan in self._own():
+            cycle = checks.key_cycle(plan)
+            if cycle:
+                self._report(plan, cycle)
+                break
         self._stop()
         return self.plans
 
@@ -81,6 +80,10 @@ class Planner:
         if self.problems:
             raise SchemaError(self.problems)
 
+    def _report(self, plan: TablePlan, found: Iterable[checks.Finding]) -> None:
+        for message, path in found:
+            self._say(plan, message, *path)
+
     def _say(self, plan: TablePlan, message: str, *path: str | int) -> None:
         self.problems.append(self.document.problem(message, "schema", plan.name, *path))
 
@@ -89,8 +92,8 @@ class Planner:
             base = document.file.parent if document.file else Path()
             path = (base / name).resolve()
             place = document.place("uses", number)
-            if path in above or len(above) > _MOST_DEPTH:
-                raise SchemaError([Problem(place, f"{name} uses this file, a circle")])
+            if path in above or len(above) > checks.MOST_DEPTH:
+                raise SchemaError([Problem(place, f"{name} uses this file: a cycle")])
             if not path.is_file():
                 raise SchemaError([Problem(place, f"there is no file {path}")])
             used = read(path)
@@ -176,19 +179,6 @@ class Planner:
             if name not in plan.table.fields:
                 self._say(plan, f"primary_key: there is no column {name!r}", "primary_key")
 
-    def _chain(self, plan: TablePlan) -> None:
-        seen = [plan.name]
-        above = plan.parent
-        while above is not None:
-            if above.name in seen:
-                self._say(plan, f"tables hang per each other: {' > '.join([*seen, above.name])}",
-                          "per")  # fmt: skip
-                return
-            seen.append(above.name)
-            above = above.parent
-        if len(seen) > _MOST_DEPTH:
-            self._say(plan, f"tables hang per each other at most {_MOST_DEPTH} deep", "per")
-
     def _expressions(self, plan: TablePlan) -> None:  # noqa: PLR0912, one branch a type
         per = plan.table.per
         if per is not None and isinstance(per.count, str):
@@ -249,111 +239,6 @@ class Planner:
             self._say(plan, str(error.args[0]), *place)
             return
         plan.nodes[place] = node
-
-    def _columns(self, plan: TablePlan) -> None:
-        """Columns that need each other, and names that stand for columns."""
-        table = plan.table
-        changes = table.corrections.columns if table.corrections else []
-        for name in changes:
-            if name not in table.fields:
-                self._say(plan, f"there is no column {name!r}", "corrections", "columns")
-            elif not _is_drawn(table.fields[name]):
-                self._say(plan, f"{name!r} is not drawn, and so cannot be corrected; correct a "
-                          "categorical, numerical, boolean, text or datetime",
-                          "corrections", "columns")  # fmt: skip
-        if table.correlation is not None:
-            self._correlation(plan)
-        if table.deletions and (plan.hung or plan.pointing):
-            others = [*plan.hung, *(other.name for other, _ in plan.pointing)]
-            self._say(plan, f"rows of {plan.name} cannot be deleted: {listed(others)} refer to "
-                      "them", "deletions")  # fmt: skip
-        if table.deletions and table.deletions.column in table.fields:
-            self._say(plan, f"the column {table.deletions.column!r} is written for tombstones",
-                      "deletions")  # fmt: skip
-        parts = [(name, False) for name in table.fields] + [(AT, True), (CHANGED, True)]
-        for name, is_time in parts:
-            circle = find_circle((plan, name, is_time), (), self.done)
-            if circle:
-                words = f"columns need each other: {' > '.join(circle)}"
-                place = ("per",) if table.per is not None else ()
-                self._say(plan, words, *(place if is_time else ("fields", name)))
-                return
-
-    def _correlation(self, plan: TablePlan) -> None:
-        correlation = plan.table.correlation
-        assert correlation is not None
-        for name in correlation.columns:
-            item = plan.table.fields.get(name)
-            if item is None or item.type == "text" or not _is_drawn(item):
-                self._say(plan, f"{name!r} cannot be correlated; name numerical, categorical, "
-                          "boolean or uniform datetime columns",
-                          "correlation", "columns")  # fmt: skip
-
-    def _time(self, plan: TablePlan) -> None:
-        table = plan.table
-        if not plan.evolves:
-            for name in ("late", "corrections", "deletions"):
-                if getattr(table, name) is not None:
-                    self._say(plan, f"{name} needs rows that come into being over time: a "
-                              "datetime with distribution: rate", name)  # fmt: skip
-            for name, item in table.fields.items():
-                if isinstance(item, Status) or (
-                    isinstance(item, Datetime) and item.distribution in {"updated", "created"}
-                ):
-                    self._say(plan, f"{name} needs rows that come into being over time: a "
-                              "datetime with distribution: rate, here or in the table it hangs "
-                              "per", "fields", name)  # fmt: skip
-        for name, target in plan.keys.items():
-            item = table.fields[name]
-            assert isinstance(item, ForeignKey)
-            if item.row is not None:
-                continue
-            if item.distribution == "cover" and target.evolves:
-                self._say(plan, f"cover needs a parent of fixed size, and {target.name} grows",
-                          "fields", name, "distribution")  # fmt: skip
-            if target is plan:
-                if not item.may_be_null:
-                    self._say(plan, "the first row has no row before it to point at: say "
-                              "optional: true", "fields", name)  # fmt: skip
-            elif target.evolves and not plan.evolves and not item.may_be_null:
-                self._say(plan, f"{plan.name} is there from the beginning, and {target.name} "
-                          "comes into being over time: give it a rate, too, or say "
-                          "optional: true", "fields", name)  # fmt: skip
-            per = target.table.per
-            if per is not None and (
-                per.at is not None
-                or (isinstance(per.count, Count) and per.count.min == 0)
-                or isinstance(per.count, str)
-            ):
-                self._say(plan, f"a row of {target.name} may not be there: say which one by row: "
-                          "child(…), or give its count a min", "fields", name)  # fmt: skip
-
-    def _circles(self) -> None:
-        """Required keys that go in a circle: no row could be the first."""
-        for plan in self._own():
-            stack: list[tuple[TablePlan, tuple[str, ...]]] = [(plan, (plan.name,))]
-            seen: set[str] = set()
-            while stack:
-                here, path = stack.pop()
-                for name, target in here.keys.items():
-                    item = here.table.fields[name]
-                    assert isinstance(item, ForeignKey)
-                    if item.may_be_null or target is here:
-                        continue
-                    if target is plan:
-                        circle = " > ".join([*path, plan.name])
-                        self._say(plan, f"a circle of required keys: {circle}; make one of them "
-                                  "optional: true")  # fmt: skip
-                        return
-                    if target.name not in seen:
-                        seen.add(target.name)
-                        stack.append((target, (*path, target.name)))
-
-
-def _is_drawn(item: AnyField) -> bool:
-    if isinstance(item, Datetime):
-        return item.distribution == "uniform"
-    return item.type in {"categorical", "boolean", "text", "numerical"}
 
 
 def _with_tables(node: Node, scope: TablePlan) -> Node:

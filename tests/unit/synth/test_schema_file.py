@@ -74,7 +74,7 @@ def field(definition: str) -> str:
             "schema:\n"
             "  a: {count: 1, fields: {id: {type: serial}, b: {type: foreign_key, references: b.id}}}\n"
             "  b: {count: 1, fields: {id: {type: serial}, a: {type: foreign_key, references: a.id}}}\n",
-            "2:3", "a circle of required keys: a > b > a", id="a circle of required keys",
+            "2:3", "a cycle of required keys: a > b > a", id="a cycle of required keys",
         ),
         pytest.param(
             TABLE.replace("10\n", "200\n") + "      x: {type: unique, generator: faker.color_name}\n",
@@ -115,7 +115,7 @@ def field(definition: str) -> str:
         ),
         pytest.param(
             field("{type: status, start: a, ladder: {a: {to: {a: 1}, delay: {max: 1d}}}}"),
-            "6:7", "the ladder is a circle: a > a", id="a ladder in a circle",
+            "6:7", "the ladder has a cycle: a > a", id="a ladder with a cycle",
         ),
         pytest.param(
             field("{type: derived, expression: idd + 1}"), "6:26", "did you mean 'id'", id="a name"
@@ -131,7 +131,7 @@ def field(definition: str) -> str:
             "  visit:\n"
             "    per: {table: customer}\n"
             "    fields: {status: {type: derived, expression: customer.status}}\n",
-            "2:3", "customer (when it changes) > visit (when it changes)", id="changes in a circle",
+            "2:3", "customer (when it changes) > visit (when it changes)", id="changes in a cycle",
         ),
         pytest.param(
             TABLE.replace("    count: 10\n", "")
@@ -142,7 +142,7 @@ def field(definition: str) -> str:
             "  other:\n"
             "    count: 3\n"
             "    fields: {id: {type: serial}, minutes: {type: numerical, min: 1, max: 3}}\n",
-            "8:14", "visit (when it comes into being)", id="a moment in a circle",
+            "8:14", "visit (when it comes into being)", id="a time in a cycle",
         ),
         pytest.param(
             TABLE + "      id: {type: uuid}\n", "6:7", "the key 'id' stands here twice", id="a key twice"

@@ -35,7 +35,7 @@ class Relations:
 
     Attributes:
         keys: the primary key of each table that has one, by table.
-        relations: foreign keys; no circles but that of a table with itself.
+        relations: foreign keys; no cycles but that of a table with itself.
         notes: what was found, and what was not taken for a key and why.
     """
 
@@ -87,7 +87,7 @@ def relate(
     else:
         for each in wanted:
             _check(sample, each)
-    return Relations(found, tuple(_without_circles(wanted, notes, strict=relations is not None)),
+    return Relations(found, tuple(_without_cycles(wanted, notes, strict=relations is not None)),
                      tuple(notes))  # fmt: skip
 
 
@@ -236,17 +236,17 @@ def _singular(table: str) -> str:
     return lower[:-1] if lower.endswith("s") and not lower.endswith("ss") else lower
 
 
-def _without_circles(
+def _without_cycles(
     wanted: Sequence[Relation], notes: list[str], *, strict: bool
 ) -> list[Relation]:
-    """A relation that would close a circle is an error if declared, and left out if found."""
+    """A relation that would close a cycle is an error if declared, and left out if found."""
     above: dict[str, set[str]] = {}
     kept = []
     for each in wanted:
         if each.table != each.parent and _reaches(above, each.parent, each.table):
             if strict:
-                raise SynthError(f"{each} closes a circle of relations: leave one of them out")
-            notes.append(f"no relation: {each} would close a circle")
+                raise SynthError(f"{each} closes a cycle of relations: leave one of them out")
+            notes.append(f"no relation: {each} would close a cycle")
             continue
         if each.table != each.parent:
             above.setdefault(each.table, set()).add(each.parent)

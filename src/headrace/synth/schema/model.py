@@ -407,7 +407,7 @@ class Status(Base):
 
         def depth(status: str, path: tuple[str, ...]) -> int:
             if status in path:
-                raise ValueError(f"the ladder is a circle: {' > '.join([*path, status])}")
+                raise ValueError(f"the ladder has a cycle: {' > '.join([*path, status])}")
             if status not in seen:
                 step = self.ladder.get(status)
                 nexts = step.to if step else {}
