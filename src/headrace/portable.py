@@ -281,6 +281,16 @@ def reuse_address(listening: socket.socket) -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
+def address_space_limit() -> int | None:
+    """How many bytes of address space this process may reserve; None where there is no limit."""
+    if WINDOWS:
+        return None
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
 # ── output ──────────────────────────────────────────────────────────────────
 
 

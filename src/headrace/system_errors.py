@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from headrace import portable
 from headrace.exceptions import causes, text_of
 
 
@@ -181,12 +182,8 @@ def address_space_fault() -> SystemFault | None:
     DuckDB, Arrow and dbt reserve much more than they use, and abort the process, without an
     exception, where a thread cannot get its part.
     """
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return None
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if limit == resource.RLIM_INFINITY or limit >= LEAST_ADDRESS_SPACE:
+    limit = portable.address_space_limit()
+    if limit is None or limit >= LEAST_ADDRESS_SPACE:
         return None
     needed = f"about {LEAST_ADDRESS_SPACE / 1e9:.0f} GB"
     return SystemFault(

@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from headrace import portable
 from headrace.system_errors import LEAST_ADDRESS_SPACE, address_space_fault, system_fault
 
 
@@ -89,19 +90,16 @@ def test_what_is_no_fault_of_the_machine_is_none(error: Exception) -> None:
     assert system_fault(error) is None
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
 def test_too_little_address_space_is_told_before_a_library_aborts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import resource
-
     assert address_space_fault() is None
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (600_000 * 1024, -1))
+    monkeypatch.setattr(portable, "address_space_limit", lambda: 600_000 * 1024)
     fault = address_space_fault()
     assert fault is not None
     assert "0.6 GB of address space (`ulimit -v`)" in fault.message
     assert f"`ulimit -v {LEAST_ADDRESS_SPACE // 1024}`" in fault.message
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (LEAST_ADDRESS_SPACE, -1))
+    monkeypatch.setattr(portable, "address_space_limit", lambda: LEAST_ADDRESS_SPACE)
     assert address_space_fault() is None
 
 
