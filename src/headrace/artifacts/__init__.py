@@ -1,6 +1,5 @@
 """Typed readers of dbt's and dlt's artifacts."""
 
-from headrace.artifacts.bundle import Artifacts, DltArtifacts, read_artifacts, read_pipeline
 from headrace.artifacts.dbt_catalog import DbtCatalog
 from headrace.artifacts.dbt_manifest import (
     Exposure,
@@ -17,6 +16,12 @@ from headrace.artifacts.dlt_load import LoadPackage
 from headrace.artifacts.dlt_schema import DltColumn, DltSchema, DltTable
 from headrace.artifacts.dlt_state import DltState
 from headrace.artifacts.dlt_trace import DltTrace, dump_trace
+from headrace.artifacts.project_artifacts import (
+    Artifacts,
+    DltArtifacts,
+    read_artifacts,
+    read_pipeline,
+)
 from headrace.artifacts.reading import Read, Reading
 
 __all__ = [

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
-from headrace.catalog.database import StoreDatabase
 from headrace.catalog.versions import CatalogVersions
 from headrace.secrets import hide
 
@@ -141,8 +140,85 @@ def newest_first(runs: "Table") -> "tuple[ColumnElement[Any], ...]":
     return (number.desc(), runs.c.started_at.desc(), runs.c.run_id.desc())
 
 
-class RunHistory(StoreDatabase):
-    """Reads the history of runs."""
+class RunStore(CatalogVersions):
+    """Records runs as they happen; reads them, and the versions of the catalog."""
+
+    def begin_run(
+        self, run_id: str, *, command: str, target: str, lock: str, code_version: str
+    ) -> int:
+        """Record that a run began; return how many interrupted runs were found and marked.
+
+        The caller holds the lock, so any other run that is still ``running`` under it is dead.
+        """
+        from sqlalchemy import func, insert, select, update
+
+        runs = self._tables["runs"]
+        with self._begin() as connection:
+            dead = connection.execute(
+                update(runs)
+                .where(runs.c.lock == lock, runs.c.status == RUNNING)
+                .values(status=INTERRUPTED)
+            ).rowcount
+            connection.execute(
+                insert(runs).values(
+                    run_id=run_id,
+                    command=command,
+                    status=RUNNING,
+                    target=target,
+                    lock=lock,
+                    started_at=datetime.now(UTC),
+                    code_version=code_version,
+                    number=select(func.coalesce(func.max(runs.c.number), 0) + 1).scalar_subquery(),
+                )
+            )
+        return dead
+
+    def end_run(
+        self,
+        run_id: str,
+        *,
+        status: str,
+        seconds: float,
+        error: str | None,
+        rows_loaded: int | None,
+        published_path: str | None,
+    ) -> None:
+        """Record how a run ended."""
+        from sqlalchemy import update
+
+        runs = self._tables["runs"]
+        with self._begin() as connection:
+            connection.execute(
+                update(runs)
+                .where(runs.c.run_id == run_id)
+                .values(
+                    status=status,
+                    seconds=seconds,
+                    error=None if error is None else hide(error),
+                    rows_loaded=rows_loaded,
+                    published_path=published_path,
+                )
+            )
+
+    def add_step(
+        self,
+        run_id: str,
+        step: str,
+        status: str,
+        seconds: float,
+        started_at: datetime | None = None,
+    ) -> None:
+        """Record a step."""
+        row = {"run_id": run_id, "step": step, "status": status, "seconds": seconds}
+        self._insert("steps", [{**row, "started_at": started_at}])
+
+    def add_loads(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record the raw tables of a load step; the keys are the columns of ``loads``."""
+        self._insert("loads", [{"run_id": run_id, **row} for row in rows])
+
+    def add_nodes(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Record dbt nodes; the keys are the columns of ``nodes``."""
+        self._insert("nodes", [{"run_id": run_id, **row} for row in rows])
 
     def last_runs(self, limit: int) -> list[StoredRun]:
         """The last runs, newest first, with their failures."""
@@ -251,84 +327,3 @@ def _node_run(row: Any) -> NodeRun:
 
 def _utc_or_none(at: datetime | None) -> datetime | None:
     return None if at is None else utc(at)
-
-
-class RunStore(RunHistory, CatalogVersions):
-    """Records runs as they happen; reads them, and the versions of the catalog."""
-
-    def begin_run(
-        self, run_id: str, *, command: str, target: str, lock: str, code_version: str
-    ) -> int:
-        """Record that a run began; return how many interrupted runs were found and marked.
-
-        The caller holds the lock, so any other run that is still ``running`` under it is dead.
-        """
-        from sqlalchemy import func, insert, select, update
-
-        runs = self._tables["runs"]
-        with self._begin() as connection:
-            dead = connection.execute(
-                update(runs)
-                .where(runs.c.lock == lock, runs.c.status == RUNNING)
-                .values(status=INTERRUPTED)
-            ).rowcount
-            connection.execute(
-                insert(runs).values(
-                    run_id=run_id,
-                    command=command,
-                    status=RUNNING,
-                    target=target,
-                    lock=lock,
-                    started_at=datetime.now(UTC),
-                    code_version=code_version,
-                    number=select(func.coalesce(func.max(runs.c.number), 0) + 1).scalar_subquery(),
-                )
-            )
-        return dead
-
-    def end_run(
-        self,
-        run_id: str,
-        *,
-        status: str,
-        seconds: float,
-        error: str | None,
-        rows_loaded: int | None,
-        published_path: str | None,
-    ) -> None:
-        """Record how a run ended."""
-        from sqlalchemy import update
-
-        runs = self._tables["runs"]
-        with self._begin() as connection:
-            connection.execute(
-                update(runs)
-                .where(runs.c.run_id == run_id)
-                .values(
-                    status=status,
-                    seconds=seconds,
-                    error=None if error is None else hide(error),
-                    rows_loaded=rows_loaded,
-                    published_path=published_path,
-                )
-            )
-
-    def add_step(
-        self,
-        run_id: str,
-        step: str,
-        status: str,
-        seconds: float,
-        started_at: datetime | None = None,
-    ) -> None:
-        """Record a step."""
-        row = {"run_id": run_id, "step": step, "status": status, "seconds": seconds}
-        self._insert("steps", [{**row, "started_at": started_at}])
-
-    def add_loads(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Record the raw tables of a load step; the keys are the columns of ``loads``."""
-        self._insert("loads", [{"run_id": run_id, **row} for row in rows])
-
-    def add_nodes(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Record dbt nodes; the keys are the columns of ``nodes``."""
-        self._insert("nodes", [{"run_id": run_id, **row} for row in rows])
