@@ -187,12 +187,12 @@ def is_reserved(name: str) -> bool:
 
 def is_too_deep(data_dir: Path) -> bool:
     """Whether paths below the data directory may become too long for this system."""
-    if not WINDOWS or _has_long_paths():
+    if not WINDOWS or has_long_paths():
         return False
     return len(str(data_dir)) + 1 + LONGEST_BELOW_DATA > _LONGEST_PATH
 
 
-def _has_long_paths() -> bool:
+def has_long_paths() -> bool:
     """Whether somebody has switched long paths on (Windows 10 and later)."""
     with suppress(ImportError, OSError):
         import winreg

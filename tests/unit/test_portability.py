@@ -339,7 +339,7 @@ def test_a_project_that_stands_too_deep(
     monkeypatch: pytest.MonkeyPatch, windows: bool, long_paths: bool, length: int, deep: bool
 ) -> None:
     monkeypatch.setattr(portable, "WINDOWS", windows)
-    monkeypatch.setattr(portable, "_has_long_paths", lambda: long_paths)
+    monkeypatch.setattr(portable, "has_long_paths", lambda: long_paths)
     place = Path("/" + "x" * (length - 1))
     assert portable.is_too_deep(place) is deep
     checks = doctor._paths(place)
@@ -349,7 +349,7 @@ def test_a_project_that_stands_too_deep(
 
 def test_without_a_registry_no_path_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "winreg", None)
-    assert not portable._has_long_paths()
+    assert not portable.has_long_paths()
 
 
 # ── calls that a system lacks ───────────────────────────────────────────────

@@ -81,7 +81,7 @@ def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
             done.append(path)
             portable.write_file(path, text)
     except BaseException as error:
-        _undo(done, made, originals)
+        undo(done, made, originals)
         if isinstance(error, OSError):
             raise AddError(
                 f"{error.filename or path} cannot be written ({error.strerror}): mend that and run "
@@ -90,7 +90,8 @@ def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
         raise
 
 
-def _undo(done: list[Path], made: list[Path], originals: Mapping[Path, bytes]) -> None:
+def undo(done: list[Path], made: list[Path], originals: Mapping[Path, bytes]) -> None:
+    """Put back what was there: files, and no folder that was made for them."""
     for path in reversed(done):
         with suppress(OSError):
             if path not in originals:

@@ -108,7 +108,7 @@ class HashCache:
         match self._entries.get(key):
             case [*known, str(value)] if known == now:
                 return stat.st_size, value
-        value = _hash(path)
+        value = content_hash(path)
         if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _RACY_NS:
             self._entries[key] = [*now, value]
             self._dirty = True
@@ -185,7 +185,7 @@ def _printable(name: str) -> str:
     return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
-def _hash(path: Path) -> str:
+def content_hash(path: Path) -> str:
     """The content's hash; what is compressed is read through, so that a short copy is noticed."""
     state = xxhash.xxh3_128()
     with path.open("rb") as stream:

@@ -119,7 +119,7 @@ def test_the_same_command_goes_on_after_a_kill(
         real(path, content)
 
     monkeypatch.setattr(portable, "write_file", die)
-    monkeypatch.setattr(files, "_undo", lambda *_: None)
+    monkeypatch.setattr(files, "undo", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         add_source(project, request_, load=False)
     monkeypatch.undo()

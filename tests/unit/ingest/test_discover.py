@@ -57,7 +57,7 @@ def test_the_cache_saves_reading_an_old_file(
     def never(path: Path) -> str:
         raise AssertionError(path)
 
-    monkeypatch.setattr("headrace.ingest.discover._hash", never)
+    monkeypatch.setattr("headrace.ingest.discover.content_hash", never)
     assert HashCache(tmp_path / "cache.json").digest(path) == digest
 
 
