@@ -11,7 +11,7 @@ from headrace.artifacts.dbt_manifest import (
     read_manifest,
 )
 from headrace.artifacts.dbt_nodes import ColumnInfo, Node
-from headrace.artifacts.dbt_results import NodeResult, RunResults, SourceResults
+from headrace.artifacts.dbt_results import RunResult, RunResults, SourceResults
 from headrace.artifacts.dlt_load import LoadPackage
 from headrace.artifacts.dlt_schema import DltColumn, DltSchema, DltTable
 from headrace.artifacts.dlt_state import DltState
@@ -39,9 +39,9 @@ __all__ = [
     "Manifest",
     "Node",
     "NodeGroup",
-    "NodeResult",
     "Read",
     "Reading",
+    "RunResult",
     "RunResults",
     "SourceNode",
     "SourceResults",

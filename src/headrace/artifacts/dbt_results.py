@@ -33,7 +33,7 @@ class Timing(ArtifactPart, frozen=True, kw_only=True):
     completed_at: str | None = None
 
 
-class NodeResult(ArtifactPart, frozen=True, kw_only=True):
+class RunResult(ArtifactPart, frozen=True, kw_only=True):
     """A node's result.
 
     Attributes:
@@ -85,12 +85,12 @@ class RunResults(DbtFile, frozen=True, kw_only=True):
         args: of the command.
     """
 
-    results: list[NodeResult]
+    results: list[RunResult]
     elapsed_time: float = 0.0
     args: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
-    def by_id(self) -> dict[str, NodeResult]:
+    def by_id(self) -> dict[str, RunResult]:
         """The results by node."""
         return {result.unique_id: result for result in self.results}
 

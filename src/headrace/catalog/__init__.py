@@ -2,7 +2,14 @@
 
 from headrace.artifacts.reading import Reading
 from headrace.catalog.changes import CatalogChange
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem, TestInfo
+from headrace.catalog.model import (
+    Asset,
+    Catalog,
+    Column,
+    ColumnEdge,
+    ColumnLineageProblem,
+    TestInfo,
+)
 from headrace.catalog.store import (
     INTERRUPTED,
     RUNNING,
@@ -25,7 +32,7 @@ __all__ = [
     "CatalogVersion",
     "Column",
     "ColumnEdge",
-    "LineageProblem",
+    "ColumnLineageProblem",
     "NodeFailure",
     "NodeRun",
     "Reading",

@@ -11,7 +11,7 @@ from headrace.artifacts import Artifacts
 from headrace.artifacts.reading import Reading
 from headrace.catalog.build_dbt import DbtPart
 from headrace.catalog.build_dlt import DltPart
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, ColumnLineageProblem
 from headrace.process import gc_paused
 
 _LAYERS = ("resource", "table", "seed", "model", "snapshot", "exposure", "test", "unit_test")
@@ -69,7 +69,7 @@ def with_lineage(
     *,
     edges: Sequence[ColumnEdge],
     columns: Mapping[str, tuple[str, ...]],
-    problems: Iterable[LineageProblem],
+    problems: Iterable[ColumnLineageProblem],
     lookups: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Catalog:
     """The catalog with its column lineage.

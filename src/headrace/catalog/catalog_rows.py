@@ -9,7 +9,7 @@ from typing import Any
 import xxhash
 
 from headrace.artifacts.reading import Reading
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem
+from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, ColumnLineageProblem
 
 COLUMN_FIELDS = ("name", "data_type", "description", "tags", "pii", "nullable")
 
@@ -147,7 +147,7 @@ def assemble(
     decode_graph = msgspec.json.Decoder(_Graph).decode
     parents: dict[str, tuple[str, ...]] = {}
     edges: list[ColumnEdge] = []
-    problems: list[LineageProblem] = []
+    problems: list[ColumnLineageProblem] = []
     lookups: dict[str, tuple[str, ...]] = {}
     for key, payload in lineage_rows:
         graph = decode_graph(payload)
@@ -156,7 +156,7 @@ def assemble(
             ColumnEdge(parent, parent_column, key, child_column, kind)  # type: ignore[arg-type]
             for parent, parent_column, child_column, kind in graph.edges
         ]
-        problems += [LineageProblem(key, message) for message in graph.problems]
+        problems += [ColumnLineageProblem(key, message) for message in graph.problems]
         if graph.lookups:
             lookups[key] = graph.lookups
     return Catalog(

@@ -209,7 +209,7 @@ class ColumnEdge:
 
 
 @dataclass(frozen=True, slots=True)
-class LineageProblem:
+class ColumnLineageProblem:
     """Column lineage of an asset that could not be read.
 
     Attributes:
@@ -240,7 +240,7 @@ class Catalog:
     assets: Mapping[str, Asset]
     parents: Mapping[str, tuple[str, ...]]
     column_edges: tuple[ColumnEdge, ...] = ()
-    problems: tuple[LineageProblem, ...] = ()
+    problems: tuple[ColumnLineageProblem, ...] = ()
     lookups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     readings: tuple[Reading, ...] = ()
     version: int | None = None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from headrace.catalog.model import Asset, Catalog, ColumnEdge, LineageProblem
+from headrace.catalog.model import Asset, Catalog, ColumnEdge, ColumnLineageProblem
 from headrace.lineage.asset_relations import ITSELF, AssetRelations
 from headrace.lineage.cache import SummaryCache, keys
 from headrace.lineage.dlt_edges import dlt_edges
@@ -42,7 +42,7 @@ class ColumnLineage:
 
     edges: tuple[ColumnEdge, ...]
     columns: Mapping[str, tuple[str, ...]]
-    problems: tuple[LineageProblem, ...]
+    problems: tuple[ColumnLineageProblem, ...]
     lookups: Mapping[str, tuple[str, ...]]
     read: int
     reused: int
@@ -92,7 +92,7 @@ class _ProjectSql:
         """Start."""
         self.edges: list[ColumnEdge] = []
         self.columns: dict[str, tuple[str, ...]] = {}
-        self.problems: list[LineageProblem] = []
+        self.problems: list[ColumnLineageProblem] = []
         self.lookups: dict[str, tuple[str, ...]] = {}
         self._catalog = catalog
         self._relations = AssetRelations(catalog)
@@ -138,7 +138,7 @@ class _ProjectSql:
                 self._problem(key, _no_sql(asset))
 
     def _problem(self, asset: str, message: str) -> None:
-        self.problems.append(LineageProblem(asset, message))
+        self.problems.append(ColumnLineageProblem(asset, message))
 
     def resolve(self) -> None:
         """Work out all edges, parents first."""

@@ -12,7 +12,7 @@ from headrace.artifacts.dbt_nodes import DependsOn
 from headrace.artifacts.dbt_results import RunResults
 from headrace.artifacts.dlt_schema import prepare_tables
 from headrace.artifacts.reading import Notes
-from headrace.catalog import Catalog, Column, ColumnEdge, LineageProblem, TestInfo
+from headrace.catalog import Catalog, Column, ColumnEdge, ColumnLineageProblem, TestInfo
 from headrace.catalog.build import build_catalog, with_lineage
 from headrace.catalog.model import SnapshotInfo
 
@@ -382,7 +382,7 @@ def test_columns_that_only_the_sql_names_are_added_in_its_order() -> None:
         catalog,
         edges=(edge,),
         columns={"model.shop.orders": ("a", "B", "c")},
-        problems=(LineageProblem("model.shop.orders", "unclear"),),
+        problems=(ColumnLineageProblem("model.shop.orders", "unclear"),),
     )
     assert [column.name for column in found.assets["model.shop.orders"].columns] == ["a", "b", "c"]
     assert found.edges_by_child["model.shop.orders"] == (edge,)

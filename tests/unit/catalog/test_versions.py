@@ -15,7 +15,7 @@ from headrace.catalog import (
     CatalogChange,
     Column,
     ColumnEdge,
-    LineageProblem,
+    ColumnLineageProblem,
     Reading,
     RunStore,
     TestInfo,
@@ -53,7 +53,7 @@ def catalog_of(*assets: Asset) -> Catalog:
         assets={asset.id: asset for asset in assets},
         parents={asset.id: (RAW.id,) if asset is not RAW else () for asset in assets},
         column_edges=(ColumnEdge(RAW.id, "id", ORDERS.id, "order_id", "renamed"),),
-        problems=(LineageProblem(ORDERS.id, "a star could not be read"),),
+        problems=(ColumnLineageProblem(ORDERS.id, "a star could not be read"),),
         lookups={key: (RAW.id,) for key in (ORDERS.id,) if ORDERS in assets},
         readings=(Reading("manifest.json", "v12", "lenient", ("left out: x",)),),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.catalog import Asset, Catalog, Column, LineageProblem, RunStore
+from headrace.catalog import Asset, Catalog, Column, ColumnLineageProblem, RunStore
 from headrace.cli.main import main
 from headrace.cli.render_verify import VerifyScreen
 from headrace.lineage.columns import column_lineage
@@ -69,7 +69,7 @@ def _catalog() -> Catalog:
     return replace(
         catalog,
         column_edges=found.edges,
-        problems=(*found.problems, LineageProblem("model.p.kinds", "a doubt")),
+        problems=(*found.problems, ColumnLineageProblem("model.p.kinds", "a doubt")),
         lookups=found.lookups,
     )
 

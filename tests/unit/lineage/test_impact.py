@@ -5,7 +5,14 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem, SnapshotInfo
+from headrace.catalog.model import (
+    Asset,
+    Catalog,
+    Column,
+    ColumnEdge,
+    ColumnLineageProblem,
+    SnapshotInfo,
+)
 from headrace.catalog.model import TestInfo as Checks
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.find import AssetRef
@@ -27,7 +34,7 @@ MODELS = {
 }
 
 
-def _catalog(problems: tuple[LineageProblem, ...] = ()) -> Catalog:
+def _catalog(problems: tuple[ColumnLineageProblem, ...] = ()) -> Catalog:
     raw = ("id", "amount", "status", "note")
     assets = {
         "raw": _relation("raw", "table", raw),
@@ -171,7 +178,7 @@ def test_contracts_snapshots_and_unknown_sql_count_as_breaks() -> None:
         assets,
         {key: () if key == "a" else ("a",) for key in assets},
         edges,
-        (LineageProblem("p", "?"),),
+        (ColumnLineageProblem("p", "?"),),
     )
     report = impact(catalog, AssetRef("a", "x"))
     assert {item.id: item.why for item in report.breaks} == {

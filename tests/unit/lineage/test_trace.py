@@ -1,6 +1,13 @@
 """Walks over hand-made graphs, the awkward ones among them."""
 
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, EdgeKind, LineageProblem
+from headrace.catalog.model import (
+    Asset,
+    Catalog,
+    Column,
+    ColumnEdge,
+    ColumnLineageProblem,
+    EdgeKind,
+)
 from headrace.lineage.find import AssetRef
 from headrace.lineage.report import LineageGraph
 from headrace.lineage.trace import ROWS, closure, trace
@@ -11,7 +18,7 @@ Edge = tuple[str, str, str, str, EdgeKind]
 def _catalog(
     parents: dict[str, str],
     edges: list[Edge] | None = None,
-    problems: tuple[LineageProblem, ...] = (),
+    problems: tuple[ColumnLineageProblem, ...] = (),
 ) -> Catalog:
     """Assets by name; ``e_`` is an exposure, ``t_`` a test; each model has columns x and y."""
     names = dict.fromkeys([*parents, *(name for text in parents.values() for name in text.split())])
@@ -138,7 +145,7 @@ def test_an_unread_model_next_to_the_path_is_told() -> None:
     catalog = _catalog(
         {"a": "r_1", "b": "a", "far": "b"},
         [("r_1", "x", "a", "x", "copied")],
-        (LineageProblem("b", "no parser reads it"), LineageProblem("far", "nor this")),
+        (ColumnLineageProblem("b", "no parser reads it"), ColumnLineageProblem("far", "nor this")),
     )
     graph = trace(catalog, AssetRef("r_1", "x"), direction="downstream", depth=None, indirect=False)
     assert [problem.asset for problem in graph.problems] == ["b"]

@@ -7,7 +7,14 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, LineageProblem, SnapshotInfo
+from headrace.catalog.model import (
+    Asset,
+    Catalog,
+    Column,
+    ColumnEdge,
+    ColumnLineageProblem,
+    SnapshotInfo,
+)
 from headrace.errors import LineageError
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.find import AssetRef
@@ -225,7 +232,7 @@ def test_what_no_parser_reads_is_no_miss(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     kept = tuple(edge for edge in catalog.column_edges if edge.child != "stg_orders")
     unread = replace(
-        catalog, column_edges=kept, problems=(LineageProblem("stg_orders", "no parser"),)
+        catalog, column_edges=kept, problems=(ColumnLineageProblem("stg_orders", "no parser"),)
     )
     report = _verify(unread, path)
     assert report.ok

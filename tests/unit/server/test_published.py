@@ -10,7 +10,7 @@ import pytest
 from benchmarks import server_data
 from server_lab import Project
 
-from headrace.catalog import Asset, Catalog, Column, ColumnEdge, LineageProblem
+from headrace.catalog import Asset, Catalog, Column, ColumnEdge, ColumnLineageProblem
 from headrace.server import queries
 from headrace.server.errors import ForbiddenError, NotFoundError, UnavailableError
 from headrace.server.published import PublishedFile
@@ -36,7 +36,7 @@ def pii_catalog() -> Catalog:
         {source.id: source, mart.id: mart},
         {source.id: (), mart.id: (source.id,)},
         column_edges=edges,
-        problems=(LineageProblem(mart.id, "a macro that no parser reads"),),
+        problems=(ColumnLineageProblem(mart.id, "a macro that no parser reads"),),
     )
 
 
