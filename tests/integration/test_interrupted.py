@@ -32,7 +32,7 @@ def test_pending_package_is_dropped_and_its_files_read_anew(
 
     customers = report.tables[0]
     assert (customers.rows_new, customers.rows_total) == (1, 101)
-    assert any("read anew" in note for note in customers.notes)
+    assert any("read again" in note for note in customers.notes)
     again = done.load()
     assert [(table.rows_new, table.notes) for table in again.tables] == [(0, ())] * 3
 
@@ -56,7 +56,7 @@ def test_pending_package_of_a_first_load_is_read_anew(
     table = lab.load_one()
 
     assert (table.rows_new, table.rows_total) == (2, 2)
-    assert any("read anew" in note for note in table.notes)
+    assert any("read again" in note for note in table.notes)
     assert lab.query("select id from store_raw.orders order by id") == [(1,), (3,)]
 
 

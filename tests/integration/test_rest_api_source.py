@@ -147,9 +147,9 @@ def test_attempts_are_bounded(crm: Lab, api: Api, status: int, tmp_path: Path) -
     api.answers.first_failing = 3  # the first page is good
     message = failure(crm.set("sources.crm.max_attempts=3"))
     assert [call.query.get("first") for call in api.asked()] == [None, "3", "3", "3"]
-    assert message.startswith(f"source crm: GET {api.url}/customers was answered by {status} ")
+    assert message.startswith(f"source crm: GET {api.url}/customers returned {status} ")
     assert "sources.crm.max_attempts" in message
-    # what was read of it is forgotten, and read anew
+    # what was read of it is forgotten, and read again
     api.answers.fail = []
     assert loaded(crm) == clean(crm, tmp_path)
 
@@ -165,7 +165,7 @@ def test_a_wrong_token(crm: Lab, api: Api) -> None:
     for flags in ((), ("sources.crm.token=another-token-that-is-wrong",)):
         message = failure(crm.set(*flags))
         assert message == (
-            f"source crm: GET {api.url}/customers was answered by 401 Unauthorized: set "
+            f"source crm: GET {api.url}/customers returned 401 Unauthorized: set "
             "HEADRACE_SOURCES__CRM__TOKEN in .env or the environment, or renew it"
         )
     api.calls.clear()
@@ -194,9 +194,9 @@ def test_wrong_addresses(crm: Lab, api: Api) -> None:
         pass
     cases = {
         gone.url: "could not be reached (Connection refused): sources.crm.base_url",
-        f"{api.url}/nothing": "was answered by 404 Not Found: correct sources.crm.base_url",
+        f"{api.url}/nothing": "returned 404 Not Found: correct sources.crm.base_url",
         "http://no-such-host.invalid": "could not be reached",
-        "nonsense": "sources.crm.base_url is no address",
+        "nonsense": "sources.crm.base_url is not a URL",
     }
     for url, words in cases.items():
         message = failure(crm.set(f"sources.crm.base_url={url}", "sources.crm.max_attempts=2"))

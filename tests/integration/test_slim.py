@@ -18,7 +18,7 @@ from headrace.pipeline import lock
 from headrace.pipeline.diff import compare
 from headrace.pipeline.reports import RunReport
 from headrace.pipeline.run import run
-from headrace.pipeline.slim_build import Selection, chosen
+from headrace.pipeline.slim_build import Selection, parse_selection
 from headrace.pipeline.state.folder import read_state, write_state
 from headrace.quality.diff import DiffOptions
 from headrace.sql_text import literal
@@ -123,7 +123,7 @@ def test_a_state_is_written_after_a_publish_only(lab: Lab, tmp_path: Path) -> No
     old = (tmp_path / "state" / "state.json").read_bytes()
     with duckdb.connect(str(lab.warehouse)) as connection:
         connection.execute("create table jaffle_shop_raw.more as select 1 as x")
-    with pytest.raises(StateError, match="the warehouse is not what was published last"):
+    with pytest.raises(StateError, match="the warehouse changed since the last publish"):
         write_state(lab.resolved, tmp_path / "state")
     assert (tmp_path / "state" / "state.json").read_bytes() == old
     assert not list(tmp_path.glob(".state*"))
@@ -378,11 +378,13 @@ def test_flags_that_do_not_go_together() -> None:
         ((), ("",), None, "--exclude is empty"),
     ):
         with pytest.raises(SettingsError, match=words):
-            chosen(select, exclude, None, defer=defer)
-    assert chosen((), (), None, defer=None).is_whole
+            parse_selection(select, exclude, None, defer=defer)
+    assert parse_selection((), (), None, defer=None).is_whole
     state = Path("state")
-    assert chosen((), (), state, defer=None) == Selection(MODIFIED, (), state, defer=True)
-    assert chosen(("a",), (), state, defer=False) == Selection(("a",), (), state, defer=False)
+    assert parse_selection((), (), state, defer=None) == Selection(MODIFIED, (), state, defer=True)
+    assert parse_selection(("a",), (), state, defer=False) == Selection(
+        ("a",), (), state, defer=False
+    )
 
 
 def change_info(state: Path, **values: object) -> None:
@@ -394,7 +396,10 @@ def change_info(state: Path, **values: object) -> None:
     ("spoil", "words"),
     [
         (shutil.rmtree, "there is no state folder at"),
-        (lambda state: (state / "manifest.json").unlink(), "no whole state folder, manifest.json"),
+        (
+            lambda state: (state / "manifest.json").unlink(),
+            "not a complete state folder, manifest.json",
+        ),
         (lambda state: (state / "warehouse.duckdb").unlink(), "warehouse.duckdb is missing"),
         (lambda state: (state / "state.json").write_text("{"), "state.json cannot be read"),
         (lambda state: (state / "state.json").write_text("[]"), "state.json cannot be read"),

@@ -257,8 +257,8 @@ def test_a_wrong_password_and_wrong_addresses(crm: Lab, database: Database) -> N
     cases = {
         f"postgresql+psycopg://reader@127.0.0.1:{port}/crm": "Connection refused",
         "postgresql+psycopg://reader@no-such-host.invalid/crm": "no-such-host.invalid",
-        "nonsense": "sources.crm.url is none that SQLAlchemy knows",
-        "foo://reader@127.0.0.1/crm": "sources.crm.url is none that SQLAlchemy knows",
+        "nonsense": "sources.crm.url is not one that SQLAlchemy knows",
+        "foo://reader@127.0.0.1/crm": "sources.crm.url is not one that SQLAlchemy knows",
         "mysql+pymysql://reader@127.0.0.1/crm": "the driver pymysql is not installed: run `uv add",
     }
     for url, words in cases.items():

@@ -9,7 +9,7 @@ from headrace.add import files, kinds, names, settings_text, texts
 from headrace.add.model import AddRequest
 from headrace.add.report import AddedFile, AddReport
 from headrace.errors import AddError, SettingsError, UserError
-from headrace.pipeline.reports import Listener, LoadReport, nobody
+from headrace.pipeline.reports import Listener, LoadReport, ignore
 from headrace.pipeline.run import run
 from headrace.scaffold import ScaffoldReport, scaffold
 from headrace.scaffold.write import diff
@@ -27,7 +27,7 @@ def add_source(
     *,
     dry_run: bool = False,
     load: bool = True,
-    listen: Listener = nobody,
+    listen: Listener = ignore,
 ) -> AddReport:
     """Add a source: its folder, its settings, its test; and, when it can be reached, its models.
 

@@ -35,11 +35,11 @@ def generate(
     ] = None,
     as_of: Annotated[
         str | None,
-        typer.Option("--as-of", metavar="T", help="As of this moment, UTC; else today 00:00."),
+        typer.Option("--as-of", metavar="T", help="As of this timestamp, UTC; else today 00:00."),
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option("--since", metavar="T", help="Only rows that changed after this moment."),
+        typer.Option("--since", metavar="T", help="Only rows that changed after this timestamp."),
     ] = None,
     part: Annotated[
         str | None, typer.Option("--part", metavar="K/N", help="Part K of N equal parts.")
@@ -69,13 +69,13 @@ def generate(
         typer.Option("--threads", min=1, max=256, help="Else one for each core; same bytes."),
     ] = None,
 ) -> None:
-    """Generate realistic, related data from a schema file, as of any moment."""
+    """Generate realistic, related data from a schema file, as of any time."""
     from headrace.synth.errors import SynthError
 
     try:
         if file_format not in {"parquet", "csv"}:
             raise SynthError(f"--format {file_format}: one of parquet, csv")
-        moments = {"as_of": _moment("--as-of", as_of), "since": _moment("--since", since)}
+        timestamps = {"as_of": _timestamp("--as-of", as_of), "since": _timestamp("--since", since)}
         directory = out or _OUT / schema.stem
         if _is_model(schema):
             unfit = {"--as-of": as_of, "--since": since, "--part": part, "--faults": faults,
@@ -103,8 +103,8 @@ def generate(
                 kind="csv" if file_format == "csv" else "parquet",
                 seed=seed,
                 scale=scale,
-                as_of=moments["as_of"],
-                since=moments["since"],
+                as_of=timestamps["as_of"],
+                since=timestamps["since"],
                 share=Share.parse(part) if part else None,
                 tables=tuple(table or ()),
                 group=group,
@@ -118,8 +118,8 @@ def generate(
         raise GenerateError(str(error)) from error
 
 
-def _moment(option: str, text: str | None) -> datetime | None:
-    """A moment as it is typed: a date, or ISO 8601; without an offset it is UTC."""
+def _timestamp(option: str, text: str | None) -> datetime | None:
+    """A timestamp as it is typed: a date, or ISO 8601; without an offset it is UTC."""
     from headrace.synth.errors import SynthError
 
     if text is None:
@@ -127,12 +127,12 @@ def _moment(option: str, text: str | None) -> datetime | None:
     if text == "now":
         return datetime.now(UTC)
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError as error:
         raise SynthError(
-            f"{option} {text}: not a moment; write 2024-06-01, 2024-06-01T12:30 or now"
+            f"{option} {text}: not a timestamp; write 2024-06-01, 2024-06-01T12:30 or now"
         ) from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _is_model(path: Path) -> bool:

@@ -115,7 +115,7 @@ def main() -> None:
             # whoever read our output has gone; there is nobody left to tell
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(2)
-        _fail(_told(error), 2)
+        _fail(_explained(error), 2)
 
 
 def _run() -> None:
@@ -126,7 +126,7 @@ def _run() -> None:
         sys.stdout.flush()
 
 
-def _told(error: Exception) -> str:
+def _explained(error: Exception) -> str:
     from headrace.exceptions import first_line
     from headrace.system_errors import system_fault
 
@@ -148,7 +148,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def _press_again(unraisable: "sys.UnraisableHookArgs") -> None:
     """Python drops what a finalizer raises: a Ctrl-C that lands in one would be lost."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        # from another thread and a moment later, for here it would be dropped again
+        # from another thread, slightly later: here it would be dropped again
         threading.Timer(0.02, portable.interrupt_main).start()
     else:
         sys.__unraisablehook__(unraisable)

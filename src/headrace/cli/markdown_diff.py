@@ -56,7 +56,7 @@ def markdown(report: DiffReport) -> str:
 
 
 def _fitting(rows: Iterable[Sequence[str]], most: int) -> Iterator[Sequence[str]]:
-    """The first rows, as long as they are no more than so many characters."""
+    """The first rows whose text has at most so many characters."""
     for row in rows:
         most -= sum(len(cell) + 3 for cell in row) + 2
         if most < 0:

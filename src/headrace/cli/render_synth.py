@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -95,11 +96,11 @@ class GenerateScreen:
 
 def _notes(result: Generated) -> list[str]:
     notes = []
-    moment = "as of " + _moment(result.as_of) if result.evolves else "the same at any moment"
+    as_of = "as of " + _utc(result.as_of) if result.evolves else "the same at any time"
     if result.since is not None:
-        moment = f"changed after {_moment(result.since)}, {moment}"
+        as_of = f"changed after {_utc(result.since)}, {as_of}"
     part = "" if result.share.is_whole else f", part {result.share.number} of {result.share.of}"
-    notes.append(f"seed {result.seed}, scale {result.scale:g}, {moment}{part}")
+    notes.append(f"seed {result.seed}, scale {result.scale:g}, {as_of}{part}")
     notes += [f"froze a pool of Faker's into {path}; keep it" for path in result.frozen]
     if result.unfrozen:
         notes.append(
@@ -111,8 +112,8 @@ def _notes(result: Generated) -> list[str]:
     return notes
 
 
-def _moment(moment: Any) -> str:
-    text = f"{moment:%Y-%m-%d %H:%M:%S}"
+def _utc(timestamp: datetime) -> str:
+    text = f"{timestamp:%Y-%m-%d %H:%M:%S}"
     return text.removesuffix(" 00:00:00") + " UTC"
 
 

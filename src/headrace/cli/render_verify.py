@@ -17,7 +17,7 @@ _MOST = 4  # raw columns that are named
 
 
 class VerifyScreen:
-    """A live line while a check goes on, and what it found."""
+    """A live line while the check is in progress, and its result."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = new_console()

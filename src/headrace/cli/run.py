@@ -68,9 +68,9 @@ def run(
 ) -> None:
     """Load, build, test, audit, publish and record: the main job."""
     steps: tuple[Step, ...] = ("load", "build") if no_publish else ("load", "build", "publish")
-    from headrace.pipeline.slim_build import chosen
+    from headrace.pipeline.slim_build import parse_selection
 
-    selection = chosen(select or (), exclude or (), state, defer=defer)
+    selection = parse_selection(select or (), exclude or (), state, defer=defer)
     _execute(call, steps, target, source, full_refresh=full_refresh, selection=selection)
 
 
@@ -96,9 +96,9 @@ def build(
     defer: Defer = None,
 ) -> None:
     """Build and test the dbt project, or a part of it."""
-    from headrace.pipeline.slim_build import chosen
+    from headrace.pipeline.slim_build import parse_selection
 
-    selection = chosen(select or (), exclude or (), state, defer=defer)
+    selection = parse_selection(select or (), exclude or (), state, defer=defer)
     _execute(call, ("build",), target, full_refresh=full_refresh, selection=selection)
 
 

@@ -1,4 +1,4 @@
-"""The audit step: may what was built be published?"""
+"""The audit step: whether the last build may be published."""
 
 import time
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from headrace.targets import Target
 def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditReport:
     """Judge the last build.
 
-    It passes when the build is that of the project and the data as they stand now, when no model
-    failed, no test of severity error did, every table to be published is there, and none has
-    lost all the rows that are published of it.
+    It passes when neither the project nor the data changed since the build, no model and no test
+    of severity error failed, every table to publish exists, and none that has published rows is
+    empty.
 
     Raises:
-        TransformError: there is no manifest to judge by.
+        TransformError: dbt's manifest cannot be read.
         WarehouseError: the target cannot be read.
     """
     started = time.monotonic()
@@ -35,7 +35,7 @@ def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditRepor
 
 
 def judge(nodes: Iterable[NodeReport], *, listen: Listener) -> AuditReport:
-    """Judge a build of a part of the project by its own nodes: it is not to be published."""
+    """Judge a slim build by its own nodes; it is not published."""
     problems = _failed(nodes)
     passed = not problems
     detail = "passed" if passed else f"{len(problems)} failed"

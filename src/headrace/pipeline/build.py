@@ -35,7 +35,7 @@ def build(
     Args:
         resolved: the settings.
         target: where the raw data is.
-        full_refresh: build anew, incremental models from scratch.
+        full_refresh: build even if nothing changed, incremental models from scratch.
         listen: is told of each node.
 
     Raises:
@@ -53,7 +53,7 @@ def build(
     build_state.forget(resolved)
     dbt_runner.write_profile(resolved, target)
     listen(Event("build", "starting dbt", "phase"))
-    with dbt_runner.environment(dbt_runner.home_of(resolved)):
+    with dbt_runner.environment(dbt_runner.dbt_home(resolved)):
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_runner.parse(resolved)
         missing = dbt_runner.sources_not_loaded(parsed.manifest, target)

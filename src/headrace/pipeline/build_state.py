@@ -1,6 +1,7 @@
-"""What the last build was made from, so that an unchanged one need not be made again."""
+"""The record of the last build and its inputs, so that an unchanged one is not repeated."""
 
 import os
+import subprocess
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -87,3 +88,22 @@ def inputs(resolved: Resolved, target: Target) -> str:
             state.update(path.relative_to(root).as_posix().encode() + b"\0")
             state.update(path.read_bytes() + b"\0")
     return state.hexdigest()
+
+
+def code_version(root: Path) -> str:
+    """The project's commit (``a1b2c3d``, with ``+`` when files differ), else Headrace's version."""
+    try:
+        # without its optional lock git cannot block a commit that is made at the same time
+        git = ["git", "--no-optional-locks", "-C", str(root)]
+        result = subprocess.run(
+            [*git, "describe", "--always", "--dirty=+", "--abbrev=12"],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return __version__
+    return result.stdout.strip() if result.returncode == 0 else __version__

@@ -1,4 +1,8 @@
-"""The catalog step: what the run's artifacts say becomes the newest version of the catalog."""
+"""The catalog step: from a run's artifacts to the newest version of the catalog.
+
+dbt: manifest.json, catalog.json ─┐
+dlt: schemas ─────────────────────┴─► graph of assets ─► column lineage ─► run store
+"""
 
 import time
 from collections.abc import Mapping
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.artifacts import Artifacts
 
 
-class _State(BaseModel):
+class _CatalogStamp(BaseModel):
     """What the newest stored version was made from."""
 
     model_config = ConfigDict(frozen=True)
@@ -58,7 +62,7 @@ def refresh(resolved: Resolved, store: RunStore, run_id: str) -> CatalogReport:
     version = store.save_catalog(catalog, run_id)
     kept = newest if version is None else version
     if kept is not None:
-        _write_state(resolved, _State(stamp=stamp, version=kept))
+        _write_state(resolved, _CatalogStamp(stamp=stamp, version=kept))
     changes = (
         store.catalog_changes(newest, version) if version is not None and newest is not None else ()
     )
@@ -138,20 +142,21 @@ def _state_path(resolved: Resolved) -> Path:
     return resolved.data_dir / "dbt" / "catalog_state.json"
 
 
-def _read_state(resolved: Resolved) -> _State | None:
+def _read_state(resolved: Resolved) -> _CatalogStamp | None:
     try:
-        return _State.model_validate_json(_state_path(resolved).read_bytes())
+        return _CatalogStamp.model_validate_json(_state_path(resolved).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def _write_state(resolved: Resolved, state: _State) -> None:
+def _write_state(resolved: Resolved, state: _CatalogStamp) -> None:
     path = _state_path(resolved)
     try:
         portable.write_file(path, state.model_dump_json())
     except OSError as error:
         raise ArtifactError(
-            f"{path} cannot be written ({error.strerror}): free some space or mend its permissions"
+            f"{path} cannot be written ({error.strerror}): free some space or "
+            "correct its permissions"
         ) from error
 
 

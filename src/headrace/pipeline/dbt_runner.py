@@ -1,4 +1,4 @@
-"""How dbt is called: in this process, with a profile and places that come from the settings."""
+"""Calls of dbt in this process, with a profile and paths from the settings, and its results."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ class Parsed:
     manifest: Manifest
 
 
-def home_of(resolved: Resolved) -> Path:
+def dbt_home(resolved: Resolved) -> Path:
     """Where the profile and the artifacts of whole builds are: ``target`` in it is dbt's."""
     return resolved.artifacts.parent
 
@@ -70,7 +70,7 @@ def write_profile(
     text = StringIO("# Written by headrace from its settings; changes are lost.\n")
     text.seek(0, SEEK_END)
     YAML(typ="safe", pure=True).dump(profile, text)
-    portable.write_file((home or home_of(resolved)) / "profiles.yml", text.getvalue())
+    portable.write_file((home or dbt_home(resolved)) / "profiles.yml", text.getvalue())
 
 
 @contextmanager
@@ -92,7 +92,7 @@ def environment(home: Path | None = None) -> Iterator[None]:
 
 
 def arguments(resolved: Resolved, home: Path | None = None) -> list[str]:
-    """What every command of dbt is told.
+    """The arguments of every dbt command.
 
     Args:
         resolved: the settings.
@@ -100,7 +100,7 @@ def arguments(resolved: Resolved, home: Path | None = None) -> list[str]:
     """
     import json
 
-    home = home or home_of(resolved)
+    home = home or dbt_home(resolved)
     words = [
         "--project-dir", str(resolved.dbt_project),
         "--profiles-dir", str(home),
@@ -124,7 +124,7 @@ def parse(resolved: Resolved, home: Path | None = None) -> Parsed:
     """
     from dbt.cli.main import dbtRunner
 
-    home = home or home_of(resolved)
+    home = home or dbt_home(resolved)
     result = dbtRunner().invoke(["parse", *arguments(resolved, home)])
     if not result.success:
         raise transform_error(result) from result.exception
@@ -161,7 +161,7 @@ _STATES = {"pass": "done", "success": "done", "warn": "warn", "skipped": "skippe
 
 
 def node_report(item: Any, manifest: Manifest) -> NodeReport:
-    """What became of a node."""
+    """The result of a node."""
     node = item.node
     status = str(item.status)
     known = manifest.nodes.get(node.unique_id)
@@ -194,7 +194,7 @@ def _thread(item: Any) -> str | None:
 
 
 def _message(item: Any, status: str) -> str | None:
-    """What a person needs to know of a node that is not good."""
+    """Why a node failed or warned."""
     if status not in FAILED | {"warn"}:
         return None
     compiled = getattr(item.node, "compiled_path", None)

@@ -1,4 +1,4 @@
-"""A comparison of two files of a project; what is known of their tables comes from artifacts."""
+"""``headrace diff`` of two files or state folders: their keys, owners and PII from artifacts."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -61,7 +61,7 @@ def _side(path: Path, resolved: Resolved | None) -> Side:
         )
     if path.is_dir():
         raise DiffError(
-            f"{path} is no state folder: name one that `headrace state --out DIR` wrote, or a "
+            f"{path} is not a state folder: name one that `headrace state --out DIR` wrote, or a "
             "DuckDB file"
         )
     if resolved is None:
@@ -83,7 +83,7 @@ def _side(path: Path, resolved: Resolved | None) -> Side:
 
 
 def _newest_manifest(resolved: Resolved) -> Manifest | None:
-    """Of the last build, be it of everything or of a part."""
+    """The manifest of the last build, whole or slim."""
     folders = [
         folder
         for folder in (resolved.artifacts, slim_build.slim_folder(resolved) / "target")
@@ -94,7 +94,7 @@ def _newest_manifest(resolved: Resolved) -> Manifest | None:
 
 
 def _manifest_in(folder: Path) -> Manifest | None:
-    """None of one that cannot be read: it only tells more of the tables."""
+    """The manifest in a folder; None if it cannot be read, since the diff works without it."""
     with suppress(TransformError):
         return read_manifest(folder)
     return None
@@ -120,7 +120,7 @@ def _declared(manifest: Manifest | None) -> set[str] | None:
 
 
 def _harmless(resolved: Resolved) -> Mapping[str, tuple[str, ...]] | None:
-    """As the newest catalog knows it; a slim build alone has none."""
+    """From the newest catalog; None where only slim builds were made."""
     from headrace.pipeline.catalog import current, known_columns
 
     try:
@@ -130,7 +130,7 @@ def _harmless(resolved: Resolved) -> Mapping[str, tuple[str, ...]] | None:
 
 
 def readers_of(manifest: Manifest | None) -> dict[str, tuple[str, ...]]:
-    """Of each relation, ``schema.table``, who reads it, nearest first: ``model orders``."""
+    """What reads each relation (``schema.table``), nearest first: ``model orders``."""
     if manifest is None:
         return {}
     named = {
@@ -156,7 +156,7 @@ def readers_of(manifest: Manifest | None) -> dict[str, tuple[str, ...]]:
 
 
 def _downstream(start: str, children: Mapping[str, Sequence[str]]) -> list[str]:
-    """All that hang on a node, step by step."""
+    """Everything downstream of a node, nearest first."""
     found: dict[str, None] = {}
     step = {start: None}
     while step:

@@ -1,4 +1,4 @@
-"""Check the machine and the project, and say what to do about what is missing."""
+"""``headrace doctor``: checks of the machine and the project, with advice."""
 
 import errno
 import os
@@ -166,7 +166,7 @@ def _published(path: Path) -> CheckReport:
             name="published",
             good=False,
             found=explain_duckdb_error(path, str(error)),
-            advice="`headrace publish` writes it anew",
+            advice="`headrace publish` writes it again",
         )
 
 

@@ -52,14 +52,14 @@ def load(
 ) -> LoadReport:
     """Load sources one after the other.
 
-    What a stopped run left unfinished is dropped first, and loaded anew. A source that fails
+    What a stopped run left unfinished is dropped first, and loaded again. A source that fails
     stops the step; what was loaded before it stays, and its own rows are not visible to staging.
 
     Args:
         resolved: the settings.
         target: where to load into.
         chosen: the sources by name.
-        full_refresh: forget what was loaded before, and load everything anew.
+        full_refresh: forget what was loaded before, and load everything again.
         listen: is told of each table.
         emitter: is told when a source begins and ends.
 
@@ -187,13 +187,15 @@ class _Loader:
         dlt could finish what a stopped run left pending, but not soundly: a job whose commit it had
         no time to note is run again (a table that is replaced, or has no key, would hold its rows
         twice), the schema of the last finished load decides whether rows replace a table or are
-        merged into it, and a job may read files that are others by now. So its working directory
+        merged into it, and a job may read files that have changed since. So its working directory
         is discarded. The warehouse has the state as of the last finished load, staging never sees
         rows of another one, and rows that are read once more are merged.
         """
         if any(self._entries(folder) for folder in ("normalize/extracted", "load/normalized")):
             self._discard()
-            self.notes.append("a load that had been stopped was dropped, and read anew")
+            self.notes.append(
+                "a load that had been stopped was dropped, and its source was read again"
+            )
         try:
             return self._pipeline(dataset)
         except Exception:
@@ -224,7 +226,7 @@ class _Loader:
         marker = _refresh_marker(self.resolved, self.target, self.name)
         if marker.exists() and not self.full_refresh:
             self.full_refresh = True
-            self.notes.append("a full refresh that had been stopped was made anew")
+            self.notes.append("a full refresh that had been stopped was started again")
         try:
             yield
         except PipelineStepFailed as error:

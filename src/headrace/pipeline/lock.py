@@ -1,4 +1,4 @@
-"""One run at a time per warehouse.
+"""The run lock: one run at a time per warehouse.
 
 The lock is the operating system's (``filelock``): it ends with the process that holds it, however
 that ends. Who holds it stands in a file beside it, for people.

@@ -1,7 +1,7 @@
 """The publish step: the marts in a file of their own, replaced by one rename.
 
 The new file starts as a copy of the published one; only tables whose content changed are written
-again. Readers that have the old file open keep it until they open it anew.
+again. Readers that have the old file open keep it until they open it again.
 """
 
 import glob
@@ -143,7 +143,7 @@ def publish(
 
 
 def _look_at(connection: "duckdb.DuckDBPyConnection", warehouse: str, node: Node) -> _Mart:
-    """Count a relation's rows and fingerprint its content (order of rows aside)."""
+    """Count a relation's rows and fingerprint its content, whatever the order of rows."""
     import duckdb
 
     relation = f"{identifier(node.schema_name or 'main')}.{identifier(node.relation_name)}"

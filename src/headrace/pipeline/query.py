@@ -1,4 +1,4 @@
-"""Run SQL on the published file, the warehouse or any DuckDB file, without changing it."""
+"""``headrace query``: SQL on the published file, the warehouse or any DuckDB file, read-only."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -1,4 +1,7 @@
-"""What a run and its steps report; the same models are shown, recorded and printed as JSON."""
+"""Events of a run in progress, and the reports of its steps.
+
+The same models are shown on the terminal, recorded in the run store and printed as JSON.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,9 +31,7 @@ class TableReport(Report):
     rows_unchanged: int = Field(
         0, description="rows that left the table as it was: it has them, or a newer version of them"
     )
-    rows_quarantined: int = Field(
-        0, description="rows kept aside in `_quarantine`, and not in the table"
-    )
+    rows_quarantined: int = Field(0, description="rows in `_quarantine`, and not in the table")
     rows_total: int = Field(description="rows of the table after the load")
     files_read: int = 0
     files_unchanged: int = 0
@@ -79,7 +80,7 @@ class NodeReport(Report):
 
 
 class SelectionReport(Report):
-    """What a build of a part of the project was told to build, and what it read elsewhere."""
+    """What a slim build selected, and what it read from a state."""
 
     select: tuple[str, ...] = Field(description="dbt's selectors; one of them matches")
     exclude: tuple[str, ...] = ()
@@ -178,7 +179,7 @@ class Event:
 
     Attributes:
         step: the step it belongs to.
-        name: the step's own name, a raw table or a dbt node; of a phase, what is going on now.
+        name: the step's own name, a raw table or a dbt node; of a phase, what is being done.
         state: ``started``, how it ended, or ``phase``.
         detail: a few words for people.
         seconds: how long it took; None when it began.
@@ -196,6 +197,6 @@ class Event:
 Listener = Callable[[Event], None]
 
 
-def nobody(event: Event) -> None:
-    """A listener that does not listen."""
+def ignore(event: Event) -> None:
+    """Do nothing with an event."""
     del event

@@ -1,4 +1,4 @@
-"""Which rows of a load are new, changed or unchanged, where dlt loads them: before against after.
+"""Counts of new, changed and unchanged rows of a load: the table before against after.
 
 dlt merges what a source gives and does not say what it changed. So each row of the raw tables is
 hashed before a load, and the rows that carry the load's id are compared with that afterwards: a
@@ -17,12 +17,12 @@ _LOAD_ID = "_dlt_load_id"
 
 @dataclass(frozen=True)
 class RowChanges:
-    """What became of the rows of a table.
+    """How many rows of a table a load added, changed and left unchanged.
 
     Attributes:
         new: rows that the table did not have.
         changed: rows whose key it had, with other values; rows that the load deleted.
-        same: rows that it had just so.
+        same: rows that it already had with the same values.
     """
 
     new: int
@@ -65,7 +65,7 @@ class RowHashes:
     def changes(
         self, table: str, key: Sequence[str], load_ids: Sequence[str], *, disposition: str
     ) -> RowChanges | None:
-        """What became of the rows of a load; None where the table cannot be looked at."""
+        """How many rows a load added and changed; None if the table cannot be read."""
         if not self._is_attached():
             return None
         try:
@@ -94,7 +94,7 @@ class RowHashes:
         number, *own = self._columns[table]
         added = [c for c in columns if not c.startswith("_dlt") and c not in own]
         if not set(own) <= set(columns):
-            added, own = [], []  # a column went: all rows are others
+            added, own = [], []  # a column was dropped: all rows count as changed
         after = self._hashed(table, key, own, there, where=where, added=added)
         if not key:
             counted = (

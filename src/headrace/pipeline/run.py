@@ -23,6 +23,7 @@ from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
 from headrace.pipeline import lock, slim_build, sources
 from headrace.pipeline import publish as publish_step
+from headrace.pipeline.build_state import code_version
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
@@ -34,12 +35,11 @@ from headrace.pipeline.reports import (
     PublishReport,
     RunReport,
     Status,
-    nobody,
+    ignore,
 )
 from headrace.pipeline.slim_build import EVERYTHING, Selection
 from headrace.pipeline.state.folder import read_state
 from headrace.pipeline.state.source_digests import sources_to_load
-from headrace.pipeline.version import code_version
 from headrace.settings import Resolved
 from headrace.system_errors import address_space_fault, system_fault
 from headrace.targets import Target
@@ -56,7 +56,7 @@ def run(
     source_names: tuple[str, ...] = (),
     full_refresh: bool = False,
     selection: Selection = EVERYTHING,
-    listen: Listener = nobody,
+    listen: Listener = ignore,
 ) -> RunReport:
     """Run the steps in order; a failed check ends the run before it publishes.
 
@@ -80,8 +80,10 @@ def run(
         raise UserError(fault.message)
     chosen, notes = {}, []
     if "load" in steps:
-        chosen = sources.chosen(resolved, source_names, needed=steps == ("load",))
-        notes += [] if chosen else [f"{sources.NONE_ENABLED}; what there is was built"]
+        chosen = sources.selected(resolved, source_names, needed=steps == ("load",))
+        notes += (
+            [] if chosen else [f"{sources.NONE_ENABLED}; only what was already loaded is built"]
+        )
     if selection.defer and selection.state is not None:
         state = read_state(selection.state)
         if not source_names:

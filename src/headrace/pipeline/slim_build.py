@@ -33,7 +33,7 @@ _MODIFIED = "state:modified"
 
 @dataclass(frozen=True)
 class Selection:
-    """A part of the project, or all of it.
+    """What to build: a part of the project, or all of it.
 
     Attributes:
         select: dbt's selectors; one of them must match. Empty for everything.
@@ -66,7 +66,7 @@ class Selection:
 EVERYTHING = Selection()
 
 
-def chosen(
+def parse_selection(
     select: Sequence[str], exclude: Sequence[str], state: Path | None, *, defer: bool | None
 ) -> Selection:
     """The selection that flags ask for; with a state and nothing selected, what changed since it.
@@ -104,7 +104,7 @@ def chosen(
 
 def slim_folder(resolved: Resolved) -> Path:
     """The folder of such builds."""
-    return dbt_runner.home_of(resolved) / "slim"
+    return dbt_runner.dbt_home(resolved) / "slim"
 
 
 def build_slim(
@@ -182,7 +182,7 @@ def build_slim(
 class _Unmatched:
     """A dbt event callback that notes which of somebody's selectors match nothing.
 
-    That nothing changed since a state is no mistake, so those are left out.
+    Selectors by state are left out: it is no mistake if nothing changed.
     """
 
     def __init__(self, selection: Selection) -> None:
@@ -198,7 +198,7 @@ class _Unmatched:
 
 
 def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
-    """That nothing was built, and what may have been meant."""
+    """The message that nothing was built, with the closest names."""
     names = sorted(
         {
             node.name
@@ -265,7 +265,7 @@ def _manifest_for(state: State, parsed: dbt_runner.Parsed, home: Path) -> Path:
     if state.info.dbt_schema != ours.dbt_schema_version:
         raise StateError(
             f"{state.manifest} was written by another version of dbt ({state.info.dbt_schema}, "
-            f"here {ours.dbt_schema_version}): write the state anew with this one "
+            f"here {ours.dbt_schema_version}): write the state again with this one "
             "(`headrace state --out DIR`)"
         )
     try:
@@ -279,7 +279,7 @@ def _manifest_for(state: State, parsed: dbt_runner.Parsed, home: Path) -> Path:
                 _move(source, here.database)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise StateError(
-            f"{state.manifest} is no manifest of dbt: write the state anew "
+            f"{state.manifest} is not a dbt manifest: write the state again "
             "(`headrace state --out DIR`)"
         ) from error
     folder = home / "state"

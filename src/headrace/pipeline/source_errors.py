@@ -1,4 +1,4 @@
-"""What went wrong with an API or a database, in one line that says what to change."""
+"""Errors of APIs, databases and schema contracts, as one line that says what to change."""
 
 import errno
 import os
@@ -49,7 +49,7 @@ def database_problem(error: BaseException, name: str = "", takes: Iterable[str] 
         )
     if kind in {"NoSuchModuleError", "ArgumentError"}:
         return (
-            f"{at}url is none that SQLAlchemy knows ({first_line(error)}): write it like "
+            f"{at}url is not one that SQLAlchemy knows ({first_line(error)}): write it like "
             "postgresql+psycopg://reader@localhost:5432/crm"
         )
     words = first_line(getattr(error, "orig", None) or error)
@@ -99,13 +99,13 @@ def _request(name: str, error: Any, chain: Sequence[BaseException], takes: set[s
     if isinstance(error, requests.HTTPError) and error.response is not None:
         return _answer(name, error.response, takes)
     if isinstance(error, requests.JSONDecodeError):
-        return f"an answer was no JSON: see whether {url} is that of the API"
+        return f"a response was not JSON: check that {url} is the API's"
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
-        return f"{url} is no address ({first_line(error)}): write it like https://api.example.com"
+        return f"{url} is not a URL ({first_line(error)}): write it like https://api.example.com"
     if isinstance(error, requests.TooManyRedirects):
         return f"{_called(error)} is redirected without end: correct {url}"
     if isinstance(error, requests.exceptions.SSLError):
-        return f"{_called(error)}: no secure connection ({_reason(chain)}): look at the certificate"
+        return f"{_called(error)}: no secure connection ({_reason(chain)}): check the certificate"
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         return f"{_called(error)} could not be reached ({_reason(chain)}): {url}, {_UNREACHABLE}"
     return None
@@ -113,19 +113,19 @@ def _request(name: str, error: Any, chain: Sequence[BaseException], takes: set[s
 
 def _answer(name: str, response: Any, takes: set[str]) -> str:
     status, reason = response.status_code, str(response.reason or "").strip()
-    said = f"GET {public_url(response.url)} was answered by {status} {reason}".rstrip()
+    said = f"GET {public_url(response.url)} returned {status} {reason}".rstrip()
     if response.request is not None and response.request.method:
         said = said.replace("GET", response.request.method, 1)
     if status in {401, 403}:
         if "token" in takes:
             return f"{said}: set {_variable(name, 'token')} in .env or the environment, or renew it"
-        return f"{said}: see to its credentials"
+        return f"{said}: check its credentials"
     if status == 404:
         return f"{said}: correct sources.{name}.base_url, or the resource's path"
     if status == 429 or status >= 500:
         longer = f", or raise sources.{name}.max_attempts" if "max_attempts" in takes else ""
-        return f"{said}, the last attempt too: run the same command again later{longer}"
-    return f"{said}: see what the API wants there"
+        return f"{said}, on the last attempt too: run the same command again later{longer}"
+    return f"{said}: check what the API expects there"
 
 
 def _called(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""Find a source's folder in ``dlt_pipelines`` and build it from its settings."""
+"""Sources of the settings: which are loaded, and the dlt source that each folder builds."""
 
 import dataclasses
 import importlib
@@ -24,7 +24,7 @@ NONE_ENABLED = (
 )
 
 
-def chosen(
+def selected(
     resolved: Resolved, names: tuple[str, ...], *, needed: bool = True
 ) -> dict[str, SourceSettings]:
     """The sources to load: those named, else those enabled.

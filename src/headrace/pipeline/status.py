@@ -1,4 +1,4 @@
-"""How the last runs went."""
+"""``headrace status``: the last runs, from the run store."""
 
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ class FailureReport(Report):
     message: str
 
 
-class RunLine(Report):
+class RecordedRun(Report):
     """A recorded run. ``status`` is also ``running`` or ``interrupted``."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True)
@@ -41,7 +41,7 @@ class RunLine(Report):
 class StatusReport(Report):
     """The answer of ``headrace status``: the newest run first."""
 
-    runs: tuple[RunLine, ...]
+    runs: tuple[RecordedRun, ...]
     published_path: str
     published_at: datetime | None
 
@@ -61,7 +61,7 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
             runs = store.last_runs(limit)
         finally:
             store.close()
-    lines = [RunLine.model_validate(stored) for stored in runs]
+    lines = [RecordedRun.model_validate(stored) for stored in runs]
     if not is_held:
         lines = [
             line.model_copy(update={"status": INTERRUPTED}) if line.status == RUNNING else line

@@ -1,4 +1,4 @@
-"""What a build left out is compiled all the same, so that the catalog can trace its columns.
+"""Models that a build left out are compiled, so that the catalog can trace their columns.
 
 Models of sources that are not loaded yet, and those that wait for a model or test that failed, have
 SQL, too. dbt fills in the nodes of its manifest, which is written again; nothing is built.
@@ -27,7 +27,7 @@ _LOG = logging.getLogger("headrace.pipeline")
 _KINDS = ("resource_type:model", "resource_type:snapshot", "test_type:singular")
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _CompiledNodes(msgspec.Struct, frozen=True):
     """What was compiled the last time.
 
     Attributes:
@@ -74,12 +74,12 @@ def compile_left_out(
             built = _compiled(parsed.graph)
             _compile(resolved, target, parsed, roots)
             sql = {key: sql for key, sql in _compiled(parsed.graph).items() if key not in built}
-            _write(resolved, _Kept(inputs, roots, sql))
+            _write(resolved, _CompiledNodes(inputs, roots, sql))
         parsed.graph.write(str(resolved.artifacts / "manifest.json"))
 
 
 def _waiting(graph: Any, nodes: Iterable[NodeReport]) -> list[str]:
-    """The names of models that failed or were skipped, but for those downstream of another."""
+    """The names of models that failed or were skipped, and are not downstream of another."""
     bad = FAILED | {"skipped"}
     waiting = {node.unique_id for node in nodes if node.status in bad} & graph.nodes.keys()
     return sorted(
@@ -134,7 +134,7 @@ def _compile(
 
 @contextmanager
 def _past_failures() -> Iterator[None]:
-    """`dbt compile` ends at the first node that it cannot compile; here it goes on."""
+    """`dbt compile` ends at the first node that it cannot compile; here it continues."""
     from dbt.task.compile import CompileTask
 
     kept = CompileTask.raise_on_first_error
@@ -153,16 +153,16 @@ def _own_tests(graph: Any) -> list[str]:
 
 
 def _path(resolved: Resolved) -> Path:
-    return dbt_runner.home_of(resolved) / "left_out.json"
+    return dbt_runner.dbt_home(resolved) / "left_out.json"
 
 
-def _read(resolved: Resolved) -> _Kept | None:
+def _read(resolved: Resolved) -> _CompiledNodes | None:
     """What is kept; None where there is nothing that can be read."""
     try:
-        return msgspec.json.decode(_path(resolved).read_bytes(), type=_Kept)
+        return msgspec.json.decode(_path(resolved).read_bytes(), type=_CompiledNodes)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 
-def _write(resolved: Resolved, kept: _Kept) -> None:
+def _write(resolved: Resolved, kept: _CompiledNodes) -> None:
     portable.write_file(_path(resolved), msgspec.json.encode(kept))

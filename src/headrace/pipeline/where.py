@@ -1,4 +1,4 @@
-"""What is resolved, and from which layer."""
+"""``headrace where``: the resolved paths and settings, and the layer each comes from."""
 
 from typing import Any
 

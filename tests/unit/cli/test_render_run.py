@@ -18,7 +18,7 @@ from headrace.pipeline.reports import (
     RunReport,
     TableReport,
 )
-from headrace.pipeline.status import FailureReport, RunLine, StatusReport
+from headrace.pipeline.status import FailureReport, RecordedRun, StatusReport
 
 
 def node(label: str, kind: str, status: str, message: str | None = None) -> NodeReport:
@@ -139,7 +139,7 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_status(capsys: pytest.CaptureFixture[str]) -> None:
-    run = RunLine(
+    run = RecordedRun(
         run_id="r",
         command="headrace run",
         status="failed",

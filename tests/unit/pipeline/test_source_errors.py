@@ -32,9 +32,9 @@ def answer(
     [
         (401, "Unauthorized", API, "set HEADRACE_SOURCES__CRM__TOKEN in .env"),
         (403, "Forbidden", API, "set HEADRACE_SOURCES__CRM__TOKEN in .env"),
-        (403, "Forbidden", (), "see to its credentials"),
+        (403, "Forbidden", (), "check its credentials"),
         (404, "Not Found", API, "correct sources.crm.base_url"),
-        (400, "Bad Request", API, "see what the API wants there"),
+        (400, "Bad Request", API, "check what the API expects there"),
         (429, "Too Many Requests", API, "later, or raise sources.crm.max_attempts"),
         (500, "", (), "run the same command again later"),
     ],
@@ -42,7 +42,7 @@ def answer(
 def test_answers(status: int, reason: str, options: tuple[str, ...], words: str) -> None:
     text = explain("crm", [RuntimeError("dlt"), answer(status, reason)], options)
     assert text is not None
-    said = f"POST https://x.example/v1/a was answered by {status} {reason}".rstrip()
+    said = f"POST https://x.example/v1/a returned {status} {reason}".rstrip()
     assert text.startswith(said + (":" if status < 429 else ","))
     assert words in text
     assert "hush" not in text

@@ -1,7 +1,7 @@
-"""A state folder: what was published last, for later builds to compare with and to read from.
+"""State folders: read, and written from what was published last.
 
-It holds dbt's ``manifest.json``, a copy of the warehouse, and ``state.json`` that says what they
-are.
+A folder holds dbt's ``manifest.json``, a copy of the warehouse, and ``state.json``, which describes
+them. It is written under the run lock, and is complete or not there at all.
 """
 
 import json
@@ -30,7 +30,7 @@ from headrace.targets import Target
 
 MANIFEST, WAREHOUSE, INFO = "manifest.json", "warehouse.duckdb", "state.json"
 FORMAT = 1
-_AGAIN = "write it anew after a published run (`headrace state --out DIR`)"
+_AGAIN = "write it again after a published run (`headrace state --out DIR`)"
 
 
 class StateInfo(BaseModel):
@@ -109,7 +109,9 @@ def read_state(path: Path) -> State:
         )
     missing = [name for name in (INFO, MANIFEST, WAREHOUSE) if not (folder / name).is_file()]
     if missing:
-        raise StateError(f"{path} is no whole state folder, {missing[0]} is missing: {_AGAIN}")
+        raise StateError(
+            f"{path} is not a complete state folder, {missing[0]} is missing: {_AGAIN}"
+        )
     try:
         content = json.loads((folder / INFO).read_bytes())
         form = content["format"]
@@ -169,9 +171,9 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
         out: the folder; replaced where it is a state folder, in one step.
 
     Raises:
-        StateError: nothing is published, the warehouse is not what was published any more, or the
-            folder cannot be written; an old one is untouched.
-        LockedError: a run is going on.
+        StateError: nothing is published, the warehouse changed since, or the folder cannot be
+            written; an old one is untouched.
+        LockedError: a run is in progress.
     """
     started = time.monotonic()
     out = out.absolute()
@@ -206,7 +208,7 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
 
 def _check_place(out: Path, resolved: Resolved) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
-        raise StateError(f"{out} is no folder: name another by --out")
+        raise StateError(f"{out} is not a folder: name another by --out")
     data = resolved.data_dir.resolve()
     if data == out.resolve() or out.resolve() in data.parents:
         raise StateError(f"{out} holds the project's own data: name another folder by --out")
@@ -222,7 +224,7 @@ def _what_is_published(resolved: Resolved, target: Target) -> PublishedState:
     same = last is not None and last.passed and last.signature == note.signature
     if not same or note.signature is None or note.signature != target.signature():
         raise StateError(
-            "the warehouse is not what was published last, for something was loaded or built "
+            "the warehouse changed since the last publish: something was loaded or built "
             "since: run `headrace run` first"
         )
     return note
@@ -282,7 +284,7 @@ def _manifest(resolved: Resolved) -> Mapping[str, Any]:
         content: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise StateError(
-            f"{path} cannot be read: run `headrace run --full-refresh`, which writes it anew"
+            f"{path} cannot be read: run `headrace run --full-refresh`, which writes it again"
         ) from error
     return content
 
@@ -303,7 +305,7 @@ def _aside(out: Path) -> Path:
 
 
 def _take_back(out: Path) -> None:
-    """The old folder stands aside for a moment: a kill in it left it there."""
+    """Restore the old folder, where a kill left it under its temporary name."""
     if out.exists():
         shutil.rmtree(_aside(out), ignore_errors=True)
     elif _aside(out).is_dir():

@@ -1,4 +1,4 @@
-"""Views that can be read under any name of their database.
+"""Views of a database, rewritten so that they can be read under any name of it.
 
 dbt's views name it (``warehouse.staging.orders``), so that in a copy that is attached under another
 name they would read the original, or nothing. DuckDB looks up a name without a database in the
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Views:
-    """What became of a database's views.
+    """The views of a database after the rewrite.
 
     Attributes:
         rewritten: views whose names lost their database.

@@ -1,4 +1,4 @@
-"""Which sources a slim run must load, and which it can read from a state.
+"""Digests of sources: which ones a slim run must load, and which it can read from a state.
 
 A source that is loaded by the same code, settings and schema files as when the state was written
 need not be loaded again: its raw tables are in the state.
@@ -82,7 +82,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _settings(resolved: Resolved, name: str) -> list[Any]:
-    """What the project's files set for a source; whether it is enabled is no part of it."""
+    """What the project's files set for a source, except whether it is enabled."""
     names = ["default", *([resolved.env] if resolved.env else [])]
     found = []
     for file in names:
