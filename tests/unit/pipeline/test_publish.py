@@ -1,0 +1,160 @@
+"""What a publish writes, keeps and drops in the published file."""
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from step_lab import manifest_of, mart, project, stand_in
+
+from headrace.artifacts.dbt_nodes import ColumnInfo
+from headrace.errors import PublishError
+from headrace.pipeline.publish import publish, published_at, published_rows
+from headrace.pipeline.reports import PublishReport
+from headrace.settings import Resolved
+
+
+@pytest.fixture
+def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved:
+    """A project whose warehouse has two marts."""
+    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("orders"), mart("customers")))
+    found = project(tmp_path)
+    warehouse(found, "create schema marts")
+    warehouse(found, "create table marts.orders as select range as id from range(3)")
+    warehouse(found, "create view marts.customers as select 1 as id, 'Ann' as name")
+    return found
+
+
+def warehouse(resolved: Resolved, sql: str) -> None:
+    path = Path(resolved.target.location)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(sql)
+
+
+def read(resolved: Resolved, sql: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(resolved.published), read_only=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def published(resolved: Resolved) -> PublishReport:
+    return publish(resolved, resolved.target, run_id="r", code_version="c", listen=lambda _: None)
+
+
+def changed(report: PublishReport) -> list[str]:
+    return [table.name for table in report.tables if table.changed]
+
+
+def test_the_first_publish_writes_all_marts_as_tables(resolved: Resolved) -> None:
+    report = published(resolved)
+    assert report.written
+    assert changed(report) == ["marts.customers", "marts.orders"]
+    assert read(resolved, "select * from marts.customers") == [(1, "Ann")]
+    assert published_rows(resolved.published) == {"marts.customers": 1, "marts.orders": 3}
+    assert read(resolved, "select run_id, code_version from _headrace.publication") == [("r", "c")]
+
+
+def test_an_unchanged_mart_is_not_written_again(resolved: Resolved) -> None:
+    published(resolved)
+    before = published_at(resolved.published)
+    report = published(resolved)
+    assert (report.written, changed(report)) == (False, [])
+    assert published_at(resolved.published) == before
+
+
+def test_the_order_of_rows_is_no_change(resolved: Resolved) -> None:
+    published(resolved)
+    warehouse(
+        resolved,
+        "create or replace table marts.orders as select range as id from range(3) order by 1 desc",
+    )
+    assert not published(resolved).written
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "insert into marts.orders values (9)",
+        "update marts.orders set id = 7 where id = 1",
+        "alter table marts.orders alter id type integer",
+        "alter table marts.orders add column note varchar",
+        "alter table marts.orders rename id to order_id",
+    ],
+)
+def test_a_changed_mart_alone_is_written(resolved: Resolved, sql: str) -> None:
+    published(resolved)
+    warehouse(resolved, sql)
+    assert changed(published(resolved)) == ["marts.orders"]
+    assert read(resolved, "select count(*) from marts.customers") == [(1,)]
+
+
+def test_a_changed_description_is_published_as_a_comment(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(resolved)
+    described = mart(
+        "orders",
+        description="One row per order.",
+        columns={"id": ColumnInfo(name="ID", description="It's the key.")},
+    )
+    stand_in(monkeypatch, "publish.read_manifest", manifest_of(described, mart("customers")))
+    assert changed(published(resolved)) == ["marts.orders"]
+    assert read(resolved, "select comment from duckdb_tables() where table_name = 'orders'") == [
+        ("One row per order.",)
+    ]
+    assert read(
+        resolved,
+        "select comment from duckdb_columns() where table_name = 'orders' and column_name = 'id'",
+    ) == [("It's the key.",)]
+
+
+def test_a_mart_that_is_no_longer_built_leaves_the_published_file(resolved: Resolved) -> None:
+    published(resolved)
+    warehouse(resolved, "drop view marts.customers")
+    report = published(resolved)
+    assert report.written
+    assert list(published_rows(resolved.published)) == ["marts.orders"]
+    assert read(resolved, "select table_name from duckdb_tables() where schema_name = 'marts'") == [
+        ("orders",)
+    ]
+
+
+def test_without_any_mart_the_published_file_stays(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(resolved)
+    content = resolved.published.read_bytes()
+    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("nothing_yet")))
+    report = published(resolved)
+    assert (report.written, report.tables) == (False, ())
+    assert resolved.published.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database" * 1000], ids=["empty", "other"])
+def test_a_file_that_is_no_database_is_replaced(resolved: Resolved, content: bytes) -> None:
+    resolved.published.write_bytes(content)
+    assert published(resolved).written
+    assert read(resolved, "select count(*) from marts.orders") == [(3,)]
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(resolved)
+    warehouse(resolved, "insert into marts.orders values (9)")
+
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    stand_in(monkeypatch, "publish.portable.replace", fail)
+    with pytest.raises(PublishError, match=r"cannot be replaced .*headrace publish"):
+        published(resolved)
+    assert read(resolved, "select count(*) from marts.orders") == [(3,)]
+    assert not list(resolved.published.parent.glob("*.tmp*"))
+
+
+def test_what_a_killed_publish_left_is_removed(resolved: Resolved) -> None:
+    left = resolved.published.with_name("published.duckdb.77.tmp")
+    left.touch()
+    published(resolved)
+    assert not left.exists()
