@@ -1,1 +1,6 @@
-"""Where columns come from: reading it from SQL, walking it, and proving it by data."""
+"""Column lineage: read from SQL, traced through the catalog, and checked against the data.
+
+compiled SQL (``sql``), dlt, dbt ─► columns ─► column edges of the catalog
+a name ─► find ─► trace, impact ─► report
+catalog, raw tables of the warehouse ─► verify ─► report
+"""

@@ -294,7 +294,7 @@ def _is_python(asset: Asset) -> bool:
 
 
 def _spread(found: Relation, recorded: list[str]) -> Relation:
-    """A relation with its ``unnest`` as the columns on record tell: of a list, or of a struct.
+    """A relation with its ``unnest`` as the recorded columns show it: of a list or of a struct.
 
     A struct's fields are columns of their own, and the one that stands for them is not on record.
     Where nothing is on record it is taken for a list's, which is one column.

@@ -180,7 +180,7 @@ def _reason(
             return _NAMES_IT
         others = (other for other in catalog.parents.get(child, ()) if other != parent)
         if not any(catalog.assets[other].column(column) for other in others):
-            return f"{_NAMES_IT}, though nothing is made of it"
+            return f"{_NAMES_IT}, though nothing is made from it"
     elif passed is not None and _SET_OPERATION.search(code):
         return "its set operation matches columns by position"
     return None

@@ -1,15 +1,15 @@
 """Walks up and down the graph, of assets or of columns.
 
-At column level a *spot* is a column of an asset, or its rows (the column ``""``, see
-``headrace.catalog.model``). Steps downstream from a spot:
+At column level a *column node* is a column of an asset, or its rows (the column ``""``, see
+``headrace.catalog.model``). Steps downstream from one:
 
 - along each column edge that starts there;
 - from the rows of an asset to the rows of all that read it;
-- from any spot to each exposure that reads the asset, for an exposure shows every column.
+- from any column node to each exposure that reads the asset, for an exposure shows every column.
 
 Upstream they are the same steps taken backwards, and from a column to the rows of its own asset,
-which costs no depth. (Downstream that step is left out: a spot of rows stands for all columns of
-the asset, which lead nowhere that the rows do not lead.) Without indirect edges there are no rows.
+which costs no depth. (Downstream that step is left out: rows stand for all columns of the
+asset, which lead nowhere that the rows do not lead.) Without indirect edges there are no rows.
 """
 
 from collections import deque
@@ -30,10 +30,10 @@ from headrace.lineage.report import (
 ROWS = ""
 READS = "reads"
 
-Spot = tuple[str, str]
+ColumnNode = tuple[str, str]
 Way = Literal["upstream", "downstream"]
 _Link = tuple[str, str, str, str, str]  # as the fields of LineageLink, in their order
-_Step = tuple[Spot, _Link | None]
+_Step = tuple[ColumnNode, _Link | None]
 
 
 @dataclass
@@ -42,13 +42,13 @@ class _Walk:
 
     Attributes:
         distance: asset id to how many assets away, the root 0.
-        spots: all that were reached (column level).
+        column_nodes: all that were reached (column level).
         links: taken.
         truncated: whether the depth ended it.
     """
 
     distance: dict[str, int]
-    spots: set[Spot] = field(default_factory=set)
+    column_nodes: set[ColumnNode] = field(default_factory=set)
     links: dict[_Link, None] = field(default_factory=dict)
     truncated: bool = False
 
@@ -94,9 +94,9 @@ def trace(
 
 
 def closure(
-    catalog: Catalog, start: Iterable[Spot], way: Way, *, indirect: bool = True
-) -> set[Spot]:
-    """Every spot that some spots reach, themselves included; tests too.
+    catalog: Catalog, start: Iterable[ColumnNode], way: Way, *, indirect: bool = True
+) -> set[ColumnNode]:
+    """All columns and rows that some of them reach, themselves included; tests too.
 
     Downstream, ``(asset, "")`` in it means every column of the asset.
     """
@@ -104,10 +104,10 @@ def closure(
     seen = set(start)
     todo = list(seen)
     while todo:
-        for spot, _ in steps.of(todo.pop()):
-            if spot not in seen:
-                seen.add(spot)
-                todo.append(spot)
+        for column_node, _ in steps.of(todo.pop()):
+            if column_node not in seen:
+                seen.add(column_node)
+                todo.append(column_node)
     return seen
 
 
@@ -135,29 +135,29 @@ def _walk_assets(catalog: Catalog, root: str, way: Way, depth: int | None, *, te
     return walk
 
 
-def _walk_columns(start: Spot, depth: int | None, steps: "_Columns") -> _Walk:
+def _walk_columns(start: ColumnNode, depth: int | None, steps: "_Columns") -> _Walk:
     """Level by level; a step within an asset stays on its level."""
     walk = _Walk({start[0]: 0}, {start})
     level = [start]
     distance = 0
     while level:
-        farther: dict[Spot, None] = {}
-        for spot in level:  # grows as it goes
-            for other, link in steps.of(spot):
-                if other[0] == spot[0]:
-                    if other not in walk.spots:
-                        walk.spots.add(other)
+        farther: dict[ColumnNode, None] = {}
+        for column_node in level:  # grows as it goes
+            for other, link in steps.of(column_node):
+                if other[0] == column_node[0]:
+                    if other not in walk.column_nodes:
+                        walk.column_nodes.add(other)
                         level.append(other)
                 elif depth is not None and distance >= depth:
-                    walk.truncated |= other not in walk.spots
+                    walk.truncated |= other not in walk.column_nodes
                     continue
                 else:
                     farther[other] = None
                 if link is not None:
                     walk.links[link] = None
-        level = [spot for spot in farther if spot not in walk.spots]
+        level = [column_node for column_node in farther if column_node not in walk.column_nodes]
         distance += 1
-        walk.spots.update(level)
+        walk.column_nodes.update(level)
         for key, _ in level:
             walk.distance.setdefault(key, distance)
     return walk
@@ -171,11 +171,11 @@ class _Columns:
         self._way = way
         self._indirect = indirect
         self._tests = tests
-        self._by_spot: dict[str, dict[str, list[ColumnEdge]]] = {}
+        self._by_asset: dict[str, dict[str, list[ColumnEdge]]] = {}
 
-    def of(self, spot: Spot) -> Iterator[_Step]:
-        """The spots one step away."""
-        asset, column = spot
+    def of(self, column_node: ColumnNode) -> Iterator[_Step]:
+        """The columns and rows one step away."""
+        asset, column = column_node
         downstream = self._way == "downstream"
         for edge in self._edges(asset).get(column, ()):
             parent, child = (edge.parent, edge.parent_column), (edge.child, edge.child_column)
@@ -192,7 +192,7 @@ class _Columns:
                 continue
             is_exposure = self._catalog.assets[other].kind == "exposure"
             if (self._indirect and column == ROWS) or (downstream and is_exposure):
-                ends = (spot, (other, ROWS)) if downstream else ((other, ROWS), spot)
+                ends = (column_node, (other, ROWS)) if downstream else ((other, ROWS), column_node)
                 yield (other, ROWS), _link(*ends, READS)
 
     def _is_lookup(self, asset: str, other: str) -> bool:
@@ -208,7 +208,7 @@ class _Columns:
 
     def _edges(self, asset: str) -> dict[str, list[ColumnEdge]]:
         """The edges that start (upstream: end) in an asset, by column."""
-        found = self._by_spot.get(asset)
+        found = self._by_asset.get(asset)
         if found is None:
             found = {}
             downstream = self._way == "downstream"
@@ -221,11 +221,11 @@ class _Columns:
                 if self._indirect or (edge.is_direct and edge.parent_column and edge.child_column):
                     column = edge.parent_column if downstream else edge.child_column
                     found.setdefault(column, []).append(edge)
-            self._by_spot[asset] = found
+            self._by_asset[asset] = found
         return found
 
 
-def _link(parent: Spot, child: Spot, kind: str) -> _Link:
+def _link(parent: ColumnNode, child: ColumnNode, kind: str) -> _Link:
     return (*parent, *child, kind)
 
 
@@ -243,7 +243,7 @@ def _nodes(
             signed = -steps if way == "upstream" else steps
             if key not in distance or steps < abs(distance[key]):
                 distance[key] = signed
-        for key, column in walk.spots:
+        for key, column in walk.column_nodes:
             columns.setdefault(key, set()).add(column)
     nodes = [
         _node(catalog, key, steps, columns.get(key, set()), at_columns=at_columns)

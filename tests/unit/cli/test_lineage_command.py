@@ -202,7 +202,7 @@ def test_the_proof_passes_and_fails_by_its_exit_code(lineage: Command, tmp_path:
         (("--verify", "--upstream"), "--upstream does not go with --verify"),
         (("people", "--rows", "9"), "--rows means nothing without --verify"),
         (("--verify", "nothing"), "no node 'nothing'"),
-        (("--verify", "Board"), "exposure Board is no part of the check"),
+        (("--verify", "Board"), "exposure Board is not part of the check"),
     ],
 )
 def test_a_wrong_call_is_one_line_and_exit_code_2(

@@ -132,10 +132,10 @@ def test_a_star_passes_a_column_on_to_who_names_it() -> None:
     assert why == {
         "after_star": "its SQL names it",
         "both": "its set operation matches columns by position",
-        "less": "its SQL names it, though nothing is made of it",
+        "less": "its SQL names it, though nothing is made from it",
         "t_total": "it tests it",
         "u": "the model that it tests breaks",
-        "unused": "its SQL names it, though nothing is made of it",
+        "unused": "its SQL names it, though nothing is made from it",
     }
     affected = {item.id for item in report.affected}
     assert "star" in affected  # it loses a column, and runs

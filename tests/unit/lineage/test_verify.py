@@ -220,7 +220,7 @@ def test_an_empty_table_and_an_empty_column_say_so(path: Path) -> None:
     assert set(report.idle) == {
         f"orders.{c}" for c in ("id", "customer", "amount", "status", "code")
     }
-    assert report.notes == ("empty, so nothing of them can be changed: orders",)
+    assert report.notes == ("empty, so no column of them can be changed: orders",)
     filled = {"t": "select 1 as id, null::varchar as nothing"}
     other = path.with_name("other.duckdb")
     catalog = _project(other, filled, {"m": "select * from db.raw.t"}, {"m": "id"})

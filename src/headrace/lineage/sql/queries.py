@@ -21,7 +21,7 @@ class Reader:
     Attributes:
         tables: the names of all tables that it reads, CTEs too.
         ctes: the names of all CTEs.
-        problems: what it does not understand, one sentence each.
+        problems: what is not supported, one sentence each.
     """
 
     def __init__(self, dialect: str) -> None:
@@ -71,7 +71,7 @@ class Reader:
             return self._select(node)
         if isinstance(node, exp.Table):
             return tree.Whole(ctes, self._sources.source(node))
-        self.problem(f"a {type(node).__name__.lower()} is not a query that is understood")
+        self.problem(f"a {type(node).__name__.lower()} is not supported as a query")
         return tree.ValuesList(ctes, (), ())
 
     def table(self, parts: tree.Names) -> None:
@@ -81,7 +81,7 @@ class Reader:
             self._named.add(parts[0])
 
     def problem(self, message: str) -> None:
-        """Note what is not understood."""
+        """Note what is not supported."""
         self.problems[message] = None
 
     def reads(self, nodes: Iterable[Any], role: int) -> tree.Reads:
@@ -129,7 +129,7 @@ class Reader:
         ):
             outermost = False
             if first.args.get("on"):
-                self.problem("a set operation on chosen columns is not understood")
+                self.problem("a set operation on some columns only is not supported")
             branches.append(
                 tree.Branch(
                     type(first).__name__.lower(),
@@ -173,7 +173,7 @@ class Reader:
         """A ``select``; the windows that it names are known."""
         args = node.args
         if args.get("match") is not None:
-            self.problem("match_recognize is not understood")
+            self.problem("match_recognize is not supported")
         distinct, distinct_on = self._distinct(args.get("distinct"))
         group, group_all = self._group(args.get("group"))
         return tree.Select(

@@ -18,8 +18,8 @@ _GROUP = re.compile(r"\\(\d)")
 
 
 @dataclass(slots=True)
-class _Done:
-    """An item that was worked out.
+class _ResolvedItem:
+    """A select item with what its columns are made from.
 
     Attributes:
         columns: that it makes.
@@ -43,7 +43,7 @@ class SelectQuery:
         self._ctes = ctes
         self._scope = Scope(parent, evaluator.report)
         self._sources = FromClause(evaluator, self._scope, ctes)
-        self._done: list[_Done | None] = [None] * len(query.items)
+        self._resolved: list[_ResolvedItem | None] = [None] * len(query.items)
         self._busy: set[int] = set()
         self._by_name: dict[str, int] = {}
         for number, item in enumerate(query.items):
@@ -102,15 +102,15 @@ class SelectQuery:
             return None
         return self._item(number).columns[0][1]
 
-    def _item(self, number: int) -> _Done:
-        done = self._done[number]
+    def _item(self, number: int) -> _ResolvedItem:
+        done = self._resolved[number]
         if done is None:
             self._busy.add(number)
-            done = self._done[number] = self._worked_out(self._query.items[number])
+            done = self._resolved[number] = self._resolve(self._query.items[number])
             self._busy.discard(number)
         return done
 
-    def _worked_out(self, item: tree.SelectItem) -> _Done:
+    def _resolve(self, item: tree.SelectItem) -> _ResolvedItem:
         deps = self._evaluator.collect(item.reads, self._scope, self._ctes)
         if item.star is None:
             value = deps
@@ -123,16 +123,16 @@ class SelectQuery:
             deps = plus(deps, self._sources.order)
         star = self._evaluator.star(item.star, self._scope, self._ctes)
         if item.role == SAME and not deps and item.name is None:
-            return _Done(star.columns, star.rest)
+            return _ResolvedItem(star.columns, star.rest)
         columns = []
         for name, found in star.columns:
             one = dict(deps)
             add(one, found, item.role)
             columns.append((_named(item, name), one))
-        return _Done(columns, star.rest)
+        return _ResolvedItem(columns, star.rest)
 
     @staticmethod
-    def _one(item: tree.SelectItem, deps: Deps, value: Deps) -> _Done:
+    def _one(item: tree.SelectItem, deps: Deps, value: Deps) -> _ResolvedItem:
         """An item that is no star: one column, or those that ``unnest`` makes.
 
         Args:
@@ -142,15 +142,15 @@ class SelectQuery:
         """
         name = item.name or ""
         if not item.spreads:
-            return _Done([(name, value)])
+            return _ResolvedItem([(name, value)])
         made = unnested(value, name, deep=item.spreads == "deep")
         if made is not None and item.spreads != "always":
             columns, open_ones = made
             rest = tuple([Rest("spread", one, deps=found) for one, found in open_ones])
-            return _Done(columns, rest, length(value))
+            return _ResolvedItem(columns, rest, length(value))
         if item.spreads != "maybe":
-            return _Done([], (Rest("fixed", "`unnest`", deps=deps),))
-        return _Done([(name, deps)], (Rest("spread", name, deps=deps),))
+            return _ResolvedItem([], (Rest("fixed", "`unnest`", deps=deps),))
+        return _ResolvedItem([(name, deps)], (Rest("spread", name, deps=deps),))
 
 
 def _named(item: tree.SelectItem, column: str) -> str:

@@ -1,4 +1,4 @@
-"""From sqlglot's tree of an expression to how its value is put together: structs, lists, choices.
+"""How sqlglot's expressions put a value together: structs, lists, maps, and choices of these.
 
 Only what keeps the parts of a value apart is read here; all else is read by ``expressions``.
 """

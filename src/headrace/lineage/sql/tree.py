@@ -271,7 +271,7 @@ class Term(Struct, array_like=True, frozen=True, gc=False):
 
 
 class Order(Struct, array_like=True, frozen=True, gc=False):
-    """The end of a query.
+    """``order by``, ``limit`` and ``offset`` of a query.
 
     Attributes:
         terms: of ``order by``.
@@ -356,7 +356,7 @@ class Summary(Struct, array_like=True, frozen=True, gc=False):
     Attributes:
         query: None where it could not be read.
         tables: the names of all tables that it reads, folded; no CTEs.
-        problems: what was not understood, one sentence each.
+        problems: what is not supported, one sentence each.
     """
 
     query: Query | None

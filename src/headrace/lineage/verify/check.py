@@ -1,4 +1,4 @@
-"""The proof: perturb one raw column after the other, build, and see whether the claim holds."""
+"""Change one raw column after another, build, and compare what changed with the lineage."""
 
 import contextlib
 import queue

@@ -292,5 +292,5 @@ def _notes(taken: SampledPlan, base: Baseline) -> tuple[str, ...]:
             "hook or another program makes them from is not verified"
         )
     if empty:
-        notes.append(f"empty, so nothing of them can be changed: {', '.join(empty)}")
+        notes.append(f"empty, so no column of them can be changed: {', '.join(empty)}")
     return tuple(notes)

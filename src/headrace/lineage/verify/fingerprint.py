@@ -28,7 +28,7 @@ _FLOATS = {"float", "double"}
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """A table's.
+    """The fingerprint of a table.
 
     Attributes:
         whole: of the multiset of rows.
@@ -61,7 +61,7 @@ class FingerprintQueries:
     def at(
         cls, connection: "duckdb.DuckDBPyConnection", relation: str, key: Sequence[str]
     ) -> "FingerprintQueries":
-        """For a table.
+        """The queries for a table.
 
         Args:
             connection: to the database that has it.

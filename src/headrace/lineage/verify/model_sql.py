@@ -55,10 +55,10 @@ def select_of(asset: Asset) -> str:
 
 
 def without_itself(sql: str, name: Name) -> str | None:
-    """The SQL with every condition that reads the model's own table taken as true.
+    """The SQL of an incremental model as at a full refresh.
 
-    ``where loaded_at > (select max(loaded_at) from this)`` is what dbt leaves out at a full
-    refresh.
+    Every condition that reads the model's own table is taken as true, for dbt leaves out
+    ``where loaded_at > (select max(loaded_at) from this)`` there.
 
     Args:
         sql: of DuckDB.

@@ -300,7 +300,7 @@ def _limited(
         if not tables:
             asset = catalog.assets[ref.asset]
             raise LineageError(
-                f"{asset.kind} {asset.name} is no part of the check: name a model, or a raw table "
+                f"{asset.kind} {asset.name} is not part of the check: name a model, or a raw table "
                 "or column that a model reads"
             )
         for key, column in tables:

@@ -230,12 +230,12 @@ class Replica:
                 blocked.add(model.id)
 
     def _make_fresh(self, model: BuiltModel, base: Baseline) -> None:
-        """An incremental model that was compiled for an increment is built as if from nothing."""
+        """Build an incremental model as a full refresh does, whatever it was compiled for."""
         fresh = without_itself(model.sql, model.name or ("", "", ""))
         if fresh is None:
             base.notes.append(
-                f"{model.id} was compiled for an increment over its own rows, and what it would be "
-                "from nothing is not known: run `headrace run --full-refresh` before the check"
+                f"{model.id} was compiled as an incremental build over its own rows, and its SQL "
+                "of a full refresh is not known: run `headrace run --full-refresh` before the check"
             )
         else:
             self._sql[model.id] = fresh

@@ -48,7 +48,7 @@ class ColumnPair(FrozenModel):
 
 
 class ColumnResult(FrozenModel):
-    """What became of one raw column.
+    """The result of changing one raw column.
 
     Attributes:
         raw: id of the raw table.
@@ -128,7 +128,7 @@ class Score(FrozenModel):
 
 
 class VerifyReport(FrozenModel):
-    """The answer of ``headrace lineage --verify``.
+    """The result of ``headrace lineage --verify``.
 
     Attributes:
         ok: whether nothing was missed.
