@@ -87,7 +87,7 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _add_errors(app)
     _add_schema(app, has_token=access.token is not None)
-    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=1)
+    app.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)
     app.add_middleware(SecurityMiddleware, access=access)
     return app
 

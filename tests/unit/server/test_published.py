@@ -140,7 +140,7 @@ def test_a_sample_is_json_whatever_is_in_the_table(people: Project) -> None:
     state.close()
 
 
-def test_a_replaced_file_is_read_anew_and_readers_do_not_block_it(people: Project) -> None:
+def test_a_replaced_file_is_read_again_and_readers_do_not_block_it(people: Project) -> None:
     state = people.state()
     assert queries.sample(state, "model.lab.people").total == 60
     mart = people.catalog.assets["model.lab.people"]

@@ -29,13 +29,13 @@ START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
         ("|a|\n|-|\n|1|", "<td>1</td>", "|"),
     ],
 )
-def test_markdown_is_shown_and_harms_nobody(text: str, wanted: str, unwanted: str) -> None:
+def test_markdown_is_shown_and_harmless(text: str, wanted: str, unwanted: str) -> None:
     html = markdown(text)
     assert wanted in html
     assert unwanted not in html
 
 
-def test_links_of_descriptions_tell_nobody_where_they_are_from() -> None:
+def test_links_of_descriptions_send_no_referrer() -> None:
     html = markdown("[docs](https://example.com/a?b=1&c=2 'x') and [here](other.html)")
     assert '<a href="https://example.com/a?b=1&amp;c=2" title="x" rel="noopener noreferrer' in html
     assert 'href="other.html"' in html

@@ -108,7 +108,7 @@ def test_a_run_store_that_comes_later_is_found(tmp_path: Path) -> None:
     state.close()
 
 
-def test_a_run_store_that_was_replaced_is_opened_anew(tmp_path: Path) -> None:
+def test_a_run_store_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
     project = write_project(tmp_path)
     state = project.state()
     assert len(queries.runs(state).runs) == SIZE.runs

@@ -91,7 +91,7 @@ function copyable() {
   }
 }
 
-/** What goes on is followed, as long as nobody is in the middle of something. */
+/** Reload the page of a run in progress, unless the reader is in the middle of something. */
 function live() {
   if (!document.querySelector("[data-live]") || "static" in root.dataset) return;
   setTimeout(async () => {

@@ -48,7 +48,7 @@ export function quickSearch(root) {
     input.removeAttribute("aria-activedescendant");
   }
 
-  /** The choice is the link itself: nothing that can be pressed stands in another. */
+  /** The choice is the link itself: no control is inside another. */
   function line(number, href, ...content) {
     const made = document.createElement("li");
     made.setAttribute("role", "presentation");

@@ -73,14 +73,14 @@ export class Camera {
     this.ask();
   }
 
-  /** No empty space on one side while the graph goes on beyond the other. */
+  /** No empty space on one side while the graph continues beyond the other. */
   inside() {
     const { left, right, top, bottom } = this.bounds();
     this.left = held(this.left, left * this.scale, right * this.scale, this.width);
     this.top = held(this.top, top * this.scale, bottom * this.scale, this.height);
   }
 
-  /** Where a node stands on the canvas, in CSS pixels. */
+  /** Where a node is on the canvas, in CSS pixels. */
   box(node) {
     const { x, y, height } = this.scene;
     const left = this.left + x[node] * this.scale;
@@ -122,7 +122,7 @@ export class Camera {
   }
 }
 
-/** An offset with which a span fills a window, or stands in its middle if it is smaller. */
+/** An offset with which a span fills a window, or is centred in it if it is smaller. */
 function held(offset, from, to, size) {
   if (to - from <= size - 2 * ROOM) return (size - from - to) / 2;
   return Math.min(ROOM - from, Math.max(size - ROOM - to, offset));

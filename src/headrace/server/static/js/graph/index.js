@@ -110,7 +110,7 @@ class Lineage {
     this.view.ask();
   }
 
-  /** Lay out anew with one node staying where it is on the screen. */
+  /** Lay out again with one node staying where it is on the screen. */
   anchored(node, change) {
     const before = this.scene?.local.has(node) ? this.view.box(this.scene.local.get(node)) : null;
     change();

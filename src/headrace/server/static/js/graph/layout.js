@@ -34,7 +34,7 @@ export function place(count, edges, heights) {
   return placed(count, edges, all, layers, spread, y);
 }
 
-/** Each node's layer; edges that close a circle are marked, and count for nothing. */
+/** Each node's layer; edges that close a cycle are marked and ignored. */
 function ranked(count, edges) {
   const into = Array.from({ length: count }, () => []);
   const out = Array.from({ length: count }, () => []);
@@ -54,7 +54,7 @@ function ranked(count, edges) {
   let next = 0;
   while (order.length < count) {
     if (queue.length === 0) {
-      while (done[next]) next += 1; // a circle: start it at its first node
+      while (done[next]) next += 1; // a cycle: start it at its first node
       queue.push(next);
     }
     const node = queue.pop();

@@ -21,7 +21,7 @@ export class View extends Camera {
     this.resize();
   }
 
-  /** Read the colours anew; paper does not wait for a frame. */
+  /** Read the colours again; print does not wait for a frame. */
   recolour({ now = false } = {}) {
     const style = getComputedStyle(this.canvas);
     const read = (name) => style.getPropertyValue(name).trim();
