@@ -253,7 +253,7 @@ def test_what_is_not_committed_is_in_the_way(history: History, tmp_path: Path) -
     project = copy_of(history.project, tmp_path)
     append(project, MODEL, b"-- not committed\n")
     before = tree(project)
-    with pytest.raises(TemplateError, match=f"^not committed: {MODEL}; commit it, or put it"):
+    with pytest.raises(TemplateError, match=f"^not committed: {MODEL}; commit it, or stash it"):
         update(UpdateRequest(project))
     assert tree(project) == before
     assert git(project, "status", "--porcelain") == f" M {MODEL}\n"

@@ -34,12 +34,12 @@ def address(url: str) -> "URL":
         found = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise AddError(
-            "--url is no SQLAlchemy URL: write it like postgresql://reader@localhost:5432/crm"
+            "--url is not a SQLAlchemy URL: write it like postgresql://reader@localhost:5432/crm"
         ) from error
     if secret := next((key for key in found.query if is_secret(key)), ""):
         raise AddError(
             f"--url must not hold {secret} after the question mark, for it is written to a file: "
-            "write the password before the @, whence it is taken, or nowhere"
+            "write the password before the @, where it is taken out, or leave it out"
         )
     found = found.set(drivername=_DRIVERS.get(found.drivername, found.drivername))
     if found.get_backend_name() == "postgresql" and "connect_timeout" not in found.query:

@@ -42,17 +42,15 @@ def check(root: Path, texts: Mapping[Path, str]) -> None:
     for path in texts:
         if not path.resolve().is_relative_to(root.resolve()):
             raise AddError(
-                f"{path} leads out of the project, to {path.resolve()}: make its folder one of the "
-                "project; nothing was written"
+                f"{path} points outside of the project, to {path.resolve()}: make its folder "
+                "one of the project; nothing was written"
             )
         if path.exists() and not (path.stat().st_mode & stat.S_IWUSR and os.access(path, os.W_OK)):
             raise AddError(f"{path} is read-only: make it writable; nothing was written")
         above = next(folder for folder in path.parents if folder.exists())
         mode = above.stat().st_mode
         if not above.is_dir() or not (mode & stat.S_IWUSR and os.access(above, os.W_OK)):
-            raise AddError(
-                f"{above} is no folder that can be written to: make it one; nothing was written"
-            )
+            raise AddError(f"{above} is not a writable folder: make it one; nothing was written")
 
 
 def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
@@ -67,7 +65,7 @@ def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
     """
     for path in texts:
         if (path.read_bytes() if path.exists() else None) != originals.get(path):
-            raise AddError(f"{path} was changed in between: run the same command again")
+            raise AddError(f"{path} was changed meanwhile: run the same command again")
     made: list[Path] = []
     done: list[Path] = []
     try:
@@ -84,7 +82,7 @@ def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
         undo(done, made, originals)
         if isinstance(error, OSError):
             raise AddError(
-                f"{error.filename or path} cannot be written ({error.strerror}): mend that and run "
+                f"{error.filename or path} cannot be written ({error.strerror}): fix that and run "
                 "the same command again; nothing was written"
             ) from error
         raise

@@ -62,7 +62,7 @@ def _api(resolved: Resolved, request: AddRequest) -> Plan:
     if cursor and not request.primary_key:
         raise AddError("--cursor needs --primary-key: changed rows are merged by it")
     if request.deleted and not request.primary_key:
-        raise AddError("--deleted needs --primary-key: the row that goes is found by it")
+        raise AddError("--deleted needs --primary-key: the deleted row is found by it")
     paginator = request.paginator or "auto"
     if paginator not in PAGINATORS:
         raise AddError(f"--paginator {paginator}: write one of {', '.join(PAGINATORS)}")
@@ -101,7 +101,7 @@ def _resources(request: AddRequest) -> list[dict[str, str]]:
         names.check_table(name)
         path = (path or name).lstrip("/")
         if not _PATH.fullmatch(path):
-            raise AddError(f"--resource {text}: {path!r} is no path of an address below --url")
+            raise AddError(f"--resource {text}: {path!r} is not a path below --url")
         resources.append({"name": name, "path": path})
     names.check_once("--resource", [resource["name"] for resource in resources])
     return resources
@@ -116,7 +116,9 @@ def _api_url(url: str) -> str:
     except ValueError:
         is_good, has_secret = False, False
     if not is_good or not url.isascii() or not url.isprintable() or " " in url:
-        raise AddError("--url is no address of an API: write it like https://api.example.com/v1")
+        raise AddError(
+            "--url is not the address of an API: write it like https://api.example.com/v1"
+        )
     if has_secret or parts.query or parts.fragment:
         raise AddError(
             "--url must hold no user, password, query or fragment: it is written to a file; a "
@@ -129,7 +131,7 @@ def _database(resolved: Resolved, request: AddRequest) -> Plan:
     names.check_once("--table", list(request.table))
     for table in request.table:
         if not table.isprintable() or '"' in table or not table.strip():
-            raise AddError(f"--table {table!r} is no name of a table")
+            raise AddError(f"--table {table!r} is not a valid name of a table")
     if "=" in (request.cursor or ""):
         raise AddError("--cursor of a database is a column, without =")
     known = resolved.settings.sources.get(request.name)
@@ -190,14 +192,14 @@ def _files(resolved: Resolved, request: AddRequest) -> Plan:
             found[name] = sample
     names.check_once("--pattern", [table["name"] for table in tables])
     if not request.path.isprintable():
-        raise AddError(f"--path {request.path!r} is no path")
+        raise AddError(f"--path {request.path!r} is not a path")
     choices = [] if request.primary_key else ["no --primary-key: a file replaces its own rows"]
     there = resolved.source_path(Path(request.path)).is_dir()
     missing = (
         ""
         if there
         else (
-            f"{request.path} is no folder yet: put the files there, and set enabled: true for "
+            f"{request.path} is not a folder yet: put the files there, and set enabled: true for "
             f"{request.name} in config/default.yml"
         )
     )

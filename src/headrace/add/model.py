@@ -68,7 +68,9 @@ class AddRequest:
         columns += [self.deleted] if self.deleted else []
         for column in columns:
             if not _FIELD.fullmatch(column):
-                raise AddError(f"{column!r} is no name of a column: letters, digits and _ only")
+                raise AddError(
+                    f"{column!r} is not a valid name of a column: letters, digits and _ only"
+                )
 
 
 def flag(option: str) -> str:

@@ -23,8 +23,8 @@ def check_source(resolved: Resolved, name: str) -> None:
         better = _better(name)
         hint = f"; {better} would do" if better else ""
         raise AddError(
-            f"{name!r} is no name of a source: lower case letters, digits and single underscores, "
-            f"a letter first{hint}"
+            f"{name!r} is not a valid name of a source: lower case letters, digits and single "
+            f"underscores, a letter first{hint}"
         )
     if len(name) > MAX_NAME:
         raise AddError(f"{name} is too long for a source: {MAX_NAME} characters at most")
@@ -52,7 +52,7 @@ def check_table(name: str) -> None:
         better = _better(name)
         hint = f", like {better}" if better else ""
         raise AddError(
-            f"{name!r} is no name of a raw table: lower case letters, digits and single "
+            f"{name!r} is not a valid name of a raw table: lower case letters, digits and single "
             f"underscores, a letter first{hint}"
         )
 

@@ -37,7 +37,7 @@ def insert(text: str, name: str, entry: str, file: str) -> str:
     if new is None or found != expected or list(found["sources"])[-1] != name:
         lines = " / ".join(line for line in entry.splitlines() if not line.startswith("#"))
         raise AddError(
-            f"{file}: nothing can be added to its `sources` surely, for they are not written as "
+            f"{file}: its `sources` cannot be edited safely, since they are not written as "
             f"indented lines; add by hand: {lines}; nothing was written"
         )
     return new

@@ -13,7 +13,7 @@ from headrace.formatting import count, first_few
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from headrace.project import Answer, Lock, NewReport, UpdateReport
+    from headrace.project import LockStatus, NewReport, TemplateAnswer, UpdateReport
 
 _DONE, _LOOK, _BAD, _NONE = (MARKS[one] for one in ("done", "warn", "failed", "skipped"))
 
@@ -120,7 +120,7 @@ def _next(screen: "Console", report: "UpdateReport") -> None:
     screen.print(f"      {escape(report.undo)}", soft_wrap=True)
 
 
-def _lock(screen: "Console", lock: "Lock") -> None:
+def _lock(screen: "Console", lock: "LockStatus") -> None:
     if lock.status == "locked":
         _line(screen, _DONE, "uv.lock is in line with pyproject.toml")
     else:
@@ -128,7 +128,7 @@ def _lock(screen: "Console", lock: "Lock") -> None:
         _line(screen, mark, f"uv.lock was not brought in line: {lock.detail}")
 
 
-def _answers(screen: "Console", answers: Iterable["Answer"]) -> None:
+def _answers(screen: "Console", answers: Iterable["TemplateAnswer"]) -> None:
     found = list(answers)
     width = max((len(answer.name) for answer in found), default=0)
     for answer in found:

@@ -13,7 +13,7 @@ _AGAIN = f"restore it, such as by `git checkout HEAD -- {FILE}`"
 
 
 @dataclass(frozen=True)
-class Answers:
+class CopierAnswers:
     """What an answers file says."""
 
     source: str
@@ -30,11 +30,11 @@ def find(start: Path) -> Path | None:
     return next((at for at in (start, *start.parents) if (at / FILE).is_file()), None)
 
 
-def read(project: Path) -> Answers:
+def read(project: Path) -> CopierAnswers:
     """Read the answers file of a project.
 
     Raises:
-        TemplateError: it is no YAML, or does not say which version of which template it is of.
+        TemplateError: it is not valid YAML, or does not name the template and its version.
     """
     entries = load(project)
     source, commit = entries.get("_src_path"), entries.get("_commit")
@@ -46,15 +46,15 @@ def read(project: Path) -> Answers:
             "template was a folder without git, and such a copy cannot be updated"
         )
     if not isinstance(commit, str) or not re.fullmatch(r"[\w.+/][\w.+/-]*", commit):
-        raise TemplateError(f"{FILE} says {commit!r} for _commit, which is no version: {_AGAIN}")
-    return Answers(source, commit, values_of(entries))
+        raise TemplateError(f"{FILE} says {commit!r} for _commit, which is not a version: {_AGAIN}")
+    return CopierAnswers(source, commit, values_of(entries))
 
 
 def load(project: Path) -> dict[str, Any]:
     """All entries of the answers file.
 
     Raises:
-        TemplateError: it is no YAML mapping.
+        TemplateError: it is not valid YAML mapping.
     """
     # copier's reader: ruamel, which reads all else here, takes the commit 12e4567 for a number
     import yaml  # type: ignore[import-untyped]
@@ -64,9 +64,11 @@ def load(project: Path) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}" if mark else "somewhere"
-        raise TemplateError(f"{FILE} is no YAML ({place}: {error.problem}): {_AGAIN}") from error
+        raise TemplateError(
+            f"{FILE} is not valid YAML ({place}: {error.problem}): {_AGAIN}"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TemplateError(f"{FILE} is no YAML: {_AGAIN}") from error
+        raise TemplateError(f"{FILE} is not valid YAML: {_AGAIN}") from error
     except OSError as error:
         raise TemplateError(f"{FILE} cannot be read ({error.strerror}): {_AGAIN}") from error
     if not isinstance(entries, dict):

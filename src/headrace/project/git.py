@@ -26,7 +26,9 @@ def require(purpose: str) -> None:
         TemplateError: no git, or the environment points it to another repository.
     """
     if not is_there():
-        raise TemplateError(f"git is not installed, and {purpose} needs it: install it, and again")
+        raise TemplateError(
+            f"git is not installed, and {purpose} needs it: install it, then try again"
+        )
     for name in _ELSEWHERE:
         if os.environ.get(name):
             raise TemplateError(

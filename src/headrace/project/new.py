@@ -1,17 +1,19 @@
 """``headrace new``: a project of one's own, with a lock and a first commit."""
 
+import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from headrace import portable
 from headrace.errors import TemplateError
-from headrace.project import destination_folder, git, template
-from headrace.project.lock import lock
-from headrace.project.render import Rendered, render
-from headrace.project.reports import Answer, Lock, NewReport, Repository
+from headrace.project import git, template
+from headrace.project.copier_calls import Rendered, render
+from headrace.project.reports import LockStatus, NewReport, RepositoryStatus, TemplateAnswer
+from headrace.project.uv_lock import lock
 
 # for machines where git knows nobody; `git commit --amend --reset-author` puts the user's own
 _NOBODY = ("-c", "user.name=Headrace", "-c", "user.email=headrace@localhost")
@@ -44,14 +46,14 @@ def new(request: NewRequest, tell: Callable[[str], None] = lambda _: None) -> Ne
     Raises:
         TemplateError: the destination, the template or an answer is not as it must be.
     """
-    destination = destination_folder.check(request.destination)
+    destination = check_destination(request.destination)
     address = template.locate(request.template)
     version = template.pick(address, request.ref)
     if not request.ask:
         tell("copying the template")
-    with destination_folder.workshop(destination) as folder:
+    with staging_folder(destination) as folder:
         made = render(address.source, version.ref, folder, data=request.data, ask=request.ask)
-        locked = Lock(status="skipped", detail="--no-lock: run `uv lock` in it")
+        locked = LockStatus(status="skipped", detail="--no-lock: run `uv lock` in it")
         if request.lock:
             tell("uv lock")
             locked = lock(folder, shown=str(destination))
@@ -60,7 +62,9 @@ def new(request: NewRequest, tell: Callable[[str], None] = lambda _: None) -> Ne
         project=str(destination),
         template=address.shown,
         version=made.version,
-        answers=tuple(Answer(name=name, value=value) for name, value in made.answers.items()),
+        answers=tuple(
+            TemplateAnswer(name=name, value=value) for name, value in made.answers.items()
+        ),
         asked=request.ask,
         lock=locked,
         repository=repository,
@@ -69,32 +73,127 @@ def new(request: NewRequest, tell: Callable[[str], None] = lambda _: None) -> Ne
     )
 
 
+def check_destination(destination: Path) -> Path:
+    """The destination as an absolute path.
+
+    Raises:
+        TemplateError: something is there already, or the folder cannot be made.
+    """
+    path = Path(os.path.abspath(destination.expanduser()))  # noqa: PTH100 (keeps symlinks)
+    if path.is_symlink() and not path.exists():
+        raise TemplateError(f"{path} is a link that leads nowhere: name another folder")
+    if path.exists() and not path.is_dir():
+        raise TemplateError(f"{path} is a file: name another folder, or move it away")
+    if not path.name:
+        raise TemplateError(f"{path} is not a folder for a project: name another one")
+    if portable.WINDOWS and portable.is_reserved(path.name):
+        raise TemplateError(f"{path.name} is a device name on Windows: name another folder")
+    try:
+        if path.is_dir() and any(path.iterdir()):
+            raise TemplateError(
+                f"{path} is not empty: name another folder, or empty it first "
+                "(`headrace update` takes in updates of a project)"
+            )
+    except OSError as error:
+        raise TemplateError(f"{path} cannot be read: {error.strerror}") from error
+    above = nearest_existing(path)
+    if not above.is_dir():
+        raise TemplateError(f"{above} is a file, so {path} cannot be made: name another folder")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise TemplateError(f"{above} cannot be written to: name another folder")
+    return path
+
+
+def nearest_existing(path: Path) -> Path:
+    """The path itself, or the nearest above it that there is."""
+    return next(at for at in (path, *path.parents) if at.exists())
+
+
+@contextmanager
+def staging_folder(destination: Path) -> Iterator[Path]:
+    """A temporary folder beside the destination, of its name, which becomes it at the end.
+
+    Whatever ends the block early leaves everything as it was: the folder is removed, and so are
+    folders above the destination that were made for it.
+
+    Raises:
+        TemplateError: the folder cannot be made, or the destination was taken meanwhile.
+    """
+    made = [at for at in destination.parents if not at.exists()]
+    hidden: Path | None = None
+    done = False
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        hidden = portable.temporary_beside(destination)
+        hidden.mkdir(mode=0o700)
+        folder = hidden / destination.name
+        folder.mkdir()
+        yield folder
+        _move(folder, destination)
+        done = True
+    except OSError as error:
+        told = error.strerror or str(error)
+        raise TemplateError(f"{destination} cannot be written: {told}") from error
+    finally:
+        if hidden is not None:
+            portable.remove(hidden)
+        if not done:
+            for at in made:
+                _remove_if_empty(at)
+
+
+def _move(folder: Path, destination: Path) -> None:
+    """Rename, or fill the empty folder that is there: a shell may stand in it."""
+    if not destination.exists():
+        portable.replace(folder, destination)
+        return
+    if any(destination.iterdir()):
+        raise TemplateError(f"{destination} was filled meanwhile: name another folder")
+    moved = []
+    try:
+        for child in sorted(folder.iterdir()):
+            target = destination / child.name
+            portable.replace(child, target)
+            moved.append(target)
+    except BaseException:
+        for target in moved:
+            portable.remove(target)
+        raise
+
+
+def _remove_if_empty(path: Path) -> None:
+    try:
+        path.rmdir()
+    except OSError:
+        return
+
+
 def _repository(
     folder: Path, destination: Path, made: Rendered, *, wanted: bool
-) -> tuple[Repository, tuple[str, ...]]:
+) -> tuple[RepositoryStatus, tuple[str, ...]]:
     """A repository with a first commit, and notes."""
     later = "`headrace update` needs one"
     if not wanted:
-        return Repository(status="skipped", detail=f"--no-git: {later}"), ()
+        return RepositoryStatus(status="skipped", detail=f"--no-git: {later}"), ()
     if not git.is_there():
-        return Repository(status="skipped", detail=f"git is not installed: {later}"), ()
+        return RepositoryStatus(status="skipped", detail=f"git is not installed: {later}"), ()
     git.require("a first commit")
-    around = git.top(destination_folder.nearest(destination.parent))
+    around = git.top(nearest_existing(destination.parent))
     if around is not None and not git.is_ignored(around, destination):
-        return Repository(status="inside", detail=f"it is in the repository {around}"), ()
+        return RepositoryStatus(status="inside", detail=f"it is in the repository {around}"), ()
     message = " ".join(("Start from Headrace", made.version)).rstrip()
     try:
         known = _first_commit(folder, message)
     except TemplateError as error:
         portable.remove(folder / ".git")
-        return Repository(status="failed", detail=str(error)), ()
+        return RepositoryStatus(status="failed", detail=str(error)), ()
     if known:
-        return Repository(status="committed", detail=message), ()
+        return RepositoryStatus(status="committed", detail=message), ()
     note = (
         "git does not know your name, so the first commit is Headrace's: set user.name and "
         "user.email by `git config`, then `git commit --amend --reset-author --no-edit`"
     )
-    return Repository(status="committed", detail=message), (note,)
+    return RepositoryStatus(status="committed", detail=message), (note,)
 
 
 def _first_commit(folder: Path, message: str) -> bool:

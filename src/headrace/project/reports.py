@@ -9,21 +9,21 @@ class _Report(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Answer(_Report):
+class TemplateAnswer(_Report):
     """One answer to a question of the template."""
 
     name: str
     value: Any
 
 
-class Lock(_Report):
+class LockStatus(_Report):
     """What became of ``uv.lock``."""
 
     status: Literal["locked", "failed", "skipped"]
     detail: str = Field("", description="why it failed or was skipped, and what to run")
 
 
-class Repository(_Report):
+class RepositoryStatus(_Report):
     """What became of the project's git repository."""
 
     status: Literal["committed", "skipped", "inside", "failed"]
@@ -36,15 +36,15 @@ class NewReport(_Report):
     project: str = Field(description="the folder")
     template: str = Field(description="address of the template, without any password")
     version: str = Field(description="tag or commit; empty for a template without git")
-    answers: tuple[Answer, ...]
+    answers: tuple[TemplateAnswer, ...]
     asked: bool = Field(description="whether the questions were asked; else defaults were taken")
-    lock: Lock
-    repository: Repository
+    lock: LockStatus
+    repository: RepositoryStatus
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
 
 
-class Conflict(_Report):
+class MergeConflict(_Report):
     """A file in which the user's changes and the new version's meet."""
 
     path: str
@@ -67,7 +67,7 @@ class UpdateReport(_Report):
     changed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    conflicts: tuple[Conflict, ...] = ()
+    conflicts: tuple[MergeConflict, ...] = ()
     kept: tuple[str, ...] = Field((), description="yours, left alone; the new version differs")
     not_added: tuple[str, ...] = Field((), description="new in places that are yours; not added")
     stay_deleted: tuple[str, ...] = Field(
@@ -76,9 +76,11 @@ class UpdateReport(_Report):
     put_back: tuple[str, ...] = Field(
         (), description="yours, overwritten by the merge and put back as they were"
     )
-    new_answers: tuple[Answer, ...] = Field((), description="new questions; defaults were taken")
-    changed_answers: tuple[Answer, ...] = Field((), description="as given by --data")
+    new_answers: tuple[TemplateAnswer, ...] = Field(
+        (), description="new questions; defaults were taken"
+    )
+    changed_answers: tuple[TemplateAnswer, ...] = Field((), description="as given by --data")
     dropped_answers: tuple[str, ...] = Field((), description="questions that are asked no more")
-    lock: Lock
+    lock: LockStatus
     undo: str = Field("", description="the command that takes the update back; empty if no change")
     notes: tuple[str, ...] = ()

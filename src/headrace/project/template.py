@@ -20,7 +20,7 @@ _ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]*://|[\w.-]+@[\w.-]+:)", re.IGNORECASE
 
 
 @dataclass(frozen=True)
-class Address:
+class TemplateAddress:
     """Where a template is."""
 
     source: str
@@ -39,10 +39,10 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Version:
+class TemplateVersion:
     """One version of a template."""
 
-    address: Address
+    address: TemplateAddress
     ref: str | None
     """Tag or commit to check out; none for a folder without git."""
     commit: str | None
@@ -59,7 +59,7 @@ class Version:
         return bool(found and self.commit and self.commit.startswith(found[1]))
 
 
-def locate(given: str | None) -> Address:
+def locate(given: str | None) -> TemplateAddress:
     """Where to copy from: what was given, else what this Headrace is from.
 
     Raises:
@@ -74,26 +74,28 @@ def locate(given: str | None) -> Address:
     return found
 
 
-def parse(text: str, *, ref: str | None = None) -> Address:
+def parse(text: str, *, ref: str | None = None) -> TemplateAddress:
     """An address, a short form like ``gh:owner/name``, or a path."""
     for short, long in _SHORT.items():
         if text.startswith(short):
-            return Address(text, f"{long}{text[3:].strip('/').removesuffix('.git')}.git", ref=ref)
+            return TemplateAddress(
+                text, f"{long}{text[3:].strip('/').removesuffix('.git')}.git", ref=ref
+            )
     bare = text.removeprefix("git+")
     if bare.startswith("file://"):
         bare = url2pathname(urlsplit(bare).path)
     elif _ADDRESS.match(bare):
         known = text.endswith(".git") or text.startswith(_KNOWN_TO_COPIER)
-        return Address(text if known else f"git+{text}", bare, ref=ref)
+        return TemplateAddress(text if known else f"git+{text}", bare, ref=ref)
     folder = Path(bare).expanduser().absolute()
-    return Address(str(folder), str(folder), folder, ref)
+    return TemplateAddress(str(folder), str(folder), folder, ref)
 
 
-def _own() -> Address | None:
+def _own() -> TemplateAddress | None:
     """Editable checkout, then what PEP 610 recorded, then the answers of a project around."""
     root = Path(headrace.__file__).resolve().parents[2]
     if (root / CONFIG).is_file():
-        return Address(str(root), str(root), root)
+        return TemplateAddress(str(root), str(root), root)
     recorded = _recorded()
     if recorded is not None:
         return recorded
@@ -104,7 +106,7 @@ def _own() -> Address | None:
     return None
 
 
-def _recorded() -> Address | None:
+def _recorded() -> TemplateAddress | None:
     """The ``direct_url.json`` of the distribution that holds this package, whatever its name."""
     package = Path(headrace.__file__).resolve()
     for distribution in metadata.distributions():
@@ -117,7 +119,7 @@ def _recorded() -> Address | None:
     return None
 
 
-def from_direct_url(text: str) -> Address | None:
+def from_direct_url(text: str) -> TemplateAddress | None:
     """The template that a ``direct_url.json`` (PEP 610) leads to, if any."""
     try:
         entry = json.loads(text)
@@ -130,7 +132,7 @@ def from_direct_url(text: str) -> Address | None:
     return found if found.folder is not None and (found.folder / CONFIG).is_file() else None
 
 
-def pick(address: Address, ref: str | None = None) -> Version:
+def pick(address: TemplateAddress, ref: str | None = None) -> TemplateVersion:
     """The version to take: ``ref``, else the newest tag, else the newest commit.
 
     Tags that are versions by PEP 440 count, and no pre-releases, as for copier.
@@ -158,28 +160,30 @@ def pick(address: Address, ref: str | None = None) -> Version:
     notes = _uncommitted(address) if ref == "HEAD" else ()
     # a branch may move between this moment and copier's clone; a commit does not
     taken = ref if f"refs/tags/{ref}" in refs or commit is None else commit
-    return Version(address, taken, commit, _tags(refs, commit), notes)
+    return TemplateVersion(address, taken, commit, _tags(refs, commit), notes)
 
 
-def _plain(address: Address, ref: str | None) -> Version:
+def _plain(address: TemplateAddress, ref: str | None) -> TemplateVersion:
     folder = address.folder
     if folder is None or not (folder / CONFIG).is_file():
         raise TemplateError(f"{address.shown} holds no template (no {CONFIG})")
     if (folder / ".git").exists():
         git.require("a copy of a checkout")  # else what git ignores would be copied as well
-        raise TemplateError(f"{folder} is no repository that git can read: see `git status` there")
+        raise TemplateError(
+            f"{folder} is not a repository that git can read: see `git status` there"
+        )
     if ref is not None:
         raise TemplateError(f"{folder} is a folder without git: it has no version {ref}")
     note = "the template is a folder without git: `headrace update` needs a template with versions"
-    return Version(address, None, None, notes=(note,))
+    return TemplateVersion(address, None, None, notes=(note,))
 
 
-def _newest_tag(address: Address, refs: dict[str, str], tag: str) -> Version:
+def _newest_tag(address: TemplateAddress, refs: dict[str, str], tag: str) -> TemplateVersion:
     commit = refs[f"refs/tags/{tag}"]
     notes: tuple[str, ...] = ()
     if address.folder is not None and refs.get("HEAD") not in (None, commit):
         notes = (f"the template's checkout has commits beyond {tag}: --ref HEAD takes those",)
-    return Version(address, tag, commit, _tags(refs, commit), notes)
+    return TemplateVersion(address, tag, commit, _tags(refs, commit), notes)
 
 
 def _is_repository(folder: Path) -> bool:
@@ -192,7 +196,7 @@ def _is_repository(folder: Path) -> bool:
     return top is not None and top.resolve() == folder.resolve()
 
 
-def _refs(address: Address) -> dict[str, str]:
+def _refs(address: TemplateAddress) -> dict[str, str]:
     """Names of tags, branches and HEAD to commits."""
     where = address.folder or Path.cwd()
     # without a question for a password: it would wait for an answer that nobody sees
@@ -229,7 +233,7 @@ def _newest(refs: dict[str, str]) -> str | None:
     return max(found)[1] if found else None
 
 
-def _commit(address: Address, refs: dict[str, str], ref: str) -> str | None:
+def _commit(address: TemplateAddress, refs: dict[str, str], ref: str) -> str | None:
     for name in (f"refs/tags/{ref}", f"refs/heads/{ref}", ref):
         if name in refs:
             return refs[name]
@@ -241,7 +245,7 @@ def _tags(refs: dict[str, str], commit: str | None) -> tuple[str, ...]:
     return tuple(name.removeprefix("refs/tags/") for name in found)
 
 
-def _uncommitted(address: Address) -> tuple[str, ...]:
+def _uncommitted(address: TemplateAddress) -> tuple[str, ...]:
     folder = address.folder
     if folder is None or git.top(folder) is None or not git.status(folder):
         return ()

@@ -11,23 +11,16 @@ from typing import Any
 from headrace import portable
 from headrace.errors import TemplateError
 from headrace.formatting import first_few
-from headrace.project import (
-    answers,
-    changed_answers,
-    compare,
-    git,
-    template,
-    update_marker,
-)
-from headrace.project.answers import Answers
-from headrace.project.compare import Outcome
-from headrace.project.lock import lock
-from headrace.project.render import Rendered, merge_update, render
-from headrace.project.reports import Answer, Lock, UpdateReport
-from headrace.project.template import Version
-from headrace.project.update_marker import UNDO
+from headrace.project import answers, git, merge, template
+from headrace.project.answers import CopierAnswers
+from headrace.project.copier_calls import Rendered, merge_update, render
+from headrace.project.merge import MergeOutcome
+from headrace.project.reports import LockStatus, TemplateAnswer, UpdateReport
+from headrace.project.template import TemplateVersion
+from headrace.project.uv_lock import lock
 
-_MOST_NAMED = 3
+_MARKER = "headrace-update"
+UNDO = "git restore --staged --worktree . && git clean -fd ."
 
 
 @dataclass(frozen=True)
@@ -73,7 +66,7 @@ def update(request: UpdateRequest, tell: Callable[[str], None] = lambda _: None)
         old, new = _both(project, said, version, request.data, scratch)
         same, doubts = _with_the_old_answers(project, said, version, request.data, new, scratch)
         where = _clone(project, scratch / "try") if request.dry_run else project
-        with update_marker.noted(where, new.version):
+        with _marked(where, new.version):
             tell(f"merging {new.version}")
             status, found, notes = _merge(where, (old, same, new), version, request.data)
             tell("uv lock")
@@ -84,7 +77,7 @@ def update(request: UpdateRequest, tell: Callable[[str], None] = lambda _: None)
         from_version=said.commit,
         to_version=new.version,
         dry_run=request.dry_run,
-        **_files(status, found),
+        **found.report_fields(status),
         **_answers(said.values, new.answers, request.data),
         lock=locked,
         undo=UNDO if status and not request.dry_run else "",
@@ -111,26 +104,28 @@ def _check_tree(project: Path) -> None:
     git.require("an update")
     if git.top(project) is None:
         raise TemplateError(
-            f"{project} is in no git repository, so an update could not be taken back: "
-            "`git init && git add --all && git commit -m Start`, and again"
+            f"{project} is not in a git repository, so an update could not be undone: "
+            "`git init && git add --all && git commit -m Start`, then again"
         )
     if git.commit_of(project, "HEAD") is None:
         raise TemplateError(
-            "nothing is committed yet, so an update could not be taken back: "
-            "`git add --all && git commit -m Start`, and again"
+            "nothing is committed yet, so an update could not be undone: "
+            "`git add --all && git commit -m Start`, then again"
         )
     dirty = sorted(git.status(project))
-    update_marker.check(project, is_dirty=bool(dirty))
+    _check_no_marker(project, is_dirty=bool(dirty))
     if dirty:
         raise TemplateError(
-            f"not committed: {first_few(dirty, _MOST_NAMED)}; commit it, or put it aside by "
-            "`git stash -u`, and again"
+            f"not committed: {first_few(dirty, merge.MOST_NAMED)}; commit it, or stash it with "
+            "`git stash -u`, then run the same command again"
         )
     if not git.out(project, "ls-files", "--", answers.FILE):
         raise TemplateError(f"{answers.FILE} is not in git: `git add -f {answers.FILE}`, commit it")
 
 
-def _up_to_date(project: Path, said: Answers, version: Version, *, dry_run: bool) -> UpdateReport:
+def _up_to_date(
+    project: Path, said: CopierAnswers, version: TemplateVersion, *, dry_run: bool
+) -> UpdateReport:
     return UpdateReport(
         project=str(project),
         template=version.address.shown,
@@ -138,7 +133,7 @@ def _up_to_date(project: Path, said: Answers, version: Version, *, dry_run: bool
         to_version=said.commit,
         dry_run=dry_run,
         up_to_date=True,
-        lock=Lock(status="skipped"),
+        lock=LockStatus(status="skipped"),
         notes=version.notes,
     )
 
@@ -155,7 +150,11 @@ def _scratch(project: Path) -> Iterator[Path]:
 
 
 def _both(
-    project: Path, said: Answers, version: Version, data: Mapping[str, Any], scratch: Path
+    project: Path,
+    said: CopierAnswers,
+    version: TemplateVersion,
+    data: Mapping[str, Any],
+    scratch: Path,
 ) -> tuple[Rendered, Rendered]:
     """The template's old and new version with the user's answers, away from the project.
 
@@ -185,8 +184,8 @@ def _both(
 
 def _with_the_old_answers(
     project: Path,
-    said: Answers,
-    version: Version,
+    said: CopierAnswers,
+    version: TemplateVersion,
     data: Mapping[str, Any],
     new: Rendered,
     scratch: Path,
@@ -208,25 +207,25 @@ def _with_the_old_answers(
 def _merge(
     where: Path,
     versions: tuple[Rendered, Rendered | None, Rendered],
-    version: Version,
+    version: TemplateVersion,
     data: Mapping[str, Any],
-) -> tuple[dict[str, str], Outcome, tuple[str, ...]]:
-    """Update the project, or its copy; what fails half way is taken back."""
+) -> tuple[dict[str, str], MergeOutcome, tuple[str, ...]]:
+    """Update the project, or its copy; a failure is undone."""
     old, same, new = versions
-    before, after = compare.contents(old.folder), compare.contents(new.folder)
-    was = compare.before(where, before, after)
+    before, after = merge.contents(old.folder), merge.contents(new.folder)
+    was = merge.before(where, before, after)
     try:
         notes = merge_update(where, version.ref, data=data)
-        found = compare.outcome(where, before, after, was)
+        found = merge.outcome(where, before, after, was)
         if same is not None:
-            note = changed_answers.bring(where, compare.contents(same.folder), after, was, found)
+            note = merge.apply_new_answers(where, merge.contents(same.folder), after, was, found)
             notes = (*notes, *([note] if note else []))
         return git.status(where), found, notes
     except BaseException as error:
         _take_back(where)
         if "downgrading" in str(error):
             raise TemplateError(
-                f"the project is of {old.version}, which is newer than {new.version}: name a newer "
+                f"the project is at {old.version}, which is newer than {new.version}: name a newer "
                 "version by --ref, such as --ref HEAD for the newest commit"
             ) from error
         raise
@@ -246,38 +245,25 @@ def _clone(project: Path, folder: Path) -> Path:
     return copy / project.resolve().relative_to(top.resolve())
 
 
-def _lock(where: Path, project: Path, found: Outcome, *, dry_run: bool) -> Lock:
+def _lock(where: Path, project: Path, found: MergeOutcome, *, dry_run: bool) -> LockStatus:
     if dry_run:
-        return Lock(status="skipped", detail="--dry-run")
+        return LockStatus(status="skipped", detail="--dry-run")
     if "pyproject.toml" in found.conflicts:
-        return Lock(status="skipped", detail="settle pyproject.toml first, then run `uv lock`")
+        return LockStatus(
+            status="skipped", detail="settle pyproject.toml first, then run `uv lock`"
+        )
     return lock(where, shown=str(project))
-
-
-def _files(status: Mapping[str, str], found: Outcome) -> dict[str, Any]:
-    """The fields of the report that name files."""
-    groups: dict[str, list[str]] = {"changed": [], "added": [], "removed": []}
-    group_of = {"??": "added", "A": "added", "D": "removed"}
-    for name, letters in status.items():
-        if name not in found.conflicts:
-            groups[group_of.get(letters.strip(), "changed")].append(name)
-    return {
-        **{group: tuple(names) for group, names in groups.items()},
-        "conflicts": tuple(found.conflicts[name] for name in sorted(found.conflicts)),
-        "kept": tuple(found.kept),
-        "not_added": tuple(found.not_added),
-        "stay_deleted": tuple(found.stay_deleted),
-        "put_back": tuple(found.put_back),
-    }
 
 
 def _answers(
     old: Mapping[str, Any], new: Mapping[str, Any], data: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The fields of the report that name answers."""
-    fresh = [Answer(name=name, value=value) for name, value in new.items() if name not in old]
+    fresh = [
+        TemplateAnswer(name=name, value=value) for name, value in new.items() if name not in old
+    ]
     changed = [
-        Answer(name=name, value=value)
+        TemplateAnswer(name=name, value=value)
         for name, value in new.items()
         if name in old and old[name] != value
     ]
@@ -286,3 +272,36 @@ def _answers(
         "changed_answers": (*changed, *(answer for answer in fresh if answer.name in data)),
         "dropped_answers": tuple(name for name in old if name not in new),
     }
+
+
+@contextmanager
+def _marked(project: Path, version: str) -> Iterator[None]:
+    """While an update to a version changes the project; what ends it in order takes the note."""
+    marker = _marker(project)
+    portable.write_file(marker, version)
+    try:
+        yield
+    finally:
+        marker.unlink(missing_ok=True)
+
+
+def _check_no_marker(project: Path, *, is_dirty: bool) -> None:
+    """Check that no update was interrupted.
+
+    Raises:
+        TemplateError: one was, and stands in the files.
+    """
+    marker = _marker(project)
+    if not marker.is_file():
+        return
+    if is_dirty:
+        version = marker.read_text(encoding="utf-8")
+        raise TemplateError(
+            f"an update to {version} was interrupted: undo it with `{UNDO}`, then run "
+            "the same command again (this also drops what was changed since)"
+        )
+    marker.unlink()
+
+
+def _marker(project: Path) -> Path:
+    return project / git.out(project, "rev-parse", "--git-path", _MARKER).removesuffix("\n")

@@ -100,7 +100,7 @@ class _Merger:
         taken = next((p for p in draft.project.texts if p.stem == plan.name), None)
         if problem is None and taken is not None:
             problem = (
-                f"{draft.project.name(taken)} is there and does not read {self._table}: write the "
+                f"{draft.project.name(taken)} exists and does not read {self._table}: write the "
                 "model yourself, under another name"
             )
         if problem is not None:

@@ -53,12 +53,12 @@ def _new_file(draft: Draft) -> dict[str, str]:
     if any(offer[0] == "table" for offer in draft.record.offers):
         raise ScaffoldError(
             f"no yml of the dbt project declares the source {draft.source} any more: bring it "
-            f"back, or delete {record.file_name(draft.source)} to start anew; nothing was written"
+            f"back, or delete {record.file_name(draft.source)} to start over; nothing was written"
         )
     path = draft.folder / f"_{draft.source}__sources.yml"
     if path in draft.project.texts:
         raise ScaffoldError(
-            f"{draft.project.name(path)} is there and declares no source {draft.source}: "
+            f"{draft.project.name(path)} exists and declares no source {draft.source}: "
             "declare it there, or move the file away; nothing was written"
         )
     tables = draft.schema.tables

@@ -33,7 +33,7 @@ def read_schema(resolved: Resolved, source: str) -> RawSchema:
             schemas.append(load_schema(path, f"{source}/{path.name}").value)
         except (UserError, FileNotFoundError) as error:
             raise ScaffoldError(
-                f"{error}; then `headrace load --source {source}`, and this again"
+                f"{error}; then `headrace load --source {source}`, then this command again"
             ) from error
     found = _raw_schema(schemas)
     if not found.tables:
@@ -50,7 +50,7 @@ def _check_name(resolved: Resolved, source: str) -> None:
         return
     hint = did_you_mean(source, known, most=3) or f"known: {', '.join(known) or '-'}"
     raise ScaffoldError(
-        f"{source!r} is no source of the settings; {hint} "
+        f"{source!r} is not a source in the settings; {hint} "
         "A new one is a folder in dlt_pipelines/ and a key below `sources` in config/default.yml"
     )
 

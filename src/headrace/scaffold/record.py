@@ -78,7 +78,7 @@ def parse(text: str | None, name: str) -> Record:
         is_offer = isinstance(value, list) and len(value) >= 2
         if not is_offer or not all(isinstance(part, str) for part in value):
             raise ScaffoldError(
-                f"{name}:{number}: this is no line of a scaffold's record (a merge conflict?): "
+                f"{name}:{number}: this is not a line of a scaffold record (a merge conflict?): "
                 "keep the lines of both sides, and delete this one; nothing was written"
             )
         offers.add(tuple(value))

@@ -19,8 +19,8 @@ def check(root: Path, texts: dict[Path, str]) -> None:
         real = path.resolve()
         if not real.is_relative_to(root.resolve()):
             raise ScaffoldError(
-                f"{path} leads out of the dbt project, to {real}: make it a folder of its own, or "
-                "set model-paths in dbt_project.yml; nothing was written"
+                f"{path} points outside of the dbt project, to {real}: make it a folder of its "
+                "own, or set model-paths in dbt_project.yml; nothing was written"
             )
         if path.exists() and not _is_writable(path):
             raise ScaffoldError(
@@ -29,7 +29,7 @@ def check(root: Path, texts: dict[Path, str]) -> None:
         above = next(folder for folder in path.parents if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK):
             raise ScaffoldError(
-                f"{above} is no folder that can be written to: make it one; nothing was written"
+                f"{above} is not a writable folder: make it one; nothing was written"
             )
 
 
@@ -59,7 +59,7 @@ def write(texts: dict[Path, str], originals: dict[Path, str]) -> None:
             written = ", ".join(each.name for each in done) or "nothing"
             raise ScaffoldError(
                 f"{path} cannot be written ({error.strerror}); written before it: {written}. "
-                "Mend that and run the same command again"
+                "Fix that and run the same command again"
             ) from error
         done.append(path)
 

@@ -94,14 +94,14 @@ def parse(text: str, name: str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         problem = _problem(error, text, mark.line if mark else 0)
-        raise ScaffoldError(f"{where}: {problem}: mend it first; nothing was written") from error
+        raise ScaffoldError(f"{where}: {problem}: fix it first; nothing was written") from error
     except (YAMLError, ValueError) as error:
         raise ScaffoldError(
-            f"{name} is not YAML ({first_line(error)}): mend it first; nothing was written"
+            f"{name} is not YAML ({first_line(error)}): fix it first; nothing was written"
         ) from error
     except RecursionError as error:
         raise ScaffoldError(
-            f"{name}: an alias stands within its own anchor: mend it first; nothing was written"
+            f"{name}: an alias stands within its own anchor: fix it first; nothing was written"
         ) from error
     return Document(name, text, data, node)
 

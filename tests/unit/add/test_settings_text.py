@@ -70,7 +70,7 @@ def test_the_settings_of_this_project() -> None:
         ("sources: [a]\n", "add by hand: crm:"),
         ("sources: text\n", "add by hand: crm:"),
         ("- a list\n", "add by hand: crm:"),
-        ("sources:\n  shop: {\n", "mend it first"),
+        ("sources:\n  shop: {\n", "fix it first"),
         ("sources:\n\tshop: 1\n", "config/default.yml:2: a tab"),
     ],
 )

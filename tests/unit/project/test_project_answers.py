@@ -34,15 +34,15 @@ def test_a_version_is_read_as_copier_reads_it(tmp_path: Path, commit: str) -> No
     [
         ("", "holds no answers"),
         ("- a\n", "holds no answers"),
-        ("a: [\n", r"is no YAML \(line 2: "),
-        ("<<<<<<< HEAD\n_commit: v1\n=======\n", r"is no YAML \(line"),
-        (b"a: \xff\n", "is no YAML: "),
+        ("a: [\n", r"is not valid YAML \(line 2: "),
+        ("<<<<<<< HEAD\n_commit: v1\n=======\n", r"is not valid YAML \(line"),
+        (b"a: \xff\n", "is not valid YAML: "),
         ("_commit: v1\n", r"does not say where the template is \(_src_path\)"),
         ("_commit: v1\n_src_path: 7\n", r"does not say where the template is \(_src_path\)"),
         ("_src_path: x\n", r"names no version \(_commit\)"),
-        ("_commit: 1.0\n_src_path: x\n", "says 1.0 for _commit, which is no version"),
-        ("_commit: --upload-pack=x\n_src_path: x\n", "which is no version"),
-        ('_commit: "v1\\nv2"\n_src_path: x\n', "which is no version"),
+        ("_commit: 1.0\n_src_path: x\n", "says 1.0 for _commit, which is not a version"),
+        ("_commit: --upload-pack=x\n_src_path: x\n", "which is not a version"),
+        ('_commit: "v1\\nv2"\n_src_path: x\n', "which is not a version"),
     ],
 )
 def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, text: str | bytes, told: str) -> None:

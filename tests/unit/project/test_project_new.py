@@ -120,7 +120,7 @@ def test_a_wrong_answer_leaves_nothing(
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        (".copier-answers.yml.jinja", None, "is no template of Headrace"),
+        (".copier-answers.yml.jinja", None, "is not a Headrace template"),
         ("copier.yml", "_min_copier_version: '99'\n", "requires Copier version >= 99"),
         ("copier.yml", "a: [\n", r"copier\.yml"),
         ("copier.yml", "_tasks: [rm x]\n", "wants to run commands of its own"),

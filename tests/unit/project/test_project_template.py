@@ -41,7 +41,7 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     there = tmp_path / "a b"
     for text in ("a b", str(there), "~/a b", there.as_uri(), f"git+{there.as_uri()}"):
-        assert parse(text) == template.Address(str(there), str(there), there), text
+        assert parse(text) == template.TemplateAddress(str(there), str(there), there), text
 
 
 def test_no_password_is_shown() -> None:
@@ -111,8 +111,8 @@ def test_another_machines_repository_is_asked(template: Repository) -> None:
         pick(address, "v7")
 
 
-def template_address(bare: Path) -> template.Address:
-    return template.Address(f"git+{bare.as_uri()}", bare.as_uri())
+def template_address(bare: Path) -> template.TemplateAddress:
+    return template.TemplateAddress(f"git+{bare.as_uri()}", bare.as_uri())
 
 
 def test_what_is_no_template_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,7 @@ from project_bench import (
 from headrace.errors import TemplateError
 from headrace.project import UpdateReport
 from headrace.project.new import NewRequest, new
-from headrace.project.update import UpdateRequest, update
-from headrace.project.update_marker import UNDO
+from headrace.project.update import UNDO, UpdateRequest, update
 
 pytestmark = [needs_git, posix_only, pytest.mark.usefixtures("uv")]
 SECOND_LINES = LINES.replace("line 12\n", "line 12, second version\n")
@@ -175,7 +174,7 @@ def test_what_fails_half_way_is_taken_back(
         assert edited.read(".git/headrace-update").decode() == SECOND
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("headrace.project.compare.outcome", fails)
+    monkeypatch.setattr("headrace.project.merge.outcome", fails)
     before = edited.tree()
     with pytest.raises(KeyboardInterrupt):
         update(UpdateRequest(edited.root))
@@ -192,7 +191,7 @@ def test_what_was_killed_half_way_is_told(project: Repository) -> None:
     note = project.root / ".git" / "headrace-update"
     note.write_text(SECOND)
     project.write("machinery/new.txt", "half of it\n")
-    refused(project, "^an update to v0.2.0 was stopped half way: take it back by `git restore -")
+    refused(project, "^an update to v0.2.0 was interrupted: undo it with `git restore -")
     (project.root / "machinery" / "new.txt").unlink()
     assert not update(UpdateRequest(project.root)).conflicts
     assert not note.exists()
@@ -209,7 +208,7 @@ def refused(made: Repository, told: str, ref: str | None = None) -> None:
 
 def test_what_is_not_committed_is_in_the_way(project: Repository) -> None:
     project.write("yours/new model é.sql", "select 1")
-    refused(project, "^not committed: yours/new model é.sql; commit it, or put it aside by `git")
+    refused(project, "^not committed: yours/new model é.sql; commit it, or stash it with `git")
     for number in range(4):
         project.write(f"a{number}.txt", "")
     refused(project, "^not committed: a0.txt, a1.txt, a2.txt and 2 more; ")
@@ -218,7 +217,7 @@ def test_what_is_not_committed_is_in_the_way(project: Repository) -> None:
 def test_without_git_or_a_commit_there_is_no_way_back(project: Repository) -> None:
     shutil.rmtree(project.root / ".git")
     before = project.tree()
-    with pytest.raises(TemplateError, match="is in no git repository"):
+    with pytest.raises(TemplateError, match="is not in a git repository"):
         update(UpdateRequest(project.root))
     project.git("init", "--quiet")
     with pytest.raises(TemplateError, match="nothing is committed yet"):
@@ -238,7 +237,7 @@ def test_a_folder_that_is_no_copy(tmp_path: Path) -> None:
         (FIRST, "1a2b3c4d", r"has no version 1a2b3c4d"),
         ("project_name: project", "project_name: a b", "do not fit: project_name: write it wi"),
         ("sources: []", "sources: [nope]", "do not fit: sources: 'nope' is none of"),
-        ("sources: []", "sources: {", r"is no YAML \(line"),
+        ("sources: []", "sources: {", r"is not valid YAML \(line"),
         ("/template", "/gone", r"is not there \(if it has moved, correct _src_path in"),
     ],
 )
@@ -251,7 +250,7 @@ def test_a_damaged_answers_file(project: Repository, old: str, new_text: str, to
 def test_answers_of_a_newer_version(project: Repository, made_once: Path) -> None:
     project.edit(".copier-answers.yml", FIRST, SECOND)
     project.commit("from the future")
-    refused(project, rf"the project is of {SECOND}, which is newer than {FIRST}: name", ref=FIRST)
+    refused(project, rf"the project is at {SECOND}, which is newer than {FIRST}: name", ref=FIRST)
     refused(project, "has no tag, branch or commit v7", ref="v7")
 
 

@@ -29,8 +29,8 @@ def refused(bench: Bench, *words: str, kind: type[UserError] = ScaffoldError) ->
     [
         ("stor", "did you mean 'store'"),
         ("orders", "known: storage, store"),
-        ("../store", "is no source"),
-        ("", "is no source"),
+        ("../store", "is not a source"),
+        ("", "is not a source"),
         ("storage", "`headrace load --source storage` first"),
     ],
 )
@@ -116,21 +116,21 @@ def test_a_read_only_file(done: Bench) -> None:
 
 def test_a_file_where_the_folder_should_be(bench: Bench) -> None:
     (bench.dbt / "models" / "staging").write_text("mine")
-    refused(bench, "staging is no folder")
+    refused(bench, "staging is not a writable folder")
 
 
 def test_nothing_is_written_outside_the_dbt_project(bench: Bench, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (bench.dbt / "models" / "staging").symlink_to(outside, target_is_directory=True)
-    refused(bench, "leads out of the dbt project")
+    refused(bench, "points outside of the dbt project")
     assert list(outside.iterdir()) == []
 
 
 def test_model_paths_outside_are_not_written_to(bench: Bench) -> None:
     path = bench.dbt / "dbt_project.yml"
     path.write_text(path.read_text().replace("model-paths: [models]", "model-paths: [../above]"))
-    refused(bench, "leads out of the dbt project")
+    refused(bench, "points outside of the dbt project")
 
 
 def test_a_merge_conflict_in_the_record(done: Bench) -> None:
@@ -154,12 +154,12 @@ def test_files_of_our_names_that_are_somebody_elses(bench: Bench) -> None:
     report = bench.scaffold()
     assert bench.text("orders.sql") == "select 1 as one"
     (task,) = report.by_hand
-    assert "stg_store__orders.sql is there and does not read orders" in task.what
+    assert "stg_store__orders.sql exists and does not read orders" in task.what
 
     other = make_bench(bench.root / "other")
     other.folder.mkdir(parents=True)
     other.path("sources").write_text("models: []\n")
-    refused(other, "_store__sources.yml is there and declares no source store")
+    refused(other, "_store__sources.yml exists and declares no source store")
 
 
 def test_names_that_jinja_would_read_are_left_out(bench: Bench) -> None:

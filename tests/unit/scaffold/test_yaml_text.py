@@ -169,4 +169,4 @@ def test_broken_yaml_names_file_and_line(text: str, words: str) -> None:
     message = str(caught.value)
     assert words in message
     assert "\n" not in message
-    assert message.endswith("mend it first; nothing was written")
+    assert message.endswith("fix it first; nothing was written")

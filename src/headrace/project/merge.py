@@ -1,9 +1,14 @@
-"""What an update did to each file, against what it should have done.
+"""What the merge of an update did to each file, against what it should have done.
 
-copier merges well, and in four cases without a word: it deletes a file that the new version
-dropped although the user edited it, it overwrites binary files that the user replaced (even where
-both versions of the template have the same), it writes over files that git ignores, and it loses
-bytes that are no UTF-8. So each file is held against the template's old and new version.
+    old and new version ─┐
+    the project before  ─┼─► outcome: conflicts, files left alone, files put back
+    after copier's merge ┘      └─► new answers: what they change in files left alone
+
+copier merges well, but in four cases it loses something without a message: it deletes a file that
+the new version dropped although the user edited it, it overwrites binary files that the user
+replaced (even where both versions of the template have the same), it overwrites files that git
+ignores, and it loses bytes that are not UTF-8. So each file is compared with the template's old and
+new version.
 """
 
 import subprocess
@@ -11,26 +16,52 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from headrace import portable
+from headrace.formatting import first_few
 from headrace.project import answers, git
-from headrace.project.reports import Conflict
+from headrace.project.reports import MergeConflict
 
 # uv's, and brought in line by `uv lock`; copier's own record
 _NOT_COMPARED = {"uv.lock", answers.FILE}
+
 Files = Mapping[str, bytes]
+
+_WORDS = {
+    "dropped": "edited by you, and the new version has it no more: it was deleted",
+    "binary": "a binary file that you and the new version changed: the new version's stands",
+    "merge": "merged otherwise than git would do it: read `git diff`",
+}
+
+MOST_NAMED = 3
 
 
 @dataclass
-class Outcome:
+class MergeOutcome:
     """What became of the files; paths are below the project."""
 
-    conflicts: dict[str, Conflict] = field(default_factory=dict)
+    conflicts: dict[str, MergeConflict] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
     not_added: list[str] = field(default_factory=list)
     stay_deleted: list[str] = field(default_factory=list)
     put_back: list[str] = field(default_factory=list)
+
+    def report_fields(self, status: Mapping[str, str]) -> dict[str, Any]:
+        """The fields of ``UpdateReport`` that name files, from git's status of each."""
+        groups: dict[str, list[str]] = {"changed": [], "added": [], "removed": []}
+        group_of = {"??": "added", "A": "added", "D": "removed"}
+        for name, letters in status.items():
+            if name not in self.conflicts:
+                groups[group_of.get(letters.strip(), "changed")].append(name)
+        return {
+            **{group: tuple(names) for group, names in groups.items()},
+            "conflicts": tuple(self.conflicts[name] for name in sorted(self.conflicts)),
+            "kept": tuple(self.kept),
+            "not_added": tuple(self.not_added),
+            "stay_deleted": tuple(self.stay_deleted),
+            "put_back": tuple(self.put_back),
+        }
 
 
 @dataclass(frozen=True)
@@ -60,11 +91,11 @@ def before(project: Path, old: Files, new: Files) -> Before:
     return Before(tracked, untracked)
 
 
-def outcome(project: Path, old: Files, new: Files, was: Before) -> Outcome:
+def outcome(project: Path, old: Files, new: Files, was: Before) -> MergeOutcome:
     """Hold every file against both versions of the template; put back what was lost."""
-    found = Outcome()
+    found = MergeOutcome()
     for name in _unmerged(project):
-        found.conflicts[name] = Conflict(
+        found.conflicts[name] = MergeConflict(
             path=name,
             kind="markers",
             what="changed by you and by the new version: choose between the lines <<<<<<< and "
@@ -82,7 +113,7 @@ def outcome(project: Path, old: Files, new: Files, was: Before) -> Outcome:
     return found
 
 
-def _ignored(found: Outcome, path: Path, name: str, mine: bytes, now: bytes | None) -> None:
+def _ignored(found: MergeOutcome, path: Path, name: str, mine: bytes, now: bytes | None) -> None:
     """A file that git does not know could not be had back."""
     if now != mine:
         portable.write_file(path, mine)
@@ -90,7 +121,7 @@ def _ignored(found: Outcome, path: Path, name: str, mine: bytes, now: bytes | No
 
 
 def _mine(
-    found: Outcome,
+    found: MergeOutcome,
     project: Path,
     name: str,
     base: bytes | None,
@@ -118,16 +149,9 @@ def _mine(
         found.conflicts[name] = _conflict(name, "merge")
 
 
-_WORDS = {
-    "dropped": "edited by you, and the new version has it no more: it was deleted",
-    "binary": "a binary file that you and the new version changed: the new version's stands",
-    "merge": "merged otherwise than git would do it: read `git diff`",
-}
-
-
-def _conflict(name: str, kind: Literal["dropped", "binary", "merge"]) -> Conflict:
+def _conflict(name: str, kind: Literal["dropped", "binary", "merge"]) -> MergeConflict:
     what = f"{_WORDS[kind]}; `git restore {quoted(name)}` brings yours back"
-    return Conflict(path=name, kind=kind, what=what)
+    return MergeConflict(path=name, kind=kind, what=what)
 
 
 def quoted(name: str) -> str:
@@ -163,3 +187,43 @@ def _content(path: Path) -> bytes:
     """The bytes, with the line ends of texts as git keeps them."""
     content = path.read_bytes()
     return content if b"\0" in content else content.replace(b"\r\n", b"\n")
+
+
+def apply_new_answers(
+    where: Path, same: Files, new: Files, was: Before, found: MergeOutcome
+) -> str:
+    """Write what new answers change in files that an update leaves alone, for they are the user's.
+
+    Where ``--data`` gives an answer anew, the user has asked for what it changes there as well: the
+    pipeline and the models of one more source, its settings. So the new version is made with the
+    answers of before, too; what differs is what the answers change.
+
+    Returns:
+        A note on files that the new answers no longer ask for; empty without any.
+
+    Args:
+        where: the project, after copier's merge.
+        same: the new version with the answers of before.
+        new: the new version with the answers as given.
+        was: the project before the merge.
+        found: what the merge did; what is brought is taken from what was left alone.
+    """
+    for name in [name for name in found.not_added if name not in same]:
+        portable.write_file(where / name, new[name])
+        found.not_added.remove(name)
+    for name in [name for name in found.kept if same.get(name, new[name]) != new[name]]:
+        merged, is_clean = with_markers(same[name], was.tracked[name], new[name])
+        portable.write_file(where / name, merged)
+        found.kept.remove(name)
+        if not is_clean:
+            found.conflicts[name] = MergeConflict(
+                path=name,
+                kind="markers",
+                what="changed by you and by the other answers: choose between the lines <<<<<<< "
+                "and >>>>>>>",
+            )
+    left = [name for name in sorted(same.keys() - new.keys()) if (where / name).is_file()]
+    if not left:
+        return ""
+    names = first_few(left, MOST_NAMED)
+    return f"yours, and not asked for by the new answers: {names}; `git rm` what is not needed"

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from headrace.project.reports import Lock
+from headrace.project.reports import LockStatus
 
 # of the process that this one was started by, and not meant for the project
 _FOREIGN = ("VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIRECTORY", "UV_FROZEN", "UV_LOCKED")
@@ -13,7 +13,7 @@ _FOREIGN = ("VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIRECTORY", "UV_FROZEN", "U
 _MOST_LETTERS = 300
 
 
-def lock(project: Path, *, shown: str) -> Lock:
+def lock(project: Path, *, shown: str) -> LockStatus:
     """Bring ``uv.lock`` in line with ``pyproject.toml``; a failure is reported, not raised.
 
     Args:
@@ -23,7 +23,7 @@ def lock(project: Path, *, shown: str) -> Lock:
     again = f"run `uv lock` in {shown}"
     uv = find_uv()
     if uv is None:
-        return Lock(status="failed", detail=f"uv is not installed: install it and {again}")
+        return LockStatus(status="failed", detail=f"uv is not installed: install it and {again}")
     environ = {name: value for name, value in os.environ.items() if name not in _FOREIGN}
     try:
         result = subprocess.run(
@@ -36,10 +36,12 @@ def lock(project: Path, *, shown: str) -> Lock:
             check=False,
         )
     except OSError as error:
-        return Lock(status="failed", detail=f"{uv} cannot be started ({error.strerror}): {again}")
+        return LockStatus(
+            status="failed", detail=f"{uv} cannot be started ({error.strerror}): {again}"
+        )
     if result.returncode:
-        return Lock(status="failed", detail=f"{_why(result.stderr)}: {again}")
-    return Lock(status="locked")
+        return LockStatus(status="failed", detail=f"{_why(result.stderr)}: {again}")
+    return LockStatus(status="locked")
 
 
 def find_uv() -> str | None:

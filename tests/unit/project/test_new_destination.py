@@ -8,7 +8,7 @@ import pytest
 
 from headrace.errors import TemplateError
 from headrace.portable import replace
-from headrace.project import destination_folder
+from headrace.project.new import check_destination, staging_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -16,7 +16,7 @@ def names(folder: Path) -> list[str]:
 
 
 def make(destination: Path, then: Callable[[], None] = lambda: None) -> None:
-    with destination_folder.workshop(destination) as folder:
+    with staging_folder(destination) as folder:
         assert folder.name == destination.name
         (folder / "sub").mkdir()
         (folder / "sub" / "file").write_text("x")
@@ -26,7 +26,7 @@ def make(destination: Path, then: Callable[[], None] = lambda: None) -> None:
 
 @pytest.mark.parametrize("name", ["one", "a b/ü", "deep/er/one"])
 def test_a_folder_is_made(tmp_path: Path, name: str) -> None:
-    make(destination_folder.check(tmp_path / name))
+    make(check_destination(tmp_path / name))
     assert (tmp_path / name / "sub" / "file").read_text() == "x"
     assert not [each for each in names(tmp_path) if "headrace-new" in each]
 
@@ -39,7 +39,7 @@ def test_an_empty_folder_is_filled_and_stays_the_same(
     here.mkdir()
     monkeypatch.chdir(here)
     node = here.stat().st_ino
-    make(destination_folder.check(Path()))
+    make(check_destination(Path()))
     assert (here.stat().st_ino, names(here)) == (node, ["sub", "sub/file"])
 
 
@@ -97,28 +97,28 @@ def test_what_cannot_be_a_destination(tmp_path: Path) -> None:
         (Path(tmp_path.anchor), "is "),
     ):
         with pytest.raises(TemplateError, match=told):
-            destination_folder.check(path)
+            check_destination(path)
     assert names(tmp_path) == ["file", "full", "full/.hidden"]
 
 
 def test_a_name_that_windows_reserves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace.portable.WINDOWS", False)
-    assert destination_folder.check(tmp_path / "aux") == tmp_path / "aux"
+    assert check_destination(tmp_path / "aux") == tmp_path / "aux"
     monkeypatch.setattr("headrace.portable.WINDOWS", True)
-    with pytest.raises(TemplateError, match="aux is a device to Windows"):
-        destination_folder.check(tmp_path / "aux")
+    with pytest.raises(TemplateError, match="aux is a device name on Windows"):
+        check_destination(tmp_path / "aux")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a right of their own on Windows")
 def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "gone")
     with pytest.raises(TemplateError, match="a link that leads nowhere"):
-        destination_folder.check(tmp_path / "link")
+        check_destination(tmp_path / "link")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(TemplateError, match="cannot be written to"):
-        destination_folder.check(tmp_path / "a" / "b")
+        check_destination(tmp_path / "a" / "b")
     tmp_path.chmod(0o700)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from project_bench import posix_only, stand_in
 
-from headrace.project.lock import lock
+from headrace.project.uv_lock import lock
 
 OFFLINE = """\
 error: Request failed after 3 retries
