@@ -1,1 +1,1 @@
-"""The command line: one module per command group; parses, calls one service, renders."""
+"""The command line: a command parses its options, calls one function and renders its report."""
