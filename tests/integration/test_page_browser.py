@@ -20,7 +20,7 @@ from page_lab import EVIL, hostile, layered, lived_in, stored
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from headrace.catalog import RunStore
-from headrace.lineage.find import AssetRef
+from headrace.lineage.find import NodeRef
 from headrace.lineage.trace import trace
 from headrace.server.access import Access
 from headrace.server.state import ServerState, open_state
@@ -220,7 +220,7 @@ def test_column_mode_highlights_what_the_command_lists(
     big: Eye, big_state: ServerState, column: str, indirect: bool
 ) -> None:
     catalog = big_state.snapshot().index.catalog
-    graph = trace(catalog, AssetRef(NODE, column), direction="both", depth=None, indirect=indirect)
+    graph = trace(catalog, NodeRef(NODE, column), direction="both", depth=None, indirect=indirect)
     with big.page() as page:
         page.goto(f"lineage?asset={NODE}&column={column}")
         ready(page)
@@ -241,7 +241,7 @@ def test_column_mode_highlights_what_the_command_lists(
         )
         if column == "amount":
             flow = trace(
-                catalog, AssetRef(NODE, column), direction="both", depth=None, indirect=False
+                catalog, NodeRef(NODE, column), direction="both", depth=None, indirect=False
             )
             links = {(link.parent, link.child) for link in flow.links}
             assert {(parent, child) for parent, child in direct} == links

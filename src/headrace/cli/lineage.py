@@ -10,7 +10,7 @@ from headrace.errors import LineageError
 
 if TYPE_CHECKING:
     from headrace.catalog.model import Catalog
-    from headrace.lineage.find import AssetRef
+    from headrace.lineage.find import NodeRef
     from headrace.lineage.report import Direction
     from headrace.settings import Resolved
 
@@ -95,7 +95,7 @@ def lineage(
     show_graph(graph)
 
 
-def _find(catalog: "Catalog", name: str) -> "AssetRef":
+def _find(catalog: "Catalog", name: str) -> "NodeRef":
     """The place of a name; says which version of a model it is where the name does not."""
     from headrace.lineage.find import find, version_meant
 

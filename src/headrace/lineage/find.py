@@ -29,8 +29,8 @@ _RANK: dict[AssetKind, int] = {
 
 
 @dataclass(frozen=True, slots=True)
-class AssetRef:
-    """An asset, or a column of it.
+class NodeRef:
+    """A node of the catalog's graph, or a column of it.
 
     Attributes:
         asset: id.
@@ -41,7 +41,7 @@ class AssetRef:
     column: str | None = None
 
 
-def find(catalog: Catalog, text: str) -> AssetRef:
+def find(catalog: Catalog, text: str) -> NodeRef:
     """The asset or column that a text names.
 
     Args:
@@ -73,7 +73,7 @@ def find(catalog: Catalog, text: str) -> AssetRef:
                     continue
                 first = with_column
             if len(first) == 1:
-                return AssetRef(first[0], column and _spelling(catalog, first[0], column))
+                return NodeRef(first[0], column and _spelling(catalog, first[0], column))
             if first:
                 raise LineageError(_ambiguous(catalog, text, first, column))
     if lacking is not None:
@@ -81,7 +81,7 @@ def find(catalog: Catalog, text: str) -> AssetRef:
     raise LineageError(_no_node(catalog, index, text))
 
 
-def version_meant(catalog: Catalog, text: str, ref: AssetRef) -> str | None:
+def version_meant(catalog: Catalog, text: str, ref: NodeRef) -> str | None:
     """Which version of a model a text without one means, in words; None of any other text."""
     asset = catalog.assets[ref.asset]
     name = asset.latest_of
@@ -112,17 +112,17 @@ def known_columns(catalog: Catalog, key: str) -> dict[str, None]:
     return names
 
 
-def _by_id(catalog: Catalog, text: str) -> AssetRef | None:
+def _by_id(catalog: Catalog, text: str) -> NodeRef | None:
     """Ids need no index: the way of links in a page."""
     for node, column in _splits(text):
         key = node if node in catalog.assets else catalog.by_dbt_id.get(node)
         if key is None:
             continue
         if column is None:
-            return AssetRef(key)
+            return NodeRef(key)
         spelling = _spelling(catalog, key, column)
         if spelling is not None:
-            return AssetRef(key, spelling)
+            return NodeRef(key, spelling)
     return None
 
 

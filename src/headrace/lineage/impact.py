@@ -21,7 +21,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from headrace.catalog.model import Asset, Catalog
-from headrace.lineage.find import AssetRef, known_columns
+from headrace.lineage.find import NodeRef, known_columns
 from headrace.lineage.graph import reachable
 from headrace.lineage.report import (
     ImpactItem,
@@ -35,7 +35,7 @@ _SET_OPERATION = re.compile(r"\b(union|intersect|except)\b", re.IGNORECASE)
 _NAMES_IT = "its SQL names it"
 
 
-def impact(catalog: Catalog, ref: AssetRef) -> ImpactReport:
+def impact(catalog: Catalog, ref: NodeRef) -> ImpactReport:
     """What happens if an asset or a column goes."""
     distance = asset_distances(catalog, ref.asset, "downstream")
     column = ref.column
@@ -86,7 +86,7 @@ def impact(catalog: Catalog, ref: AssetRef) -> ImpactReport:
     )
 
 
-def _breaks(catalog: Catalog, ref: AssetRef) -> dict[str, str]:
+def _breaks(catalog: Catalog, ref: NodeRef) -> dict[str, str]:
     """Each asset that fails, and why."""
     if ref.column is None:
         why = _broken_by_node(catalog, ref.asset)

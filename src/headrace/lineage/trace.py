@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from headrace.catalog.model import Catalog, ColumnEdge
-from headrace.lineage.find import AssetRef, known_columns
+from headrace.lineage.find import NodeRef, known_columns
 from headrace.lineage.report import (
     Direction,
     LineageGraph,
@@ -55,7 +55,7 @@ class _Walk:
 
 def trace(
     catalog: Catalog,
-    ref: AssetRef,
+    ref: NodeRef,
     *,
     direction: Direction,
     depth: int | None,

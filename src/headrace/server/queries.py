@@ -20,7 +20,7 @@ from headrace.server.snapshot import Snapshot
 from headrace.server.state import MAX_RUNS, ServerState
 
 if TYPE_CHECKING:
-    from headrace.lineage.find import AssetRef
+    from headrace.lineage.find import NodeRef
     from headrace.lineage.report import ImpactReport, LineageGraph
 
 MAX_PAGE = 500
@@ -230,7 +230,9 @@ def lineage(
     from headrace.lineage.trace import trace
 
     now = state.snapshot()
-    return trace(now.index.catalog, _place(now, asset_id, column), direction=direction, depth=depth)
+    return trace(
+        now.index.catalog, _node_ref(now, asset_id, column), direction=direction, depth=depth
+    )
 
 
 def impact(state: ServerState, asset_id: str, *, column: str | None = None) -> "ImpactReport":
@@ -242,7 +244,7 @@ def impact(state: ServerState, asset_id: str, *, column: str | None = None) -> "
     from headrace.lineage.impact import impact as impact_of
 
     now = state.snapshot()
-    return impact_of(now.index.catalog, _place(now, asset_id, column))
+    return impact_of(now.index.catalog, _node_ref(now, asset_id, column))
 
 
 def _asset(now: Snapshot, asset_id: str) -> Asset:
@@ -254,13 +256,13 @@ def _asset(now: Snapshot, asset_id: str) -> Asset:
     return found
 
 
-def _place(now: Snapshot, asset_id: str, column: str | None) -> "AssetRef":
-    from headrace.lineage.find import AssetRef
+def _node_ref(now: Snapshot, asset_id: str, column: str | None) -> "NodeRef":
+    from headrace.lineage.find import NodeRef
 
     found = _asset(now, asset_id)
     if column is None:
-        return AssetRef(asset=asset_id, column=None)
+        return NodeRef(asset=asset_id, column=None)
     known = found.column(column)
     if known is None:
         raise NotFoundError("the asset has no such column", hint="/api/v1/asset lists its columns")
-    return AssetRef(asset=asset_id, column=known.name)
+    return NodeRef(asset=asset_id, column=known.name)

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.catalog.model import Asset, Catalog, Column
 from headrace.errors import LineageError
-from headrace.lineage.find import AssetRef, find, version_meant
+from headrace.lineage.find import NodeRef, find, version_meant
 
 
 def _asset(key: str, kind: str, name: str, *columns: str, schema: str | None = None) -> Asset:
@@ -69,7 +69,7 @@ CATALOG = _catalog(
     ],
 )
 def test_a_name_finds_its_place(text: str, asset: str, column: str | None) -> None:
-    assert find(CATALOG, text) == AssetRef(asset, column)
+    assert find(CATALOG, text) == NodeRef(asset, column)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_an_empty_catalog_says_what_fills_it() -> None:
 
 def test_one_of_50000_nodes_is_found_and_a_miss_ends() -> None:
     many = _catalog(*(_asset(f"model.p.m{n}", "model", f"m{n}", "x") for n in range(50_000)))
-    assert find(many, "M49999.X") == AssetRef("model.p.m49999", "x")
+    assert find(many, "M49999.X") == NodeRef("model.p.m49999", "x")
     with pytest.raises(LineageError, match="did you mean"):
         find(many, "m499999")
 

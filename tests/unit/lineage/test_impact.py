@@ -15,7 +15,7 @@ from headrace.catalog.model import (
 )
 from headrace.catalog.model import TestInfo as Checks
 from headrace.lineage.columns import column_lineage
-from headrace.lineage.find import AssetRef
+from headrace.lineage.find import NodeRef
 from headrace.lineage.impact import impact
 
 MODELS = {
@@ -121,13 +121,13 @@ def test_each_model_that_duckdb_cannot_build_is_told(
     warehouse: duckdb.DuckDBPyConnection, gone: str, column: str
 ) -> None:
     failed = _fails(warehouse, gone, column)
-    report = impact(_catalog(), AssetRef(gone, column))
+    report = impact(_catalog(), NodeRef(gone, column))
     assert failed
     assert failed <= {item.id for item in report.breaks if item.kind == "model"}
 
 
 def test_a_star_passes_a_column_on_to_who_names_it() -> None:
-    report = impact(_catalog(), AssetRef("stg", "total"))
+    report = impact(_catalog(), NodeRef("stg", "total"))
     why = {item.id: item.why for item in report.breaks}
     assert why == {
         "after_star": "its SQL names it",
@@ -145,18 +145,18 @@ def test_a_star_passes_a_column_on_to_who_names_it() -> None:
 
 
 def test_what_filters_affects_all_columns_below() -> None:
-    report = impact(_catalog(), AssetRef("stg", "status"))
+    report = impact(_catalog(), NodeRef("stg", "status"))
     chosen = next(item for item in report.breaks if item.id == "chosen")
     assert chosen.rows
     assert report.counts["breaks"] == len(report.breaks)
 
 
 def test_a_node_that_goes_breaks_its_readers_and_reaches_all_below() -> None:
-    report = impact(_catalog(), AssetRef("star"))
+    report = impact(_catalog(), NodeRef("star"))
     assert {item.id for item in report.breaks} == {"after_star", "not_star", "both", "t_id", "u"}
     assert report.affected == ()
     assert report.counts["exposures"] == 1
-    everything = impact(_catalog(), AssetRef("raw"))
+    everything = impact(_catalog(), NodeRef("raw"))
     assert {item.id for item in everything.breaks} == {"stg", "other"}
     assert {item.distance for item in everything.affected} == {2, 3, 4}
 
@@ -180,7 +180,7 @@ def test_contracts_snapshots_and_unknown_sql_count_as_breaks() -> None:
         edges,
         (ColumnLineageProblem("p", "?"),),
     )
-    report = impact(catalog, AssetRef("a", "x"))
+    report = impact(catalog, NodeRef("a", "x"))
     assert {item.id: item.why for item in report.breaks} == {
         "c": "its contract names x",
         "p": "its SQL names it",
@@ -201,7 +201,7 @@ def test_a_field_of_a_resource_goes_with_the_columns_it_is_loaded_into() -> None
         ColumnEdge("t", "x", "m", "x", "copied"),
     )
     catalog = Catalog(assets, {"r": (), "t": ("r",), "m": ("t",)}, edges)
-    for place in (AssetRef("r", "lines[].x"), AssetRef("r")):
+    for place in (NodeRef("r", "lines[].x"), NodeRef("r")):
         report = impact(catalog, place)
         assert [item.id for item in report.breaks] == ["m"]
         assert [item.id for item in report.affected] == ["t"]

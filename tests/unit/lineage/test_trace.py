@@ -8,7 +8,7 @@ from headrace.catalog.model import (
     ColumnLineageProblem,
     EdgeKind,
 )
-from headrace.lineage.find import AssetRef
+from headrace.lineage.find import NodeRef
 from headrace.lineage.report import LineageGraph
 from headrace.lineage.trace import ROWS, closure, trace
 
@@ -68,21 +68,21 @@ CHAIN = _catalog(
 
 
 def test_a_table_is_traced_both_ways_by_distance() -> None:
-    graph = trace(CHAIN, AssetRef("b"), direction="both", depth=None)
+    graph = trace(CHAIN, NodeRef("b"), direction="both", depth=None)
     assert _reached(graph) == {"r_1": -2, "a": -1, "b": 0, "c": 1, "e_1": 2}
     assert "b.* > c.* reads" in _links(graph)
     assert [node.id for node in graph.nodes] == ["r_1", "a", "b", "c", "e_1"]
 
 
 def test_tests_are_shown_when_asked() -> None:
-    place = AssetRef("b", "x")
+    place = NodeRef("b", "x")
     without = trace(CHAIN, place, direction="downstream", depth=None)
     asked = trace(CHAIN, place, direction="downstream", depth=None, tests=True)
     assert set(_reached(asked)) - set(_reached(without)) == {"t_1"}
 
 
 def test_a_column_reaches_what_it_makes_and_the_exposures() -> None:
-    graph = trace(CHAIN, AssetRef("r_1", "x"), direction="downstream", depth=None, indirect=False)
+    graph = trace(CHAIN, NodeRef("r_1", "x"), direction="downstream", depth=None, indirect=False)
     assert _links(graph) == [
         "a.x > b.x copied",
         "b.x > c.x aggregated",
@@ -100,12 +100,12 @@ def test_what_filters_reaches_all_rows_downstream_and_so_all_columns() -> None:
 
 
 def test_upstream_a_column_has_its_values_and_what_chose_the_rows() -> None:
-    graph = trace(CHAIN, AssetRef("c", "x"), direction="upstream", depth=None)
+    graph = trace(CHAIN, NodeRef("c", "x"), direction="upstream", depth=None)
     links = _links(graph)
     assert "r_2.x > c.* joined" in links
     assert "r_1.y > a.* filtered" in links
     assert "b.y > c.y computed" not in links  # of another column
-    direct = trace(CHAIN, AssetRef("c", "x"), direction="upstream", depth=None, indirect=False)
+    direct = trace(CHAIN, NodeRef("c", "x"), direction="upstream", depth=None, indirect=False)
     assert set(_reached(direct)) == {"c", "b", "a", "r_1"}
 
 
@@ -123,10 +123,10 @@ def test_up_and_down_agree() -> None:
 
 def test_depth_counts_assets_and_says_that_there_is_more() -> None:
     for column in (None, "x"):
-        graph = trace(CHAIN, AssetRef("c", column), direction="upstream", depth=1)
+        graph = trace(CHAIN, NodeRef("c", column), direction="upstream", depth=1)
         assert {abs(node.distance) for node in graph.nodes} == {0, 1}
         assert graph.truncated
-        whole = trace(CHAIN, AssetRef("c", column), direction="upstream", depth=9)
+        whole = trace(CHAIN, NodeRef("c", column), direction="upstream", depth=9)
         assert not whole.truncated
 
 
@@ -136,9 +136,9 @@ def test_cycles_end() -> None:
         [("a", "x", "b", "x", "copied"), ("b", "x", "c", "x", "copied"),
          ("c", "x", "a", "x", "copied"), ("a", "y", "a", "x", "computed")],
     )  # fmt: skip
-    graph = trace(cyclic, AssetRef("a", "x"), direction="both", depth=None)
+    graph = trace(cyclic, NodeRef("a", "x"), direction="both", depth=None)
     assert {node.id for node in graph.nodes} == {"a", "b", "c"}
-    assert len(trace(cyclic, AssetRef("a"), direction="downstream", depth=None).nodes) == 3
+    assert len(trace(cyclic, NodeRef("a"), direction="downstream", depth=None).nodes) == 3
 
 
 def test_an_unread_model_next_to_the_path_is_told() -> None:
@@ -147,7 +147,7 @@ def test_an_unread_model_next_to_the_path_is_told() -> None:
         [("r_1", "x", "a", "x", "copied")],
         (ColumnLineageProblem("b", "no parser reads it"), ColumnLineageProblem("far", "nor this")),
     )
-    graph = trace(catalog, AssetRef("r_1", "x"), direction="downstream", depth=None, indirect=False)
+    graph = trace(catalog, NodeRef("r_1", "x"), direction="downstream", depth=None, indirect=False)
     assert [problem.asset for problem in graph.problems] == ["b"]
 
 
@@ -161,7 +161,7 @@ def test_a_ladder_of_diamonds_is_walked_asset_by_asset_and_not_path_by_path() ->
             edges.append((parent, "x", child, "x", "computed"))
             edges.append((parent, "y", child, ROWS, "filtered"))
     catalog = _catalog(parents, edges)
-    assert len(trace(catalog, AssetRef("m0"), direction="downstream", depth=None).nodes) == 29_998
+    assert len(trace(catalog, NodeRef("m0"), direction="downstream", depth=None).nodes) == 29_998
     assert len(closure(catalog, [("m0", "x")], "downstream", indirect=False)) == 29_998
-    graph = trace(catalog, AssetRef("m29997", "x"), direction="upstream", depth=50)
+    graph = trace(catalog, NodeRef("m29997", "x"), direction="upstream", depth=50)
     assert graph.truncated

@@ -17,7 +17,7 @@ from headrace.catalog.model import (
 )
 from headrace.errors import LineageError
 from headrace.lineage.columns import column_lineage
-from headrace.lineage.find import AssetRef
+from headrace.lineage.find import NodeRef
 from headrace.lineage.trace import closure
 from headrace.lineage.verify import VerifyOptions, VerifyReport, verify, warehouse_alias
 from headrace.lineage.verify.strategies import expressions
@@ -86,7 +86,7 @@ def _with_lineage(catalog: Catalog) -> Catalog:
     )
 
 
-def _verify(catalog: Catalog, path: Path, *only: AssetRef, rows: int = 1000) -> VerifyReport:
+def _verify(catalog: Catalog, path: Path, *only: NodeRef, rows: int = 1000) -> VerifyReport:
     written = str(path).replace("'", "''")
     attach = f"attach '{written}' as {warehouse_alias()} (read_only)"
     return verify(catalog, attach, only=only, options=VerifyOptions(rows=rows, workers=2))
@@ -192,7 +192,7 @@ def test_columns_that_differ_by_themselves_are_left_out_with_the_reason(path: Pa
         "m": "select id, amount, random() as luck, get_current_timestamp() as built_at, "
         "row_number() over () as place from db.raw.orders"
     }
-    report = _verify(_project(path, RAW, models, {"m": "id"}), path, AssetRef("m"))
+    report = _verify(_project(path, RAW, models, {"m": "id"}), path, NodeRef("m"))
     assert {item.column: item.reason for item in report.unstable} == {
         "luck": "differs from build to build",
         "built_at": "differs from build to build",
@@ -388,11 +388,15 @@ def test_assets_and_columns_limit_what_is_perturbed(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     tried = {
         place: {(column.raw, column.column) for column in _verify(catalog, path, place).columns}
-        for place in (AssetRef("stg_orders"), AssetRef("customers"), AssetRef("orders", "amount"))
+        for place in (
+            NodeRef("stg_orders"),
+            NodeRef("customers"),
+            NodeRef("orders", "amount"),
+        )
     }
-    assert {raw for raw, _ in tried[AssetRef("stg_orders")]} == {"orders"}
-    assert tried[AssetRef("customers")] == {("customers", "id"), ("customers", "name")}
-    assert tried[AssetRef("orders", "amount")] == {("orders", "amount")}
+    assert {raw for raw, _ in tried[NodeRef("stg_orders")]} == {"orders"}
+    assert tried[NodeRef("customers")] == {("customers", "id"), ("customers", "name")}
+    assert tried[NodeRef("orders", "amount")] == {("orders", "amount")}
 
 
 def test_large_tables_are_sampled_and_it_is_said(path: Path) -> None:

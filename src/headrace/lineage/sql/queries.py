@@ -116,7 +116,7 @@ class Reader:
                 self.query(inner) if plain else tree.SetOperation((), self.query(inner), (), order)
             )
         sources = (self._sources.source(node), *self._sources.joined(node))
-        star = tree.SelectItem(None, (), star=tree.Star(), role=1)
+        star = tree.SelectExpression(None, (), star=tree.Star(), role=1)
         return tree.Select((), sources, (star,), order=order)
 
     def _set_operation(self, node: Any) -> tree.Query:
@@ -189,7 +189,7 @@ class Reader:
             _is_keyed(args.get("group")),
         )
 
-    def _items(self, node: Any) -> tuple[tree.SelectItem, ...]:
+    def _items(self, node: Any) -> tuple[tree.SelectExpression, ...]:
         found = [
             one
             for expression in node.expressions

@@ -110,7 +110,7 @@ class SelectQuery:
             self._busy.discard(number)
         return done
 
-    def _resolve(self, item: tree.SelectItem) -> _ResolvedItem:
+    def _resolve(self, item: tree.SelectExpression) -> _ResolvedItem:
         deps = self._evaluator.collect(item.reads, self._scope, self._ctes)
         if item.star is None:
             value = deps
@@ -132,7 +132,7 @@ class SelectQuery:
         return _ResolvedItem(columns, star.rest)
 
     @staticmethod
-    def _one(item: tree.SelectItem, deps: Deps, value: Deps) -> _ResolvedItem:
+    def _one(item: tree.SelectExpression, deps: Deps, value: Deps) -> _ResolvedItem:
         """An item that is no star: one column, or those that ``unnest`` makes.
 
         Args:
@@ -153,7 +153,7 @@ class SelectQuery:
         return _ResolvedItem([(name, deps)], (Rest("spread", name, deps=deps),))
 
 
-def _named(item: tree.SelectItem, column: str) -> str:
+def _named(item: tree.SelectExpression, column: str) -> str:
     """What `columns(…)` calls one of its columns; its alias may quote parts of the name."""
     if item.name is None or item.star is None:
         return column
@@ -212,7 +212,7 @@ def _key_of(names: list[str | None]) -> Keys:
     return (frozenset(known),) if len(known) == len(names) else ()
 
 
-def _plain(item: tree.SelectItem) -> str | None:
+def _plain(item: tree.SelectExpression) -> str | None:
     return fold(item.name) if item.star is None and item.name is not None else None
 
 
@@ -235,7 +235,7 @@ def _of_term(query: tree.Select, term: tree.Term, scope: Scope) -> str | None:
     return None
 
 
-def _column(item: tree.SelectItem) -> tree.Names | None:
+def _column(item: tree.SelectExpression) -> tree.Names | None:
     """The column that an item is, if it is no more than that."""
     if item.star is None and len(item.reads) == 1:
         read = item.reads[0]

@@ -10,7 +10,7 @@ from headrace.lineage.sql.struct_expressions import PICKS, shape, value
 from headrace.lineage.sql.walk import Walk
 
 
-def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.SelectItem]:
+def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.SelectExpression]:
     """The items that one expression of a select list makes.
 
     Args:
@@ -21,13 +21,13 @@ def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.SelectItem]:
     if isinstance(node, exp.Aliases):
         one = item(node.this, walk)
         return [
-            tree.SelectItem(name.name, one.reads, one.aggregated, one.unnests)
+            tree.SelectExpression(name.name, one.reads, one.aggregated, one.unnests)
             for name in node.expressions
         ]
     return [item(node, walk, dialect)]
 
 
-def item(node: Any, walk: Walk, dialect: str = "") -> tree.SelectItem:
+def item(node: Any, walk: Walk, dialect: str = "") -> tree.SelectExpression:
     """One item."""
     name: str | None = None
     if isinstance(node, (exp.Alias, exp.PivotAlias)):
@@ -38,27 +38,27 @@ def item(node: Any, walk: Walk, dialect: str = "") -> tree.SelectItem:
         last = inner.args["this"]
         parts = column_parts(inner)
         if type(last) is exp.Star:
-            return tree.SelectItem(name, (), star=star(last, parts, walk), role=SAME)
-        return tree.SelectItem(name or last.name, (tree.Col(SAME, parts),))
+            return tree.SelectExpression(name, (), star=star(last, parts, walk), role=SAME)
+        return tree.SelectExpression(name or last.name, (tree.Col(SAME, parts),))
     if type(inner) is exp.Star:
-        return tree.SelectItem(name, (), star=star(inner, (), walk), role=SAME)
+        return tree.SelectExpression(name, (), star=star(inner, (), walk), role=SAME)
     return _computed(inner, name, walk.fresh(), dialect)
 
 
-def _computed(node: Any, name: str | None, walk: Walk, dialect: str) -> tree.SelectItem:
+def _computed(node: Any, name: str | None, walk: Walk, dialect: str) -> tree.SelectExpression:
     pattern = matched(node)
     if pattern is not None:
-        return tree.SelectItem(name, (), star=pattern, role=SAME)
+        return tree.SelectExpression(name, (), star=pattern, role=SAME)
     plain = isinstance(node, (exp.Columns, exp.PositionalColumn, *PICKS)) or (
         isinstance(node, exp.Dot) and isinstance(node.expression, exp.Identifier)
     )
     walk.over(node, SAME if plain else COMPUTED)
     if walk.star is not None:
         found, role = walk.star
-        return tree.SelectItem(
+        return tree.SelectExpression(
             name, tuple(walk.reads), walk.aggregated, walk.unnests, found, role, walk.ordered
         )
-    return tree.SelectItem(
+    return tree.SelectExpression(
         name if name is not None else _spoken(node, dialect),
         tuple(walk.reads),
         walk.aggregated,

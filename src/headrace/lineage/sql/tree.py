@@ -71,7 +71,7 @@ Read = Col | Nested | Every | RowCount | Nth | ValuePart
 Reads = tuple[Read, ...]
 
 
-class SelectItem(Struct, array_like=True, frozen=True, gc=False):
+class SelectExpression(Struct, array_like=True, frozen=True, gc=False):
     """One expression of a select list.
 
     Attributes:
@@ -128,7 +128,7 @@ class Star(Struct, array_like=True, frozen=True, gc=False):
 
     table: Names = ()
     exclude: tuple[Names, ...] = ()
-    replace: tuple[SelectItem, ...] = ()
+    replace: tuple[SelectExpression, ...] = ()
     rename: tuple[tuple[str, str], ...] = ()
     pattern: Match | None = None
 
@@ -304,7 +304,7 @@ class Select(Struct, array_like=True, frozen=True, gc=False, tag=1):
 
     ctes: tuple[Cte, ...]
     sources: tuple[Source, ...]
-    items: tuple[SelectItem, ...]
+    items: tuple[SelectExpression, ...]
     filters: Reads = ()
     group: tuple[Term, ...] = ()
     group_all: bool = False

@@ -13,10 +13,10 @@ from threading import Event
 from headrace.catalog.model import Catalog
 from headrace.errors import LineageError
 from headrace.exceptions import first_line
-from headrace.lineage.find import AssetRef
+from headrace.lineage.find import NodeRef
 from headrace.lineage.verify.compare import SampledPlan, Trial, TrialResults, summary
 from headrace.lineage.verify.plan import RawTable, VerifyPlan, main_database, plan
-from headrace.lineage.verify.replica import SAMPLE, Effect, Replica, take_sample
+from headrace.lineage.verify.replica import SAMPLE, Replica, TrialEffect, take_sample
 from headrace.lineage.verify.report import VerifyOptions, VerifyReport
 from headrace.sql_text import literal
 
@@ -29,7 +29,7 @@ def verify(
     catalog: Catalog,
     attach: str,
     *,
-    only: Sequence[AssetRef] = (),
+    only: Sequence[NodeRef] = (),
     options: VerifyOptions | None = None,
     guard: AbstractContextManager[object] | None = None,
     progress: Progress | None = None,
@@ -71,7 +71,7 @@ def warehouse_alias() -> str:
 
 
 def _take(
-    catalog: Catalog, attach: str, sample: Path, only: Sequence[AssetRef], rows: int
+    catalog: Catalog, attach: str, sample: Path, only: Sequence[NodeRef], rows: int
 ) -> SampledPlan:
     """Plan, and copy the raw tables."""
     import duckdb
@@ -167,7 +167,7 @@ def _columns(made: VerifyPlan, replica: Replica) -> Iterator[tuple[RawTable, str
 def _try(replica: Replica, raw: RawTable, column: str) -> Trial:
     import duckdb
 
-    seen: dict[str, Effect] = {}
+    seen: dict[str, TrialEffect] = {}
     raised: dict[str, str] = {}
     for strategy, expression in replica.strategies(raw, column).items():
         try:

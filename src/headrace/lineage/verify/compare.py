@@ -16,7 +16,7 @@ from headrace.lineage.find import known_columns
 from headrace.lineage.graph import reachable
 from headrace.lineage.trace import ROWS, closure
 from headrace.lineage.verify.plan import BuiltModel, VerifyPlan
-from headrace.lineage.verify.replica import Baseline, Effect
+from headrace.lineage.verify.replica import Baseline, TrialEffect
 from headrace.lineage.verify.report import (
     BuildFailure,
     ColumnPair,
@@ -44,7 +44,7 @@ class Trial:
 
     raw: str
     column: str
-    seen: Mapping[str, Effect]
+    seen: Mapping[str, TrialEffect]
     raised: Mapping[str, str]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import LineageError
 from headrace.formatting import count, first_few
-from headrace.lineage.find import AssetRef
+from headrace.lineage.find import NodeRef
 from headrace.lineage.graph import reachable, topological_order
 from headrace.lineage.verify.model_sql import Name, select_of, tables_in
 
@@ -124,7 +124,7 @@ def plan(
     catalog: Catalog,
     connection: "duckdb.DuckDBPyConnection",
     *,
-    only: Sequence[AssetRef] = (),
+    only: Sequence[NodeRef] = (),
 ) -> VerifyPlan:
     """What a check takes.
 
@@ -275,7 +275,7 @@ def _limited(
     catalog: Catalog,
     raws: Mapping[str, RawTable],
     models: Sequence[BuiltModel],
-    only: Sequence[AssetRef],
+    only: Sequence[NodeRef],
 ) -> tuple[dict[str, RawTable], list[BuiltModel]]:
     """Only what is upstream of the models, and downstream of the raws, that are named.
 
@@ -324,7 +324,7 @@ def _only(columns: Mapping[str, list[str] | None], key: str) -> tuple[str, ...] 
 
 
 def _raw_of(
-    catalog: Catalog, raws: Mapping[str, RawTable], ref: AssetRef
+    catalog: Catalog, raws: Mapping[str, RawTable], ref: NodeRef
 ) -> list[tuple[str, str | None]]:
     """The raw tables and columns that are meant; a resource stands for what it loads."""
     if ref.asset in raws:

@@ -26,7 +26,7 @@ ORDER_MATTERS = "depends on the order of rows"
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class TrialEffect:
     """What one strategy on one raw column did.
 
     Attributes:
@@ -133,7 +133,7 @@ class Replica:
         assert described is not None  # a select has columns
         return expressions(identifier(column), described[0][1], table)
 
-    def perturb(self, raw: RawTable, column: str, expression: str) -> Effect | None:
+    def perturb(self, raw: RawTable, column: str, expression: str) -> TrialEffect | None:
         """Change a column, build what is downstream, compare, and undo it.
 
         Returns:
@@ -151,7 +151,7 @@ class Replica:
                 self._run("rollback")
             builds += seen.builds
             if failure is None:
-                return Effect(seen.values, seen.pairs, failed, builds)
+                return TrialEffect(seen.values, seen.pairs, failed, builds)
             failed[failure[0]] = failure[1]
 
     def _replace(self, raw: RawTable, column: str, expression: str) -> bool:
@@ -172,7 +172,7 @@ class Replica:
 
     def _rebuild(
         self, raw: str, known_failures: Mapping[str, str]
-    ) -> tuple[Effect, tuple[str, str] | None]:
+    ) -> tuple[TrialEffect, tuple[str, str] | None]:
         import duckdb
 
         base = self.baseline
@@ -202,7 +202,7 @@ class Replica:
             by_value, by_pair = differences(old, prints)
             values.update((model.id, name) for name in by_value)
             pairs.update((model.id, name) for name in by_pair)
-        return Effect(frozenset(values), frozenset(pairs), known_failures, builds), failure
+        return TrialEffect(frozenset(values), frozenset(pairs), known_failures, builds), failure
 
     def _build_all(self, base: Baseline, *, find_failures: bool) -> None:
         import duckdb
