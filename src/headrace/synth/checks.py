@@ -180,7 +180,7 @@ def _find_cycle(need: _Need, path: tuple[str, ...], done: set[str]) -> tuple[str
 
 
 def _needs(plan: TablePlan, column: str, *, is_time: bool) -> Iterator[_Need]:
-    """What must be known before a column is, or a moment."""
+    """What must be known before a column is, or a time."""
     if is_time and column == _CREATED:
         if plan.parent is not None:
             yield plan.parent, _CREATED, True

@@ -1,4 +1,4 @@
-"""What a field holds in each row: values by weight, numbers, moments, keys and statuses.
+"""What a field holds in each row: values by weight, numbers, timestamps, keys and statuses.
 
 Each is a pure function of the field, of numbers in [0, 1), and of the rows' addresses.
 """
@@ -88,7 +88,7 @@ def listed_choices(field: Categorical | Case) -> Choices:
 
 
 def generator_choices(provider: str, locale: str, beside: Path | None) -> Choices:
-    """The strings of a frozen pool; read again when its file was written anew."""
+    """The strings of a frozen pool; read again when its file was changed."""
     return _pool_choices(provider, locale, beside, pools.stamp(provider, locale, beside))
 
 
@@ -251,17 +251,17 @@ def count_of(count: Count, units: Units) -> NDArray[np.int64]:
     return np.clip(drawn, count.min, count.max)
 
 
-# moments
+# timestamps
 
 
-def moment(field: Datetime, units: Units) -> Values:
-    """A moment within the field's range; the last day is part of it where it is a date."""
+def timestamp(field: Datetime, units: Units) -> Values:
+    """A timestamp within the field's range; the last day is part of it where it is a date."""
     assert field.range is not None
     first, last = (to_us(as_datetime(bound)) for bound in field.range)
     step = PRECISION_US[field.precision]
     if last % DAY_US == 0:
         last += DAY_US - step if field.precision != "day" else 0
-    kind = Kind.DATE if field.precision == "day" else Kind.MOMENT
+    kind = Kind.DATE if field.precision == "day" else Kind.TIMESTAMP
     if field.quantiles is not None:
         return Values(kind, np.clip(_between_quantiles(field, units, first, step), first, last))
     places = (last - first) // step + 1

@@ -161,7 +161,7 @@ def _arithmetic(operation: str, left: Values, right: Values) -> Values:
             raise TypeError(f"{operation} does not go with text")
         return join([one, other])
     valid = both(one.valid, other.valid)
-    moments = {Kind.MOMENT, Kind.DATE}
+    timestamps = {Kind.TIMESTAMP, Kind.DATE}
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if operation in {"/", "//", "%"}:
             zero = other.data == 0
@@ -174,10 +174,10 @@ def _arithmetic(operation: str, left: Values, right: Values) -> Values:
             result = {"+": np.add, "-": np.subtract, "*": np.multiply}[operation](
                 one.data, other.data
             )
-    if (one.kind in moments) != (other.kind in moments):
+    if (one.kind in timestamps) != (other.kind in timestamps):
         if result.dtype.kind == "f":
             result = np.rint(result).astype(np.int64)
-        return Values(Kind.MOMENT, result, valid)
+        return Values(Kind.TIMESTAMP, result, valid)
     kind = Kind.NUMBER if result.dtype.kind == "f" else Kind.INTEGER
     return Values(kind, result, valid)
 

@@ -50,9 +50,9 @@ FUNCTIONS: Final = {
         Function("coalesce(a, b, …)", "the first that is not null", 2, 16),
         Function("count(table, condition)", "how many rows of a table point at this row; the "
                  "condition may be left out", 1, 2),
-        Function("date(t)", "the day of a moment", 1, 1),
+        Function("date(t)", "the day of a timestamp", 1, 1),
         Function("day(t)", "day of the month", 1, 1),
-        Function("days(x)", "a length of time, to add to a moment", 1, 1),
+        Function("days(x)", "a length of time, to add to a timestamp", 1, 1),
         Function("entered(status, 'name')", "when the row came into a status; null if it has "
                  "not yet", 2, 2),
         Function("floor(x)", "the next integer below", 1, 1),

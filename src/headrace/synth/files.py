@@ -83,7 +83,7 @@ class _Parquet:
 
 
 class _Csv:
-    """UTF-8, a header, moments as ISO 8601 in UTC; nested columns as JSON."""
+    """UTF-8, a header, timestamps as ISO 8601 in UTC; nested columns as JSON."""
 
     def __init__(self, path: Path, plan: TablePlan, schema: pa.Schema) -> None:
         self._plan = plan
@@ -94,8 +94,8 @@ class _Csv:
         if pa.types.is_nested(each.type):
             return pa.field(each.name, pa.string())
         item = self._plan.table.fields.get(each.name)
-        is_moment = pa.types.is_timestamp(each.type)  # a fault may have made it another type
-        if is_moment and isinstance(item, Datetime) and item.precision == "second":
+        is_timestamp = pa.types.is_timestamp(each.type)  # a fault may have made it another type
+        if is_timestamp and isinstance(item, Datetime) and item.precision == "second":
             return pa.field(each.name, pa.timestamp("s", tz="UTC"))
         return each
 

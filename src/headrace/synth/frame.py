@@ -55,7 +55,7 @@ class Snapshot(Protocol):
         ...
 
     @property
-    def moment(self) -> int:
+    def as_of(self) -> int:
         """As of when, in microseconds since 1970, UTC."""
         ...
 
@@ -96,7 +96,7 @@ class Frame:
     """Rows of a table, by their addresses, as a view sees them.
 
     Attributes:
-        view: the moment, and what is shared between frames.
+        view: as of when, and what is shared between frames.
         plan: the table.
         rows: addresses, shape (n,).
         parent: the frame of the table it hangs per, where this frame was made from one.
@@ -206,15 +206,15 @@ class Frame:
         if node is None:
             return above
         value = evaluate(node, self.planned)
-        moments = np.where(value.is_valid(), value.data.astype(np.int64), NEVER)
-        came = moments != NEVER
+        times = np.where(value.is_valid(), value.data.astype(np.int64), NEVER)
+        came = times != NEVER
         within = plan.table.per.within if plan.table.per else None
-        if within is not None and bool((moments[came] - above[came] > duration_us(within)).any()):
+        if within is not None and bool((times[came] - above[came] > duration_us(within)).any()):
             raise SynthError(
                 f"{plan.name}: a row comes into being more than {within} after its "
                 f"{plan.parent.name}; give per a longer within"
             )
-        result: NDArray[np.int64] = np.where(came, np.maximum(moments, above), NEVER)
+        result: NDArray[np.int64] = np.where(came, np.maximum(times, above), NEVER)
         return result
 
     def arrival(self) -> NDArray[np.int64]:
@@ -225,23 +225,23 @@ class Frame:
         return result
 
     def _arrival(self) -> NDArray[np.int64]:
-        moments = self.at()
+        timestamps = self.at()
         late = self.plan.table.late
         if late is not None:
             share = unit(key(self.seed, self.plan.name, "", "late"), self.rows)
             delay = unit(key(self.seed, self.plan.name, "", "late by"), self.rows)
             more = 1 + (delay * (duration_us(late.max) - 1)).astype(np.int64)
-            is_late = (share < late.rate) & (moments != NEVER) & (moments != ALWAYS)
-            moments = np.where(is_late, moments + np.where(is_late, more, 0), moments)
+            is_late = (share < late.rate) & (timestamps != NEVER) & (timestamps != ALWAYS)
+            timestamps = np.where(is_late, timestamps + np.where(is_late, more, 0), timestamps)
         if self.plan.parent is None or self.plan.parent.lateness == 0:
-            return moments
+            return timestamps
         parent, index, _ = self.follow(self.plan.parent.name)
         above = parent.arrival()
-        result: NDArray[np.int64] = np.maximum(moments, above if index is None else above[index])
+        result: NDArray[np.int64] = np.maximum(timestamps, above if index is None else above[index])
         return result
 
     def _event(self, name: str, rate: float, within: str) -> NDArray[np.int64]:
-        """A moment after the arrival for a share of the rows, ``NEVER`` for the others."""
+        """A timestamp after the arrival for a share of the rows, ``NEVER`` for the others."""
         if name not in self._timeless:
             share = unit(key(self.seed, self.plan.name, "", name), self.rows)
             place = unit(key(self.seed, self.plan.name, "", f"{name} at"), self.rows)
@@ -270,9 +270,9 @@ class Frame:
 
     def present(self) -> Mask:
         """The rows that can be seen: arrived, and not deleted."""
-        mask = self.arrival() <= self.view.moment
+        mask = self.arrival() <= self.view.as_of
         deleted = self.deleted()
-        return mask if deleted is None else mask & (deleted > self.view.moment)
+        return mask if deleted is None else mask & (deleted > self.view.as_of)
 
     def changed(self) -> NDArray[np.int64]:
         """When each row last changed, as of the view."""
@@ -281,14 +281,14 @@ class Frame:
         return self._changed
 
     def _last_change(self) -> NDArray[np.int64]:
-        now = self.view.moment
+        now = self.view.as_of
         latest = self.arrival().copy()
         latest[latest > now] = ALWAYS
-        moments = [event for event in (self.deleted(), self.corrected()) if event is not None]
+        timestamps = [event for event in (self.deleted(), self.corrected()) if event is not None]
         for name, item in self.plan.table.fields.items():
             if isinstance(item, Status):
-                moments += [times for _, times in self.ladder(name)[1:]]
-        for times in moments:
+                timestamps += [times for _, times in self.ladder(name)[1:]]
+        for times in timestamps:
             np.maximum(latest, np.where(times <= now, times, ALWAYS), out=latest)
         for child in self.plan.aggregated:
             if child.evolves:
@@ -414,10 +414,10 @@ class Frame:
         population = self.view.world.population(target.root)
         if isinstance(population, Fixed):
             return np.array([population.count])
-        moments = self.at()
+        timestamps = self.at()
         if target.lateness:
-            moments = np.where(moments == ALWAYS, moments, moments - target.lateness)
-        return population.before(moments)
+            timestamps = np.where(timestamps == ALWAYS, timestamps, timestamps - target.lateness)
+        return population.before(timestamps)
 
     def not_null(self, item: AnyField, path: tuple[str, ...], valid: Mask | None) -> Mask | None:
         """Where the mask holds and the field's null rate leaves a value; None for everywhere."""
@@ -452,7 +452,7 @@ class Frame:
         if corrections is not None and len(path) == 1 and path[0] in corrections.columns:
             times = self.corrected()
             assert times is not None
-            is_corrected = times <= self.view.moment
+            is_corrected = times <= self.view.as_of
             if bool(is_corrected.any()):
                 values = choose(is_corrected, self._drawn(item, place, path, "correction"), values)
         if isinstance(item, ForeignKey):
@@ -477,12 +477,12 @@ class Frame:
             case Unique():
                 return draw_text.unique(item, self.seed, full, self.rows, self._home(item.locale))
             case Datetime(distribution="uniform"):
-                return draw.moment(item, self.units(path, salt))
+                return draw.timestamp(item, self.units(path, salt))
             case Datetime():
-                moments = self.changed() if item.distribution == "updated" else self.at()
+                timestamps = self.changed() if item.distribution == "updated" else self.at()
                 if item.precision == "day":
-                    return Values(Kind.DATE, moments - moments % DAY_US)
-                return Values(Kind.MOMENT, moments)
+                    return Values(Kind.DATE, timestamps - timestamps % DAY_US)
+                return Values(Kind.TIMESTAMP, timestamps)
             case Numerical():
                 return draw.numerical(item, self.units(path, salt))
             case Boolean():
@@ -554,7 +554,7 @@ class Frame:
         levels = self.ladder(name)
         codes = levels[0][0].copy()
         for next_codes, times in levels[1:]:
-            reached = times <= self.view.moment
+            reached = times <= self.view.as_of
             codes[reached] = next_codes[reached]
         pool = Pool(item.statuses)
         if item.no_value in item.statuses:
@@ -570,12 +570,12 @@ class Frame:
         item = self.plan.table.fields[path[0]]
         assert isinstance(item, Status)
         code = item.statuses.index(status)
-        moments = np.full(len(self), NEVER, dtype=np.int64)
+        timestamps = np.full(len(self), NEVER, dtype=np.int64)
         for codes, times in self.ladder(path[0]):
-            here = (codes == code) & (times <= self.view.moment) & (moments == NEVER)
-            moments[here] = times[here]
-        valid = moments != NEVER
-        return Values(Kind.MOMENT, np.where(valid, moments, 0), valid)
+            here = (codes == code) & (times <= self.view.as_of) & (timestamps == NEVER)
+            timestamps[here] = times[here]
+        valid = timestamps != NEVER
+        return Values(Kind.TIMESTAMP, np.where(valid, timestamps, 0), valid)
 
     # children
 

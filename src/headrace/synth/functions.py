@@ -138,9 +138,9 @@ def _length_of_time(unit_us: int) -> Callable[[list[Values]], Values]:
     return microseconds
 
 
-def civil(moments: NDArray[np.int64]) -> tuple[Any, Any, Any]:
-    """Year, month and day of moments (Hinnant, "chrono-compatible low-level date algorithms")."""
-    number = moments // DAY_US + 719_468
+def civil(timestamps: NDArray[np.int64]) -> tuple[Any, Any, Any]:
+    """Year, month and day (Hinnant, "chrono-compatible low-level date algorithms")."""
+    number = timestamps // DAY_US + 719_468
     era = number // 146_097
     day_of_era = number - era * 146_097
     year = (day_of_era - day_of_era // 1460 + day_of_era // 36_524 - day_of_era // 146_096) // 365
@@ -154,7 +154,7 @@ def civil(moments: NDArray[np.int64]) -> tuple[Any, Any, Any]:
     )
 
 
-def _of_moment(function: Callable[[NDArray[np.int64]], Any]) -> Callable[[list[Values]], Values]:
+def _of_timestamp(function: Callable[[NDArray[np.int64]], Any]) -> Callable[[list[Values]], Values]:
     def part(values: list[Values]) -> Values:
         value = values[0]
         present = np.where(value.is_valid(), value.data, 0)
@@ -184,25 +184,25 @@ FUNCTIONS: Final[dict[str, Callable[[list[Values]], Values]]] = {
     "choose": _choose,
     "coalesce": _coalesce,
     "date": _date,
-    "day": _of_moment(lambda data: civil(data)[2]),
+    "day": _of_timestamp(lambda data: civil(data)[2]),
     "days": _length_of_time(DAY_US),
     "floor": _whole(np.floor),
-    "hour": _of_moment(lambda data: data % DAY_US // 3_600_000_000),
+    "hour": _of_timestamp(lambda data: data % DAY_US // 3_600_000_000),
     "hours": _length_of_time(3_600_000_000),
     "item": _item,
     "length": _length,
     "lower": _case(str.lower, pc.utf8_lower),
     "max": _extreme(np.maximum),
-    "micros": _of_moment(lambda data: data),
+    "micros": _of_timestamp(lambda data: data),
     "min": _extreme(np.minimum),
     "minutes": _length_of_time(60_000_000),
-    "month": _of_moment(lambda data: civil(data)[1]),
+    "month": _of_timestamp(lambda data: civil(data)[1]),
     "pad": _pad,
     "round": _round,
     "seconds": _length_of_time(1_000_000),
     "text": _text,
     "upper": _case(str.upper, pc.utf8_upper),
-    "weekday": _of_moment(lambda data: (data // DAY_US + 3) % 7),
-    "year": _of_moment(lambda data: civil(data)[0]),
+    "weekday": _of_timestamp(lambda data: (data // DAY_US + 3) % 7),
+    "year": _of_timestamp(lambda data: civil(data)[0]),
     "yyyymmdd": _yyyymmdd,
 }

@@ -32,10 +32,10 @@ class Generated:
         directory: where.
         seed: of the world.
         scale: of the world.
-        as_of: the moment, UTC.
-        since: the moment after which rows changed, UTC; None for a snapshot.
+        as_of: as of when, UTC.
+        since: the time after which rows changed, UTC; None for a snapshot.
         share: which part.
-        evolves: whether any table does; otherwise moments make no difference.
+        evolves: whether any table does; otherwise as_of makes no difference.
         frozen: pools that were drawn from Faker and written beside the schema file.
         unfrozen: generators whose pools could not be written there: another Faker may change them.
         manifest: the file that names the faults' rows, if there are faults.
@@ -87,8 +87,8 @@ def generate(
         kind: parquet (snappy), or csv.
         seed: the schema file's without it.
         scale: multiplies counts and rates.
-        as_of: the moment, UTC; the schema file's without it, else the beginning of today.
-        since: only rows that changed after this moment.
+        as_of: as of when, UTC; the schema file's without it, else the beginning of today.
+        since: only rows that changed after this timestamp.
         share: one of several equal parts.
         tables: only these.
         group: only tables of this group.
@@ -130,7 +130,7 @@ def generate(
         directory=out,
         seed=world.seed,
         scale=scale,
-        as_of=from_us(view.moment),
+        as_of=from_us(view.as_of),
         since=None if view.since is None else from_us(view.since),
         share=writer.share,
         evolves=world.evolves,

@@ -1,4 +1,4 @@
-"""How many rows a table without a parent has at a moment, and when each came into being."""
+"""How many rows a table without a parent has at a timestamp, and when each came into being."""
 
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -17,34 +17,34 @@ _SEARCHED: Final = 1 << 14
 _HORIZON_DAYS: Final = 60_000
 """No rate is followed for longer than about 160 years."""
 
-Moments = NDArray[np.int64]
+Timestamps = NDArray[np.int64]
 PRECISION_US: Final = {"day": DAY_US, "second": 1_000_000, "millisecond": 1_000, "microsecond": 1}
 
 
-def to_us(moment: datetime) -> int:
-    """A moment in UTC as microseconds since 1970."""
-    delta = as_datetime(moment) - datetime(1970, 1, 1)  # noqa: DTZ001
+def to_us(timestamp: datetime) -> int:
+    """A timestamp in UTC as microseconds since 1970."""
+    delta = as_datetime(timestamp) - datetime(1970, 1, 1)  # noqa: DTZ001
     return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
-def from_us(moment: int) -> datetime:
-    """Microseconds since 1970 as a moment in UTC."""
-    return datetime.fromtimestamp(moment / 1_000_000, UTC)
+def from_us(timestamp: int) -> datetime:
+    """Microseconds since 1970 as a timestamp in UTC."""
+    return datetime.fromtimestamp(timestamp / 1_000_000, UTC)
 
 
 class Population(Protocol):
     """The rows of a table: addresses from 0, oldest first."""
 
-    def total(self, moment: int) -> int:
-        """How many rows there are at a moment, in microseconds since 1970."""
+    def total(self, timestamp: int) -> int:
+        """How many rows there are at a timestamp, in microseconds since 1970."""
         ...
 
-    def at(self, rows: NDArray[Any]) -> Moments:
+    def at(self, rows: NDArray[Any]) -> Timestamps:
         """When these rows came into being; never falls from one row to the next."""
         ...
 
-    def before(self, moments: Moments) -> NDArray[np.int64]:
-        """How many rows there were before each moment, to the day."""
+    def before(self, timestamps: Timestamps) -> NDArray[np.int64]:
+        """How many rows there were before each timestamp, to the day."""
         ...
 
 
@@ -54,18 +54,18 @@ class Fixed:
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def total(self, moment: int) -> int:
+    def total(self, timestamp: int) -> int:
         """How many rows there are."""
-        del moment
+        del timestamp
         return self.count
 
-    def at(self, rows: NDArray[Any]) -> Moments:
+    def at(self, rows: NDArray[Any]) -> Timestamps:
         """From the beginning."""
         return np.full(len(rows), ALWAYS, dtype=np.int64)
 
-    def before(self, moments: Moments) -> NDArray[np.int64]:
-        """All of them, at any moment."""
-        return np.full(len(moments), self.count, dtype=np.int64)
+    def before(self, timestamps: Timestamps) -> NDArray[np.int64]:
+        """All of them, at any timestamp."""
+        return np.full(len(timestamps), self.count, dtype=np.int64)
 
 
 class Rate:
@@ -85,7 +85,7 @@ class Rate:
             assert field.per_day is not None
             start, days = to_us(as_datetime(field.start)), _HORIZON_DAYS
         else:
-            first, last = (to_us(as_datetime(moment)) for moment in field.range)
+            first, last = (to_us(as_datetime(timestamp)) for timestamp in field.range)
             start, days = first, max(1, -(-(last - first) // DAY_US))
         self.start = start - start % DAY_US
         per_day = (field.per_day or 1.0) * scale
@@ -105,28 +105,28 @@ class Rate:
 
     def _expected(self, field: Datetime, seed: int, table: str, days: int) -> NDArray[np.float64]:
         number = np.arange(days, dtype=np.int64)
-        moments = self.start + number * DAY_US
+        timestamps = self.start + number * DAY_US
         rate = maths.exp(maths.log(1.0 + field.growth) * (number / 365.25))
         if field.weekday is not None:
             weights = np.array(field.weekday, dtype=np.float64)
-            rate = rate * (weights * (7 / weights.sum()))[(moments // DAY_US + 3) % 7]
+            rate = rate * (weights * (7 / weights.sum()))[(timestamps // DAY_US + 3) % 7]
         if field.season is not None:
             weights = np.array(field.season, dtype=np.float64)
-            rate = rate * (weights * (12 / weights.sum()))[civil(moments)[1] - 1]
+            rate = rate * (weights * (12 / weights.sum()))[civil(timestamps)[1] - 1]
         if field.noise:
             draws = unit(key(seed, table, "", "noise"), number)
             normal = maths.normal_quantile(np.clip(draws, 1e-12, 1 - 1e-12))
             rate = rate * np.maximum(0.0, 1.0 + field.noise * normal)
         return rate
 
-    def total(self, moment: int) -> int:
-        """How many rows there are at a moment."""
-        if moment == ALWAYS:
+    def total(self, timestamp: int) -> int:
+        """How many rows there are at a timestamp."""
+        if timestamp == ALWAYS:
             return 0
-        if moment == NEVER:
+        if timestamp == NEVER:
             return self.initial + int(self._sums[-1])
         low, high = 0, self.initial + int(self._sums[-1])
-        day = (moment - self.start) // DAY_US
+        day = (timestamp - self.start) // DAY_US
         if 0 <= day < len(self._sums) - 1:
             low = self.initial + int(self._sums[day])
             high = self.initial + int(self._sums[day + 1])
@@ -136,14 +136,14 @@ class Rate:
             high = self.initial
         while high - low > _SEARCHED:
             middle = (low + high) // 2
-            if int(self.at(np.array([middle]))[0]) <= moment:
+            if int(self.at(np.array([middle]))[0]) <= timestamp:
                 low = middle + 1
             else:
                 high = middle
-        moments = self.at(np.arange(low, high, dtype=np.int64))
-        return low + int(np.searchsorted(moments, moment, side="right"))
+        timestamps = self.at(np.arange(low, high, dtype=np.int64))
+        return low + int(np.searchsorted(timestamps, timestamp, side="right"))
 
-    def at(self, rows: NDArray[Any]) -> Moments:
+    def at(self, rows: NDArray[Any]) -> Timestamps:
         """When these rows came into being."""
         place = unit(self._jitter, rows)
         number = rows.astype(np.int64) - self.initial
@@ -159,7 +159,7 @@ class Rate:
         result[old] = np.minimum(early - early % self._precision, self.start - self._precision)
         return result
 
-    def _in_days(self, number: NDArray[np.int64], place: NDArray[np.float64]) -> Moments:
+    def _in_days(self, number: NDArray[np.int64], place: NDArray[np.float64]) -> Timestamps:
         day = np.searchsorted(self._sums, number, side="right") - 1
         day = np.clip(day, 0, max(0, len(self._sums) - 2))
         first = self._sums[day]
@@ -171,16 +171,16 @@ class Rate:
         inside = np.minimum((share - low) / width, 1.0 - 2.0**-40)
         offset = (np.clip(hour + inside, 0.0, 24.0 - 1e-9) * 3_600_000_000).astype(np.int64)
         offset -= offset % self._precision
-        moments: Moments = self.start + day * DAY_US + offset
-        return moments
+        timestamps: Timestamps = self.start + day * DAY_US + offset
+        return timestamps
 
-    def before(self, moments: Moments) -> NDArray[np.int64]:
-        """How many rows there were when the day of each moment began."""
-        day = np.clip((moments - self.start) // DAY_US, 0, len(self._sums) - 1)
+    def before(self, timestamps: Timestamps) -> NDArray[np.int64]:
+        """How many rows there were when the day of each timestamp began."""
+        day = np.clip((timestamps - self.start) // DAY_US, 0, len(self._sums) - 1)
         result: NDArray[np.int64] = self.initial + self._sums[day]
-        early = moments < self.start
+        early = timestamps < self.start
         if bool(early.any()):
-            share = (moments[early] - (self.start - self._span)) / self._span
+            share = (timestamps[early] - (self.start - self._span)) / self._span
             count = np.floor(np.clip(share, 0.0, 1.0) * self.initial).astype(np.int64) - 1
             result[early] = np.maximum(0, count)
         return result

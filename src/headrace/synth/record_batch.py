@@ -27,7 +27,7 @@ def to_batch(frame: Frame) -> pa.RecordBatch:
         deleted = frame.deleted()
         assert deleted is not None
         names = [*names, deletions.column]
-        arrays.append(from_numpy(deleted <= frame.view.moment))
+        arrays.append(from_numpy(deleted <= frame.view.as_of))
     return pa.RecordBatch.from_arrays(arrays, names=names)
 
 

@@ -37,7 +37,7 @@ class Simulation:
         schema: the schema file.
         seed: without it, the schema file's.
         scale: multiplies its counts and rates.
-        as_of: the moment up to which things have happened, UTC; without it, now.
+        as_of: the timestamp up to which things have happened, UTC; without it, now.
     """
 
     schema: Path
@@ -52,15 +52,15 @@ class Simulation:
         return World.from_file(self.schema, seed=self.seed, scale=self.scale)
 
     @cached_property
-    def moment(self) -> datetime:
+    def until(self) -> datetime:
         """What as_of comes to, UTC without a time zone, to the second."""
-        moment = self.as_of or datetime.now(UTC)
-        return as_datetime(moment).replace(microsecond=0)
+        timestamp = self.as_of or datetime.now(UTC)
+        return as_datetime(timestamp).replace(microsecond=0)
 
     def view(self, since: datetime | None) -> View:
-        """What there is, or what changed after a moment."""
+        """What there is, or what changed after a timestamp."""
         if since not in self._views:
-            whole = View.of(self.world, self.moment)
+            whole = View.of(self.world, self.until)
             self._views[since] = whole if since is None else whole.delta(since)
         return self._views[since]
 
@@ -138,7 +138,7 @@ def _resource(
         columns[plan.table.deletions.column] = {"hard_delete": True}
 
     def everything() -> Iterator[Any]:
-        """A table without a cursor: loaded anew when the simulation is another one."""
+        """A table without a cursor: loaded again when the simulation is another one."""
         state = dlt.current.resource_state()
         mark = [simulation.world.seed, simulation.scale, str(simulation.schema.stat().st_mtime_ns)]
         if state.get("simulation") == mark and not plan.evolves:
@@ -148,17 +148,17 @@ def _resource(
 
     def changes(after: Any) -> Iterator[Any]:
         last = after.last_value
-        since = None if last is None else _moment(last)
+        since = None if last is None else _timestamp(last)
         state = dlt.current.resource_state()
         seed, scale = simulation.world.seed, simulation.scale
         loaded = state.get("simulation", [seed, scale])
         if since is not None and loaded != [seed, scale]:
             raise SynthError(
                 f"{plan.name} was loaded with seed {loaded[0]} and scale {loaded[1]:g}, and now "
-                f"they are {seed} and {scale:g}: set them back, or load anew by --full-refresh"
+                f"they are {seed} and {scale:g}: set them back, or load again with --full-refresh"
             )
         state["simulation"] = [seed, scale]
-        if since is not None and since >= simulation.moment:
+        if since is not None and since >= simulation.until:
             return
         yield from _batches(simulation.view(since), plan, key, is_first=since is None)
 
@@ -182,7 +182,7 @@ def _resource(
     return dlt.resource(incremental, **hints)
 
 
-def _moment(value: Any) -> datetime:
+def _timestamp(value: Any) -> datetime:
     if isinstance(value, int):
         return from_us(value).replace(tzinfo=None)
     return as_datetime(value)

@@ -60,9 +60,9 @@ def null(kind: pa.DataType) -> pa.Scalar:
 
 DAY_US: Final = 86_400_000_000
 NEVER: Final = np.iinfo(np.int64).max
-"""The moment of what does not happen."""
+"""The time of what does not happen."""
 ALWAYS: Final = np.iinfo(np.int64).min
-"""The moment of what has been there from the beginning."""
+"""The time of what has been there from the beginning."""
 
 Mask = NDArray[np.bool_]
 
@@ -73,7 +73,7 @@ class Kind(Enum):
     INTEGER = "integer"  # int64
     NUMBER = "number"  # float64
     BOOLEAN = "boolean"  # bool
-    MOMENT = "moment"  # int64, microseconds since 1970 in UTC
+    TIMESTAMP = "timestamp"  # int64, microseconds since 1970 in UTC
     DATE = "date"  # int64, microseconds at midnight
     POOLED = "pooled"  # int32 codes into a pool
     TEXT = "text"  # an Arrow array of strings
@@ -142,7 +142,7 @@ class Values:
                 None if value is None else str(value) for value in self.pool.values
             )
             array = texts.take(from_numpy(self.data))
-        elif self.kind is Kind.MOMENT:
+        elif self.kind is Kind.TIMESTAMP:
             array = pc.cast(from_numpy(self.data).cast(pa.timestamp("us")), pa.string())
         elif self.kind is Kind.DATE:
             array = days(self.data).cast(pa.string())
@@ -151,9 +151,9 @@ class Values:
         return nulled(array, self.valid)
 
 
-def days(moments: NDArray[np.int64]) -> pa.Array:
+def days(timestamps: NDArray[np.int64]) -> pa.Array:
     """Microseconds as Arrow dates."""
-    return from_numpy((moments // DAY_US).astype(np.int32)).view(pa.date32())
+    return from_numpy((timestamps // DAY_US).astype(np.int32)).view(pa.date32())
 
 
 def both(left: Mask | None, right: Mask | None) -> Mask | None:
@@ -224,7 +224,7 @@ def to_arrow(
         return nulled(from_numpy(values.data.astype(bool)), valid)
     if written_as == "date" or (written_as is None and values.kind is Kind.DATE):
         return nulled(days(np.where(values.is_valid(), values.data, 0)), valid)
-    if written_as == "datetime" or values.kind is Kind.MOMENT:
+    if written_as == "datetime" or values.kind is Kind.TIMESTAMP:
         data = np.where(values.is_valid(), values.data, 0)
         return nulled(from_numpy(data).cast(pa.timestamp("us", tz="UTC")), valid)
     if values.kind is Kind.TEXT:
@@ -281,7 +281,9 @@ def choose(test: Mask, then: Values, otherwise: Values) -> Values:
     if then.kind is otherwise.kind:
         return Values(then.kind, data, kept)
     kind = Kind.NUMBER if data.dtype.kind == "f" else Kind.INTEGER
-    return Values(Kind.MOMENT if Kind.MOMENT in {then.kind, otherwise.kind} else kind, data, kept)
+    return Values(
+        Kind.TIMESTAMP if Kind.TIMESTAMP in {then.kind, otherwise.kind} else kind, data, kept
+    )
 
 
 def _is_null(values: Values) -> bool:

@@ -74,16 +74,16 @@ Until = Callable[[Frame], NDArray[np.int64]]
 
 @dataclass(eq=False)
 class View:
-    """A world as of a moment; with ``since``, what changed after that.
+    """A world as of a timestamp; with ``since``, what changed after that.
 
     Attributes:
         world: what it is a view of.
-        moment: microseconds since 1970, UTC.
-        since: rows that have not changed after this moment are left out, where it is given.
+        as_of: microseconds since 1970, UTC.
+        since: rows that have not changed after this timestamp are left out, where it is given.
     """
 
     world: World
-    moment: int
+    as_of: int
     since: int | None = None
     blank: bool = False
     """Whether nothing is to be seen: for the types of columns alone."""
@@ -116,7 +116,7 @@ class View:
     @property
     def is_planned(self) -> bool:
         """Whether this is the end of time, where everything that will happen has."""
-        return self.moment == NEVER
+        return self.as_of == NEVER
 
     @cached_property
     def planned(self) -> "View":
@@ -125,15 +125,15 @@ class View:
 
     @cached_property
     def whole(self) -> "View":
-        """The same moment, with all rows."""
-        return self if self.since is None else View(self.world, self.moment)
+        """As of the same time, with all rows."""
+        return self if self.since is None else View(self.world, self.as_of)
 
     def delta(self, since: datetime) -> "View":
-        """What changed after a moment, tombstones among it."""
-        moment = to_us(as_datetime(since))
-        if moment > self.moment:
+        """What changed after a timestamp, tombstones among it."""
+        timestamp = to_us(as_datetime(since))
+        if timestamp > self.as_of:
             raise SynthError("since lies after as of: give an earlier since, or a later as of")
-        return View(self.world, self.moment, moment)
+        return View(self.world, self.as_of, timestamp)
 
     def delay(self, plan: TablePlan, most: int, until: Until) -> None:
         """Hold rows of a table back: a delta has those, too, that are let go after ``since``.
@@ -159,7 +159,7 @@ class View:
     def _all_of(self, plan: TablePlan) -> Frame | None:
         if plan.parent is not None or self.blank:
             return None
-        total = self.world.population(plan).total(self.moment)
+        total = self.world.population(plan).total(self.as_of)
         if not 0 < total <= SMALL:
             return None
         return Frame(self, plan, np.arange(total, dtype=np.int64), is_shared=True)
@@ -242,13 +242,13 @@ class View:
     def _addresses(self, plan: TablePlan) -> int:
         if plan.parent is not None:
             return self._addresses(plan.parent) * plan.stride
-        return self.world.population(plan).total(self.moment)
+        return self.world.population(plan).total(self.as_of)
 
     # blocks of rows
 
     def root_total(self, plan: TablePlan) -> int:
         """How many rows the table at the top of a table's chain has."""
-        return self.world.population(plan.root).total(self.moment)
+        return self.world.population(plan.root).total(self.as_of)
 
     def block_size(self, plan: TablePlan) -> int:
         """How many root rows a block of a table comes from."""
@@ -286,12 +286,12 @@ class View:
         is_news = frame.changed() > self.since
         if plan.name in self._delays:
             until = self._delays[plan.name][1](frame)
-            is_news |= (until > self.since) & (until <= self.moment)
+            is_news |= (until > self.since) & (until <= self.as_of)
         frame = frame.only(is_news)
         deleted = frame.deleted()
         if deleted is not None:
             # what came and went in between was never there for who merges
-            frame = frame.only((deleted > self.moment) | (frame.arrival() <= self.since))
+            frame = frame.only((deleted > self.as_of) | (frame.arrival() <= self.since))
         return frame
 
     def _seen(
@@ -302,12 +302,12 @@ class View:
             if not plan.evolves:
                 return frame
             if with_tombstones and plan.table.deletions:
-                return frame.only(frame.arrival() <= self.moment)
+                return frame.only(frame.arrival() <= self.as_of)
             return frame.only(frame.present())
         parent = self._seen(plan.parent, root_rows)
         if with_tombstones and plan.table.deletions:
             frame = parent.all_children(plan)
-            return frame.only(frame.arrival() <= self.moment)
+            return frame.only(frame.arrival() <= self.as_of)
         return parent.children(plan)
 
     def batches(self, plan: TablePlan, rows: Range | None = None) -> Iterator[pa.RecordBatch]:
@@ -323,7 +323,7 @@ class View:
 
     def arrow_types(self, plan: TablePlan) -> pa.Schema:
         """The Arrow schema of a table's blocks, strings of a pool as dictionaries."""
-        nothing = View(self.world, self.moment, blank=True)
+        nothing = View(self.world, self.as_of, blank=True)
         return to_batch(Frame(nothing, plan, np.empty(0, dtype=np.int64))).schema
 
     def arrow_schema(self, plan: TablePlan) -> pa.Schema:

@@ -130,7 +130,7 @@ class World:
 
     @property
     def start(self) -> datetime | None:
-        """The first moment of any table that evolves."""
+        """The first timestamp of any table that evolves."""
         starts = [
             as_datetime(clock[1].start or (clock[1].range or [datetime(1970, 1, 1)])[0])  # noqa: DTZ001
             for plan in self.plans.values()

@@ -186,9 +186,9 @@ class Writer:
             yield _Task(plan, self._name(plan, number, count), (first, last))
 
     def named(self, name: str, ending: str) -> str:
-        """The name of a file, with the moments of a delta and the number of a part."""
+        """The name of a file, with the timestamps of a delta and the number of a part."""
         if self.view.since is not None:
-            name += f"-{_compact(self.view.since)}-{_compact(self.view.moment)}"
+            name += f"-{_compact(self.view.since)}-{_compact(self.view.as_of)}"
         if not self.share.is_whole:
             name += f"-part-{self.share.number}-of-{self.share.of}"
         return name + ending
@@ -334,8 +334,8 @@ def _first_failure(futures: "list[Future[int]]") -> None:
             future.result()
 
 
-def _compact(moment: int) -> str:
-    return from_us(moment).strftime("%Y%m%dT%H%M%S")
+def _compact(timestamp: int) -> str:
+    return from_us(timestamp).strftime("%Y%m%dT%H%M%S")
 
 
 def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -1,4 +1,4 @@
-"""Files of a schema: the example's as it stands, parts, threads, deltas, and failures."""
+"""Files of a schema: the example's unchanged, parts, threads, deltas, and failures."""
 
 import json
 import os

@@ -491,9 +491,9 @@ def test_the_hidden_correlation_of_coarse_columns_is_found(rho: float) -> None:
 
 def test_correlations_that_cannot_be_together_are_made_to() -> None:
     impossible = np.array([[1, 0.9, -0.9], [0.9, 1, 0.9], [-0.9, 0.9, 1]])
-    mended = correlation.positive_definite(impossible)
-    assert np.linalg.eigvalsh(mended).min() > 0
-    assert np.diag(mended).tolist() == [1, 1, 1]
+    fixed = correlation.positive_definite(impossible)
+    assert np.linalg.eigvalsh(fixed).min() > 0
+    assert np.diag(fixed).tolist() == [1, 1, 1]
     fine = np.array([[1, 0.5], [0.5, 1]])
     assert np.array_equal(correlation.positive_definite(fine), fine)
 

@@ -96,7 +96,7 @@ def test_what_is_added_up_agrees(world: World, moment: datetime) -> None:
 @given(world=worlds(), moment=moments())
 @quick
 def test_statuses_climb_their_ladder(world: World, moment: datetime) -> None:
-    """Whoever was paid has a time for it, and stays paid or goes on; nothing goes back."""
+    """An order that was paid has a time for it, and its status never goes back."""
     before, after = (
         rows(View.of(world, moment), "order"),
         rows(View.of(world, moment + timedelta(2)), "order"),

@@ -81,9 +81,9 @@ class Block:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def as_of(self, moment: int) -> View:
-        """The world at another moment, one for all blocks."""
-        return self._views.setdefault(moment, View(self.view.world, moment))
+    def as_of(self, timestamp: int) -> View:
+        """The world at another timestamp, one for all blocks."""
+        return self._views.setdefault(timestamp, View(self.view.world, timestamp))
 
     @cached_property
     def times(self) -> NDArray[np.int64]:
@@ -91,9 +91,9 @@ class Block:
         if self.plan.evolves:
             return self.frame.at()
         column = clock_of(self.plan)
-        return np.full(len(self), ALWAYS) if column is None else self.moments(column)
+        return np.full(len(self), ALWAYS) if column is None else self.timestamps(column)
 
-    def moments(self, column: str) -> NDArray[np.int64]:
+    def timestamps(self, column: str) -> NDArray[np.int64]:
         """A column of datetimes or dates in microseconds; ``NEVER`` where it is null."""
         array = self.clean[column].cast(pa.timestamp("us")).cast(pa.int64())
         result: NDArray[np.int64] = pc.fill_null(array, NEVER).to_numpy(zero_copy_only=False)
@@ -113,7 +113,7 @@ class Block:
             mask &= within(fault, self.times)
         if isinstance(fault, Day):
             first = day_of(fault)
-            times = self.times if fault.column is None else self.moments(fault.column)
+            times = self.times if fault.column is None else self.timestamps(fault.column)
             mask &= (times >= first) & (times < first + DAY_US)
         return mask
 
@@ -161,8 +161,8 @@ def within(fault: Window, times: NDArray[np.int64]) -> Mask:
 
 def day_of(fault: Day) -> int:
     """The first microsecond of a fault's day."""
-    moment = to_us(as_datetime(fault.day))
-    return moment - moment % DAY_US
+    timestamp = to_us(as_datetime(fault.day))
+    return timestamp - timestamp % DAY_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,7 @@ def _manifest_rows(block: Block, effect: Effect, keys: pa.Array | None) -> pa.Re
     place = pa.array(effect.positions)
     times = block.times[effect.positions] if effect.times is None else effect.times
     known = (times != NEVER) & (times != ALWAYS)
-    moments = pa.array(np.where(known, times, 0), mask=~known).cast(SCHEMA.field("time").type)
+    timestamps = pa.array(np.where(known, times, 0), mask=~known).cast(SCHEMA.field("time").type)
     nothing = pa.nulls(size, pa.string())
     if effect.keys is not None:
         own = effect.keys
@@ -242,7 +242,7 @@ def _manifest_rows(block: Block, effect: Effect, keys: pa.Array | None) -> pa.Re
             pa.repeat(pa.scalar(effect.effect, pa.string()), size),
             nothing if effect.clean is None else as_text(effect.clean.take(place)),
             nothing if effect.faulty is None else as_text(effect.faulty.take(place)),
-            moments,
+            timestamps,
         ],
         schema=SCHEMA,
     )

@@ -188,9 +188,9 @@ def _outside(
     far = below(draws, 1 << 20) / (1 << 20)
     if pa.types.is_temporal(array.type):
         low, high = (to_us(as_datetime(year)) for year in _years(item))
-        moments = np.where(above, high, low) + (far * _YEAR_US).astype(np.int64)
-        moments -= moments % 1_000_000
-        return pa.array(moments).cast(pa.timestamp("us")).cast(array.type, safe=False)
+        timestamps = np.where(above, high, low) + (far * _YEAR_US).astype(np.int64)
+        timestamps -= timestamps % 1_000_000
+        return pa.array(timestamps).cast(pa.timestamp("us")).cast(array.type, safe=False)
     if fault.value is not None:
         return _from_number(np.full(len(array), fault.value), item, array.type)
     lowest, highest = _limits(item)
@@ -207,17 +207,17 @@ def _outside(
 
 
 def _years(item: AnyField) -> tuple[Any, Any]:
-    """Years, before and after any that a column holds, that moments out of range lie in."""
+    """Years, before and after any that a column holds, that timestamps out of range lie in."""
     from datetime import date
 
     if isinstance(item, Datetime) and item.range is not None:
-        first, last = (as_datetime(moment).year for moment in item.range)
+        first, last = (as_datetime(bound).year for bound in item.range)
         return date(max(1, min(1900, first - 2)), 1, 1), date(max(2200, last + 2), 1, 1)
     return date(1900, 1, 1), date(2200, 1, 1)
 
 
 def _flipped(array: pa.Array, item: AnyField, draws: NDArray[np.uint64]) -> pa.Array:
-    """Words where there are numbers, moments or booleans; a number where there is text."""
+    """Words where there are numbers, timestamps or booleans; a number where there is text."""
     if pa.types.is_string(array.type) and not number_text(item, array.type):
         # a fraction with 9 digits: no text of the generator is one
         digits = pa.array(below(draws, 1_000_000_000)).cast(pa.string())
@@ -242,7 +242,7 @@ def overwritten(
     """Columns with faulty values; what copies with new keys hold; rows hit one by one.
 
     A cell has one fault at most: the first of those that hit single rows, else the first of
-    those that hit all rows from a moment on.
+    those that affect all rows from some time on.
     """
     columns, base = dict(block.clean), dict(block.clean)
     taken: dict[str, Mask] = {}
@@ -301,13 +301,13 @@ def _before_the_feed_ended(
     fault: StaleFeed, block: Block, keep: Mask
 ) -> list[tuple[str, Mask, pa.Array]]:
     """What rows held that changed since a feed ended."""
-    moment = to_us(as_datetime(fault.from_))
-    if moment >= block.view.moment:
+    timestamp = to_us(as_datetime(fault.from_))
+    if timestamp >= block.view.as_of:
         return []
-    place = np.flatnonzero(keep & (block.frame.changed() > moment))
+    place = np.flatnonzero(keep & (block.frame.changed() > timestamp))
     if not len(place):
         return []
-    view = block.as_of(moment)
+    view = block.as_of(timestamp)
     frame = Frame(view, block.plan, block.rows[place])
     old = Block(view, frame, to_batch(frame))
     index = np.zeros(len(block), dtype=np.int64)

@@ -227,13 +227,13 @@ def _day(view: View, plan: TablePlan, fault: Day) -> None:
     low, high = ALWAYS, NEVER
     item = plan.table.fields.get(name or "")
     if isinstance(item, Datetime) and item.range is not None:
-        low, high = (to_us(as_datetime(moment)) for moment in item.range)
+        low, high = (to_us(as_datetime(timestamp)) for timestamp in item.range)
     elif plan.evolves:
         total = view.root_total(plan)
         root = Frame(view, plan.root, np.arange(min(1, total), dtype=np.int64))
-        low, high = (int(root.at()[0]) if total else view.moment), view.moment
+        low, high = (int(root.at()[0]) if total else view.as_of), view.as_of
     if day + DAY_US <= low or day > high:
-        first, last = (str(np.datetime64(moment, "us"))[:10] for moment in (low, high))
+        first, last = (str(np.datetime64(timestamp, "us"))[:10] for timestamp in (low, high))
         raise _InvalidFaultError(
             "day", f"{as_datetime(fault.day):%Y-%m-%d} is outside the data: {first} to {last}"
         )

@@ -104,7 +104,7 @@ class Overlay:
             (number, fault)
             for number, fault in self._of.get(table, [])
             if isinstance(fault, SchemaChange)
-            and (fault.from_ is None or to_us(as_datetime(fault.from_)) <= self.view.moment)
+            and (fault.from_ is None or to_us(as_datetime(fault.from_)) <= self.view.as_of)
         ]
 
     def manifest(self) -> FaultManifest:
@@ -139,12 +139,12 @@ class Overlay:
         for number, fault in self._changes(name):
             before, table = table, changed(fault, table)
             clean, faulty = _described(before, table)
-            moment = None if fault.from_ is None else as_datetime(fault.from_)
+            timestamp = None if fault.from_ is None else as_datetime(fault.from_)
             rows.append(
                 {
                     "fault": number, "kind": self.faults[number].kind, "table": name,
                     "column": fault.column, "effect": "schema", "clean": clean, "faulty": faulty,
-                    "time": None if moment is None else moment.replace(tzinfo=UTC),
+                    "time": None if timestamp is None else timestamp.replace(tzinfo=UTC),
                 }
             )  # fmt: skip
         return rows
@@ -168,4 +168,4 @@ def _described(before: pa.Table, after: pa.Table) -> tuple[str | None, str | Non
 
 def _times(fault: AnyFault) -> tuple[str, ...]:
     found = (getattr(fault, name, None) for name in _TIMES)
-    return tuple(moment.isoformat() for moment in found if isinstance(moment, date))
+    return tuple(timestamp.isoformat() for timestamp in found if isinstance(timestamp, date))

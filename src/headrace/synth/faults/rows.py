@@ -83,7 +83,7 @@ def kept_rows(block: Block, listed: NumberedFaults, effects: list[Effect]) -> Ma
             case LateRows():
                 delay = late_by(number, fault, block.frame, block.times)
                 times = block.frame.arrival() + delay
-                gone = (delay > 0) & (times > view.moment)
+                gone = (delay > 0) & (times > view.as_of)
             case StaleFeed():
                 gone = _unknown(fault, block)
             case _:
@@ -114,11 +114,11 @@ def _arrived(block: Block, listed: NumberedFaults, keep: Mask, effects: list[Eff
 
 
 def _unknown(fault: StaleFeed, block: Block) -> Mask:
-    """Rows that a feed does not have that ended at a moment."""
-    moment, since = to_us(as_datetime(fault.from_)), block.view.since
-    gone: Mask = block.frame.arrival() > moment
+    """Rows that a feed does not have because it ended before they came."""
+    timestamp, since = to_us(as_datetime(fault.from_)), block.view.since
+    gone: Mask = block.frame.arrival() > timestamp
     if since is not None:
-        before = Frame(block.as_of(moment), block.plan, block.rows)
+        before = Frame(block.as_of(timestamp), block.plan, block.rows)
         gone |= before.changed() <= since
     return gone
 

@@ -56,7 +56,7 @@ RETYPES: Final = {
 
 
 def as_text(array: pa.Array) -> pa.Array:
-    """A column as strings: moments as in ``2024-03-05 10:00:00Z``, nested ones as JSON."""
+    """A column as strings: timestamps as in ``2024-03-05 10:00:00Z``, nested ones as JSON."""
     if pa.types.is_string(array.type):
         return array
     if pa.types.is_nested(array.type):

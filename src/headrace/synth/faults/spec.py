@@ -25,7 +25,7 @@ _ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
     "column_nested": ("into",),
 }  # fmt: skip
 """What follows kind:table.column, in order."""
-_MOMENTS: Final = {"day", "from"}
+_TIMESTAMPS: Final = {"day", "from"}
 _NUMBERS: Final = {"share", "factor", "scale", "shift", "distance"}
 
 
@@ -51,7 +51,7 @@ def parse_spec(spec: str, world: World, view: View | None = None) -> list[AnyFau
     Args:
         spec: the path of a YAML file, or kind:table.column:argument, several with commas.
         world: the tables.
-        view: as of when; the world's own moment without it.
+        view: as of when; the schema file's time without it.
 
     Raises:
         SynthError: a fault is none, or does not fit the tables.
@@ -131,11 +131,11 @@ def _parse(text: str) -> AnyFault:
 
 
 def _split(rest: str, names: tuple[str, ...]) -> list[str]:
-    """The arguments; a moment may hold colons."""
+    """The arguments; a timestamp may hold colons."""
     if not rest:
         return []
     words = rest.split(":")
-    if names and names[0] in _MOMENTS and "T" in words[0]:
+    if names and names[0] in _TIMESTAMPS and "T" in words[0]:
         count = 1
         while count < 3 and count < len(words) and words[count][:2].isdecimal():
             if "." in words[count] and count == 1:
@@ -147,12 +147,12 @@ def _split(rest: str, names: tuple[str, ...]) -> list[str]:
 
 def _value(text: str, name: str, word: str) -> Any:
     try:
-        if name in _MOMENTS:
+        if name in _TIMESTAMPS:
             return datetime.fromisoformat(word) if "T" in word else date.fromisoformat(word)
         if name in _NUMBERS:
             return int(word) if word.isdecimal() else float(word)
     except ValueError as error:
-        wanted = "a day such as 2024-03-05" if name in _MOMENTS else "a number"
+        wanted = "a day such as 2024-03-05" if name in _TIMESTAMPS else "a number"
         raise SynthError(f"--faults {text}: {name} is {word!r}, and not {wanted}") from error
     return word
 

@@ -255,7 +255,7 @@ def _datetime(column: SampleColumn, tag: Mapping[str, str]) -> LearnedField:
     low, high = (getattr(pc, end)(column.values).as_py() for end in ("min", "max"))
     settings: dict[str, Any] = {
         "type": "datetime",
-        "range": [_moment(low), _moment(_last(high, low))],
+        "range": [_iso(low), _iso(_last(high, low))],
     }
     if precision != "second":
         settings["precision"] = precision
@@ -264,7 +264,7 @@ def _datetime(column: SampleColumn, tag: Mapping[str, str]) -> LearnedField:
     if len(values) >= 2 * QUANTILES:
         places = np.linspace(0, len(values) - 1, QUANTILES).astype(np.int64)
         ordered = values.take(pc.sort_indices(values)).take(pa.array(places))
-        settings["quantiles"] = [_moment(moment) for moment in ordered.to_pylist()]
+        settings["quantiles"] = [_iso(timestamp) for timestamp in ordered.to_pylist()]
     return LearnedField(column.name, settings, classes=_ranks(numbers, column.data))
 
 
@@ -275,8 +275,8 @@ def _last(high: date, low: date) -> date:
     return high
 
 
-def _moment(moment: date) -> str:
-    return moment.replace(tzinfo=None).isoformat() if isinstance(moment, datetime) else str(moment)
+def _iso(value: date) -> str:
+    return (value.replace(tzinfo=None) if isinstance(value, datetime) else value).isoformat()
 
 
 def _number(column: SampleColumn) -> LearnedField:

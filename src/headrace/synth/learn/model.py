@@ -222,7 +222,7 @@ def shape(data: pa.Table, model: Model, table: str) -> Any:
 
 
 def _frame(data: pa.Table, kinds: Mapping[str, Mapping[str, Any]], random: Any) -> Any:
-    """A table as SDV takes it: without what it does not see, rare texts drawn anew."""
+    """A table as SDV takes it: without what it does not see, rare texts drawn again."""
     columns: dict[str, Any] = {}
     for name in data.column_names:
         kind, column = kinds[name], data.column(name)
@@ -233,7 +233,7 @@ def _frame(data: pa.Table, kinds: Mapping[str, Mapping[str, Any]], random: Any) 
                 column = column.cast(pa.timestamp("us")).cast(pa.timestamp("ns"))
             except pa.ArrowInvalid as error:
                 raise SynthError(
-                    f"{name}: SDV takes moments from 1678 to 2261 only; learn a schema file by "
+                    f"{name}: SDV takes timestamps from 1678 to 2261 only; learn a schema file by "
                     "--to-schema, or take the others out of the sample"
                 ) from error
         elif pa.types.is_decimal(column.type):

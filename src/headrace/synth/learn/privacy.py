@@ -186,7 +186,7 @@ def _some(table: pa.Table, size: int, random: Any) -> pa.Table:
 def closer_share(seen: pa.Table, unseen: pa.Table, made: pa.Table, kinds: list[str]) -> float:
     """The share of synthetic rows that are closer to a seen row than to an unseen one.
 
-    The distance of two rows is the sum over their columns: of numbers and moments the difference
+    The distance of two rows is the sum over their columns: of numbers and timestamps the difference
     as a share of the range, of categories 0 if equal and 1 if not, of null and a value 1 (Gower,
     "A general coefficient of similarity", 1971). Ties count half.
 

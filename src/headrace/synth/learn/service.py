@@ -207,7 +207,7 @@ def _write_table(table: pa.Table, file: Path, format_: Format) -> None:
 
 
 def _as_text(value: Any) -> str:
-    """Moments and dates as ISO 8601, decimals as they are."""
+    """Timestamps and dates as ISO 8601, decimals as they are."""
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 

@@ -17,7 +17,7 @@ def to_schema(sample: Sample, relations: Relations, *, seed: int = 0) -> str:
     """The text of a schema file that gives data like the sample, of any size.
 
     Keys become serials, UUIDs or unique patterns; foreign keys keep how unevenly the parents are
-    chosen; numbers and moments keep 101 quantiles and their precision, categories their weights,
+    chosen; numbers and timestamps keep 101 quantiles and their precision, categories their weights,
     all columns their share of null; and each table the correlations between its
     own columns. What depends on another table's columns is not learned.
 

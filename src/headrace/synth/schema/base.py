@@ -7,13 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validat
 from pydantic_core import PydanticCustomError
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Moment = Annotated[
+Timestamp = Annotated[
     datetime | date,
     WithJsonSchema(
         {
             "type": "string",
             "pattern": r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$",
-            "description": "A date, or a moment in ISO 8601; UTC where it names no offset.",
+            "description": "A date, or a timestamp in ISO 8601; UTC where it names no offset.",
         }
     ),
 ]

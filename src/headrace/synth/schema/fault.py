@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from headrace.synth.schema.base import Duration, Moment, Name, Share, Strict
+from headrace.synth.schema.base import Duration, Name, Share, Strict, Timestamp
 
 Type = Literal["text", "integer", "number", "boolean", "datetime", "date"]
 Scalar = str | int | float | bool
@@ -19,8 +19,8 @@ class Base(Strict):
 class Window(Base):
     """A fault of rows that came into being within a time."""
 
-    from_: Moment | None = Field(None, alias="from", description="The first moment, UTC.")
-    to: Moment | None = Field(None, description="The moment before which it ends, UTC.")
+    from_: Timestamp | None = Field(None, alias="from", description="The first timestamp, UTC.")
+    to: Timestamp | None = Field(None, description="The timestamp before which it ends, UTC.")
 
 
 class Some(Window):
@@ -60,7 +60,7 @@ class Nulls(Some):
 
 
 class OutOfRange(Some):
-    """A number or a moment lies outside the column's range."""
+    """A number or a timestamp lies outside the column's range."""
 
     kind: Literal["out_of_range"]
     column: Name
@@ -93,7 +93,7 @@ class OutOfOrder(Some):
 class Day(Base):
     """A fault of a day's rows."""
 
-    day: Moment = Field(description="A day, UTC.")
+    day: Timestamp = Field(description="A day, UTC.")
     column: Name | None = Field(
         None, description="The datetime that says which day; by when the row came without it."
     )
@@ -120,7 +120,7 @@ class VolumeDrop(Day):
 
 
 class Drift(Window):
-    """From a moment on a column is distributed differently."""
+    """From some time on, a column is distributed differently."""
 
     kind: Literal["drift"]
     column: Name
@@ -141,18 +141,18 @@ class Drift(Window):
 
 
 class StaleFeed(Base):
-    """Nothing arrives after a moment: neither rows nor changes of them."""
+    """Nothing arrives after a timestamp: neither rows nor changes of them."""
 
     kind: Literal["stale_feed"]
-    from_: Moment = Field(alias="from", description="The last moment of which it knows, UTC.")
+    from_: Timestamp = Field(alias="from", description="The last time of which it knows, UTC.")
 
 
 class SchemaChange(Base):
     """A change of the columns that are written."""
 
     column: Name
-    from_: Moment | None = Field(
-        None, alias="from", description="It is there in a run as of this moment or later, UTC."
+    from_: Timestamp | None = Field(
+        None, alias="from", description="It is there in a run as of this timestamp or later, UTC."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from headrace.synth.schema.base import Duration, Moment, Name, Share, Strict
+from headrace.synth.schema.base import Duration, Name, Share, Strict, Timestamp
 from headrace.synth.schema.fault import AnyFault
 
 Scalar = str | int | float | bool | None
@@ -108,21 +108,21 @@ class Unique(Base):
 
 
 class Datetime(Base):
-    """A moment in UTC, or a date."""
+    """A timestamp in UTC, or a date."""
 
     type: Literal["datetime"]
     distribution: Literal["uniform", "rate", "created", "updated"] = Field(
         "uniform",
         description="uniform within range; rate: the row comes into being at it, by so many "
-        "a day; created: the moment at which the row of a table with per came into being; "
-        "updated: the moment of the row's last change.",
+        "a day; created: when the row of a table with per came into being; "
+        "updated: when the row last changed.",
     )
-    range: Annotated[list[Moment], Field(min_length=2, max_length=2)] | None = None
-    quantiles: Annotated[list[Moment], Field(min_length=2)] | None = Field(
+    range: Annotated[list[Timestamp], Field(min_length=2, max_length=2)] | None = None
+    quantiles: Annotated[list[Timestamp], Field(min_length=2)] | None = Field(
         None, description="uniform: evenly spaced quantiles, between which the rows are spread."
     )
     precision: Literal["day", "second", "millisecond", "microsecond"] = "second"
-    start: Moment | None = Field(None, description="rate: the first day.")
+    start: Timestamp | None = Field(None, description="rate: the first day.")
     per_day: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
         None, description="rate: rows a day, on average, at the start."
     )
@@ -580,7 +580,7 @@ class Schema(Strict):
 
     description: str = ""
     seed: int = Field(0, description="What --seed is without the option.")
-    as_of: Moment | None = Field(None, description="What --as-of is without the option.")
+    as_of: Timestamp | None = Field(None, description="What --as-of is without the option.")
     locale: str = Field("en_US", description="Faker's locale where a field names none.")
     uses: list[str] = Field(
         [], description="Other schema files, beside this one, whose tables this one refers to."
@@ -602,15 +602,15 @@ def duration_us(text: str) -> int:
     return round(float(number) * _UNITS[unit] * 1_000_000)
 
 
-def as_datetime(moment: Moment) -> datetime:
-    """A date or a moment as a moment in UTC without a time zone."""
-    if isinstance(moment, datetime):
-        if moment.tzinfo is not None:
+def as_datetime(timestamp: Timestamp) -> datetime:
+    """A date or a timestamp as a timestamp in UTC without a time zone."""
+    if isinstance(timestamp, datetime):
+        if timestamp.tzinfo is not None:
             from datetime import UTC
 
-            return moment.astimezone(UTC).replace(tzinfo=None)
-        return moment
-    return datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001
+            return timestamp.astimezone(UTC).replace(tzinfo=None)
+        return timestamp
+    return datetime(timestamp.year, timestamp.month, timestamp.day)  # noqa: DTZ001
 
 
 def _check_weights(values: list[Any] | dict[str, float], weights: list[float] | None) -> None:
