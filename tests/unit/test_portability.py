@@ -282,7 +282,7 @@ def test_the_server_holds_no_file_between_looks_where_that_is_in_the_way(
     published = PublishedFile(file)
     try:
         assert published.publication().status == "published"
-        assert (published._connection is None) is windows
+        assert published.is_open is not windows
     finally:
         published.close()
 

@@ -6,7 +6,7 @@ from typing import Any
 from headrace.catalog.model import Asset, Catalog
 from headrace.lineage.find import known_columns
 from headrace.server.links import Links
-from headrace.server.snapshot import Snapshot
+from headrace.server.snapshot import ProjectSnapshot
 
 KINDS = ("resource", "table", "model", "snapshot", "seed", "exposure")
 EDGES = (
@@ -91,13 +91,13 @@ def column_data(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def graph_json(now: Snapshot, *, links: Links) -> bytes:
+def graph_json(now: ProjectSnapshot, *, links: Links) -> bytes:
     """`graph_data` of a snapshot as JSON."""
     failing = {key: fails for key, (fails, _) in now.test_counts.items() if fails}
     return _json(graph_data(now.index.catalog, page=links.asset, failing=failing))
 
 
-def column_json(now: Snapshot) -> bytes:
+def column_json(now: ProjectSnapshot) -> bytes:
     """`column_data` of a snapshot as JSON."""
     return _json(column_data(now.index.catalog))
 

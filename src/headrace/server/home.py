@@ -3,7 +3,7 @@
 from headrace.catalog import RUNNING, StoredRun
 from headrace.formatting import count, first_few, shortened
 from headrace.server import view_builder, views
-from headrace.server.snapshot import Snapshot
+from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import ServerState
 
 _RUNS = 10
@@ -51,7 +51,7 @@ def home(state: ServerState) -> views.Home:
     )
 
 
-def _published(now: Snapshot) -> tuple[views.AssetSummary, ...]:
+def _published(now: ProjectSnapshot) -> tuple[views.AssetSummary, ...]:
     assets = now.index.catalog.assets
     found = [
         view_builder.summary(now, assets[key]) for key in now.publication.tables if key in assets
@@ -68,7 +68,7 @@ def _published(now: Snapshot) -> tuple[views.AssetSummary, ...]:
     return tuple(found[:_LINES])
 
 
-def hint(now: Snapshot) -> str | None:
+def hint(now: ProjectSnapshot) -> str | None:
     """What to run where there is no catalog yet."""
     if now.has_catalog:
         return None
@@ -79,7 +79,7 @@ def hint(now: Snapshot) -> str | None:
     return "there is no catalog yet: run `headrace run`, which makes one"
 
 
-def publish_state(now: Snapshot) -> views.PublishState:
+def publish_state(now: ProjectSnapshot) -> views.PublishState:
     """What readers have."""
     publication = now.publication
     return views.PublishState(
@@ -92,7 +92,7 @@ def publish_state(now: Snapshot) -> views.PublishState:
     )
 
 
-def headline(now: Snapshot, publish: views.PublishState) -> views.Headline:
+def headline(now: ProjectSnapshot, publish: views.PublishState) -> views.Headline:
     """The worst that is true now, and what to do about it."""
     running = now.runs[0].run_id if now.runs and now.runs[0].status == RUNNING else None
     ended = next((run for run in now.runs if run.status != RUNNING), None)
@@ -101,7 +101,7 @@ def headline(now: Snapshot, publish: views.PublishState) -> views.Headline:
 
 
 def _first_problem(
-    now: Snapshot, publish: views.PublishState, ended: StoredRun | None
+    now: ProjectSnapshot, publish: views.PublishState, ended: StoredRun | None
 ) -> views.Headline | None:
     if ended is None:
         return views.Headline(mood="none", text="There has been no run yet.")
@@ -122,7 +122,9 @@ def _first_problem(
     return _stale(now)
 
 
-def _failed_run(now: Snapshot, publish: views.PublishState, run: StoredRun) -> views.Headline:
+def _failed_run(
+    now: ProjectSnapshot, publish: views.PublishState, run: StoredRun
+) -> views.Headline:
     """The run that failed, and what readers have instead."""
     what = {
         "failed": f"failed: {count(len(run.failures), 'model or test', 'models or tests')} "
@@ -147,7 +149,7 @@ def _failed_run(now: Snapshot, publish: views.PublishState, run: StoredRun) -> v
     )
 
 
-def _stale(now: Snapshot) -> views.Headline | None:
+def _stale(now: ProjectSnapshot) -> views.Headline | None:
     late = [one.source for one in now.freshness.values() if one.status in {"warn", "error", "fail"}]
     if late:
         return views.Headline(mood="unsure", text=f"Not fresh: {first_few(late, _NAMED)}.")
@@ -157,7 +159,7 @@ def _stale(now: Snapshot) -> views.Headline | None:
 
 
 def _all_good(
-    now: Snapshot, publish: views.PublishState, ended: StoredRun | None
+    now: ProjectSnapshot, publish: views.PublishState, ended: StoredRun | None
 ) -> views.Headline:
     parts = ["the last run succeeded"]
     if publish.status == "published":

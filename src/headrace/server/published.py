@@ -111,6 +111,11 @@ class PublishedFile:
             return None
         return found.st_ino, found.st_mtime_ns, found.st_size
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a connection is kept, which holds the file open."""
+        return self._connection is not None
+
     def publication(self) -> Publication:
         """What the file says of itself."""
         import duckdb

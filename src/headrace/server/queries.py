@@ -16,7 +16,7 @@ from headrace.server import logs, view_builder, views
 from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.home import hint, home
 from headrace.server.search import hits_of, words_of
-from headrace.server.snapshot import Snapshot
+from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import MAX_RUNS, ServerState
 
 if TYPE_CHECKING:
@@ -247,7 +247,7 @@ def impact(state: ServerState, asset_id: str, *, column: str | None = None) -> "
     return impact_of(now.index.catalog, _node_ref(now, asset_id, column))
 
 
-def _asset(now: Snapshot, asset_id: str) -> Asset:
+def _asset(now: ProjectSnapshot, asset_id: str) -> Asset:
     found = now.index.catalog.assets.get(asset_id)
     if found is None:
         raise NotFoundError(
@@ -256,7 +256,7 @@ def _asset(now: Snapshot, asset_id: str) -> Asset:
     return found
 
 
-def _node_ref(now: Snapshot, asset_id: str, column: str | None) -> "NodeRef":
+def _node_ref(now: ProjectSnapshot, asset_id: str, column: str | None) -> "NodeRef":
     from headrace.lineage.find import NodeRef
 
     found = _asset(now, asset_id)

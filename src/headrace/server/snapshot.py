@@ -121,7 +121,7 @@ class CatalogIndex:
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class ProjectSnapshot:
     """The catalog and the run store as of one time.
 
     Attributes:
@@ -237,7 +237,7 @@ class Snapshot:
             for name in sorted(names | set(self.loads) | set(checked))
         }
 
-    def warm(self) -> "Snapshot":
+    def warm(self) -> "ProjectSnapshot":
         """Compute now what the first request would have to wait for."""
         _ = self.test_counts, self.passing, self.failing, self.changes_of, self.freshness
         _ = self.index.facets, self.index.counts, self.index.tests_from

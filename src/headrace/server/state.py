@@ -19,7 +19,7 @@ from headrace.catalog import INTERRUPTED, RUNNING, CatalogChange, StoredRun
 from headrace.pipeline import lock
 from headrace.server.errors import StartingError, UnavailableError
 from headrace.server.published import Publication, PublishedFile
-from headrace.server.snapshot import EMPTY, CatalogIndex, Snapshot
+from headrace.server.snapshot import EMPTY, CatalogIndex, ProjectSnapshot
 from headrace.server.store import RunSummary, ServerStore, store_identity
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class ServerState:
         self._root = str(root) if root else ""
         self._store: ServerStore | None = None
         self._identity: object = None
-        self._snapshot: Snapshot | None = None
+        self._snapshot: ProjectSnapshot | None = None
         self._stamp: _Stamp = ()
         self._catalog: tuple[object, CatalogIndex] = (None, CatalogIndex.of(EMPTY))
         self._dead: set[str] = set()
@@ -97,7 +97,7 @@ class ServerState:
         """Whether there is a snapshot, so that no request waits for one."""
         return self._snapshot is not None
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> ProjectSnapshot:
         """The newest snapshot; the first one is made when it is asked for.
 
         Raises:
@@ -236,11 +236,11 @@ class ServerState:
                 said = str(error)
             self._is_starting = False
 
-    def make_snapshot(self, store: ServerStore | None, stamp: _Stamp) -> Snapshot:
+    def make_snapshot(self, store: ServerStore | None, stamp: _Stamp) -> ProjectSnapshot:
         publication = self._publication()
         token = f"{abs(hash((__version__, repr(stamp), self.allow_pii))):x}"
         if store is None:
-            return Snapshot(
+            return ProjectSnapshot(
                 token=token,
                 index=CatalogIndex.of(EMPTY),
                 has_catalog=False,
@@ -255,7 +255,7 @@ class ServerState:
             )
         index = self._index(store)
         versions = tuple(store.catalog_versions(_VERSIONS))
-        return Snapshot(
+        return ProjectSnapshot(
             token=token,
             index=index,
             has_catalog=index.catalog.version is not None,

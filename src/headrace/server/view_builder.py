@@ -7,7 +7,7 @@ from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRu
 from headrace.catalog.model import Asset, TestInfo
 from headrace.formatting import shortened
 from headrace.server import views
-from headrace.server.snapshot import Snapshot
+from headrace.server.snapshot import ProjectSnapshot
 
 _SUMMARY = 200
 _CUT = 500
@@ -17,7 +17,7 @@ _Histories = Mapping[str, Sequence[NodeRun]]
 _UNTESTED = TestInfo(name="", attached_to=None, column=None, severity="error")
 
 
-def run_line(now: Snapshot, run: StoredRun) -> views.RunLine:
+def run_line(now: ProjectSnapshot, run: StoredRun) -> views.RunLine:
     """A run."""
     return views.RunLine(
         run_id=run.run_id,
@@ -38,14 +38,14 @@ def ref(asset: Asset) -> views.AssetRef:
     return views.AssetRef(id=asset.id, kind=asset.kind, name=asset.name, relation=asset.relation)
 
 
-def refs(now: Snapshot, ids: Iterable[str]) -> tuple[views.AssetRef, ...]:
+def refs(now: ProjectSnapshot, ids: Iterable[str]) -> tuple[views.AssetRef, ...]:
     """The assets of those ids, tests left out, sorted by name."""
     assets = now.index.catalog.assets
     found = [assets[key] for key in ids if key in assets and not assets[key].is_test]
     return tuple(ref(asset) for asset in sorted(found, key=lambda a: (a.name.casefold(), a.id)))
 
 
-def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
+def summary(now: ProjectSnapshot, asset: Asset) -> views.AssetSummary:
     """An asset in a list."""
     node, table = now.newest(asset), now.table_of(asset.id)
     failing, warning = now.test_counts.get(asset.id, (0, 0))
@@ -73,7 +73,9 @@ def summary(now: Snapshot, asset: Asset) -> views.AssetSummary:
     )
 
 
-def data_test(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> views.TestView:
+def data_test(
+    now: ProjectSnapshot, asset: Asset, history: Sequence[NodeRun] = ()
+) -> views.TestView:
     """A test with its newest result, and those before."""
     info = asset.test or _UNTESTED
     attached = now.index.catalog.assets.get(info.attached_to) if info.attached_to else None
@@ -106,7 +108,7 @@ def data_test(now: Snapshot, asset: Asset, history: Sequence[NodeRun] = ()) -> v
     )
 
 
-def columns(now: Snapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
+def columns(now: ProjectSnapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
     """An asset's columns, in its order."""
     catalog = now.index.catalog
     tested: dict[str, list[str]] = {}
@@ -143,7 +145,9 @@ def columns(now: Snapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
     )
 
 
-def _origins(now: Snapshot, above: Mapping[tuple[str, str], str]) -> tuple[views.ColumnOrigin, ...]:
+def _origins(
+    now: ProjectSnapshot, above: Mapping[tuple[str, str], str]
+) -> tuple[views.ColumnOrigin, ...]:
     assets = now.index.catalog.assets
     return tuple(
         views.ColumnOrigin(
@@ -163,7 +167,7 @@ def step(one: StepRun) -> views.StepView:
     )
 
 
-def load(now: Snapshot, one: TableRun) -> views.LoadView:
+def load(now: ProjectSnapshot, one: TableRun) -> views.LoadView:
     """A raw table that a run loaded."""
     key = f"table.{one.source}_raw.{one.table}"
     return views.LoadView(
@@ -180,7 +184,7 @@ def load(now: Snapshot, one: TableRun) -> views.LoadView:
     )
 
 
-def node(now: Snapshot, run: NodeRun) -> views.NodeView:
+def node(now: ProjectSnapshot, run: NodeRun) -> views.NodeView:
     """A node of a run."""
     catalog = now.index.catalog
     asset = run.unique_id if run.unique_id in catalog.assets else None
@@ -199,7 +203,7 @@ def node(now: Snapshot, run: NodeRun) -> views.NodeView:
     )
 
 
-def change(now: Snapshot, one: CatalogChange) -> views.ChangeView:
+def change(now: ProjectSnapshot, one: CatalogChange) -> views.ChangeView:
     """A change; long texts are cut."""
     asset = now.index.catalog.assets.get(one.asset)
     return views.ChangeView(
@@ -215,7 +219,7 @@ def change(now: Snapshot, one: CatalogChange) -> views.ChangeView:
     )
 
 
-def detail(now: Snapshot, asset: Asset, histories: _Histories) -> views.AssetDetail:
+def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> views.AssetDetail:
     """All that is known of an asset.
 
     Args:
@@ -265,7 +269,7 @@ def _facts(asset: Asset) -> dict[str, object]:
     return {**facts, "schema_name": asset.schema, "meta": dict(asset.meta)}
 
 
-def _tests(now: Snapshot, asset: Asset, histories: _Histories) -> tuple[views.TestView, ...]:
+def _tests(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> tuple[views.TestView, ...]:
     catalog = now.index.catalog
     tests = [catalog.assets[key] for key in catalog.tests_of.get(asset.id, ())]
     return tuple(
@@ -274,7 +278,7 @@ def _tests(now: Snapshot, asset: Asset, histories: _Histories) -> tuple[views.Te
     )
 
 
-def _worst_first(now: Snapshot, test: Asset) -> tuple[int, str]:
+def _worst_first(now: ProjectSnapshot, test: Asset) -> tuple[int, str]:
     node = now.latest.get(test.id)
     status = node.status if node else ""
     return (0 if status in FAILED else 1 if status == "warn" else 2, test.name)

@@ -125,7 +125,7 @@ class ServeSettings(BaseModel):
 
     host: str = Field(
         "127.0.0.1", min_length=1, description="the address to listen at; beyond loopback a token "
-        "is demanded",
+        "is required",
     )  # fmt: skip
     port: int = Field(8585, ge=0, le=65535, description="the port; 0 is any that is free")
     token: SecretStr | None = Field(

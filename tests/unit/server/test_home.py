@@ -9,12 +9,12 @@ from server_lab import write_project
 
 from headrace.catalog import RUNNING, NodeFailure
 from headrace.server.home import headline, publish_state
-from headrace.server.snapshot import Snapshot
+from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.views import Headline, PublishState, SourceFreshness
 
 
 @pytest.fixture(scope="module")
-def now(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
+def now(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectSnapshot]:
     """A snapshot without a problem: no test of the project fails or warns."""
     project = write_project(tmp_path_factory.mktemp("project"))
     state = project.state()
@@ -23,14 +23,14 @@ def now(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snapshot]:
     state.close()
 
 
-def _said(now: Snapshot, *, run: dict[str, Any] | None = None, **publish: Any) -> Headline:
+def _said(now: ProjectSnapshot, *, run: dict[str, Any] | None = None, **publish: Any) -> Headline:
     if run is not None:
         now = replace(now, runs=(replace(now.runs[0], **run), *now.runs[1:]))
     known = publish_state(now)
     return headline(now, known.model_copy(update=publish))
 
 
-def test_when_all_is_well_it_says_so(now: Snapshot) -> None:
+def test_when_all_is_well_it_says_so(now: ProjectSnapshot) -> None:
     said = _said(now)
     assert said.mood == "good"
     assert said.text == "The last run succeeded, 3 tables are published, no test fails."
@@ -59,7 +59,7 @@ def test_when_all_is_well_it_says_so(now: Snapshot) -> None:
     ],
 )
 def test_what_is_bad_comes_with_what_to_do(
-    now: Snapshot, run: dict[str, Any], publish: dict[str, Any], words: str, advice: str
+    now: ProjectSnapshot, run: dict[str, Any], publish: dict[str, Any], words: str, advice: str
 ) -> None:
     said = _said(now, run=run, **publish)
     assert said.mood == "bad"
@@ -86,7 +86,7 @@ def test_failing_tests_are_worse_than_warnings_and_these_than_nothing(
         assert (said.mood, words in said.text) == (mood, True)
 
 
-def test_what_is_behind_or_late_is_unsure(now: Snapshot) -> None:
+def test_what_is_behind_or_late_is_unsure(now: ProjectSnapshot) -> None:
     said = _said(now, is_current=False)
     assert (said.mood, said.advice) == ("unsure", "Run `headrace publish`.")
     late = replace(now)
@@ -96,7 +96,7 @@ def test_what_is_behind_or_late_is_unsure(now: Snapshot) -> None:
     assert _said(late).text == "Not fresh: shop."
 
 
-def test_a_run_in_progress_hides_nothing(now: Snapshot) -> None:
+def test_a_run_in_progress_hides_nothing(now: ProjectSnapshot) -> None:
     said = _said(now, run={"status": RUNNING})
     assert said.mood == "good"
     assert (said.run_id, said.running) == ("run-002", "run-003")
@@ -104,7 +104,7 @@ def test_a_run_in_progress_hides_nothing(now: Snapshot) -> None:
     assert headline(first, PublishState(status="none")).mood == "none"
 
 
-def test_a_message_names_no_path_of_this_machine(now: Snapshot) -> None:
+def test_a_message_names_no_path_of_this_machine(now: ProjectSnapshot) -> None:
     failed = {"status": "error", "error": "see /srv/projects/shop/data/x.csv"}
     said = _said(replace(now, root="/srv/projects/shop"), run=failed)
     assert said.advice == "see data/x.csv"
