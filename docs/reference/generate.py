@@ -16,7 +16,7 @@ from headrace.cli.main import app
 from headrace.ingest.model import FileTable
 from headrace.settings import Settings, SourceSettings
 from headrace.synth import expression
-from headrace.synth.schema import model
+from headrace.synth.schema import fields, tables
 from headrace.targets import DuckDbSettings
 
 HERE = Path(__file__).parent
@@ -79,7 +79,7 @@ def settings() -> str:
 
 def schema_json() -> str:
     """The JSON Schema of a schema file, for editors."""
-    content = model.Schema.model_json_schema(by_alias=True)
+    content = tables.Schema.model_json_schema(by_alias=True)
     content["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     content["title"] = "Headrace schema file"
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
@@ -96,33 +96,35 @@ def schema_file() -> str:
         "A duration is a number and s, min, h, d or w, like `36h`. A timestamp is a date or\n",
         "ISO 8601, in UTC.\n\n",
         "## The file\n",
-        _keys(model.Schema),
+        _keys(tables.Schema),
         "\n## A table\n",
         "One of three decides how many rows it has: `count`; `per`; or a datetime with\n",
         "`distribution: rate`, which creates rows over time.\n\n",
-        _keys(model.Table),
+        _keys(tables.Table),
         "\n### per\n",
-        _keys(model.Per),
+        _keys(tables.Per),
         "\n### per.count\n",
-        _keys(model.Count),
+        _keys(tables.Count),
         "\n### late, corrections, deletions\n",
         "Late rows become visible some time after they were created. Corrected rows change some\n",
         "of their values once. Deleted rows disappear, and a delta holds them as tombstones.\n\n",
         "| key | of |\n|---|---|\n",
     ]
     for name, change in (
-        ("late", model.Late), ("corrections", model.Corrections), ("deletions", model.Deletions)
+        ("late", tables.Late), ("corrections", tables.Corrections), ("deletions", tables.Deletions)
     ):  # fmt: skip
         keys = ", ".join(f"`{key}`" for key in change.model_fields)
         parts.append(f"| {keys} | `{name}` |\n")
-    parts += ["\n## A field\nEvery field takes:\n\n", _keys(model.Base)]
+    parts += ["\n## A field\nEvery field takes:\n\n", _keys(fields.FieldBase)]
     for kind in (
-        model.Serial, model.Uuid, model.Categorical, model.Unique, model.Datetime,
-        model.Numerical, model.Boolean, model.Text, model.ForeignKey, model.Derived,
-        model.Struct, model.ListOf, model.Status,
+        fields.Serial, fields.Uuid, fields.Categorical, fields.Unique, fields.Datetime,
+        fields.Numerical, fields.Boolean, fields.Text, fields.ForeignKey, fields.Derived,
+        fields.Struct, fields.ListOf, fields.Status,
     ):  # fmt: skip
         label = get_args(kind.model_fields["type"].annotation)[0]
-        parts.append(f"\n### {label}\n{inspect.getdoc(kind)}\n\n{_keys(kind, besides=model.Base)}")
+        parts.append(
+            f"\n### {label}\n{inspect.getdoc(kind)}\n\n{_keys(kind, besides=fields.FieldBase)}"
+        )
     parts.append("\n## Expressions\n")
     parts.append("```\n" + textwrap.dedent(_example(inspect.getdoc(expression) or "")) + "```\n\n")
     parts.append("| function | result |\n|---|---|\n")

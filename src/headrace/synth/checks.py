@@ -5,7 +5,8 @@ from typing import Final, NamedTuple
 
 from headrace.synth.expression import Node, aggregates, refs, table_of
 from headrace.synth.plan import FieldPath, TablePlan, inside_list
-from headrace.synth.schema.model import AnyField, Count, Datetime, ForeignKey, Status
+from headrace.synth.schema.fields import AnyField, Datetime, ForeignKey, Status
+from headrace.synth.schema.tables import Count
 
 MOST_DEPTH: Final = 5
 """How many tables a chain of parents has at most."""

@@ -15,18 +15,17 @@ from headrace.synth import maths, pools
 from headrace.synth.hashing import Permutation, below, bits, key, unit
 from headrace.synth.maths import rounded
 from headrace.synth.population import PRECISION_US, to_us
-from headrace.synth.schema.model import (
+from headrace.synth.schema.base import as_datetime, duration_us
+from headrace.synth.schema.fields import (
     Boolean,
     Case,
     Categorical,
-    Count,
     Datetime,
     ForeignKey,
     Numerical,
     Status,
-    as_datetime,
-    duration_us,
 )
+from headrace.synth.schema.tables import Count
 from headrace.synth.values import DAY_US, NEVER, Kind, Pool, Values
 
 if TYPE_CHECKING:

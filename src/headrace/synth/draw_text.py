@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 
 from headrace.synth import pools
 from headrace.synth.hashing import Key, Permutation, below, bits, key
-from headrace.synth.schema.model import (
-    Categorical,
-    Text,
-    Unique,
-)
+from headrace.synth.schema.fields import Categorical, Text, Unique
 from headrace.synth.values import NOTHING, SPACE, Kind, Pool, Values, from_numpy, from_strings
 
 Rows = NDArray[np.int64]

@@ -8,7 +8,7 @@ SynthError               could not generate; the message says what to change
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["OutputError", "Place", "Problem", "SchemaError", "SynthError"]
+__all__ = ["Location", "OutputError", "SchemaError", "SchemaProblem", "SynthError"]
 
 
 class SynthError(Exception):
@@ -20,7 +20,7 @@ class OutputError(SynthError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where something stands in a schema file; lines and columns count from 1."""
 
     file: Path | None
@@ -32,19 +32,26 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class SchemaProblem:
     """One thing that is wrong with a schema file."""
 
-    place: Place
+    location: Location
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.message}"
+        return f"{self.location}: {self.message}"
 
 
 class SchemaError(SynthError):
     """A schema file is wrong; ``problems`` holds each thing, first in the file first."""
 
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = sorted(problems, key=lambda problem: (problem.place.line, problem.message))
+    def __init__(self, problems: list[SchemaProblem]) -> None:
+        self.problems = sorted(
+            problems, key=lambda problem: (problem.location.line, problem.message)
+        )
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+    @classmethod
+    def at(cls, location: Location, message: str) -> "SchemaError":
+        """One problem."""
+        return cls([SchemaProblem(location, message)])

@@ -23,7 +23,7 @@ AGGREGATES: Final = ("sum", "count", "min", "max")
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class Builtin:
     """A function of the language.
 
     Attributes:
@@ -42,41 +42,41 @@ class Function:
 FUNCTIONS: Final = {
     each.call.partition("(")[0]: each
     for each in (
-        Function("abs(x)", "without its sign", 1, 1),
-        Function("ceil(x)", "the next integer above", 1, 1),
-        Function("child(table, parent, n)", "in `row` of a foreign key: the parent's n-th row of "
+        Builtin("abs(x)", "without its sign", 1, 1),
+        Builtin("ceil(x)", "the next integer above", 1, 1),
+        Builtin("child(table, parent, n)", "in `row` of a foreign key: the parent's n-th row of "
                  "a table that hangs per it, from 0", 3, 3),
-        Function("choose(n, a, b, …)", "a where n is 0, b where it is 1, and so on", 2, 64),
-        Function("coalesce(a, b, …)", "the first that is not null", 2, 16),
-        Function("count(table, condition)", "how many rows of a table point at this row; the "
+        Builtin("choose(n, a, b, …)", "a where n is 0, b where it is 1, and so on", 2, 64),
+        Builtin("coalesce(a, b, …)", "the first that is not null", 2, 16),
+        Builtin("count(table, condition)", "how many rows of a table point at this row; the "
                  "condition may be left out", 1, 2),
-        Function("date(t)", "the day of a timestamp", 1, 1),
-        Function("day(t)", "day of the month", 1, 1),
-        Function("days(x)", "a length of time, to add to a timestamp", 1, 1),
-        Function("entered(status, 'name')", "when the row came into a status; null if it has "
+        Builtin("date(t)", "the day of a timestamp", 1, 1),
+        Builtin("day(t)", "day of the month", 1, 1),
+        Builtin("days(x)", "a length of time, to add to a timestamp", 1, 1),
+        Builtin("entered(status, 'name')", "when the row came into a status; null if it has "
                  "not yet", 2, 2),
-        Function("floor(x)", "the next integer below", 1, 1),
-        Function("hour(t)", "hour of the day, UTC", 1, 1),
-        Function("hours(x)", "a length of time", 1, 1),
-        Function("item(list, n)", "the n-th element of a categorical whose values are lists, "
+        Builtin("floor(x)", "the next integer below", 1, 1),
+        Builtin("hour(t)", "hour of the day, UTC", 1, 1),
+        Builtin("hours(x)", "a length of time", 1, 1),
+        Builtin("item(list, n)", "the n-th element of a categorical whose values are lists, "
                  "from 0; null beyond its end", 2, 2),
-        Function("length(x)", "of a text, or of a list", 1, 1),
-        Function("lower(text)", "in small letters", 1, 1),
-        Function("max(a, b, …)", "the largest; max(table, x): of the rows that point here", 2, 16),
-        Function("micros(t)", "microseconds since 1970", 1, 1),
-        Function("min(a, b, …)", "the smallest; min(table, x): of the rows that point here", 2, 16),
-        Function("minutes(x)", "a length of time", 1, 1),
-        Function("month(t)", "month of the year", 1, 1),
-        Function("pad(x, n)", "as text of at least n characters, with zeros in front", 2, 2),
-        Function("round(x, n)", "to n decimals; to an integer without n", 1, 2),
-        Function("row(parent)", "the address of a parent's row, from 0", 1, 1),
-        Function("seconds(x)", "a length of time", 1, 1),
-        Function("sum(table, x)", "over the rows of a table that point at this row", 2, 2),
-        Function("text(x, n)", "as text; with n decimals", 1, 2),
-        Function("upper(text)", "in capital letters", 1, 1),
-        Function("weekday(t)", "0 for Monday to 6 for Sunday", 1, 1),
-        Function("year(t)", "the year", 1, 1),
-        Function("yyyymmdd(t)", "the day as text of eight digits", 1, 1),
+        Builtin("length(x)", "of a text, or of a list", 1, 1),
+        Builtin("lower(text)", "in small letters", 1, 1),
+        Builtin("max(a, b, …)", "the largest; max(table, x): of the rows that point here", 2, 16),
+        Builtin("micros(t)", "microseconds since 1970", 1, 1),
+        Builtin("min(a, b, …)", "the smallest; min(table, x): of the rows that point here", 2, 16),
+        Builtin("minutes(x)", "a length of time", 1, 1),
+        Builtin("month(t)", "month of the year", 1, 1),
+        Builtin("pad(x, n)", "as text of at least n characters, with zeros in front", 2, 2),
+        Builtin("round(x, n)", "to n decimals; to an integer without n", 1, 2),
+        Builtin("row(parent)", "the address of a parent's row, from 0", 1, 1),
+        Builtin("seconds(x)", "a length of time", 1, 1),
+        Builtin("sum(table, x)", "over the rows of a table that point at this row", 2, 2),
+        Builtin("text(x, n)", "as text; with n decimals", 1, 2),
+        Builtin("upper(text)", "in capital letters", 1, 1),
+        Builtin("weekday(t)", "0 for Monday to 6 for Sunday", 1, 1),
+        Builtin("year(t)", "the year", 1, 1),
+        Builtin("yyyymmdd(t)", "the day as text of eight digits", 1, 1),
     )
 }  # fmt: skip
 """By name."""

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from headrace import portable
 from headrace.synth.errors import OutputError
 from headrace.synth.plan import TablePlan
-from headrace.synth.schema.model import Datetime, Serial
+from headrace.synth.schema.fields import Datetime, Serial
 
 Format = Literal["parquet", "csv"]
 

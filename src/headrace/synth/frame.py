@@ -14,11 +14,11 @@ from headrace.synth.hashing import below, bits, key, unit
 from headrace.synth.maths import rounded
 from headrace.synth.plan import FieldPath, TablePlan
 from headrace.synth.population import Fixed
-from headrace.synth.schema.model import (
+from headrace.synth.schema.base import duration_us
+from headrace.synth.schema.fields import (
     AnyField,
     Boolean,
     Categorical,
-    Count,
     Datetime,
     Derived,
     ForeignKey,
@@ -28,8 +28,8 @@ from headrace.synth.schema.model import (
     Text,
     Unique,
     Uuid,
-    duration_us,
 )
+from headrace.synth.schema.tables import Count
 from headrace.synth.values import (
     ALWAYS,
     DAY_US,

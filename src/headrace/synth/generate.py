@@ -14,7 +14,7 @@ from headrace.synth.errors import SynthError
 from headrace.synth.files import Format
 from headrace.synth.plan import TablePlan, walk_fields
 from headrace.synth.population import from_us
-from headrace.synth.schema.model import AnyField, Categorical, ForeignKey, Unique
+from headrace.synth.schema.fields import AnyField, Categorical, ForeignKey, Unique
 from headrace.synth.view import View
 from headrace.synth.world import World
 from headrace.synth.writer import BegunListener, Progress, Share, Writer, Written

@@ -6,7 +6,7 @@ from typing import Any
 
 from headrace.formatting import did_you_mean
 from headrace.synth import checks, expression
-from headrace.synth.errors import Problem, SchemaError
+from headrace.synth.errors import SchemaError, SchemaProblem
 from headrace.synth.expression import (
     Call,
     Choice,
@@ -20,7 +20,7 @@ from headrace.synth.expression import (
     table_of,
 )
 from headrace.synth.plan import TablePlan, walk_fields
-from headrace.synth.schema.model import (
+from headrace.synth.schema.fields import (
     Categorical,
     Datetime,
     Derived,
@@ -29,7 +29,7 @@ from headrace.synth.schema.model import (
     Status,
     Struct,
 )
-from headrace.synth.schema.read import Document, read
+from headrace.synth.schema.read import SchemaDocument, read
 
 
 def listed(names: Iterable[str]) -> str:
@@ -39,9 +39,9 @@ def listed(names: Iterable[str]) -> str:
 class Planner:
     """Makes the plans of a document; ``problems`` gathers all that is wrong with it."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: SchemaDocument) -> None:
         self.document = document
-        self.problems: list[Problem] = []
+        self.problems: list[SchemaProblem] = []
         self.plans: dict[str, TablePlan] = {}
 
     def plan(self) -> dict[str, TablePlan]:
@@ -87,21 +87,23 @@ class Planner:
     def _say(self, plan: TablePlan, message: str, *path: str | int) -> None:
         self.problems.append(self.document.problem(message, "schema", plan.name, *path))
 
-    def _gather(self, document: Document, *, own: bool, above: tuple[Path, ...]) -> None:
+    def _gather(self, document: SchemaDocument, *, own: bool, above: tuple[Path, ...]) -> None:
         for number, name in enumerate(document.schema.uses):
             base = document.file.parent if document.file else Path()
             path = (base / name).resolve()
-            place = document.place("uses", number)
+            place = document.location("uses", number)
             if path in above or len(above) > checks.MOST_DEPTH:
-                raise SchemaError([Problem(place, f"{name} uses this file: a cycle")])
+                raise SchemaError.at(place, f"{name} uses this file: a cycle")
             if not path.is_file():
-                raise SchemaError([Problem(place, f"there is no file {path}")])
+                raise SchemaError.at(place, f"there is no file {path}")
             used = read(path)
             inner = Planner(used)
             inner._gather(used, own=True, above=(*above, path))
             for plan in inner.plan_used().values():
                 if plan.name in self.plans and self.plans[plan.name].file != plan.file:
-                    raise SchemaError([Problem(place, f"two files hold a table {plan.name!r}")])
+                    raise SchemaError(
+                        [SchemaProblem(place, f"two files hold a table {plan.name!r}")]
+                    )
                 plan.own = False
                 self.plans[plan.name] = plan
         for name, table in document.schema.tables.items():
@@ -311,7 +313,7 @@ def _check_names(node: Node, scope: TablePlan) -> None:  # noqa: PLR0912, one a 
                     raise LookupError(f"child() takes a table that hangs per {plan.name}")
 
 
-def make_plans(document: Document) -> dict[str, TablePlan]:
+def make_plans(document: SchemaDocument) -> dict[str, TablePlan]:
     """The tables of a schema file, checked.
 
     Raises:

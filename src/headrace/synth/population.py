@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from headrace.synth import maths
 from headrace.synth.functions import civil
 from headrace.synth.hashing import Key, key, unit
-from headrace.synth.schema.model import Datetime, as_datetime, duration_us
+from headrace.synth.schema.base import as_datetime, duration_us
+from headrace.synth.schema.fields import Datetime
 from headrace.synth.values import ALWAYS, DAY_US, NEVER
 
 _SEARCHED: Final = 1 << 14

@@ -7,14 +7,7 @@ from numpy.typing import NDArray
 from headrace.synth.evaluate import truth
 from headrace.synth.frame import Frame
 from headrace.synth.plan import FieldPath, TablePlan
-from headrace.synth.schema.model import (
-    AnyField,
-    Derived,
-    ForeignKey,
-    ListOf,
-    Numerical,
-    Struct,
-)
+from headrace.synth.schema.fields import AnyField, Derived, ForeignKey, ListOf, Numerical, Struct
 from headrace.synth.values import Mask, Values, both, from_numpy, to_arrow
 
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.synth.errors import SynthError
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import from_us
-from headrace.synth.schema.model import Datetime, as_datetime
+from headrace.synth.schema.base import as_datetime
+from headrace.synth.schema.fields import Datetime
 from headrace.synth.view import View
 from headrace.synth.world import World
 

@@ -21,7 +21,7 @@ from headrace.synth.frame import Frame
 from headrace.synth.plan import UNBOUNDED, TablePlan
 from headrace.synth.population import to_us
 from headrace.synth.record_batch import plain_schema, to_batch
-from headrace.synth.schema.model import as_datetime
+from headrace.synth.schema.base import as_datetime
 from headrace.synth.values import ALWAYS, NEVER, Kind, Values
 from headrace.synth.world import World
 

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.synth import draw, draw_text, pools
-from headrace.synth.errors import Problem, SchemaError, SynthError
+from headrace.synth.errors import SchemaError, SchemaProblem, SynthError
 from headrace.synth.plan import FieldPath, TablePlan, walk_fields
 from headrace.synth.planner import make_plans
 from headrace.synth.population import Fixed, Population, Rate, to_us
-from headrace.synth.schema.model import Case, Categorical, Unique, as_datetime
-from headrace.synth.schema.read import Document, read
+from headrace.synth.schema.base import as_datetime
+from headrace.synth.schema.fields import Case, Categorical, Unique
+from headrace.synth.schema.read import SchemaDocument, read
 from headrace.synth.values import NEVER
 
 MOST_SCALE: Final = 1e9
@@ -34,7 +35,9 @@ class World:
         SchemaError: the schema file is wrong; says where.
     """
 
-    def __init__(self, document: Document, *, seed: int | None = None, scale: float = 1.0) -> None:
+    def __init__(
+        self, document: SchemaDocument, *, seed: int | None = None, scale: float = 1.0
+    ) -> None:
         if not (math.isfinite(scale) and 0 < scale <= MOST_SCALE):
             raise SynthError(f"the scale is {scale:g}; it must be above 0 and at most 1e9")
         self.document = document
@@ -162,7 +165,7 @@ class World:
                         ])  # fmt: skip
 
     def _check_pools(self) -> None:
-        problems: list[Problem] = []
+        problems: list[SchemaProblem] = []
         for plan in self.plans.values():
             if not plan.own:
                 continue

@@ -20,8 +20,9 @@ from headrace.synth.learn.relations import relate
 from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema
 from headrace.synth.record_batch import to_batch
-from headrace.synth.schema.model import Categorical, ForeignKey, Numerical, Schema, Unique
+from headrace.synth.schema.fields import Categorical, ForeignKey, Numerical, Unique
 from headrace.synth.schema.read import parse
+from headrace.synth.schema.tables import Schema
 from headrace.synth.view import View
 from headrace.synth.world import World
 

@@ -17,14 +17,15 @@ from headrace.synth.hashing import Key, key, unit
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
 from headrace.synth.record_batch import plain
+from headrace.synth.schema.base import as_datetime
 from headrace.synth.schema.fault import (
     AnyFault,
-    Base,
-    Day,
-    Some,
-    Window,
+    DayFault,
+    FaultBase,
+    RowFault,
+    TimedFault,
 )
-from headrace.synth.schema.model import Datetime, as_datetime
+from headrace.synth.schema.fields import Datetime
 from headrace.synth.values import ALWAYS, DAY_US, NEVER, Mask, to_arrow
 from headrace.synth.view import View
 
@@ -32,7 +33,7 @@ NumberedFaults = list[tuple[int, AnyFault]]
 """Faults by their numbers, which are their places in the list that was asked for, from 0."""
 
 
-def fault_key(seed: int, number: int, fault: Base, *purpose: str) -> Key:
+def fault_key(seed: int, number: int, fault: FaultBase, *purpose: str) -> Key:
     """The key of what a fault draws."""
     column = getattr(fault, "column", None) or ""
     return key(seed, "fault", str(number), fault.table, column, *purpose)
@@ -104,14 +105,14 @@ class Block:
         result: Mask = self.clean[column].is_valid().to_numpy(zero_copy_only=False)
         return result
 
-    def chosen(self, number: int, fault: Base) -> Mask:
+    def chosen(self, number: int, fault: FaultBase) -> Mask:
         """The rows that a fault is about: by its share or rows, its window or its day."""
         mask = np.ones(len(self), dtype=bool)
-        if isinstance(fault, Some):
+        if isinstance(fault, RowFault):
             mask &= picked(self.frame.seed, number, fault, self.rows)
-        if isinstance(fault, Window):
+        if isinstance(fault, TimedFault):
             mask &= within(fault, self.times)
-        if isinstance(fault, Day):
+        if isinstance(fault, DayFault):
             first = day_of(fault)
             times = self.times if fault.column is None else self.timestamps(fault.column)
             mask &= (times >= first) & (times < first + DAY_US)
@@ -140,7 +141,7 @@ def key_text(names: tuple[str, ...], values: tuple[Any, ...]) -> str:
     return json.dumps(dict(zip(names, values, strict=True)), default=str, ensure_ascii=False)
 
 
-def picked(seed: int, number: int, fault: Some, rows: NDArray[np.int64]) -> Mask:
+def picked(seed: int, number: int, fault: RowFault, rows: NDArray[np.int64]) -> Mask:
     """The rows of a fault's share, or those it names."""
     if fault.rows is not None:
         return np.isin(rows, fault.rows)
@@ -149,7 +150,7 @@ def picked(seed: int, number: int, fault: Some, rows: NDArray[np.int64]) -> Mask
     return mask
 
 
-def within(fault: Window, times: NDArray[np.int64]) -> Mask:
+def within(fault: TimedFault, times: NDArray[np.int64]) -> Mask:
     """The rows that came within a fault's window."""
     mask = np.ones(len(times), dtype=bool)
     if fault.from_ is not None:
@@ -159,7 +160,7 @@ def within(fault: Window, times: NDArray[np.int64]) -> Mask:
     return mask
 
 
-def day_of(fault: Day) -> int:
+def day_of(fault: DayFault) -> int:
     """The first microsecond of a fault's day."""
     timestamp = to_us(as_datetime(fault.day))
     return timestamp - timestamp % DAY_US
@@ -170,7 +171,7 @@ class Effect:
     """What a fault did to rows of a block."""
 
     number: int
-    fault: Base
+    fault: FaultBase
     effect: str
     positions: NDArray[np.int64]
     column: str | None = None

@@ -16,16 +16,17 @@ from headrace.synth.hashing import Key, below, bits, unit
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
 from headrace.synth.record_batch import to_batch
+from headrace.synth.schema.base import as_datetime
 from headrace.synth.schema.fault import (
-    Base,
     Drift,
+    FaultBase,
     Nulls,
     OrphanKeys,
     OutOfRange,
     StaleFeed,
     TypeFlip,
 )
-from headrace.synth.schema.model import (
+from headrace.synth.schema.fields import (
     AnyField,
     Datetime,
     Derived,
@@ -34,7 +35,6 @@ from headrace.synth.schema.model import (
     Serial,
     Unique,
     Uuid,
-    as_datetime,
 )
 from headrace.synth.values import Mask, decimal
 
@@ -251,7 +251,7 @@ def overwritten(
     sparse = np.zeros(len(block), dtype=bool)
     none = np.zeros(len(block), dtype=bool)
 
-    def hit(number: int, fault: Base, column: str, mask: Mask, made: pa.Array) -> Mask:
+    def hit(number: int, fault: FaultBase, column: str, mask: Mask, made: pa.Array) -> Mask:
         mask = mask & keep & ~taken.get(column, none)
         taken[column] = taken.get(column, none) | mask
         place = np.flatnonzero(mask)

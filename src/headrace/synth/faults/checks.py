@@ -14,26 +14,27 @@ from headrace.synth.faults.schema_changes import RETYPES, added_value, changed, 
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
+from headrace.synth.schema.base import as_datetime
 from headrace.synth.schema.fault import (
     AnyFault,
     ColumnAdded,
     ColumnNested,
     ColumnRenamed,
     ColumnRetyped,
-    Day,
+    DayFault,
     Drift,
     LateRows,
     OrphanKeys,
     OutOfOrder,
     OutOfRange,
+    RowFault,
     SchemaChange,
-    Some,
     StaleFeed,
+    TimedFault,
     TypeFlip,
     VolumeSpike,
-    Window,
 )
-from headrace.synth.schema.model import Datetime, as_datetime
+from headrace.synth.schema.fields import Datetime
 from headrace.synth.values import ALWAYS, DAY_US, NEVER
 from headrace.synth.view import View
 from headrace.synth.world import World
@@ -155,24 +156,24 @@ def _check(view: View, plan: TablePlan, fault: AnyFault) -> None:
         _has(column, plan.name, plan.columns)
         _fits(plan, fault, schema.field(column).type)
     first, last = (getattr(fault, name, None) for name in ("from_", "to"))
-    if isinstance(fault, Window) and first and last and as_datetime(first) >= as_datetime(last):
+    if isinstance(fault, TimedFault) and first and last and as_datetime(first) >= as_datetime(last):
         raise _InvalidFaultError("to", f"{last} is not after {first}")
     if isinstance(fault, LateRows | StaleFeed) and not plan.evolves:
         raise _InvalidFaultError(
             "table", f"{plan.name} is there from the beginning: nothing arrives"
         )
-    timed = (isinstance(fault, Window) and (first or last)) or (
-        isinstance(fault, Day) and fault.column is None
+    timed = (isinstance(fault, TimedFault) and (first or last)) or (
+        isinstance(fault, DayFault) and fault.column is None
     )
     if timed and not plan.evolves and clock_of(plan) is None:
         raise _InvalidFaultError("table", f"nothing in {plan.name} says when a row came into being")
-    if isinstance(fault, Day):
+    if isinstance(fault, DayFault):
         _day(view, plan, fault)
     if isinstance(fault, VolumeSpike) and plan.table.key:
         name = spiked_key(plan)
         if name is None or not is_key_kind(schema.field(name).type):
             raise _InvalidFaultError("kind", f"no new keys can be made for {plan.name}")
-    if isinstance(fault, Some) and fault.rows is not None:
+    if isinstance(fault, RowFault) and fault.rows is not None:
         limit = view.root_total(plan) * plan.root_stride
         if max(fault.rows) >= limit:
             raise _InvalidFaultError(
@@ -215,12 +216,12 @@ def _fits(plan: TablePlan, fault: AnyFault, kind: pa.DataType) -> None:  # noqa:
                 raise _InvalidFaultError(
                     "weights", f"{name} is {what}; not all weights are"
                 ) from error
-        case Day(column=str()):
+        case DayFault(column=str()):
             if what not in {"datetime", "date"}:
                 raise _InvalidFaultError("column", f"{name} is {what}, and says no day")
 
 
-def _day(view: View, plan: TablePlan, fault: Day) -> None:
+def _day(view: View, plan: TablePlan, fault: DayFault) -> None:
     """Whether there are days of the data before and after."""
     day = day_of(fault)
     name = fault.column or (None if plan.evolves else clock_of(plan))

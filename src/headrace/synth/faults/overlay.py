@@ -19,8 +19,8 @@ from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
 from headrace.synth.record_batch import to_batch
+from headrace.synth.schema.base import as_datetime
 from headrace.synth.schema.fault import AnyFault, LateRows, OutOfOrder, SchemaChange, TypeFlip
-from headrace.synth.schema.model import as_datetime
 from headrace.synth.view import View
 
 _TIMES: Final = ("from_", "to", "day")

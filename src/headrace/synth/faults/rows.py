@@ -28,6 +28,7 @@ from headrace.synth.frame import Frame
 from headrace.synth.hashing import bits, unit
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us
+from headrace.synth.schema.base import as_datetime, duration_us
 from headrace.synth.schema.fault import (
     Duplicates,
     LateRows,
@@ -37,7 +38,6 @@ from headrace.synth.schema.fault import (
     VolumeDrop,
     VolumeSpike,
 )
-from headrace.synth.schema.model import as_datetime, duration_us
 from headrace.synth.values import ALWAYS, NEVER, Mask
 from headrace.synth.view import View
 

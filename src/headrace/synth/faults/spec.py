@@ -8,10 +8,10 @@ from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from headrace.formatting import did_you_mean
-from headrace.synth.errors import Place, Problem, SchemaError, SynthError
+from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError
 from headrace.synth.faults.checks import problems
 from headrace.synth.schema.fault import FAULT_KINDS, AnyFault, FaultFile, model_of
-from headrace.synth.schema.read import MOST_BYTES, load, place_of, validate
+from headrace.synth.schema.read import MOST_BYTES, load, location_of, validate
 from headrace.synth.view import View
 from headrace.synth.world import World
 
@@ -40,7 +40,7 @@ def faults_of(world: World, view: View | None = None) -> list[AnyFault]:
     found = problems(view or View.of(world), faults) if faults else []
     if found:
         raise SchemaError(
-            [document.problem(unfit.message, "faults", unfit.number, unfit.key) for unfit in found]
+            [document.problem(each.message, "faults", each.number, each.key) for each in found]
         )
     return faults
 
@@ -67,7 +67,7 @@ def parse_spec(spec: str, world: World, view: View | None = None) -> list[AnyFau
     found = problems(view, faults)
     if found:
         raise SynthError(
-            "\n".join(f"--faults {words[unfit.number]}: {unfit.message}" for unfit in found)
+            "\n".join(f"--faults {words[each.number]}: {each.message}" for each in found)
         )
     return faults
 
@@ -78,7 +78,9 @@ def _read(path: Path, view: View) -> list[AnyFault]:
             raise SynthError(f"{path} is too large to be a file of faults")
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise SchemaError([Problem(Place(path), f"not UTF-8 text: {error.reason}")]) from error
+        raise SchemaError(
+            [SchemaProblem(Location(path), f"not UTF-8 text: {error.reason}")]
+        ) from error
     except OSError as error:
         raise SynthError(f"cannot read the file of faults {path}: {error.strerror}") from error
     tree = load(text, path)
@@ -88,14 +90,16 @@ def _read(path: Path, view: View) -> list[AnyFault]:
         tree = whole
     if not isinstance(tree, CommentedMap):
         message = "a file of faults is a list of them, or a mapping with the key faults"
-        raise SchemaError([Problem(Place(path), message)])
+        raise SchemaError.at(Location(path), message)
     faults = validate(FaultFile, tree, path).faults
     found = problems(view, faults)
     if found:
         raise SchemaError(
             [
-                Problem(place_of(tree, path, ("faults", unfit.number, unfit.key)), unfit.message)
-                for unfit in found
+                SchemaProblem(
+                    location_of(tree, path, ("faults", each.number, each.key)), each.message
+                )
+                for each in found
             ]
         )
     return faults

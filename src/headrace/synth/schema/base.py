@@ -1,6 +1,6 @@
-"""What the models of a schema file are made of."""
+"""Types that all models of a schema file share: names, shares, durations and timestamps."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
@@ -28,7 +28,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=128)
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors."""
+    """A model that takes no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,3 +45,23 @@ class Strict(BaseModel):
                         {"name": repr(name), "key": name, "allowed": ", ".join(allowed)},
                     )
         return data
+
+
+_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def duration_us(text: str) -> int:
+    """A duration such as ``36h`` in microseconds."""
+    text = text.strip()
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ").strip()
+    unit = text[len(number) :].strip()
+    return round(float(number) * _UNITS[unit] * 1_000_000)
+
+
+def as_datetime(timestamp: Timestamp) -> datetime:
+    """A date or a timestamp as a timestamp in UTC without a time zone."""
+    if isinstance(timestamp, datetime):
+        if timestamp.tzinfo is not None:
+            return timestamp.astimezone(UTC).replace(tzinfo=None)
+        return timestamp
+    return datetime(timestamp.year, timestamp.month, timestamp.day)  # noqa: DTZ001

@@ -10,20 +10,20 @@ Type = Literal["text", "integer", "number", "boolean", "datetime", "date"]
 Scalar = str | int | float | bool
 
 
-class Base(Strict):
+class FaultBase(Strict):
     """What every fault says."""
 
     table: Name
 
 
-class Window(Base):
+class TimedFault(FaultBase):
     """A fault of rows that came into being within a time."""
 
     from_: Timestamp | None = Field(None, alias="from", description="The first timestamp, UTC.")
     to: Timestamp | None = Field(None, description="The timestamp before which it ends, UTC.")
 
 
-class Some(Window):
+class RowFault(TimedFault):
     """A fault of some rows: a share of them, or these."""
 
     share: Share | None = Field(None, description="Share of the rows; 0.01 without it.")
@@ -38,28 +38,28 @@ class Some(Window):
         return self
 
 
-class OrphanKeys(Some):
+class OrphanKeys(RowFault):
     """A foreign key points at a row that there never was."""
 
     kind: Literal["orphan_keys"]
     column: Name
 
 
-class Duplicates(Some):
+class Duplicates(RowFault):
     """A row is there again, right after itself."""
 
     kind: Literal["duplicates"]
     copies: Annotated[int, Field(ge=1, le=100)] = Field(1, description="How many more there are.")
 
 
-class Nulls(Some):
+class Nulls(RowFault):
     """A value is null."""
 
     kind: Literal["nulls"]
     column: Name
 
 
-class OutOfRange(Some):
+class OutOfRange(RowFault):
     """A number or a timestamp lies outside the column's range."""
 
     kind: Literal["out_of_range"]
@@ -67,21 +67,21 @@ class OutOfRange(Some):
     value: float | None = Field(None, description="This number; one outside without it.")
 
 
-class TypeFlip(Some):
+class TypeFlip(RowFault):
     """A value is of another type; the column is written as text."""
 
     kind: Literal["type_flip"]
     column: Name
 
 
-class LateRows(Some):
+class LateRows(RowFault):
     """A row arrives later than it should; what it says stays the same."""
 
     kind: Literal["late_rows"]
     max: Duration = Field("2d", description="How much later at most.")
 
 
-class OutOfOrder(Some):
+class OutOfOrder(RowFault):
     """A row stands where another one should, and that one where it should."""
 
     kind: Literal["out_of_order"]
@@ -90,7 +90,7 @@ class OutOfOrder(Some):
     )
 
 
-class Day(Base):
+class DayFault(FaultBase):
     """A fault of a day's rows."""
 
     day: Timestamp = Field(description="A day, UTC.")
@@ -99,27 +99,27 @@ class Day(Base):
     )
 
 
-class MissingDay(Day):
+class MissingDay(DayFault):
     """A day has no rows."""
 
     kind: Literal["missing_day"]
 
 
-class VolumeSpike(Day):
+class VolumeSpike(DayFault):
     """A day has many times its rows: copies with new keys."""
 
     kind: Literal["volume_spike"]
     factor: Annotated[float, Field(gt=1, le=100)] = 3.0
 
 
-class VolumeDrop(Day):
+class VolumeDrop(DayFault):
     """A day has a fraction of its rows."""
 
     kind: Literal["volume_drop"]
     factor: Annotated[float, Field(ge=0, lt=1)] = 0.3
 
 
-class Drift(Window):
+class Drift(TimedFault):
     """From some time on, a column is distributed differently."""
 
     kind: Literal["drift"]
@@ -140,14 +140,14 @@ class Drift(Window):
         return self
 
 
-class StaleFeed(Base):
+class StaleFeed(FaultBase):
     """Nothing arrives after a timestamp: neither rows nor changes of them."""
 
     kind: Literal["stale_feed"]
     from_: Timestamp = Field(alias="from", description="The last time of which it knows, UTC.")
 
 
-class SchemaChange(Base):
+class SchemaChange(FaultBase):
     """A change of the columns that are written."""
 
     column: Name
@@ -219,10 +219,10 @@ FAULT_KINDS = (
 )  # fmt: skip
 
 
-def model_of(kind: str) -> type[Base]:
+def model_of(kind: str) -> type[FaultBase]:
     """The model of a kind of fault."""
     name = "".join(word.capitalize() for word in kind.split("_"))
-    model: type[Base] = globals()[name]
+    model: type[FaultBase] = globals()[name]
     return model
 
 
@@ -230,33 +230,3 @@ class FaultFile(Strict):
     """A file of faults."""
 
     faults: list[AnyFault]
-
-
-__all__ = [
-    "FAULT_KINDS",
-    "AnyFault",
-    "Base",
-    "ColumnAdded",
-    "ColumnDropped",
-    "ColumnNested",
-    "ColumnRenamed",
-    "ColumnRetyped",
-    "Day",
-    "Drift",
-    "Duplicates",
-    "FaultFile",
-    "LateRows",
-    "MissingDay",
-    "Nulls",
-    "OrphanKeys",
-    "OutOfOrder",
-    "OutOfRange",
-    "SchemaChange",
-    "Some",
-    "StaleFeed",
-    "TypeFlip",
-    "VolumeDrop",
-    "VolumeSpike",
-    "Window",
-    "model_of",
-]

@@ -15,9 +15,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from headrace.exceptions import first_line
 from headrace.formatting import did_you_mean
-from headrace.synth.errors import Place, Problem, SchemaError, SynthError
+from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError
 from headrace.synth.schema.fault import FAULT_KINDS
-from headrace.synth.schema.model import FIELD_TYPES, Schema
+from headrace.synth.schema.fields import FIELD_TYPES
+from headrace.synth.schema.tables import Schema
 
 MOST_BYTES: Final = 2_000_000
 """A schema file is written by hand, or learned; the largest of ours has 50,000 bytes."""
@@ -30,23 +31,23 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class SchemaDocument:
     """A parsed schema file that knows where everything stands."""
 
     schema: Schema
     tree: CommentedMap
     file: Path | None
 
-    def place(self, *path: str | int) -> Place:
+    def location(self, *path: str | int) -> Location:
         """Where the value of a key path stands; of its nearest parent if it is not there."""
-        return place_of(self.tree, self.file, path)
+        return location_of(self.tree, self.file, path)
 
-    def problem(self, message: str, *path: str | int) -> Problem:
+    def problem(self, message: str, *path: str | int) -> SchemaProblem:
         """A problem with what stands at a key path."""
-        return Problem(self.place(*path), message)
+        return SchemaProblem(self.location(*path), message)
 
 
-def read(path: Path) -> Document:
+def read(path: Path) -> SchemaDocument:
     """Read and validate a schema file.
 
     Raises:
@@ -62,13 +63,15 @@ def read(path: Path) -> Document:
             )
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise SchemaError([Problem(Place(path), f"not UTF-8 text: {error.reason}")]) from error
+        raise SchemaError(
+            [SchemaProblem(Location(path), f"not UTF-8 text: {error.reason}")]
+        ) from error
     except OSError as error:
         raise SynthError(f"cannot read the schema file {path}: {error.strerror}") from error
     return parse(text, path)
 
 
-def parse(text: str, file: Path | None = None) -> Document:
+def parse(text: str, file: Path | None = None) -> SchemaDocument:
     """Validate the text of a schema file.
 
     Raises:
@@ -76,8 +79,10 @@ def parse(text: str, file: Path | None = None) -> Document:
     """
     tree = load(text, file)
     if not isinstance(tree, CommentedMap):
-        raise SchemaError([Problem(Place(file), "a schema file is a mapping with the key schema")])
-    return Document(validate(Schema, tree, file), tree, file)
+        raise SchemaError(
+            [SchemaProblem(Location(file), "a schema file is a mapping with the key schema")]
+        )
+    return SchemaDocument(validate(Schema, tree, file), tree, file)
 
 
 def load(text: str, file: Path | None) -> Any:
@@ -96,7 +101,7 @@ def load(text: str, file: Path | None) -> Any:
         raise SchemaError([_marked(error, file, error.problem or "not YAML")]) from error
     except (YAMLError, ValueError, RecursionError) as error:
         first = first_line(error) if str(error) else "nested too deeply"
-        raise SchemaError([Problem(Place(file), f"not YAML 1.2: {first}")]) from error
+        raise SchemaError.at(Location(file), f"not YAML 1.2: {first}") from error
     return tree
 
 
@@ -109,7 +114,7 @@ def validate(model: type[Model], tree: CommentedMap, file: Path | None) -> Model
     try:
         plain = _Plain().of(tree, 0)
     except _TooMuchError as error:
-        raise SchemaError([Problem(Place(file), str(error))]) from error
+        raise SchemaError.at(Location(file), str(error)) from error
     try:
         return model.model_validate(plain)
     except ValidationError as error:
@@ -148,16 +153,16 @@ class _Plain:
         return str(key) if isinstance(key, str) else key
 
 
-def _marked(error: MarkedYAMLError, file: Path | None, message: str) -> Problem:
+def _marked(error: MarkedYAMLError, file: Path | None, message: str) -> SchemaProblem:
     mark = error.problem_mark or error.context_mark
-    place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
+    place = Location(file, mark.line + 1, mark.column + 1) if mark else Location(file)
     if isinstance(error, DuplicateKeyError):
         found = re.search(r'duplicate key "([^"]*)"', str(error))
         message = f"the key {found[1]!r} stands here twice" if found else message
-    return Problem(place, message)
+    return SchemaProblem(place, message)
 
 
-def place_of(tree: Any, file: Path | None, path: Path_) -> Place:
+def location_of(tree: Any, file: Path | None, path: Path_) -> Location:
     """Where the value of a key path stands; of its nearest parent if it is not there."""
     line, column = 0, 0
     node = tree
@@ -169,22 +174,22 @@ def place_of(tree: Any, file: Path | None, path: Path_) -> Place:
         else:
             continue  # a tag of a union that Pydantic put into the path
         node = node[step]
-    return Place(file, line + 1, column + 1)
+    return Location(file, line + 1, column + 1)
 
 
-def _problems(error: ValidationError, tree: CommentedMap, file: Path | None) -> list[Problem]:
-    problems: dict[Place, list[str]] = {}
+def _problems(error: ValidationError, tree: CommentedMap, file: Path | None) -> list[SchemaProblem]:
+    problems: dict[Location, list[str]] = {}
     for item in error.errors(include_url=False):
         path, context = item["loc"], item.get("ctx", {})
         if item["type"] == "unknown_key":
             path = (*path, context["key"])
         elif item["type"] == "union_tag_invalid":
             path = (*path, "type")
-        texts = problems.setdefault(place_of(tree, file, path), [])
+        texts = problems.setdefault(location_of(tree, file, path), [])
         text = _message(item, path)
         if text not in texts:
             texts.append(text)
-    return [Problem(place, "; or ".join(texts)) for place, texts in problems.items()]
+    return [SchemaProblem(place, "; or ".join(texts)) for place, texts in problems.items()]
 
 
 def _message(item: Any, path: Path_) -> str:

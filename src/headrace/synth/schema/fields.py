@@ -1,16 +1,18 @@
-"""The schema file: which tables there are, how many rows they have, and what each column holds.
+"""The fields of a schema file: what each column holds, a model for each type."""
 
-Pydantic models of the parsed YAML. What one model cannot see (references between tables,
-expressions, sizes of pools) is checked by ``headrace.synth.schema.check``.
-"""
-
-from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from headrace.synth.schema.base import Duration, Name, Share, Strict, Timestamp
-from headrace.synth.schema.fault import AnyFault
+from headrace.synth.schema.base import (
+    Duration,
+    Name,
+    Share,
+    Strict,
+    Timestamp,
+    as_datetime,
+    duration_us,
+)
 
 Scalar = str | int | float | bool | None
 Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
@@ -20,7 +22,7 @@ Expression = Annotated[
 ]
 
 
-class Base(Strict):
+class FieldBase(Strict):
     """What every field may say."""
 
     description: str = ""
@@ -32,7 +34,7 @@ class Base(Strict):
     hidden: bool = Field(False, description="Computed for others to use, and not written.")
 
 
-class Serial(Base):
+class Serial(FieldBase):
     """A running number; in a table that hangs per another the numbers have gaps."""
 
     type: Literal["serial"]
@@ -41,7 +43,7 @@ class Serial(Base):
     as_: Literal["integer", "text"] = Field("integer", alias="as")
 
 
-class Uuid(Base):
+class Uuid(FieldBase):
     """A version 4 UUID as text, unique within the table."""
 
     type: Literal["uuid"]
@@ -60,7 +62,7 @@ class Case(Strict):
         return self
 
 
-class Categorical(Base):
+class Categorical(FieldBase):
     """One of some values, by weight; or one of a pool, by generator."""
 
     type: Literal["categorical"]
@@ -88,7 +90,7 @@ class Categorical(Base):
         return self
 
 
-class Unique(Base):
+class Unique(FieldBase):
     """Text that no two rows of the table share, by construction."""
 
     type: Literal["unique"]
@@ -107,7 +109,7 @@ class Unique(Base):
         return self
 
 
-class Datetime(Base):
+class Datetime(FieldBase):
     """A timestamp in UTC, or a date."""
 
     type: Literal["datetime"]
@@ -185,7 +187,7 @@ class Datetime(Base):
         return self
 
 
-class Numerical(Base):
+class Numerical(FieldBase):
     """A number by a distribution."""
 
     type: Literal["numerical"]
@@ -252,14 +254,14 @@ class Numerical(Base):
         return (self.range[0], self.range[1]) if self.range else (self.min, self.max)
 
 
-class Boolean(Base):
+class Boolean(FieldBase):
     """True or false."""
 
     type: Literal["boolean"]
     probability: Share = Field(0.5, description="Share of rows that are true.")
 
 
-class Text(Base):
+class Text(FieldBase):
     """Words, or a pattern filled in."""
 
     type: Literal["text"]
@@ -277,7 +279,7 @@ class Text(Base):
         return self
 
 
-class ForeignKey(Base):
+class ForeignKey(FieldBase):
     """The key of a row of another table, or of this one."""
 
     type: Literal["foreign_key"]
@@ -312,7 +314,7 @@ class ForeignKey(Base):
         return self.optional or self.null_rate > 0 or self.row is not None
 
 
-class Derived(Base):
+class Derived(FieldBase):
     """An expression over the row's, its parents' and its children's columns."""
 
     type: Literal["derived"]
@@ -329,7 +331,7 @@ class Derived(Base):
         return self
 
 
-class Struct(Base):
+class Struct(FieldBase):
     """A nested record."""
 
     type: Literal["struct"]
@@ -344,7 +346,7 @@ class Item(Strict):
     fields: "Annotated[dict[Name, AnyField], Field(min_length=1)]"
 
 
-class ListOf(Base):
+class ListOf(FieldBase):
     """A list: of a table's rows that hang per this one's, or of items written out."""
 
     type: Literal["list"]
@@ -393,7 +395,7 @@ class Step(Strict):
         return self
 
 
-class Status(Base):
+class Status(FieldBase):
     """A ladder of statuses that a row climbs with bounded delays."""
 
     type: Literal["status"]
@@ -451,166 +453,6 @@ FIELD_TYPES = (
     "serial", "uuid", "categorical", "unique", "datetime", "numerical", "boolean", "text",
     "foreign_key", "derived", "struct", "list", "status",
 )  # fmt: skip
-
-
-class Count(Strict):
-    """How many rows hang per parent."""
-
-    distribution: Literal["uniform", "poisson", "geometric"] = "uniform"
-    mean: Annotated[float, Field(gt=0)] | None = None
-    min: Annotated[int, Field(ge=0)] = 0
-    max: Annotated[int, Field(ge=1, le=65_536)]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.min > self.max:
-            raise ValueError(f"impossible range: min {self.min} is above max {self.max}")
-        if self.distribution != "uniform" and self.mean is None:
-            raise ValueError(f"distribution: {self.distribution} needs mean")
-        return self
-
-
-class Per(Strict):
-    """The rows of this table hang per the rows of another."""
-
-    table: Name
-    count: Annotated[int, Field(ge=1, le=65_536)] | Count | str = Field(
-        1, description="A number, a distribution, or an expression over the parent's row."
-    )
-    max: Annotated[int, Field(ge=1, le=65_536)] | None = Field(
-        None, description="The most that an expression gives."
-    )
-    at: Expression | None = Field(
-        None,
-        description="When the row comes into being; where it is null, there is no such row. "
-        "Without it, when its parent does.",
-    )
-    within: Duration | None = Field(
-        None, description="at is at most this long after the parent came into being."
-    )
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if isinstance(self.count, str) and self.max is None:
-            raise ValueError("a count that is an expression needs max")
-        if self.at is not None and self.within is None:
-            raise ValueError("at needs within, so that changes can be found")
-        return self
-
-
-class Late(Strict):
-    """Rows that arrive after they came into being."""
-
-    rate: Share
-    max: Duration
-
-
-class Corrections(Strict):
-    """Rows of which some columns are given other values, once."""
-
-    rate: Share
-    within: Duration
-    columns: Annotated[list[str], Field(min_length=1)]
-
-
-class Deletions(Strict):
-    """Rows that go away; a delta holds them as tombstones."""
-
-    rate: Share
-    within: Duration
-    column: Name = Field("_deleted", description="The column that is true in a tombstone.")
-
-
-class Correlation(Strict):
-    """A Gaussian copula over numerical, datetime and categorical columns."""
-
-    columns: Annotated[list[str], Field(min_length=2)]
-    matrix: list[list[Annotated[float, Field(ge=-1, le=1)]]]
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        size = len(self.columns)
-        if len(self.matrix) != size or any(len(row) != size for row in self.matrix):
-            raise ValueError(f"the matrix must have {size} rows of {size} numbers, one a column")
-        if any(abs(self.matrix[k][k] - 1) > 1e-6 for k in range(size)):
-            raise ValueError("the matrix must have 1 on its diagonal")
-        return self
-
-
-class Table(Strict):
-    """A table: how many rows, and its fields."""
-
-    description: str = ""
-    count: Annotated[int, Field(ge=0, le=10**12)] | None = Field(
-        None, description="Number of rows."
-    )
-    per: Per | None = Field(None, description="Rows hang per the rows of another table.")
-    scale: bool = Field(True, description="Whether --scale applies.")
-    hidden: bool = Field(False, description="For others to use; not written.")
-    group: str | None = Field(None, description="What --group selects by.")
-    primary_key: Annotated[list[str], Field(min_length=1)] | None = Field(
-        None, description="The columns of a composite key; else the fields that say so."
-    )
-    late: Late | None = Field(None, description="Rows that arrive late.")
-    corrections: Corrections | None = Field(None, description="Rows that are put right later.")
-    deletions: Deletions | None = Field(None, description="Rows that go away.")
-    correlation: Correlation | None = Field(
-        None, description="A Gaussian copula: columns, and the matrix of their correlations."
-    )
-    fields: Annotated[dict[Name, AnyField], Field(min_length=1)]
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """The columns of the primary key; empty if there is none."""
-        if self.primary_key is not None:
-            return tuple(self.primary_key)
-        return tuple(name for name, field in self.fields.items() if field.primary_key)
-
-    @property
-    def clock(self) -> tuple[str, Datetime] | None:
-        """The field by whose rate the rows come into being."""
-        for name, field in self.fields.items():
-            if isinstance(field, Datetime) and field.distribution == "rate":
-                return name, field
-        return None
-
-
-class Schema(Strict):
-    """A schema file."""
-
-    description: str = ""
-    seed: int = Field(0, description="What --seed is without the option.")
-    as_of: Timestamp | None = Field(None, description="What --as-of is without the option.")
-    locale: str = Field("en_US", description="Faker's locale where a field names none.")
-    uses: list[str] = Field(
-        [], description="Other schema files, beside this one, whose tables this one refers to."
-    )
-    faults: list[AnyFault] = Field([], description="Faults to overlay; see --faults.")
-    tables: Annotated[dict[Name, Table], Field(min_length=1)] = Field(
-        alias="schema", description="The tables by name."
-    )
-
-
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
-
-def duration_us(text: str) -> int:
-    """A duration such as ``36h`` in microseconds."""
-    text = text.strip()
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyz ").strip()
-    unit = text[len(number) :].strip()
-    return round(float(number) * _UNITS[unit] * 1_000_000)
-
-
-def as_datetime(timestamp: Timestamp) -> datetime:
-    """A date or a timestamp as a timestamp in UTC without a time zone."""
-    if isinstance(timestamp, datetime):
-        if timestamp.tzinfo is not None:
-            from datetime import UTC
-
-            return timestamp.astimezone(UTC).replace(tzinfo=None)
-        return timestamp
-    return datetime(timestamp.year, timestamp.month, timestamp.day)  # noqa: DTZ001
 
 
 def _check_weights(values: list[Any] | dict[str, float], weights: list[float] | None) -> None:
