@@ -5,6 +5,7 @@
     │   ├── AddError         no source can be added as asked
     │   ├── SettingsError    a setting is wrong: which key, which layer, what is allowed
     │   ├── ProjectError     this directory holds no Headrace project, or a part is missing
+    │   ├── ProjectFileError a file of the project cannot be read, edited or written
     │   ├── SourceError      the input of a source cannot be loaded as it stands
     │   ├── WarehouseError   the warehouse cannot be opened or written
     │   ├── LockedError      another run holds the warehouse
@@ -41,6 +42,7 @@ __all__ = [
     "LineageError",
     "LockedError",
     "ProjectError",
+    "ProjectFileError",
     "PublishError",
     "QueryError",
     "RunStoreError",
@@ -70,6 +72,10 @@ class SettingsError(UserError):
 
 class ProjectError(UserError):
     """The project directory, or a part of it, is missing."""
+
+
+class ProjectFileError(UserError):
+    """A file of the project cannot be read, edited or written; nothing was written."""
 
 
 class SourceError(UserError):

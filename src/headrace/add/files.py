@@ -1,12 +1,9 @@
 """Write the files of a new source: all of them, or none."""
 
-import os
-import stat
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from headrace import portable
+from headrace import yaml_editor
 from headrace.errors import AddError
 
 
@@ -33,69 +30,35 @@ def missing(root: Path, name: str, texts: Mapping[Path, str]) -> dict[Path, str]
     return {path: text for path, text in texts.items() if not path.exists()}
 
 
-def check(root: Path, texts: Mapping[Path, str]) -> None:
-    """See that every file can be written, and stays within the project.
-
-    Raises:
-        AddError: one cannot; nothing was written.
-    """
-    for path in texts:
-        if not path.resolve().is_relative_to(root.resolve()):
-            raise AddError(
-                f"{path} points outside of the project, to {path.resolve()}: make its folder "
-                "one of the project; nothing was written"
-            )
-        if path.exists() and not (path.stat().st_mode & stat.S_IWUSR and os.access(path, os.W_OK)):
-            raise AddError(f"{path} is read-only: make it writable; nothing was written")
-        above = next(folder for folder in path.parents if folder.exists())
-        mode = above.stat().st_mode
-        if not above.is_dir() or not (mode & stat.S_IWUSR and os.access(above, os.W_OK)):
-            raise AddError(f"{above} is not a writable folder: make it one; nothing was written")
-
-
-def write(texts: Mapping[Path, str], originals: Mapping[Path, bytes]) -> None:
-    """Write the files; whatever stops it, what was there before is there again.
+def with_source(text: str, name: str, entry: str, file: str) -> str:
+    """A settings file with an entry as the last one of ``sources``; all else stays as it is.
 
     Args:
-        texts: what to write.
-        originals: the content of those that were there when the texts were made.
+        text: of the settings file; empty where there is none.
+        name: of the source.
+        entry: YAML of its key and value, comments in front, without indentation.
+        file: what the file is called, for messages.
 
     Raises:
-        AddError: a file changed in between, or cannot be written; nothing is left of it.
+        AddError: the file cannot be edited safely.
+        ProjectFileError: the file is not valid YAML.
     """
-    for path in texts:
-        if (path.read_bytes() if path.exists() else None) != originals.get(path):
-            raise AddError(f"{path} was changed meanwhile: run the same command again")
-    made: list[Path] = []
-    done: list[Path] = []
-    try:
-        for path, text in texts.items():
-            missing = [
-                folder for folder in (path.parent, *path.parent.parents) if not folder.exists()
-            ]
-            for folder in reversed(missing):
-                folder.mkdir()
-                made.append(folder)
-            done.append(path)
-            portable.write_file(path, text)
-    except BaseException as error:
-        undo(done, made, originals)
-        if isinstance(error, OSError):
-            raise AddError(
-                f"{error.filename or path} cannot be written ({error.strerror}): fix that and run "
-                "the same command again; nothing was written"
-            ) from error
-        raise
+    new = yaml_editor.append_entry(yaml_editor.parse(text, file), "sources", entry)
+    if new is None or list(new.data["sources"])[-1] != name:
+        lines = " / ".join(line for line in entry.splitlines() if not line.startswith("#"))
+        raise AddError(
+            f"{file}: its `sources` cannot be edited safely, since they are not written as "
+            f"indented lines; add by hand: {lines}; nothing was written"
+        )
+    return new.text
 
 
-def undo(done: list[Path], made: list[Path], originals: Mapping[Path, bytes]) -> None:
-    """Put back what was there: files, and no folder that was made for them."""
-    for path in reversed(done):
-        with suppress(OSError):
-            if path not in originals:
-                path.unlink(missing_ok=True)
-            elif path.read_bytes() != originals[path]:
-                portable.write_file(path, originals[path])
-    for folder in reversed(made):
-        with suppress(OSError):
-            folder.rmdir()
+def sources_of(text: str, file: str) -> dict[str, object]:
+    """The entries of ``sources`` by name.
+
+    Raises:
+        ProjectFileError: the file is not valid YAML.
+    """
+    data = yaml_editor.parse(text, file).data
+    found = data.get("sources") if isinstance(data, dict) else None
+    return found if isinstance(found, dict) else {}

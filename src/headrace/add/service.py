@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headrace.add import files, kinds, names, settings_text, texts
+from headrace import file_changes, yaml_editor
+from headrace.add import files, kinds, names, texts
 from headrace.add.model import AddRequest
 from headrace.add.report import AddedFile, AddReport
-from headrace.errors import AddError, SettingsError, UserError
+from headrace.errors import SettingsError, UserError
 from headrace.pipeline.reports import Listener, LoadReport, ignore
 from headrace.pipeline.run import run
 from headrace.scaffold import ScaffoldReport, scaffold
-from headrace.scaffold.write import diff
 from headrace.secrets import learn
 from headrace.settings import Resolved, SourceSettings
 
@@ -43,14 +43,15 @@ def add_source(
         listen: is told what the load does.
 
     Raises:
-        AddError: a name or an option is wrong, or a file cannot be written; nothing was written.
+        AddError: a name or an option is wrong; nothing was written.
+        ProjectFileError: a file cannot be read or written; nothing was written.
     """
     names.check_source(resolved, request.name)
     request.check()
     plan = kinds.plan(resolved, request)
     plan.variables |= {"name": request.name, "enabled": not plan.missing}
     changes, originals, entry = _texts(resolved, request, plan)
-    files.check(resolved.root, changes)
+    file_changes.check(resolved.root, changes)
     report = AddReport(
         source=request.name,
         kind=request.kind,
@@ -64,7 +65,7 @@ def add_source(
     )
     if dry_run:
         return report
-    files.write(changes, originals)
+    file_changes.write(changes, originals)
     if plan.missing or not load:
         return report
     resolved = _with(resolved, request.name, entry, plan.secrets)
@@ -74,22 +75,22 @@ def add_source(
 
 def _texts(
     resolved: Resolved, request: AddRequest, plan: kinds.Plan
-) -> tuple[dict[Path, str], dict[Path, bytes], str]:
+) -> tuple[dict[Path, str], dict[Path, str], str]:
     """What to write, what was there of it, and the entry of the settings."""
     root = resolved.root
     new = texts.new_files(request.kind, plan.variables) | plan.extra_files
     changes = files.missing(root, request.name, {root / path: new[path] for path in new})
     if count := len(new) - len(changes):
         plan.choices.append(f"{count} of its files are there already, as they are to be")
-    originals: dict[Path, bytes] = {}
+    originals: dict[Path, str] = {}
     for name in (_SETTINGS, _CI_SETTINGS, _EXAMPLE):
         if (root / name).is_file():
-            originals[root / name] = (root / name).read_bytes()
+            originals[root / name] = file_changes.read_text(root / name)
     entry = texts.render(f"{request.kind}/settings.yml.j2", plan.variables)
-    before = _text(root / _SETTINGS, originals)
+    before = originals.get(root / _SETTINGS, "")
     # what points to the source comes last: until then it is not there
     if root / _EXAMPLE in originals and kinds.secret_of(request.kind):
-        example = _text(root / _EXAMPLE, originals)
+        example = originals[root / _EXAMPLE]
         newline = "\r\n" if "\r\n" in example else "\n"
         lines = texts.render(f"{request.kind}/env.j2", plan.variables).replace("\n", newline)
         head = example if not example or example.endswith("\n") else example + newline
@@ -97,32 +98,24 @@ def _texts(
             changes[root / _EXAMPLE] = head + (newline if head else "") + lines
     if root / _CI_SETTINGS in originals and request.kind != "synth":
         # what is outside is not asked for there: pull requests of forks have no secrets
-        checks, off = _text(root / _CI_SETTINGS, originals), f"{request.name}:\n  enabled: false\n"
-        if request.name not in settings_text.entries(checks, _CI_SETTINGS):
-            changes[root / _CI_SETTINGS] = settings_text.insert(
+        checks, off = originals[root / _CI_SETTINGS], f"{request.name}:\n  enabled: false\n"
+        if request.name not in files.sources_of(checks, _CI_SETTINGS):
+            changes[root / _CI_SETTINGS] = files.with_source(
                 checks, request.name, off, _CI_SETTINGS
             )
-    there = settings_text.entries(before, _SETTINGS)
+    there = files.sources_of(before, _SETTINGS)
     if there.get(request.name) != _options(entry, request.name):
         names.check_is_new(resolved, request.name)
-        changes[root / _SETTINGS] = settings_text.insert(before, request.name, entry, _SETTINGS)
+        changes[root / _SETTINGS] = files.with_source(before, request.name, entry, _SETTINGS)
     return changes, originals, entry
 
 
-def _text(path: Path, originals: dict[Path, bytes]) -> str:
-    try:
-        return originals.get(path, b"").decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise AddError(f"{path} is not UTF-8: save it as such; nothing was written") from error
-
-
-def _file(root: Path, path: Path, old: bytes | None, new: str) -> AddedFile:
+def _file(root: Path, path: Path, old: str | None, new: str) -> AddedFile:
     name = path.relative_to(root).as_posix()
-    before = None if old is None else old.decode("utf-8")
     return AddedFile(
         path=name,
         status="added" if old is None else "changed",
-        diff=diff(name, before, new),
+        diff=file_changes.diff(name, old, new),
     )
 
 
@@ -140,9 +133,7 @@ def _with(resolved: Resolved, name: str, entry: str, secrets: dict[str, str]) ->
 
 
 def _options(entry: str, name: str) -> dict[str, Any]:
-    from headrace.scaffold import yaml_text
-
-    found: dict[str, Any] = yaml_text.parse(entry, "the entry").data[name]
+    found: dict[str, Any] = yaml_editor.parse(entry, "the entry").data[name]
     return found
 
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headrace.scaffold import yaml_text
-from headrace.scaffold.project import Project
+from headrace import yaml_editor
+from headrace.scaffold.dbt_project import Project
+from headrace.scaffold.model_sql import Model
+from headrace.scaffold.raw_schema import RawSchema
 from headrace.scaffold.record import Offer, Record, What
 from headrace.scaffold.render import TO_DESCRIBE
 from headrace.scaffold.report import ByHand, LeftOut
-from headrace.scaffold.schema import RawSchema
-from headrace.scaffold.sql_text import Model
-from headrace.scaffold.yaml_text import Document, Edit
+from headrace.yaml_editor import Document, Edit
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ class Draft:
         self.labels.setdefault(path, []).append(label)
 
     def change(self, path: Path, changes: Sequence[Change]) -> None:
-        """Add to a YAML file; what cannot be added surely is to be done by hand."""
-        document, left = yaml_text.add(self.document(path), [change.edit for change in changes])
+        """Add to a YAML file; what cannot be added safely is left to the user."""
+        document, left = yaml_editor.add(self.document(path), [change.edit for change in changes])
         for change in changes:
             if change.edit in left:
                 self.by_hand.append(

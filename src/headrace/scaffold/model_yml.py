@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headrace.scaffold import render, yaml_text
+from headrace import yaml_editor
+from headrace.scaffold import render
 from headrace.scaffold.draft import Change, Draft
+from headrace.scaffold.model_sql import Model
 from headrace.scaffold.plan import ColumnPlan, ModelPlan, Test
-from headrace.scaffold.schema import PARENT_ID
-from headrace.scaffold.sql_text import Model
-from headrace.scaffold.yaml_text import Item, Key, value_at
+from headrace.scaffold.raw_schema import PARENT_ID
+from headrace.yaml_editor import Item, Key, value_at
 
 
 class ModelYml:
@@ -68,11 +69,11 @@ class ModelYml:
         more = self._parent_tests if column.column.name == PARENT_ID else ()
         return (*column.tests, *more)
 
-    def _entry(self, path: Path) -> tuple[Path, yaml_text.Path] | None:
+    def _entry(self, path: Path) -> tuple[Path, yaml_editor.Path] | None:
         found = self._draft.project.entries("models", path.stem)
         return (found[0][0], ("models", found[0][1])) if len(found) == 1 else None
 
-    def _columns(self, file: Path, where: yaml_text.Path) -> list[str]:
+    def _columns(self, file: Path, where: yaml_editor.Path) -> list[str]:
         items = value_at(self._draft.document(file).data, (*where, "columns"))
         items = items if isinstance(items, list) else []
         return [str(item.get("name")) if isinstance(item, dict) else "" for item in items]
@@ -81,7 +82,7 @@ class ModelYml:
         self,
         path: Path,
         file: Path,
-        where: yaml_text.Path,
+        where: yaml_editor.Path,
         added: Sequence[tuple[ColumnPlan, str]],
     ) -> list[Change]:
         names = self._columns(file, where)
@@ -117,7 +118,7 @@ class ModelYml:
         tests = tuple(("test", self._table, raw, test.name) for test in self._tests(column))
         return (("model column", self._table, raw), *tests)
 
-    def _new_tests(self, path: Path, file: Path, where: yaml_text.Path) -> list[Change]:
+    def _new_tests(self, path: Path, file: Path, where: yaml_editor.Path) -> list[Change]:
         """Tests that the schema asks for since, of columns that are there."""
         draft = self._draft
         model = draft.model(path)
@@ -140,7 +141,7 @@ class ModelYml:
         return all(model.output(plan.column.name) == plan.name for plan in key)
 
     def _tests_at(
-        self, file: Path, where: yaml_text.Path, tests: Sequence[Test], raw: str, of: str
+        self, file: Path, where: yaml_editor.Path, tests: Sequence[Test], raw: str, of: str
     ) -> list[Change]:
         """The tests of one entry that were never offered and are not there."""
         draft = self._draft

@@ -3,7 +3,7 @@
 import hashlib
 import re
 
-from headrace.scaffold.schema import Column
+from headrace.scaffold.raw_schema import Column
 from headrace.sql_text import identifier
 
 MAX_NAME = 63  # bytes; Postgres cuts a longer name off

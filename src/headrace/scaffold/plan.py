@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.scaffold import names
-from headrace.scaffold.schema import (
+from headrace.scaffold.raw_schema import (
     LIST_INDEX,
     LOAD_ID,
     PARENT_ID,

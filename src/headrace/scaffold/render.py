@@ -15,7 +15,7 @@ from headrace.scaffold.plan import (
     jinja_text,
     yaml_name,
 )
-from headrace.scaffold.schema import LOAD_ID, PARENT_ID, ROW_ID, Column, Table
+from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, Column, Table
 
 WIDTH = 88
 # Reserved in DuckDB, which the linter takes to need no quotes

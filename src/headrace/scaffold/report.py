@@ -31,7 +31,7 @@ class Vanished(_Report):
 
 
 class ByHand(_Report):
-    """Something to do that could not be done surely; the file was left as it is."""
+    """Something to do that could not be done safely; the file was not changed."""
 
     path: str | None = Field(None, description="below the dbt project; none when there is no file")
     what: str

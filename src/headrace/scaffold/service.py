@@ -3,15 +3,21 @@
 from collections import Counter
 from pathlib import Path
 
+from headrace import file_changes
 from headrace.errors import ScaffoldError
-from headrace.scaffold import merge_sources, record, vanished, write
+from headrace.scaffold import record, sources_yml
+from headrace.scaffold.dbt_project import (
+    Project,
+    declared_tables,
+    models_of,
+    open_project,
+    record_path,
+)
 from headrace.scaffold.draft import Draft
-from headrace.scaffold.merge_models import merge_models
 from headrace.scaffold.plan import COMBINATION
-from headrace.scaffold.project import Project, declared_tables, models_of, open_project, record_path
-from headrace.scaffold.read import read_schema
+from headrace.scaffold.raw_schema import RawSchema, read_schema
 from headrace.scaffold.report import ByHand, FileReport, ScaffoldReport, Vanished
-from headrace.scaffold.schema import RawSchema
+from headrace.scaffold.staging_models import merge_models
 from headrace.settings import Resolved
 
 
@@ -27,8 +33,8 @@ def scaffold(resolved: Resolved, source: str, *, dry_run: bool = False) -> Scaff
         dry_run: write nothing, and report what would be written.
 
     Raises:
-        ScaffoldError: the source is unknown or not loaded, or a file cannot be read or written;
-            nothing was written.
+        ScaffoldError: the source is unknown or not loaded; nothing was written.
+        ProjectFileError: a file cannot be read or written; nothing was written.
         ProjectError: there is no dbt project.
     """
     schema = read_schema(resolved, source)
@@ -39,19 +45,19 @@ def scaffold(resolved: Resolved, source: str, *, dry_run: bool = False) -> Scaff
             "copy macros/completed_loads.sql from a new Headrace project; nothing was written"
         )
     draft = _draft(project, source, schema)
-    tables = merge_sources.merge_sources(draft)
+    tables = sources_yml.merge_sources(draft)
     has_combination = project.has_macro(COMBINATION)
     merge_models(draft, tables, has_combination=has_combination)
-    merge_sources.unwritable(draft)
+    sources_yml.unwritable(draft)
     if not has_combination:
         _note_missing_test(draft)
-    gone = vanished.find_vanished(draft)
-    vanished.forget(draft, gone)
+    gone = sources_yml.find_vanished(draft)
+    sources_yml.forget(draft, gone)
     _keep_record(draft)
-    write.check(project.root, draft.texts)
+    file_changes.check(project.root, draft.texts)
     report = _report(draft, gone, dry_run=dry_run)
     if not dry_run:
-        write.write(draft.texts, project.texts)
+        file_changes.write(draft.texts, project.texts)
     return report
 
 
@@ -119,7 +125,9 @@ def _report(draft: Draft, gone: tuple[Vanished, ...], *, dry_run: bool) -> Scaff
                 path=project.name(path),
                 status="unchanged" if not is_new else "added" if old is None else "changed",
                 additions=tuple(draft.labels.get(path, ())) if is_new else (),
-                diff=write.diff(project.name(path), old, new) if is_new and new is not None else "",
+                diff=file_changes.diff(project.name(path), old, new)
+                if is_new and new is not None
+                else "",
             )
         )
     return ScaffoldReport(

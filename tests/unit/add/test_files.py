@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from headrace import portable
-from headrace.add import AddRequest, add_source, files
-from headrace.errors import AddError
+from headrace import file_changes, portable
+from headrace.add import AddRequest, add_source
+from headrace.errors import AddError, ProjectFileError
 from headrace.settings import Resolved, resolve
 
 REQUEST = AddRequest("crm", "rest_api", resource=("customers",))
@@ -51,11 +51,11 @@ def test_a_failure_halfway_leaves_nothing(
         real(path, content)
 
     monkeypatch.setattr(portable, "write_file", fail)
-    expected = AddError if isinstance(failure, OSError) else KeyboardInterrupt
+    expected = ProjectFileError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as caught:
         add_source(project, REQUEST)
     assert tree(project.root) == before
-    if expected is AddError:
+    if expected is ProjectFileError:
         assert "No space left on device" in str(caught.value)
         assert "nothing was written" in str(caught.value)
     monkeypatch.setattr(portable, "write_file", real)
@@ -71,7 +71,7 @@ def test_what_cannot_be_written_is_found_first(project: Resolved, name: str) -> 
     mode = path.stat().st_mode
     path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        with pytest.raises(AddError, match="nothing was written"):
+        with pytest.raises(ProjectFileError, match="nothing was written"):
             add_source(project, REQUEST)
     finally:
         path.chmod(mode)
@@ -84,14 +84,14 @@ def test_a_folder_that_leads_away_is_refused(
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (project.root / "tests").symlink_to(elsewhere)
-    with pytest.raises(AddError, match="points outside of the project"):
+    with pytest.raises(ProjectFileError, match="points outside of"):
         add_source(project, REQUEST)
     assert not list(elsewhere.iterdir())
 
 
 def test_a_file_in_the_place_of_a_folder(project: Resolved) -> None:
     (project.root / "tests").write_text("")
-    with pytest.raises(AddError, match="is not a writable folder"):
+    with pytest.raises(ProjectFileError, match="is not a writable folder"):
         add_source(project, REQUEST)
     assert not (project.root / "dlt_pipelines" / "crm").exists()
 
@@ -99,8 +99,8 @@ def test_a_file_in_the_place_of_a_folder(project: Resolved) -> None:
 def test_a_file_that_changes_in_between(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("new")
-    with pytest.raises(AddError, match="was changed meanwhile"):
-        files.write({tmp_path / "b": "text", path: "mine"}, {path: b"old"})
+    with pytest.raises(ProjectFileError, match="was changed meanwhile"):
+        file_changes.write({tmp_path / "b": "text", path: "mine"}, {path: "old"})
     assert not (tmp_path / "b").exists()
 
 
@@ -119,7 +119,7 @@ def test_the_same_command_goes_on_after_a_kill(
         real(path, content)
 
     monkeypatch.setattr(portable, "write_file", die)
-    monkeypatch.setattr(files, "undo", lambda *_: None)
+    monkeypatch.setattr(file_changes, "undo", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         add_source(project, request_, load=False)
     monkeypatch.undo()

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from headrace.scaffold import names
-from headrace.scaffold.schema import Column
+from headrace.scaffold.raw_schema import Column
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 from scaffold_bench import Bench, make_bench
 
 from headrace.scaffold.plan import plan_model
+from headrace.scaffold.raw_schema import Column, RawSchema, Table
 from headrace.scaffold.render import model_sql
-from headrace.scaffold.schema import Column, RawSchema, Table
 
 _FOLDER = tempfile.TemporaryDirectory()
 EMPTY = 'description: ""  # to be described'

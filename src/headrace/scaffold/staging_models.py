@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from headrace.scaffold import render
+from headrace.scaffold.dbt_project import models_of
 from headrace.scaffold.draft import Draft
+from headrace.scaffold.model_sql import Model
 from headrace.scaffold.model_yml import ModelYml
 from headrace.scaffold.plan import ColumnPlan, ModelPlan, Test, plan_model, relationship
-from headrace.scaffold.project import models_of
+from headrace.scaffold.raw_schema import LOAD_ID, ROW_ID, Table
 from headrace.scaffold.report import ByHand, LeftOut
-from headrace.scaffold.schema import LOAD_ID, ROW_ID, Table
-from headrace.scaffold.sql_text import Model
 
 
 def merge_models(draft: Draft, tables: Mapping[str, str], *, has_combination: bool) -> None:

@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+
 _OPENS_CTE = re.compile(r"\bas\s*(not\s+materialized|materialized)?\s*\(\s*$", re.IGNORECASE)
+
 DIALECT = "duckdb"
+
 _WHOLE = ("source", "as", "(", "select", "*", "from")
+
 _LAST = ("select", "*", "from", "final")
+
 _MORE = {"group", "union", "qualify", "intersect", "except", "having", "window", "limit"}
 
 

@@ -4,8 +4,8 @@ import difflib
 
 import pytest
 
-from headrace.errors import ScaffoldError
-from headrace.scaffold.yaml_text import Edit, Item, Key, add, parse
+from headrace.errors import ProjectFileError
+from headrace.yaml_editor import Edit, Item, Key, add, parse
 
 COLUMNS = ("models", 0, "columns")
 CITY = ("- name: city", '  description: ""  # to be described')
@@ -164,7 +164,7 @@ def test_what_is_sure_is_done_although_something_else_is_not() -> None:
     ],
 )
 def test_broken_yaml_names_file_and_line(text: str, words: str) -> None:
-    with pytest.raises(ScaffoldError) as caught:
+    with pytest.raises(ProjectFileError) as caught:
         parse(text, "x.yml")
     message = str(caught.value)
     assert words in message

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from headrace.scaffold.sql_select import (
+from headrace.scaffold.select_list import (
     DIALECT,
     JINJA,
     SelectList,
@@ -26,7 +26,9 @@ _SOURCE = re.compile(
     r"""\s*(?P<b>['"])(?P<table>(?:\\.|(?!(?P=b)).)*)(?P=b)\s*,?\s*\)""",
     re.DOTALL,
 )
+
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/|\{#.*?#\}", re.DOTALL)
+
 _NO_COLUMN = re.compile(
     r"\{\{-?\s*(?:source|ref|completed_loads|config)\s*\([^{}]*\)\s*-?\}\}"
     r"|\b\w+\s+as\s*(?=\(\s*(?:select|with|\{\{))"
@@ -134,7 +136,7 @@ class Model:
             note: a comment for the end of its line.
 
         Returns:
-            None where it cannot be added surely.
+            None where it cannot be added safely.
         """
         if self.select is None or self.select.is_star:
             return None

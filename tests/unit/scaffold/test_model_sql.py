@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.scaffold.sql_text import Model
+from headrace.scaffold.model_sql import Model
 
 HEAD = """\
 with

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from headrace.add.settings_text import insert
-from headrace.errors import AddError
+from headrace.add.files import with_source
+from headrace.errors import AddError, ProjectFileError
 
 ROOT = Path(__file__).parents[3]
 ENTRY = "# what it is\ncrm:\n  enabled: true\n  tables:\n    a: {cursor: b}\n  # the end\n"
@@ -38,7 +38,7 @@ def read(text: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("text", GOOD.values(), ids=list(GOOD))
 def test_it_is_added_and_all_else_stays(text: str) -> None:
-    new = insert(text, "crm", ENTRY, "config/default.yml")
+    new = with_source(text, "crm", ENTRY, "config/default.yml")
     before = read(text)
     sources = before.get("sources") or {}
     assert isinstance(sources, dict)
@@ -51,15 +51,15 @@ def test_it_is_added_and_all_else_stays(text: str) -> None:
 
 
 def test_a_second_one_follows_the_first() -> None:
-    one = insert(GOOD["comments after it"], "crm", ENTRY, "x")
-    two = insert(one, "erp", ENTRY.replace("crm", "erp"), "x")
+    one = with_source(GOOD["comments after it"], "crm", ENTRY, "x")
+    two = with_source(one, "erp", ENTRY.replace("crm", "erp"), "x")
     assert two.startswith(one)
     assert list(read(two)["sources"]) == ["shop", "crm", "erp"]  # type: ignore[call-overload]
 
 
 def test_the_settings_of_this_project() -> None:
     text = (ROOT / "config" / "default.yml").read_text(encoding="utf-8")
-    new = insert(text, "crm", ENTRY, "config/default.yml")
+    new = with_source(text, "crm", ENTRY, "config/default.yml")
     assert new.replace("\n" + "".join(f"  {line}\n" for line in ENTRY.splitlines()), "") == text
 
 
@@ -75,8 +75,8 @@ def test_the_settings_of_this_project() -> None:
     ],
 )
 def test_what_cannot_be_surely_done_is_refused(text: str, words: str) -> None:
-    with pytest.raises(AddError) as caught:
-        insert(text, "crm", ENTRY, "config/default.yml")
+    with pytest.raises((AddError, ProjectFileError)) as caught:
+        with_source(text, "crm", ENTRY, "config/default.yml")
     assert words in str(caught.value)
     assert "nothing was written" in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from headrace import yaml_editor
 from headrace.errors import ProjectError, ScaffoldError
-from headrace.scaffold import record, yaml_text
-from headrace.scaffold.sql_text import Model
-from headrace.scaffold.yaml_text import Document, value_at
+from headrace.file_changes import read_text
+from headrace.scaffold import record
+from headrace.scaffold.model_sql import Model
+from headrace.yaml_editor import Document, value_at
 
 _YAML = {".yml", ".yaml"}
+
 _SKIPPED = {"target", "logs", "dbt_packages", "__pycache__", ".git"}
 
 
@@ -41,10 +44,10 @@ class Project:
         """A YAML file, parsed.
 
         Raises:
-            ScaffoldError: it is broken.
+            ProjectFileError: it is broken.
         """
         if path not in self._documents:
-            self._documents[path] = yaml_text.parse(self.texts[path], self.name(path))
+            self._documents[path] = yaml_editor.parse(self.texts[path], self.name(path))
         return self._documents[path]
 
     def entries(self, key: str, name: str) -> list[tuple[Path, int]]:
@@ -71,7 +74,7 @@ class Project:
     def has_macro(self, name: str) -> bool:
         """Whether a macro, or a generic test, is in the project."""
         word = re.compile(rf"\{{%-?\s*(macro|test)\s+{name}\s*\(")
-        return any(word.search(_text(path)) for path in _files(self.macro_paths, {".sql"}))
+        return any(word.search(read_text(path)) for path in _files(self.macro_paths, {".sql"}))
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Declared:
     """
 
     path: Path
-    where: yaml_text.Path
+    where: yaml_editor.Path
     name: str
     columns: tuple[str, ...]
 
@@ -96,19 +99,19 @@ def open_project(root: Path) -> Project:
 
     Raises:
         ProjectError: there is none.
-        ScaffoldError: a file of it cannot be read.
+        ProjectFileError: a file of it cannot be read.
     """
     settings = root / "dbt_project.yml"
     if not settings.is_file():
         raise ProjectError(f"{root} holds no dbt_project.yml: set dbt.project_dir to a dbt project")
-    data = yaml_text.parse(_text(settings), settings.name).data
+    data = yaml_editor.parse(read_text(settings), settings.name).data
     data = data if isinstance(data, dict) else {}
     root = root.resolve()
     model_paths = _folders(root, data.get("model-paths"), "models")
     others = (data.get("macro-paths"), "macros"), (data.get("test-paths"), "tests")
     macro_paths = [folder for value, default in others for folder in _folders(root, value, default)]
     kinds = {*_YAML, ".sql", ".lock"}
-    texts = {path: _text(path) for path in _files(model_paths, kinds)}
+    texts = {path: read_text(path) for path in _files(model_paths, kinds)}
     return Project(root, model_paths, tuple(macro_paths), texts)
 
 
@@ -121,7 +124,7 @@ def declared_tables(project: Project, source: str) -> dict[str, Declared]:
             if not isinstance(table, dict) or not isinstance(table.get("name"), str):
                 continue
             columns = [str(c["name"]) for c in _mappings(table.get("columns")) if "name" in c]
-            where: yaml_text.Path = ("sources", place, "tables", number)
+            where: yaml_editor.Path = ("sources", place, "tables", number)
             raw = str(table.get("identifier") or table["name"])
             found.setdefault(raw, Declared(path, where, table["name"], tuple(columns)))
     return found
@@ -186,16 +189,3 @@ def _files(folders: Iterable[Path], kinds: set[str]) -> Iterator[Path]:
             for name in sorted(names):
                 if Path(name).suffix in kinds:
                     yield Path(directory, name)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode()
-    except UnicodeDecodeError as error:
-        raise ScaffoldError(
-            f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8; nothing was written"
-        ) from error
-    except OSError as error:
-        raise ScaffoldError(
-            f"{path} cannot be read ({error.strerror}); nothing was written"
-        ) from error

@@ -1,8 +1,10 @@
-"""Add to a YAML file that somebody else wrote, and leave every byte of it as it is.
+"""An editor of YAML files that somebody else wrote: it leaves every byte of them unchanged.
 
-Nothing is dumped: lines are put between the lines that are there. Where they go is found by the
-marks of the parsed nodes; that they went to the right place is proved by parsing the outcome and
-comparing it with what was meant.
+    text ─► parse: data, nodes with marks ─► lines put between lines ─► parsed again: as meant?
+
+Nothing is dumped: lines are put between the lines that are there. Where they belong is found by
+the marks of the parsed nodes; that they are in the right place is proved by parsing the result
+and comparing it with what was meant.
 """
 
 import re
@@ -11,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.errors import ScaffoldError
+from headrace.errors import ProjectFileError
 from headrace.exceptions import first_line
 
 Path = tuple[str | int, ...]
@@ -79,7 +81,7 @@ def parse(text: str, name: str) -> Document:
     """Parse a file.
 
     Raises:
-        ScaffoldError: it is not YAML that dbt could read; the message names file and line.
+        ProjectFileError: it is not valid YAML; the message names file and line.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -94,20 +96,20 @@ def parse(text: str, name: str) -> Document:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         problem = _problem(error, text, mark.line if mark else 0)
-        raise ScaffoldError(f"{where}: {problem}: fix it first; nothing was written") from error
+        raise ProjectFileError(f"{where}: {problem}: fix it first; nothing was written") from error
     except (YAMLError, ValueError) as error:
-        raise ScaffoldError(
+        raise ProjectFileError(
             f"{name} is not YAML ({first_line(error)}): fix it first; nothing was written"
         ) from error
     except RecursionError as error:
-        raise ScaffoldError(
+        raise ProjectFileError(
             f"{name}: an alias stands within its own anchor: fix it first; nothing was written"
         ) from error
     return Document(name, text, data, node)
 
 
 def add(document: Document, edits: Sequence[Edit]) -> tuple[Document, tuple[Edit, ...]]:
-    """Make those edits that can be made surely.
+    """Make those edits that can be made safely.
 
     Returns:
         The new document, and the edits that could not be made.
@@ -128,6 +130,31 @@ def add(document: Document, edits: Sequence[Edit]) -> tuple[Document, tuple[Edit
         else:
             document = found
     return document, tuple(left)
+
+
+def append_entry(document: Document, key: str, entry: str) -> Document | None:
+    """The document with an entry as the last one of a top-level mapping, which may be missing.
+
+    Args:
+        document: the file; it may be empty.
+        key: of the mapping.
+        entry: YAML of one key and its value, comments in front, without indentation.
+
+    Returns:
+        None where that cannot be done safely.
+    """
+    added = parse(entry, "the entry").data
+    data = {} if document.data is None else document.data
+    old = (data.get(key) or {}) if isinstance(data, dict) else None
+    new_text = _with_entry(document, key, entry) if isinstance(old, dict) else None
+    if new_text is None or old is None:
+        return None
+    try:
+        new = parse(new_text, document.name)
+    except ProjectFileError:
+        return None
+    is_meant = new.data == {**data, key: {**old, **added}}
+    return new if is_meant and list(new.data[key])[-1] in added else None
 
 
 def node_at(node: Any, path: Path) -> Any:
@@ -152,6 +179,52 @@ def value_at(data: Any, path: Path) -> Any:
         except (KeyError, IndexError, TypeError):
             return None
     return data
+
+
+def _with_entry(document: Document, key: str, entry: str) -> str | None:
+    text, newline = document.text, document.newline
+    node = node_at(document.node, (key,))
+    if document.node is None or node is None:
+        head = text if not text or text.endswith(("\n", "\r")) else text + newline
+        gap = newline if head.strip() else ""
+        return f"{head}{gap}{key}:{newline}{_indented(entry, 2, newline)}"
+    if node.id == "mapping" and node.value and not node.flow_style:
+        column = node.value[0][0].start_mark.column
+        lines = text.splitlines(keepends=True)
+        place = _end(int(node.value[-1][0].start_mark.line), column, lines)
+        if place and not lines[place - 1].endswith(("\n", "\r")):
+            lines[place - 1] += newline
+        block = newline + _indented(entry, column, newline)
+        return "".join([*lines[:place], block, *lines[place:]])
+    # `key: {}` or `key:` with nothing in it
+    empty = rf"^({re.escape(key)}:)([ \t]*)(\{{[ \t]*\}}|null|~)(?=[ \t]*(#.*)?$)"
+    bare, count = re.subn(empty, r"\1", text, count=1, flags=re.MULTILINE)
+    lines = (bare if count else text).splitlines(keepends=True)
+    first = next((n for n, line in enumerate(lines) if line.startswith(f"{key}:")), None)
+    if first is None:
+        return None
+    end = _end(first, 1, lines)
+    if not lines[end - 1].endswith(("\n", "\r")):
+        lines[end - 1] += newline
+    gap = newline if end > first + 1 else ""
+    return "".join([*lines[:end], gap, _indented(entry, 2, newline), *lines[end:]])
+
+
+def _end(start: int, column: int, lines: list[str]) -> int:
+    """The line (from 0) before which an entry goes: after the comments of the last one."""
+    last = start
+    for number in range(start + 1, len(lines)):
+        line = lines[number]
+        if line.strip():
+            if _indent(line) < column:
+                break
+            last = number
+    return last + 1
+
+
+def _indented(entry: str, column: int, newline: str) -> str:
+    lines = (" " * column + line if line else "" for line in entry.rstrip("\n").split("\n"))
+    return newline.join([*lines, ""])
 
 
 def _depth_and_place(edit: Edit) -> tuple[int, int]:
@@ -180,7 +253,7 @@ def _apply(document: Document, edits: Sequence[Edit]) -> Document | None:
     try:
         meant = _meant(document.data, edits)
         new = parse(new_text, document.name)
-    except ScaffoldError:
+    except ProjectFileError:
         return None
     return new if new.data == meant else None
 
@@ -198,13 +271,13 @@ def _insert(document: Document, lines: list[str], edit: Edit) -> tuple[int, str]
         if node.id != "sequence" or edit.after >= len(node.value):
             return None
         column, place = node.start_mark.column, node.value[edit.after]
-        gap = _has_gaps(node, lines)
+        gap = _has_blank_lines(node, lines)
     text = [" " * column + line if line else "" for line in edit.lines]
     block = document.newline.join([*([""] if gap else []), *text, ""])
     return _last_line(place, lines) + 1, block
 
 
-def _has_gaps(node: Any, lines: list[str]) -> bool:
+def _has_blank_lines(node: Any, lines: list[str]) -> bool:
     """Whether a blank line stands between the items of a list."""
     if len(node.value) < 2:
         return False
