@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from headrace import errors as tree
-from headrace.add.model import KINDS, TAKES
+from headrace.add.request import KINDS, TAKES
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.state import ServerState

@@ -16,11 +16,11 @@ from typing import Any
 from headrace.errors import ProjectFileError
 from headrace.exceptions import first_line
 
-Path = tuple[str | int, ...]
+YamlPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
-class Document:
+class YamlDocument:
     """A parsed YAML file.
 
     Attributes:
@@ -40,14 +40,14 @@ class Document:
         """How its lines end."""
         return "\r\n" if "\r\n" in self.text else "\n"
 
-    def line(self, path: Path) -> int:
-        """The line (from 1) on which something stands."""
+    def line(self, path: YamlPath) -> int:
+        """The line (from 1) of the value at a path."""
         node = node_at(self.node, path)
         return 1 if node is None else int(node.start_mark.line) + 1
 
 
 @dataclass(frozen=True)
-class Item:
+class ListItem:
     """An item to add to a list.
 
     Attributes:
@@ -56,13 +56,13 @@ class Item:
         lines: YAML of the item, ``- `` in front, without the list's indentation.
     """
 
-    path: Path
+    path: YamlPath
     after: int
     lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Key:
+class MappingKey:
     """A key to add to a mapping.
 
     Attributes:
@@ -70,14 +70,14 @@ class Key:
         lines: YAML of key and value, without the mapping's indentation.
     """
 
-    path: Path
+    path: YamlPath
     lines: tuple[str, ...]
 
 
-Edit = Item | Key
+Edit = ListItem | MappingKey
 
 
-def parse(text: str, name: str) -> Document:
+def parse(text: str, name: str) -> YamlDocument:
     """Parse a file.
 
     Raises:
@@ -103,12 +103,12 @@ def parse(text: str, name: str) -> Document:
         ) from error
     except RecursionError as error:
         raise ProjectFileError(
-            f"{name}: an alias stands within its own anchor: fix it first; nothing was written"
+            f"{name}: an alias is inside of its own anchor: fix it first; nothing was written"
         ) from error
-    return Document(name, text, data, node)
+    return YamlDocument(name, text, data, node)
 
 
-def add(document: Document, edits: Sequence[Edit]) -> tuple[Document, tuple[Edit, ...]]:
+def add(document: YamlDocument, edits: Sequence[Edit]) -> tuple[YamlDocument, tuple[Edit, ...]]:
     """Make those edits that can be made safely.
 
     Returns:
@@ -132,7 +132,7 @@ def add(document: Document, edits: Sequence[Edit]) -> tuple[Document, tuple[Edit
     return document, tuple(left)
 
 
-def append_entry(document: Document, key: str, entry: str) -> Document | None:
+def append_entry(document: YamlDocument, key: str, entry: str) -> YamlDocument | None:
     """The document with an entry as the last one of a top-level mapping, which may be missing.
 
     Args:
@@ -157,7 +157,7 @@ def append_entry(document: Document, key: str, entry: str) -> Document | None:
     return new if is_meant and list(new.data[key])[-1] in added else None
 
 
-def node_at(node: Any, path: Path) -> Any:
+def node_at(node: Any, path: YamlPath) -> Any:
     """The node that a path leads to; None where it leads nowhere."""
     for part in path:
         if node is None:
@@ -171,7 +171,7 @@ def node_at(node: Any, path: Path) -> Any:
     return node
 
 
-def value_at(data: Any, path: Path) -> Any:
+def value_at(data: Any, path: YamlPath) -> Any:
     """The value that a path leads to; None where it leads nowhere."""
     for part in path:
         try:
@@ -181,7 +181,7 @@ def value_at(data: Any, path: Path) -> Any:
     return data
 
 
-def _with_entry(document: Document, key: str, entry: str) -> str | None:
+def _with_entry(document: YamlDocument, key: str, entry: str) -> str | None:
     text, newline = document.text, document.newline
     node = node_at(document.node, (key,))
     if document.node is None or node is None:
@@ -228,10 +228,10 @@ def _indented(entry: str, column: int, newline: str) -> str:
 
 
 def _depth_and_place(edit: Edit) -> tuple[int, int]:
-    return len(edit.path), edit.after if isinstance(edit, Item) else 0
+    return len(edit.path), edit.after if isinstance(edit, ListItem) else 0
 
 
-def _apply(document: Document, edits: Sequence[Edit]) -> Document | None:
+def _apply(document: YamlDocument, edits: Sequence[Edit]) -> YamlDocument | None:
     """All edits, or None if the outcome is not exactly what was meant."""
     lines = document.text.splitlines(keepends=True)
     inserts: list[tuple[int, int, int, str]] = []
@@ -258,12 +258,12 @@ def _apply(document: Document, edits: Sequence[Edit]) -> Document | None:
     return new if new.data == meant else None
 
 
-def _insert(document: Document, lines: list[str], edit: Edit) -> tuple[int, str] | None:
+def _insert(document: YamlDocument, lines: list[str], edit: Edit) -> tuple[int, str] | None:
     """The line (from 0) before which an edit's text goes, and the text."""
     node = node_at(document.node, edit.path)
     if node is None or getattr(node, "flow_style", False) or not node.value:
         return None
-    if isinstance(edit, Key):
+    if isinstance(edit, MappingKey):
         if node.id != "mapping":
             return None
         column, place, gap = node.value[0][0].start_mark.column, node, False
@@ -278,7 +278,7 @@ def _insert(document: Document, lines: list[str], edit: Edit) -> tuple[int, str]
 
 
 def _has_blank_lines(node: Any, lines: list[str]) -> bool:
-    """Whether a blank line stands between the items of a list."""
+    """Whether a blank line separates the items of a list."""
     if len(node.value) < 2:
         return False
     line = int(node.value[1].start_mark.line) - 1
@@ -308,7 +308,7 @@ def _last_line(node: Any, lines: list[str]) -> int:
 
 
 def _end_of_block(node: Any, lines: list[str]) -> int:
-    """The last line of a block scalar, whose end mark stands at whatever comes next."""
+    """The last line of a block scalar, whose end mark is at whatever comes next."""
     first = int(node.start_mark.line) + 1
     while first < len(lines) and not lines[first].strip():
         first += 1
@@ -335,7 +335,7 @@ def _meant(data: Any, edits: Sequence[Edit]) -> Any:
     for _, edit in reversed(order):
         target = value_at(data, edit.path)
         value = parse("\n".join(edit.lines), "the addition").data
-        if isinstance(edit, Item):
+        if isinstance(edit, ListItem):
             target.insert(edit.after + 1, value[0])
         else:
             target.update(value)
@@ -354,7 +354,7 @@ def _plain(value: Any) -> Any:
 def _problem(error: Any, text: str, line: int) -> str:
     lines = text.splitlines()
     if line < len(lines) and re.match(r" *\t", lines[line]):
-        return "a tab stands where YAML wants spaces"
+        return "there is a tab where YAML requires spaces"
     if "duplicate key" in str(error.problem):
         return " ".join(str(error.problem).split())
     words = " ".join(str(error.problem or error.context or error).split())

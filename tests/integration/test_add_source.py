@@ -18,7 +18,7 @@ from lab import ROOT, Lab
 from ruamel.yaml import YAML
 
 from headrace.add import AddRequest
-from headrace.add.model import PAGINATORS
+from headrace.add.request import PAGINATORS
 
 TOKEN = "s3cret-t0ken-of-the-test"  # noqa: S105 - of a server on this machine
 

@@ -5,14 +5,14 @@ import difflib
 import pytest
 
 from headrace.errors import ProjectFileError
-from headrace.yaml_editor import Edit, Item, Key, add, parse
+from headrace.yaml_editor import Edit, ListItem, MappingKey, add, parse
 
 COLUMNS = ("models", 0, "columns")
 CITY = ("- name: city", '  description: ""  # to be described')
 
 
-def item(*lines: str, after: int = 0, path: tuple[str | int, ...] = COLUMNS) -> Item:
-    return Item(path, after, lines)
+def item(*lines: str, after: int = 0, path: tuple[str | int, ...] = COLUMNS) -> ListItem:
+    return ListItem(path, after, lines)
 
 
 def new_lines(text: str, *edits: Edit) -> list[str]:
@@ -63,7 +63,7 @@ def test_several_keep_their_order() -> None:
 
 
 def test_a_test_and_a_column_at_one_place() -> None:
-    test = Key((*COLUMNS, 0), ("data_tests:", "  - unique"))
+    test = MappingKey((*COLUMNS, 0), ("data_tests:", "  - unique"))
     text = place(SIMPLE, item(*CITY), test)
     assert parse(text, "x.yml").data["models"][0]["columns"][:2] == [
         {"name": "id", "description": "The key.", "data_tests": ["unique"]},
@@ -118,7 +118,7 @@ def test_blank_lines_between_items_are_kept_up() -> None:
 def test_an_empty_list_without_brackets_gets_none_but_a_key_does() -> None:
     text = "models:\n  - name: a\n    description: ''\n"
     lines = ("columns:", "  - name: id")
-    assert new_lines(text, Key(("models", 0), lines)) == ["    columns:", "      - name: id"]
+    assert new_lines(text, MappingKey(("models", 0), lines)) == ["    columns:", "      - name: id"]
 
 
 UNSURE = {
@@ -153,7 +153,7 @@ def test_what_is_sure_is_done_although_something_else_is_not() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a:\n\t- b\n", "x.yml:2: a tab stands where YAML wants spaces"),
+        ("a:\n\t- b\n", "x.yml:2: there is a tab where YAML requires spaces"),
         ("a: 1\nb: 2\na: 3\n", 'x.yml:3: found duplicate key "a"'),
         ("a: [1, 2\nb: 3\n", "x.yml:2: "),
         ("a: *nowhere\n", "x.yml:1: "),

@@ -21,7 +21,7 @@ _DRIVERS = {"postgres": "postgresql+psycopg", "postgresql": "postgresql+psycopg"
 _TIMEOUT_SECONDS = "10"
 
 
-def address(url: str) -> "URL":
+def parse_url(url: str) -> "URL":
     """A URL with the driver that Headrace comes with, and with an end to waiting.
 
     Raises:
@@ -54,7 +54,7 @@ def without_password(url: "URL") -> str:
     return url._replace(password=None).render_as_string(hide_password=False)
 
 
-def look(
+def inspect_tables(
     url: "URL",
     schema: str | None,
     tables: tuple[str, ...],
@@ -88,7 +88,7 @@ def look(
         there = [*inspector.get_table_names(schema), *inspector.get_view_names(schema)]
         names = tables or tuple(sorted(inspector.get_table_names(schema)))
         _check_tables(names, there, schema)
-        found = [_look_at(inspector, name, schema, cursor, deleted) for name in names]
+        found = [_inspect_table(inspector, name, schema, cursor, deleted) for name in names]
     except (SQLAlchemyError, ImportError) as error:
         marks = {"cursor": cursor or "", "deleted": deleted or ""}
         asked = [{"name": name, **marks} for name in tables]
@@ -120,7 +120,7 @@ def _check_tables(names: tuple[str, ...], there: list[str], schema: str | None) 
         raise AddError(f"{where} has no table that this user may see: name another by --schema")
 
 
-def _look_at(
+def _inspect_table(
     inspector: "Inspector",
     name: str,
     schema: str | None,

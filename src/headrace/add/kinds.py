@@ -1,31 +1,36 @@
-"""What a request comes to, by kind: the variables of its texts, its settings, its secrets."""
+"""The kinds of sources: for each the variables of its templates, its settings and secrets."""
 
 import json
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-from headrace.add import database, names, samples
-from headrace.add.model import PAGINATORS, AddRequest, Kind
+from headrace.add import database
+from headrace.add.files import render
+from headrace.add.request import PAGINATORS, AddRequest, SourceKind, check_once, check_table_name
 from headrace.errors import AddError
 from headrace.exceptions import first_line
+from headrace.ingest.discover import SUFFIXES
 from headrace.settings import Resolved
 
 _PLAIN = re.compile(r"[A-Za-z_/.][A-Za-z0-9_./+:@?=&*-]*")
+
 _PATH = re.compile(r"[A-Za-z0-9._~/?=&%+,@-]+")
+
+_WILD = re.compile(r"\*+|\?|\[([^!\]])[^\]]*\]")
 
 
 @dataclass
-class Plan:
+class SourcePlan:
     """A source as it would be added.
 
     Attributes:
         variables: of its texts.
         secrets: options that go to the first load alone, and to no file.
         choices: what was decided, one sentence each.
-        missing: what is to be set before it can be loaded, in words; empty when nothing is.
+        missing: what to set before it can be loaded, as text; empty when nothing is missing.
         extra_files: path below the project to text, besides those of every source.
     """
 
@@ -36,8 +41,8 @@ class Plan:
     extra_files: dict[str, str] = field(default_factory=dict)
 
 
-def plan(resolved: Resolved, request: AddRequest) -> Plan:
-    """What a request comes to.
+def plan(resolved: Resolved, request: AddRequest) -> SourcePlan:
+    """The source that a request describes.
 
     Raises:
         AddError: an option is wrong, or one is missing; nothing was written.
@@ -46,17 +51,17 @@ def plan(resolved: Resolved, request: AddRequest) -> Plan:
     return makers[request.kind](resolved, request)
 
 
-def secret_of(kind: Kind) -> str:
+def secret_of(kind: SourceKind) -> str:
     """The option of a kind that is a secret; empty where there is none."""
     return {"rest_api": "token", "sql_database": "password"}.get(kind, "")
 
 
-def variable(name: str, option: str) -> str:
+def environment_variable(name: str, option: str) -> str:
     """The environment variable that sets an option of a source."""
     return f"HEADRACE_SOURCES__{name.upper()}__{option.upper()}"
 
 
-def _api(resolved: Resolved, request: AddRequest) -> Plan:
+def _api(resolved: Resolved, request: AddRequest) -> SourcePlan:
     del resolved  # an API is looked at by its first load
     cursor, _, parameter = (request.cursor or "").partition("=")
     if cursor and not request.primary_key:
@@ -67,7 +72,7 @@ def _api(resolved: Resolved, request: AddRequest) -> Plan:
     if paginator not in PAGINATORS:
         raise AddError(f"--paginator {paginator}: write one of {', '.join(PAGINATORS)}")
     key = request.primary_key[0] if len(request.primary_key) == 1 else list(request.primary_key)
-    found = Plan({
+    found = SourcePlan({
         "resources": _resources(request),
         "primary_key": key,
         "cursor": cursor,
@@ -98,12 +103,12 @@ def _resources(request: AddRequest) -> list[dict[str, str]]:
     resources = []
     for text in request.resource:
         name, _, path = text.partition("=")
-        names.check_table(name)
+        check_table_name(name)
         path = (path or name).lstrip("/")
         if not _PATH.fullmatch(path):
             raise AddError(f"--resource {text}: {path!r} is not a path below --url")
         resources.append({"name": name, "path": path})
-    names.check_once("--resource", [resource["name"] for resource in resources])
+    check_once("--resource", [resource["name"] for resource in resources])
     return resources
 
 
@@ -127,8 +132,8 @@ def _api_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _database(resolved: Resolved, request: AddRequest) -> Plan:
-    names.check_once("--table", list(request.table))
+def _database(resolved: Resolved, request: AddRequest) -> SourcePlan:
+    check_once("--table", list(request.table))
     for table in request.table:
         if not table.isprintable() or '"' in table or not table.strip():
             raise AddError(f"--table {table!r} is not a valid name of a table")
@@ -136,22 +141,21 @@ def _database(resolved: Resolved, request: AddRequest) -> Plan:
         raise AddError("--cursor of a database is a column, without =")
     known = resolved.settings.sources.get(request.name)
     password = str(known.options.get("password") or "") if known else ""
-    found = Plan({"url": "", "schema": _yaml(request.schema or ""), "tables": []})
+    found = SourcePlan({"url": "", "schema": _yaml(request.schema or ""), "tables": []})
     if not request.url:
         if request.table:
             raise AddError("--table needs --url: postgresql://reader@localhost:5432/crm")
         where = f"sources.{request.name}"
         found.missing = f"set {where}.url, tables and enabled: true in config/default.yml"
         return found
-    address = database.address(request.url)
+    address = database.parse_url(request.url)
     if address.password:
         found.secrets["password"] = password = str(address.password)
-        found.choices.append(
-            f"the password is in no file: set {variable(request.name, 'password')} in .env"
-        )
+        name = environment_variable(request.name, "password")
+        found.choices.append(f"the password is in no file: set {name} in .env")
     found.variables["url"] = _yaml(database.without_password(address))
     complete = address.set(password=password) if password else address
-    tables, choices, problem = database.look(
+    tables, choices, problem = database.inspect_tables(
         complete, request.schema, request.table, request.cursor, request.deleted
     )
     found.variables["tables"] = [
@@ -163,13 +167,13 @@ def _database(resolved: Resolved, request: AddRequest) -> Plan:
             "rows deleted there stay where there is a cursor, until `load --full-refresh`"
         )
     if problem:
-        hint = "" if password else f" and {variable(request.name, 'password')} in .env"
+        hint = "" if password else f" and {environment_variable(request.name, 'password')} in .env"
         what = f"sources.{request.name}.url" + ("" if tables else ", tables")
         found.missing = f"{problem}; see to {what} and enabled: true in config/default.yml{hint}"
     return found
 
 
-def _files(resolved: Resolved, request: AddRequest) -> Plan:
+def _files(resolved: Resolved, request: AddRequest) -> SourcePlan:
     if not request.path or not request.pattern:
         raise AddError("name the files: --path data/exports --pattern 'orders=orders*.csv'")
     if "=" in (request.cursor or ""):
@@ -182,15 +186,15 @@ def _files(resolved: Resolved, request: AddRequest) -> Plan:
         name, equals, pattern = text.partition("=")
         if not equals or not pattern or not pattern.isprintable():
             raise AddError(f"--pattern {text}: write it as TABLE=GLOB, like 'orders=orders*.csv'")
-        names.check_table(name)
+        check_table_name(name)
         keys = [_yaml(key) for key in request.primary_key]
         cursor = _yaml(request.cursor or "")
         tables.append(
             {"name": _yaml(name), "pattern": pattern, "primary_key": keys, "cursor": cursor}
         )
-        if sample := samples.file_name(pattern):
+        if sample := sample_file(pattern):
             found[name] = sample
-    names.check_once("--pattern", [table["name"] for table in tables])
+    check_once("--pattern", [table["name"] for table in tables])
     if not request.path.isprintable():
         raise AddError(f"--path {request.path!r} is not a path")
     choices = [] if request.primary_key else ["no --primary-key: a file replaces its own rows"]
@@ -204,24 +208,22 @@ def _files(resolved: Resolved, request: AddRequest) -> Plan:
         )
     )
     variables = {"path": _yaml(request.path), "tables": tables, "samples": found}
-    return Plan(variables, choices=choices, missing=missing)
+    return SourcePlan(variables, choices=choices, missing=missing)
 
 
-def _synth(resolved: Resolved, request: AddRequest) -> Plan:
+def _synth(resolved: Resolved, request: AddRequest) -> SourcePlan:
     from headrace.synth.errors import SynthError
     from headrace.synth.world import World
 
     name = request.name
     path = f"data/schemas/{name}.yml"
     if request.schema is None:
-        from headrace.add.texts import render
-
         text = render("synth/schema.yml.j2", {"name": name})
         there = resolved.root / path
         if there.exists() and there.read_bytes() != text.encode():
             raise AddError(f"there is a {path}: take another name, or name it with --schema {path}")
         choices = (f"{path} is an example: make it yours, then load with --full-refresh",)
-        return Plan({"schema": path}, extra_files={path: text}, choices=list(choices))
+        return SourcePlan({"schema": path}, extra_files={path: text}, choices=list(choices))
     file = Path(request.schema).expanduser().absolute()
     try:
         World.from_file(file)
@@ -232,10 +234,10 @@ def _synth(resolved: Resolved, request: AddRequest) -> Plan:
         raise AddError(f"{request.schema} cannot be read: {error}") from error
     root = resolved.root.resolve()
     if file.resolve().is_relative_to(root):
-        return Plan({"schema": _plain_path(file.resolve().relative_to(root))})
+        return SourcePlan({"schema": _plain_path(file.resolve().relative_to(root))})
     if (resolved.root / path).exists():
         raise AddError(f"there is a {path}, where {request.schema} would go: take another name")
-    return Plan(
+    return SourcePlan(
         {"schema": path}, extra_files={path: text}, choices=[f"{request.schema} was copied"]
     )
 
@@ -253,3 +255,17 @@ def _plain_path(path: Path) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._/ -]+", text):
         raise AddError(f"{text} goes into Python code: rename it to plain letters and digits")
     return text
+
+
+def sample_file(pattern: str) -> str:
+    """Such as ``orders1.csv`` for ``orders*.csv``; empty for a pattern that is too complex.
+
+    Args:
+        pattern: a glob below the source's folder; of files that are not compressed.
+    """
+    name = _WILD.sub(lambda found: found[1] or "1", pattern.removeprefix("./"))
+    if not name.endswith(SUFFIXES):
+        name += ".csv"
+    is_plain = re.fullmatch(r"[A-Za-z0-9._ /-]{1,60}", name) and ".." not in name
+    is_found = not name.startswith("/") and PurePosixPath(name).match(pattern)
+    return name if is_plain and is_found else ""

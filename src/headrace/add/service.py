@@ -3,12 +3,13 @@
 import importlib
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from headrace import file_changes, yaml_editor
-from headrace.add import files, kinds, names, texts
-from headrace.add.model import AddRequest
-from headrace.add.report import AddedFile, AddReport
+from headrace.add import files, kinds
+from headrace.add.request import AddRequest, check_is_new, check_source_name
 from headrace.errors import SettingsError, UserError
 from headrace.pipeline.reports import Listener, LoadReport, ignore
 from headrace.pipeline.run import run
@@ -17,8 +18,36 @@ from headrace.secrets import learn
 from headrace.settings import Resolved, SourceSettings
 
 _SETTINGS = "config/default.yml"
+
 _CI_SETTINGS = "config/ci.yml"
+
 _EXAMPLE = ".env.example"
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class AddedFile(_Report):
+    """One file that was written, or would be."""
+
+    path: str = Field(description="below the project, with forward slashes")
+    status: Literal["added", "changed"]
+    diff: str = Field(description="unified diff")
+
+
+class AddReport(_Report):
+    """A source that was added."""
+
+    source: str
+    kind: str
+    dry_run: bool
+    files: tuple[AddedFile, ...]
+    choices: tuple[str, ...] = Field((), description="what was decided, one sentence each")
+    load: LoadReport | None = Field(None, description="its first load; none when there was none")
+    scaffold: ScaffoldReport | None = Field(None, description="its staging models")
+    not_loaded: str | None = Field(None, description="why it was not loaded, and what to set")
+    commands: tuple[str, ...] = Field((), description="what to run next")
 
 
 def add_source(
@@ -32,7 +61,7 @@ def add_source(
     """Add a source: its folder, its settings, its test; and, when it can be reached, its models.
 
     All files are written or none. What cannot be loaded yet stays as it was written, and the
-    report says what to set and run. The same request a second time goes on where one that was
+    report says what to set and run. The same request a second time continues where one that was
     killed had stopped: what is written is left, the rest is written, loaded and scaffolded.
 
     Args:
@@ -40,13 +69,13 @@ def add_source(
         request: what is asked for.
         dry_run: write nothing, and report what would be written.
         load: load it once, and scaffold its models.
-        listen: is told what the load does.
+        listen: is called with the events of the load.
 
     Raises:
         AddError: a name or an option is wrong; nothing was written.
         ProjectFileError: a file cannot be read or written; nothing was written.
     """
-    names.check_source(resolved, request.name)
+    check_source_name(resolved, request.name)
     request.check()
     plan = kinds.plan(resolved, request)
     plan.variables |= {"name": request.name, "enabled": not plan.missing}
@@ -74,25 +103,25 @@ def add_source(
 
 
 def _texts(
-    resolved: Resolved, request: AddRequest, plan: kinds.Plan
+    resolved: Resolved, request: AddRequest, plan: kinds.SourcePlan
 ) -> tuple[dict[Path, str], dict[Path, str], str]:
-    """What to write, what was there of it, and the entry of the settings."""
+    """The files to write, the old content of those that exist, and the entry of the settings."""
     root = resolved.root
-    new = texts.new_files(request.kind, plan.variables) | plan.extra_files
-    changes = files.missing(root, request.name, {root / path: new[path] for path in new})
+    new = files.new_files(request.kind, plan.variables) | plan.extra_files
+    changes = files.missing_files(root, request.name, {root / path: new[path] for path in new})
     if count := len(new) - len(changes):
         plan.choices.append(f"{count} of its files are there already, as they are to be")
     originals: dict[Path, str] = {}
     for name in (_SETTINGS, _CI_SETTINGS, _EXAMPLE):
         if (root / name).is_file():
             originals[root / name] = file_changes.read_text(root / name)
-    entry = texts.render(f"{request.kind}/settings.yml.j2", plan.variables)
+    entry = files.render(f"{request.kind}/settings.yml.j2", plan.variables)
     before = originals.get(root / _SETTINGS, "")
     # what points to the source comes last: until then it is not there
     if root / _EXAMPLE in originals and kinds.secret_of(request.kind):
         example = originals[root / _EXAMPLE]
         newline = "\r\n" if "\r\n" in example else "\n"
-        lines = texts.render(f"{request.kind}/env.j2", plan.variables).replace("\n", newline)
+        lines = files.render(f"{request.kind}/env.j2", plan.variables).replace("\n", newline)
         head = example if not example or example.endswith("\n") else example + newline
         if lines not in example:
             changes[root / _EXAMPLE] = head + (newline if head else "") + lines
@@ -105,7 +134,7 @@ def _texts(
             )
     there = files.sources_of(before, _SETTINGS)
     if there.get(request.name) != _options(entry, request.name):
-        names.check_is_new(resolved, request.name)
+        check_is_new(resolved, request.name)
         changes[root / _SETTINGS] = files.with_source(before, request.name, entry, _SETTINGS)
     return changes, originals, entry
 
@@ -155,7 +184,7 @@ def _loaded(resolved: Resolved, report: AddReport, listen: Listener) -> AddRepor
     )
 
 
-def _with_empty_tables(report: AddReport, plan: kinds.Plan) -> AddReport:
+def _with_empty_tables(report: AddReport, plan: kinds.SourcePlan) -> AddReport:
     """Add a word on tables that had no row: nothing says which columns they have."""
     if report.load is None:
         return report

@@ -8,7 +8,7 @@ _STRENGTH: tuple[EdgeKind, ...] = ("copied", "renamed", "computed", "aggregated"
 
 
 def holds_data(asset: Asset) -> bool:
-    """Whether it is a dataset: a relation that stands in the warehouse, or a dlt resource."""
+    """Whether it is a dataset: a relation in the warehouse, or a dlt resource."""
     return asset.kind == "resource" or (asset.is_relation and not _is_ephemeral(asset))
 
 

@@ -178,7 +178,7 @@ def with_markers(base: bytes, mine: bytes, theirs: bytes) -> tuple[bytes, bool]:
 
 
 def _unmerged(project: Path) -> list[str]:
-    """Files with both versions in them; copier tells git of them."""
+    """Files with both versions in them; copier records them in git's index."""
     entries = git.names(project, "ls-files", "-u", "-z")
     return sorted({entry.partition("\t")[2] for entry in entries})
 
@@ -194,7 +194,7 @@ def apply_new_answers(
 ) -> str:
     """Write what new answers change in files that an update leaves alone, for they are the user's.
 
-    Where ``--data`` gives an answer anew, the user has asked for what it changes there as well: the
+    Where ``--data`` changes an answer, the user has asked for what it changes there as well: the
     pipeline and the models of one more source, its settings. So the new version is made with the
     answers of before, too; what differs is what the answers change.
 

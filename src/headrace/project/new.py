@@ -37,7 +37,7 @@ class NewRequest:
 
 
 def new(request: NewRequest, tell: Callable[[str], None] = lambda _: None) -> NewReport:
-    """Copy the template; until all is done, nothing stands at the destination.
+    """Copy the template; the destination stays empty until all is done.
 
     Args:
         request: what to copy, and where to.

@@ -52,7 +52,7 @@ class MergeConflict(_Report):
         description="`markers`: both versions stand in the file; `dropped`: the new version has "
         "the file no more; `binary`: the new version's stands; `merge`: not merged as git would"
     )
-    what: str = Field(description="what happened and what to do, in words")
+    what: str = Field(description="what happened and what to do, as text")
 
 
 class UpdateReport(_Report):

@@ -32,7 +32,7 @@ class UpdateRequest:
     ref: str | None = None
     """A tag, branch or commit of the template; none for the newest tag."""
     data: dict[str, Any] = field(default_factory=dict)
-    """Answers to give anew."""
+    """Answers to change."""
     dry_run: bool = False
     """Whether to try the update in a copy, and leave the project as it is."""
 
@@ -200,7 +200,7 @@ def _with_the_old_answers(
     try:
         return render(said.source, version.ref, folder, data=kept, known=said.values), ()
     except TemplateError as error:
-        # the answer of before is none any more: then nothing tells what the new one adds
+        # the old answer is no longer valid, so nothing shows what the new one adds
         return None, (f"in files of your own the new answers change nothing: {error}",)
 
 
@@ -232,7 +232,7 @@ def _merge(
 
 
 def _take_back(project: Path) -> None:
-    """As before: all was committed, so what is there now and not in git came by the update."""
+    """Undo the update: all was committed before, so whatever is not in git came from it."""
     git.out(project, "restore", "--source=HEAD", "--staged", "--worktree", "--", ".")
     git.out(project, "clean", "-fdq", "--", ".")
 
@@ -289,7 +289,7 @@ def _check_no_marker(project: Path, *, is_dirty: bool) -> None:
     """Check that no update was interrupted.
 
     Raises:
-        TemplateError: one was, and stands in the files.
+        TemplateError: one was, and the files are partly updated.
     """
     marker = _marker(project)
     if not marker.is_file():

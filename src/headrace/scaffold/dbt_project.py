@@ -11,8 +11,8 @@ from headrace import yaml_editor
 from headrace.errors import ProjectError, ScaffoldError
 from headrace.file_changes import read_text
 from headrace.scaffold import record
-from headrace.scaffold.model_sql import Model
-from headrace.yaml_editor import Document, value_at
+from headrace.scaffold.model_sql import ModelSql
+from headrace.yaml_editor import YamlDocument, value_at
 
 _YAML = {".yml", ".yaml"}
 
@@ -20,7 +20,7 @@ _SKIPPED = {"target", "logs", "dbt_packages", "__pycache__", ".git"}
 
 
 @dataclass
-class Project:
+class DbtProject:
     """The files of a dbt project that a scaffold looks at, read once.
 
     Attributes:
@@ -34,13 +34,13 @@ class Project:
     model_paths: tuple[Path, ...]
     macro_paths: tuple[Path, ...]
     texts: dict[Path, str] = field(default_factory=dict)
-    _documents: dict[Path, Document] = field(default_factory=dict)
+    _documents: dict[Path, YamlDocument] = field(default_factory=dict)
 
     def name(self, path: Path) -> str:
         """A path as messages and reports show it."""
         return Path(os.path.relpath(path, self.root)).as_posix()
 
-    def document(self, path: Path) -> Document:
+    def document(self, path: Path) -> YamlDocument:
         """A YAML file, parsed.
 
         Raises:
@@ -63,10 +63,10 @@ class Project:
                     found.append((path, place))
         return found
 
-    def models(self) -> Mapping[Path, Model]:
+    def models(self) -> Mapping[Path, ModelSql]:
         """The SQL of every model that names a source."""
         return {
-            path: Model(text)
+            path: ModelSql(text)
             for path, text in sorted(self.texts.items())
             if path.suffix == ".sql" and "source(" in text
         }
@@ -78,7 +78,7 @@ class Project:
 
 
 @dataclass(frozen=True)
-class Declared:
+class DeclaredTable:
     """A table of the source, as the sources yml has it.
 
     Attributes:
@@ -89,12 +89,12 @@ class Declared:
     """
 
     path: Path
-    where: yaml_editor.Path
+    where: yaml_editor.YamlPath
     name: str
     columns: tuple[str, ...]
 
 
-def open_project(root: Path) -> Project:
+def open_project(root: Path) -> DbtProject:
     """Read a dbt project.
 
     Raises:
@@ -112,26 +112,26 @@ def open_project(root: Path) -> Project:
     macro_paths = [folder for value, default in others for folder in _folders(root, value, default)]
     kinds = {*_YAML, ".sql", ".lock"}
     texts = {path: read_text(path) for path in _files(model_paths, kinds)}
-    return Project(root, model_paths, tuple(macro_paths), texts)
+    return DbtProject(root, model_paths, tuple(macro_paths), texts)
 
 
-def declared_tables(project: Project, source: str) -> dict[str, Declared]:
+def declared_tables(project: DbtProject, source: str) -> dict[str, DeclaredTable]:
     """The tables of a source by their names in the warehouse, wherever they are declared."""
-    found: dict[str, Declared] = {}
+    found: dict[str, DeclaredTable] = {}
     for path, place in project.entries("sources", source):
         tables = value_at(project.document(path).data, ("sources", place, "tables"))
         for number, table in enumerate(tables if isinstance(tables, list) else []):
             if not isinstance(table, dict) or not isinstance(table.get("name"), str):
                 continue
             columns = [str(c["name"]) for c in _mappings(table.get("columns")) if "name" in c]
-            where: yaml_editor.Path = ("sources", place, "tables", number)
+            where: yaml_editor.YamlPath = ("sources", place, "tables", number)
             raw = str(table.get("identifier") or table["name"])
-            found.setdefault(raw, Declared(path, where, table["name"], tuple(columns)))
+            found.setdefault(raw, DeclaredTable(path, where, table["name"], tuple(columns)))
     return found
 
 
 def models_of(
-    project: Project, source: str, tables: Mapping[str, str], parents: Mapping[str, str | None]
+    project: DbtProject, source: str, tables: Mapping[str, str], parents: Mapping[str, str | None]
 ) -> dict[str, list[Path]]:
     """The models of each raw table: those that read it, and no child table of it.
 
@@ -151,8 +151,8 @@ def models_of(
     return found
 
 
-def record_path(project: Project, source: str) -> Path | None:
-    """Where the record of a source stands, if anywhere.
+def record_path(project: DbtProject, source: str) -> Path | None:
+    """The path of a source's record; None if there is none yet.
 
     Raises:
         ScaffoldError: there are several.

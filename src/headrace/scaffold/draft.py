@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from headrace import yaml_editor
-from headrace.scaffold.dbt_project import Project
-from headrace.scaffold.model_sql import Model
+from headrace.scaffold.dbt_project import DbtProject
+from headrace.scaffold.model_sql import ModelSql
 from headrace.scaffold.raw_schema import RawSchema
 from headrace.scaffold.record import Offer, Record, What
 from headrace.scaffold.render import TO_DESCRIBE
 from headrace.scaffold.report import ByHand, LeftOut
-from headrace.yaml_editor import Document, Edit
+from headrace.yaml_editor import Edit, YamlDocument
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Change:
 
     Attributes:
         edit: the addition.
-        label: what it is, in words.
+        label: what it is, for the report.
         offers: what the record learns when it is made.
     """
 
@@ -41,10 +41,10 @@ class Draft:
         folder: where new files go.
         offers: what the new record holds.
         texts: new content of the files that differ.
-        labels: what was added to a file, in words.
+        labels: what was added to a file, for the report.
     """
 
-    project: Project
+    project: DbtProject
     source: str
     schema: RawSchema
     record: Record
@@ -55,30 +55,30 @@ class Draft:
     by_hand: list[ByHand] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
     without_description: list[str] = field(default_factory=list)
-    _documents: dict[Path, Document] = field(default_factory=dict)
+    _documents: dict[Path, YamlDocument] = field(default_factory=dict)
 
     def offered(self, what: What, *names: str) -> bool:
         """Whether something was offered, now or before."""
         return (what, *names) in self.offers
 
     def offer(self, what: What, *names: str) -> None:
-        """Keep in mind that something was offered."""
+        """Record that something was offered."""
         self.offers.add((what, *names))
 
-    def document(self, path: Path) -> Document:
+    def document(self, path: Path) -> YamlDocument:
         """A YAML file with what was added to it so far."""
         return self._documents.get(path) or self.project.document(path)
 
-    def model(self, path: Path) -> Model:
+    def model(self, path: Path) -> ModelSql:
         """A model with what was added to it so far."""
-        return Model(self.texts.get(path, self.project.texts.get(path, "")))
+        return ModelSql(self.texts.get(path, self.project.texts.get(path, "")))
 
     def add_file(self, path: Path, text: str, label: str) -> None:
         """Write a new file."""
         self.texts[path] = text
         self.labels.setdefault(path, []).append(label)
 
-    def set_sql(self, path: Path, model: Model, label: str) -> None:
+    def set_sql(self, path: Path, model: ModelSql, label: str) -> None:
         """Write a model's new SQL."""
         self.texts[path] = model.text
         self.labels.setdefault(path, []).append(label)

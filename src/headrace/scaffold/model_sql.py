@@ -1,6 +1,6 @@
 """Read and add to the SQL of a staging model that somebody may have edited.
 
-A model is read by its tokens, with what stands between jinja's braces masked, so that every token
+A model is read by its tokens, with Jinja expressions masked, so that every token
 keeps its place in the file. A column is added only where that is certain: to the select list of a
 CTE ``final`` that reads ``source`` and nothing else, in a file that SQL can be parsed from. What
 was added is proved by parsing the outcome.
@@ -38,7 +38,7 @@ _NO_COLUMN = re.compile(
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSql:
     """The SQL of a model.
 
     Attributes:
@@ -127,7 +127,7 @@ class Model:
         ]
         return found[0] if len(found) == 1 else None
 
-    def with_column(self, sql: str, *, after: str | None, note: str = "") -> "Model | None":
+    def with_column(self, sql: str, *, after: str | None, note: str = "") -> "ModelSql | None":
         """The model with one more column.
 
         Args:
@@ -145,7 +145,7 @@ class Model:
             (n for n, item in enumerate(items) if after is not None and item.raw == after),
             len(items) - 1,
         )
-        new = Model(_inserted(self.text, self.select, place, sql, note))
+        new = ModelSql(_inserted(self.text, self.select, place, sql, note))
         return new if _is_only_addition(self.text, new.text, place, sql) else None
 
 
@@ -182,7 +182,7 @@ def _inserted(text: str, select: SelectList, place: int, sql: str, note: str) ->
         return f"{text[: line_end + 1]}{indent}{sql},{note}{newline}{text[line_end + 1 :]}"
     rest = line_end - 1 if text[line_end - 1] == "\r" else line_end
     head = text[: item.end]
-    if is_alone:  # each of two items stands on a line of its own; the blank before the first stays
+    if is_alone:  # each of two items is on a line of its own; the blank before the first stays
         head = f"{text[: item.start - 1]}{newline}{indent[:-1]}{text[item.start - 1 : item.end]}"
     return f"{head},{text[item.end : rest]}{newline}{indent}{sql}{note}{text[rest:]}"
 

@@ -7,21 +7,21 @@ from typing import Any
 from headrace import yaml_editor
 from headrace.scaffold import render
 from headrace.scaffold.draft import Change, Draft
-from headrace.scaffold.model_sql import Model
-from headrace.scaffold.plan import ColumnPlan, ModelPlan, Test
+from headrace.scaffold.model_sql import ModelSql
+from headrace.scaffold.plan import ColumnPlan, GenericTest, ModelPlan
 from headrace.scaffold.raw_schema import PARENT_ID
-from headrace.yaml_editor import Item, Key, value_at
+from headrace.yaml_editor import ListItem, MappingKey, value_at
 
 
 class ModelYml:
-    """Works on the entry of one model, wherever it stands."""
+    """Edits the entry of one model, whichever file it is in."""
 
     def __init__(
         self,
         draft: Draft,
         plan: ModelPlan,
-        parent_tests: tuple[Test, ...],
-        model_tests: tuple[Test, ...],
+        parent_tests: tuple[GenericTest, ...],
+        model_tests: tuple[GenericTest, ...],
     ) -> None:
         self._draft = draft
         self._plan = plan
@@ -50,7 +50,7 @@ class ModelYml:
             self._draft.change(file, changes)
 
     def offer(self, column: ColumnPlan) -> None:
-        """Keep in mind that a column was offered, with its tests."""
+        """Record that a column was offered, with its tests."""
         self._draft.offer("model column", self._table, column.column.name)
         for test in self._tests(column):
             self._draft.offer("test", self._table, column.column.name, test.name)
@@ -65,15 +65,15 @@ class ModelYml:
         wanted |= {("test", self._table, "", test.name) for test in self._model_tests}
         return not wanted <= self._draft.offers
 
-    def _tests(self, column: ColumnPlan) -> tuple[Test, ...]:
+    def _tests(self, column: ColumnPlan) -> tuple[GenericTest, ...]:
         more = self._parent_tests if column.column.name == PARENT_ID else ()
         return (*column.tests, *more)
 
-    def _entry(self, path: Path) -> tuple[Path, yaml_editor.Path] | None:
+    def _entry(self, path: Path) -> tuple[Path, yaml_editor.YamlPath] | None:
         found = self._draft.project.entries("models", path.stem)
         return (found[0][0], ("models", found[0][1])) if len(found) == 1 else None
 
-    def _columns(self, file: Path, where: yaml_editor.Path) -> list[str]:
+    def _columns(self, file: Path, where: yaml_editor.YamlPath) -> list[str]:
         items = value_at(self._draft.document(file).data, (*where, "columns"))
         items = items if isinstance(items, list) else []
         return [str(item.get("name")) if isinstance(item, dict) else "" for item in items]
@@ -82,7 +82,7 @@ class ModelYml:
         self,
         path: Path,
         file: Path,
-        where: yaml_editor.Path,
+        where: yaml_editor.YamlPath,
         added: Sequence[tuple[ColumnPlan, str]],
     ) -> list[Change]:
         names = self._columns(file, where)
@@ -101,16 +101,16 @@ class ModelYml:
         if missing and not names:
             block = ("columns:", *(f"  {line}" for entry in entries for line in entry))
             every = tuple(offer for each in offers for offer in each)
-            return [Change(Key(where, block), ", ".join(labels), every)]
+            return [Change(MappingKey(where, block), ", ".join(labels), every)]
         select = self._draft.model(path).select
         order = [item.output or "" for item in select.items] if select else []
         changes = []
         for (_, output), entry, offer, label in zip(missing, entries, offers, labels, strict=True):
-            item = Item((*where, "columns"), _place(names, order, output), entry)
+            item = ListItem((*where, "columns"), _place(names, order, output), entry)
             changes.append(Change(item, label, offer))
         return changes
 
-    def _more(self, column: ColumnPlan) -> tuple[Test, ...]:
+    def _more(self, column: ColumnPlan) -> tuple[GenericTest, ...]:
         return self._parent_tests if column.column.name == PARENT_ID else ()
 
     def _column_offers(self, column: ColumnPlan) -> tuple[tuple[str, ...], ...]:
@@ -118,7 +118,7 @@ class ModelYml:
         tests = tuple(("test", self._table, raw, test.name) for test in self._tests(column))
         return (("model column", self._table, raw), *tests)
 
-    def _new_tests(self, path: Path, file: Path, where: yaml_editor.Path) -> list[Change]:
+    def _new_tests(self, path: Path, file: Path, where: yaml_editor.YamlPath) -> list[Change]:
         """Tests that the schema asks for since, of columns that are there."""
         draft = self._draft
         model = draft.model(path)
@@ -135,13 +135,18 @@ class ModelYml:
             changes += self._tests_at(file, where, self._model_tests, "", path.stem)
         return changes
 
-    def _keeps_names(self, model: Model) -> bool:
+    def _keeps_names(self, model: ModelSql) -> bool:
         """Whether the columns of the key are called as the test of the key calls them."""
         key = [plan for plan in self._plan.columns if plan.column.is_primary_key]
         return all(model.output(plan.column.name) == plan.name for plan in key)
 
     def _tests_at(
-        self, file: Path, where: yaml_editor.Path, tests: Sequence[Test], raw: str, of: str
+        self,
+        file: Path,
+        where: yaml_editor.YamlPath,
+        tests: Sequence[GenericTest],
+        raw: str,
+        of: str,
     ) -> list[Change]:
         """The tests of one entry that were never offered and are not there."""
         draft = self._draft
@@ -157,11 +162,11 @@ class ModelYml:
             lines = [f"  {line}" for test in new for line in render.test(test)]
             label = f"{_words(new)} of {of}"
             every = tuple(offers[test.name] for test in new)
-            return [Change(Key(where, ("data_tests:", *lines)), label, every)]
+            return [Change(MappingKey(where, ("data_tests:", *lines)), label, every)]
         last = len(present) - 1
         return [
             Change(
-                Item((*where, str(key)), last, tuple(render.test(test))),
+                ListItem((*where, str(key)), last, tuple(render.test(test))),
                 f"{_words([test])} of {of}",
                 (offers[test.name],),
             )
@@ -169,13 +174,13 @@ class ModelYml:
         ]
 
 
-def _words(tests: Sequence[Test]) -> str:
+def _words(tests: Sequence[GenericTest]) -> str:
     noun = "test" if len(tests) == 1 else "tests"
     return f"{noun} {' and '.join(test.name for test in tests)}"
 
 
 def _place(names: Sequence[str], order: Sequence[str], output: str) -> int:
-    """Where a new column's entry goes: after the nearest that stands before it in the SQL."""
+    """Where a new column's entry goes: after the nearest one before it in the SQL."""
     before = order[: order.index(output)] if output in order else []
     for other in reversed(before):
         if other in names:

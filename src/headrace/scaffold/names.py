@@ -1,9 +1,9 @@
-"""Names: what a model and its columns are called by the house's rules, where that is safe."""
+"""Names: of a model and its columns, by Headrace's conventions where that is safe."""
 
 import hashlib
 import re
 
-from headrace.scaffold.raw_schema import Column
+from headrace.scaffold.raw_schema import RawColumn
 from headrace.sql_text import identifier
 
 MAX_NAME = 63  # bytes; Postgres cuts a longer name off
@@ -89,7 +89,7 @@ def is_writable(name: str) -> bool:
 
 
 def singular(name: str) -> str:
-    """The entity of a table: ``raw_orders`` holds an ``order``; the last word alone is bent."""
+    """What a row of a table is: an ``order`` for ``raw_orders``; only the last word is singular."""
     head, mark, word = name.rpartition("_")
     if word in _NO_PLURALS or len(word) < 4:
         return name
@@ -138,7 +138,7 @@ def model_name(source: str, table: str) -> str:
     return f"{name[: MAX_NAME - 9].rstrip('_')}_{mark}"
 
 
-def output_names(table: str, columns: tuple[Column, ...]) -> dict[str, str]:
+def output_names(table: str, columns: tuple[RawColumn, ...]) -> dict[str, str]:
     """What a model calls the columns of a table, by their names in it.
 
     Every rule gives way where the name that it leads to is taken.
@@ -155,7 +155,7 @@ def output_names(table: str, columns: tuple[Column, ...]) -> dict[str, str]:
     return found
 
 
-def _wish(table: str, column: Column) -> str:
+def _wish(table: str, column: RawColumn) -> str:
     """The name by the rules, if it were free."""
     name = column.name
     if name.startswith("_"):
@@ -174,7 +174,7 @@ def _snake(name: str) -> str:
     return re.sub(r"[ -]+", "_", words.strip()).lower()
 
 
-def _by_kind(name: str, column: Column) -> str:
+def _by_kind(name: str, column: RawColumn) -> str:
     if column.data_type == "bool" and not _SAYS_BOOLEAN.match(name):
         says = _ADJECTIVE.fullmatch(name) or name.endswith(("ed", "able", "ible"))
         return f"is_{name}" if says else name

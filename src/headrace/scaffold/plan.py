@@ -10,18 +10,18 @@ from headrace.scaffold.raw_schema import (
     PARENT_ID,
     ROOT_ID,
     ROW_ID,
-    Column,
-    Kind,
+    ColumnKind,
+    RawColumn,
     RawSchema,
-    Table,
+    RawTable,
 )
 
-_ORDER: tuple[Kind, ...] = ("id", "text", "number", "boolean", "date", "timestamp")
+_ORDER: tuple[ColumnKind, ...] = ("id", "text", "number", "boolean", "date", "timestamp")
 COMBINATION = "unique_combination_of_columns"
 
 _OF_DLT: Mapping[str, str] = {
     LOAD_ID: "The dlt load that wrote the row last; refers to `_dlt_loads.load_id`.",
-    ROW_ID: "dlt's key of the row; changes when the row is loaded anew.",
+    ROW_ID: "dlt's key of the row; changes when the row is loaded again.",
     ROOT_ID: "The row of the root table that this one was nested in; refers to its `_dlt_id`.",
     LIST_INDEX: "Its place in the list, from 0.",
     "_dlt_valid_from": "Since when this version of the row holds.",
@@ -30,8 +30,8 @@ _OF_DLT: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Test:
-    """A generic test of a column, or of the model when it stands at no column.
+class GenericTest:
+    """A generic test of a column, or of the whole model.
 
     Attributes:
         name: of the generic test.
@@ -51,16 +51,16 @@ class ColumnPlan:
     Attributes:
         column: of the raw table.
         name: of the model's column.
-        kind: where it stands.
+        kind: which group of the column order it belongs to.
         description: empty where nothing is known.
         tests: generic tests.
     """
 
-    column: Column
+    column: RawColumn
     name: str
-    kind: Kind
+    kind: ColumnKind
     description: str
-    tests: tuple[Test, ...] = ()
+    tests: tuple[GenericTest, ...] = ()
 
     @property
     def sql(self) -> str:
@@ -70,7 +70,7 @@ class ColumnPlan:
 
     @property
     def rank(self) -> int:
-        """Where its kind stands in the order of columns."""
+        """The position of its kind in the order of columns."""
         return _ORDER.index(self.kind)
 
 
@@ -83,23 +83,23 @@ class ModelPlan:
         name: of the model.
         ancestors: raw tables from the root down to the parent, by their names in dbt.
         grain: the sentence that says what a row is.
-        columns: in the house's order.
+        columns: in the order of STYLE: ids, text, numbers, booleans, dates, timestamps.
         tests: of the model as a whole.
     """
 
-    table: Table
+    table: RawTable
     name: str
-    ancestors: tuple[Table, ...]
+    ancestors: tuple[RawTable, ...]
     grain: str
     columns: tuple[ColumnPlan, ...]
-    tests: tuple[Test, ...] = ()
+    tests: tuple[GenericTest, ...] = ()
 
     def column(self, raw: str) -> ColumnPlan | None:
         """The column that is made of a raw one."""
         return next((plan for plan in self.columns if plan.column.name == raw), None)
 
 
-def describe(column: Column, table: Table) -> str:
+def describe(column: RawColumn, table: RawTable) -> str:
     """What is known of a raw column: what the source says, or what dlt's own columns mean."""
     if column.name == PARENT_ID and table.parent is not None:
         return f"The row of `{table.parent}` whose list it is in; refers to its `_dlt_id`."
@@ -111,7 +111,7 @@ def describe(column: Column, table: Table) -> str:
     return f"The key of the {_words(names.entity(table.name))}." if is_key else ""
 
 
-def grain(table: Table) -> str:
+def grain(table: RawTable) -> str:
     """The sentence that says what a row of a raw table is; true of what dlt does, no more."""
     if table.description:
         return table.description
@@ -127,13 +127,13 @@ def grain(table: Table) -> str:
     return f"One row per {', '.join(columns[:-1])} and {columns[-1]}."
 
 
-def plan_model(source: str, schema: RawSchema, table: Table) -> ModelPlan:
+def plan_model(source: str, schema: RawSchema, table: RawTable) -> ModelPlan:
     """The staging model of a table.
 
     Args:
         source: the dbt source.
         schema: all its tables.
-        table: the one.
+        table: the raw table.
     """
     shown = tuple(column for column in table.columns if _is_shown(column, table, schema))
     outputs = names.output_names(table.name, shown)
@@ -159,7 +159,7 @@ def plan_model(source: str, schema: RawSchema, table: Table) -> ModelPlan:
     )
 
 
-def relationship(parent_model: str | None, source: str, parent_table: str) -> Test:
+def relationship(parent_model: str | None, source: str, parent_table: str) -> GenericTest:
     """That each row of a child table has its parent.
 
     Args:
@@ -169,7 +169,7 @@ def relationship(parent_model: str | None, source: str, parent_table: str) -> Te
     """
     raw = f"source('{jinja_text(source)}', '{jinja_text(parent_table)}')"
     to = f"ref('{parent_model}')" if parent_model else raw
-    return Test("relationships", (("to", to), ("field", ROW_ID)))
+    return GenericTest("relationships", (("to", to), ("field", ROW_ID)))
 
 
 def jinja_text(name: str) -> str:
@@ -177,7 +177,7 @@ def jinja_text(name: str) -> str:
     return name.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def _is_shown(column: Column, table: Table, schema: RawSchema) -> bool:
+def _is_shown(column: RawColumn, table: RawTable, schema: RawSchema) -> bool:
     """Whether a model shows a column: of dlt's own only those that tie rows together."""
     if not names.is_writable(column.name) or column.name in {LOAD_ID, ROOT_ID}:
         return False
@@ -186,11 +186,11 @@ def _is_shown(column: Column, table: Table, schema: RawSchema) -> bool:
     return True
 
 
-def _natural_key(table: Table) -> tuple[Column, ...]:
+def _natural_key(table: RawTable) -> tuple[RawColumn, ...]:
     return table.primary_key if table.keeps_key_unique and table.parent is None else ()
 
 
-def _key(table: Table) -> tuple[str, ...]:
+def _key(table: RawTable) -> tuple[str, ...]:
     """The raw columns by which a row is found: the primary key, else dlt's row id."""
     natural = _natural_key(table)
     if natural:
@@ -198,27 +198,27 @@ def _key(table: Table) -> tuple[str, ...]:
     return (ROW_ID,) if table.column(ROW_ID) is not None else ()
 
 
-def _kind(column: Column, output: str, key: tuple[str, ...]) -> Kind:
+def _kind(column: RawColumn, output: str, key: tuple[str, ...]) -> ColumnKind:
     is_id = column.name in key or output.endswith("_id") or output in {"id", ROW_ID, PARENT_ID}
     return "id" if is_id else column.kind
 
 
-def _tests(column: Column, key: tuple[str, ...], table: Table) -> tuple[Test, ...]:
+def _tests(column: RawColumn, key: tuple[str, ...], table: RawTable) -> tuple[GenericTest, ...]:
     is_key = column.name in key
     found = []
     repeats = column.is_unique and not table.keeps_key_unique and column.name != ROW_ID
     if key == (column.name,) or (column.is_unique and not repeats):
-        found.append(Test("unique"))
+        found.append(GenericTest("unique"))
     if is_key or not column.is_nullable:
-        found.append(Test("not_null"))
+        found.append(GenericTest("not_null"))
     return tuple(found)
 
 
-def _model_tests(key: tuple[str, ...], outputs: Mapping[str, str]) -> tuple[Test, ...]:
+def _model_tests(key: tuple[str, ...], outputs: Mapping[str, str]) -> tuple[GenericTest, ...]:
     if len(key) < 2:
         return ()
     columns = ", ".join(yaml_name(names.quoted(outputs[name])) for name in key)
-    return (Test(COMBINATION, (("columns", f"[{columns}]"),)),)
+    return (GenericTest(COMBINATION, (("columns", f"[{columns}]"),)),)
 
 
 def yaml_name(name: str) -> str:

@@ -10,7 +10,7 @@ from headrace.errors import ScaffoldError, UserError
 from headrace.formatting import did_you_mean
 from headrace.settings import Resolved
 
-Kind = Literal["id", "text", "number", "boolean", "date", "timestamp"]
+ColumnKind = Literal["id", "text", "number", "boolean", "date", "timestamp"]
 
 LOAD_ID = "_dlt_load_id"
 
@@ -22,7 +22,7 @@ ROOT_ID = "_dlt_root_id"
 
 LIST_INDEX = "_dlt_list_idx"
 
-_KINDS: Mapping[str, Kind] = {
+_KINDS: Mapping[str, ColumnKind] = {
     "bigint": "number",
     "double": "number",
     "decimal": "number",
@@ -33,13 +33,13 @@ _KINDS: Mapping[str, Kind] = {
     "time": "timestamp",
 }
 
-_OURS = "_quarantine"  # rows that Headrace put aside; no table of the source
+_OURS = "_quarantine"  # rows in quarantine; not a table of the source
 
 _BOOKKEEPING = "_dlt_file_"  # which file a row came from: for the next load alone
 
 
 @dataclass(frozen=True)
-class Column:
+class RawColumn:
     """A column of a raw table.
 
     Attributes:
@@ -60,13 +60,13 @@ class Column:
     description: str = ""
 
     @property
-    def kind(self) -> Kind:
-        """Where it stands in a model's column order, but for ids."""
+    def kind(self) -> ColumnKind:
+        """Its group in a model's column order, except for ids."""
         return _KINDS.get(self.data_type, "text")
 
 
 @dataclass(frozen=True)
-class Table:
+class RawTable:
     """A raw table that holds, or has held, rows.
 
     Attributes:
@@ -79,17 +79,17 @@ class Table:
     """
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[RawColumn, ...]
     parent: str | None = None
     description: str = ""
     keeps_key_unique: bool = True
 
     @property
-    def primary_key(self) -> tuple[Column, ...]:
+    def primary_key(self) -> tuple[RawColumn, ...]:
         """The columns of the primary key."""
         return tuple(column for column in self.columns if column.is_primary_key)
 
-    def column(self, name: str) -> Column | None:
+    def column(self, name: str) -> RawColumn | None:
         """A column by name."""
         return next((column for column in self.columns if column.name == name), None)
 
@@ -104,16 +104,16 @@ class RawSchema:
             them: what is in here did not vanish.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[RawTable, ...]
     known: Mapping[str, frozenset[str]]
 
-    def table(self, name: str) -> Table | None:
+    def table(self, name: str) -> RawTable | None:
         """A table by name."""
         return next((table for table in self.tables if table.name == name), None)
 
-    def ancestors(self, table: Table) -> tuple[Table, ...]:
+    def ancestors(self, table: RawTable) -> tuple[RawTable, ...]:
         """From the root table down to the table's parent; empty for a root table."""
-        found: list[Table] = []
+        found: list[RawTable] = []
         parent = table.parent
         while parent is not None:
             above = self.table(parent)
@@ -123,7 +123,7 @@ class RawSchema:
             parent = above.parent
         return tuple(found)
 
-    def has_children(self, table: Table) -> bool:
+    def has_children(self, table: RawTable) -> bool:
         """Whether a child table hangs on it."""
         return any(other.parent == table.name for other in self.tables)
 
@@ -171,7 +171,7 @@ def _check_name(resolved: Resolved, source: str) -> None:
 
 
 def _raw_schema(schemas: Iterable[DltSchema]) -> RawSchema:
-    seen: dict[str, Table] = {}
+    seen: dict[str, RawTable] = {}
     known: dict[str, frozenset[str]] = {}
     for schema in schemas:
         for name, table in schema.tables.items():
@@ -183,8 +183,8 @@ def _raw_schema(schemas: Iterable[DltSchema]) -> RawSchema:
     return RawSchema(tuple(_parents_first(seen)), known)
 
 
-def _parents_first(tables: dict[str, Table]) -> Iterator[Table]:
-    children: dict[str | None, list[Table]] = {}
+def _parents_first(tables: dict[str, RawTable]) -> Iterator[RawTable]:
+    children: dict[str | None, list[RawTable]] = {}
     for table in tables.values():
         parent = table.parent if table.parent in tables else None
         children.setdefault(parent, []).append(table)
@@ -195,10 +195,10 @@ def _parents_first(tables: dict[str, Table]) -> Iterator[Table]:
         waiting += children.get(table.name, [])[::-1]
 
 
-def _table(schema: DltSchema, table: DltTable) -> Table:
+def _table(schema: DltSchema, table: DltTable) -> RawTable:
     root = schema.tables.get(schema.root(table.name), table)
     versions = root.hints.get("x-merge-strategy") == "scd2"
-    return Table(
+    return RawTable(
         name=table.name,
         columns=tuple(
             _column(column)
@@ -211,8 +211,8 @@ def _table(schema: DltSchema, table: DltTable) -> Table:
     )
 
 
-def _column(column: DltColumn) -> Column:
-    return Column(
+def _column(column: DltColumn) -> RawColumn:
+    return RawColumn(
         name=column.name,
         data_type=column.data_type or "text",
         is_nullable=column.nullable,

@@ -1,6 +1,6 @@
 """What was offered before: how a column that the user removed stays removed.
 
-``_<source>__scaffold.lock`` stands beside the models and is committed with them, so that it
+``_<source>__scaffold.lock`` is beside the models and is committed with them, so that it
 survives a clone. It is a set of lines, each a JSON array, sorted: two branches that each add a
 table merge line by line, and a line that is deleted by hand is offered again.
 """
@@ -63,7 +63,7 @@ def parse(text: str | None, name: str) -> Record:
     """Read a record; None is a file that is not there.
 
     Raises:
-        ScaffoldError: a line is none of ours, such as the mark of a merge conflict.
+        ScaffoldError: a line is not a record, such as a merge conflict marker.
     """
     if text is None:
         return Record(frozenset(), exists=False)

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from headrace.scaffold import names
 from headrace.scaffold.plan import (
     ColumnPlan,
+    GenericTest,
     ModelPlan,
-    Test,
     describe,
     grain,
     jinja_text,
     yaml_name,
 )
-from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, Column, Table
+from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, RawColumn, RawTable
 
 WIDTH = 88
 # Reserved in DuckDB, which the linter takes to need no quotes
@@ -70,7 +70,7 @@ def loads_entry() -> list[str]:
     return _LOADS.splitlines()
 
 
-def sources_file(source: str, tables: Iterable[Table]) -> str:
+def sources_file(source: str, tables: Iterable[RawTable]) -> str:
     """A whole sources yml."""
     entries = [table_entry(table) for table in tables]
     body = "\n\n".join("\n".join(entry) for entry in (*entries, loads_entry()))
@@ -78,7 +78,7 @@ def sources_file(source: str, tables: Iterable[Table]) -> str:
     return "sources:\n" + _indented(text, 2) + "\n"
 
 
-def table_entry(table: Table) -> list[str]:
+def table_entry(table: RawTable) -> list[str]:
     """A raw table's entry in the sources yml."""
     lines = [f"- name: {yaml_name(table.name)}", *_shift(description(grain(table)), 2)]
     lines.append("  columns:")
@@ -87,18 +87,18 @@ def table_entry(table: Table) -> list[str]:
     return lines
 
 
-def ordered(columns: Sequence[Column]) -> list[Column]:
+def ordered(columns: Sequence[RawColumn]) -> list[RawColumn]:
     """dlt's order, with the load's id at the end."""
     return sorted(columns, key=lambda column: column.name == LOAD_ID)
 
 
-def raw_column_entry(column: Column, table: Table) -> list[str]:
+def raw_column_entry(column: RawColumn, table: RawTable) -> list[str]:
     """A raw column's entry in the sources yml."""
     lines = [f"- name: {yaml_name(column.name)}", *_shift(description(describe(column, table)), 2)]
     return [*lines, *_quote(column.name)]
 
 
-def model_file(plan: ModelPlan, parent_tests: Sequence[Test]) -> str:
+def model_file(plan: ModelPlan, parent_tests: Sequence[GenericTest]) -> str:
     """A whole model yml, with one model."""
     lines = [f"- name: {plan.name}", *_shift(description(plan.grain), 2)]
     if plan.tests:
@@ -110,7 +110,7 @@ def model_file(plan: ModelPlan, parent_tests: Sequence[Test]) -> str:
     return "models:\n" + _indented("\n".join(lines), 2) + "\n"
 
 
-def column_entry(plan: ColumnPlan, name: str, more: tuple[Test, ...] = ()) -> list[str]:
+def column_entry(plan: ColumnPlan, name: str, more: tuple[GenericTest, ...] = ()) -> list[str]:
     """A column's entry in a model's yml.
 
     Args:
@@ -124,7 +124,7 @@ def column_entry(plan: ColumnPlan, name: str, more: tuple[Test, ...] = ()) -> li
     return [*lines, "  data_tests:", *_shift(tests, 4)] if tests else lines
 
 
-def test(plan: Test) -> list[str]:
+def test(plan: GenericTest) -> list[str]:
     """A generic test, as an item of ``data_tests``."""
     if not plan.arguments:
         return [f"- {plan.name}"]
@@ -156,7 +156,7 @@ def model_sql(source: str, plan: ModelPlan, tables: Mapping[str, str]) -> str:
     """
     loads = f"{{{{ completed_loads('{source}') }}}}"
 
-    def read(table: Table) -> str:
+    def read(table: RawTable) -> str:
         name = jinja_text(tables[table.name])
         return f"{{{{ source('{jinja_text(source)}', '{name}') }}}}"
 

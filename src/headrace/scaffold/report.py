@@ -14,7 +14,7 @@ class FileReport(_Report):
 
     path: str = Field(description="below the dbt project, with forward slashes")
     status: Literal["added", "changed", "unchanged"]
-    additions: tuple[str, ...] = Field((), description="what was added to it, in words")
+    additions: tuple[str, ...] = Field((), description="what was added to it, as text")
     diff: str = Field("", description="unified diff; empty when unchanged")
 
 

@@ -1,6 +1,6 @@
 """The select list of a staging model, read by its tokens.
 
-What stands between jinja's braces is masked by SQL of the same length, so that every token keeps
+Jinja expressions are masked by SQL of the same length, so that every token keeps
 its place in the file.
 """
 
@@ -74,7 +74,7 @@ def _stand_in(jinja: str, before: str, number: int) -> str | None:
     if jinja.startswith("{#"):
         return ""
     if jinja.startswith("{%"):
-        return None  # what stands between two statements may not be there at all
+        return None  # what is between two statements may not be rendered at all
     if re.match(r"\{\{-?\s*config\s*\(", jinja):
         return ""
     if _OPENS_CTE.search(before):
@@ -183,7 +183,7 @@ def _is_name(masked: str, tokens: Sequence[Any], text: str) -> bool:
 
 
 def _end_of_condition(words: list[str], place: int) -> int | None:
-    """The token that closes the CTE; None where more than a condition stands before it."""
+    """The token that closes the CTE; None if more than a condition comes before it."""
     depth = 0
     for number, word in enumerate(words[place:], start=place):
         depth += {"(": 1, ")": -1}.get(word, 0)

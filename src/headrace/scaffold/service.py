@@ -7,7 +7,7 @@ from headrace import file_changes
 from headrace.errors import ScaffoldError
 from headrace.scaffold import record, sources_yml
 from headrace.scaffold.dbt_project import (
-    Project,
+    DbtProject,
     declared_tables,
     models_of,
     open_project,
@@ -61,7 +61,7 @@ def scaffold(resolved: Resolved, source: str, *, dry_run: bool = False) -> Scaff
     return report
 
 
-def _draft(project: Project, source: str, schema: RawSchema) -> Draft:
+def _draft(project: DbtProject, source: str, schema: RawSchema) -> Draft:
     path = record_path(project, source)
     text = project.texts[path] if path else None
     name = project.name(path) if path else record.file_name(source)
@@ -70,7 +70,7 @@ def _draft(project: Project, source: str, schema: RawSchema) -> Draft:
     return Draft(project, source, schema, known, folder, offers=set(known.offers))
 
 
-def _folder(project: Project, source: str, schema: RawSchema) -> Path:
+def _folder(project: DbtProject, source: str, schema: RawSchema) -> Path:
     """Where the source's models are: where most of them are, else ``staging/<source>``."""
     tables = {raw: entry.name for raw, entry in declared_tables(project, source).items()}
     parents = {table.name: table.parent for table in schema.tables}

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from headrace.errors import ScaffoldError
 from headrace.scaffold import names, record, render
-from headrace.scaffold.dbt_project import Declared, declared_tables
+from headrace.scaffold.dbt_project import DeclaredTable, declared_tables
 from headrace.scaffold.draft import Change, Draft
-from headrace.scaffold.raw_schema import LOAD_ID, Table
+from headrace.scaffold.raw_schema import LOAD_ID, RawTable
 from headrace.scaffold.record import Offer
 from headrace.scaffold.report import ByHand, Vanished
-from headrace.yaml_editor import Item, Key, value_at
+from headrace.yaml_editor import ListItem, MappingKey, value_at
 
 LOADS = "_dlt_loads"
 
@@ -35,7 +35,7 @@ def merge_sources(draft: Draft) -> dict[str, str]:
         ((e.path, int(e.where[1])) for t, e in declared.items() if t == LOADS), places[0]
     )
     changes: dict[Path, list[Change]] = {}
-    new: list[Table] = []
+    new: list[RawTable] = []
     for table in draft.schema.tables:
         if table.name in declared:
             entry = declared[table.name]
@@ -78,12 +78,12 @@ def _new_file(draft: Draft) -> dict[str, str]:
     return {table.name: table.name for table in tables}
 
 
-def _offers(table: Table) -> set[Offer]:
+def _offers(table: RawTable) -> set[Offer]:
     columns = {("source column", table.name, column.name) for column in table.columns}
     return {("table", table.name), *columns}
 
 
-def _new_columns(draft: Draft, table: Table, entry: Declared) -> list[Change]:
+def _new_columns(draft: Draft, table: RawTable, entry: DeclaredTable) -> list[Change]:
     """Columns that the table's entry lacks and that were never offered."""
     order = [column.name for column in render.ordered(table.columns)]
     new = []
@@ -99,9 +99,11 @@ def _new_columns(draft: Draft, table: Table, entry: Declared) -> list[Change]:
     if new and value_at(draft.document(entry.path).data, path) is None:
         block = ["columns:", *(f"  {line}" for item in lines for line in item)]
         offers = tuple(offer for _, offer in new)
-        return [Change(Key(entry.where, tuple(block)), ", ".join(labels), offers)]
+        return [Change(MappingKey(entry.where, tuple(block)), ", ".join(labels), offers)]
     return [
-        Change(Item(path, after(entry.columns, order, column.name), tuple(text)), label, (offer,))
+        Change(
+            ListItem(path, after(entry.columns, order, column.name), tuple(text)), label, (offer,)
+        )
         for (column, offer), text, label in zip(new, lines, labels, strict=True)
     ]
 
@@ -123,7 +125,7 @@ def after(existing: Sequence[str], order: Sequence[str], name: str) -> int:
 
 
 def _new_tables(
-    draft: Draft, tables: Sequence[Table], path: Path, place: int, has_loads: bool
+    draft: Draft, tables: Sequence[RawTable], path: Path, place: int, has_loads: bool
 ) -> list[Change]:
     """Tables that no file declares and that were never offered."""
     where = ("sources", place)
@@ -149,7 +151,7 @@ def _new_tables(
             last = len(there) - 1
         elif any(other in there for other in order[: order.index(name)]):
             last = after(there, order, name)
-        changes.append(Change(Item((*where, "tables"), last, tuple(lines)), label, offers))
+        changes.append(Change(ListItem((*where, "tables"), last, tuple(lines)), label, offers))
     return changes
 
 
@@ -165,7 +167,7 @@ def _all_tables(
         lines += [*([""] if number else []), *(f"  {line}" if line else "" for line in entry)]
     label = ", ".join(entry[0] for entry in entries)
     offers = tuple(offer for entry in entries for offer in entry[2])
-    return [Change(Key(where, tuple(lines)), label, offers)]
+    return [Change(MappingKey(where, tuple(lines)), label, offers)]
 
 
 def unwritable(draft: Draft) -> None:
@@ -215,7 +217,7 @@ def forget(draft: Draft, vanished: tuple[Vanished, ...]) -> None:
     draft.offers = {offer for offer in draft.offers if not is_gone(offer)}
 
 
-def _columns(draft: Draft, table: str, entry: Declared) -> Iterator[Vanished]:
+def _columns(draft: Draft, table: str, entry: DeclaredTable) -> Iterator[Vanished]:
     known = draft.schema.known[table]
     recorded = draft.record.columns(table)
     columns = dict.fromkeys([*entry.columns, *recorded])
@@ -228,12 +230,12 @@ def _columns(draft: Draft, table: str, entry: Declared) -> Iterator[Vanished]:
             yield Vanished(table=table, column=column, places=tuple(places), was_loaded=was_loaded)
 
 
-def _yaml_place(draft: Draft, entry: Declared) -> str:
+def _yaml_place(draft: Draft, entry: DeclaredTable) -> str:
     line = draft.document(entry.path).line(entry.where)
     return f"{draft.project.name(entry.path)}:{line}"
 
 
-def _yaml_places(draft: Draft, entry: Declared, column: str) -> Iterator[str]:
+def _yaml_places(draft: Draft, entry: DeclaredTable, column: str) -> Iterator[str]:
     document = draft.document(entry.path)
     name = draft.project.name(entry.path)
     items = value_at(document.data, (*entry.where, "columns"))
@@ -242,19 +244,19 @@ def _yaml_places(draft: Draft, entry: Declared, column: str) -> Iterator[str]:
             yield f"{name}:{document.line((*entry.where, 'columns', place))}"
 
 
-def _models(draft: Draft, entry: Declared) -> Iterator[Path]:
+def _models(draft: Draft, entry: DeclaredTable) -> Iterator[Path]:
     for path, model in draft.project.models().items():
         if (draft.source, entry.name) in model.reads:
             yield path
 
 
-def _reading(draft: Draft, entry: Declared) -> Iterator[str]:
+def _reading(draft: Draft, entry: DeclaredTable) -> Iterator[str]:
     for path in _models(draft, entry):
         lines = draft.model(path).lines_with(entry.name)
         yield f"{draft.project.name(path)}:{lines[0] if lines else 1}"
 
 
-def _mentions(draft: Draft, entry: Declared, column: str) -> Iterator[str]:
+def _mentions(draft: Draft, entry: DeclaredTable, column: str) -> Iterator[str]:
     for path in _models(draft, entry):
         model = draft.model(path)
         if column not in {"source", "final"} and not column.startswith("_dlt"):

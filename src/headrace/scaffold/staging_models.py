@@ -7,10 +7,10 @@ from pathlib import Path
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import models_of
 from headrace.scaffold.draft import Draft
-from headrace.scaffold.model_sql import Model
+from headrace.scaffold.model_sql import ModelSql
 from headrace.scaffold.model_yml import ModelYml
-from headrace.scaffold.plan import ColumnPlan, ModelPlan, Test, plan_model, relationship
-from headrace.scaffold.raw_schema import LOAD_ID, ROW_ID, Table
+from headrace.scaffold.plan import ColumnPlan, GenericTest, ModelPlan, plan_model, relationship
+from headrace.scaffold.raw_schema import LOAD_ID, ROW_ID, RawTable
 from headrace.scaffold.report import ByHand, LeftOut
 
 
@@ -18,7 +18,7 @@ def merge_models(draft: Draft, tables: Mapping[str, str], *, has_combination: bo
     """Bring the models of all tables up to date, parents before their children.
 
     Args:
-        draft: is told of what is to be written.
+        draft: collects what is to be written.
         tables: what dbt calls each declared table, by its name in the warehouse.
         has_combination: whether the project has the generic test for a key of several columns.
     """
@@ -42,12 +42,12 @@ def merge_models(draft: Draft, tables: Mapping[str, str], *, has_combination: bo
 
 
 def _path(found: Sequence[Path], plan: ModelPlan) -> Path | None:
-    """The one model of a table; of several the one with our name."""
+    """The only model of a table; of several, the one with the scaffold's name."""
     named = [path for path in found if path.stem == plan.name]
     return found[0] if len(found) == 1 else next(iter(named), None)
 
 
-def _note_several(draft: Draft, table: Table, found: Sequence[Path], path: Path | None) -> None:
+def _note_several(draft: Draft, table: RawTable, found: Sequence[Path], path: Path | None) -> None:
     if len(found) > 1 and path is None:
         models = ", ".join(draft.project.name(each) for each in found)
         what = f"several models read {table.name} ({models}): new columns are for you to add"
@@ -55,8 +55,8 @@ def _note_several(draft: Draft, table: Table, found: Sequence[Path], path: Path 
 
 
 def _parent_tests(
-    draft: Draft, table: Table, tables: Mapping[str, str], paths: Mapping[str, Path]
-) -> tuple[Test, ...]:
+    draft: Draft, table: RawTable, tables: Mapping[str, str], paths: Mapping[str, Path]
+) -> tuple[GenericTest, ...]:
     """The test that a child's rows have their parent, where the parent can be named."""
     if table.parent is None or table.parent not in tables:
         return ()
@@ -73,7 +73,7 @@ class _Merger:
         self,
         draft: Draft,
         plan: ModelPlan,
-        parent_tests: tuple[Test, ...],
+        parent_tests: tuple[GenericTest, ...],
         tables: Mapping[str, str],
         *,
         has_combination: bool,
@@ -89,7 +89,7 @@ class _Merger:
     # ── a new model ──────────────────────────────────────────────────────────
 
     def create(self, tables: Mapping[str, str]) -> Path | None:
-        """Write SQL and yml, unless the user deleted them or there is no telling what is loaded."""
+        """Write SQL and yml, unless the user deleted them or what is loaded is unknown."""
         draft, plan = self._draft, self._plan
         if draft.record.has("model", self._table):
             return None
@@ -117,7 +117,7 @@ class _Merger:
         self._offer_all()
         return path
 
-    def _problem(self, root: Table, tables: Mapping[str, str]) -> str | None:
+    def _problem(self, root: RawTable, tables: Mapping[str, str]) -> str | None:
         plan = self._plan
         if root.column(LOAD_ID) is None:
             return (
@@ -201,10 +201,10 @@ class _Merger:
         self._by_hand(path, plan)
         return None
 
-    def _reads_own(self, model: Model) -> bool:
+    def _reads_own(self, model: ModelSql) -> bool:
         return model.own_table == (self._draft.source, self._dbt_name)
 
-    def _free_name(self, model: Model, plan: ColumnPlan) -> str | None:
+    def _free_name(self, model: ModelSql, plan: ColumnPlan) -> str | None:
         taken = (
             {item.output.lower() for item in model.select.items if item.output}
             if model.select
@@ -215,7 +215,7 @@ class _Merger:
                 return name
         return None
 
-    def _before(self, model: Model, plan: ColumnPlan) -> str | None:
+    def _before(self, model: ModelSql, plan: ColumnPlan) -> str | None:
         """The raw column whose item a new one follows, by the order of kinds."""
         found = None
         for item in model.select.items if model.select else ():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headrace.scaffold.model_sql import Model
+from headrace.scaffold.model_sql import ModelSql
 
 HEAD = """\
 with
@@ -19,16 +19,16 @@ completed_loads as (
 WHERE = "where _dlt_load_id in (select completed_loads.load_id from completed_loads)"
 
 
-def model(final: str, *, head: str = HEAD, tail: str = "\n\nselect * from final\n") -> Model:
-    return Model(f"{head}{final}{tail}")
+def model(final: str, *, head: str = HEAD, tail: str = "\n\nselect * from final\n") -> ModelSql:
+    return ModelSql(f"{head}{final}{tail}")
 
 
-def plain(*items: str, end: str = f"    from source\n    {WHERE}\n") -> Model:
+def plain(*items: str, end: str = f"    from source\n    {WHERE}\n") -> ModelSql:
     body = "\n".join(f"        {item}" for item in items)
     return model(f"final as (\n    select\n{body}\n{end})")
 
 
-def added(old: Model, sql: str, after: str | None) -> list[str]:
+def added(old: ModelSql, sql: str, after: str | None) -> list[str]:
     """The lines that are new or other, with their place."""
     new = old.with_column(sql, after=after)
     assert new is not None
@@ -70,7 +70,7 @@ def test_comments_jinja_and_expressions_stay() -> None:
 
 
 def test_line_ends_stay() -> None:
-    old = Model(plain("id as order_id,", "qty").text.replace("\n", "\r\n"))
+    old = ModelSql(plain("id as order_id,", "qty").text.replace("\n", "\r\n"))
     new = old.with_column("city", after="id")
     assert new is not None
     assert new.text == old.text.replace("order_id,\r\n", "order_id,\r\n        city,\r\n")
@@ -112,13 +112,13 @@ UNSURE = {
         f"final as (\n    select id\n    from source\n    {WHERE}\n),\nb as (select 1)"
     ),
     "commas in front": plain("id", ", name", ", qty"),
-    "nothing": Model(""),
-    "not closed": Model("with final as (select id from source"),
+    "nothing": ModelSql(""),
+    "not closed": ModelSql("with final as (select id from source"),
 }
 
 
 @pytest.mark.parametrize("old", UNSURE.values(), ids=UNSURE.keys())
-def test_what_is_not_sure_is_left(old: Model) -> None:
+def test_what_is_not_sure_is_left(old: ModelSql) -> None:
     assert old.with_column("city", after="id") is None
 
 
@@ -150,7 +150,7 @@ def test_what_it_reads() -> None:
         {{ source('a', 'b') }} {{ source( "a" ,"it's" ) }} {{ source('a', 'it\\'s too') }}
         {# {{ source('a', 'hidden') }} #} -- {{ source('a', 'out') }}
     """
-    assert Model(text).reads == {("a", "b"), ("a", "it's"), ("a", "it's too")}
+    assert ModelSql(text).reads == {("a", "b"), ("a", "it's"), ("a", "it's too")}
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_what_it_reads() -> None:
     ],
 )
 def test_which_table_it_passes_on(source: str, table: tuple[str, str] | None) -> None:
-    assert Model(f"with source as ({source}), final as (select 1) select 1").own_table == table
+    assert ModelSql(f"with source as ({source}), final as (select 1) select 1").own_table == table
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import duckdb
 import pytest
 
 from headrace.scaffold import names
-from headrace.scaffold.raw_schema import Column
+from headrace.scaffold.raw_schema import RawColumn
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_entities(table: str, entity: str) -> None:
     ],
 )
 def test_columns(name: str, data_type: str, output: str) -> None:
-    assert names.output_names("orders", (Column(name, data_type),)) == {name: output}
+    assert names.output_names("orders", (RawColumn(name, data_type),)) == {name: output}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_columns(name: str, data_type: str, output: str) -> None:
     ],
 )
 def test_a_name_that_is_taken_is_left_to_its_column(columns: list[str], outputs: list[str]) -> None:
-    found = names.output_names("orders", tuple(Column(name, "text") for name in columns))
+    found = names.output_names("orders", tuple(RawColumn(name, "text") for name in columns))
     assert list(found.values()) == outputs
 
 

@@ -91,7 +91,7 @@ def test_a_dbt_project_without_our_generic_test(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("models:\n\t- name: stg_store__orders\n", ":2: a tab stands"),
+        ("models:\n\t- name: stg_store__orders\n", ":2: there is a tab"),
         ("models:\n  - name: stg_store__orders\n    name: b\n", ':3: found duplicate key "name"'),
         ("models: [{name: stg_store__orders\n", ":2: this is not YAML"),
         ("models:\n  - name: stg_store__orders\n    x: {{ y }}\n", ":3: "),

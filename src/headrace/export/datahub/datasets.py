@@ -54,7 +54,7 @@ _FIELD = FineGrainedLineageDownstreamTypeClass.FIELD
 _FIELDS = FineGrainedLineageDownstreamTypeClass.FIELD_SET
 _UNKNOWN = "unknown"
 
-# engine's and dlt's names, without what stands in brackets
+# engine's and dlt's names, without what is in brackets
 _NUMBERS = (
     r"u?(tiny|small|big|huge)?int(eger)?\d*|long|short|decimal|numeric|double( precision)?|"
     r"float\d?|real|wei"

@@ -43,7 +43,7 @@ def assertion_events(
 
 
 def _by_subject(catalog: Catalog, nodes: Sequence[NodeResult]) -> dict[str, _Tests]:
-    """Tests by the id of what they test; one that dbt attaches to nothing stands for itself."""
+    """Tests by the id of what they test; one that dbt attaches to nothing is its own subject."""
     found: dict[str, _Tests] = {}
     for node in nodes:
         asset = catalog.assets.get(node.unique_id)
@@ -96,7 +96,7 @@ def _events(
 def _asserted(
     context: RunContext, catalog: Catalog, tested: str, ran: _Tests
 ) -> Iterator[InputDataset]:
-    """The tested dataset with the assertions on its data; a unit test is none, it brings its own.
+    """The tested dataset with the assertions on its data; a unit test has data of its own, so none.
 
     A test that is attached to nothing speaks of all that it reads.
     """

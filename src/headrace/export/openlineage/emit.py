@@ -90,7 +90,7 @@ class Emitter:
         self._put(partial(_node_event, node=node, state="START", at=at, began=at))
 
     def node_ended(self, node: str, *, failed: bool) -> None:
-        """dbt is done with it; ``build_ended`` tells what it made, once the catalog knows."""
+        """dbt is done with it; ``build_ended`` sends what it made, once the catalog has it."""
         self._nodes_ended[node] = datetime.now(UTC), failed
 
     def build_ended(
@@ -102,7 +102,7 @@ class Emitter:
     ) -> None:
         """The nodes that dbt ran, and what gives the catalog since; of a reused build, no nodes.
 
-        Rows of tables, ``schema.table``, are told where they are known.
+        Rows of tables, ``schema.table``, are sent where they are known.
 
         A build that is reused ran nothing, and neither an event nor a dataset's new version may
         claim that it did. Loads of this run are described once more, now that their tables are
@@ -125,7 +125,7 @@ class Emitter:
         """The run ended.
 
         Args:
-            status: how; ``interrupted`` is OpenLineage's ABORT, also of a load in the making.
+            status: how; ``interrupted`` is OpenLineage's ABORT, also of an unfinished load.
             error: what failed.
             stack: where an error came from.
 
@@ -155,7 +155,7 @@ class Emitter:
         return self._failure
 
     def _end_nodes(self, status: Ending, at: datetime, error: str | None) -> None:
-        """What no catalog tells of: nodes in the making, and those of a catalog that failed."""
+        """End the nodes that no catalog describes: unfinished, or all if that failed."""
         for node, began in list(self._nodes.items()):  # dbt may still be at work
             state = "ABORT" if status == "interrupted" else "FAIL"
             ended_at = at

@@ -122,7 +122,7 @@ def node_event(
     began: datetime,
     error: str | None = None,
 ) -> RunEvent:
-    """A node began, or ended with no catalog that tells more of it.
+    """A node began, or ended without a catalog that has more about it.
 
     Args:
         context: the run's.

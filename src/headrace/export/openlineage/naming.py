@@ -18,7 +18,7 @@ from headrace.catalog.model import Asset
 
 FILES = "file"
 
-# scheme of SQLAlchemy: scheme of OpenLineage, port, the schema that a table stands in by default
+# scheme of SQLAlchemy: scheme of OpenLineage, port, the default schema of a table
 _DATABASES = {
     "postgresql": ("postgres", 5432, "public"),
     "postgres": ("postgres", 5432, "public"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.add.samples import file_name
+from headrace.add.kinds import sample_file
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from headrace.add.samples import file_name
     ],
 )
 def test_a_file_that_the_pattern_finds(pattern: str, name: str, tmp_path: Path) -> None:
-    assert file_name(pattern) == name
+    assert sample_file(pattern) == name
     if name:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
