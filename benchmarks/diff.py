@@ -96,7 +96,7 @@ def _one(report: Report, work: Path, rows: int, runs: int) -> None:
         "DuckDB, except both ways": peer("except"),
     }
     if importlib.util.find_spec("datacompy") is None:
-        print("datacompy is left out: uv run --with datacompy …", file=sys.stderr)
+        print("datacompy is not installed: uv run --with datacompy …", file=sys.stderr)
     else:
         contenders["datacompy, pandas"] = peer("datacompy")
     samples = alternate(contenders, runs=runs)

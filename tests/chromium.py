@@ -32,5 +32,5 @@ def launch(playwright: Playwright) -> Browser:
     if found is None:
         assert not os.environ.get("CI"), "no Chromium on the CI: install one before the tests"
     if found in {None, "none"}:
-        pytest.skip("no Chromium here: install one, or name it by CHROMIUM")
+        pytest.skip("Chromium is not installed: install it, or set CHROMIUM")
     return playwright.chromium.launch(executable_path=found, args=list(ARGS), timeout=120_000)

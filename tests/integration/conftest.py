@@ -56,7 +56,7 @@ def done(_sample_run: Path, lab: Lab) -> Lab:
 def real_files(tmp_path: Path) -> Path:
     """The three files of the jaffle shop, to change at will."""
     if not REAL_DATA.is_dir():
-        pytest.skip(f"the data handed over with the project is not at {REAL_DATA}")
+        pytest.skip(f"the project's data is not at {REAL_DATA}")
     folder = tmp_path / "real"
     folder.mkdir()
     for path in REAL_DATA.glob("*.csv"):

@@ -146,9 +146,7 @@ def test_it_works_while_another_process_holds_the_warehouse(editor: Editor) -> N
         assert editor.shown("select count(*) as n from {{ ref('customers') }}") == [{"n": 100}]
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32", reason="there, a run waits for who reads at the moment"
-)
+@pytest.mark.skipif(sys.platform == "win32", reason="there, a run waits for current readers")
 def test_a_run_publishes_under_the_editors_eyes(editor: Editor) -> None:
     with editor.watching() as watched:
         watched.wait_for(100)

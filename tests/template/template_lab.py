@@ -21,7 +21,7 @@ DEMOS = ("jaffle_shop", "shop", "web_analytics")
 EXTRAS = ("serve", "postgres", "openlineage", "datahub", "learn")
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="a template is a git repository")
-needs_uv = pytest.mark.skipif(shutil.which(UV) is None, reason="a project is run by uv")
+needs_uv = pytest.mark.skipif(shutil.which(UV) is None, reason="a project runs with uv")
 
 _GIT = {
     "GIT_AUTHOR_NAME": "A. Tester",

@@ -32,7 +32,7 @@ def tool(name: str) -> str:
     """A program that comes as a Python package, beside this interpreter."""
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
-        pytest.skip(f"{name} is not to be had on this system")
+        pytest.skip(f"{name} is not available on this system")
     return found
 
 

@@ -1,4 +1,4 @@
-"""The docs are held to the code."""
+"""The docs agree with the code."""
 
 import importlib.util
 import re
@@ -45,7 +45,7 @@ def generator() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def generated(generator: ModuleType) -> dict[str, str]:
-    pytest.importorskip("fastapi", reason="the page on the REST API is made from the server")
+    pytest.importorskip("fastapi", reason="the REST API page is generated from the server")
     pages: dict[str, str] = generator.pages()
     return pages
 

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from chromium import launch
 
-pytest.importorskip("mkdocs", reason="the docs are built by the group `machinery`")
+pytest.importorskip("mkdocs", reason="the docs are built with the group `machinery`")
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
