@@ -71,10 +71,10 @@ def test_the_settings_of_this_project() -> None:
         ("sources: text\n", "add by hand: crm:"),
         ("- a list\n", "add by hand: crm:"),
         ("sources:\n  shop: {\n", "fix it first"),
-        ("sources:\n\tshop: 1\n", "config/default.yml:2: a tab"),
+        ("sources:\n\tshop: 1\n", "config/default.yml:2: there is a tab"),
     ],
 )
-def test_what_cannot_be_surely_done_is_refused(text: str, words: str) -> None:
+def test_what_cannot_be_edited_safely_is_refused(text: str, words: str) -> None:
     with pytest.raises((AddError, ProjectFileError)) as caught:
         with_source(text, "crm", ENTRY, "config/default.yml")
     assert words in str(caught.value)
