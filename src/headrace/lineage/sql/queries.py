@@ -8,11 +8,11 @@ from sqlglot import exp
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import COMPUTED, FILTERED, GROUPED, SORTED, fold
+from headrace.lineage.sql.expression_walk import Walk, Windows
 from headrace.lineage.sql.expressions import HANDLERS
 from headrace.lineage.sql.select_list import items
 from headrace.lineage.sql.sources import Sources
 from headrace.lineage.sql.struct_expressions import value
-from headrace.lineage.sql.walk import Walk, Windows
 
 
 class Reader:

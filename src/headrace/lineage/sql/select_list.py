@@ -6,8 +6,8 @@ from sqlglot import exp
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import COMPUTED, SAME, fold
+from headrace.lineage.sql.expression_walk import Walk
 from headrace.lineage.sql.struct_expressions import PICKS, shape, value
-from headrace.lineage.sql.walk import Walk
 
 
 def items(node: Any, walk: Walk, dialect: str = "") -> list[tree.SelectExpression]:

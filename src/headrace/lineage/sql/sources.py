@@ -8,9 +8,9 @@ from sqlglot import exp
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import AGGREGATED, COMPUTED, FILTERED, GROUPED, JOINED, fold
+from headrace.lineage.sql.expression_walk import Walk
 from headrace.lineage.sql.functions import GENERATORS
 from headrace.lineage.sql.select_list import column_parts, columns
-from headrace.lineage.sql.walk import Walk
 
 _NO_JOIN = tree.Join()
 _ALIASES = (exp.Alias, exp.PivotAlias)

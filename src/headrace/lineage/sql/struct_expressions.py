@@ -19,9 +19,9 @@ from headrace.lineage.sql.dependencies import (
     WINDOWED,
     fold,
 )
+from headrace.lineage.sql.expression_walk import Bound, Walk
 from headrace.lineage.sql.functions import ORDERED
 from headrace.lineage.sql.struct_values import row_names
-from headrace.lineage.sql.walk import Bound, Walk
 
 _Shape = Callable[[Walk, Any, Bound], tree.ValuePart | None]
 
