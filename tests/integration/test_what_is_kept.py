@@ -44,7 +44,7 @@ def _cells(lab: Lab, schema: str, way: str, path: Path | None = None) -> Cells:
     for value in _taken(way):
         name = value.column
         if f"t__{name}" in made:
-            found[value.kind] = "a table of its own"
+            found[value.kind] = "a child table"
         elif any(column.startswith(f"{name}__") for column in types):
             found[value.kind] = "a column for each field"
         else:

@@ -133,7 +133,7 @@ VALUES = (
         kept=_kept("text", "text", "text", "text", rest="text 1E+400"),
     ),
     Value(
-        "a zero at the end",
+        "a trailing zero",
         "1.50",
         "1.50",
         pa.array([Decimal("1.50")]),
@@ -157,14 +157,14 @@ VALUES = (
         _kept("double -0.0", "bigint 0", "double -0.0", "double -0.0"),
     ),
     Value(
-        "no number",
+        "not a number",
         "NaN",
         None,
         pa.array([float("nan")]),
         "'NaN'::float8",
         _kept("text", "text", "double nan", "double nan"),
     ),
-    Value("a comma as the point", "1,5", kept=_everywhere("text")),
+    Value("a decimal comma", "1,5", kept=_everywhere("text")),
     Value("a number after a space", " 5", kept=_everywhere("text")),
     Value("a code like a date", "104500-11-12", kept=_everywhere("text")),
     Value("a date with the day first", "31/01/2024", kept=_everywhere("text")),
@@ -176,9 +176,9 @@ VALUES = (
         "date '2024-02-29'",
         _kept("date", "date", "date", "date", rest="text"),
     ),
-    Value("a day that is none", "2023-02-29", kept=_everywhere("text")),
+    Value("a date that does not exist", "2023-02-29", kept=_everywhere("text")),
     Value(
-        "a time alone",
+        "a time without a date",
         "07:05",
         None,
         pa.array([time(7, 5)]),
@@ -201,7 +201,7 @@ VALUES = (
         None,
         _kept(_NS_KEPT, _NS_KEPT, _NS_KEPT, "text", rest="text"),
     ),
-    Value("a UUID in capitals", "6F9619FF-8B86-D011-B42D-00C04FC964FF", kept=_everywhere("text")),
+    Value("a UUID in upper case", "6F9619FF-8B86-D011-B42D-00C04FC964FF", kept=_everywhere("text")),
     Value("true", "true", "true", pa.array([True]), "true", _everywhere("boolean")),
     Value(
         "TRUE",
@@ -210,7 +210,7 @@ VALUES = (
     ),
     Value("yes", "yes", kept=_everywhere("text")),
     Value("one", "1", "1", pa.array([1]), "1::int", _everywhere("bigint")),
-    Value("an empty text", "", kept=_kept("text null", "text", "text", "text")),
+    Value("empty text", "", kept=_kept("text null", "text", "text", "text")),
     Value(
         "null",
         "",
@@ -237,7 +237,7 @@ VALUES = (
         "[1, 2]",
         pa.array([[1, 2]]),
         "array[1, 2]",
-        _kept("text", *_LIST, rest="a table of its own"),
+        _kept("text", *_LIST, rest="a child table"),
     ),
 )
 
@@ -276,7 +276,7 @@ class Later:
 
 
 LATER = (
-    Later("a text in a number column", "7", "x", None),
+    Later("text in a number column", "7", "x", None),
     Later("a fraction in an integer column", "7", "6.5", None),
     Later("a whole number with a point in an integer column", "7", "6.0", "6"),
     Later("a leading zero in an integer column", "7", "01067", None),
@@ -284,12 +284,12 @@ LATER = (
     Later("20 digits in an integer column", "7", "12345678901234567890", None),
     Later("an integer in a column of fractions", "1.5", "2", "2.0"),
     Later("17 digits in a column of fractions", "1.5", "12345678901234567.89", None),
-    Later("a day first in a date column", "2024-02-29", "01/03/2024", None),
+    Later("a date with the day first in a date column", "2024-02-29", "01/03/2024", None),
     Later("a timestamp in a date column", "2024-02-29", "2024-03-01 10:00:00", None),
     Later("midnight in a date column", "2024-02-29", "2024-03-01 00:00:00", "2024-03-01"),
-    Later("1 in a column of true and false", "true", "1", None),
+    Later("1 in a boolean column", "true", "1", None),
     Later("a number in a text column", "x", "01067", "01067"),
-    Later("nothing in a number column", "7", "", "null"),
+    Later("an empty field in a number column", "7", "", "null"),
 )
 
 
@@ -326,7 +326,7 @@ ODD = (
         "columns v, v_2",
     ),
     Odd(
-        "names that are alike in the warehouse",
+        "names that become equal in the warehouse",
         "t.csv",
         "id,Order ID,order-id\n1,a,b\n",
         "columns order_id, order_id_2",
@@ -341,16 +341,16 @@ ODD = (
         f"id,v\n{_GOOD}1,a\n1,b\n",
         "quarantine: duplicate_key",
     ),
-    Odd("a row with a value too few", "t.csv", f"id,v\n{_GOOD}1\n", "quarantine: malformed"),
-    Odd("a row with a value too many", "t.csv", f"id,v\n{_GOOD}1,a,b\n", "quarantine: malformed"),
+    Odd("a row with too few values", "t.csv", f"id,v\n{_GOOD}1\n", "quarantine: malformed"),
+    Odd("a row with too many values", "t.csv", f"id,v\n{_GOOD}1,a,b\n", "quarantine: malformed"),
     Odd(
-        "a line that is no object",
+        "a line that is not an object",
         "t.jsonl",
         '{"id": 1, "v": "a"}\n5\n{"id": 2, "v": "b"}\n',
         "quarantine: malformed",
     ),
-    Odd("a gzip file that is cut off", "t.csv.gz", _cut_off(), "the load stops"),
-    Odd("a Parquet file that is cut off", "t.parquet", b"PAR1 and no end", "the load stops"),
+    Odd("a truncated gzip file", "t.csv.gz", _cut_off(), "the load stops"),
+    Odd("a truncated Parquet file", "t.parquet", b"PAR1 and no end", "the load stops"),
 )
 
 
@@ -371,7 +371,7 @@ def tables() -> str:
     for later in LATER:
         kept = "quarantine" if later.kept is None else later.kept
         lines.append(f"| {later.kind} | `{later.column}` | {_code(later.value)} | {kept} |")
-    lines += ["", "| in a file | what becomes of it |", "|---|---|"]
+    lines += ["", "| in a file | result |", "|---|---|"]
     lines += [f"| {odd.kind} | {odd.becomes} |" for odd in ODD]
     return "\n".join(lines) + "\n"
 
