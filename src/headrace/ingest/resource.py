@@ -26,6 +26,7 @@ from headrace.ingest.model import (
     TableLoad,
 )
 from headrace.ingest.stage import stage
+from headrace.libraries.dlt import sql_rows
 
 if TYPE_CHECKING:
     import duckdb
@@ -272,7 +273,6 @@ def _hand_over(
     is what a merge would come to, without its second copy; every later one merges.
     """
     import dlt
-    from dlt.common.destination.client import SqlModel
 
     key = set(table.primary_key)
     columns = {
@@ -290,10 +290,8 @@ def _hand_over(
         ),
     )
     if context.accepts_sql:
-        model = SqlModel.from_query_string(staged.select, "duckdb")
         path = context.scratch_dir / f"{name}.model"
-        path.write_text(str(model), encoding="utf-8")
-        yield dlt.mark.with_file_import(str(path), "model", staged.rows_selected, hints=hints)
+        yield sql_rows(staged.select, path, staged.rows_selected, hints)
         return
     first = True
     for batch in connection.execute(staged.select).to_arrow_reader(_BATCH_ROWS):

@@ -42,6 +42,7 @@ from headrace.ingest.reader import file_literal, vanished
 from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
 from headrace.ingest.types import Column, common_read
+from headrace.libraries.duckdb import is_missing_file
 from headrace.sql_text import batches, identifier, identifiers, literal, scalar
 from headrace.system_errors import system_fault
 
@@ -184,7 +185,7 @@ def explain(error: Exception, files: list[SourceFile]) -> SourceError:
     fault = system_fault(error)
     if fault is not None:
         return SourceError(f"{where} cannot be read: {fault.message}")
-    if "No files found" in message or "Cannot open file" in message:
+    if is_missing_file(message):
         return vanished(next((file for file in files if not file.path.exists()), hit or files[0]))
     return SourceError(f"{where} cannot be read: {first_line(error)}")
 

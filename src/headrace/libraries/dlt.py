@@ -1,10 +1,20 @@
 """dlt: how it is told to behave, and what of its insides Headrace relies on."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from headrace import process
+
+if TYPE_CHECKING:
+    from dlt.extract import DltResource
+    from dlt.sources.helpers.rest_client.paginators import BasePaginator, BaseReferencePaginator
+
+_EXTRACT_ID = re.compile(r"[0-9a-f]{16}")  # what dlt calls a folder that it extracts into
 
 _ENVIRONMENT = {
     # staging tells completed loads by `_dlt_load_id`
@@ -22,3 +32,67 @@ def environment() -> Iterator[None]:
     level = os.environ.get("RUNTIME__LOG_LEVEL", "CRITICAL")  # Headrace reports each error once
     with process.environment({**_ENVIRONMENT, "RUNTIME__LOG_LEVEL": level}):
         yield
+
+
+@dataclass(frozen=True)
+class WorkingFiles:
+    """What dlt keeps in the working directory of a pipeline.
+
+    Attributes:
+        folder: ``<pipelines_dir>/<pipeline name>``.
+    """
+
+    folder: Path
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a load was stopped before its end."""
+        return any(any(self._in(name)) for name in ("normalize/extracted", "load/normalized"))
+
+    @property
+    def leftovers(self) -> list[Path]:
+        """What kills left, once nothing is pending."""
+        extracting = (path for path in self._in("normalize") if _EXTRACT_ID.fullmatch(path.name))
+        return [*self._in("load/new"), *self._in("load/normalized"), *extracting]
+
+    def _in(self, name: str) -> Iterator[Path]:
+        return (self.folder / name).glob("*")
+
+
+EXCEPTION_FILES = ("trace.*", "load/**/*.exception")
+"""Patterns, below a working directory, of files that hold the text of exceptions."""
+
+
+def sql_rows(select: str, path: Path, rows: int, hints: Any) -> Any:
+    """Rows that the warehouse selects itself (dlt's ``model`` format), to be yielded by a resource.
+
+    Args:
+        select: in DuckDB's dialect.
+        path: is written; dlt imports it.
+        rows: how many there are.
+        hints: of ``dlt.mark.make_hints``.
+    """
+    import dlt
+    from dlt.common.destination.client import SqlModel
+
+    path.write_text(str(SqlModel.from_query_string(select, "duckdb")), encoding="utf-8")
+    return dlt.mark.with_file_import(str(path), "model", rows, hints=hints)
+
+
+def replace_rows(
+    resource: "DltResource",
+    wrap: Callable[[Callable[..., Iterator[Any]]], Callable[[], Iterator[Any]]],
+) -> None:
+    """Have a resource yield what is made of the pages that it would have yielded."""
+    pipe: Any = resource._pipe  # noqa: SLF001 - dlt has no public way
+    pipe.replace_gen(wrap(pipe.gen))
+
+
+def set_next_page(paginator: "BasePaginator", *, follows: bool) -> None:
+    """Tell a paginator whether another page follows."""
+    paginator._has_next_page = follows  # noqa: SLF001 - dlt has no public way
+
+
+def next_reference(paginator: "BaseReferencePaginator") -> str | None:
+    """The link or token that a paginator goes to next."""
+    return paginator._next_reference  # noqa: SLF001 - dlt has no public way

@@ -9,12 +9,14 @@ from io import SEEK_END, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from headrace import portable, process
+from headrace import portable
 from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.errors import TransformError, WarehouseError
 from headrace.formatting import one_line
+from headrace.libraries import dbt as libraries_dbt
+from headrace.libraries.duckdb import is_locked
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.secrets import hide, hide_in_files
 from headrace.settings import Resolved
@@ -23,13 +25,6 @@ from headrace.targets import Target
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner, dbtRunnerResult
-
-
-_ENVIRONMENT = {
-    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-    "DBT_ENGINE_HINTS_ENABLED": "false",  # dbt notes in the home folder that it showed one
-    "DO_NOT_TRACK": "1",
-}
 
 
 @dataclass(frozen=True)
@@ -81,10 +76,7 @@ def environment(home: Path | None = None) -> Iterator[None]:
     """
     began = time.time() - 1  # some file systems keep whole seconds
     try:
-        with process.environment(_ENVIRONMENT):
-            with process.gc_paused():
-                import dbt.cli.main
-            del dbt
+        with libraries_dbt.environment():
             yield
     finally:
         if home is not None:
@@ -150,7 +142,7 @@ def transform_error(result: "dbtRunnerResult") -> Exception:
     if fault is not None:
         return WarehouseError(f"dbt cannot build the project: {fault.message}")
     text = one_line(str(error) if error else "dbt ended without a result")
-    if "Could not set lock" in text or "IO Error" in text:
+    if is_locked(text) or "IO Error" in text:
         return WarehouseError(text)
     return TransformError(f"dbt cannot build the project: {text} (correct it, then run again)")
 

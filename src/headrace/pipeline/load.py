@@ -1,7 +1,6 @@
 """The load step: every source by dlt into its raw schema."""
 
 import logging
-import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from dlt.common.schema import Schema
 
 _LOG = logging.getLogger("headrace.pipeline")
-
-_DLT_ID = re.compile(r"[0-9a-f]{16}")  # what dlt calls a folder that it extracts into
 
 
 def raw_schema(source: str) -> str:
@@ -178,6 +175,10 @@ class _Loader:
         return self.resolved.data_dir / "dlt" / self.name
 
     @property
+    def _files(self) -> libraries_dlt.WorkingFiles:
+        return libraries_dlt.WorkingFiles(self._working_dir)
+
+    @property
     def _trash(self) -> Path:
         return self._working_dir.with_name(f"{self.name}.discarded")
 
@@ -191,7 +192,7 @@ class _Loader:
         is discarded. The warehouse has the state as of the last finished load, staging never sees
         rows of another one, and rows that are read once more are merged.
         """
-        if any(self._entries(folder) for folder in ("normalize/extracted", "load/normalized")):
+        if self._files.has_pending:
             self._discard()
             self.notes.append(
                 "a load that had been stopped was dropped, and its source was read again"
@@ -203,9 +204,6 @@ class _Loader:
             self._discard()
             self.notes.append("dlt's working files were damaged, and restored from the warehouse")
             return self._pipeline(dataset)
-
-    def _entries(self, folder: str) -> list[Path]:
-        return list((self._working_dir / folder).glob("*"))
 
     def _discard(self) -> None:
         """Remove dlt's working directory in one step: half of it might look sound."""
@@ -238,11 +236,7 @@ class _Loader:
     def _sweep(self) -> None:
         """Remove what kills left among dlt's files, now that nothing is pending."""
         shutil.rmtree(self._trash, ignore_errors=True)
-        for path in (
-            *self._entries("load/new"),
-            *self._entries("load/normalized"),
-            *(path for path in self._entries("normalize") if _DLT_ID.fullmatch(path.name)),
-        ):
+        for path in self._files.leftovers:
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:
@@ -303,7 +297,7 @@ class _Loader:
         try:
             portable.write_file(path, dump_trace(trace.asdict()))
             # dlt's own files name what failed with all that the exception says
-            secrets.hide_in_files(self._working_dir, ("trace.*", "load/**/*.exception"))
+            secrets.hide_in_files(self._working_dir, libraries_dlt.EXCEPTION_FILES)
         except (OSError, BadFileError) as error:
             _LOG.warning("the trace of %s could not be kept: %s", self.name, error)
 

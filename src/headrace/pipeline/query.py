@@ -12,7 +12,7 @@ from headrace import portable
 from headrace.errors import QueryError
 from headrace.pipeline.reports import Report
 from headrace.sql_text import literal
-from headrace.targets.duckdb_errors import explain_duckdb_error
+from headrace.targets.duckdb_file import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb

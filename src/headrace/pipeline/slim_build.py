@@ -17,6 +17,7 @@ from headrace import portable
 from headrace.artifacts import Manifest
 from headrace.errors import SettingsError, StateError, TransformError
 from headrace.formatting import did_you_mean
+from headrace.libraries.dbt import read_sources_from, unmatched_selector
 from headrace.pipeline import dbt_runner
 from headrace.pipeline.build import build_nodes, require_project
 from headrace.pipeline.reports import BuildReport, Event, Listener, SelectionReport
@@ -151,7 +152,7 @@ def build_slim(
         modified: list[str] = []
         if state is not None and selection.defer:
             elsewhere = _sources_of(state, parsed, missing)
-            _read_elsewhere(parsed.graph, elsewhere)
+            read_sources_from(parsed.graph, elsewhere, ALIAS)
             modified = _made_from(parsed, loaded) if selection.wants_modified else []
         if state is not None:
             words += ["--state", str(_manifest_for(state, parsed, home))]
@@ -191,10 +192,9 @@ class _Unmatched:
         self.selectors: list[str] = []
 
     def __call__(self, event: Any) -> None:
-        if event.info.name == "NoNodesForSelectionCriteria":
-            selector = str(event.data.spec_raw)
-            if selector in self._own and selector not in self.selectors:
-                self.selectors.append(selector)
+        selector = unmatched_selector(event)
+        if selector and selector in self._own and selector not in self.selectors:
+            self.selectors.append(selector)
 
 
 def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
@@ -231,14 +231,6 @@ def _sources_of(state: State, parsed: dbt_runner.Parsed, missing: Sequence[str])
     there = {str(row[0]) for row in rows}
     schemas = {one.source_name: one.schema_name for one in parsed.manifest.sources.values()}
     return tuple(name for name in missing if schemas[name] in there)
-
-
-def _read_elsewhere(graph: Any, sources: Collection[str]) -> None:
-    """Have dbt read some sources from the state: `source()` is not deferred by dbt itself."""
-    for source in graph.sources.values():
-        if source.source_name in sources:
-            source.database = ALIAS
-            source.relation_name = f'"{ALIAS}"."{source.schema}"."{source.identifier}"'
 
 
 def _made_from(parsed: dbt_runner.Parsed, schemas: Collection[str]) -> list[str]:

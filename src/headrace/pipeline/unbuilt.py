@@ -5,8 +5,7 @@ SQL, too. dbt fills in the nodes of its manifest, which is written again; nothin
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import msgspec
 from headrace import portable
 from headrace.artifacts.dbt_results import FAILED
 from headrace.formatting import one_line
+from headrace.libraries.dbt import compile_all, compiled_sql, set_compiled_sql
 from headrace.lineage.snapshots_and_tests import BUILT_IN
 from headrace.pipeline import dbt_runner
 from headrace.pipeline.reports import NodeReport
@@ -69,11 +69,11 @@ def compile_left_out(
     with gc_paused():
         kept = _read(resolved)
         if kept is not None and (kept.inputs, kept.roots) == (inputs, roots):
-            _fill_in(parsed.graph, kept.sql)
+            set_compiled_sql(parsed.graph, kept.sql)
         else:
-            built = _compiled(parsed.graph)
+            built = compiled_sql(parsed.graph)
             _compile(resolved, target, parsed, roots)
-            sql = {key: sql for key, sql in _compiled(parsed.graph).items() if key not in built}
+            sql = {key: sql for key, sql in compiled_sql(parsed.graph).items() if key not in built}
             _write(resolved, _CompiledNodes(inputs, roots, sql))
         parsed.graph.write(str(resolved.artifacts / "manifest.json"))
 
@@ -90,24 +90,12 @@ def _waiting(graph: Any, nodes: Iterable[NodeReport]) -> list[str]:
     )
 
 
-def _compiled(graph: Any) -> dict[str, str]:
-    nodes = graph.nodes.items()
-    return {key: node.compiled_code for key, node in nodes if getattr(node, "compiled", False)}
-
-
-def _fill_in(graph: Any, compiled: dict[str, str]) -> None:
-    for key, sql in compiled.items():
-        node = graph.nodes.get(key)
-        if node is not None and not node.compiled:
-            node.compiled, node.compiled_code = True, sql
-
-
 def _compile(
     resolved: Resolved, target: Target, parsed: dbt_runner.Parsed, roots: Sequence[str]
 ) -> None:
     kinds = (*_KINDS, *_own_tests(parsed.graph))
     try:
-        with _past_failures():
+        with compile_all():
             result = parsed.runner.invoke(
                 [
                     "compile",
@@ -130,19 +118,6 @@ def _compile(
             )
     if result.exception is not None:
         _LOG.warning("dbt did not compile what was left out: %s", result.exception)
-
-
-@contextmanager
-def _past_failures() -> Iterator[None]:
-    """`dbt compile` ends at the first node that it cannot compile; here it continues."""
-    from dbt.task.compile import CompileTask
-
-    kept = CompileTask.raise_on_first_error
-    CompileTask.raise_on_first_error = lambda self: False  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        CompileTask.raise_on_first_error = kept  # type: ignore[method-assign]
 
 
 def _own_tests(graph: Any) -> list[str]:

@@ -11,9 +11,7 @@ import sys
 from collections.abc import Iterable
 from typing import cast
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
+from headrace.libraries.uvicorn import Connection
 from headrace.server import errors
 from headrace.server.security import MAX_HEAD
 
@@ -26,7 +24,7 @@ LINGER_BYTES = 256 * 1024  # that are still read then
 _serial = itertools.count()  # a clock would not do: many connections come within one tick of it
 
 
-class LimitedProtocol(H11Protocol):
+class LimitedProtocol(Connection):
     """One connection; a client that keeps to no limit is answered if it can be, and closed."""
 
     _incomplete: asyncio.TimerHandle | None = None
@@ -54,7 +52,7 @@ class LimitedProtocol(H11Protocol):
         for timer in (self._incomplete, self._stalled):
             if timer is not None:
                 timer.cancel()
-        self._unset_keepalive_if_required()
+        self.stop_keep_alive_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -69,7 +67,7 @@ class LimitedProtocol(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Close the connection where the rest of the request would still come."""
-        is_coming = self.conn.their_state is h11.SEND_BODY
+        is_coming = self.expects_body
         super().on_response_complete()
         if is_coming:
             self._linger()
@@ -95,18 +93,13 @@ class LimitedProtocol(H11Protocol):
             self._stalled.cancel()
         super().resume_writing()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no response is being made."""
-        return self.cycle is None or self.cycle.response_complete
-
     def _watch(self) -> None:
         """See to it that a request that began comes whole in time.
 
         Between two requests, until the first byte of the next one, uvicorn's timeout holds.
         """
-        is_coming = self.conn.their_state in (h11.IDLE, h11.SEND_BODY) and not self._is_refused
-        if self.timeout_keep_alive_task is not None or not is_coming:
+        is_coming = self.expects_request and not self._is_refused
+        if self.is_kept_alive or not is_coming:
             if self._incomplete is not None:
                 self._incomplete.cancel()
                 self._incomplete = None
@@ -118,10 +111,8 @@ class LimitedProtocol(H11Protocol):
         """Send an error where no response has begun, and close."""
         if self._is_refused or self.transport.is_closing():
             return
-        has_started = self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True  # what the app still sends is dropped
-            self.cycle.message_event.set()
+        has_started = self.has_started_response
+        self.drop_response()
         if has_started:
             self.transport.close()
             return
@@ -139,7 +130,7 @@ class LimitedProtocol(H11Protocol):
         if self.transport.is_closing():
             return
         self._is_refused = True
-        self._unset_keepalive_if_required()
-        self.flow.resume_reading()
+        self.stop_keep_alive_timer()
+        self.resume_reading()
         self.transport.write_eof()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)

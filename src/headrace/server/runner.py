@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,16 +157,8 @@ def config(app: "FastAPI", access: Access) -> "uvicorn.Config":
 
 
 def _run(state: "ServerState", access: Access, listening: socket.socket) -> None:
-    import uvicorn
-
+    from headrace.libraries.uvicorn import Server
     from headrace.server.app import create_app
 
-    class Server(uvicorn.Server):
-        """Ends at a signal without raising it again, as uvicorn would."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            with portable.handled(portable.stop_signals(), self.handle_exit):
-                yield
-
-    Server(config(create_app(state, access), access)).run(sockets=[listening])
+    handled = partial(portable.handled, portable.stop_signals())
+    Server(config(create_app(state, access), access), handled).run(sockets=[listening])

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
+from headrace.libraries.dbt import close_duckdb
 from headrace.sql_text import literal, qualified, scalar
 from headrace.targets import duckdb_file
-from headrace.targets.duckdb_errors import explain_duckdb_error
+from headrace.targets.duckdb_file import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb
@@ -171,13 +172,7 @@ class DuckDbTarget:
 
     def release(self) -> None:
         """Close the connection that dbt-duckdb keeps for the next invocation."""
-        from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-        manager: Any = DuckDBConnectionManager
-        environment = manager._ENV  # noqa: SLF001  # it has no public way to close
-        if environment is not None:
-            environment.close()
-        manager.close_all_connections()
+        close_duckdb()
 
     def attach_sql(self, alias: str) -> str | None:
         """``ATTACH … (READ_ONLY)``; None while there is no file yet."""

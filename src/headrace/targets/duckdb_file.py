@@ -1,10 +1,13 @@
-"""How a DuckDB file comes into being, and how one is told that was stopped while it did."""
+"""A DuckDB file: how it is created, whether it is there, and why it cannot be opened."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from headrace import portable
+from headrace.exceptions import first_line
+from headrace.libraries.duckdb import is_damaged, is_locked, is_of_other_version, lock_holder
+from headrace.system_errors import fault_in
 
 _HEADER_BYTES = 3 * 4096  # https://duckdb.org/docs/stable/internals/storage: three headers
 _MAGIC = slice(8, 12)
@@ -62,3 +65,45 @@ def create(path: Path, config: Mapping[str, str]) -> None:
         for leftover in (temporary, Path(f"{temporary}.wal")):
             with suppress(OSError):
                 leftover.unlink(missing_ok=True)
+
+
+def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> str:
+    """DuckDB's message about a file as one sentence for the user.
+
+    Args:
+        path: the database file.
+        message: DuckDB's own words.
+        rebuilt: whether `headrace run` makes the file anew; else it is any file, which somebody
+            named.
+    """
+    first = first_line(message or "unknown error")
+    if is_locked(message):
+        holder = lock_holder(message)
+        who = f"process {holder[1]} ({holder[0]})" if holder else "another program"
+        return (
+            f"{path} is open in {who}: close it there, and let readers open the published copy "
+            "instead, which is never locked"
+        )
+    if is_of_other_version(message):
+        anew = "or move the file away and run `headrace run` to load it anew"
+        other = "or have the file written by this version"
+        return (
+            f"{path} was written by another version of DuckDB ({first}): upgrade "
+            f"Headrace's duckdb, {anew if rebuilt else other}"
+        )
+    if is_unfinished(path):
+        anew = "run `headrace run`, which creates it anew" if rebuilt else "name another"
+        return f"{path} is unfinished and holds no data: {anew}"
+    if is_damaged(message):
+        anew = (
+            "move it away (the published copy is untouched) and run `headrace run` to load "
+            "everything anew"
+        )
+        return (
+            f"{path} is not a readable DuckDB file ({first}): "
+            f"{anew if rebuilt else 'name another, or write it anew'}"
+        )
+    fault = fault_in(message, place=path.parent)
+    if fault is not None:
+        return f"{path} cannot be opened: {fault.message}"
+    return f"{path} could not be opened: {first}"

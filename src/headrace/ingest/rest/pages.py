@@ -20,6 +20,7 @@ from requests import Request, Response
 from headrace.errors import SourceError
 from headrace.ingest.rest import envelope
 from headrace.ingest.rest.model import ApiLimits
+from headrace.libraries.dlt import next_reference, set_next_page
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class CheckedPages(BasePaginator):
         self._inner, self._seen, self._request = self._given, _Seen(), request
         self._rules.start(request)
         if self._inner is not None:
-            self._inner._has_next_page = True  # noqa: SLF001 - a load may come again
+            set_next_page(self._inner, follows=True)  # a load may come again
             self._inner.init_request(request)
 
     def update_request(self, request: Request) -> None:
@@ -181,11 +182,11 @@ class CheckedPages(BasePaginator):
             and self._seen.total == self._seen.first_total == self._seen.rows
         ):
             # some answer an error to whoever asks for more
-            inner._has_next_page = False  # noqa: SLF001 - dlt has no other way
-        if isinstance(inner, HeaderCursorPaginator) and not reference_of(inner):
-            inner._has_next_page = False  # noqa: SLF001 - an empty header is none
+            set_next_page(inner, follows=False)
+        if isinstance(inner, HeaderCursorPaginator) and not next_reference(inner):
+            set_next_page(inner, follows=False)  # an empty header is none
         if isinstance(inner, BaseReferencePaginator) and inner.has_next_page:
-            reference = str(reference_of(inner))
+            reference = str(next_reference(inner))
             if reference in self._seen.references:
                 raise self._rules.error(
                     f"page {self._seen.pages} leads back to a page that was read: "
@@ -247,11 +248,6 @@ class CheckedPages(BasePaginator):
             says = "Link"
         if says is not None:
             raise rules.error(f"more rows follow ({says}), and {read}: {rules.remedy}, {off}")
-
-
-def reference_of(paginator: BaseReferencePaginator) -> str | None:
-    """The link or token that a paginator goes to next."""
-    return paginator._next_reference  # noqa: SLF001 - dlt has no other way
 
 
 def fingerprint(rows: list[Any]) -> bytes:

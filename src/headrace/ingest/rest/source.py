@@ -20,6 +20,7 @@ from headrace.ingest.rest.model import ApiLimits, ApiResource, Paginator
 from headrace.ingest.rest.pages import CheckedPages, PageRules
 from headrace.ingest.rest.rows import RowSpool
 from headrace.ingest.rest.session import open_session
+from headrace.libraries.dlt import replace_rows
 
 _FEWEST_ROWS = 10  # a page of fewer rows is hardly cut off
 _DEFAULTS: dict[str, dict[str, Any]] = {
@@ -197,8 +198,7 @@ class _Resource:
 
     def wrap(self, resource: DltResource) -> None:
         """Have the rows of all pages come first, and then go to dlt with their types."""
-        pipe: Any = resource._pipe  # noqa: SLF001 - dlt has no other way
-        pipe.replace_gen(self._spooled(pipe.gen))
+        replace_rows(resource, self._spooled)
 
     def _spooled(self, generate: Callable[..., Iterator[Any]]) -> Callable[[], Iterator[Any]]:
         import dlt

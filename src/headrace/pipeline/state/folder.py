@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headrace import __version__, portable
 from headrace.errors import StateError
 from headrace.exceptions import first_line
+from headrace.libraries.duckdb import is_locked
 from headrace.pipeline import build_state, lock
 from headrace.pipeline.publish import PublishedState, read_published_state
 from headrace.pipeline.reports import Report
@@ -137,7 +138,7 @@ def _open(state: State) -> None:
             connection.execute("select 1 from duckdb_tables() limit 1")
     except duckdb.Error as error:
         first = first_line(error)
-        if "Could not set lock" in str(error) or "being used by another process" in str(error):
+        if is_locked(str(error)):
             raise StateError(
                 f"{state.warehouse} is open for writing in another program ({first}): close it "
                 "there"

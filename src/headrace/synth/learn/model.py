@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.formatting import one_line
+from headrace.libraries import sdv as libraries_sdv
 from headrace.synth.errors import SynthError
 from headrace.synth.learn.field import LearnedField
 from headrace.synth.learn.pii import Pii, find_pii
@@ -292,24 +293,6 @@ def _metadata(frames: Mapping[str, Any], relations: Relations, kinds: Any) -> di
 # SDV
 
 
-def _sdv_errors() -> tuple[type[Exception], ...]:
-    """What SDV raises where a sample does not suit it; it has no common base."""
-    from sdv import errors
-    from sdv.metadata.errors import InvalidMetadataError
-
-    return (
-        InvalidMetadataError,
-        errors.InvalidDataError,
-        errors.InvalidDataTypeError,
-        errors.SamplingError,
-        errors.SynthesizerInputError,
-        errors.SynthesizerProcessingError,
-        KeyError,
-        TypeError,
-        ValueError,
-    )
-
-
 def _fitted(frames: Mapping[str, Any], metadata: Mapping[str, Any], seed: int) -> Any:
     if all(frame.empty for frame in frames.values()):
         return None
@@ -326,7 +309,7 @@ def _fitted(frames: Mapping[str, Any], metadata: Mapping[str, Any], seed: int) -
             else:
                 synthesizer = HMASynthesizer(known, verbose=False)
             synthesizer.fit(dict(frames))
-        except _sdv_errors() as error:
+        except libraries_sdv.errors() as error:
             names = ", ".join(frames)
             raise SynthError(
                 f"SDV cannot learn {names}: {one_line(str(error) or type(error).__name__, 300)}"
@@ -341,26 +324,19 @@ def _sampled(part: Part, model: Model, scale: float, seed: int) -> dict[str, Any
         rows = {name: max(1, round(model.rows[name] * scale)) for name in part.tables}
         return {name: pd.DataFrame(index=range(count)) for name, count in rows.items()}
     with quiet(seed):
-        from sdv.single_table import base
-
         synthesizer = part.synthesizer
-        synthesizer.reset_sampling()
-        synthesizer._numpy_seed = seed  # noqa: SLF001  # SDV has no public seed
-        usual = base.FIXED_RNG_SEED
-        base.FIXED_RNG_SEED = seed
         try:
-            if len(part.tables) == 1:
-                count = max(1, round(model.rows[part.tables[0]] * scale))
-                drawn = synthesizer.sample(num_rows=count)
-            else:
-                drawn = synthesizer.sample_scale(scale)
-        except _sdv_errors() as error:
+            with libraries_sdv.seeded(synthesizer, seed):
+                if len(part.tables) == 1:
+                    count = max(1, round(model.rows[part.tables[0]] * scale))
+                    drawn = synthesizer.sample(num_rows=count)
+                else:
+                    drawn = synthesizer.sample_scale(scale)
+        except libraries_sdv.errors() as error:
             names = ", ".join(part.tables)
             raise SynthError(
                 f"SDV cannot sample {names}: {one_line(str(error) or type(error).__name__, 300)}"
             ) from error
-        finally:
-            base.FIXED_RNG_SEED = usual
     return dict(drawn)
 
 

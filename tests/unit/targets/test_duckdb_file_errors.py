@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.targets.duckdb_errors import explain_duckdb_error
+from headrace.targets.duckdb_file import explain_duckdb_error
 
 PATH = Path("x.duckdb")
 

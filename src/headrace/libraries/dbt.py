@@ -1,0 +1,75 @@
+"""dbt and dbt-duckdb: how they are told to behave, and what of their insides Headrace relies on."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from headrace import process
+
+_ENVIRONMENT = {
+    "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+    "DBT_ENGINE_HINTS_ENABLED": "false",  # dbt notes in the home folder that it showed one
+    "DO_NOT_TRACK": "1",
+}
+
+
+@contextmanager
+def environment() -> Iterator[None]:
+    """dbt without telemetry and hints; its imports without pauses for the garbage collector."""
+    with process.environment(_ENVIRONMENT):
+        with process.gc_paused():
+            import dbt.cli.main
+        del dbt
+        yield
+
+
+@contextmanager
+def compile_all() -> Iterator[None]:
+    """`dbt compile` ends at the first node that it cannot compile; here it continues."""
+    from dbt.task.compile import CompileTask
+
+    kept = CompileTask.raise_on_first_error
+    CompileTask.raise_on_first_error = lambda self: False  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        CompileTask.raise_on_first_error = kept  # type: ignore[method-assign]
+
+
+def compiled_sql(manifest: Any) -> dict[str, str]:
+    """Compiled SQL by unique id, of the nodes of dbt's own manifest that have it."""
+    nodes = manifest.nodes.items()
+    return {key: node.compiled_code for key, node in nodes if getattr(node, "compiled", False)}
+
+
+def set_compiled_sql(manifest: Any, compiled: dict[str, str]) -> None:
+    """Fill compiled SQL in, where a node of dbt's own manifest has none."""
+    for key, sql in compiled.items():
+        node = manifest.nodes.get(key)
+        if node is not None and not node.compiled:
+            node.compiled, node.compiled_code = True, sql
+
+
+def read_sources_from(manifest: Any, sources: Collection[str], database: str) -> None:
+    """Have dbt read some sources from another database, as it does not defer `source()`."""
+    for source in manifest.sources.values():
+        if source.source_name in sources:
+            source.database = database
+            source.relation_name = f'"{database}"."{source.schema}"."{source.identifier}"'
+
+
+def unmatched_selector(event: Any) -> str | None:
+    """The selector that an event of dbt's tells to match nothing; None of another event."""
+    is_it = event.info.name == "NoNodesForSelectionCriteria"
+    return str(event.data.spec_raw) if is_it else None
+
+
+def close_duckdb() -> None:
+    """Close the connection that dbt-duckdb keeps for the next invocation."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+    manager: Any = DuckDBConnectionManager
+    environment = manager._ENV  # noqa: SLF001 - there is no public way to close it
+    if environment is not None:
+        environment.close()
+    manager.close_all_connections()

@@ -1,0 +1,117 @@
+"""What Headrace relies on inside dlt; fails when a new version of dlt moves it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dlt
+import duckdb
+import pytest
+from dlt.common.configuration import resolve_configuration
+from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.pipeline.configuration import PipelineRuntimeConfiguration
+from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator, SinglePagePaginator
+
+from headrace.libraries import dlt as libraries_dlt
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Iterator[dlt.Pipeline]:
+    with libraries_dlt.environment():
+        yield dlt.pipeline(
+            "orders",
+            destination=dlt.destinations.duckdb(str(tmp_path / "warehouse.duckdb")),
+            dataset_name="orders_raw",
+            pipelines_dir=str(tmp_path / "dlt"),
+        )
+
+
+def test_environment_is_read_by_dlt() -> None:
+    with libraries_dlt.environment():
+        assert resolve_configuration(RuntimeConfiguration()).dlthub_telemetry is False
+        assert resolve_configuration(PipelineRuntimeConfiguration()).intercept_signals is False
+
+
+def test_working_files_tell_a_pending_load(pipeline: dlt.Pipeline) -> None:
+    files = libraries_dlt.WorkingFiles(Path(pipeline.working_dir))
+    during: list[Path] = []
+
+    @dlt.resource
+    def orders() -> Iterator[dict[str, int]]:
+        during.extend(files.leftovers)
+        yield {"id": 1}
+
+    assert not files.has_pending
+    pipeline.extract(orders())
+    assert [path.parent.name for path in during] == ["normalize"]
+    assert files.has_pending
+    pipeline.normalize()
+    assert files.has_pending
+    assert [path.parent.name for path in files.leftovers] == ["normalized"]
+    pipeline.load()
+    assert not files.has_pending
+    assert files.leftovers == []
+
+
+def test_failed_job_leaves_its_exception_in_a_file(pipeline: dlt.Pipeline, tmp_path: Path) -> None:
+    @dlt.resource
+    def orders() -> Iterator[Any]:
+        yield libraries_dlt.sql_rows("select no_such", tmp_path / "orders.model", 1, _hints())
+
+    with pytest.raises(Exception, match="no_such"):
+        pipeline.run(orders())
+    folder = Path(pipeline.working_dir)
+    found = {path.suffix for name in libraries_dlt.EXCEPTION_FILES for path in folder.glob(name)}
+    assert ".exception" in found
+    assert any(path.name.startswith("trace.") for path in folder.iterdir())
+
+
+def test_rows_that_the_warehouse_selects_have_a_load_id(
+    pipeline: dlt.Pipeline, tmp_path: Path
+) -> None:
+    @dlt.resource
+    def orders() -> Iterator[Any]:
+        yield libraries_dlt.sql_rows("select 7 as id", tmp_path / "orders.model", 1, _hints())
+
+    info = pipeline.run(orders())
+    with duckdb.connect(str(tmp_path / "warehouse.duckdb")) as connection:
+        rows = connection.execute("select id, _dlt_load_id from orders_raw.orders").fetchall()
+    assert rows == [(7, info.loads_ids[0])]
+
+
+def _hints() -> Any:
+    return dlt.mark.make_hints(
+        columns={"id": {"name": "id", "data_type": "bigint", "nullable": True}},
+        write_disposition="replace",
+    )
+
+
+def test_rows_of_a_resource_are_replaced() -> None:
+    @dlt.resource
+    def numbers() -> Iterator[list[int]]:
+        yield [1, 2]
+
+    def doubled(generate: Callable[..., Iterator[Any]]) -> Callable[[], Iterator[Any]]:
+        return lambda: ([2 * number for number in page] for page in generate())
+
+    resource = numbers()
+    libraries_dlt.replace_rows(resource, doubled)
+    assert list(resource) == [2, 4]
+
+
+def test_paginator_is_told_whether_a_page_follows() -> None:
+    paginator = SinglePagePaginator()
+    libraries_dlt.set_next_page(paginator, follows=False)
+    assert not paginator.has_next_page
+    libraries_dlt.set_next_page(paginator, follows=True)
+    assert paginator.has_next_page
+
+
+def test_next_reference_of_a_paginator() -> None:
+    from requests import Response
+
+    response = Response()
+    response._content = b'{"next": "https://api.example.com/?page=2"}'
+    paginator = JSONLinkPaginator("next")
+    paginator.update_state(response)
+    assert libraries_dlt.next_reference(paginator) == "https://api.example.com/?page=2"
