@@ -40,27 +40,21 @@ class RowSource(Protocol):
     def __len__(self) -> int: ...
     def value(self, path: tuple[str, ...]) -> Values:
         """A column, or a parent's."""
-        ...
 
     def entered(self, path: tuple[str, ...], status: str) -> Values:
         """When each row came into a status."""
-        ...
 
     def aggregate(self, function: str, table: str, node: Node | None) -> Values:
         """Over the rows of a table that point at each row."""
-        ...
 
     def row_of(self, path: tuple[str, ...]) -> Values:
         """The address of the row that a name points at."""
-        ...
 
     def child_row(self, table: str, parent: NDArray[np.int64], number: Any) -> NDArray[np.int64]:
         """The address of a parent's child."""
-        ...
 
     def is_child(self, table: str) -> bool:
         """Whether a name is that of a table that can be aggregated here."""
-        ...
 
 
 def evaluate(node: Node, rows: RowSource) -> Values:

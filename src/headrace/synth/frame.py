@@ -1,6 +1,9 @@
 """A frame: some rows of a table as of a timestamp, each column computed when it is asked for."""
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +48,8 @@ from headrace.synth.values import (
 )
 from headrace.synth.world import World
 
+T = TypeVar("T")
+
 
 class Snapshot(Protocol):
     """What a frame asks of the view that it belongs to."""
@@ -52,26 +57,21 @@ class Snapshot(Protocol):
     @property
     def world(self) -> World:
         """The tables."""
-        ...
 
     @property
     def as_of(self) -> int:
         """As of when, in microseconds since 1970, UTC."""
-        ...
 
     @property
     def is_planned(self) -> bool:
         """Whether this is the end of time, where everything that will happen has."""
-        ...
 
     @property
     def planned(self) -> "Snapshot":
         """The world at the end of time."""
-        ...
 
     def lookup(self, plan: TablePlan) -> "Frame | None":
         """All rows of a table without a parent, if they are few; None if they are many."""
-        ...
 
     def aggregate(
         self,
@@ -83,13 +83,35 @@ class Snapshot(Protocol):
         rows: NDArray[np.int64],
     ) -> Values:
         """Over the rows of ``plan`` that point at rows of ``target`` by a foreign key."""
-        ...
 
     def last_changes(
         self, plan: TablePlan, column: str, target: TablePlan, rows: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """When a row of ``plan`` that points at a row of ``target`` last changed, for each row."""
-        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The rows that the rows of a frame lead to, by a foreign key or to their parents.
+
+    Attributes:
+        frame: the rows.
+        index: for each row that leads there, the position in ``frame``; None for its own.
+        valid: where a row leads to one; None for everywhere.
+    """
+
+    frame: "Frame"
+    index: NDArray[np.int64] | None = None
+    valid: Mask | None = None
+
+    def values(self, found: Values) -> Values:
+        """A column of ``frame`` for each row that leads there."""
+        return (found if self.index is None else found.take(self.index)).masked(self.valid)
+
+    def times(self, found: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Times of ``frame`` for each row that leads there, ``ALWAYS`` where there is none."""
+        times = found if self.index is None else found[self.index]
+        return times if self.valid is None else np.where(self.valid, times, ALWAYS)
 
 
 class Frame:
@@ -126,7 +148,7 @@ class Frame:
         self._columns: dict[str, Values] = {}
         self._timeless: dict[Any, Any] = {}
         """What is the same as of any timestamp: shared with the planned frame."""
-        self._links: dict[str, tuple[Frame, NDArray[np.int64] | None, Mask | None]] = {}
+        self._links: dict[str, Link] = {}
         self._children: dict[str, Frame] = {}
         self._planned: Frame | None = None
         self._changed: NDArray[np.int64] | None = None
@@ -167,7 +189,7 @@ class Frame:
 
     def detach(self) -> "list[Frame]":
         """Forget the frames that this one refers to, and return them."""
-        linked = [link[0] for link in self._links.values()]
+        linked = [link.frame for link in self._links.values()]
         others = [other for other in (self._planned, self.parent) if other is not None]
         found = [*self._children.values(), *linked, *others]
         self._children, self._links = {}, {}
@@ -186,22 +208,25 @@ class Frame:
             self._planned = frame
         return self._planned
 
+    def _once(self, name: Any, make: Callable[[], T]) -> T:
+        """What is the same as of any timestamp, computed once."""
+        if name not in self._timeless:
+            self._timeless[name] = make()
+        made: T = self._timeless[name]
+        return made
+
     # time
 
     def at(self) -> NDArray[np.int64]:
         """When each row came into being, in microseconds; ``NEVER`` for rows there are not."""
-        if "at" not in self._timeless:
-            self._timeless["at"] = self._at()
-        result: NDArray[np.int64] = self._timeless["at"]
-        return result
+        return self._once("at", self._at)
 
     def _at(self) -> NDArray[np.int64]:
         plan = self.plan
         if plan.parent is None:
             return self.view.world.population(plan).at(self.rows)
-        parent, index, _ = self.follow(plan.parent.name)
-        above = parent.at()
-        above = above if index is None else above[index]
+        parent = self.follow(plan.parent.name)
+        above = parent.times(parent.frame.at())
         node = plan.nodes.get(("per", "at"))
         if node is None:
             return above
@@ -219,39 +244,33 @@ class Frame:
 
     def arrival(self) -> NDArray[np.int64]:
         """When each row can be seen: late rows, and those of a late parent, come later."""
-        if "arrival" not in self._timeless:
-            self._timeless["arrival"] = self._arrival()
-        result: NDArray[np.int64] = self._timeless["arrival"]
-        return result
+        return self._once("arrival", self._arrival)
 
     def _arrival(self) -> NDArray[np.int64]:
-        timestamps = self.at()
+        times = self.at()
         late = self.plan.table.late
         if late is not None:
             share = unit(key(self.seed, self.plan.name, "", "late"), self.rows)
             delay = unit(key(self.seed, self.plan.name, "", "late by"), self.rows)
             more = 1 + (delay * (duration_us(late.max) - 1)).astype(np.int64)
-            is_late = (share < late.rate) & (timestamps != NEVER) & (timestamps != ALWAYS)
-            timestamps = np.where(is_late, timestamps + np.where(is_late, more, 0), timestamps)
+            is_late = (share < late.rate) & (times != NEVER) & (times != ALWAYS)
+            times = np.where(is_late, times + np.where(is_late, more, 0), times)
         if self.plan.parent is None or self.plan.parent.lateness == 0:
-            return timestamps
-        parent, index, _ = self.follow(self.plan.parent.name)
-        above = parent.arrival()
-        result: NDArray[np.int64] = np.maximum(timestamps, above if index is None else above[index])
+            return times
+        parent = self.follow(self.plan.parent.name)
+        result: NDArray[np.int64] = np.maximum(times, parent.times(parent.frame.arrival()))
         return result
 
     def _event(self, name: str, rate: float, within: str) -> NDArray[np.int64]:
-        """A timestamp after the arrival for a share of the rows, ``NEVER`` for the others."""
-        if name not in self._timeless:
-            share = unit(key(self.seed, self.plan.name, "", name), self.rows)
-            place = unit(key(self.seed, self.plan.name, "", f"{name} at"), self.rows)
-            length = duration_us(within)
-            room = length - (duration_us(self.plan.table.late.max) if self.plan.table.late else 0)
-            delay = 1_000_000 + (place * max(0, room - 1_000_000)).astype(np.int64)
-            arrival = self.arrival()
-            happens = (share < rate) & (arrival != NEVER)
-            self._timeless[name] = np.where(happens, arrival + np.where(happens, delay, 0), NEVER)
-        result: NDArray[np.int64] = self._timeless[name]
+        """A time after the arrival for a share of the rows, ``NEVER`` for the others."""
+        share = unit(key(self.seed, self.plan.name, "", name), self.rows)
+        place = unit(key(self.seed, self.plan.name, "", f"{name} at"), self.rows)
+        late = self.plan.table.late
+        longest = duration_us(within) - (duration_us(late.max) if late else 0)
+        delay = 1_000_000 + (place * max(0, longest - 1_000_000)).astype(np.int64)
+        arrival = self.arrival()
+        happens = (share < rate) & (arrival != NEVER)
+        result: NDArray[np.int64] = np.where(happens, arrival + np.where(happens, delay, 0), NEVER)
         return result
 
     def deleted(self) -> NDArray[np.int64] | None:
@@ -259,14 +278,18 @@ class Frame:
         deletions = self.plan.table.deletions
         if deletions is None:
             return None
-        return self._event("deletion", deletions.rate, deletions.within)
+        return self._once(
+            "deletion", lambda: self._event("deletion", deletions.rate, deletions.within)
+        )
 
     def corrected(self) -> NDArray[np.int64] | None:
         """When some columns of each row got other values; None for tables without corrections."""
         corrections = self.plan.table.corrections
         if corrections is None:
             return None
-        return self._event("correction", corrections.rate, corrections.within)
+        return self._once(
+            "correction", lambda: self._event("correction", corrections.rate, corrections.within)
+        )
 
     def present(self) -> Mask:
         """The rows that can be seen: arrived, and not deleted."""
@@ -303,10 +326,8 @@ class Frame:
             times = self.view.last_changes(child, column, self.plan, self.rows)
             np.maximum(latest, times, out=latest)
         for path in self.plan.moving_parents:
-            frame, index, valid = self.walk(path)
-            times = frame.changed() if index is None else frame.changed()[index]
-            times = times if valid is None else np.where(valid, times, ALWAYS)
-            np.maximum(latest, times, out=latest)
+            link = self.walk(path)
+            np.maximum(latest, link.times(link.frame.changed()), out=latest)
         return latest
 
     # columns
@@ -325,48 +346,43 @@ class Frame:
         """A column, or a parent's."""
         if len(path) == 1:
             return self.column(path[0])
-        frame, index, valid = self.walk(path[:-1])
-        found = frame.column(path[-1])
-        return (found if index is None else found.take(index)).masked(valid)
+        link = self.walk(path[:-1])
+        return link.values(link.frame.column(path[-1]))
 
-    def walk(self, path: tuple[str, ...]) -> "tuple[Frame, NDArray[np.int64] | None, Mask | None]":
-        """The frame that a path leads to, each row's position in it, and where there is one."""
-        frame, index, valid = self.follow(path[0])
+    def walk(self, path: tuple[str, ...]) -> Link:
+        """The rows that a path leads to."""
+        link = self.follow(path[0])
         for step in path[1:]:
-            after, next_index, next_valid = frame.follow(step)
-            if next_valid is not None:
-                valid = both(valid, next_valid if index is None else next_valid[index])
-            if next_index is not None:
-                index = next_index if index is None else next_index[index]
-            frame = after
-        return frame, index, valid
+            after, index, valid = link.frame.follow(step), link.index, link.valid
+            if after.valid is not None:
+                valid = both(valid, after.valid if index is None else after.valid[index])
+            if after.index is not None:
+                index = after.index if index is None else after.index[index]
+            link = Link(after.frame, index, valid)
+        return link
 
-    def follow(self, name: str) -> "tuple[Frame, NDArray[np.int64] | None, Mask | None]":
-        """The frame that a name leads to, each row's position in it, and where there is one."""
+    def follow(self, name: str) -> Link:
+        """The rows that a parent's name or a foreign key leads to."""
         linked = self.plan.link(name)
         assert linked is not None, f"{self.plan.name}.{name}"
         plan, column = linked
         if column is None:
             if self.parent is None:
                 self.parent = Frame(self.view, plan, self.rows // self.plan.stride)
-            return self.parent, self.index, None
+            return Link(self.parent, self.index)
         if column not in self._links:
             address = self.key_rows(column)
             shared = self.view.lookup(plan)
             if shared is not None and int(address.data.max(initial=0)) < len(shared):
-                link = (shared, address.data, address.valid)
+                self._links[column] = Link(shared, address.data, address.valid)
             else:
-                link = (Frame(self.view, plan, address.data), None, address.valid)
-            self._links[column] = link
+                frame = Frame(self.view, plan, address.data)
+                self._links[column] = Link(frame, None, address.valid)
         return self._links[column]
 
     def key_rows(self, column: str) -> Values:
         """The address of the row that a foreign key points at."""
-        name = ("key", column)
-        if name not in self._timeless:
-            self._timeless[name] = self._key_rows(column)
-        result: Values = self._timeless[name]
-        return result
+        return self._once(("key", column), lambda: self._key_rows(column))
 
     def _key_rows(self, column: str) -> Values:
         item = self.plan.table.fields[column]
@@ -436,13 +452,13 @@ class Frame:
         total = np.zeros(len(self), dtype=np.float64)
         for number, weight in enumerate(weights):
             if weight != 0.0:
-                name = ("normal", number)
-                if name not in self._timeless:
-                    other = key(self.seed, self.plan.name, correlation.columns[number])
-                    draws = np.maximum(unit(other, self.rows), 2.0**-54)
-                    self._timeless[name] = maths.normal_quantile(draws)
-                total += weight * self._timeless[name]
+                other = correlation.columns[number]
+                total += weight * self._once(("normal", number), partial(self._normal, other))
         return np.minimum(maths.normal_cdf(total), 1.0 - 2.0**-53)
+
+    def _normal(self, column: str) -> NDArray[np.float64]:
+        draws = unit(key(self.seed, self.plan.name, column), self.rows)
+        return maths.normal_quantile(np.maximum(draws, 2.0**-54))
 
     def make(self, item: AnyField, place: FieldPath) -> Values:
         """A field's values, with its nulls and its corrections."""
@@ -492,10 +508,8 @@ class Frame:
                 name = (*full, salt) if salt else full
                 return draw_text.words(item, self.seed, name, self.rows, home)
             case ForeignKey():
-                address = self.key_rows(path[0])
-                target, index, _ = self.follow(path[0])
-                found = target.column(item.column)
-                return (found if index is None else found.take(index)).masked(address.valid)
+                link = self.follow(path[0])
+                return link.values(link.frame.column(item.column))
             case Derived():
                 return self._derived(item, self.owner.nodes[(*place, "expression")])
             case Status():
@@ -540,15 +554,13 @@ class Frame:
 
     def ladder(self, name: str) -> list[draw.Level]:
         """For each level of the ladder: the status of each row, and when it came into it."""
-        label = ("ladder", name)
-        if label not in self._timeless:
-            item = self.plan.table.fields[name]
-            assert isinstance(item, Status)
-            self._timeless[label] = draw.climb_ladder(
-                item, self.seed, (self.plan.name, name), self.rows, self.at()
-            )
-        result: list[draw.Level] = self._timeless[label]
-        return result
+        item = self.plan.table.fields[name]
+        assert isinstance(item, Status)
+        path = (self.plan.name, name)
+        return self._once(
+            ("ladder", name),
+            lambda: draw.climb_ladder(item, self.seed, path, self.rows, self.at()),
+        )
 
     def _status(self, item: Status, name: str) -> Values:
         levels = self.ladder(name)
@@ -564,9 +576,8 @@ class Frame:
     def entered(self, path: tuple[str, ...], status: str) -> Values:
         """When each row came into a status; null where it has not."""
         if len(path) > 1:
-            frame, index, valid = self.walk(path[:-1])
-            found = frame.entered(path[-1:], status)
-            return (found if index is None else found.take(index)).masked(valid)
+            link = self.walk(path[:-1])
+            return link.values(link.frame.entered(path[-1:], status))
         item = self.plan.table.fields[path[0]]
         assert isinstance(item, Status)
         code = item.statuses.index(status)
@@ -614,8 +625,8 @@ class Frame:
         """The rows of a table that hang per these rows' parents; the index is of these rows."""
         if plan.name not in self._children:
             assert plan.parent is not None
-            parent, index, _ = self.follow(plan.parent.name)
-            owners = parent if index is None else parent.at_positions(index)
+            link = self.follow(plan.parent.name)
+            owners = link.frame if link.index is None else link.frame.at_positions(link.index)
             self._children[plan.name] = owners.children(plan)
         return self._children[plan.name]
 
@@ -635,21 +646,17 @@ class Frame:
         return aggregated(function, node, frame, frame.index, len(self))
 
     def row_of(self, path: tuple[str, ...]) -> Values:
-        """The address of the row that a name points at."""
-        frame: Frame = self
-        index: NDArray[np.int64] | None = None
-        valid: Mask | None = None
+        """The address of the row that a name leads to."""
         if path == (self.plan.name,):
             return Values(Kind.INTEGER, self.rows)
         if len(path) > 1:
-            frame, index, valid = self.walk(path[:-1])
-        linked = frame.plan.link(path[-1])
+            link = self.walk(path[:-1])
+            return link.values(link.frame.row_of(path[-1:]))
+        linked = self.plan.link(path[-1])
         assert linked is not None
         if linked[1] is not None:
-            found = frame.key_rows(linked[1])
-        else:
-            found = Values(Kind.INTEGER, frame.rows // frame.plan.stride)
-        return (found if index is None else found.take(index)).masked(valid)
+            return self.key_rows(linked[1])
+        return Values(Kind.INTEGER, self.rows // self.plan.stride)
 
     def child_row(
         self, table: str, parent: NDArray[np.int64], number: NDArray[np.int64]

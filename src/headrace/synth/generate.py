@@ -225,9 +225,9 @@ def _overlay(view: View, spec: str | None) -> "Overlay | None":
         return None
     from headrace.synth.faults import Overlay, faults_of, parse_spec
 
-    faults = faults_of(view.world, view)
+    faults = faults_of(view)
     if spec is not None:
-        faults = [*faults, *parse_spec(spec, view.world, view)]
+        faults = [*faults, *parse_spec(spec, view)]
     return Overlay(view, faults)
 
 

@@ -27,7 +27,6 @@ _M1: Final = np.uint64(0xBF58476D1CE4E5B9)
 _M2: Final = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _S11, _S32 = np.uint64(11), np.uint64(32)
-_LOW32: Final = np.uint64(0xFFFFFFFF)
 _UNIT: Final = 2.0**-53
 
 

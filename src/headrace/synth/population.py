@@ -38,15 +38,12 @@ class Population(Protocol):
 
     def total(self, timestamp: int) -> int:
         """How many rows there are at a timestamp, in microseconds since 1970."""
-        ...
 
     def at(self, rows: NDArray[Any]) -> Timestamps:
         """When these rows came into being; never falls from one row to the next."""
-        ...
 
     def before(self, timestamps: Timestamps) -> NDArray[np.int64]:
         """How many rows there were before each timestamp, to the day."""
-        ...
 
 
 class Fixed:

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from headrace.synth.evaluate import truth
-from headrace.synth.frame import Frame
+from headrace.synth.frame import Frame, Link
 from headrace.synth.plan import FieldPath, TablePlan
 from headrace.synth.schema.fields import AnyField, Derived, ForeignKey, ListOf, Numerical, Struct
-from headrace.synth.values import Mask, Values, both, from_numpy, to_arrow
+from headrace.synth.values import Values, both, from_numpy, to_arrow
 
 
 def to_batch(frame: Frame) -> pa.RecordBatch:
@@ -111,7 +110,7 @@ class _ListedFrame(Frame):
     def column(self, name: str) -> Values:
         return self._base.column(name)
 
-    def follow(self, name: str) -> "tuple[Frame, NDArray[np.int64] | None, Mask | None]":
+    def follow(self, name: str) -> Link:
         return self._base.follow(name)
 
     def children(self, plan: TablePlan) -> Frame:

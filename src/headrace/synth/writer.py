@@ -47,11 +47,9 @@ class Overlaid(Protocol):
 
     def schema(self, plan: TablePlan, schema: pa.Schema) -> pa.Schema:
         """What is written."""
-        ...
 
     def apply(self, plan: TablePlan, frame: "Frame", batch: pa.RecordBatch) -> list[pa.RecordBatch]:
         """The rows of a block that are written."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def faulty(
 ) -> tuple[dict[str, pa.Table], FaultManifest]:
     """The tables with faults, strings not as dictionaries; and the manifest."""
     view = view or View.of(WORLD, MOMENT)
-    overlay = Overlay(view, parse_spec(spec, WORLD, view))
+    overlay = Overlay(view, parse_spec(spec, view))
     tables = {}
     for plan in WORLD.tables:
         schema = overlay.schema(plan, view.arrow_schema(plan))
@@ -408,7 +408,7 @@ def test_threads_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     _, manifest = faulty(EVERYTHING)
     monkeypatch.setattr(view_module, "BLOCK_ROWS", 64)
     view = View.of(WORLD, MOMENT)
-    overlay = Overlay(view, parse_spec(EVERYTHING, WORLD, view))
+    overlay = Overlay(view, parse_spec(EVERYTHING, view))
     with ThreadPoolExecutor(4) as pool:
         for plan in WORLD.tables:
             frames = list(view.frames(plan))
@@ -477,7 +477,7 @@ def test_the_manifest_is_written(tmp_path: Path) -> None:
 )
 def test_a_bad_spec_is_one_clear_error(spec: str, message: str) -> None:
     with pytest.raises(SynthError) as caught:
-        parse_spec(spec, WORLD, View.of(WORLD, MOMENT))
+        parse_spec(spec, View.of(WORLD, MOMENT))
     assert message in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -486,12 +486,12 @@ def test_a_file_of_faults_says_where(tmp_path: Path) -> None:
     path = tmp_path / "faults.yml"
     path.write_text("- kind: nulls\n  table: order\n  column: amont\n")
     with pytest.raises(SchemaError, match=r"faults\.yml:3:3: order has no column 'amont'"):
-        parse_spec(str(path), WORLD, View.of(WORLD, MOMENT))
+        parse_spec(str(path), View.of(WORLD, MOMENT))
     path.write_text("faults:\n  - {kind: nulls, table: order, column: amount, shar: 1}\n")
     with pytest.raises(SchemaError, match=r"faults\.yml:2:49: unknown key 'shar'"):
-        parse_spec(str(path), WORLD, View.of(WORLD, MOMENT))
+        parse_spec(str(path), View.of(WORLD, MOMENT))
     path.write_text("- {kind: nulls, table: order, column: amount, rows: [1, 5]}\n")
-    (fault,) = parse_spec(str(path), WORLD, View.of(WORLD, MOMENT))
+    (fault,) = parse_spec(str(path), View.of(WORLD, MOMENT))
     assert fault.kind == "nulls"
     _, manifest = faulty(str(path))
     assert [hit["row"] for hit in named(manifest)] == [1, 5]
@@ -501,9 +501,9 @@ def test_the_schema_file_has_faults() -> None:
     text = SHOP + "faults:\n  - {kind: nulls, table: order, column: amont}\n"
     world = World(parse(text))
     with pytest.raises(SchemaError, match=r"schema:\d+:33: order has no column 'amont'"):
-        faults_of(world, View.of(world, MOMENT))
+        faults_of(View.of(world, MOMENT))
     world = World(parse(text.replace("amont", "amount")))
-    assert [fault.kind for fault in faults_of(world, View.of(world, MOMENT))] == ["nulls"]
+    assert [fault.kind for fault in faults_of(View.of(world, MOMENT))] == ["nulls"]
     with pytest.raises(SchemaError, match="unknown kind 'nul'; did you mean 'nulls'"):
         parse(text.replace("kind: nulls", "kind: nul"))
 
@@ -514,7 +514,7 @@ def test_every_kind_is_documented_with_a_true_example() -> None:
     assert tuple(kind for kind, _, _ in rows) == FAULT_KINDS
     for kind, options, example in rows:
         view = View.of(WORLD, datetime(2024, 6, 1))  # noqa: DTZ001
-        (fault,) = parse_spec(example, WORLD, view)
+        (fault,) = parse_spec(example, view)
         assert fault.kind == kind
         said = {"kind", "table", *re.findall(r"`(\w+)`", options)}
         said |= {"share", "rows", "from", "to"} if "some" in options else set()

@@ -343,7 +343,7 @@ def test_the_command_prints_what_it_wrote(example: Path, tmp_path: Path) -> None
     assert (tmp_path / "data" / "generated" / "customer_order").is_dir()
     for arguments, message in {
         ("--format", "xml"): "--format xml: one of parquet, csv",
-        ("--as-of", "tomorrow"): "--as-of tomorrow: not a moment",
+        ("--as-of", "tomorrow"): "--as-of tomorrow: not a timestamp",
         ("--part", "3"): "write the number of the part and of all, like 2/4",
     }.items():
         failed = run(*arguments)

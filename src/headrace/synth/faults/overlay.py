@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -127,10 +126,6 @@ class Overlay:
         ]
         tables = [name for name in self.view.world.plans if name in self._of]
         return FaultManifest(counted, tables, changes, self._recorder)
-
-    def write_manifest(self, path: Path) -> None:
-        """Write what ``manifest`` gives."""
-        self.manifest().write(path)
 
     def _schema_rows(self, name: str) -> list[dict[str, Any]]:
         plan = self.view.world.plans[name]

@@ -11,9 +11,8 @@ from headrace.formatting import did_you_mean
 from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError
 from headrace.synth.faults.checks import problems
 from headrace.synth.schema.fault import FAULT_KINDS, AnyFault, FaultFile, model_of
-from headrace.synth.schema.read import MOST_BYTES, load, location_of, validate
+from headrace.synth.schema.read import load, location_of, read_text, validate
 from headrace.synth.view import View
-from headrace.synth.world import World
 
 _SHARE: Final = ("share",)
 _ARGUMENTS: Final[dict[str, tuple[str, ...]]] = {
@@ -29,15 +28,15 @@ _TIMESTAMPS: Final = {"day", "from"}
 _NUMBERS: Final = {"share", "factor", "scale", "shift", "distance"}
 
 
-def faults_of(world: World, view: View | None = None) -> list[AnyFault]:
-    """The faults of a schema file.
+def faults_of(view: View) -> list[AnyFault]:
+    """The faults of a view's schema file.
 
     Raises:
         SchemaError: one does not fit the tables; says where it stands.
     """
-    document = world.document
-    faults = list(world.schema.faults)
-    found = problems(view or View.of(world), faults) if faults else []
+    document = view.world.document
+    faults = list(view.world.schema.faults)
+    found = problems(view, faults) if faults else []
     if found:
         raise SchemaError(
             [document.problem(each.message, "faults", each.number, each.key) for each in found]
@@ -45,18 +44,16 @@ def faults_of(world: World, view: View | None = None) -> list[AnyFault]:
     return faults
 
 
-def parse_spec(spec: str, world: World, view: View | None = None) -> list[AnyFault]:
+def parse_spec(spec: str, view: View) -> list[AnyFault]:
     """Faults of a file, or of words such as ``nulls:customer.email:0.01``.
 
     Args:
         spec: the path of a YAML file, or kind:table.column:argument, several with commas.
-        world: the tables.
-        view: as of when; the schema file's time without it.
+        view: the tables as of some time.
 
     Raises:
         SynthError: a fault is none, or does not fit the tables.
     """
-    view = view or View.of(world)
     path = Path(spec)
     if path.suffix.lower() in {".yml", ".yaml"} or (":" not in spec and path.exists()):
         return _read(path, view)
@@ -73,17 +70,7 @@ def parse_spec(spec: str, world: World, view: View | None = None) -> list[AnyFau
 
 
 def _read(path: Path, view: View) -> list[AnyFault]:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise SynthError(f"{path} is too large to be a file of faults")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise SchemaError(
-            [SchemaProblem(Location(path), f"not UTF-8 text: {error.reason}")]
-        ) from error
-    except OSError as error:
-        raise SynthError(f"cannot read the file of faults {path}: {error.strerror}") from error
-    tree = load(text, path)
+    tree = load(read_text(path, "file of faults"), path)
     if isinstance(tree, CommentedSeq):
         whole = CommentedMap({"faults": tree})
         whole.lc.add_kv_line_col("faults", [0, 0, 0, 0])

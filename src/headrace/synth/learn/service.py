@@ -23,39 +23,27 @@ FORMATS: Final = ("parquet", "csv", "jsonl")
 
 
 @dataclass(frozen=True, slots=True)
-class Learned:
-    """A model that was fitted and written.
+class LearnedSchema:
+    """What was learned from a sample, and written.
 
     Attributes:
-        out: the model file.
+        out: the schema file, or the model file.
         rows: how many rows each table of the sample had, by table.
         relations: the keys and relations, declared or found; their notes say which.
         notes: what was left out of the sample, or renamed.
-        report: quality and privacy.
     """
 
     out: Path
     rows: Mapping[str, int]
     relations: Relations
     notes: tuple[str, ...]
-    report: ModelReport
 
 
 @dataclass(frozen=True, slots=True)
-class LearnedSchema:
-    """A schema file that was written.
+class Learned(LearnedSchema):
+    """A model that was fitted and written, with a report on quality and privacy."""
 
-    Attributes:
-        out: the schema file.
-        rows: how many rows each table of the sample had, by table.
-        relations: the keys and relations, declared or found; their notes say which.
-        notes: what was left out of the sample, or renamed.
-    """
-
-    out: Path
-    rows: Mapping[str, int]
-    relations: Relations
-    notes: tuple[str, ...]
+    report: ModelReport
 
 
 def learn(

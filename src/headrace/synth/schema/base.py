@@ -1,7 +1,7 @@
 """Types that all models of a schema file share: names, shares, durations and timestamps."""
 
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
@@ -65,3 +65,9 @@ def as_datetime(timestamp: Timestamp) -> datetime:
             return timestamp.astimezone(UTC).replace(tzinfo=None)
         return timestamp
     return datetime(timestamp.year, timestamp.month, timestamp.day)  # noqa: DTZ001
+
+
+def tags(union: Any, key: str) -> tuple[str, ...]:
+    """The values of the key that tells the models of an annotated union apart."""
+    models = get_args(get_args(union)[0])
+    return tuple(get_args(model.model_fields[key].annotation)[0] for model in models)

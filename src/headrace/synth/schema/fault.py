@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, model_validator
 
-from headrace.synth.schema.base import Duration, Name, Share, Strict, Timestamp
+from headrace.synth.schema.base import Duration, Name, Share, Strict, Timestamp, tags
 
 Type = Literal["text", "integer", "number", "boolean", "datetime", "date"]
 Scalar = str | int | float | bool
@@ -192,31 +192,27 @@ class ColumnNested(SchemaChange):
 
 
 AnyFault = Annotated[
-    Annotated[OrphanKeys, Tag("orphan_keys")]
-    | Annotated[Duplicates, Tag("duplicates")]
-    | Annotated[Nulls, Tag("nulls")]
-    | Annotated[OutOfRange, Tag("out_of_range")]
-    | Annotated[TypeFlip, Tag("type_flip")]
-    | Annotated[LateRows, Tag("late_rows")]
-    | Annotated[OutOfOrder, Tag("out_of_order")]
-    | Annotated[MissingDay, Tag("missing_day")]
-    | Annotated[VolumeSpike, Tag("volume_spike")]
-    | Annotated[VolumeDrop, Tag("volume_drop")]
-    | Annotated[Drift, Tag("drift")]
-    | Annotated[StaleFeed, Tag("stale_feed")]
-    | Annotated[ColumnAdded, Tag("column_added")]
-    | Annotated[ColumnDropped, Tag("column_dropped")]
-    | Annotated[ColumnRenamed, Tag("column_renamed")]
-    | Annotated[ColumnRetyped, Tag("column_retyped")]
-    | Annotated[ColumnNested, Tag("column_nested")],
+    OrphanKeys
+    | Duplicates
+    | Nulls
+    | OutOfRange
+    | TypeFlip
+    | LateRows
+    | OutOfOrder
+    | MissingDay
+    | VolumeSpike
+    | VolumeDrop
+    | Drift
+    | StaleFeed
+    | ColumnAdded
+    | ColumnDropped
+    | ColumnRenamed
+    | ColumnRetyped
+    | ColumnNested,
     Discriminator("kind"),
 ]
 
-FAULT_KINDS = (
-    "orphan_keys", "duplicates", "nulls", "out_of_range", "type_flip", "late_rows",
-    "out_of_order", "missing_day", "volume_spike", "volume_drop", "drift", "stale_feed",
-    "column_added", "column_dropped", "column_renamed", "column_retyped", "column_nested",
-)  # fmt: skip
+FAULT_KINDS = tags(AnyFault, "kind")
 
 
 def model_of(kind: str) -> type[FaultBase]:

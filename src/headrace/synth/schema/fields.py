@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, model_validator
 
 from headrace.synth.schema.base import (
     Duration,
@@ -12,6 +12,7 @@ from headrace.synth.schema.base import (
     Timestamp,
     as_datetime,
     duration_us,
+    tags,
 )
 
 Scalar = str | int | float | bool | None
@@ -433,26 +434,23 @@ class Status(FieldBase):
 
 
 AnyField = Annotated[
-    Annotated[Serial, Tag("serial")]
-    | Annotated[Uuid, Tag("uuid")]
-    | Annotated[Categorical, Tag("categorical")]
-    | Annotated[Unique, Tag("unique")]
-    | Annotated[Datetime, Tag("datetime")]
-    | Annotated[Numerical, Tag("numerical")]
-    | Annotated[Boolean, Tag("boolean")]
-    | Annotated[Text, Tag("text")]
-    | Annotated[ForeignKey, Tag("foreign_key")]
-    | Annotated[Derived, Tag("derived")]
-    | Annotated[Struct, Tag("struct")]
-    | Annotated[ListOf, Tag("list")]
-    | Annotated[Status, Tag("status")],
+    Serial
+    | Uuid
+    | Categorical
+    | Unique
+    | Datetime
+    | Numerical
+    | Boolean
+    | Text
+    | ForeignKey
+    | Derived
+    | Struct
+    | ListOf
+    | Status,
     Discriminator("type"),
 ]
 
-FIELD_TYPES = (
-    "serial", "uuid", "categorical", "unique", "datetime", "numerical", "boolean", "text",
-    "foreign_key", "derived", "struct", "list", "status",
-)  # fmt: skip
+FIELD_TYPES = tags(AnyField, "type")
 
 
 def _check_weights(values: list[Any] | dict[str, float], weights: list[float] | None) -> None:

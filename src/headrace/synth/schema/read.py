@@ -54,21 +54,28 @@ def read(path: Path) -> SchemaDocument:
         SchemaError: it is no schema file; says where and what is allowed.
         SynthError: it cannot be read.
     """
+    return parse(read_text(path, "schema file"), path)
+
+
+def read_text(path: Path, what: str) -> str:
+    """The text of a YAML file.
+
+    Raises:
+        SchemaError: it is no UTF-8.
+        SynthError: it is too large, or cannot be read.
+    """
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise SynthError(
-                f"{path} has {size / 1e6:.1f} MB; a schema file has at most "
+                f"{path} has {size / 1e6:.1f} MB; a {what} has at most "
                 f"{MOST_BYTES / 1e6:.0f} MB. Is it data? Then `headrace learn` reads it."
             )
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise SchemaError(
-            [SchemaProblem(Location(path), f"not UTF-8 text: {error.reason}")]
-        ) from error
+        raise SchemaError.at(Location(path), f"not UTF-8 text: {error.reason}") from error
     except OSError as error:
-        raise SynthError(f"cannot read the schema file {path}: {error.strerror}") from error
-    return parse(text, path)
+        raise SynthError(f"cannot read the {what} {path}: {error.strerror}") from error
 
 
 def parse(text: str, file: Path | None = None) -> SchemaDocument:
@@ -79,9 +86,7 @@ def parse(text: str, file: Path | None = None) -> SchemaDocument:
     """
     tree = load(text, file)
     if not isinstance(tree, CommentedMap):
-        raise SchemaError(
-            [SchemaProblem(Location(file), "a schema file is a mapping with the key schema")]
-        )
+        raise SchemaError.at(Location(file), "a schema file is a mapping with the key schema")
     return SchemaDocument(validate(Schema, tree, file), tree, file)
 
 
