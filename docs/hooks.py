@@ -1,8 +1,8 @@
-"""What the site needs besides mkdocs: pages that stand elsewhere in the repository, and links.
+"""A hook of mkdocs for pages and links outside of ``docs/``.
 
-A page links to files as a code host shows them, relative to where it stands. On the site,
-``PAGES`` have an address below ``docs/``; any other file that a page links to is copied to
-``repository/``. The home is ``docs/index.md`` with the README in place of its comment.
+Pages link to files relative to their own place in the repository, as a code host shows them. On
+the site, ``PAGES`` get an address below ``docs/``; any other linked file is copied to
+``repository/``. The home page is ``docs/index.md`` with the README in place of its comment.
 """
 
 import posixpath
@@ -17,10 +17,10 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 README_HERE = re.compile(r"<!-- README\.md .*?-->\n")
 
-# Pages that stand alone in their part of the navigation, which would be an empty column.
+# Pages that are alone in their part of the navigation, which would be an empty column.
 ALONE = {"index.md", "tutorials/ten-minutes.md"}
 
-# Where a page of the repository stands on the site.
+# Where a page of the repository is on the site.
 PAGES = {
     "README.md": "index.md",
     "AGENTS.md": "reference/agents.md",
@@ -63,7 +63,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the README into the home, lead links to where things are on the site, part the blocks."""
+    """Insert the README into the home page, rewrite links for the site, separate the blocks."""
     del config, files
     here = page.file.src_uri
     if here in ALONE:
