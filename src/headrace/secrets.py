@@ -344,6 +344,11 @@ def _parameter(found: re.Match[str]) -> str:
     return f"{found[1]}={MASK}" if is_masked else found[0]
 
 
+def without_user(text: str) -> str:
+    """The text with no user and no password in its addresses."""
+    return re.sub(r"://[^/@\s]+@", "://", text)
+
+
 def public_url(url: str) -> str:
     """An address without its user, password and query."""
     parts = urlsplit(url)

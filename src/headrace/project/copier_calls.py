@@ -13,7 +13,7 @@ from unittest.mock import patch
 from headrace.errors import TemplateError
 from headrace.project import answers as answers_file
 from headrace.project import git
-from headrace.project.template import without_password
+from headrace.secrets import without_user
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def render(
         questions = worker.template.questions_data
     if not (folder / answers_file.FILE).is_file():
         raise TemplateError(
-            f"{without_password(source)} at {ref or 'its folder'} is not a Headrace template "
+            f"{without_user(source)} at {ref or 'its folder'} is not a Headrace template "
             f"(it brings no {answers_file.FILE}): is it an older version?"
         )
     _check_names(data, [*_to_answer(questions), *(known or ())])
@@ -122,7 +122,7 @@ def _in_words(source: str) -> Iterator[list[str]]:
         except KeyboardInterrupt:  # copier's own is a CopierError as well
             raise
         except ProcessExecutionError as error:
-            told = without_password(git.last_line(str(error.stderr)))
+            told = without_user(git.last_line(str(error.stderr)))
             said = f"git {_subcommand(error.argv)}failed: {told}"
             raise TemplateError(_words(ValueError(said), source)) from error
         except (CopierError, JinjaError, ValueError, TypeError, OSError) as error:
@@ -140,7 +140,7 @@ def _words(error: Exception, source: str) -> str:
     """What copier says, as one line that says what to change."""
     text = " ".join(str(error).split()) or type(error).__name__
     if found := re.match(r"(?:Unknown revision|.*invalid reference): '?(.*?)'?$", text):
-        where = f" at {without_password(source)}" if source else ""
+        where = f" at {without_user(source)}" if source else ""
         return f"the template{where} has no version {found[1]}"
     if found := re.match(r"Validation error for question '(\w+)': (.*)", text):
         return f"{found[1]}: {found[2]}"

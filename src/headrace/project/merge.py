@@ -212,8 +212,8 @@ def apply_new_answers(
         portable.write_file(where / name, new[name])
         found.not_added.remove(name)
     for name in [name for name in found.kept if same.get(name, new[name]) != new[name]]:
-        merged, is_clean = with_markers(same[name], was.tracked[name], new[name])
-        portable.write_file(where / name, merged)
+        content, is_clean = with_markers(same[name], was.tracked[name], new[name])
+        portable.write_file(where / name, content)
         found.kept.remove(name)
         if not is_clean:
             found.conflicts[name] = MergeConflict(

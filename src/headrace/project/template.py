@@ -11,6 +11,7 @@ from urllib.request import url2pathname
 import headrace
 from headrace.errors import TemplateError
 from headrace.project import answers, git
+from headrace.secrets import without_user
 
 CONFIG = "copier.yml"
 _SHORT = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
@@ -35,7 +36,7 @@ class TemplateAddress:
     @property
     def shown(self) -> str:
         """Without user and password."""
-        return without_password(self.url)
+        return without_user(self.url)
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ def _refs(address: TemplateAddress) -> dict[str, str]:
     if result.returncode:
         raise TemplateError(
             f"the template at {address.shown} cannot be reached: "
-            f"{without_password(git.last_line(result.stderr))}"
+            f"{without_user(git.last_line(result.stderr))}"
         )
     refs: dict[str, str] = {}
     for line in result.stdout.splitlines():
@@ -250,8 +251,3 @@ def _uncommitted(address: TemplateAddress) -> tuple[str, ...]:
     if folder is None or git.top(folder) is None or not git.status(folder):
         return ()
     return ("what is not committed in the template's checkout is not in the copy",)
-
-
-def without_password(text: str) -> str:
-    """A text whose addresses name no user and no password."""
-    return re.sub(r"://[^/@\s]+@", "://", text)

@@ -13,10 +13,9 @@ from headrace.scaffold.dbt_project import (
     open_project,
     record_path,
 )
-from headrace.scaffold.draft import Draft
+from headrace.scaffold.draft import ByHand, Draft, FileReport, ScaffoldReport, Vanished
 from headrace.scaffold.plan import COMBINATION
 from headrace.scaffold.raw_schema import RawSchema, read_schema
-from headrace.scaffold.report import ByHand, FileReport, ScaffoldReport, Vanished
 from headrace.scaffold.staging_models import merge_models
 from headrace.settings import Resolved
 

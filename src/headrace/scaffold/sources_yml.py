@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from headrace.errors import ScaffoldError
+from headrace.formatting import count
 from headrace.scaffold import names, record, render
 from headrace.scaffold.dbt_project import DeclaredTable, declared_tables
-from headrace.scaffold.draft import Change, Draft
+from headrace.scaffold.draft import ByHand, Change, Draft, Vanished
 from headrace.scaffold.raw_schema import LOAD_ID, RawTable
 from headrace.scaffold.record import Offer
-from headrace.scaffold.report import ByHand, Vanished
 from headrace.yaml_editor import ListItem, MappingKey, value_at
 
 LOADS = "_dlt_loads"
@@ -64,9 +64,8 @@ def _new_file(draft: Draft) -> dict[str, str]:
             "declare it there, or move the file away; nothing was written"
         )
     tables = draft.schema.tables
-    count = "1 table" if len(tables) == 1 else f"{len(tables)} tables"
     text = render.sources_file(draft.source, tables)
-    draft.add_file(path, text, f"source {draft.source} with {count}")
+    draft.add_file(path, text, f"source {draft.source} with {count(len(tables), 'table')}")
     draft.offer("table", LOADS)
     for table in tables:
         draft.offers.update(_offers(table))

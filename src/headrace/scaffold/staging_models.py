@@ -6,12 +6,11 @@ from pathlib import Path
 
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import models_of
-from headrace.scaffold.draft import Draft
+from headrace.scaffold.draft import ByHand, Draft, LeftOut
 from headrace.scaffold.model_sql import ModelSql
 from headrace.scaffold.model_yml import ModelYml
 from headrace.scaffold.plan import ColumnPlan, GenericTest, ModelPlan, plan_model, relationship
 from headrace.scaffold.raw_schema import LOAD_ID, ROW_ID, RawTable
-from headrace.scaffold.report import ByHand, LeftOut
 
 
 def merge_models(draft: Draft, tables: Mapping[str, str], *, has_combination: bool) -> None:

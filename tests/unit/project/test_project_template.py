@@ -11,6 +11,7 @@ import headrace
 from headrace.errors import TemplateError
 from headrace.project import answers, template
 from headrace.project.template import locate, parse, pick
+from headrace.secrets import without_user
 
 pytestmark = needs_git
 ROOT = Path(__file__).parents[3]
@@ -46,7 +47,7 @@ def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_password_is_shown() -> None:
     assert parse("https://me:secret@host/name.git").shown == "https://host/name.git"
-    told = template.without_password("unable to access 'https://token@host/x/': no, see a@b.c")
+    told = without_user("unable to access 'https://token@host/x/': no, see a@b.c")
     assert told == "unable to access 'https://host/x/': no, see a@b.c"
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +13,8 @@ from headrace.catalog.model import Asset, Catalog
 from headrace.errors import ExportError
 from headrace.export.output import ExportReport, required, server_error, write_export
 from headrace.export.upstream import holds_data
+from headrace.formatting import one_line
+from headrace.secrets import without_user
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def to_server(
     from datahub.emitter.rest_emitter import DatahubRestEmitter
     from requests.exceptions import RequestException
 
-    shown = re.sub(r"//[^/@]*@", "//", server)
+    shown = without_user(server)
     try:
         emitter = DatahubRestEmitter(server, token=token, timeout_sec=_TIMEOUT_S, retry_max_times=1)
         with emitter:
@@ -100,10 +101,10 @@ def to_server(
             for start in range(0, len(found), _BATCH):
                 emitter.emit_mcps(found[start : start + _BATCH])
     except (ConfigurationError, OperationalError, RequestException, ValueError) as error:
-        why = " ".join(re.sub(r"//[^/@\s]*@", "//", server_error(error)).split())
+        why = one_line(without_user(server_error(error)), 300)
         why = why.replace(token, "***") if token else why
         raise ExportError(
-            f"{shown} did not take the catalog: {why[:300]} (is it the address of DataHub's "
+            f"{shown} did not take the catalog: {why} (is it the address of DataHub's "
             "metadata service, and does it want a token? see --token-env)"
         ) from None  # the cause may hold the token
     return _report(found, shown, catalog)

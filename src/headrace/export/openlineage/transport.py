@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from headrace.formatting import one_line
 from headrace.secrets import MASK, hide
 from headrace.settings import Resolved
 
@@ -99,8 +100,7 @@ def hide_secrets(text: str, resolved: Resolved) -> str:
 
 def without_secrets(text: str, resolved: Resolved) -> str:
     """A message without secrets; one line."""
-    line = " ".join(hide_secrets(text, resolved).split())
-    return line if len(line) <= 300 else line[:299] + "…"
+    return one_line(hide_secrets(text, resolved), 300)
 
 
 def _texts(value: Any, key: str = "") -> Iterator[str]:
