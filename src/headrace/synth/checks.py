@@ -1,4 +1,4 @@
-"""What can be wrong with the tables of a schema file: cycles, and what needs rows over time."""
+"""Checks of a schema file's tables: cycles, and what needs rows that come into being over time."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -69,8 +69,8 @@ def column_problems(plan: TablePlan, known: set[str]) -> Iterator[Finding]:
                 "datetime columns",
                 ("correlation", "columns"),
             )
-    if table.deletions and (plan.hung or plan.pointing):
-        others = ", ".join([*plan.hung, *(other.name for other, _ in plan.pointing)])
+    if table.deletions and (plan.child_tables or plan.referencing):
+        others = ", ".join([*plan.child_tables, *(other.name for other, _ in plan.referencing)])
         message = f"rows of {plan.name} cannot be deleted: {others} refer to them"
         yield Finding(message, ("deletions",))
     if table.deletions and table.deletions.column in table.fields:
@@ -190,11 +190,11 @@ def _needs(plan: TablePlan, column: str, *, is_time: bool) -> Iterator[_Need]:
         return
     if is_time:
         for child in plan.aggregated:
-            if child.evolves and child.moves_at_all:
+            if child.evolves and child.has_changes:
                 yield child, _CHANGED, True
         for child, _ in plan.rollups:
             yield child, _CHANGED, True
-        for path in plan.moving_parents:
+        for path in plan.changing_parents:
             yield plan.resolve((*path, "number"))[0], _CHANGED, True
         return
     item = plan.table.fields[column]

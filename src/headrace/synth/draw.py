@@ -315,7 +315,7 @@ def climb_ladder(
         seed: of the world.
         path: table and column.
         rows: addresses.
-        at: when each row came into being; ``NEVER`` for rows there are not.
+        at: when each row came into being; ``NEVER`` for rows that do not exist.
     """
     statuses = item.statuses
     codes = np.zeros(len(rows), dtype=np.int32)

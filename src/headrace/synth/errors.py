@@ -21,7 +21,7 @@ class OutputError(SynthError):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where something stands in a schema file; lines and columns count from 1."""
+    """A line and a column of a schema file, both from 1."""
 
     file: Path | None
     line: int = 1

@@ -45,7 +45,7 @@ FUNCTIONS: Final = {
         Builtin("abs(x)", "without its sign", 1, 1),
         Builtin("ceil(x)", "the next integer above", 1, 1),
         Builtin("child(table, parent, n)", "in `row` of a foreign key: the parent's n-th row of "
-                 "a table that hangs per it, from 0", 3, 3),
+                 "a child table of it, from 0", 3, 3),
         Builtin("choose(n, a, b, …)", "a where n is 0, b where it is 1, and so on", 2, 64),
         Builtin("coalesce(a, b, …)", "the first that is not null", 2, 16),
         Builtin("count(table, condition)", "how many rows of a table point at this row; the "
@@ -61,7 +61,7 @@ FUNCTIONS: Final = {
         Builtin("item(list, n)", "the n-th element of a categorical whose values are lists, "
                  "from 0; null beyond its end", 2, 2),
         Builtin("length(x)", "of a text, or of a list", 1, 1),
-        Builtin("lower(text)", "in small letters", 1, 1),
+        Builtin("lower(text)", "in lower case", 1, 1),
         Builtin("max(a, b, …)", "the largest; max(table, x): of the rows that point here", 2, 16),
         Builtin("micros(t)", "microseconds since 1970", 1, 1),
         Builtin("min(a, b, …)", "the smallest; min(table, x): of the rows that point here", 2, 16),
@@ -73,7 +73,7 @@ FUNCTIONS: Final = {
         Builtin("seconds(x)", "a length of time", 1, 1),
         Builtin("sum(table, x)", "over the rows of a table that point at this row", 2, 2),
         Builtin("text(x, n)", "as text; with n decimals", 1, 2),
-        Builtin("upper(text)", "in capital letters", 1, 1),
+        Builtin("upper(text)", "in upper case", 1, 1),
         Builtin("weekday(t)", "0 for Monday to 6 for Sunday", 1, 1),
         Builtin("year(t)", "the year", 1, 1),
         Builtin("yyyymmdd(t)", "the day as text of eight digits", 1, 1),
@@ -83,7 +83,7 @@ FUNCTIONS: Final = {
 
 
 class ExpressionError(ValueError):
-    """The text is no expression of this language; says what is allowed."""
+    """The text is not an expression of this language; says what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def parse(text: str | int | float) -> Node:
     """The tree of an expression.
 
     Raises:
-        ExpressionError: it is none; says what is wrong.
+        ExpressionError: it is not an expression; says what is wrong.
     """
     if not isinstance(text, str):
         return Literal(text)
@@ -248,7 +248,7 @@ def _path(node: ast.AST) -> tuple[str, ...]:
             return (name,)
         case ast.Attribute(value=value, attr=name):
             return (*_path(value), name)
-    raise ExpressionError(f"{ast.unparse(node)[:60]!r} is no column")
+    raise ExpressionError(f"{ast.unparse(node)[:60]!r} is not a column")
 
 
 def _comparison(node: ast.Compare) -> Node:
@@ -260,13 +260,13 @@ def _comparison(node: ast.Compare) -> Node:
         elif isinstance(op, ast.In | ast.NotIn) and isinstance(right, ast.Tuple | ast.List):
             options = [_node(option) for option in right.elts]
             if not all(isinstance(option, Literal) for option in options):
-                raise ExpressionError("what stands after in are literals")
+                raise ExpressionError("only literals can follow in")
             values = tuple(option.value for option in options if isinstance(option, Literal))
             parts.append(Among(_node(left), values, isinstance(op, ast.NotIn)))
         elif isinstance(op, ast.Is | ast.IsNot) and isinstance(_node(right), Literal):
             parts.append(Among(_node(left), (None,), isinstance(op, ast.IsNot)))
         else:
-            raise ExpressionError(f"{ast.unparse(node)[:60]!r} is no comparison of this language")
+            raise ExpressionError(f"{ast.unparse(node)[:60]!r} is not a comparison here")
         left = right
     return parts[0] if len(parts) == 1 else Logic("and", tuple(parts))
 

@@ -121,7 +121,7 @@ class Frame:
         view: as of when, and what is shared between frames.
         plan: the table.
         rows: addresses, shape (n,).
-        parent: the frame of the table it hangs per, where this frame was made from one.
+        parent: the frame of the parent table, where this frame was made from one.
         index: the position of each row's parent in ``parent``.
         owner: the table in which the fields stand that are computed: ``plan``, but for the fields
             of a list.
@@ -218,7 +218,7 @@ class Frame:
     # time
 
     def at(self) -> NDArray[np.int64]:
-        """When each row came into being, in microseconds; ``NEVER`` for rows there are not."""
+        """When each row came into being, in microseconds; ``NEVER`` for rows that do not exist."""
         return self._once("at", self._at)
 
     def _at(self) -> NDArray[np.int64]:
@@ -318,14 +318,14 @@ class Frame:
                 frame = self.children(child)
                 assert frame.index is not None
                 np.maximum.at(latest, frame.index, frame.changed())
-        for child in self.plan.listed_beside:
-            frame = self.beside(child)
+        for child in self.plan.listed_siblings:
+            frame = self.siblings(child)
             assert frame.index is not None
             np.maximum.at(latest, frame.index, frame.changed())
         for child, column in self.plan.rollups:
             times = self.view.last_changes(child, column, self.plan, self.rows)
             np.maximum(latest, times, out=latest)
-        for path in self.plan.moving_parents:
+        for path in self.plan.changing_parents:
             link = self.walk(path)
             np.maximum(latest, link.times(link.frame.changed()), out=latest)
         return latest
@@ -591,7 +591,7 @@ class Frame:
     # children
 
     def child_counts(self, plan: TablePlan) -> NDArray[np.int64]:
-        """How many rows of a table hang per each row, those to come among them."""
+        """How many child rows each row will have had at the end of time."""
         per = plan.table.per
         assert per is not None
         if isinstance(per.count, int):
@@ -607,22 +607,22 @@ class Frame:
         return np.maximum(counts, 0)
 
     def children(self, plan: TablePlan) -> "Frame":
-        """The rows of a table that hang per these, as far as they can be seen."""
+        """The child rows of these rows, as far as they can be seen."""
         if plan.name not in self._children:
             frame = self.all_children(plan)
             self._children[plan.name] = frame.only(frame.present())
         return self._children[plan.name]
 
     def all_children(self, plan: TablePlan) -> "Frame":
-        """The rows of a table that hang per these, those to come and those gone among them."""
+        """The child rows of these rows, with those that are yet to come or were deleted."""
         counts = self.child_counts(plan)
         index = np.repeat(np.arange(len(self)), counts)
         ends = np.cumsum(counts)
         number = np.arange(len(index)) - np.repeat(ends - counts, counts)
         return Frame(self.view, plan, self.rows[index] * plan.stride + number, self, index)
 
-    def beside(self, plan: TablePlan) -> "Frame":
-        """The rows of a table that hang per these rows' parents; the index is of these rows."""
+    def siblings(self, plan: TablePlan) -> "Frame":
+        """The child rows of these rows' parents; the index is of these rows."""
         if plan.name not in self._children:
             assert plan.parent is not None
             link = self.follow(plan.parent.name)

@@ -1,4 +1,4 @@
-"""What a schema file means: tables, their links, and what of them changes over time."""
+"""The plan of a table: its links to other tables, and what in it changes over time."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ class TablePlan:
         name: of the table.
         table: its model.
         file: the schema file it stands in.
-        parent: the table it hangs per, if it does.
+        parent: the table that its per names, if it has one.
         nodes: the parsed expressions by where they stand in the table.
         keys: its foreign keys, by column, with the table they point at.
-        hung: tables that hang per this one, by name.
-        pointing: foreign keys of other tables that point here.
+        child_tables: tables whose per names this one, by name.
+        referencing: foreign keys of other tables that refer to this one.
     """
 
     name: str
@@ -40,8 +40,8 @@ class TablePlan:
     parent: "TablePlan | None" = None
     nodes: dict[FieldPath, Node] = field(default_factory=dict)
     keys: dict[str, "TablePlan"] = field(default_factory=dict)
-    hung: dict[str, "TablePlan"] = field(default_factory=dict)
-    pointing: list[tuple["TablePlan", str]] = field(default_factory=list)
+    child_tables: dict[str, "TablePlan"] = field(default_factory=dict)
+    referencing: list[tuple["TablePlan", str]] = field(default_factory=list)
 
     @property
     def stride(self) -> int:
@@ -108,10 +108,10 @@ class TablePlan:
         return (self.keys[by_table[0]], by_table[0]) if len(by_table) == 1 else None
 
     def child(self, name: str) -> "tuple[TablePlan, str | None] | None":
-        """A table whose rows point here, and the foreign key by which (None: it hangs per)."""
-        if name in self.hung:
-            return self.hung[name], None
-        found = [(plan, column) for plan, column in self.pointing if plan.name == name]
+        """A table whose rows refer to this one's, and its foreign key (None: a child table)."""
+        if name in self.child_tables:
+            return self.child_tables[name], None
+        found = [(plan, column) for plan, column in self.referencing if plan.name == name]
         return found[0] if len(found) == 1 else None
 
     def resolve(self, path: tuple[str, ...]) -> "tuple[TablePlan, str]":
@@ -157,25 +157,25 @@ class TablePlan:
 
     @cached_property
     def aggregated(self) -> "list[TablePlan]":
-        """Tables hung per this one, over which it aggregates or which it lists."""
+        """Child tables over which this one aggregates, or which it lists."""
         names = {table_of(call) for node in self.nodes.values() for call in aggregates(node)}
         names |= {item.of for item in self._all_fields() if isinstance(item, ListOf) and item.of}
-        return [self.hung[name] for name in self.hung if name in names]
+        return [self.child_tables[name] for name in self.child_tables if name in names]
 
     def listable(self, name: str) -> "TablePlan | None":
-        """A table whose rows a list may hold: it hangs per this one, or per this one's parent."""
-        beside = self.parent.hung if self.parent is not None else {}
-        return self.hung.get(name) or (beside.get(name) if name != self.name else None)
+        """A table whose rows a list may hold: a child of this table or of its parent."""
+        beside = self.parent.child_tables if self.parent is not None else {}
+        return self.child_tables.get(name) or (beside.get(name) if name != self.name else None)
 
     @cached_property
-    def listed_beside(self) -> "list[TablePlan]":
-        """Tables hung per this one's parent whose rows it lists."""
+    def listed_siblings(self) -> "list[TablePlan]":
+        """Other child tables of this one's parent, whose rows it lists."""
         names = {item.of for item in self._all_fields() if isinstance(item, ListOf) and item.of}
-        beside = self.parent.hung if self.parent is not None else {}
-        return [beside[name] for name in beside if name in names and name not in self.hung]
+        beside = self.parent.child_tables if self.parent is not None else {}
+        return [beside[name] for name in beside if name in names and name not in self.child_tables]
 
     @cached_property
-    def moving_parents(self) -> list[tuple[str, ...]]:
+    def changing_parents(self) -> list[tuple[str, ...]]:
         """Paths to parents of which it reads what changes over time."""
         found: list[tuple[str, ...]] = []
         for place, node in self.nodes.items():
@@ -184,12 +184,12 @@ class TablePlan:
             for ref in refs(node):
                 if len(ref) > 1 and ref[:-1] not in found:
                     plan, column = self.resolve(ref)
-                    if plan.moves(column):
+                    if plan.changes_later(column):
                         found.append(ref[:-1])
         return found
 
     @property
-    def moves_at_all(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether a row changes after it came into being."""
         table = self.table
         return bool(
@@ -197,11 +197,11 @@ class TablePlan:
             or table.deletions
             or any(isinstance(item, Status) for item in table.fields.values())
             or self.rollups
-            or any(child.evolves for child in (*self.aggregated, *self.listed_beside))
-            or self.moving_parents
+            or any(child.evolves for child in (*self.aggregated, *self.listed_siblings))
+            or self.changing_parents
         )
 
-    def moves(self, column: str, seen: frozenset[tuple[str, str]] = frozenset()) -> bool:
+    def changes_later(self, column: str, seen: frozenset[tuple[str, str]] = frozenset()) -> bool:
         """Whether a column changes after its row came into being."""
         if column == "number" or (self.name, column) in seen:
             return False
@@ -217,15 +217,15 @@ class TablePlan:
         for place, node in self.nodes.items():
             if place[:2] != ("fields", column):
                 continue
-            if not all(self._is_settled(call, seen) for call in aggregates(node)):
+            if not all(self._is_constant(call, seen) for call in aggregates(node)):
                 return True
             for ref in refs(node):
                 plan, name = self.resolve(ref)
-                if plan.moves(name, seen):
+                if plan.changes_later(name, seen):
                     return True
         return isinstance(item, ListOf) and item.of is not None
 
-    def _is_settled(self, call: Call, seen: frozenset[tuple[str, str]]) -> bool:
+    def _is_constant(self, call: Call, seen: frozenset[tuple[str, str]]) -> bool:
         """Whether an aggregate is over rows that come with this one, and never change."""
         child = self.child(table_of(call))
         if child is None or child[1] is not None:
@@ -237,7 +237,7 @@ class TablePlan:
         if any(True for argument in arguments for _ in aggregates(argument)):
             return False
         reads = [plan.resolve(ref) for argument in arguments for ref in refs(argument)]
-        return not any(other.moves(name, seen) for other, name in reads)
+        return not any(other.changes_later(name, seen) for other, name in reads)
 
     @cached_property
     def bound(self) -> int:
@@ -253,9 +253,9 @@ class TablePlan:
         for change in (table.corrections, table.deletions):
             if change is not None:
                 own = max(own, duration_us(change.within))
-        listed = (*self.aggregated, *self.listed_beside)
+        listed = (*self.aggregated, *self.listed_siblings)
         own = max([own, *(child.bound - total for child in listed)])
-        for path in self.moving_parents:
+        for path in self.changing_parents:
             plan: TablePlan = self
             for step in path:
                 linked = plan.link(step)

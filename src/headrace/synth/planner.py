@@ -82,9 +82,9 @@ class Planner:
 
     def _report(self, plan: TablePlan, found: Iterable[checks.Finding]) -> None:
         for message, path in found:
-            self._say(plan, message, *path)
+            self._add(plan, message, *path)
 
-    def _say(self, plan: TablePlan, message: str, *path: str | int) -> None:
+    def _add(self, plan: TablePlan, message: str, *path: str | int) -> None:
         self.problems.append(self.document.problem(message, "schema", plan.name, *path))
 
     def _gather(self, document: SchemaDocument, *, own: bool, above: tuple[Path, ...]) -> None:
@@ -122,7 +122,7 @@ class Planner:
         if name in self.plans:
             return self.plans[name]
         meant = did_you_mean(name, self.plans)
-        self._say(plan, f"there is no table {name!r}; {meant} Tables: {listed(self.plans)}", *path)
+        self._add(plan, f"there is no table {name!r}; {meant} Tables: {listed(self.plans)}", *path)
         return None
 
     def _population(self, plan: TablePlan) -> None:
@@ -134,22 +134,22 @@ class Planner:
             if isinstance(item, Datetime) and item.distribution == "rate"
         ]
         if len(clocks) > 1:
-            self._say(plan, "a table has one datetime with distribution: rate", "fields", clocks[1])
+            self._add(plan, "a table has one datetime with distribution: rate", "fields", clocks[1])
         if table.per is not None:
             if table.count is not None or clock is not None:
-                self._say(plan, "per goes with neither count nor distribution: rate", "per")
+                self._add(plan, "per goes with neither count nor distribution: rate", "per")
             parent = self._table(plan, table.per.table, "per", "table")
             if parent is not None:
                 plan.parent = parent
-                parent.hung[plan.name] = plan
+                parent.child_tables[plan.name] = plan
         elif table.count is None and clock is None:
-            self._say(
+            self._add(
                 plan,
                 f"how many rows has {plan.name}? Give count, per, or a datetime with "
                 "distribution: rate",
             )
         elif clock is not None and (table.count is None) == (clock[1].range is not None):
-            self._say(
+            self._add(
                 plan,
                 "a rate takes start and per_day, or a range with the table's count",
                 "fields",
@@ -165,21 +165,21 @@ class Planner:
                 continue
             if item.column not in target.table.fields:
                 meant = did_you_mean(item.column, target.table.fields)
-                self._say(
+                self._add(
                     plan,
                     f"table {target.name} has no column {item.column!r}; {meant} "
                     f"Columns: {listed(target.table.fields)}",
                     *place, "references",
                 )  # fmt: skip
             elif len(place) != 2:
-                self._say(plan, "a foreign_key stands at the top of a table, hidden if need be",
+                self._add(plan, "a foreign_key stands at the top of a table, hidden if need be",
                           *place)  # fmt: skip
             else:
                 plan.keys[str(place[1])] = target
-                target.pointing.append((plan, str(place[1])))
+                target.referencing.append((plan, str(place[1])))
         for name in plan.table.primary_key or ():
             if name not in plan.table.fields:
-                self._say(plan, f"primary_key: there is no column {name!r}", "primary_key")
+                self._add(plan, f"primary_key: there is no column {name!r}", "primary_key")
 
     def _expressions(self, plan: TablePlan) -> None:  # noqa: PLR0912, one branch a type
         per = plan.table.per
@@ -204,7 +204,7 @@ class Planner:
                         self._expression(plan, case.if_, scope, *place, "cases", number, "if")
             elif isinstance(item, ListOf):
                 if item.of is not None and scope.listable(item.of) is None:
-                    self._say(plan, f"no table {item.of!r} hangs per {scope.name}", *place, "of")
+                    self._add(plan, f"{scope.name} has no child table {item.of!r}", *place, "of")
                 for number, element in enumerate(item.items or ()):
                     if element.if_ is not None:
                         self._expression(plan, element.if_, scope, *place, "items", number, "if")
@@ -238,7 +238,7 @@ class Planner:
             node = _with_tables(expression.parse(text), scope)
             _check_names(node, scope)
         except (ExpressionError, LookupError) as error:
-            self._say(plan, str(error.args[0]), *place)
+            self._add(plan, str(error.args[0]), *place)
             return
         plan.nodes[place] = node
 
@@ -254,7 +254,7 @@ def _with_tables(node: Node, scope: TablePlan) -> Node:
                     inner = tuple(_with_tables(part, child[0]) for part in arguments[1:])
                     return Call(name, (TableRef(first.path), *inner))
                 if name in {"sum", "count"}:
-                    options = [*scope.hung, *(plan.name for plan, _ in scope.pointing)]
+                    options = [*scope.child_tables, *(plan.name for plan, _ in scope.referencing)]
                     raise LookupError(
                         f"{name}() is over the rows of a table that points at {scope.name}: "
                         f"{listed(options) or 'there is none'}; not {first.path[0]!r}"
@@ -292,10 +292,10 @@ def _check_names(node: Node, scope: TablePlan) -> None:  # noqa: PLR0912, one a 
             plan, column = scope.resolve(first.path)
             item = plan.table.fields.get(column)
             if not isinstance(item, Status):
-                raise LookupError(f"{first} is no status column")
+                raise LookupError(f"{first} is not a status column")
             if second.value not in item.statuses:
                 raise LookupError(
-                    f"{second.value!r} is no status of {first}; one of: {listed(item.statuses)}"
+                    f"{second.value!r} is not a status of {first}; one of: {listed(item.statuses)}"
                 )
         elif call.name in {"row", "child"}:
             name = call.arguments[0 if call.name == "row" else 1]
@@ -309,8 +309,8 @@ def _check_names(node: Node, scope: TablePlan) -> None:  # noqa: PLR0912, one a 
                 plan = linked[0] if linked else plan
             if call.name == "child":
                 first = call.arguments[0]
-                if not isinstance(first, Ref) or first.path[0] not in plan.hung:
-                    raise LookupError(f"child() takes a table that hangs per {plan.name}")
+                if not isinstance(first, Ref) or first.path[0] not in plan.child_tables:
+                    raise LookupError(f"child() takes a child table of {plan.name}")
 
 
 def make_plans(document: SchemaDocument) -> dict[str, TablePlan]:

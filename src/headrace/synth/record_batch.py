@@ -70,7 +70,7 @@ def _list_of(frame: Frame, item: ListOf, place: FieldPath) -> pa.Array:
     assert item.of is not None
     plan = frame.plan.listable(item.of)
     assert plan is not None
-    children = frame.children(plan) if plan.parent is frame.plan else frame.beside(plan)
+    children = frame.children(plan) if plan.parent is frame.plan else frame.siblings(plan)
     assert children.index is not None
     if item.fields is None:
         elements = to_batch(children).to_struct_array()
@@ -116,8 +116,8 @@ class _ListedFrame(Frame):
     def children(self, plan: TablePlan) -> Frame:
         return self._base.children(plan)
 
-    def beside(self, plan: TablePlan) -> Frame:
-        return self._base.beside(plan)
+    def siblings(self, plan: TablePlan) -> Frame:
+        return self._base.siblings(plan)
 
     def key_rows(self, column: str) -> Values:
         return self._base.key_rows(column)

@@ -367,8 +367,8 @@ class View:
     def _rolled_up(self, plan: TablePlan) -> NDArray[np.int64] | None:
         """Root rows of rows that others point at, of which one changed; None without any."""
         found: list[NDArray[np.int64]] = []
-        hung = [other for other in (plan, *_ancestors_that_matter(plan)) if other.rollups]
-        for other in hung:
+        aggregating = [other for other in (plan, *_ancestors_read(plan)) if other.rollups]
+        for other in aggregating:
             for child, column in other.rollups:
                 for frame in self.released(child):
                     address = frame.key_rows(column)
@@ -387,10 +387,10 @@ class View:
         return result
 
 
-def _ancestors_that_matter(plan: TablePlan) -> list[TablePlan]:
+def _ancestors_read(plan: TablePlan) -> list[TablePlan]:
     """Parents of which a table reads what changes."""
     found = []
-    for path in plan.moving_parents:
+    for path in plan.changing_parents:
         here: TablePlan = plan
         for step in path:
             linked = here.link(step)

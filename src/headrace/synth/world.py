@@ -76,7 +76,7 @@ class World:
         return self._populations[plan.name]
 
     def address_limit(self, plan: TablePlan) -> int:
-        """An address above that of every row there will ever be."""
+        """An address above those of all rows, also of future ones."""
         if plan.parent is not None:
             return self.address_limit(plan.parent) * plan.stride
         return self.population(plan).total(NEVER)
@@ -148,7 +148,7 @@ class World:
                 raise SynthError(
                     f"{plan.name} could have {self.address_limit(plan):.0e} rows at scale "
                     f"{self.scale:g}, and at most {MOST_ADDRESSES:.0e} can be numbered: take a "
-                    "smaller scale, or a smaller max of what hangs per it"
+                    "smaller scale, or a smaller max of its child tables"
                 )
 
     def _check_rates(self) -> None:

@@ -1,4 +1,4 @@
-"""Faults laid over clean data, and a manifest of every row they hit."""
+"""Faults laid over clean data, and a manifest of every row that they affect."""
 
 from headrace.synth.faults.manifest import Counted, FaultManifest
 from headrace.synth.faults.overlay import Overlay

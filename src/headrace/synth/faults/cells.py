@@ -128,7 +128,7 @@ def new_key(
     address: NDArray[np.int64],
     draws: NDArray[np.uint64],
 ) -> pa.Array:
-    """Keys of rows that there are not, by addresses no row has."""
+    """Keys of rows that do not exist, by addresses no row has."""
     item = plan.table.fields[column]
     if isinstance(item, Serial):
         return pa.array(item.start + address * item.step).cast(kind)
@@ -140,7 +140,7 @@ def new_key(
 
 
 def is_key_kind(kind: pa.DataType) -> bool:
-    """Whether keys of rows that there are not can be made."""
+    """Whether keys of rows that do not exist can be made."""
     return kind_of(kind) in {"text", "integer"}
 
 
@@ -239,9 +239,9 @@ def _drifted(fault: Drift, item: AnyField, array: pa.Array, units: NDArray[np.fl
 def overwritten(
     block: Block, listed: NumberedFaults, keep: Mask, effects: list[Effect]
 ) -> tuple[dict[str, pa.Array], dict[str, pa.Array], Mask]:
-    """Columns with faulty values; what copies with new keys hold; rows hit one by one.
+    """Columns with faulty values, what copies with new keys hold, and rows with own faults.
 
-    A cell has one fault at most: the first of those that hit single rows, else the first of
+    A cell has one fault at most: the first of those that affect single rows, else the first of
     those that affect all rows from some time on.
     """
     columns, base = dict(block.clean), dict(block.clean)

@@ -1,4 +1,4 @@
-"""What can be wrong with faults, given the tables they are for."""
+"""Checks of faults against the tables that they are for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ from headrace.synth.world import World
 
 @dataclass(frozen=True, slots=True)
 class FaultProblem:
-    """A fault that does not fit the tables: its number, the key that is wrong, and why."""
+    """A fault that does not fit the tables: its number, the wrong key, and why."""
 
     number: int
     key: str
@@ -56,7 +56,7 @@ class _InvalidFaultError(Exception):
 
 
 def problems(view: View, faults: Sequence[AnyFault]) -> list[FaultProblem]:
-    """What does not fit, at most one thing of each fault."""
+    """The faults that do not fit, with one reason each."""
     found = []
     tables: dict[str, pa.Table] = {}
     flipped: dict[str, set[str]] = {}

@@ -1,4 +1,7 @@
-"""What faults hit: one row per hit, spooled to a temporary file while tables are written."""
+"""The manifest of faults: one row for each row or cell that a fault affected.
+
+It is spooled to a temporary file while tables are written.
+"""
 
 import json
 import tempfile
@@ -94,10 +97,10 @@ class Recorder:
 
 
 class FaultManifest:
-    """What each fault hit.
+    """What each fault did.
 
     Attributes:
-        faults: every fault with its count; those that hit nothing, too.
+        faults: every fault with its count, also those without an effect.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ _TIMES: Final = ("from_", "to", "day")
 
 
 class Overlay:
-    """Faults over the tables of a view; the same rows are hit whatever the blocks are.
+    """Faults over the tables of a view; they affect the same rows whatever the blocks are.
 
     Args:
         view: what is generated; from here on its deltas have the rows that come late.
@@ -107,7 +107,7 @@ class Overlay:
         ]
 
     def manifest(self) -> FaultManifest:
-        """What was hit in the blocks so far, and the changes of the schema."""
+        """The effects in the blocks so far, and the changes of the schema."""
         rows = [row for name in self._of for row in self._schema_rows(name)]
         rows.sort(key=lambda row: int(row["fault"]))
         changes = pa.RecordBatch.from_pylist(rows, schema=SCHEMA)

@@ -1,4 +1,4 @@
-"""From a column of a sample to a field of a schema file."""
+"""Fields of a schema file that are learned from the columns of a sample."""
 
 import re
 from collections.abc import Mapping

@@ -63,7 +63,7 @@ def split(
 
     The table at the top of the longest chain, by rows, is divided at random, and the rows of the
     tables below follow their parents; rows with parents in both halves are in none. Tables that
-    do not hang below it are whole in both.
+    are not below it are whole in both.
 
     Returns:
         One half, the other, and the tables that are divided; None where a half would be too

@@ -1,4 +1,4 @@
-"""How good a model is, and how private: what ``headrace learn`` reports."""
+"""The report of ``headrace learn``: how good a model is, and how private."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What ``headrace learn`` and ``headrace generate MODEL`` do."""
+"""The services behind ``headrace learn`` and ``headrace generate MODEL``."""
 
 import shutil
 from collections.abc import Mapping, Sequence

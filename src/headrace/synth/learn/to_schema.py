@@ -1,4 +1,4 @@
-"""From a sample to the text of a schema file, by NumPy alone."""
+"""The text of a schema file that is learned from a sample, by NumPy alone."""
 
 import json
 import re

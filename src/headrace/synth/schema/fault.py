@@ -1,4 +1,4 @@
-"""What can be made wrong with generated data: a model for each kind of fault."""
+"""The faults that generated data can have: a model for each kind."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,20 +11,20 @@ Scalar = str | int | float | bool
 
 
 class FaultBase(Strict):
-    """What every fault says."""
+    """What every fault has."""
 
     table: Name
 
 
 class TimedFault(FaultBase):
-    """A fault of rows that came into being within a time."""
+    """A fault of rows that came into being within some time."""
 
     from_: Timestamp | None = Field(None, alias="from", description="The first timestamp, UTC.")
     to: Timestamp | None = Field(None, description="The timestamp before which it ends, UTC.")
 
 
 class RowFault(TimedFault):
-    """A fault of some rows: a share of them, or these."""
+    """A fault of some rows: a share of them, or the listed ones."""
 
     share: Share | None = Field(None, description="Share of the rows; 0.01 without it.")
     rows: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] | None = Field(
@@ -39,14 +39,14 @@ class RowFault(TimedFault):
 
 
 class OrphanKeys(RowFault):
-    """A foreign key points at a row that there never was."""
+    """A foreign key refers to a row that does not exist."""
 
     kind: Literal["orphan_keys"]
     column: Name
 
 
 class Duplicates(RowFault):
-    """A row is there again, right after itself."""
+    """A row is repeated, right after itself."""
 
     kind: Literal["duplicates"]
     copies: Annotated[int, Field(ge=1, le=100)] = Field(1, description="How many more there are.")
@@ -75,14 +75,14 @@ class TypeFlip(RowFault):
 
 
 class LateRows(RowFault):
-    """A row arrives later than it should; what it says stays the same."""
+    """A row arrives later than it should; its values stay the same."""
 
     kind: Literal["late_rows"]
     max: Duration = Field("2d", description="How much later at most.")
 
 
 class OutOfOrder(RowFault):
-    """A row stands where another one should, and that one where it should."""
+    """Two rows have changed places."""
 
     kind: Literal["out_of_order"]
     distance: Annotated[int, Field(ge=1, le=1000)] = Field(
@@ -152,12 +152,12 @@ class SchemaChange(FaultBase):
 
     column: Name
     from_: Timestamp | None = Field(
-        None, alias="from", description="It is there in a run as of this timestamp or later, UTC."
+        None, alias="from", description="The change is made as of this timestamp or later, UTC."
     )
 
 
 class ColumnAdded(SchemaChange):
-    """There is one more column, the last."""
+    """There is one more column, after the others."""
 
     kind: Literal["column_added"]
     type: Type = "text"
@@ -165,7 +165,7 @@ class ColumnAdded(SchemaChange):
 
 
 class ColumnDropped(SchemaChange):
-    """A column is not there."""
+    """A column is missing."""
 
     kind: Literal["column_dropped"]
 
@@ -185,7 +185,7 @@ class ColumnRetyped(SchemaChange):
 
 
 class ColumnNested(SchemaChange):
-    """A column stands inside a struct."""
+    """A column is moved into a struct."""
 
     kind: Literal["column_nested"]
     into: Name = Field(description="The struct's name; columns with the same one share it.")

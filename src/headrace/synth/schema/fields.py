@@ -24,7 +24,7 @@ Expression = Annotated[
 
 
 class FieldBase(Strict):
-    """What every field may say."""
+    """What every field may have."""
 
     description: str = ""
     primary_key: bool = Field(False, description="Part of the table's primary key.")
@@ -36,7 +36,7 @@ class FieldBase(Strict):
 
 
 class Serial(FieldBase):
-    """A running number; in a table that hangs per another the numbers have gaps."""
+    """A running number; in a table with per the numbers have gaps."""
 
     type: Literal["serial"]
     start: int = 1
@@ -348,11 +348,11 @@ class Item(Strict):
 
 
 class ListOf(FieldBase):
-    """A list: of a table's rows that hang per this one's, or of items written out."""
+    """A list: of a child table's rows, or of items written out."""
 
     type: Literal["list"]
     of: Name | None = Field(
-        None, description="A table whose rows hang per this one's rows, or per its parent's."
+        None, description="A table whose per names this table, or this table's parent."
     )
     fields: "Annotated[dict[Name, AnyField], Field(min_length=1)] | None" = Field(
         None, description="of: what an element holds; all columns of the table without it."

@@ -32,18 +32,18 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class SchemaDocument:
-    """A parsed schema file that knows where everything stands."""
+    """A parsed schema file, with the location of each key."""
 
     schema: Schema
     tree: CommentedMap
     file: Path | None
 
     def location(self, *path: str | int) -> Location:
-        """Where the value of a key path stands; of its nearest parent if it is not there."""
+        """The location of the value of a key path; of its nearest parent if it is missing."""
         return location_of(self.tree, self.file, path)
 
     def problem(self, message: str, *path: str | int) -> SchemaProblem:
-        """A problem with what stands at a key path."""
+        """A problem with the value at a key path."""
         return SchemaProblem(self.location(*path), message)
 
 
@@ -51,7 +51,7 @@ def read(path: Path) -> SchemaDocument:
     """Read and validate a schema file.
 
     Raises:
-        SchemaError: it is no schema file; says where and what is allowed.
+        SchemaError: it is not a schema file; says where, and what is allowed.
         SynthError: it cannot be read.
     """
     return parse(read_text(path, "schema file"), path)
@@ -82,7 +82,7 @@ def parse(text: str, file: Path | None = None) -> SchemaDocument:
     """Validate the text of a schema file.
 
     Raises:
-        SchemaError: it is no schema file; says where and what is allowed.
+        SchemaError: it is not a schema file; says where, and what is allowed.
     """
     tree = load(text, file)
     if not isinstance(tree, CommentedMap):
@@ -91,10 +91,10 @@ def parse(text: str, file: Path | None = None) -> SchemaDocument:
 
 
 def load(text: str, file: Path | None) -> Any:
-    """The tree of a YAML file, which knows where everything stands.
+    """The tree of a YAML file, with the location of each key.
 
     Raises:
-        SchemaError: it is no YAML.
+        SchemaError: it is not YAML.
     """
     yaml = YAML(typ="rt")
     yaml.version = (1, 2)
@@ -127,7 +127,7 @@ def validate(model: type[Model], tree: CommentedMap, file: Path | None) -> Model
 
 
 class _TooMuchError(Exception):
-    """More than any schema holds: an alias bomb, most likely."""
+    """More than any schema file holds: most likely an alias bomb."""
 
 
 class _Plain:
@@ -168,7 +168,7 @@ def _marked(error: MarkedYAMLError, file: Path | None, message: str) -> SchemaPr
 
 
 def location_of(tree: Any, file: Path | None, path: Path_) -> Location:
-    """Where the value of a key path stands; of its nearest parent if it is not there."""
+    """The location of the value of a key path; of its nearest parent if it is missing."""
     line, column = 0, 0
     node = tree
     for step in path:

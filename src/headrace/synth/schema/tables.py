@@ -14,7 +14,7 @@ from headrace.synth.schema.fields import AnyField, Datetime, Expression
 
 
 class Count(Strict):
-    """How many rows hang per parent."""
+    """How many rows each parent has."""
 
     distribution: Literal["uniform", "poisson", "geometric"] = "uniform"
     mean: Annotated[float, Field(gt=0)] | None = None
@@ -31,7 +31,7 @@ class Count(Strict):
 
 
 class Per(Strict):
-    """The rows of this table hang per the rows of another."""
+    """The rows of this table are children of the rows of another."""
 
     table: Name
     count: Annotated[int, Field(ge=1, le=65_536)] | Count | str = Field(
@@ -104,7 +104,7 @@ class Table(Strict):
     count: Annotated[int, Field(ge=0, le=10**12)] | None = Field(
         None, description="Number of rows."
     )
-    per: Per | None = Field(None, description="Rows hang per the rows of another table.")
+    per: Per | None = Field(None, description="The rows are children of another table's rows.")
     scale: bool = Field(True, description="Whether --scale applies.")
     hidden: bool = Field(False, description="For others to use; not written.")
     group: str | None = Field(None, description="What --group selects by.")
