@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import stat as modes
 import time
 from collections.abc import Iterator, Mapping
@@ -118,10 +117,7 @@ class HashCache:
         """Write the cache, if anything was added."""
         if not self._dirty:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(self._entries), encoding="utf-8")
-        portable.replace(temporary, self._path)
+        portable.write_file(self._path, json.dumps(self._entries))
 
 
 def find_files(directory: Path, pattern: str, cache: HashCache) -> FoundFiles:

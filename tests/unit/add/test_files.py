@@ -96,14 +96,6 @@ def test_a_file_in_the_place_of_a_folder(project: Resolved) -> None:
     assert not (project.root / "dlt_pipelines" / "crm").exists()
 
 
-def test_a_file_that_changes_in_between(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_text("new")
-    with pytest.raises(ProjectFileError, match="was changed meanwhile"):
-        file_changes.write({tmp_path / "b": "text", path: "mine"}, {path: "old"})
-    assert not (tmp_path / "b").exists()
-
-
 @pytest.mark.parametrize("request_", [REQUEST, AddRequest("crm", "synth")])
 @pytest.mark.parametrize("count", range(6))
 def test_the_same_command_goes_on_after_a_kill(
