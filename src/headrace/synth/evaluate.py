@@ -11,8 +11,8 @@ from headrace.synth.expression import (
     COMPARISONS,
     Among,
     Binary,
-    Call,
     Choice,
+    FunctionCall,
     Literal,
     Logic,
     Node,
@@ -85,7 +85,7 @@ def evaluate(node: Node, rows: RowSource) -> Values:
             return choose(
                 _truth(evaluate(test, rows)), evaluate(then, rows), evaluate(otherwise, rows)
             )
-        case Call():
+        case FunctionCall():
             return _call(node, rows)
 
 
@@ -206,7 +206,7 @@ def _join_pools(parts: list[Values]) -> Values | None:
     return None
 
 
-def _call(node: Call, rows: RowSource) -> Values:
+def _call(node: FunctionCall, rows: RowSource) -> Values:
     name, arguments = node.name, node.arguments
     first = arguments[0]
     is_table = isinstance(first, Ref) and len(first.path) == 1 and rows.is_child(first.path[0])

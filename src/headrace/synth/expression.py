@@ -152,14 +152,14 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A function."""
 
     name: str
     arguments: tuple["Node", ...]
 
 
-Node = Literal | Ref | Unary | Binary | Among | Logic | Choice | Call
+Node = Literal | Ref | Unary | Binary | Among | Logic | Choice | FunctionCall
 
 _BINARY: Final[dict[type[ast.AST], str]] = {
     ast.Add: "+",
@@ -271,7 +271,7 @@ def _comparison(node: ast.Compare) -> Node:
     return parts[0] if len(parts) == 1 else Logic("and", tuple(parts))
 
 
-def _call(name: str, arguments: list[ast.expr]) -> Call:
+def _call(name: str, arguments: list[ast.expr]) -> FunctionCall:
     if name not in FUNCTIONS:
         raise ExpressionError(f"unknown function {name!r}; one of: {', '.join(FUNCTIONS)}")
     function = FUNCTIONS[name]
@@ -284,7 +284,7 @@ def _call(name: str, arguments: list[ast.expr]) -> Call:
         raise ExpressionError("entered() takes a status column and the name of a status")
     if name in {"entered", "row"} and not isinstance(nodes[0], Ref):
         raise ExpressionError(f"the first argument of {name}() is a name")
-    return Call(name, nodes)
+    return FunctionCall(name, nodes)
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -298,7 +298,7 @@ def children(node: Node) -> tuple[Node, ...]:
             return operands
         case Choice(test=test, then=then, otherwise=otherwise):
             return (test, then, otherwise)
-        case Call(arguments=arguments):
+        case FunctionCall(arguments=arguments):
             return arguments
     return ()
 
@@ -315,26 +315,26 @@ def refs(node: Node) -> list[tuple[str, ...]]:
     if isinstance(node, Ref):
         return [node.path]
     skipped = 0
-    if isinstance(node, Call):
+    if isinstance(node, FunctionCall):
         if is_aggregate(node):
             return []
         skipped = {"row": 1, "child": 2}.get(node.name, 0)  # names of tables
     return [path for part in children(node)[skipped:] for path in refs(part)]
 
 
-def is_aggregate(node: Call) -> bool:
+def is_aggregate(node: FunctionCall) -> bool:
     """Whether a call has the form of an aggregate; the planner checks that it names a table."""
     if node.name in {"sum", "count"}:
         return True
     return node.name in {"min", "max"} and isinstance(node.arguments[0], TableRef)
 
 
-def aggregates(node: Node) -> Iterator[Call]:
+def aggregates(node: Node) -> Iterator[FunctionCall]:
     """The aggregates in an expression."""
-    return (part for part in walk(node) if isinstance(part, Call) and is_aggregate(part))
+    return (part for part in walk(node) if isinstance(part, FunctionCall) and is_aggregate(part))
 
 
-def table_of(call: Call) -> str:
+def table_of(call: FunctionCall) -> str:
     """The table that an aggregate is over."""
     first = call.arguments[0]
     return first.path[0] if isinstance(first, Ref) else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from headrace.formatting import did_you_mean
-from headrace.synth.expression import Call, Node, aggregates, refs, table_of
+from headrace.synth.expression import FunctionCall, Node, aggregates, refs, table_of
 from headrace.synth.schema.base import duration_us
 from headrace.synth.schema.fields import AnyField, Datetime, ListOf, Status, Struct
 from headrace.synth.schema.tables import Count, Table
@@ -225,7 +225,7 @@ class TablePlan:
                     return True
         return isinstance(item, ListOf) and item.of is not None
 
-    def _is_constant(self, call: Call, seen: frozenset[tuple[str, str]]) -> bool:
+    def _is_constant(self, call: FunctionCall, seen: frozenset[tuple[str, str]]) -> bool:
         """Whether an aggregate is over rows that come with this one, and never change."""
         child = self.child(table_of(call))
         if child is None or child[1] is not None:

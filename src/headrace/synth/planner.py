@@ -8,9 +8,9 @@ from headrace.formatting import did_you_mean
 from headrace.synth import checks, expression
 from headrace.synth.errors import SchemaError, SchemaProblem
 from headrace.synth.expression import (
-    Call,
     Choice,
     ExpressionError,
+    FunctionCall,
     Literal,
     Node,
     Ref,
@@ -246,20 +246,20 @@ class Planner:
 def _with_tables(node: Node, scope: TablePlan) -> Node:
     """The node with the tables of aggregates marked as such."""
     match node:
-        case Call(name=name, arguments=arguments):
+        case FunctionCall(name=name, arguments=arguments):
             first = arguments[0]
             if name in expression.AGGREGATES and isinstance(first, Ref) and len(first.path) == 1:
                 child = scope.child(first.path[0])
                 if child is not None:
                     inner = tuple(_with_tables(part, child[0]) for part in arguments[1:])
-                    return Call(name, (TableRef(first.path), *inner))
+                    return FunctionCall(name, (TableRef(first.path), *inner))
                 if name in {"sum", "count"}:
                     options = [*scope.child_tables, *(plan.name for plan, _ in scope.referencing)]
                     raise LookupError(
                         f"{name}() is over the rows of a table that points at {scope.name}: "
                         f"{listed(options) or 'there is none'}; not {first.path[0]!r}"
                     )
-            return Call(name, tuple(_with_tables(part, scope) for part in arguments))
+            return FunctionCall(name, tuple(_with_tables(part, scope) for part in arguments))
         case expression.Unary(operation=operation, operand=operand):
             return expression.Unary(operation, _with_tables(operand, scope))
         case expression.Binary(operation=operation, left=left, right=right):
@@ -278,7 +278,7 @@ def _with_tables(node: Node, scope: TablePlan) -> Node:
 def _check_names(node: Node, scope: TablePlan) -> None:  # noqa: PLR0912, one a function
     for path in refs(node):
         scope.resolve(path)
-    for call in (part for part in expression.walk(node) if isinstance(part, Call)):
+    for call in (part for part in expression.walk(node) if isinstance(part, FunctionCall)):
         if is_aggregate(call):
             child = scope.child(table_of(call))
             if child is None:

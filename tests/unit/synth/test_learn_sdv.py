@@ -19,7 +19,7 @@ from headrace.synth.learn.model_file import KIND, load
 from headrace.synth.learn.privacy import closer_share, split
 from headrace.synth.learn.relations import Relation, Relations, relate
 from headrace.synth.learn.report import report
-from headrace.synth.learn.sample_data import Sample, read
+from headrace.synth.learn.sample_data import LearningSample, read
 
 STORES, CUSTOMERS, ORDERS = 4, 120, 300
 
@@ -237,7 +237,7 @@ def test_null_is_near_to_null_alone() -> None:
 
 def test_the_halves_hold_their_relations_and_no_row_twice() -> None:
     random = np.random.default_rng(3)
-    data = Sample({
+    data = LearningSample({
         "stores": pa.table({"id": np.arange(STORES), "size": np.arange(STORES)}),
         "customers": pa.table({"id": np.arange(100), "age": np.arange(100)}),
         "orders": pa.table({
@@ -269,5 +269,5 @@ def test_the_halves_hold_their_relations_and_no_row_twice() -> None:
             column = half.tables[each.table].column(each.column)
             key = half.tables[each.parent].column(each.parent_column)
             assert pc.all(pc.is_in(column, key.combine_chunks())).as_py()
-    small = Sample({name: table.slice(0, 10) for name, table in data.tables.items()})
+    small = LearningSample({name: table.slice(0, 10) for name, table in data.tables.items()})
     assert split(small, Relations({}, ())) is None

@@ -209,6 +209,26 @@ def test_a_column_named_no_is_a_name() -> None:
     assert View.of(world).table("customer").column_names == ["id", "no", "on"]
 
 
+def test_two_tables_that_list_one_child_keep_their_own_values() -> None:
+    """Fields of a list are computed over the child's rows, and stand in the table that lists it."""
+    listed = "{{type: list, of: line, fields: {{x: {{type: categorical, values: [{value}]}}}}}}"
+    world = World(parse(TABLE + f"""\
+      items: {listed.format(value="a")}
+  line:
+    per: {{table: customer, count: 2}}
+    fields: {{id: {{type: serial, primary_key: true}}}}
+  note:
+    per: {{table: customer}}
+    fields:
+      id: {{type: serial, primary_key: true}}
+      items: {listed.format(value="b")}
+"""))  # fmt: skip
+    view = View.of(world)
+    for name, value in (("customer", "a"), ("note", "b"), ("customer", "a")):
+        rows = view.table(name).column("items").to_pylist()
+        assert rows == [[{"x": value}, {"x": value}]] * 10, name
+
+
 def test_a_bomb_of_aliases_ends_soon() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from headrace.synth.learn.pii import Pii, find_pii
 from headrace.synth.learn.relations import Relation, Relations
-from headrace.synth.learn.sample_data import Sample
+from headrace.synth.learn.sample_data import LearningSample
 
 QUANTILES: Final = 101
 MOST_CATEGORIES: Final = 500
@@ -75,7 +75,7 @@ class SampleColumn:
 
 
 def make_field(
-    column: SampleColumn, relations: Relations, relation: Relation | None, sample: Sample
+    column: SampleColumn, relations: Relations, relation: Relation | None, sample: LearningSample
 ) -> LearnedField:
     """The field that gives values like a column's."""
     is_primary = relations.keys.get(column.table) == column.name
@@ -156,7 +156,7 @@ def _unique_text(column: SampleColumn, more: Mapping[str, Any]) -> LearnedField 
 
 
 def _foreign_key(
-    column: SampleColumn, relation: Relation, sample: Sample, *, is_primary: bool
+    column: SampleColumn, relation: Relation, sample: LearningSample, *, is_primary: bool
 ) -> LearnedField:
     parents = len(sample.tables[relation.parent])
     settings: dict[str, Any] = {

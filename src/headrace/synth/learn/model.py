@@ -21,7 +21,7 @@ from headrace.synth.errors import SynthError
 from headrace.synth.learn.field import LearnedField
 from headrace.synth.learn.pii import Pii, find_pii
 from headrace.synth.learn.relations import Relation, Relations
-from headrace.synth.learn.sample_data import Sample
+from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.to_schema import fields_of
 
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
@@ -86,7 +86,7 @@ def require_sdv() -> None:
         ) from error
 
 
-def fit(sample: Sample, relations: Relations, *, seed: int = 0) -> Model:
+def fit(sample: LearningSample, relations: Relations, *, seed: int = 0) -> Model:
     """Fit SDV on a sample.
 
     Texts that fewer than three rows hold, and free text, are not learned; personal data is
@@ -148,7 +148,7 @@ def draw(model: Model, *, scale: float = 1.0, seed: int = 0) -> dict[str, pa.Tab
 # what the columns are
 
 
-def _kinds(sample: Sample, relations: Relations, table: str) -> dict[str, dict[str, Any]]:
+def _kinds(sample: LearningSample, relations: Relations, table: str) -> dict[str, dict[str, Any]]:
     data = sample.tables[table]
     fields = {each.name: each for each in fields_of(sample, relations, table)}
     own = relations.of(table)
@@ -165,7 +165,7 @@ def _kind(
     column: pa.ChunkedArray,
     relation: Relation | None,
     personal: Pii | None,
-    sample: Sample,
+    sample: LearningSample,
     relations: Relations,
 ) -> dict[str, Any]:
     """The entry of SDV's metadata; ``sdtype: none`` for what it does not see."""
@@ -252,7 +252,7 @@ def _frame(data: pa.Table, kinds: Mapping[str, Mapping[str, Any]], random: Any) 
     return pd.DataFrame(columns)
 
 
-def _groups(sample: Sample, relations: Relations) -> list[tuple[str, ...]]:
+def _groups(sample: LearningSample, relations: Relations) -> list[tuple[str, ...]]:
     """The tables in groups between which there is no relation."""
     home = {name: name for name in sample.tables}
     for each in relations.relations:

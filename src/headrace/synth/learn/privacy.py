@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from headrace.synth.learn.model import Model, draw, fit
 from headrace.synth.learn.relations import Relation, Relations
-from headrace.synth.learn.sample_data import Sample
+from headrace.synth.learn.sample_data import LearningSample
 
 _MOST_ROWS: Final = 2_000
 """Of each half and of the synthetic rows, so many are compared with each other."""
@@ -29,7 +29,7 @@ def compared(model: Model, table: str) -> list[str]:
 
 
 def closer_shares(
-    sample: Sample, relations: Relations, model: Model, seed: int
+    sample: LearningSample, relations: Relations, model: Model, seed: int
 ) -> dict[str, tuple[float, int]]:
     """By table, the share of rows that are closer to a row the model saw, and of how many rows.
 
@@ -57,8 +57,8 @@ def closer_shares(
 
 
 def split(
-    sample: Sample, relations: Relations, *, seed: int = 0
-) -> tuple[Sample, Sample, tuple[str, ...]] | None:
+    sample: LearningSample, relations: Relations, *, seed: int = 0
+) -> tuple[LearningSample, LearningSample, tuple[str, ...]] | None:
     """Two halves in which every foreign key holds.
 
     The table at the top of the longest chain, by rows, is divided at random, and the rows of the
@@ -91,7 +91,7 @@ def split(
         side[free] = coins
         sides[name] = np.where(is_lost, 2, side).astype(np.int8)
     halves = [
-        Sample(
+        LearningSample(
             {
                 name: data.filter(pa.array(sides[name] == half)) if name in sides else data
                 for name, data in tables.items()
@@ -108,7 +108,7 @@ def split(
     )
 
 
-def _tops(sample: Sample, relations: Relations) -> list[str]:
+def _tops(sample: LearningSample, relations: Relations) -> list[str]:
     """Tables without parents; those with the most rows below them first."""
     children = {each.table for each in relations.relations if each.table != each.parent}
     tops = [name for name in sample.tables if name not in children]
@@ -150,7 +150,7 @@ def _parents_first(names: set[str], relations: Relations) -> list[str]:
 
 
 def _side_of_parent(
-    sample: Sample, relation: Relation, sides: Mapping[str, NDArray[np.int8]]
+    sample: LearningSample, relation: Relation, sides: Mapping[str, NDArray[np.int8]]
 ) -> NDArray[np.int8]:
     """The half of each row's parent: 0, 1, 2 for none, -1 where there is no parent."""
     column = sample.tables[relation.table].column(relation.column)
@@ -161,7 +161,7 @@ def _side_of_parent(
     return np.where(known >= 0, result, -1).astype(np.int8)
 
 
-def _with_known_parents(half: Sample, relations: Relations) -> Sample:
+def _with_known_parents(half: LearningSample, relations: Relations) -> LearningSample:
     """A table that points at itself: null where the row is in the other half."""
     tables = dict(half.tables)
     for each in relations.relations:
@@ -174,7 +174,7 @@ def _with_known_parents(half: Sample, relations: Relations) -> Sample:
             tables[each.table] = data.set_column(
                 data.column_names.index(each.column), each.column, cleaned
             )
-    return Sample(tables)
+    return LearningSample(tables)
 
 
 def _some(table: pa.Table, size: int, random: Any) -> pa.Table:

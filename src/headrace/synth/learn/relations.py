@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.synth.errors import SynthError
-from headrace.synth.learn.sample_data import Sample
+from headrace.synth.learn.sample_data import LearningSample
 
 _PARENTS: Final = ("parent", "manager", "reports_to", "previous", "referrer", "referred_by")
 """What the columns that point into their own table are called."""
@@ -49,7 +49,7 @@ class Relations:
 
 
 def relate(
-    sample: Sample,
+    sample: LearningSample,
     *,
     keys: Mapping[str, str] | None = None,
     relations: Sequence[str] | None = None,
@@ -109,7 +109,7 @@ def orphans(column: pa.ChunkedArray, key: pa.ChunkedArray) -> int:
     return len(values) - int(pc.sum(found).as_py() or 0)
 
 
-def _declared_key(sample: Sample, table: str, column: str) -> str:
+def _declared_key(sample: LearningSample, table: str, column: str) -> str:
     data = _column(sample, table, column)
     if not (pa.types.is_integer(data.type) or pa.types.is_string(data.type)):
         raise SynthError(f"{table}.{column} is of type {data.type}; a key is integer or text")
@@ -123,7 +123,7 @@ def _declared_key(sample: Sample, table: str, column: str) -> str:
     return column
 
 
-def _column(sample: Sample, table: str, column: str) -> pa.ChunkedArray:
+def _column(sample: LearningSample, table: str, column: str) -> pa.ChunkedArray:
     if table not in sample.tables:
         raise SynthError(f"there is no table {table!r}; tables: {', '.join(sample.tables)}")
     data = sample.tables[table]
@@ -134,7 +134,7 @@ def _column(sample: Sample, table: str, column: str) -> pa.ChunkedArray:
     return data.column(column)
 
 
-def _parse(sample: Sample, text: str) -> Relation:
+def _parse(sample: LearningSample, text: str) -> Relation:
     found = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=\s*(\w+)\.(\w+)\s*", text)
     if found is None:
         raise SynthError(f"{text!r} is no relation: write orders.customer_id=customers.id")
@@ -144,7 +144,7 @@ def _parse(sample: Sample, text: str) -> Relation:
     return relation
 
 
-def _check(sample: Sample, relation: Relation) -> None:
+def _check(sample: LearningSample, relation: Relation) -> None:
     column = _column(sample, relation.table, relation.column)
     key = _column(sample, relation.parent, relation.parent_column)
     if column.type != key.type and column.null_count < len(column):
@@ -181,7 +181,7 @@ def _find_key(table: str, data: pa.Table, not_these: set[str]) -> str | None:
     return best[1] if best else None
 
 
-def _search(sample: Sample, keys: Mapping[str, str], notes: list[str]) -> list[Relation]:
+def _search(sample: LearningSample, keys: Mapping[str, str], notes: list[str]) -> list[Relation]:
     found = []
     for table, data in sample.tables.items():
         for name in data.column_names:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from headrace.synth.learn.model import Model, draw, quiet, shape
 from headrace.synth.learn.privacy import closer_shares, compared
 from headrace.synth.learn.relations import Relations, orphans
-from headrace.synth.learn.sample_data import Sample
+from headrace.synth.learn.sample_data import LearningSample
 
 _FEWEST_COLUMNS: Final = 3
 """Rows of fewer columns are equal by chance; they are counted, and not judged."""
@@ -62,7 +62,12 @@ class ModelReport:
 
 
 def report(
-    sample: Sample, relations: Relations, model: Model, *, seed: int = 0, held_out: bool = True
+    sample: LearningSample,
+    relations: Relations,
+    model: Model,
+    *,
+    seed: int = 0,
+    held_out: bool = True,
 ) -> ModelReport:
     """Compare rows drawn from a model with the sample it was fitted on.
 
@@ -105,7 +110,7 @@ def report(
 
 
 def _quality(
-    sample: Sample, drawn: Mapping[str, pa.Table], model: Model
+    sample: LearningSample, drawn: Mapping[str, pa.Table], model: Model
 ) -> tuple[float | None, dict[str, float]]:
     """SDV's score: the mean of how alike columns, pairs of columns and relations are."""
     known = {name: shape(sample.tables[name], model, name) for name in sample.tables}
@@ -157,7 +162,9 @@ def _keys(drawn: Mapping[str, pa.Table], relations: Relations) -> list[ModelChec
     return checks
 
 
-def _values(sample: Sample, drawn: Mapping[str, pa.Table], model: Model) -> list[ModelCheck]:
+def _values(
+    sample: LearningSample, drawn: Mapping[str, pa.Table], model: Model
+) -> list[ModelCheck]:
     checks = []
     for table, kinds in model.kinds.items():
         for name, kind in kinds.items():

@@ -31,7 +31,7 @@ _INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USM
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LearningSample:
     """What is learned from.
 
     Attributes:
@@ -44,7 +44,7 @@ class Sample:
     notes: tuple[str, ...] = ()
 
 
-def read(paths: Sequence[str | Path]) -> Sample:
+def read(paths: Sequence[str | Path]) -> LearningSample:
     """Read a sample.
 
     Args:
@@ -72,7 +72,7 @@ def read(paths: Sequence[str | Path]) -> Sample:
             notes.append(f"{text}: the table is called {name}")
         tables[name] = _plain(name, text, table, notes)
         sources[name] = text
-    return Sample(tables, tuple(notes))
+    return LearningSample(tables, tuple(notes))
 
 
 def plain_name(name: str) -> str:

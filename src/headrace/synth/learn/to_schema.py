@@ -10,10 +10,10 @@ import pyarrow as pa
 from headrace.synth.learn.correlation import correlate
 from headrace.synth.learn.field import LearnedField, SampleColumn, make_field, number_of
 from headrace.synth.learn.relations import Relations
-from headrace.synth.learn.sample_data import Sample
+from headrace.synth.learn.sample_data import LearningSample
 
 
-def to_schema(sample: Sample, relations: Relations, *, seed: int = 0) -> str:
+def to_schema(sample: LearningSample, relations: Relations, *, seed: int = 0) -> str:
     """The text of a schema file that gives data like the sample, of any size.
 
     Keys become serials, UUIDs or unique patterns; foreign keys keep how unevenly the parents are
@@ -37,12 +37,12 @@ def to_schema(sample: Sample, relations: Relations, *, seed: int = 0) -> str:
     return "\n".join(lines) + "\n"
 
 
-def fields_of(sample: Sample, relations: Relations, table: str) -> list[LearnedField]:
+def fields_of(sample: LearningSample, relations: Relations, table: str) -> list[LearnedField]:
     """The fields of a table, and the order of categories that shows their correlations."""
     return correlate(_fields(sample, relations, table))[0]
 
 
-def _fields(sample: Sample, relations: Relations, table: str) -> list[LearnedField]:
+def _fields(sample: LearningSample, relations: Relations, table: str) -> list[LearnedField]:
     data, keys = sample.tables[table], relations.of(table)
     beside = tuple(data.column_names)
     return [
@@ -53,7 +53,7 @@ def _fields(sample: Sample, relations: Relations, table: str) -> list[LearnedFie
     ]
 
 
-def _table(sample: Sample, relations: Relations, name: str, data: pa.Table) -> list[str]:
+def _table(sample: LearningSample, relations: Relations, name: str, data: pa.Table) -> list[str]:
     keys = relations.of(name)
     fields, correlations = correlate(_fields(sample, relations, name))
     lines = [f"  {flow_yaml(name)}:", f"    count: {len(data)}"]
