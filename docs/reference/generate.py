@@ -252,6 +252,7 @@ def pages() -> dict[str, str]:
         "errors.md": other_pages.errors(),
         "questions.md": other_pages.questions(),
         "rest-api.md": other_pages.rest_api(),
+        "checks.md": other_pages.checks(),
         "source-kinds.md": other_pages.source_kinds(),
     }
 

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from headrace import errors as tree
 from headrace.add.request import KINDS, TAKES
+from headrace.pipeline.audit import CHECKS
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.state import ServerState
@@ -49,6 +50,22 @@ def errors() -> str:
         code = 1 if kind is tree.CheckFailedError else 2 if issubclass(kind, tree.UserError) else ""
         meaning = " ".join((kind.__doc__ or "").split()).replace("``", "`")
         parts.append(f"| `{name}` | {code} | {meaning} |\n")
+    return "".join(parts)
+
+
+def checks() -> str:
+    """The checks of an audit, and their settings."""
+    parts = [
+        NOTE,
+        "# Checks\n\nA build is published when these hold, and no model and no test of severity\n",
+        "error failed. [Add a check](../how-to/add-a-check.md) of your own.\n",
+    ]
+    for check in CHECKS:
+        parts.append(f"\n## {check.name}\n{check.description}\n")
+        if check.settings:
+            parts.append("\n| setting | default |\n|---|---|\n")
+        for name, default in check.settings.items():
+            parts.append(f"| `audit.checks.{check.name}.{name}` | `{default}` |\n")
     return "".join(parts)
 
 

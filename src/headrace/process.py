@@ -1,9 +1,13 @@
-"""What a step changes in this process while it runs: environment, garbage collector."""
+"""What is changed in this process: environment, garbage collector, where modules are found."""
 
 import gc
+import importlib
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
 
 
 @contextmanager
@@ -35,3 +39,10 @@ def gc_paused() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
+
+
+def import_from(root: Path, name: str) -> ModuleType:
+    """Import a module of the project whose directory is ``root``."""
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    return importlib.import_module(name)

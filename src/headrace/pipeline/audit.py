@@ -1,7 +1,12 @@
 """The audit step: whether the last build may be published."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from headrace.artifacts import read_manifest
 from headrace.artifacts.dbt_results import FAILED
@@ -9,6 +14,7 @@ from headrace.pipeline import build_state
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.publish import published_rows
 from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport
+from headrace.rules import Rule, chosen_rules, find_rules, rule
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -17,10 +23,10 @@ def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditRepor
     """Judge the last build.
 
     It passes when neither the project nor the data changed since the build, no model and no test
-    of severity error failed, every table to publish exists, and none that has published rows is
-    empty.
+    of severity error failed, and no check has anything against it.
 
     Raises:
+        SettingsError: a check cannot be found, or takes no such setting.
         TransformError: dbt's manifest cannot be read.
         WarehouseError: the target cannot be read.
     """
@@ -36,19 +42,85 @@ def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditRepor
 
 def judge(nodes: Iterable[NodeReport], *, listen: Listener) -> AuditReport:
     """Judge a slim build by its own nodes; it is not published."""
-    problems = _failed(nodes)
+    problems = list(_failed(nodes))
     passed = not problems
     detail = "passed" if passed else f"{len(problems)} failed"
     listen(Event("audit", "audit", "done" if passed else "failed", detail, 0.0))
     return AuditReport(passed=passed, problems=tuple(problems), seconds=0.0)
 
 
-def _failed(nodes: Iterable[NodeReport]) -> list[str]:
-    return [
-        f"{node.kind} {node.label}: {node.message or node.status}"
-        for node in nodes
-        if node.status in FAILED
-    ]
+def _failed(nodes: Iterable[NodeReport]) -> Iterator[str]:
+    for node in nodes:
+        if node.status in FAILED:
+            yield f"{node.kind} {node.label}: {node.message or node.status}"
+
+
+@dataclass(frozen=True)
+class BuiltMart:
+    """A table that is to be published.
+
+    Attributes:
+        name: ``schema.table``.
+        rows: in the warehouse; None where it is missing.
+        published_rows: in the published file; 0 where it is not there.
+    """
+
+    name: str
+    rows: int | None
+    published_rows: int
+
+
+@dataclass(frozen=True)
+class BuiltMarts:
+    """What a check gets: the marts that the last build made.
+
+    Attributes:
+        marts: those whose models were built.
+        published: the file that readers open.
+    """
+
+    marts: tuple[BuiltMart, ...]
+    published: Path
+
+
+@rule
+def marts_exist(build: BuiltMarts) -> Iterator[str]:
+    """Every mart that was built is in the warehouse."""
+    for mart in build.marts:
+        if mart.rows is None:
+            yield f"{mart.name} is not in the warehouse: run `headrace build --full-refresh`"
+
+
+@rule
+def marts_keep_their_rows(
+    build: BuiltMarts, *, max_loss: Annotated[float, Field(gt=0, le=1)] = 1.0
+) -> Iterator[str]:
+    """No mart has lost too many of its published rows.
+
+    `max_loss` is the share of rows whose loss is refused: 1.0 refuses only an empty mart, 0.2 each
+    mart that has lost a fifth of its rows.
+    """
+    for mart in build.marts:
+        lost = mart.published_rows - (mart.rows if mart.rows is not None else mart.published_rows)
+        if lost > 0 and lost >= max_loss * mart.published_rows:
+            now = f"has {mart.rows:,} rows" if mart.rows else "is empty"
+            yield (
+                f"{mart.name} {now} now, and {mart.published_rows:,} rows of it are published: "
+                f"look at its sources; if it is right, delete {build.published} and publish again"
+            )
+
+
+CHECKS = (marts_exist, marts_keep_their_rows)
+
+
+def find_checks(resolved: Resolved) -> dict[str, Rule]:
+    """The checks by name: Headrace's, those of installed packages, and those of the project.
+
+    Raises:
+        SettingsError: a module cannot be imported, or two checks have the same name.
+    """
+    modules = resolved.settings.audit.modules
+    return find_rules(CHECKS, group="headrace.checks", modules=modules, root=resolved.root)
 
 
 def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> list[str]:
@@ -58,22 +130,20 @@ def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> l
         return ["the warehouse changed after the last build: run `headrace build`"]
     if state.inputs != build_state.inputs(resolved, target):
         return ["the dbt project changed after the last build: run `headrace build`"]
-    problems = _failed((*state.nodes, *state.freshness))
+    checks = chosen_rules(find_checks(resolved), resolved.settings.audit.checks, key="audit.checks")
+    problems = list(_failed((*state.nodes, *state.freshness)))
     if problems:
         return problems
-    built = {node.unique_id for node in state.nodes}
-    marts = read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
+    built = _marts(resolved, target, {node.unique_id for node in state.nodes})
+    return [problem for check, options in checks for problem in check.problems(built, options)]
+
+
+def _marts(resolved: Resolved, target: Target, built: Collection[str]) -> BuiltMarts:
+    marts = []
     published = published_rows(resolved.published)
-    for mart in marts:
-        if mart.unique_id not in built:
-            continue
-        name = f"{mart.schema_name}.{mart.relation_name}"
-        count = target.count_rows(mart.schema_name or "", mart.relation_name)
-        if count is None:
-            problems.append(f"{name} is not in the warehouse: run `headrace build --full-refresh`")
-        elif count == 0 and published.get(name, 0) > 0:
-            problems.append(
-                f"{name} is empty now, and {published[name]:,} rows of it are published: look at "
-                f"its sources; if it is right, delete {resolved.published} and publish again"
-            )
-    return problems
+    for mart in read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas):
+        if mart.unique_id in built:
+            name = f"{mart.schema_name}.{mart.relation_name}"
+            rows = target.count_rows(mart.schema_name or "", mart.relation_name)
+            marts.append(BuiltMart(name, rows, published.get(name, 0)))
+    return BuiltMarts(tuple(marts), resolved.published)

@@ -1,9 +1,7 @@
 """Sources of the settings: which are loaded, and the dlt source that each folder builds."""
 
 import dataclasses
-import importlib
 import inspect
-import sys
 import types
 import typing
 from collections.abc import Callable
@@ -16,6 +14,7 @@ from headrace import secrets
 from headrace.errors import ProjectError, SettingsError, SourceError
 from headrace.formatting import did_you_mean
 from headrace.ingest import IngestContext
+from headrace.process import import_from
 from headrace.settings import Resolved, SourceSettings
 
 NONE_ENABLED = (
@@ -98,10 +97,7 @@ def _factory(resolved: Resolved, name: str, kind: str) -> Callable[..., Any]:
             f"source {name}: there is no {folder / '__init__.py'}; set sources.{name}.kind to one "
             f"of {', '.join(known)}, or write it"
         )
-    root = str(resolved.root)
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    module = importlib.import_module(f"dlt_pipelines.{kind}")
+    module = import_from(resolved.root, f"dlt_pipelines.{kind}")
     factory = getattr(module, "build_source", None)
     if not callable(factory):
         raise ProjectError(f"{folder / '__init__.py'} has no function build_source(): write one")

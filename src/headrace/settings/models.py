@@ -108,6 +108,20 @@ class PublishSettings(BaseModel):
     )
 
 
+class AuditSettings(BaseModel):
+    """What has to hold before a build is published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    modules: tuple[str, ...] = Field(
+        (), description="modules of the project with further checks, such as `my_checks`"
+    )
+    checks: dict[Name, bool | dict[str, Any]] = Field(
+        default_factory=dict,
+        description="settings by the name of a check; `false` switches it off",
+    )
+
+
 class RunStoreSettings(BaseModel):
     """Where runs are recorded."""
 
@@ -214,6 +228,9 @@ class Settings(BaseModel):
     dbt: DbtSettings = Field(default_factory=DbtSettings, description="how dbt is run")
     publish: PublishSettings = Field(
         default_factory=PublishSettings, description="what readers get"
+    )
+    audit: AuditSettings = Field(
+        default_factory=AuditSettings, description="what has to hold before a build is published"
     )
     run_store: RunStoreSettings = Field(
         default_factory=RunStoreSettings, description="where runs are recorded"

@@ -1,5 +1,7 @@
 """What the audit lets pass, and what it refuses."""
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +9,10 @@ import duckdb
 import pytest
 from step_lab import built, manifest_of, mart, node, project, stand_in, target
 
-from headrace.pipeline.audit import audit, judge
+from headrace.pipeline.audit import BuiltMart, BuiltMarts, audit, judge, marts_keep_their_rows
 from headrace.pipeline.reports import AuditReport, Event, NodeReport
 from headrace.settings import Resolved
+from headrace.settings.models import AuditSettings
 
 BUILT = (node("orders"), node("customers"))
 
@@ -99,6 +102,47 @@ def test_a_mart_that_lost_all_published_rows_is_a_problem(resolved: Resolved) ->
         )
     (found,) = audited(resolved, ROWS).problems
     assert found.startswith("marts.customers is empty now, and 1,500 rows of it are published")
+
+
+@pytest.mark.parametrize(
+    ("rows", "max_loss", "problems"),
+    [
+        (0, 1.0, 1),
+        (1, 1.0, 0),
+        (90, 0.2, 0),
+        (80, 0.2, 1),
+        (110, 0.2, 0),
+        (None, 0.2, 0),
+    ],
+)
+def test_how_many_rows_a_mart_may_lose(rows: int | None, max_loss: float, problems: int) -> None:
+    build = BuiltMarts((BuiltMart("marts.orders", rows, 100),), Path("published.duckdb"))
+    found = marts_keep_their_rows.problems(build, {"max_loss": max_loss})
+    assert len(found) == problems
+
+
+def test_a_check_is_switched_off_and_one_is_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch, "audit.read_manifest", manifest_of(mart("orders"), mart("customers")))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "checks_of_a_project.py").write_text(
+        "from headrace.rules import rule\n\n\n@rule\n"
+        "def marts_are_small(build, *, most: int = 1):\n"
+        '    """Marts are small."""\n'
+        '    return [f"{mart.name} is large" for mart in build.marts if (mart.rows or 0) > most]\n'
+    )
+    resolved = project(tmp_path)
+    built(resolved, target(), *BUILT)
+    rows = {"marts.orders": 2}
+    settings = resolved.settings.model_copy(
+        update={
+            "audit": AuditSettings(modules=("checks_of_a_project",), checks={"marts_exist": False})
+        }
+    )
+    assert audited(replace(resolved, settings=settings), rows).problems == (
+        "marts.orders is large",
+    )
 
 
 def test_a_slim_build_is_judged_by_its_own_nodes() -> None:

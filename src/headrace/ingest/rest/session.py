@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -178,8 +179,9 @@ def _pools(seconds: float) -> dict[str, type[HTTPConnectionPool]]:
 
         def end() -> None:
             is_over.set()
-            if connection.sock is not None:
-                connection.sock.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it was closed just now
+                if connection.sock is not None:
+                    connection.sock.shutdown(socket.SHUT_RDWR)
 
         timer = threading.Timer(seconds, end)
         timer.daemon = True
