@@ -1,6 +1,5 @@
-"""A run and its steps, under one lock; each step returns a report.
+"""A run and its steps, under one lock; `run` calls them in order and records their reports.
 
-load ─► build ─────────────► audit ─► publish ─► catalog        run calls them in order
-sources    dbt_runner                    │                      and records their reports
-row_changes unbuilt                      └─► state/: kept for later slim_build and diff
+load ─► build ─► audit ─► publish ─► catalog
+                            └─► state folder ─► slim build, diff
 """

@@ -57,7 +57,7 @@ def build(
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_runner.parse(resolved)
         missing = dbt_runner.sources_not_loaded(parsed.manifest, target)
-        words = [*dbt_runner.arguments(resolved), *dbt_runner.without(missing)]
+        words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)
@@ -125,7 +125,7 @@ def require_project(resolved: Resolved) -> None:
 
 def build_nodes(
     target: Target,
-    parsed: dbt_runner.Parsed,
+    parsed: dbt_runner.ParsedProject,
     words: Sequence[str],
     *,
     full_refresh: bool,

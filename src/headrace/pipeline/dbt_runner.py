@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParsedProject:
     """A parsed project.
 
     Attributes:
@@ -107,7 +107,7 @@ def arguments(resolved: Resolved, home: Path | None = None) -> list[str]:
     return words
 
 
-def parse(resolved: Resolved, home: Path | None = None) -> Parsed:
+def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
     """Parse the project.
 
     Raises:
@@ -121,7 +121,7 @@ def parse(resolved: Resolved, home: Path | None = None) -> Parsed:
     if not result.success:
         raise transform_error(result) from result.exception
     graph = cast("Any", result.result)
-    return Parsed(dbtRunner(manifest=graph), graph, read_manifest(home / "target"))
+    return ParsedProject(dbtRunner(manifest=graph), graph, read_manifest(home / "target"))
 
 
 def sources_not_loaded(manifest: Manifest, target: Target) -> list[str]:
@@ -130,7 +130,7 @@ def sources_not_loaded(manifest: Manifest, target: Target) -> list[str]:
     return sorted(name for name, schema in schemas.items() if not target.row_counts(schema))
 
 
-def without(sources: Sequence[str]) -> list[str]:
+def exclude_sources(sources: Sequence[str]) -> list[str]:
     """Arguments that leave out what is made from some sources."""
     return [word for name in sources for word in ("--exclude", f"source:{name}+")]
 

@@ -107,18 +107,18 @@ def publish(
                     f"there is no warehouse at {target.location}: run `headrace run`"
                 )
             connection.execute(attach)
-            marts = [_look_at(connection, warehouse, node) for node in nodes]
-            published = _published(connection, path)
+            marts = [_fingerprinted(connection, warehouse, node) for node in nodes]
+            published = _published_fingerprints(connection, path)
             changed = [mart for mart in marts if published.get(mart.name) != mart.fingerprint]
-            gone = sorted(set(published) - {mart.name for mart in marts})
-            if changed or gone:
+            dropped = sorted(set(published) - {mart.name for mart in marts})
+            if changed or dropped:
                 keep = bool(published) and len(changed) < len(marts)
                 if keep and _is_worth_copying(connection, path):
                     portable.copy_file(path, temporary)
                 else:
-                    changed, gone = marts, []
-                _write(connection, warehouse, temporary, marts, changed, gone, listen)
-                _note(connection, marts, run_id, code_version, target)
+                    changed, dropped = marts, []
+                _write(connection, warehouse, temporary, marts, changed, dropped, listen)
+                _record_publication(connection, marts, run_id, code_version, target)
                 connection.execute("detach published")
                 _replace(temporary, path)
     except duckdb.Error as error:
@@ -132,7 +132,7 @@ def publish(
     names = {mart.name for mart in changed}
     return PublishReport(
         path=str(path),
-        written=bool(changed or gone),
+        written=bool(changed or dropped),
         tables=tuple(
             PublishedTable(name=mart.name, rows=mart.rows, changed=mart.name in names)
             for mart in marts
@@ -142,7 +142,7 @@ def publish(
     )
 
 
-def _look_at(connection: "duckdb.DuckDBPyConnection", warehouse: str, node: Node) -> _Mart:
+def _fingerprinted(connection: "duckdb.DuckDBPyConnection", warehouse: str, node: Node) -> _Mart:
     """Count a relation's rows and fingerprint its content, whatever the order of rows."""
     import duckdb
 
@@ -160,7 +160,7 @@ def _look_at(connection: "duckdb.DuckDBPyConnection", warehouse: str, node: Node
     return _Mart(node, int(rows), fingerprint)
 
 
-def _published(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, str]:
+def _published_fingerprints(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, str]:
     """Fingerprints of what is published; empty when there is no file, or none that can be read."""
     import duckdb
 
@@ -199,11 +199,11 @@ def _write(
     path: Path,
     marts: list[_Mart],
     changed: list[_Mart],
-    gone: list[str],
+    dropped: list[str],
     listen: Listener,
 ) -> None:
     connection.execute(f"attach {literal(str(path))} as published")
-    for name in gone:
+    for name in dropped:
         schema, _, table = name.partition(".")
         connection.execute(
             f"drop table if exists published.{identifier(schema)}.{identifier(table)}"
@@ -239,7 +239,7 @@ def _describe(connection: "duckdb.DuckDBPyConnection", relation: str, node: Node
             )
 
 
-def _note(
+def _record_publication(
     connection: "duckdb.DuckDBPyConnection",
     marts: list[_Mart],
     run_id: str,

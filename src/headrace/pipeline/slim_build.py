@@ -27,7 +27,7 @@ from headrace.sql_text import literal
 from headrace.targets import Target
 
 _GRAPH_OPERATORS = re.compile(r"^(?:@|\d*\+)|\+\d*$")
-_WORDS = re.compile(r"[\s,]+")
+_SEPARATORS = re.compile(r"[\s,]+")
 ALIAS = "headrace_state"  # what the state's warehouse is called while dbt runs
 _MODIFIED = "state:modified"
 
@@ -148,21 +148,21 @@ def build_slim(
         parsed = dbt_runner.parse(resolved, home)
         missing = dbt_runner.sources_not_loaded(parsed.manifest, target)
         words = dbt_runner.arguments(resolved, home)
-        elsewhere: tuple[str, ...] = ()
+        from_state: tuple[str, ...] = ()
         modified: list[str] = []
         if state is not None and selection.defer:
-            elsewhere = _sources_of(state, parsed, missing)
-            read_sources_from(parsed.graph, elsewhere, ALIAS)
-            modified = _made_from(parsed, loaded) if selection.wants_modified else []
+            from_state = _sources_in(state, parsed, missing)
+            read_sources_from(parsed.graph, from_state, ALIAS)
+            modified = _downstream_of(parsed, loaded) if selection.wants_modified else []
         if state is not None:
-            words += ["--state", str(_manifest_for(state, parsed, home))]
+            words += ["--state", str(_write_state_manifest(state, parsed, home))]
             words += ["--defer" if selection.defer else "--no-defer"]
-        left_out = [name for name in missing if name not in elsewhere]
-        words += [*selection.words(*modified), *dbt_runner.without(left_out)]
-        unmatched = _Unmatched(selection)
+        left_out = [name for name in missing if name not in from_state]
+        words += [*selection.words(*modified), *dbt_runner.exclude_sources(left_out)]
+        unmatched = _UnmatchedSelectors(selection)
         parsed.runner.callbacks.append(unmatched)
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
-    selected = set(_WORDS.split(" ".join(selection.select)))
+    selected = set(_SEPARATORS.split(" ".join(selection.select)))
     if not nodes and selected.intersection(unmatched.selectors):
         typed = [selector for selector in unmatched.selectors if selector in selected]
         raise TransformError(_nothing_selected(typed, parsed.manifest))
@@ -174,13 +174,13 @@ def build_slim(
             unmatched=tuple(unmatched.selectors),
             state=str(state.folder) if state else None,
             deferred=selection.defer,
-            sources_of_state=elsewhere,
+            sources_of_state=from_state,
         ),
         seconds=time.monotonic() - started,
     )
 
 
-class _Unmatched:
+class _UnmatchedSelectors:
     """A dbt event callback that notes which of somebody's selectors match nothing.
 
     Selectors by state are left out: it is no mistake if nothing changed.
@@ -188,7 +188,7 @@ class _Unmatched:
 
     def __init__(self, selection: Selection) -> None:
         words = " ".join((*selection.select, *selection.exclude))
-        self._own = {word for word in _WORDS.split(words) if "state:" not in word}
+        self._own = {word for word in _SEPARATORS.split(words) if "state:" not in word}
         self.selectors: list[str] = []
 
     def __call__(self, event: Any) -> None:
@@ -217,7 +217,9 @@ def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
     )
 
 
-def _sources_of(state: State, parsed: dbt_runner.Parsed, missing: Sequence[str]) -> tuple[str, ...]:
+def _sources_in(
+    state: State, parsed: dbt_runner.ParsedProject, missing: Sequence[str]
+) -> tuple[str, ...]:
     """The dbt sources, of those that are not loaded here, whose raw schema the state has."""
     import duckdb
 
@@ -233,7 +235,7 @@ def _sources_of(state: State, parsed: dbt_runner.Parsed, missing: Sequence[str])
     return tuple(name for name in missing if schemas[name] in there)
 
 
-def _made_from(parsed: dbt_runner.Parsed, schemas: Collection[str]) -> list[str]:
+def _downstream_of(parsed: dbt_runner.ParsedProject, schemas: Collection[str]) -> list[str]:
     names = {
         source.source_name
         for source in parsed.manifest.sources.values()
@@ -242,7 +244,7 @@ def _made_from(parsed: dbt_runner.Parsed, schemas: Collection[str]) -> list[str]
     return [f"source:{name}+" for name in sorted(names)]
 
 
-def _manifest_for(state: State, parsed: dbt_runner.Parsed, home: Path) -> Path:
+def _write_state_manifest(state: State, parsed: dbt_runner.ParsedProject, home: Path) -> Path:
     """Write the state's manifest as dbt must see it here; gives its folder.
 
     What was built is in the attached database. A source is where it is for this build, or dbt
@@ -264,11 +266,11 @@ def _manifest_for(state: State, parsed: dbt_runner.Parsed, home: Path) -> Path:
         content = json.loads(state.manifest.read_bytes())
         for node in (*content["nodes"].values(), *content.get("functions", {}).values()):
             if node.get("database") == state.info.database:
-                _move(node, ALIAS)
+                _set_database(node, ALIAS)
         for key, source in content["sources"].items():
             here = parsed.graph.sources.get(key)
             if here is not None:
-                _move(source, here.database)
+                _set_database(source, here.database)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise StateError(
             f"{state.manifest} is not a dbt manifest: write the state again "
@@ -280,7 +282,7 @@ def _manifest_for(state: State, parsed: dbt_runner.Parsed, home: Path) -> Path:
     return folder
 
 
-def _move(entry: dict[str, Any], database: str) -> None:
+def _set_database(entry: dict[str, Any], database: str) -> None:
     old = entry.get("database")
     entry["database"] = database
     relation = entry.get("relation_name")

@@ -97,7 +97,7 @@ def _request(name: str, error: Any, chain: Sequence[BaseException], takes: set[s
 
     url = f"sources.{name}.base_url" if "base_url" in takes else "the address"
     if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _answer(name, error.response, takes)
+        return _http_error(name, error.response, takes)
     if isinstance(error, requests.JSONDecodeError):
         return f"a response was not JSON: check that {url} is the API's"
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.MissingSchema):
@@ -111,7 +111,7 @@ def _request(name: str, error: Any, chain: Sequence[BaseException], takes: set[s
     return None
 
 
-def _answer(name: str, response: Any, takes: set[str]) -> str:
+def _http_error(name: str, response: Any, takes: set[str]) -> str:
     status, reason = response.status_code, str(response.reason or "").strip()
     said = f"GET {public_url(response.url)} returned {status} {reason}".rstrip()
     if response.request is not None and response.request.method:

@@ -44,7 +44,7 @@ class _CompiledNodes(msgspec.Struct, frozen=True):
 def compile_left_out(
     resolved: Resolved,
     target: Target,
-    parsed: dbt_runner.Parsed,
+    parsed: dbt_runner.ParsedProject,
     *,
     inputs: str,
     missing: Sequence[str],
@@ -91,7 +91,7 @@ def _waiting(graph: Any, nodes: Iterable[NodeReport]) -> list[str]:
 
 
 def _compile(
-    resolved: Resolved, target: Target, parsed: dbt_runner.Parsed, roots: Sequence[str]
+    resolved: Resolved, target: Target, parsed: dbt_runner.ParsedProject, roots: Sequence[str]
 ) -> None:
     kinds = (*_KINDS, *_own_tests(parsed.graph))
     try:

@@ -178,16 +178,16 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
     """
     started = time.monotonic()
     out = out.absolute()
-    _check_place(out, resolved)
+    _check_destination(out, resolved)
     target = resolved.target
     with lock.hold(target.lock_path, "headrace state"):
-        note = _what_is_published(resolved, target)
+        note = _published_state(resolved, target)
         temporary = portable.temporary_beside(out)
         try:
-            _take_back(out)
+            _restore_old(out)
             temporary.mkdir(parents=True)
             views = _write(resolved, target, note, temporary)
-            _take_place(temporary, out)
+            _swap(temporary, out)
         except OSError as error:
             raise StateError(
                 f"{out} cannot be written ({error.strerror or error}): free some space, or name "
@@ -207,7 +207,7 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
     )
 
 
-def _check_place(out: Path, resolved: Resolved) -> None:
+def _check_destination(out: Path, resolved: Resolved) -> None:
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise StateError(f"{out} is not a folder: name another by --out")
     data = resolved.data_dir.resolve()
@@ -217,7 +217,7 @@ def _check_place(out: Path, resolved: Resolved) -> None:
         raise StateError(f"{out} holds other files: name a new folder by --out")
 
 
-def _what_is_published(resolved: Resolved, target: Target) -> PublishedState:
+def _published_state(resolved: Resolved, target: Target) -> PublishedState:
     note = read_published_state(resolved)
     if note is None or not resolved.published.exists():
         raise StateError("nothing is published yet: run `headrace run` first")
@@ -301,24 +301,24 @@ def _columns(resolved: Resolved) -> tuple[dict[str, tuple[str, ...]], dict[str, 
     return {}, {}
 
 
-def _aside(out: Path) -> Path:
+def _old_folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.old")
 
 
-def _take_back(out: Path) -> None:
+def _restore_old(out: Path) -> None:
     """Restore the old folder, where a kill left it under its temporary name."""
     if out.exists():
-        shutil.rmtree(_aside(out), ignore_errors=True)
-    elif _aside(out).is_dir():
-        portable.replace(_aside(out), out)
+        shutil.rmtree(_old_folder(out), ignore_errors=True)
+    elif _old_folder(out).is_dir():
+        portable.replace(_old_folder(out), out)
 
 
-def _take_place(temporary: Path, out: Path) -> None:
+def _swap(temporary: Path, out: Path) -> None:
     """Put the new folder in the place of the old one; a stop leaves one of the two."""
     if not out.exists():
         portable.replace(temporary, out)
         return
-    old = _aside(out)
+    old = _old_folder(out)
     portable.replace(out, old)
     try:
         portable.replace(temporary, out)
