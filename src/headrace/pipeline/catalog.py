@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from headrace import __version__, portable
 from headrace.catalog import Catalog, RunStore, pii
 from headrace.errors import ArtifactError, CatalogError
-from headrace.pipeline.load import raw_schema
 from headrace.pipeline.reports import CatalogReport
+from headrace.pipeline.sources import raw_schema
 from headrace.pipeline.status import has_store
 from headrace.settings import Resolved
 

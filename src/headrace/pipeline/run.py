@@ -225,7 +225,7 @@ class _Run:
         if "load" in steps and chosen:
             self._load(chosen, full_refresh=full_refresh)
         if "build" in steps:
-            loaded = [load_step.raw_schema(name) for name in chosen]
+            loaded = [sources.raw_schema(name) for name in chosen]
             self._build(loaded, full_refresh=rebuild)
         if "build" in steps or "publish" in steps:
             with self._step("audit"):

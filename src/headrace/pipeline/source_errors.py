@@ -2,13 +2,48 @@
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from headrace.exceptions import first_line
-from headrace.secrets import public_url
+from headrace.errors import HeadraceError, SourceError, WarehouseError
+from headrace.exceptions import causes, first_line
+from headrace.secrets import hide, public_url
+from headrace.synth.errors import SynthError
+from headrace.system_errors import system_fault
 
 _UNREACHABLE = "is it right, and is the server there?"
+
+
+def load_error(
+    error: Exception, name: str, *, place: Path, options: Callable[[], Iterable[str]]
+) -> HeadraceError:
+    """The error of a load that is meant for the user, from inside dlt's wrapping.
+
+    Args:
+        error: what dlt raised.
+        name: of the source.
+        place: a folder on the disk that may be full.
+        options: gives what the source's ``build_source`` takes.
+    """
+    import duckdb
+
+    chain = list(causes(error))
+    for cause in chain:
+        if isinstance(cause, HeadraceError):
+            return cause
+        if isinstance(cause, SynthError):
+            return SourceError(f"source {name}: {cause}")
+    fault = system_fault(error, place=place)
+    if fault is not None:
+        return WarehouseError(f"source {name}: {fault.message}")
+    found = next((first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
+    found = (
+        found
+        or explain(name, chain, options())
+        or (f"{type(chain[-1]).__name__}: {first_line(chain[-1])} (--debug shows where)")
+    )
+    return SourceError(hide(f"source {name}: {found}"))
 
 
 def explain(name: str, chain: Sequence[BaseException], options: Iterable[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""Sources of the settings: which are loaded, and the dlt source that each folder builds."""
+"""Sources of the settings: which are loaded, where to, and the dlt source each folder builds."""
 
 import dataclasses
 import inspect
@@ -21,6 +21,11 @@ NONE_ENABLED = (
     "no source is enabled: set `enabled: true` for one in config/default.yml, or add one by "
     "`headrace add source`"
 )
+
+
+def raw_schema(source: str) -> str:
+    """The raw schema of a source: ``jaffle_shop`` loads into ``jaffle_shop_raw``."""
+    return f"{source}_raw"
 
 
 def selected(

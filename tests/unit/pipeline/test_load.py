@@ -9,8 +9,9 @@ import pytest
 from step_lab import project, stand_in
 
 from headrace.errors import HeadraceError, SourceError, WarehouseError
-from headrace.pipeline.load import load, raw_schema
+from headrace.pipeline.load import load
 from headrace.pipeline.reports import LoadReport
+from headrace.pipeline.sources import raw_schema
 from headrace.settings import Resolved
 from headrace.synth.errors import SynthError
 
