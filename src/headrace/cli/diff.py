@@ -1,4 +1,4 @@
-"""``headrace diff``."""
+"""``headrace diff``: what changed between two DuckDB files or state folders."""
 
 from pathlib import Path
 from typing import Annotated, Literal

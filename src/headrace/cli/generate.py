@@ -1,4 +1,4 @@
-"""``headrace generate`` and ``learn``: data from a schema file or model, and either from data."""
+"""``headrace generate`` and ``learn``: data from a schema file or model, and models from data."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -136,7 +136,7 @@ def _timestamp(option: str, text: str | None) -> datetime | None:
 
 
 def _is_model(path: Path) -> bool:
-    """Whether a file is what ``learn`` made: a zip, where a schema file is text."""
+    """Whether a file is a model of ``learn``, which is a zip; a schema file is text."""
     try:
         with path.open("rb") as stream:
             return stream.read(4) == b"PK\x03\x04"

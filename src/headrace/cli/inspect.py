@@ -1,4 +1,4 @@
-"""``headrace where``, ``status`` and ``doctor``."""
+"""``headrace where``, ``status`` and ``doctor``: paths and settings, last runs, checks."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""``headrace lineage``: what a column is made from and what is made from it; the proof of it."""
+"""``headrace lineage``: upstream and downstream of a column, its impact, and the proof."""
 
 import os
 from typing import TYPE_CHECKING, Annotated

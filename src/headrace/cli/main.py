@@ -119,7 +119,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    """Run the command; what is written at the very end can fail like all before it."""
+    """Run the command, and flush stdout while an error can still be reported."""
     try:
         app()
     finally:
@@ -140,7 +140,7 @@ def _explained(error: Exception) -> str:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """Remember Ctrl-C: a library may swallow it, and fail of what was left half done."""
+    """Remember Ctrl-C: a library may swallow it, and then fail in some other way."""
     STATE.stopped = True
     signal.default_int_handler(number, frame)
 
@@ -169,7 +169,7 @@ def _fail(message: str, code: int) -> None:
 
 
 def _print_json(message: str, code: int) -> None:
-    """With ``--json``, what ended the command, alone on stdout; see docs/reference/errors.md."""
+    """With ``--json``, print the error as JSON on stdout; see docs/reference/errors.md."""
     if "--json" not in sys.argv:
         return
     words = sys.argv[1 : 3 if sys.argv[1] == "add" else 2]

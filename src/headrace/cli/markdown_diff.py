@@ -21,7 +21,7 @@ _MARKUP = re.compile(r"[\\`*\[\]|<>&~$]|(?<!\w)_|_(?!\w)")
 
 
 def markdown(report: DiffReport) -> str:
-    """The comment: a table of what differs, then the details of each table folded."""
+    """The comment: a table of what differs, then the details of each table, folded."""
     different = [table for table in report.tables if table.status in DIFFERENT]
     title = (
         f"{len(different)} of {len(report.tables)} tables differ"

@@ -38,7 +38,7 @@ TargetName = Annotated[
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a command: what the options say that it shares with others."""
+    """The shared options of one call of a command."""
 
     sets: Annotated[
         list[str] | None,
@@ -69,7 +69,7 @@ class Call:
         return resolve(find_root(self.project_dir), env=self.env, flags=flags)
 
     def settings_or_none(self) -> "Resolved | None":
-        """The settings of this call; None outside of a project that was not named."""
+        """The settings of this call; None outside a project if none was named."""
         from headrace.errors import ProjectError
 
         try:

@@ -1,4 +1,4 @@
-"""``headrace new`` and ``headrace update``."""
+"""``headrace new`` and ``update``: a project from the template, and newer versions of it."""
 
 import sys
 from pathlib import Path

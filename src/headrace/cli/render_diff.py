@@ -1,4 +1,4 @@
-"""``headrace diff`` on a terminal, and the phrases that its Markdown has too."""
+"""``headrace diff`` on a terminal, and the text that it shares with Markdown."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -75,7 +75,7 @@ def _counted(change: ColumnChange, table: TableDiff) -> str:
 
 
 def _sample_lines(table: TableDiff) -> Iterable[str]:
-    """The sample rows; those that look alike, since nothing of them may be shown, once."""
+    """The sample rows, without repeats: rows whose values are all masked look the same."""
     yield from dict.fromkeys(_sample_line(sample) for sample in table.samples)
 
 
@@ -114,7 +114,7 @@ def numbers(table: TableDiff) -> tuple[str, str, str, str, str]:
 
 
 def share(rows: int, of: int | None) -> str:
-    """``1.0%``; empty where it is not known of how many."""
+    """``1.0%``; empty if the total is not known."""
     if not of:
         return ""
     percent = 100 * rows / of
@@ -126,7 +126,7 @@ def share(rows: int, of: int | None) -> str:
 
 
 def profile_changes(change: ColumnChange) -> Iterator[tuple[str, str, str]]:
-    """What moved in a column: ``("mean", "4.5", "4.7")``; first nulls, then the values."""
+    """How a column's statistics changed: ``("mean", "4.5", "4.7")``; nulls first."""
     one, other = change.before, change.after
     if one is None or other is None:
         return

@@ -22,7 +22,7 @@ _DEEPEST = 16  # levels that are drawn; below, the level's number stands for the
 
 
 def show_graph(graph: LineageGraph) -> None:
-    """Print a graph as one tree up and one down; what was shown is referred to."""
+    """Print a graph as one tree up and one down; a repeated node refers to its first place."""
     lines = [_headline(graph)]
     for way in ("upstream", "downstream"):
         if graph.direction in {way, "both"}:
@@ -57,7 +57,7 @@ class _Tree:
         self._telling = self._spots_with_columns() if upward and self._at_columns else None
 
     def _spots_with_columns(self) -> set[_Spot]:
-        """Spots from which a column is reached: rows that only come from rows tell nothing."""
+        """Spots from which a column is reached; others only say that rows come from rows."""
         before: dict[_Spot, list[_Spot]] = {}
         for here, after in self._next.items():
             for there in after:
@@ -91,7 +91,7 @@ class _Tree:
     def _branches(
         self, spot: _Spot, guide: str, level: int
     ) -> list[tuple[_Spot, list[LineageLink], str, bool, int]]:
-        """What comes after a spot, the last first."""
+        """The next spots, in reverse order."""
         after = dict(self._next.get(spot, {}))
         if self._upward and self._at_columns and spot[1] is not None:
             rows = (spot[0], None)

@@ -1,4 +1,4 @@
-"""``headrace new`` and ``update`` on a terminal: progress, and what became of the files."""
+"""``headrace new`` and ``update`` on a terminal: progress, and what happened to each file."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ _DONE, _LOOK, _BAD, _NONE = (MARKS[one] for one in ("done", "warn", "failed", "s
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """On a terminal, what is being done; from the first word on, for questions come before."""
+    """Show progress on a terminal, from the first message on: questions come before it."""
     screen = new_console()
     live = screen.status("")
     started = False
@@ -136,7 +136,7 @@ def _answers(screen: "Console", answers: Iterable["TemplateAnswer"]) -> None:
 
 
 def _line(screen: "Console", mark: str, text: str) -> None:
-    """A mark and a text, whose further lines stand below its first."""
+    """Print a mark and a text, wrapped with a hanging indent."""
     first = Text.from_markup(mark)
     width = first.cell_len
     for number, line in enumerate(Text(text).wrap(screen, max(20, screen.width - width - 1))):

@@ -18,7 +18,7 @@ _NARROWEST = 20  # of a column of text, which is folded
 
 
 def show(report: QueryReport, form: Literal["table", "csv", "markdown"]) -> None:
-    """Print the rows; that there are more of them is said on standard error."""
+    """Print the rows; standard error says if there are more."""
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow([column.name for column in report.columns])

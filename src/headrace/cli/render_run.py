@@ -1,4 +1,4 @@
-"""``headrace run`` on a terminal: progress while it is under way, tables at its end."""
+"""``headrace run`` on a terminal: progress while it is in progress, tables at its end."""
 
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -145,7 +145,7 @@ def _loaded(load: LoadReport) -> Table:
 
 
 def _load_notes(load: LoadReport) -> Iterator[str]:
-    """What a load has to say besides its counts: a line for each table that has anything to say."""
+    """Notes of a load: a line for each table that has new columns or notes."""
     for row in load.tables:
         words = [f"new column: {name}" for name in row.new_columns]
         if words := [*words, *row.notes]:
@@ -212,7 +212,7 @@ def _took(report: RunReport) -> str:
 
 
 def _selection_lines(report: RunReport) -> Iterator[str]:
-    """A line for each thing that is worth saying; none of a whole build."""
+    """Lines about the selection of a slim build."""
     selection = report.build.selection if report.build else None
     if report.build is None or selection is None:
         return

@@ -1,4 +1,4 @@
-"""``headrace add source`` and ``scaffold`` on a terminal: the files, and what is left to do."""
+"""``headrace add source`` and ``scaffold`` on a terminal: files, and the next steps."""
 
 import typer
 from rich.console import Console

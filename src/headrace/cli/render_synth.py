@@ -61,7 +61,7 @@ class GenerateScreen:
             self._tasks[name] = self._bars.add_task(escape(name), total=max(1, rows))
 
     def advance(self, table: str, rows: int) -> None:
-        """So many more rows of a table are written."""
+        """Advance a table's bar by some rows."""
         if self._bars is not None:
             with self._lock:
                 self._bars.advance(self._tasks[table], rows)

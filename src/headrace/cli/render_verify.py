@@ -1,4 +1,4 @@
-"""``headrace lineage --verify`` on a terminal: progress, and what the data say of the lineage."""
+"""``headrace lineage --verify`` on a terminal: progress, scores, and missed columns."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class VerifyScreen:
             self._live.stop()
 
     def advance(self, done: int, total: int) -> None:
-        """So many raw columns are done."""
+        """Show how many raw columns are done."""
         if self._live is not None:
             self._live.update(f"{done} of {total} raw columns perturbed")
 
@@ -135,7 +135,7 @@ def _pairs(title: str, pairs: Sequence[ColumnPair], style: str) -> list[Text]:
 
 
 def _indirect(pairs: Sequence[ColumnPair]) -> list[Text]:
-    """How many claims of what only decides were not seen, and which raw columns have most."""
+    """Indirect claims that no change of data confirmed, and the raw columns with most of them."""
     if not pairs:
         return []
     claims = Counter(f"{pair.raw.rpartition('.')[2]}.{pair.raw_column}" for pair in pairs)

@@ -1,4 +1,4 @@
-"""The console that reports are printed on, and what several reports show alike."""
+"""The console that reports are printed on, and marks and colors that they share."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,7 +29,7 @@ STATUS_COLORS = {
 
 
 def new_console() -> Console:
-    """As wide as the terminal; 100 columns where there is none, so that files look alike."""
+    """A console as wide as the terminal, or of 100 columns where output goes to a file."""
     found = Console(highlight=False, soft_wrap=False)
     if not found.is_terminal:
         found.width = _WIDTH
@@ -43,12 +43,12 @@ def from_here(path: str) -> str:
 
 
 def and_more(total: int) -> list[Text]:
-    """A line that says how many of a list are not shown."""
+    """A line that says how many items of a list are not shown."""
     return [Text(f"  and {total - SHOWN} more (--json)", style="dim")] if total > SHOWN else []
 
 
 def print_parts(parts: Iterable[Text | Table], console: Console | None = None) -> None:
-    """At once, and by Typer: a reader that has gone ends the command as it does elsewhere."""
+    """Print at once and by Typer, so that a closed pipe ends the command as it does elsewhere."""
     console = console or new_console()
     with console.capture() as captured:
         for part in parts:

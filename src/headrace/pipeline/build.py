@@ -84,7 +84,7 @@ def build(
 
 
 def full_refresh_marker(resolved: Resolved, target: Target) -> Path:
-    """The file that is there from the start of a full refresh until all models were rebuilt.
+    """The file that exists from the start of a full refresh until all models were rebuilt.
 
     The raw tables of a refresh that was stopped are new, but dbt's incremental models still hold
     rows that were made from the old ones.
@@ -116,7 +116,7 @@ def _reused(last: BuildState, started: float, listen: Listener) -> BuildReport:
 
 
 def require_project(resolved: Resolved) -> None:
-    """Raise a ProjectError where there is no dbt project."""
+    """Raise a ProjectError if there is no dbt project."""
     if not (resolved.dbt_project / "dbt_project.yml").is_file():
         raise ProjectError(
             f"{resolved.dbt_project} holds no dbt_project.yml: set dbt.project_dir to a dbt project"
@@ -196,9 +196,9 @@ def _freshness(
 
 
 def _describe_relations(resolved: Resolved, target: Target, runner: "dbtRunner") -> None:
-    """Have dbt write ``catalog.json``: the columns and types as the engine has them.
+    """Have dbt write ``catalog.json``: the columns and types that the engine reports.
 
-    The catalog of assets does without it, so a failure is noted and no more.
+    The catalog of assets works without it, so a failure is only logged.
     """
     try:
         result = runner.invoke(

@@ -18,7 +18,7 @@ _SKIPPED = {"target", "logs", "dbt_packages", "__pycache__"}
 
 
 class BuildState(BaseModel):
-    """The outcome of a build and all that it depended on.
+    """The result of a build and everything that it depended on.
 
     Attributes:
         passed: whether no model failed and no test of severity error did.
@@ -46,7 +46,7 @@ def path_of(resolved: Resolved) -> Path:
 
 
 def read(resolved: Resolved) -> BuildState | None:
-    """The last build's state; None where there is none that can be read."""
+    """The last build's state; None if it is missing or cannot be read."""
     try:
         return BuildState.model_validate_json(path_of(resolved).read_bytes())
     except (OSError, ValidationError):
@@ -69,7 +69,7 @@ def today() -> date:
 
 
 def inputs(resolved: Resolved, target: Target) -> str:
-    """Digest of everything but the data and the day that a build depends on."""
+    """Digest of everything that a build depends on, except the data and the day."""
     state = xxhash.xxh3_128()
     for part in (
         __version__,

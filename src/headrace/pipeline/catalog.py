@@ -44,9 +44,6 @@ def refresh(resolved: Resolved, store: RunStore, run_id: str) -> CatalogReport:
         store: where it is kept.
         run_id: the run that it belongs to.
 
-    Returns:
-        What it came to.
-
     Raises:
         TransformError: dbt's manifest cannot be read.
         UserError: neither dbt nor dlt has left anything yet.
@@ -123,7 +120,7 @@ def _traced(resolved: Resolved, artifacts: "Artifacts") -> Catalog:
 
 
 def _stamp(resolved: Resolved) -> str:
-    """Digest of size, time and place of every artifact that the catalog is made from."""
+    """Digest of path, size and time of every artifact that the catalog is made from."""
     state = xxhash.xxh3_128(__version__.encode())
     paths = [resolved.artifacts / name for name in ("manifest.json", "catalog.json")]
     paths += sorted((resolved.data_dir / "dlt").glob("*/schemas/*.json"))
@@ -162,11 +159,11 @@ def _write_state(resolved: Resolved, state: _CatalogStamp) -> None:
 
 @dataclass(frozen=True)
 class KnownColumns:
-    """Of each relation, by ``schema.table``.
+    """Keys and columns without PII, by ``schema.table``.
 
     Attributes:
         keys: the columns of its primary key, where it has one.
-        harmless: columns that hold no personal data, for sure.
+        harmless: columns that are known to hold no personal data.
     """
 
     keys: Mapping[str, tuple[str, ...]]
@@ -174,7 +171,7 @@ class KnownColumns:
 
 
 def known_columns(catalog: Catalog) -> KnownColumns:
-    """Of all relations of a catalog."""
+    """The keys and columns without PII of all relations of a catalog."""
     made_from = pii.inherited(catalog)
     unread = {problem.asset for problem in catalog.problems}
     keys: dict[str, tuple[str, ...]] = {}

@@ -43,7 +43,7 @@ class ParsedProject:
 
 
 def dbt_home(resolved: Resolved) -> Path:
-    """Where the profile and the artifacts of whole builds are: ``target`` in it is dbt's."""
+    """The folder of the profile and, in ``target``, the artifacts of whole builds."""
     return resolved.artifacts.parent
 
 
@@ -70,9 +70,9 @@ def write_profile(
 
 @contextmanager
 def environment(home: Path | None = None) -> Iterator[None]:
-    """dbt without telemetry and hints; its imports without pauses for the garbage collector.
+    """Run dbt without telemetry and hints, and import it without pauses for garbage collection.
 
-    At the end no secret is in what it wrote below ``home``.
+    At the end secrets are masked in what it wrote below ``home``.
     """
     began = time.time() - 1  # some file systems keep whole seconds
     try:
@@ -125,13 +125,13 @@ def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
 
 
 def sources_not_loaded(manifest: Manifest, target: Target) -> list[str]:
-    """dbt sources whose raw schema has no table yet; their models wait until it has."""
+    """dbt sources whose raw schema has no table yet; their models are left out."""
     schemas = {source.source_name: source.schema_name for source in manifest.sources.values()}
     return sorted(name for name, schema in schemas.items() if not target.row_counts(schema))
 
 
 def exclude_sources(sources: Sequence[str]) -> list[str]:
-    """Arguments that leave out what is made from some sources."""
+    """Arguments that exclude everything downstream of some sources."""
     return [word for name in sources for word in ("--exclude", f"source:{name}+")]
 
 
@@ -197,7 +197,7 @@ def _message(item: Any, status: str) -> str | None:
 
 
 class NodeEvents:
-    """A dbt event callback that passes on when a node starts and ends."""
+    """A dbt event callback that tells a listener when nodes start and end."""
 
     def __init__(self, listen: Listener, manifest: Manifest) -> None:
         self._listen = listen

@@ -24,7 +24,7 @@ _NEEDED_EXTENSIONS = ("icu", "json", "parquet")
 
 
 class CheckReport(Report):
-    """One check: ``good`` is None when the thing is optional and not there."""
+    """One check: ``good`` is None for something optional that is missing."""
 
     name: str
     good: bool | None
@@ -40,7 +40,7 @@ class DoctorReport(Report):
 
 
 def doctor(resolved: Resolved) -> DoctorReport:
-    """Run all checks; nothing is changed, but for a probe file that is written and deleted."""
+    """Run all checks; nothing is changed, except a probe file that is written and deleted."""
     checks = (
         _interpreter(),
         _versions(),
@@ -115,7 +115,7 @@ def _disk(directory: Path) -> CheckReport:
 
 
 def _paths(directory: Path) -> tuple[CheckReport, ...]:
-    """On Windows, whether paths below the data directory can be as long as they become."""
+    """On Windows, whether paths below the data directory may become too long."""
     if not portable.WINDOWS:
         return ()
     deep = portable.is_too_deep(directory)

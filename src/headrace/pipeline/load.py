@@ -79,7 +79,7 @@ def load(
 
 
 def _begin_refresh(resolved: Resolved, target: Target, names: Iterable[str]) -> frozenset[str]:
-    """Note that a full refresh of sources begins; those of which none was under way already."""
+    """Mark sources as being refreshed; gives those that were not marked before."""
     new = set()
     for name in names:
         marker = refresh_marker(resolved, target, name)

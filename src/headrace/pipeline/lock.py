@@ -1,7 +1,7 @@
 """The run lock: one run at a time per warehouse.
 
-The lock is the operating system's (``filelock``): it ends with the process that holds it, however
-that ends. Who holds it stands in a file beside it, for people.
+The lock is the operating system's (``filelock``): it ends with the process that holds it. A file
+beside it says who holds it, for people.
 """
 
 import json
@@ -96,7 +96,7 @@ def is_held(path: Path) -> bool:
 
 
 def _read(info: Path) -> Holder | None:
-    """Who holds the lock; None where there is no note, or none that can be read."""
+    """Who holds the lock; None if the note is missing or cannot be read."""
     try:
         found = json.loads(info.read_bytes())
         holder = Holder(

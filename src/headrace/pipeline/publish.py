@@ -161,7 +161,7 @@ def _fingerprinted(connection: "duckdb.DuckDBPyConnection", warehouse: str, node
 
 
 def _published_fingerprints(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, str]:
-    """Fingerprints of what is published; empty when there is no file, or none that can be read."""
+    """Fingerprints of what is published; empty if the file is missing or cannot be read."""
     import duckdb
 
     if not path.exists():
@@ -182,7 +182,7 @@ def _published_fingerprints(connection: "duckdb.DuckDBPyConnection", path: Path)
 
 
 def _is_worth_copying(connection: "duckdb.DuckDBPyConnection", path: Path) -> bool:
-    """Whether most of the published file is live; free blocks are not worth carrying along."""
+    """Whether most of the published file is in use; free blocks are not worth copying."""
     connection.execute(f"attach {literal(str(path))} as before (read_only)")
     row = connection.execute(
         "select used_blocks, free_blocks, block_size from pragma_database_size() "
@@ -246,7 +246,7 @@ def _record_publication(
     code_version: str,
     target: Target,
 ) -> None:
-    """Say in the file itself which run published it, and what each table's content is."""
+    """Record in the file which run published it, and the fingerprint of each table."""
     connection.execute(f"create schema if not exists published.{INFO_SCHEMA}")
     connection.execute(
         f"create or replace table published.{INFO_SCHEMA}.publication as select ? as run_id, "
@@ -293,13 +293,13 @@ INFO_SCHEMA = "_headrace"
 
 
 def published_rows(path: Path) -> dict[str, int]:
-    """Rows by ``schema.table``; empty when there is no file, or none that can be read."""
+    """Rows by ``schema.table``; empty if the file is missing or cannot be read."""
     rows = _query(path, f"select name, row_count from {INFO_SCHEMA}.tables")
     return {str(name): int(count) for name, count in rows}
 
 
 def published_at(path: Path) -> datetime | None:
-    """When it was published, UTC; None when there is no file, or none that can be read."""
+    """When it was published, UTC; None if the file is missing or cannot be read."""
     rows = _query(path, f"select published_at from {INFO_SCHEMA}.publication")
     # DuckDB gives it in the time zone of the machine
     return rows[0][0].astimezone(UTC) if rows else None
@@ -318,7 +318,7 @@ def _query(path: Path, sql: str) -> list[Any]:
 
 
 class PublishedState(BaseModel):
-    """What was published last, and what the warehouse was then.
+    """What was published last, and the signature of the warehouse then.
 
     Attributes:
         run_id: the run that published, or found the published file current.
@@ -336,12 +336,12 @@ class PublishedState(BaseModel):
 
 
 def _state_path(resolved: Resolved) -> Path:
-    """Where the note is kept."""
+    """Where the state is kept."""
     return resolved.data_dir / "dbt" / "published_state.json"
 
 
 def read_published_state(resolved: Resolved) -> PublishedState | None:
-    """The note of the last publish; None where there is none that can be read."""
+    """The state of the last publish; None if it is missing or cannot be read."""
     try:
         return PublishedState.model_validate_json(_state_path(resolved).read_bytes())
     except (OSError, ValidationError):
@@ -349,5 +349,5 @@ def read_published_state(resolved: Resolved) -> PublishedState | None:
 
 
 def write_published_state(resolved: Resolved, state: PublishedState) -> None:
-    """Keep the note, in one step; the caller holds the run lock."""
+    """Keep the state, in one step; the caller holds the run lock."""
     portable.write_file(_state_path(resolved), state.model_dump_json())

@@ -40,7 +40,7 @@ class TableReport(Report):
 
     @property
     def rows_unaccounted(self) -> int:
-        """Rows that were given and are in no other count; always 0, and a fault where it is not."""
+        """Rows that were given and are in no other count; anything but 0 is a bug."""
         accounted = self.rows_new + self.rows_changed + self.rows_unchanged + self.rows_quarantined
         return self.rows_given - accounted
 

@@ -47,7 +47,7 @@ class RowHashes:
     _connection: Any = None
 
     def take(self) -> None:
-        """Hash them, those of the tables in ``keys``."""
+        """Hash the tables in ``keys``."""
         if not self.keys or not self._is_attached():
             return
         there = self._tables()
@@ -74,7 +74,7 @@ class RowHashes:
             self._connection.execute("detach warehouse")
 
     def close(self) -> None:
-        """Forget them."""
+        """Drop the hashes."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -177,7 +177,7 @@ class RowHashes:
         return found
 
     def _is_attached(self) -> bool:
-        """Attach the warehouse to a DuckDB in memory; False where that is not possible."""
+        """Attach the warehouse to a DuckDB in memory; False if that is not possible."""
         attach = self.target.attach_sql("warehouse")
         if attach is None:
             return False

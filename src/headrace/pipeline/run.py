@@ -1,4 +1,4 @@
-"""A run: its steps under one lock, each recorded."""
+"""A run: its steps in order, under one lock, each recorded in the run store."""
 
 import logging
 import time
@@ -114,7 +114,7 @@ def _logged(resolved: Resolved) -> Iterator[None]:
 
 
 def _explained(step: str, error: BaseException, resolved: Resolved) -> UserError:
-    """An error that no part of a step knew, with the step's name and what to do."""
+    """An unexpected error of a step, with the step's name and what to do."""
     fault = system_fault(error, place=resolved.data_dir)
     if fault is not None:
         return UserError(f"the {step} step: {fault.message}")
@@ -237,7 +237,7 @@ class _Run:
         return True
 
     def _must_rebuild(self, *, asked: bool) -> bool:
-        """Whether models are built from scratch: now, or in an earlier run that did not end."""
+        """Whether models are built from scratch, for this run or one that did not end."""
         if not self.selection.is_whole:
             return asked  # only the models that were chosen
         marker = build_step.full_refresh_marker(self.resolved, self.target)
@@ -313,7 +313,7 @@ class _Run:
                 publish_step.write_published_state(self.resolved, state)
 
     def _keep_catalog(self) -> None:
-        """Refresh the catalog; whatever goes wrong there, the data are loaded and published."""
+        """Refresh the catalog; an error there does not fail the run."""
         started_at, started = datetime.now(UTC), time.monotonic()
         try:
             self.catalogued = catalog_step.refresh(self.resolved, self.store, self.run_id)

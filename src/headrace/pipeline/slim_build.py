@@ -50,7 +50,7 @@ class Selection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everything is built, here, of what is here."""
+        """Whether everything is built, and nothing is read from a state."""
         return not self.select and not self.exclude and self.state is None
 
     @property
@@ -70,7 +70,7 @@ EVERYTHING = Selection()
 def parse_selection(
     select: Sequence[str], exclude: Sequence[str], state: Path | None, *, defer: bool | None
 ) -> Selection:
-    """The selection that flags ask for; with a state and nothing selected, what changed since it.
+    """The selection that options ask for; with a state alone, what changed since it.
 
     Args:
         select: of ``--select``.
@@ -104,7 +104,7 @@ def parse_selection(
 
 
 def slim_folder(resolved: Resolved) -> Path:
-    """The folder of such builds."""
+    """The folder of slim builds, below that of whole builds."""
     return dbt_runner.dbt_home(resolved) / "slim"
 
 
@@ -181,7 +181,7 @@ def build_slim(
 
 
 class _UnmatchedSelectors:
-    """A dbt event callback that notes which of somebody's selectors match nothing.
+    """A dbt event callback that collects the selectors that match nothing.
 
     Selectors by state are left out: it is no mistake if nothing changed.
     """
@@ -220,7 +220,7 @@ def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
 def _sources_in(
     state: State, parsed: dbt_runner.ParsedProject, missing: Sequence[str]
 ) -> tuple[str, ...]:
-    """The dbt sources, of those that are not loaded here, whose raw schema the state has."""
+    """The dbt sources that are not loaded here and whose raw schema is in the state."""
     import duckdb
 
     with duckdb.connect() as connection:
@@ -245,7 +245,7 @@ def _downstream_of(parsed: dbt_runner.ParsedProject, schemas: Collection[str]) -
 
 
 def _write_state_manifest(state: State, parsed: dbt_runner.ParsedProject, home: Path) -> Path:
-    """Write the state's manifest as dbt must see it here; gives its folder.
+    """Write the state's manifest with the databases of this build; gives its folder.
 
     What was built is in the attached database. A source is where it is for this build, or dbt
     would take each for modified.

@@ -47,7 +47,7 @@ def load_error(
 
 
 def explain(name: str, chain: Sequence[BaseException], options: Iterable[str]) -> str | None:
-    """The cause in words; None where it is neither an API's nor a database's.
+    """The cause in one line; None if it is neither an API's nor a database's.
 
     Args:
         name: of the source.
@@ -101,7 +101,7 @@ def database_problem(error: BaseException, name: str = "", takes: Iterable[str] 
 
 
 def _contract(name: str, error: Any) -> str:
-    """What came is not as the schema contract wants it; dlt's exception, in words."""
+    """Data that breaks the schema contract: dlt's exception in one line."""
     table, column, entity = error.table_name, error.column_name, error.schema_entity
     known = (error.table_schema or {}).get("columns", {})
     keys = [key for key, hints in known.items() if hints.get("primary_key")]

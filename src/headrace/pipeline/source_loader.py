@@ -1,4 +1,4 @@
-"""One source by dlt: what a stopped load left, a full refresh, the load, and its counts of rows."""
+"""The load of one source by dlt: cleaning up after a stopped load, full refresh, row counts."""
 
 import logging
 import shutil
@@ -30,7 +30,7 @@ _LOG = logging.getLogger("headrace.pipeline")
 
 
 def refresh_marker(resolved: Resolved, target: Target, name: str) -> Path:
-    """The file that is there from the beginning of a source's full refresh to its end."""
+    """The file that exists from the beginning of a source's full refresh to its end."""
     return resolved.data_dir / "refreshing" / f"{target.name}.{name}"
 
 
@@ -109,12 +109,12 @@ class SourceLoader:
     def _ready(self, dataset: str) -> "dlt.Pipeline":
         """The pipeline, with nothing pending.
 
-        dlt could finish what a stopped run left pending, but not soundly: a job whose commit it had
-        no time to note is run again (a table that is replaced, or has no key, would hold its rows
-        twice), the schema of the last finished load decides whether rows replace a table or are
-        merged into it, and a job may read files that have changed since. So its working directory
-        is discarded. The warehouse has the state as of the last finished load, staging never sees
-        rows of another one, and rows that are read once more are merged.
+        dlt could finish what a stopped run left pending, but not correctly. A job whose commit it
+        had no time to note is run again, so a table that is replaced, or has no key, would hold its
+        rows twice; the schema of the last finished load decides whether rows replace a table or are
+        merged into it; and a job may read files that have changed since. So its working directory
+        is discarded: the warehouse has the state of the last finished load, staging never sees rows
+        of another one, and rows that are read again are merged.
         """
         if self._files.has_pending:
             self._discard()
@@ -138,7 +138,7 @@ class SourceLoader:
 
     @contextmanager
     def _refreshing(self) -> Iterator[None]:
-        """Keep in mind that a full refresh began: one that is stopped is made by the next run.
+        """Mark a full refresh until it ends: the next run repeats one that was stopped.
 
         It drops tables before it loads them, while the state as of the last finished load still
         says that their files were loaded.
@@ -158,7 +158,7 @@ class SourceLoader:
         marker.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove what kills left among dlt's files, now that nothing is pending."""
+        """Remove what killed loads left among dlt's files, once nothing is pending."""
         shutil.rmtree(self._trash, ignore_errors=True)
         for path in self._files.leftovers:
             if path.is_dir():
@@ -200,7 +200,7 @@ class SourceLoader:
         return list(info.loads_ids)
 
     def _take_hashes(self, pipeline: "dlt.Pipeline", dataset: str) -> None:
-        """Of tables whose resources do not count their rows themselves, as those of files do."""
+        """Hash the tables whose resources do not count rows themselves, as those of files do."""
         keys: dict[str, list[str]] = {}
         if pipeline.default_schema_name and not self.full_refresh:
             schema = pipeline.default_schema
@@ -322,7 +322,7 @@ def _key(schema: "Schema", table: str) -> list[str]:
 
 
 def _accounted(table: TableReport) -> TableReport:
-    """The report, with a note where its counts do not add up: a fault that nobody may miss."""
+    """The report, with a note if its counts do not add up, which is a bug."""
     if not table.rows_unaccounted:
         return table
     note = (

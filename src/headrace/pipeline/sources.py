@@ -87,7 +87,7 @@ def build(resolved: Resolved, name: str, settings: SourceSettings, context: Inge
 
 
 def parameters(resolved: Resolved, name: str, settings: SourceSettings) -> tuple[str, ...]:
-    """The options that a source takes; none where it cannot be imported."""
+    """The options that a source takes; none if it cannot be imported."""
     try:
         return tuple(inspect.signature(_factory(resolved, name, settings.kind or name)).parameters)
     except Exception:  # this serves an error message, which must not become another

@@ -73,7 +73,7 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
 
 
 def has_store(resolved: Resolved) -> bool:
-    """Reading must not make a store where there is none."""
+    """Whether there is a run store; reading must not create one."""
     url = resolved.run_store_url
     prefix = "sqlite:///"
     return not url.startswith(prefix) or Path(url.removeprefix(prefix).partition("?")[0]).exists()

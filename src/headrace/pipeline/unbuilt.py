@@ -121,7 +121,7 @@ def _compile(
 
 
 def _own_tests(graph: Any) -> list[str]:
-    """Selectors of generic tests whose arguments do not say all that they read."""
+    """Selectors of generic tests whose arguments do not tell everything they read."""
     metadata = (getattr(node, "test_metadata", None) for node in graph.nodes.values())
     names = {one.name for one in metadata if one is not None}
     return [f"test_name:{name}" for name in sorted(names - BUILT_IN)]
@@ -132,7 +132,7 @@ def _path(resolved: Resolved) -> Path:
 
 
 def _read(resolved: Resolved) -> _CompiledNodes | None:
-    """What is kept; None where there is nothing that can be read."""
+    """What was compiled the last time; None if it is missing or cannot be read."""
     try:
         return msgspec.json.decode(_path(resolved).read_bytes(), type=_CompiledNodes)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):

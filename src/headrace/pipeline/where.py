@@ -65,7 +65,7 @@ def where(resolved: Resolved) -> WhereReport:
 
 
 def _plain(value: Any) -> Any:
-    """Settings as mappings; what a source's options are is known to its folder alone."""
+    """Settings as mappings, with the options of sources."""
     if isinstance(value, BaseModel):
         fields: dict[str, Any] = {name: getattr(value, name) for name in type(value).model_fields}
         if isinstance(value, SourceSettings):

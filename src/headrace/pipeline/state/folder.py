@@ -70,7 +70,7 @@ class StateInfo(BaseModel):
 
 @dataclass(frozen=True)
 class State:
-    """A state folder that was looked at.
+    """A state folder that was checked.
 
     Attributes:
         folder: absolute.
@@ -92,15 +92,15 @@ class State:
 
 
 def is_state(path: Path) -> bool:
-    """Whether there is a state folder at a path, whole or not."""
+    """Whether a path is a state folder, complete or not."""
     return path.is_dir() and (path / INFO).is_file()
 
 
 def read_state(path: Path) -> State:
-    """Look at a state folder.
+    """Check a state folder.
 
     Raises:
-        StateError: it is not there, not whole, or of a version that cannot be read.
+        StateError: it is missing, incomplete, or of a version that cannot be read.
     """
     folder = path.absolute()
     if not folder.is_dir():
@@ -314,7 +314,7 @@ def _restore_old(out: Path) -> None:
 
 
 def _swap(temporary: Path, out: Path) -> None:
-    """Put the new folder in the place of the old one; a stop leaves one of the two."""
+    """Replace the old folder by the new one; a kill leaves one of the two."""
     if not out.exists():
         portable.replace(temporary, out)
         return

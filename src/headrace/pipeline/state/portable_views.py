@@ -70,7 +70,7 @@ def make_portable(connection: "duckdb.DuckDBPyConnection", database: str) -> Vie
 def without_database(
     connection: "duckdb.DuckDBPyConnection", select: str, database: str
 ) -> str | None:
-    """A select whose names lost a database; None where DuckDB cannot write it down again."""
+    """A select without the name of a database; None if DuckDB cannot serialize it."""
     import duckdb
 
     try:

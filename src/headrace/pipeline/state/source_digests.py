@@ -19,7 +19,7 @@ _SKIPPED = {"__pycache__"}
 
 
 def digests(resolved: Resolved) -> dict[str, str]:
-    """Of each enabled source: what it is loaded by.
+    """A digest of the code, settings and schema files of each enabled source.
 
     Settings count where a file of ``config/`` sets them: what the environment sets is often a
     secret, or a path of one machine. Secrets in a file do not count either.
@@ -34,7 +34,7 @@ def digests(resolved: Resolved) -> dict[str, str]:
 def sources_to_load(
     resolved: Resolved, before: Mapping[str, str], chosen: Mapping[str, SourceSettings]
 ) -> tuple[dict[str, SourceSettings], list[str]]:
-    """Those of some sources that are not loaded by what the state's were loaded by.
+    """The sources whose code, settings or schema files differ from the state's.
 
     Args:
         resolved: the settings.
