@@ -1,43 +1,24 @@
 """``headrace run`` on a terminal: progress while it is in progress, tables at its end."""
 
 from collections.abc import Iterable, Iterator
-from types import TracebackType
-from typing import Self
 
 from rich.markup import escape
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.terminal import MARKS, STATUS_COLORS, from_here, new_console
+from headrace.cli.terminal import MARKS, STATUS_COLORS, LiveScreen, from_here
 from headrace.pipeline.reports import Event, LoadReport, NodeReport, RunReport
 
 
-class RunScreen:
+class RunScreen(LiveScreen):
     """Shows a run: a live line on a terminal, a line per step elsewhere, nothing when quiet."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = new_console()
+        super().__init__("starting", quiet=quiet)
         self._quiet = quiet
-        self._live: Status | None = None
         self._running: dict[str, None] = {}
         self._phase = ""
         self._tests = 0
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal and not self._quiet:
-            self._live = self._console.status("starting")
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def listen(self, event: Event) -> None:
         """Show an event."""
@@ -55,12 +36,12 @@ class RunScreen:
         else:
             self._running.pop(event.name, None)
             self._finished(event, is_step=is_step)
-        if self._live is not None:
+        if self.live is not None:
             tests = f"{self._tests} tests done · " if event.step == "build" and self._tests else ""
             words = ", ".join(self._running) or self._phase
             line = Text.from_markup(f"[cyan]{event.step}[/] {tests}{escape(words)}")
-            line.truncate(self._console.width - 4, overflow="ellipsis")
-            self._live.update(line)
+            line.truncate(self.console.width - 4, overflow="ellipsis")
+            self.live.update(line)
 
     def _finished(self, event: Event, *, is_step: bool) -> None:
         is_test = event.name.startswith(("test ", "unit test "))
@@ -69,16 +50,16 @@ class RunScreen:
         # the summary tells of steps, and counts what was skipped
         if (is_step and (is_good or event.step == "audit")) or (is_good and is_test):
             return
-        if is_good and not self._console.is_terminal:
+        if is_good and not self.console.is_terminal:
             return
         seconds = "" if event.seconds is None else f"{event.seconds:.2f} s"
         detail = " · ".join(part for part in (event.detail, seconds) if part)
         name = f"{event.name}  [dim]{escape(detail)}[/]" if detail else event.name
-        self._console.print(f"{MARKS[event.state]} [dim]{event.step:<8}[/]{name}")
+        self.console.print(f"{MARKS[event.state]} [dim]{event.step:<8}[/]{name}")
 
     def summary(self, report: RunReport) -> None:
         """Print what a run did."""
-        console = self._console
+        console = self.console
         if report.load is not None:
             console.print(_loaded(report.load))
             for line in _load_notes(report.load):
@@ -117,13 +98,13 @@ class RunScreen:
         problems = report.audit.problems if report.audit else ()
         is_part = report.build is not None and report.build.selection is not None
         if is_part:
-            self._console.print("[red]✗ checks failed[/]:")
+            self.console.print("[red]✗ checks failed[/]:")
         else:
-            self._console.print("[red]✗ not published[/], the published file is what it was:")
+            self.console.print("[red]✗ not published[/], the published file is what it was:")
         for problem in problems[:20]:
-            self._console.print(f"  [red]·[/] {escape(problem)}")
+            self.console.print(f"  [red]·[/] {escape(problem)}")
         if len(problems) > 20:
-            self._console.print(f"  and {len(problems) - 20} more (headrace status --json)")
+            self.console.print(f"  and {len(problems) - 20} more (headrace status --json)")
 
 
 def _loaded(load: LoadReport) -> Table:

@@ -2,47 +2,27 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
-from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.terminal import SHOWN, and_more, new_console, print_parts
+from headrace.cli.terminal import SHOWN, LiveScreen, and_more, print_parts
 from headrace.formatting import count, escaped, first_few
 from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
 
 _MOST = 4  # raw columns that are named
 
 
-class VerifyScreen:
+class VerifyScreen(LiveScreen):
     """A live line while the check is in progress, and its result."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._console = new_console()
-        self._live: Status | None = None
-        if self._console.is_terminal and not quiet:
-            self._live = self._console.status("building the models twice")
-
-    def __enter__(self) -> Self:
-        if self._live is not None:
-            self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._live is not None:
-            self._live.stop()
+        super().__init__("building the models twice", quiet=quiet)
 
     def advance(self, done: int, total: int) -> None:
         """Show how many raw columns are done."""
-        if self._live is not None:
-            self._live.update(f"{done} of {total} raw columns perturbed")
+        if self.live is not None:
+            self.live.update(f"{done} of {total} raw columns perturbed")
 
     def summary(self, report: VerifyReport) -> None:
         """Print what was found."""
@@ -69,7 +49,7 @@ class VerifyScreen:
         else:
             words = f"✗ {count(len(report.missed), 'dependency', 'dependencies')} missed"
             parts.append(Text(words, style="red"))
-        print_parts(parts, self._console)
+        print_parts(parts, self.console)
 
 
 def _scores(report: VerifyReport) -> Table:

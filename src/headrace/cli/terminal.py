@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import typer
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -34,6 +37,29 @@ def new_console() -> Console:
     if not found.is_terminal:
         found.width = _WIDTH
     return found
+
+
+class LiveScreen:
+    """A console with a line that says what is in progress; only on a terminal, unless quiet."""
+
+    def __init__(self, first: str, *, quiet: bool) -> None:
+        self.console = new_console()
+        shown = self.console.is_terminal and not quiet
+        self.live: Status | None = self.console.status(first) if shown else None
+
+    def __enter__(self) -> Self:
+        if self.live is not None:
+            self.live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.live is not None:
+            self.live.stop()
 
 
 def from_here(path: str) -> str:
