@@ -142,7 +142,7 @@ def test_a_state_is_written_after_a_publish_only(lab: Lab, tmp_path: Path) -> No
         write_state(lab.resolved, other)
     with pytest.raises(StateError, match="the project's own data"):
         write_state(lab.resolved, lab.data_dir)
-    with pytest.raises(StateError, match="is no folder"):
+    with pytest.raises(StateError, match="is not a folder"):
         write_state(lab.resolved, other / "mine.txt")
 
 
@@ -406,7 +406,7 @@ def change_info(state: Path, **values: object) -> None:
         (lambda state: change_info(state, format=99), "was written by a newer Headrace"),
         (lambda state: change_info(state, project="other"), "is of the dbt project 'other'"),
         (lambda state: change_info(state, dbt_schema="v99"), "another version of dbt"),
-        (lambda state: (state / "manifest.json").write_text("{}"), "is no manifest of dbt"),
+        (lambda state: (state / "manifest.json").write_text("{}"), "is not a dbt manifest"),
         (lambda state: (state / "warehouse.duckdb").write_bytes(b"x" * 4096), "cannot be opened"),
     ],
 )
