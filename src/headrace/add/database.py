@@ -1,4 +1,4 @@
-"""Look at a database that a source is to be made of: its tables, their keys and cursors."""
+"""The database of a new source: its tables, their keys and cursors."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ _TIMEOUT_SECONDS = "10"
 
 
 def parse_url(url: str) -> "URL":
-    """A URL with the driver that Headrace comes with, and with an end to waiting.
+    """A URL with the driver that Headrace includes, and with a timeout.
 
     Raises:
         AddError: it is none.
@@ -50,7 +50,7 @@ def parse_url(url: str) -> "URL":
 
 
 def without_password(url: "URL") -> str:
-    """The URL as it may stand in a file."""
+    """The URL as it may be written to a file."""
     return url._replace(password=None).render_as_string(hide_password=False)
 
 

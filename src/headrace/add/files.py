@@ -39,7 +39,7 @@ def new_files(kind: SourceKind, variables: dict[str, Any]) -> dict[str, str]:
 
 
 def render(template: str, variables: dict[str, Any]) -> str:
-    """One text."""
+    """A rendered template."""
     return _environment().get_template(template).render(**variables)
 
 

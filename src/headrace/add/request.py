@@ -87,7 +87,7 @@ class AddRequest:
 
 
 def flag(option: str) -> str:
-    """An option as it is typed."""
+    """An option as it is typed on the command line."""
     return f"--{option.replace('_', '-')}"
 
 

@@ -1,4 +1,7 @@
-"""``headrace add source``: write what a new source needs, load it once, scaffold its models."""
+"""``headrace add source``: write what a new source needs, load it once, scaffold its models.
+
+request ─► plan of its kind ─► folder, settings, test ─► first load ─► scaffold ─► report
+"""
 
 import importlib
 from dataclasses import replace

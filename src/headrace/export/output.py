@@ -1,4 +1,4 @@
-"""What both exports share: the report, the file that is written, and the errors of a server."""
+"""What both exports share: the report, the output file, and the errors of a server."""
 
 import re
 from collections import Counter
@@ -78,7 +78,7 @@ def write_export(path: Path, text: str) -> None:
 
 
 def server_error(error: Exception) -> str:
-    """The point of an error of the network, which is deep in its text; of others, all of it."""
+    """The cause of a network error, which is deep in its text; of any other error, all of it."""
     text = str(error)
     if type(error).__module__.startswith(("requests.", "urllib3.")):
         if "timed out" in text.lower():

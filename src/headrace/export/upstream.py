@@ -1,4 +1,4 @@
-"""What an asset reads, as the standards see it: ephemeral models are skipped."""
+"""The datasets and columns that an asset reads, through ephemeral models, which hold no data."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""From the template to a user's own project, and back to the template's updates."""
+"""A user's project as a copy of the template, and updates of it from the template."""
 
 from headrace.project.reports import (
     LockStatus,

@@ -15,7 +15,7 @@ QUIETLY = ("-c", f"core.hooksPath={os.devnull}")
 
 
 def is_there() -> bool:
-    """Whether the machine has git."""
+    """Whether git is installed."""
     return shutil.which("git") is not None
 
 
@@ -40,7 +40,7 @@ def require(purpose: str) -> None:
 def run(
     folder: Path, *words: str, stdin: str | None = None, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder; names in its output that are no UTF-8 survive as surrogates."""
+    """Run git in a folder; names in its output that are not UTF-8 survive as surrogates."""
     return subprocess.run(
         ["git", *words],
         cwd=folder,
@@ -79,7 +79,7 @@ def last_line(text: str) -> str:
 
 
 def top(folder: Path) -> Path | None:
-    """The root of the work tree that a folder is in; none when it is in none."""
+    """The root of the work tree that a folder is in, or None."""
     result = run(folder, "rev-parse", "--show-toplevel")
     found = result.stdout.removesuffix("\n")
     return Path(found) if result.returncode == 0 and found else None
@@ -91,7 +91,7 @@ def is_ignored(folder: Path, path: Path) -> bool:
 
 
 def commit_of(folder: Path, ref: str) -> str | None:
-    """The full commit that a tag, branch or abbreviation stands for; none when unknown."""
+    """The full commit that a tag, branch or abbreviation means; None if it is unknown."""
     if ref.startswith("-") or "\n" in ref:
         return None
     result = run(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
@@ -108,7 +108,7 @@ def status(folder: Path) -> dict[str, str]:
 
 
 def has_identity(folder: Path) -> bool:
-    """Whether git knows in whose name to commit, without guessing from the machine's name."""
+    """Whether git has a name and an address to commit with, without guessing them."""
     strict = ("-c", "user.useConfigOnly=true")
     return all(
         run(folder, *strict, "var", f"GIT_{role}_IDENT").returncode == 0

@@ -1,4 +1,4 @@
-"""What the merge of an update did to each file, against what it should have done.
+"""The merge of an update, file by file: what it did, compared with what it should have done.
 
     old and new version ─┐
     the project before  ─┼─► outcome: conflicts, files left alone, files put back
@@ -92,7 +92,7 @@ def before(project: Path, old: Files, new: Files) -> Before:
 
 
 def outcome(project: Path, old: Files, new: Files, was: Before) -> MergeOutcome:
-    """Hold every file against both versions of the template; put back what was lost."""
+    """Compare every file with both versions of the template; restore what was lost."""
     found = MergeOutcome()
     for name in _unmerged(project):
         found.conflicts[name] = MergeConflict(
@@ -161,13 +161,13 @@ def quoted(name: str) -> str:
 
 
 def merged(base: bytes, mine: bytes, theirs: bytes) -> bytes | None:
-    """What git makes of two versions of a text; none when they conflict."""
+    """What git merges two versions of a text to; None if they conflict."""
     content, is_clean = with_markers(base, mine, theirs)
     return content if is_clean else None
 
 
 def with_markers(base: bytes, mine: bytes, theirs: bytes) -> tuple[bytes, bool]:
-    """What git makes of two versions of a text, and whether it is without conflicts."""
+    """What git merges two versions of a text to, and whether that has no conflicts."""
     with tempfile.TemporaryDirectory(prefix="headrace-merge-") as folder:
         paths = [Path(folder, name) for name in ("before updating", "base", "after updating")]
         for path, content in zip(paths, (mine, base, theirs), strict=True):

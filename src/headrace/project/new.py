@@ -105,7 +105,7 @@ def check_destination(destination: Path) -> Path:
 
 
 def nearest_existing(path: Path) -> Path:
-    """The path itself, or the nearest above it that there is."""
+    """The path itself, or the nearest folder above it that exists."""
     return next(at for at in (path, *path.parents) if at.exists())
 
 

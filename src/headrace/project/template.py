@@ -61,7 +61,7 @@ class TemplateVersion:
 
 
 def locate(given: str | None) -> TemplateAddress:
-    """Where to copy from: what was given, else what this Headrace is from.
+    """Where to copy from: the given address, else the template of this Headrace.
 
     Raises:
         TemplateError: nothing is there, or nothing is known.

@@ -1,4 +1,7 @@
-"""``headrace update``: a newer version of the template merged into a project."""
+"""``headrace update``: a newer version of the template merged into a project.
+
+old and new version, rendered with the answers ─► copier's merge ─► each file compared ─► report
+"""
 
 import shutil
 import tempfile

@@ -1,4 +1,4 @@
-"""Sources yml and staging models from dlt's schema, and what is new added to those there are."""
+"""The sources yml and staging models of a source, written and extended from dlt's schema."""
 
 from headrace.scaffold.draft import ByHand, FileReport, LeftOut, ScaffoldReport, Vanished
 from headrace.scaffold.service import scaffold

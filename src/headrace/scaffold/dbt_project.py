@@ -1,4 +1,4 @@
-"""Read the dbt project: where a source is declared, which model reads a table, who describes it."""
+"""The dbt project: where a source is declared, what reads a table, where that is described."""
 
 import os
 import re

@@ -30,7 +30,7 @@ class FileReport(_Report):
 
 
 class Vanished(_Report):
-    """A table or a column that is written down, and that dlt's schema no longer has."""
+    """A table or a column that the dbt project has, and dlt's schema no longer has."""
 
     table: str
     column: str | None = Field(None, description="none when the whole table vanished")
@@ -50,7 +50,7 @@ class ByHand(_Report):
 
 
 class LeftOut(_Report):
-    """Columns that a model does not read, found when it was looked at for the first time."""
+    """Columns that a model does not read, found at the first scaffold of it."""
 
     path: str
     table: str
@@ -94,7 +94,7 @@ class Change:
 
 @dataclass
 class Draft:
-    """What would be written, and what is to be said.
+    """What would be written, and what is to be reported.
 
     Attributes:
         project: the files as they are.

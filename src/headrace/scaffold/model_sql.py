@@ -1,4 +1,4 @@
-"""Read and add to the SQL of a staging model that somebody may have edited.
+"""The SQL of a staging model that may have been edited: read, and extended by columns.
 
 A model is read by its tokens, with Jinja expressions masked, so that every token
 keeps its place in the file. A column is added only where that is certain: to the select list of a

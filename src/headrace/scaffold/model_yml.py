@@ -1,4 +1,4 @@
-"""A model's yml: add the entries of new columns, and the tests that the schema asks for since."""
+"""A model's yml: entries of new columns are added, and tests that a newer schema asks for."""
 
 from collections.abc import Sequence
 from pathlib import Path

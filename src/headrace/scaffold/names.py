@@ -73,7 +73,7 @@ _EVENT_DAY = re.compile(r"(?P<event>[a-z0-9_]*[a-z0-9])_(dt|day)|(?P<done>[a-z0-
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name can stand in SQL without quotes."""
+    """Whether a name needs no quotes in SQL."""
     return _PLAIN.fullmatch(name) is not None and name not in TO_QUOTE
 
 
@@ -83,7 +83,7 @@ def quoted(name: str) -> str:
 
 
 def is_writable(name: str) -> bool:
-    """Whether a name can stand in a model at all: no jinja, no line break, no control character."""
+    """Whether a name can be in a model at all: no Jinja, no line break, no control character."""
     has_jinja = any(mark in name for mark in ("{{", "{%", "{#", "}}", "%}", "#}"))
     return bool(name) and name.isprintable() and not has_jinja
 
@@ -111,7 +111,7 @@ def slug(name: str) -> str:
 
 
 def entity(table: str) -> str:
-    """What one row of a table is: ``orders__lines`` has lines; a row where the name is no word."""
+    """What one row of a table is: ``orders__lines`` has lines; ``row`` if that is no word."""
     last = _SEPARATOR.split(table)[-1]
     plain = slug(last)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", last):
@@ -125,7 +125,7 @@ def list_name(table: str, parent: str) -> str:
 
 
 def model_name(source: str, table: str) -> str:
-    """``stg_shop__orders`` of ``raw_orders``; short enough for every engine, and never another's.
+    """``stg_shop__orders`` of ``raw_orders``; short enough for every engine, and unique.
 
     A name that had to be bent ends in a part of its hash.
     """

@@ -1,4 +1,4 @@
-"""What a scaffold would write for a table if nothing were there: entries, tests and their words."""
+"""The staging model that a table would get if there were none: columns, tests, descriptions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def describe(column: RawColumn, table: RawTable) -> str:
 
 
 def grain(table: RawTable) -> str:
-    """The sentence that says what a row of a raw table is; true of what dlt does, no more."""
+    """The sentence that says what a row of a raw table is, as far as dlt guarantees it."""
     if table.description:
         return table.description
     if table.parent is not None:
@@ -160,7 +160,7 @@ def plan_model(source: str, schema: RawSchema, table: RawTable) -> ModelPlan:
 
 
 def relationship(parent_model: str | None, source: str, parent_table: str) -> GenericTest:
-    """That each row of a child table has its parent.
+    """The test that each row of a child table has its parent.
 
     Args:
         parent_model: the model that shows the parent's ``_dlt_id``; None when none does.
@@ -173,7 +173,7 @@ def relationship(parent_model: str | None, source: str, parent_table: str) -> Ge
 
 
 def jinja_text(name: str) -> str:
-    """A name inside single quotes of jinja."""
+    """A name escaped for single quotes in Jinja."""
     return name.replace("\\", "\\\\").replace("'", "\\'")
 
 

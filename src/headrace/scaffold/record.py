@@ -1,4 +1,4 @@
-"""What was offered before: how a column that the user removed stays removed.
+"""The record of what was offered before, so that a column that the user removed stays removed.
 
 ``_<source>__scaffold.lock`` is beside the models and is committed with them, so that it
 survives a clone. It is a set of lines, each a JSON array, sorted: two branches that each add a
@@ -49,7 +49,7 @@ class Record:
 
 
 def file_name(source: str) -> str:
-    """What the record is called."""
+    """The name of the record's file."""
     return f"_{source}__scaffold.lock"
 
 

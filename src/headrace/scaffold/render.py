@@ -183,7 +183,7 @@ def model_sql(source: str, plan: ModelPlan, tables: Mapping[str, str]) -> str:
 
 
 def note(sql: str) -> str:
-    """What the linter has to be told of an item of a select list; empty of almost all."""
+    """The ``noqa`` comment that an item of a select list needs; empty for almost all."""
     rules = []
     for name in re.findall(r'"((?:[^"]|"")*)"', sql):
         if not re.fullmatch(r"\w+", name):

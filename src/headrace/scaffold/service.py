@@ -1,4 +1,8 @@
-"""``headrace scaffold``: from dlt's schema of a source to its sources yml and staging models."""
+"""``headrace scaffold``: from dlt's schema of a source to its sources yml and staging models.
+
+dlt's schema ─► raw_schema ─► plan ─┐
+dbt project, record of offers ──────┴─► draft: sources yml, SQL, yml ─► checked, written, reported
+"""
 
 from collections import Counter
 from pathlib import Path

@@ -170,7 +170,7 @@ def _all_tables(
 
 
 def unwritable(draft: Draft) -> None:
-    """Say which columns no model can be given."""
+    """Report the columns that no model can have."""
     for table in draft.schema.tables:
         for column in table.columns:
             if not names.is_writable(column.name):

@@ -1,4 +1,4 @@
-"""The staging models: write those that are new, and add new columns and tests to the others."""
+"""The staging models: new ones are written, new columns and tests are added to the others."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -119,7 +119,7 @@ def _schema(asset: Asset, platform: str) -> SchemaMetadataClass:
 
 
 def schema_field(column: Column, asset: Asset) -> SchemaFieldClass:
-    """A column; what it cannot say is left out."""
+    """A column with its type, description and tags."""
     return SchemaFieldClass(
         fieldPath=column.name,
         type=SchemaFieldDataTypeClass(type=_type_of(column.data_type)()),
@@ -146,7 +146,7 @@ def _type_of(data_type: str | None) -> type:
 def upstream_lineage(
     asset: Asset, catalog: Catalog, urns: Urns, *, indirect: bool
 ) -> UpstreamLineageClass | None:
-    """Tables by what is read; columns by the values that flow.
+    """The lineage of a dataset: the tables that it reads, and the columns of its values.
 
     DataHub has one kind of column edge. A column that only decides (a filter, a join) can be sent
     as one too, told apart by its transform operation alone: that is what ``indirect`` asks for.

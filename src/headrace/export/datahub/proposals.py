@@ -47,7 +47,7 @@ def proposals(
     indirect: bool = False,
     vanished: Iterable[Asset] = (),
 ) -> Iterator[MetadataChangeProposalWrapper]:
-    """Everything that DataHub has a place for, parents before children.
+    """Everything that DataHub can hold, parents before children.
 
     Args:
         catalog: the graph.

@@ -24,7 +24,7 @@ ACTOR = "urn:li:corpuser:headrace"
 
 @dataclass(frozen=True)
 class Urns:
-    """Names in one DataHub.
+    """The URNs of a project's entities.
 
     Attributes:
         platform: of the warehouse: ``duckdb``.
@@ -92,7 +92,7 @@ def column_tags(column: Column) -> tuple[str, ...]:
 
 
 def global_tags(names: Iterable[str]) -> GlobalTagsClass | None:
-    """Tags as an aspect; None of none."""
+    """Tags as an aspect; None without any."""
     found = [TagAssociationClass(tag=tag(name)) for name in dict.fromkeys(names)]
     return GlobalTagsClass(tags=found) if found else None
 
@@ -119,7 +119,7 @@ def aspects(urn: str, *found: Any) -> Iterator[MetadataChangeProposalWrapper]:
 
 
 def properties(asset: Asset) -> dict[str, str]:
-    """What DataHub has no word for, as text; dbt's ``meta`` with its keys."""
+    """What has no aspect of its own in DataHub, as text; dbt's ``meta`` with its keys."""
     found: dict[str, object] = {
         "asset": asset.id,
         "dbt_id": asset.dbt_id,

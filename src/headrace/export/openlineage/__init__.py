@@ -1,1 +1,1 @@
-"""OpenLineage: one run of Headrace as run events, for Marquez and all who read the standard."""
+"""OpenLineage: a run as events, and the catalog as events without a run."""

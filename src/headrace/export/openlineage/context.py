@@ -88,7 +88,7 @@ class RunContext:
 
 
 def parent_from(text: str | None) -> ParentRun | None:
-    """``namespace/job/run id``, as orchestrators set OPENLINEAGE_PARENT_ID; None of all else."""
+    """``namespace/job/run id``, as orchestrators set OPENLINEAGE_PARENT_ID; None otherwise."""
     from uuid import UUID
 
     parts = (text or "").rsplit("/", 2)
@@ -224,7 +224,7 @@ class NodeResult(Protocol):
 
 
 def started_and_ended(node: NodeResult, ended_at: datetime) -> tuple[datetime, datetime]:
-    """When a node began and ended; of one that does not say, as if it had been the last."""
+    """When a node began and ended; without a start time, as if it had been the last one."""
     took = timedelta(seconds=node.seconds)
     start = getattr(node, "started_at", None) or ended_at - took
     return start, start + took

@@ -69,7 +69,7 @@ def source_facets(name: DatasetName) -> dict[str, DatasetFacet]:
 
 
 def input_facets(asset: Asset, name: DatasetName) -> dict[str, DatasetFacet]:
-    """Of a dataset that is read: where it is, and its columns.
+    """The facets of a dataset that is read: where it is, and its columns.
 
     Readers such as Marquez join column lineage to the columns of the inputs.
     """
@@ -101,7 +101,7 @@ def dataset_facets(asset: Asset, catalog: Catalog, names: Names) -> dict[str, Da
 
 
 def relation_facets(asset: Asset, names: Names) -> dict[str, DatasetFacet]:
-    """What an asset is in its place, and its names in other places."""
+    """The kind of a relation, where it is stored, and its other names."""
     found: dict[str, DatasetFacet] = {}
     if asset.is_relation:
         kind = "VIEW" if asset.materialized == "view" else "TABLE"
@@ -119,7 +119,7 @@ def relation_facets(asset: Asset, names: Names) -> dict[str, DatasetFacet]:
 
 
 def version_facets(run_id: str) -> dict[str, DatasetFacet]:
-    """Of a dataset that a run wrote: the run is its version; none without a run."""
+    """The version of a dataset that a run wrote: the run's id; empty without a run."""
     return {"version": DatasetVersionDatasetFacet(datasetVersion=run_id)} if run_id else {}
 
 
@@ -154,7 +154,7 @@ def column_lineage(
 def job_facets(
     kind: str, *, integration: str, asset: Asset | None = None, dialect: str | None = None
 ) -> dict[str, JobFacet]:
-    """Of a job: its type, and what the catalog knows of what it makes."""
+    """The type of a job, and what the catalog knows of the asset that it makes."""
     found: dict[str, JobFacet] = {
         "jobType": JobTypeJobFacet(processingType="BATCH", integration=integration, jobType=kind)
     }
@@ -172,7 +172,7 @@ def job_facets(
 
 
 def code_facets(context: RunContext, path: str) -> dict[str, JobFacet]:
-    """Where a file with a job's code is; empty if it is missing or in no repository on the net."""
+    """Where a file with a job's code is; empty if it is missing or in no public repository."""
     repository = context.repository
     if repository is None or not (context.root / path).is_file():
         return {}

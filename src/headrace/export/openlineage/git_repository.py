@@ -1,4 +1,4 @@
-"""The git repository on the net that holds a project's code, if any does."""
+"""The remote git repository of a project, and the web page of a file in it."""
 
 import os
 import re
@@ -39,7 +39,7 @@ class GitRepository:
 
 
 def find_repository(root: Path) -> GitRepository | None:
-    """The repository of a project; None without git, a commit or a remote on the net."""
+    """The repository of a project; None without git, a commit or a remote with a web page."""
     remote = _git(root, "config", "--get", "remote.origin.url")
     url = browsable(remote) if remote else None
     commit = _git(root, "rev-parse", "HEAD") if url else None
@@ -50,7 +50,7 @@ def find_repository(root: Path) -> GitRepository | None:
 
 
 def browsable(remote: str) -> str | None:
-    """``git@host:org/repo.git`` as ``https://host/org/repo``; None of a path on this machine."""
+    """``git@host:org/repo.git`` as ``https://host/org/repo``; None for a path on this machine."""
     if "://" in remote:
         match = _URL.fullmatch(remote)
     else:

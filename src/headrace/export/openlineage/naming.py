@@ -46,7 +46,7 @@ class DatasetName:
 
 @dataclass(frozen=True)
 class Names:
-    """Names in one project.
+    """The names of a project's jobs and datasets.
 
     Attributes:
         jobs: the namespace of the jobs.
@@ -105,7 +105,7 @@ class Names:
 
 
 def table_origin(options: Mapping[str, Any], table: str) -> DatasetName | None:
-    """A table of a SQL database; None of a source of another kind.
+    """A table of a SQL database; None for a source of another kind.
 
     Args:
         options: a source's: ``url`` as SQLAlchemy takes it, ``schema``, ``tables``.
@@ -132,7 +132,7 @@ def table_origin(options: Mapping[str, Any], table: str) -> DatasetName | None:
 
 
 def store_origin(path: str) -> DatasetName | None:
-    """A folder of an object store; None of one on this machine."""
+    """A folder of an object store; None for a local one."""
     parts = urlsplit(path)
     scheme = _STORES.get(parts.scheme)
     if scheme is None or not parts.netloc:

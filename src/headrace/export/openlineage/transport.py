@@ -1,4 +1,4 @@
-"""From the settings to a client of openlineage-python."""
+"""The client of openlineage-python that the settings ask for."""
 
 import logging
 import re
@@ -89,7 +89,7 @@ def _console_on_stderr() -> Iterator[None]:
 
 
 def hide_secrets(text: str, resolved: Resolved) -> str:
-    """The text with no secret in it, and nothing of the transport's settings but what is public."""
+    """The text with secrets masked, among them all private settings of the transport."""
     settings = resolved.settings.openlineage.transport
     if settings is not None:
         for secret in sorted(_texts(settings.model_extra or {}), key=len, reverse=True):
