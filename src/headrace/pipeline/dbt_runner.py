@@ -14,7 +14,7 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.errors import TransformError, WarehouseError
-from headrace.formatting import one_line
+from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries.duckdb import is_locked
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
@@ -191,8 +191,7 @@ def _message(item: Any, status: str) -> str | None:
         return None
     compiled = getattr(item.node, "compiled_path", None)
     if item.failures and compiled:
-        rows = "row" if item.failures == 1 else "rows"
-        return f"broken by {item.failures:,} {rows}; the query that finds them: {compiled}"
+        return f"broken by {count(item.failures, 'row')}; the query that finds them: {compiled}"
     return one_line(item.message or "")
 
 
