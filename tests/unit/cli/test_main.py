@@ -256,19 +256,19 @@ def test_doctor_says_what_to_do_about_a_place_that_cannot_be_written(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "moment",
+    "where",
     [
         pytest.param("typer.core.TyperGroup.parse_args", id="reading the arguments"),
         pytest.param("headrace.cli.options.Call.settings", id="in the command"),
     ],
 )
-def test_ctrl_c_is_one_line_and_exit_code_130_at_any_moment(
-    moment: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_ctrl_c_is_one_line_and_exit_code_130_at_any_time(
+    where: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def press(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(moment, press)
+    monkeypatch.setattr(where, press)
     monkeypatch.setattr(sys, "argv", ["headrace", "where"])
     with pytest.raises(SystemExit) as end:
         main()
