@@ -1,6 +1,5 @@
 """CSV files: their header, the SQL that reads them, and a copy without what DuckDB cannot read."""
 
-import codecs
 import csv
 import io
 from collections import deque
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
+from headrace.ingest.csv_dialect import find_dialect, needs_copy, write_copy
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import FileTable
 from headrace.ingest.reader import RejectedRow, file_literal, opened, options
@@ -18,7 +18,6 @@ from headrace.sql_text import literal
 if TYPE_CHECKING:
     import duckdb
 
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LONGEST_VALUE = 1 << 21
 _CARRIAGE_RETURN = "\ue000"  # for private use, so in no text
 
@@ -35,6 +34,9 @@ class CsvReader:
         line_end: of the header, and so of all rows.
         copy: a copy that has only the rows that can be read, and their numbers.
         rejected: the other rows.
+        null_values: texts that stand for null, besides nothing at all.
+        above: how many lines further down a line of ``file`` stands in the source's own file.
+        notes: what a person should know of how it is read.
     """
 
     file: SourceFile
@@ -44,6 +46,9 @@ class CsvReader:
     line_end: str
     copy: Path | None = None
     rejected: tuple[RejectedRow, ...] = ()
+    null_values: tuple[str, ...] = ()
+    above: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -67,6 +72,9 @@ class CsvReader:
         # told the wrong line end, or left to guess it, DuckDB may find no rows and say nothing
         shown = line_end.replace("\r", "\\r").replace("\n", "\\n")
         new_line = f"new_line = {literal(shown)}, " if line_end else ""
+        if self.null_values:
+            nulls = ", ".join(map(literal, ("", *self.null_values)))
+            new_line += f"nullstr = [{nulls}], "
         return (
             f"read_csv({file_literal(path)}, auto_detect = false, header = true, "
             f"delim = {literal(self.delimiter)}, quote = '\"', escape = '\"', {new_line}"
@@ -74,28 +82,49 @@ class CsvReader:
         )
 
 
-def csv_reader(file: SourceFile, table: FileTable) -> CsvReader:
-    """Look at a CSV file's header.
+def csv_reader(file: SourceFile, table: FileTable, scratch: Path) -> CsvReader:
+    """Look at a CSV file: how it is written, and its header.
+
+    Args:
+        file: the file.
+        table: how it is to be read.
+        scratch: where a copy is written, for a file that DuckDB does not take as it is.
 
     Raises:
-        SourceError: no header, or not in the declared encoding.
+        SourceError: no header, not in its encoding, or it has to be said how it is to be read.
     """
-    delimiter = table.delimiter or ("\t" if ".tsv" in file.path.name.lower() else ",")
-    if len(delimiter) != 1:
-        raise SourceError(f"{file.name}: the delimiter {delimiter!r} is not one character")
+    dialect = find_dialect(file, table)
+    encoding, above = dialect.encoding, 0
+    if needs_copy(table, dialect):
+        copy = scratch / f"{file.digest}.plain.csv"
+        above = write_copy(file, table, dialect, copy)
+        file, encoding = replace(file, path=copy, member=None), "utf-8"
     with opened(file) as stream:
-        text = _decoded(stream, file, table.encoding)
-        lines = _Lines(text)
+        lines = _Lines(_decoded(stream, encoding))
         try:
-            header = next(csv.reader(lines, delimiter=delimiter, strict=True), [])
+            header = next(csv.reader(lines, delimiter=dialect.delimiter, strict=True), [])
         except UnicodeDecodeError as error:
-            raise _wrong_encoding(file, table.encoding) from error
+            raise _wrong_encoding(file, encoding) from error
         except csv.Error as error:
-            raise SourceError(f"{file.name} line 1: the header cannot be read: {error}") from error
+            raise SourceError(
+                f"{file.name} line {above + 1}: the header cannot be read: {error}"
+            ) from error
     names = tuple(name.strip() for name in header)
     if not any(names):
-        raise SourceError(f"{file.name} has no header line: its first line must name the columns")
-    return CsvReader(file, names, delimiter, table.encoding, lines.line_end)
+        raise SourceError(
+            f"{file.name} has no header line: its first line must name the columns (or set "
+            "`header: false` and `names`)"
+        )
+    return CsvReader(
+        file,
+        names,
+        dialect.delimiter,
+        encoding,
+        lines.line_end,
+        null_values=table.null_values,
+        above=above,
+        notes=dialect.notes,
+    )
 
 
 class _Lines:
@@ -114,23 +143,15 @@ class _Lines:
         return line
 
 
-def _decoded(stream: io.BufferedReader, file: SourceFile, encoding: str) -> io.TextIOWrapper:
-    head = stream.peek(1 << 16)
-    if encoding == "utf-8" and (
-        head.startswith(_UTF16_MARKS) or head.count(0) * 4 >= len(head) > 0
-    ):
-        raise SourceError(
-            f"{file.name} looks like UTF-16: set `encoding: utf-16` for its source or table, "
-            "or convert it (iconv -f utf-16 -t utf-8)"
-        )
+def _decoded(stream: io.BufferedReader, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(stream, "utf-8-sig" if encoding == "utf-8" else encoding, newline="")
 
 
 def _wrong_encoding(file: SourceFile, encoding: str, line: int | None = None) -> SourceError:
     where = file.name if line is None else f"{file.name} line {line}"
     return SourceError(
-        f"{where}: it is not {encoding.upper()}; set the table's `encoding` (utf-8, utf-16, "
-        "latin-1) or convert the file"
+        f"{where}: it is not {encoding.upper()}; set the table's `encoding` (latin-1, cp1252, "
+        "utf-16, ...) or convert the file"
     )
 
 
@@ -200,7 +221,7 @@ def _records(stream: io.BufferedReader, reader: CsvReader) -> Iterator[list[str]
                 return
             except csv.Error as error:
                 text = lines.keep_first()
-                yield f"line {lines.first}: {_reason(str(error))}\n{text}"
+                yield f"line {reader.above + lines.first}: {_reason(str(error))}\n{text}"
                 continue
             if not values and width == 1:
                 values = [""]
@@ -211,7 +232,8 @@ def _records(stream: io.BufferedReader, reader: CsvReader) -> Iterator[list[str]
             else:
                 columns = "value" if len(values) == 1 else "values"
                 yield (
-                    f"line {lines.first}: {len(values)} {columns}, but the header has {width}\n"
+                    f"line {reader.above + lines.first}: {len(values)} {columns}, but the header "
+                    f"has {width}\n"
                     f"{''.join(lines.taken)}"
                 )
     finally:

@@ -4,6 +4,7 @@ import errno
 import json
 import stat as modes
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ from headrace.errors import SourceError
 _CHUNK = 1 << 20
 _RACY_NS = 2_000_000_000
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
-_FORMATS = {".tsv": "csv", ".ndjson": "jsonl"}
+"""Of files that may be compressed, too, by ``.gz`` or ``.zst``, or lie in a ``.zip``."""
+EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_FORMATS = {".tsv": "csv", ".txt": "csv", ".ndjson": "jsonl", **dict.fromkeys(EXCEL, "excel")}
 _COMPRESSED = {".gz": "gzip", ".zst": "zstd"}
 _PARQUET_END = b"PAR1"
 _NO_PARTITION = "__HIVE_DEFAULT_PARTITION__"
@@ -33,22 +36,26 @@ class SourceFile:
         name: its path below the source's directory, with ``/`` on every system.
         size: in bytes.
         digest: xxh3-128 of its content, in hex.
+        member: its name in the zip archive that ``path`` is; None for a file of its own.
     """
 
     path: Path
     name: str
     size: int
     digest: str
+    member: str | None = None
 
     @property
     def format(self) -> str:
-        """``csv``, ``parquet``, ``jsonl`` or ``json``."""
-        suffix = _suffix(self.path)
+        """``csv``, ``parquet``, ``jsonl``, ``json`` or ``excel``."""
+        suffix = _suffix(Path(self.member or self.path))
         return _FORMATS.get(suffix, suffix.removeprefix("."))
 
     @property
     def compression(self) -> str | None:
         """``gzip``, ``zstd`` or None, by the name's last suffix."""
+        if self.member is not None:
+            return None
         return _COMPRESSED.get(self.path.suffix.lower())
 
     @property
@@ -135,20 +142,53 @@ def find_files(directory: Path, pattern: str, cache: HashCache) -> FoundFiles:
     files: list[SourceFile] = []
     unreadable: list[str] = []
     ignored: list[str] = []
-    for path in sorted(directory.glob(pattern)):
+    matched = sorted(directory.glob(pattern))
+    # a pattern like * also finds notes beside the data
+    with_text = ".txt" in pattern.lower() or all(_suffix(path) == ".txt" for path in matched)
+    known = {*SUFFIXES, *EXCEL, ".zip", *([".txt"] if with_text else [])}
+    for path in matched:
         name = path.relative_to(directory).as_posix()
-        if _suffix(path) not in SUFFIXES or path.is_dir():
+        if _suffix(path) not in known or path.is_dir():
             ignored.append(f"{name}/" if path.is_dir() else name)
         elif reason := _why_unreadable(path):
             unreadable.append(f"{_printable(name)} {reason}")
         else:
             try:
                 size, digest = cache.digest(path)
+                file = SourceFile(path, name, size, digest)
+                files += _members(file, ignored) if _suffix(path) == ".zip" else [file]
             except OSError as error:
                 unreadable.append(f"{name} cannot be read: {_reason(error)}")
-            else:
-                files.append(SourceFile(path, name, size, digest))
     return FoundFiles(files, tuple(unreadable), tuple(map(_printable, ignored)))
+
+
+def _members(archive: SourceFile, ignored: list[str]) -> Iterator[SourceFile]:
+    """The files in a zip archive, as files of their own; the archive's digest is part of theirs.
+
+    Raises:
+        OSError: it is damaged, or has no file that is read.
+    """
+    try:
+        with zipfile.ZipFile(archive.path) as opened:
+            infos = [info for info in opened.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise OSError(f"it is no sound zip archive ({error}); copy or export it again") from error
+    found = 0
+    for info in sorted(infos, key=lambda each: each.filename):
+        name = f"{archive.name}/{info.filename}"
+        is_hidden = any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
+        if is_hidden or _suffix(Path(info.filename)) not in {*SUFFIXES, ".txt", *EXCEL}:
+            ignored.append(name)
+        elif info.flag_bits & 1:
+            raise OSError("it is encrypted; put a copy there that is not")
+        elif Path(info.filename).suffix.lower() in _COMPRESSED:
+            raise OSError(f"{info.filename} in it is compressed once more; unpack it")
+        else:
+            found += 1
+            digest = xxhash.xxh3_128(f"{archive.digest} {info.filename}".encode()).hexdigest()
+            yield SourceFile(archive.path, name, info.file_size, digest, info.filename)
+    if not found:
+        raise OSError("no file in it is of a format that is read")
 
 
 def changed_files(files: list[SourceFile], known: Mapping[str, str]) -> list[SourceFile]:

@@ -227,7 +227,7 @@ def declared_types(connection: "duckdb.DuckDBPyConnection", table: FileTable) ->
     import duckdb
 
     types = {}
-    for column, declared in table.columns.items():
+    for column, declared in table.types.items():
         if not _TYPE.fullmatch(declared):
             raise SourceError(f"columns.{column}: {declared!r} is no type, like bigint or text")
         try:

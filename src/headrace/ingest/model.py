@@ -1,12 +1,13 @@
 """What a file table is, what a load of it found and hands over, and what it runs in."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from headrace.ingest.types import Column
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 FILE_COLUMN = "_file_name"  # in a table without a key: the file that a row came from
 FROM_FILE = "_dlt_file_name"  # in a table with a key: likewise; null when no file holds the row
 IS_GONE = "_dlt_file_is_gone"  # in a table without a key: tells dlt to delete a file's rows
+
+_WRITTEN = re.compile(r"\s+(\S*%.*)$")  # of ``date %d/%m/%Y``
 
 ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
@@ -50,10 +53,23 @@ class FileTable:
         cursor: a column that tells which version of a row is newer, for example ``updated_at``;
             an older version never overwrites a newer one.
         columns: types of columns, in DuckDB's words; others are found by looking at the data.
-            A time without an offset counts as UTC where its column has a time zone.
+            ``date %d/%m/%Y`` and ``timestamp %d.%m.%Y %H:%M`` say how the values are written. A
+            time without an offset counts as UTC where its column has a time zone.
         required: columns that every file must have, besides the key.
-        delimiter: of CSV files; by default ``,``, and a tab for ``.tsv``.
-        encoding: of CSV files: ``utf-8``, ``utf-16`` or ``latin-1``.
+        delimiter: of CSV files; by default the one that makes all rows as wide as the first:
+            ``,`` (a tab for ``.tsv``), else ``;``, a tab or ``|``.
+        encoding: of CSV files, such as ``utf-8``, ``utf-16``, ``latin-1`` or ``cp1252``; by default
+            UTF-8, or what the first bytes show.
+        header: whether the first line of a CSV file names the columns; by default it does, and a
+            first line that looks like data is refused.
+        names: of the columns of CSV files, in their order: for files without a header, and in
+            place of the header with ``header: true``.
+        skip: lines above the header of CSV files, to be left out.
+        skip_footer: lines below the last row of CSV files, to be left out.
+        null_values: texts that stand for null in CSV files, besides nothing at all: ``N/A``, ``-``.
+        decimal: ``,`` for CSV files that write 1.234,50: it holds for the columns that ``columns``
+            declares as numbers.
+        sheet: of Excel files: the name of the sheet; needed where there are several.
         allow_empty: whether a file with a header and no rows is fine.
         hive_partitioning: whether folders like ``year=2024`` below the source's path give a
             column each, as text, where the files do not have it themselves.
@@ -69,7 +85,14 @@ class FileTable:
     columns: Mapping[str, str] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     delimiter: str | None = None
-    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+    encoding: str | None = None
+    header: bool | None = None
+    names: tuple[str, ...] = ()
+    skip: Annotated[int, Field(ge=0)] = 0
+    skip_footer: Annotated[int, Field(ge=0)] = 0
+    null_values: tuple[str, ...] = ()
+    decimal: Literal[".", ","] = "."
+    sheet: str | None = None
     allow_empty: bool = False
     hive_partitioning: bool = True
     rename: Mapping[str, str] = field(default_factory=dict)
@@ -87,6 +110,17 @@ class FileTable:
             columns={raw(name): kind for name, kind in self.columns.items()},
             required=tuple(raw(name) for name in self.required),
         )
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The declared types without the way in which the values are written."""
+        return {name: _WRITTEN.sub("", kind) for name, kind in self.columns.items()}
+
+    @property
+    def formats(self) -> dict[str, str]:
+        """How the values of declared columns are written, in the words of ``strptime``."""
+        found = {name: _WRITTEN.search(kind) for name, kind in self.columns.items()}
+        return {name: match[1] for name, match in found.items() if match}
 
     @property
     def file_column(self) -> str:

@@ -1,9 +1,12 @@
 """What the readers of all formats share: the bytes of a file, and rows that are no rows."""
 
 import io
+import shutil
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -38,12 +41,32 @@ def opened(file: SourceFile) -> Iterator[io.BufferedReader]:
     import pyarrow as pa
 
     try:
+        if file.member is not None:
+            with zipfile.ZipFile(file.path) as archive, archive.open(file.member) as member:
+                yield io.BufferedReader(cast("io.RawIOBase", member), 1 << 16)
+            return
         with pa.input_stream(file.path.open("rb"), compression=file.compression) as stream:
             yield io.BufferedReader(cast("io.RawIOBase", stream), 1 << 16)
     except FileNotFoundError as error:
         raise vanished(file) from error
-    except OSError as error:
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
         raise SourceError(f"{file.name} cannot be read: {error}") from error
+
+
+def unpacked(file: SourceFile, scratch: Path) -> SourceFile:
+    """The file itself; one of a zip archive as a file of its own, which DuckDB can read.
+
+    Raises:
+        SourceError: it is damaged.
+    """
+    if file.member is None:
+        return file
+    suffix = Path(file.member).suffix.lower()
+    target = scratch / f"{file.digest}{suffix}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with opened(file) as stream, target.open("wb") as copy:
+        shutil.copyfileobj(stream, copy, 1 << 20)
+    return replace(file, path=target, member=None)
 
 
 def vanished(file: SourceFile) -> SourceError:

@@ -1,18 +1,21 @@
 """How a file is read: its columns, their types, and the SQL that scans it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
 from headrace.ingest.csv_reader import CsvReader, csv_reader
 from headrace.ingest.discover import SourceFile
+from headrace.ingest.excel import sheet_as_csv
 from headrace.ingest.json_reader import JsonReader, json_reader
 from headrace.ingest.model import FileTable
 from headrace.ingest.names import NamedColumns, name_columns
 from headrace.ingest.parquet_reader import ParquetReader, parquet_reader
-from headrace.ingest.reader import RejectedRow
+from headrace.ingest.reader import RejectedRow, unpacked
 from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _DELIMITER_NAMES = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
 _SHOWN = 20
+_NUMERIC = re.compile(r"decimal|numeric|double|float|real|\w*int")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class FileScan:
         partitions: columns that the folders of its path give, with their value.
         names: the names in the raw table, of the reader's columns and then of the partitions.
         notes: what a person should know of this file.
+        written: SQL of columns that the settings say are written in another way, as DuckDB reads
+            them; by their raw name.
     """
 
     file: SourceFile
@@ -39,6 +45,7 @@ class FileScan:
     partitions: Mapping[str, str | None]
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    written: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -85,9 +92,14 @@ class FileScan:
         names = self.names[:count]
         kinds = [raw_types[name] for name in names]
         rows = self.reader.sql(names, kinds)
-        if not self.partitions:
+        if not self.partitions and not self.written:
             return rows
-        selected = [identifier(name) for name in names]
+        selected = [
+            f"{self.written[name]} as {identifier(name)}"
+            if name in self.written
+            else identifier(name)
+            for name in names
+        ]
         selected += [
             f"cast({'null' if value is None else literal(value)} as {raw_types[name]}) "
             f"as {identifier(name)}"
@@ -102,6 +114,7 @@ def scan_file(
     file: SourceFile,
     table: FileTable,
     normalize: Callable[[str], str],
+    scratch: Path,
 ) -> FileScan:
     """Look at a file's columns.
 
@@ -110,6 +123,7 @@ def scan_file(
         file: the file.
         table: how it is to be read.
         normalize: dlt's naming convention, ``"Order ID"`` to ``"order_id"``.
+        scratch: where a copy is written of what DuckDB cannot read as it is.
 
     Raises:
         SourceError: empty, not in the declared encoding or format, no header, a key column
@@ -118,14 +132,18 @@ def scan_file(
     if file.size == 0:
         raise SourceError(f"{file.name} is empty: write a header and rows to it, or remove it")
     reader: CsvReader | JsonReader | ParquetReader
+    plain = unpacked(file, scratch)
     if file.format == "csv":
-        reader = csv_reader(file, table)
+        reader = csv_reader(plain, table, scratch)
+    elif file.format == "excel":
+        reader = csv_reader(sheet_as_csv(plain, table, scratch), table, scratch)
     elif file.format == "parquet":
-        reader = parquet_reader(connection, file)
+        reader = parquet_reader(connection, plain)
     else:
-        reader = json_reader(connection, file)
+        reader = json_reader(connection, plain)
     named = {normalize(name): name for name in reader.header if name.strip()}
-    partitions, notes = {}, []
+    partitions: dict[str, str | None] = {}
+    notes = list(reader.notes) if isinstance(reader, CsvReader) else []
     for key, value in (file.partitions if table.hive_partitioning else {}).items():
         if normalize(key) in named:
             notes.append(
@@ -157,10 +175,45 @@ def name_scans(
         SourceError: a key column that is missing, or a delimiter that is not the file's.
     """
     names = name_columns([scan.header for scan in scans], normalize, given, table.rename)
-    named = [replace(scan, names=raw) for scan, raw in zip(scans, names.raw, strict=True)]
+    written = written_columns(table)
+    named = [
+        replace(scan, names=raw, written=written if isinstance(scan.reader, CsvReader) else {})
+        for scan, raw in zip(scans, names.raw, strict=True)
+    ]
     for scan in named:
         _require(scan, table)
     return named, names
+
+
+def written_columns(table: FileTable) -> dict[str, str]:
+    """SQL of declared columns whose values are written in another way than DuckDB reads them.
+
+    A value that is not written so either stays as it is, and does not fit the type.
+    """
+    found = {}
+    for name, declared in table.types.items():
+        column, kind = identifier(name), declared.lower()
+        if name in table.formats:
+            at = f"try_strptime({column}, {literal(table.formats[name])})"
+            day = f"when {at} = date_trunc('day', {at}) then cast(cast({at} as date) as varchar) "
+            found[name] = (
+                f"case {day if kind == 'date' else ''}"
+                f"when {at} is not null then cast({at} as varchar) else {column} end"
+            )
+        elif table.decimal == "," and _NUMERIC.match(kind):
+            pattern = literal(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?")
+            found[name] = (
+                f"case when regexp_full_match({column}, {pattern}) "
+                f"then replace(replace({column}, '.', ''), ',', '.') "
+                # else 1.5 would be taken for one and a half
+                f"when contains({column}, '.') then '\"' || {column} || '\"' else {column} end"
+            )
+        elif kind in {"boolean", "bool"}:
+            found[name] = (
+                f"case when lower({column}) in ('yes', 'y', 'on') then 'true' "
+                f"when lower({column}) in ('no', 'n', 'off') then 'false' else {column} end"
+            )
+    return found
 
 
 def _require(scan: FileScan, table: FileTable) -> None:

@@ -120,7 +120,9 @@ def _scans(
         replace(scan, reader=with_all_digits(connection, scan.reader, context.scratch_dir))
         if isinstance(scan.reader, JsonReader)
         else scan
-        for scan in (scan_file(connection, file, table, normalize) for file in files)
+        for scan in (
+            scan_file(connection, file, table, normalize, context.scratch_dir) for file in files
+        )
     ]
     return name_scans(scans, table, normalize, given)
 

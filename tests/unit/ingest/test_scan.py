@@ -50,8 +50,8 @@ def read(
     connection: duckdb.DuckDBPyConnection, path: Path, name: str, **options: Any
 ) -> tuple[FileScan, list[tuple[Any, ...]]]:
     file = SourceFile(path, name, path.stat().st_size, "digest")
-    scan = scan_file(connection, file, FileTable("*", **options), normalize)
     scratch = path.parent / "scratch"
+    scan = scan_file(connection, file, FileTable("*", **options), normalize, scratch)
     if isinstance(scan.reader, CsvReader):
         scan = replace(scan, reader=without_bad_rows(connection, scan.reader, scratch))
     elif isinstance(scan.reader, JsonReader):
@@ -114,10 +114,9 @@ def test_rows_that_do_not_fit_are_told_by_their_line(look: Look) -> None:
 
 
 def test_encoding_that_is_another_is_told_by_its_line(look: Look) -> None:
+    content = b"id,v\n" + b'1,"a"\n' * 30_000 + b"2,b\n3,\xe9\n"
     with pytest.raises(SourceError, match=r"a.csv line 30003: it is not UTF-8; set .*`encoding`"):
-        look("a.csv", b"id,v\n" + b'1,"a"\n' * 30_000 + b"2,b\n3,\xe9\n")
-    with pytest.raises(SourceError, match="looks like UTF-16"):
-        look("a.csv", "id,v\n1,a\n".encode("utf-16-le"))
+        look("a.csv", content, encoding="utf-8")
 
 
 def test_a_header_may_be_long(look: Look) -> None:
@@ -262,7 +261,7 @@ def test_a_key_that_is_missing_is_told_with_some_of_the_columns(
     path.write_text(",".join(f"c{n}" for n in range(3000)) + "\n")
     table = FileTable("*", primary_key=("id",))
     file = SourceFile(path, "a.csv", path.stat().st_size, "digest")
-    scan = scan_file(connection, file, table, normalize)
+    scan = scan_file(connection, file, table, normalize, tmp_path)
     with pytest.raises(SourceError, match=r"lacks the key column 'id'.*'c19'\] and 2,980 more$"):
         name_scans([scan], table, normalize, {})
 
@@ -273,7 +272,9 @@ def test_folders_that_differ_between_files_stay_text(
     path = tmp_path / "a.csv"
     path.write_text("id\n1\n")
     scans = [
-        scan_file(connection, SourceFile(path, name, 5, "digest"), FileTable("*"), normalize)
+        scan_file(
+            connection, SourceFile(path, name, 5, "digest"), FileTable("*"), normalize, tmp_path
+        )
         for name in ("month=11/a.csv", "month=01/a.csv", "Month=x/day=1/a.csv")
     ]
     named, _ = name_scans(scans, FileTable("*"), normalize, {})
