@@ -55,8 +55,8 @@ def find_dialect(file: SourceFile, table: FileTable) -> Dialect:
     """How a file is written; the table's settings overrule what it looks like.
 
     Raises:
-        SourceError: an encoding that does not exist, a file that begins with lines which are not
-            of the table, or whose first line is data: the message names the setting.
+        SourceError: a file that begins with lines which are not of the table, or whose first line
+            is data: the message names the setting.
     """
     with opened(file) as stream:
         head = stream.read(HEAD_BYTES)
@@ -133,13 +133,7 @@ def write_copy(file: SourceFile, table: FileTable, dialect: Dialect, target: Pat
 
 def _encoding(head: bytes, file: SourceFile, table: FileTable) -> tuple[str, list[str]]:
     if table.encoding is not None:
-        try:
-            name = codecs.lookup(table.encoding).name
-        except LookupError as error:
-            raise SourceError(
-                f"{file.name}: there is no encoding {table.encoding!r}: set `encoding` to one that "
-                "Python knows, like utf-8, utf-16, latin-1 or cp1252"
-            ) from error
+        name = codecs.lookup(table.encoding).name
         return {"iso8859-1": "latin-1"}.get(name, name), []
     for mark, name in _UTF16.items():
         if head.startswith(mark):

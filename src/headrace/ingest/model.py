@@ -1,5 +1,6 @@
 """What a file table is, what a load of it found and hands over, and what it runs in."""
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from headrace.ingest.types import Column
 
@@ -40,6 +41,17 @@ class SchemaContract:
     tables: ContractMode = "evolve"
     columns: ContractMode = "evolve"
     data_type: ContractMode = "freeze"
+
+
+def _known_encoding(name: str | None) -> str | None:
+    if name is not None:
+        try:
+            codecs.lookup(name)
+        except LookupError:
+            raise ValueError(
+                f"{name!r} is no encoding: use one like utf-8, utf-16, latin-1 or cp1252"
+            ) from None
+    return name
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ class FileTable:
     columns: Mapping[str, str] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     delimiter: str | None = None
-    encoding: str | None = None
+    encoding: Annotated[str | None, AfterValidator(_known_encoding)] = None
     header: bool | None = None
     names: tuple[str, ...] = ()
     skip: Annotated[int, Field(ge=0)] = 0
