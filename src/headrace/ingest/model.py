@@ -49,7 +49,7 @@ def _known_encoding(name: str | None) -> str | None:
             codecs.lookup(name)
         except LookupError:
             raise ValueError(
-                f"{name!r} is no encoding: use one like utf-8, utf-16, latin-1 or cp1252"
+                f"{name!r} is not an encoding: use one like utf-8, utf-16, latin-1 or cp1252"
             ) from None
     return name
 
