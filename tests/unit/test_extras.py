@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 WITH_EXTRAS = {
     "src/headrace/server": "serve",
+    "src/headrace/libraries/uvicorn.py": "serve",
     "src/headrace/export/openlineage": "openlineage",
     "src/headrace/export/datahub": "datahub",
     "src/headrace/synth/learn": "learn",

@@ -6,6 +6,7 @@ from headrace.libraries import sdv as libraries_sdv
 from headrace.synth.learn.model import quiet
 
 pytest.importorskip("sdv", reason="uv sync --extra learn")
+pytest.importorskip("pandas", reason="uv sync --extra learn")
 
 
 def test_errors_are_there() -> None:
