@@ -6,7 +6,7 @@
     │   ├── SettingsError    a setting is wrong: which key, which layer, what is allowed
     │   ├── ProjectError     this directory holds no Headrace project, or a part is missing
     │   ├── ProjectFileError a file of the project cannot be read, edited or written
-    │   ├── SourceError      the input of a source cannot be loaded as it stands
+    │   ├── SourceError      the input of a source cannot be loaded
     │   ├── WarehouseError   the warehouse cannot be opened or written
     │   ├── LockedError      another run holds the warehouse
     │   ├── TransformError   dbt could not parse or compile the project
@@ -19,7 +19,7 @@
     │   ├── LineageError     the lineage cannot be traced or proved as asked
     │   ├── ExportError      the catalog or its events could not be written or sent
     │   ├── ServeError       the page cannot be served or written as asked
-    │   ├── StateError       a state folder cannot be written, or used as it stands
+    │   ├── StateError       a state folder cannot be written or used
     │   ├── DiffError        two databases cannot be compared as asked
     │   ├── ScaffoldError    no models can be written for a source as things stand
     │   └── TemplateError    no project can be copied or updated from the template as asked
@@ -79,7 +79,7 @@ class ProjectFileError(UserError):
 
 
 class SourceError(UserError):
-    """The input of a source cannot be loaded as it stands; nothing of it was loaded."""
+    """The input of a source cannot be loaded; none of it was loaded."""
 
 
 class WarehouseError(UserError):
@@ -139,7 +139,7 @@ class ServeError(UserError):
 
 
 class StateError(UserError):
-    """A state folder cannot be written, or used as it stands."""
+    """A state folder cannot be written or used."""
 
 
 class DiffError(UserError):

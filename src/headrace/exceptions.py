@@ -1,4 +1,4 @@
-"""What an error came of."""
+"""The causes of an exception, and the first line of its message."""
 
 from collections.abc import Iterator
 

@@ -177,7 +177,7 @@ def fault_in(text: str, *, place: Path | None = None) -> SystemFault | None:
 
 
 def address_space_fault() -> SystemFault | None:
-    """The fault that would come of a limit of address space; None where there is room enough.
+    """The fault that an address space limit would cause; None where there is enough.
 
     DuckDB, Arrow and dbt reserve much more than they use, and abort the process, without an
     exception, where a thread cannot get its part.

@@ -17,8 +17,10 @@ WITH_EXTRAS = {
     "src/headrace/export/openlineage": "openlineage",
     "src/headrace/export/datahub": "datahub",
     "src/headrace/synth/learn": "learn",
+    "src/headrace/libraries/uvicorn": "serve",
+    "src/headrace/libraries/sdv": "learn",
 }
-"""Packages of the machinery that are imported when their extra is there."""
+"""Packages and modules of the machinery that are imported when their extra is there."""
 HELPERS = ("openlineage_spec.py",)
 """Only tests that ask for the extra import these."""
 LOCK: list[dict[str, Any]] = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]

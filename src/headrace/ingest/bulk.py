@@ -88,7 +88,7 @@ class _Seen:
         misfits: columns with a value that does not fit the declared type.
         files: the number of files that have rows.
         rows: the number of rows.
-        keys: a number of keys that are surely distinct; not counted if the key is no integer.
+        keys: a number of keys that are known to be distinct; not counted if the key is no integer.
     """
 
     types: Mapping[str, str]

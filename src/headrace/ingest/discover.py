@@ -172,7 +172,9 @@ def _members(archive: SourceFile, ignored: list[str]) -> Iterator[SourceFile]:
         with zipfile.ZipFile(archive.path) as opened:
             infos = [info for info in opened.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise OSError(f"it is no sound zip archive ({error}); copy or export it again") from error
+        raise OSError(
+            f"it is not a sound zip archive ({error}); copy or export it again"
+        ) from error
     found = 0
     for info in sorted(infos, key=lambda each: each.filename):
         name = f"{archive.name}/{info.filename}"
@@ -233,7 +235,7 @@ def content_hash(path: Path) -> str:
                 tail = (tail + chunk)[-len(_PARQUET_END) :]
             if path.suffix.lower() == ".parquet" and tail not in {b"", _PARQUET_END}:
                 raise OSError(
-                    "it has no footer, so it is no Parquet or was cut short; copy or "
+                    "it has no footer, so it is not a Parquet file or is truncated; copy or "
                     "export it again"
                 )
         else:

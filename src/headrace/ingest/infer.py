@@ -229,7 +229,7 @@ def declared_types(connection: "duckdb.DuckDBPyConnection", table: FileTable) ->
     types = {}
     for column, declared in table.types.items():
         if not _TYPE.fullmatch(declared):
-            raise SourceError(f"columns.{column}: {declared!r} is no type, like bigint or text")
+            raise SourceError(f"columns.{column}: {declared!r} is not a type, like bigint or text")
         try:
             row = connection.execute(f"describe select cast(null as {declared}) as x").fetchone()
         except duckdb.Error as error:

@@ -173,7 +173,7 @@ class TableLoad:
         rows_changed: rows whose key it had, with other values.
         rows_unchanged: rows that leave the table as it is: it has them already, or it has a newer
             version of them, or another file of this load gives one.
-        rows_quarantined: rows kept aside in ``_quarantine``, and not in the table.
+        rows_quarantined: rows quarantined in ``_quarantine``, and not in the table.
         new_columns: columns that this load added to the table.
         notes: what else a person should know, one sentence each.
         problems: files that could not be read, one sentence each; the others were loaded.
@@ -262,8 +262,8 @@ class Staged:
         rows_unchanged: rows that leave the raw table as it is.
         rows_selected: rows that ``select`` gives; besides new and changed ones, those that have to
             be told from which file they are now.
-        rows_quarantined: rows kept aside that the table does not get.
-        quarantine: rows kept aside, in the shape of ``_quarantine``; None when there are none.
+        rows_quarantined: rows quarantined that the table does not get.
+        quarantine: rows quarantined, in the shape of ``_quarantine``; None when there are none.
             Copies of rows that the table gets, without a value, are among them.
         notes: sentences for the user.
         names: every name that the files have had for a column to its name in the raw table.

@@ -101,7 +101,8 @@ def stage(
         assert staged is not None  # once all files are read, none is missing
         if files is not changes.read:
             notes.append(
-                "unchanged files were read, too: they may hold keys that others no longer hold"
+                "unchanged files were read as well, because they may contain keys that other files "
+                "no longer have"
             )
         return replace(staged, notes=(*notes, *staged.notes), names=names.given)
     except duckdb.Error as error:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 class Target(Protocol):
     """A place where raw data is loaded and marts are built.
 
-    The rooms above (pipeline, cli) know a target by this protocol only.
+    The packages above (pipeline, cli) know a target by this protocol only.
     """
 
     @property

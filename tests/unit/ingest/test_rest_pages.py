@@ -238,8 +238,8 @@ def test_pages_without_end(tmp_path: Path) -> None:
         ({"items": [{"id": 20}]}, "rows are at data on the first page; this one is"),
         ({"error": "too many requests"}, "rows are at data on the first page; this one is"),
         ({"data": "busy"}, 'rows are at data, and there is "busy"'),
-        ({"data": [[1]]}, "is no object"),
-        ({"data": [None]}, "is no object, but null"),
+        ({"data": [[1]]}, "is not an object"),
+        ({"data": [None]}, "is not an object, but null"),
     ],
 )
 def test_a_second_page_of_another_shape(second: Any, words: str, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_a_second_page_of_one_object(tmp_path: Path) -> None:
         ({"error": "no access"}, "the answer is an error"),
         ({"errors": [{"title": "no access"}]}, "the answer is an error"),
         ({"warnings": [], "people": [{"id": 1}]}, "several lists (warnings, people)"),
-        ([1, 2], "is no object, but 1"),
+        ([1, 2], "is not an object, but 1"),
         ({"data": [{"name": "x"}]}, "has no value of 'id', its key"),
         ("nothing", "rows are at the whole answer"),
     ],

@@ -151,13 +151,13 @@ class RowSpool:
         """Take a page.
 
         Raises:
-            SourceError: a row is no object, or has no key.
+            SourceError: a row is not an object, or has no key.
         """
         for row in rows:
             self.count += 1
             if not isinstance(row, dict):
                 raise SourceError(
-                    f"source {self.source}: {self.table}: row {self.count:,} is no object, but "
+                    f"source {self.source}: {self.table}: row {self.count:,} is not an object, but "
                     f"{written(row)[:60] if not isinstance(row, list) else 'a list'}: set "
                     f"data_selector at sources.{self.source}.resources.{self.table}"
                 )
