@@ -5,10 +5,11 @@ SynthError               could not generate; the message says what to change
 └── OutputError          the output cannot be written
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Location", "OutputError", "SchemaError", "SchemaProblem", "SynthError"]
+from headrace.formatting import did_you_mean
 
 
 class SynthError(Exception):
@@ -55,3 +56,10 @@ class SchemaError(SynthError):
     def at(cls, location: Location, message: str) -> "SchemaError":
         """One problem."""
         return cls([SchemaProblem(location, message)])
+
+
+def proposal(name: str, known: Iterable[str], intro: str = "one of:") -> str:
+    """What follows an unknown name: ``did you mean 'orders'? one of: orders, customers``."""
+    names = list(known)
+    meant = did_you_mean(name, names)
+    return f"{meant + ' ' if meant else ''}{intro} {', '.join(names)}"

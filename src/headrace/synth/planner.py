@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from headrace.formatting import did_you_mean
 from headrace.synth import checks, expression
-from headrace.synth.errors import SchemaError, SchemaProblem
+from headrace.synth.errors import SchemaError, SchemaProblem, proposal
 from headrace.synth.expression import (
     Choice,
     ExpressionError,
@@ -121,8 +120,8 @@ class Planner:
     def _table(self, plan: TablePlan, name: str, *path: str | int) -> TablePlan | None:
         if name in self.plans:
             return self.plans[name]
-        meant = did_you_mean(name, self.plans)
-        self._add(plan, f"there is no table {name!r}; {meant} Tables: {listed(self.plans)}", *path)
+        known = proposal(name, self.plans, "tables:")
+        self._add(plan, f"there is no table {name!r}; {known}", *path)
         return None
 
     def _population(self, plan: TablePlan) -> None:
@@ -164,13 +163,9 @@ class Planner:
             if target is None:
                 continue
             if item.column not in target.table.fields:
-                meant = did_you_mean(item.column, target.table.fields)
-                self._add(
-                    plan,
-                    f"table {target.name} has no column {item.column!r}; {meant} "
-                    f"Columns: {listed(target.table.fields)}",
-                    *place, "references",
-                )  # fmt: skip
+                known = proposal(item.column, target.table.fields, "columns:")
+                message = f"table {target.name} has no column {item.column!r}; {known}"
+                self._add(plan, message, *place, "references")
             elif len(place) != 2:
                 self._add(plan, "a foreign_key stands at the top of a table, hidden if need be",
                           *place)  # fmt: skip

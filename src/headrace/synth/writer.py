@@ -64,7 +64,7 @@ class Share:
         """A part as it is written on the command line, such as ``2/4``.
 
         Raises:
-            SynthError: it is none.
+            SynthError: it is not valid.
         """
         number, slash, of = text.partition("/")
         if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):

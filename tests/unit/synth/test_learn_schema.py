@@ -396,7 +396,7 @@ def test_declared_keys_and_relations(tmp_path: Path) -> None:
         learn_schema(files, out=tmp_path / "no.yml", keys={"sales": "shop"})
     with pytest.raises(SynthError, match="sales has no column 'store'; columns: sale, shop"):
         learn_schema(files, out=tmp_path / "no.yml", relations=["sales.store=stores.label"])
-    with pytest.raises(SynthError, match="is no relation: write"):
+    with pytest.raises(SynthError, match="is not a relation: write"):
         learn_schema(files, out=tmp_path / "no.yml", relations=["sales.shop"])
     assert not (tmp_path / "no.yml").exists()
 
@@ -469,7 +469,7 @@ def test_a_file_that_is_there_is_not_replaced_unasked(tmp_path: Path) -> None:
     path = csv(tmp_path, "a", "x", "1", "2")
     out = tmp_path / "out.yml"
     out.write_text("mine", encoding="utf-8")
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         learn_schema([path], out=out)
     assert out.read_text(encoding="utf-8") == "mine"
     learn_schema([path], out=out, overwrite=True)

@@ -120,14 +120,14 @@ def test_the_same_seed_gives_the_same_rows(fitted: Fitted, tmp_path: Path) -> No
 
 def test_files_that_are_there_are_not_replaced_unasked(fitted: Fitted, tmp_path: Path) -> None:
     (tmp_path / "orders.jsonl").write_text("mine", encoding="utf-8")
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         sample(fitted.learned.out, out=tmp_path, format="jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["orders.jsonl"]
     sample(fitted.learned.out, out=tmp_path, format="jsonl", scale=0.2, overwrite=True)
     first = (tmp_path / "orders.jsonl").read_text(encoding="utf-8").splitlines()[0]
     assert json.loads(first)["order_id"].startswith("O-")
     assert len(list(tmp_path.iterdir())) == 2
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match="already exists"):
         learn(fitted.files, out=fitted.learned.out)
     with pytest.raises(SynthError, match="it must be above 0"):
         sample(fitted.learned.out, out=tmp_path / "none", scale=0)
@@ -196,7 +196,7 @@ def test_a_changed_model_is_not_unpickled(tmp_path: Path) -> None:
 def test_files_that_are_no_zip_and_none(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text("schema: {}", encoding="utf-8")
     assert not is_model(tmp_path / "a.yml")
-    with pytest.raises(SynthError, match="is no model"):
+    with pytest.raises(SynthError, match="is not a model"):
         load(tmp_path / "a.yml")
     with pytest.raises(SynthError, match="there is no model"):
         load(tmp_path / "b")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from headrace.formatting import did_you_mean
+from headrace.synth.errors import proposal
 from headrace.synth.faults.block import clock_of, day_of
 from headrace.synth.faults.cells import is_key_kind, key_target, number_text
 from headrace.synth.faults.rows import spiked_key
@@ -76,17 +76,12 @@ def problems(view: View, faults: Sequence[AnyFault]) -> list[FaultProblem]:
             if isinstance(fault, OutOfOrder):
                 if plan.name in ordered:
                     raise _InvalidFaultError(
-                        "kind", f"{plan.name} is out_of_order by another fault"
+                        "kind", f"{plan.name} already has an out_of_order fault"
                     )
                 ordered.add(plan.name)
         except _InvalidFaultError as error:
             found.append(FaultProblem(number, error.key, str(error)))
     return found
-
-
-def _meant(name: str, known: Sequence[str]) -> str:
-    meant = did_you_mean(name, known)
-    return f"; {meant + ' ' if meant else ''}there are {', '.join(known)}"
 
 
 def _plan(world: World, name: str) -> TablePlan:
@@ -97,7 +92,7 @@ def _plan(world: World, name: str) -> TablePlan:
         )
     if plan is None or not plan.own:
         known = [plan.name for plan in world.tables]
-        raise _InvalidFaultError("table", f"there is no table {name!r}{_meant(name, known)}")
+        raise _InvalidFaultError("table", f"there is no table {name!r}; {proposal(name, known)}")
     return plan
 
 
@@ -110,7 +105,9 @@ def _flipped(table: pa.Table, names: set[str]) -> pa.Table:
 
 def _has(name: str, table: str, known: Sequence[str]) -> None:
     if name not in known:
-        raise _InvalidFaultError("column", f"{table} has no column {name!r}{_meant(name, known)}")
+        raise _InvalidFaultError(
+            "column", f"{table} has no column {name!r}; {proposal(name, known)}"
+        )
 
 
 def _changed(fault: SchemaChange, table: pa.Table) -> pa.Table:
@@ -118,17 +115,19 @@ def _changed(fault: SchemaChange, table: pa.Table) -> pa.Table:
     if isinstance(fault, ColumnAdded):
         if fault.column in names:
             raise _InvalidFaultError(
-                "column", f"{fault.table} has a column {fault.column!r} already"
+                "column", f"{fault.table} already has a column {fault.column!r}"
             )
         if fault.value is not None:
             try:
                 added_value(fault)
             except (pa.ArrowException, TypeError) as error:
-                raise _InvalidFaultError("value", f"{fault.value!r} is no {fault.type}") from error
+                raise _InvalidFaultError(
+                    "value", f"{fault.value!r} is not of type {fault.type}"
+                ) from error
         return changed(fault, table)
     _has(fault.column, fault.table, names)
     if isinstance(fault, ColumnRenamed) and fault.to in names:
-        raise _InvalidFaultError("to", f"{fault.table} has a column {fault.to!r} already")
+        raise _InvalidFaultError("to", f"{fault.table} already has a column {fault.to!r}")
     if isinstance(fault, ColumnRetyped):
         kind = kind_of(table.schema.field(fault.column).type)
         if fault.type not in RETYPES[kind]:
@@ -138,9 +137,9 @@ def _changed(fault: SchemaChange, table: pa.Table) -> pa.Table:
             )
     if isinstance(fault, ColumnNested) and fault.into in names and fault.into != fault.column:
         if not pa.types.is_struct(table.schema.field(fault.into).type):
-            raise _InvalidFaultError("into", f"{fault.into} is a column, and no struct")
+            raise _InvalidFaultError("into", f"{fault.into} is a column, not a struct")
         if fault.column in [each.name for each in table.schema.field(fault.into).type]:
-            raise _InvalidFaultError("column", f"{fault.into} has a {fault.column!r} already")
+            raise _InvalidFaultError("column", f"{fault.into} already has a {fault.column!r}")
     after = changed(fault, table)
     if not after.num_columns:
         raise _InvalidFaultError("column", f"{fault.column} is the last column of {fault.table}")
@@ -191,14 +190,14 @@ def _fits(plan: TablePlan, fault: AnyFault, kind: pa.DataType) -> None:  # noqa:
         case OrphanKeys(column=column):
             target = key_target(plan, column)
             if target is None:
-                raise _InvalidFaultError("column", f"{name} is no foreign key")
+                raise _InvalidFaultError("column", f"{name} is not a foreign key")
             if not is_key_kind(kind):
                 raise _InvalidFaultError("column", f"{name} is {what}; orphans are text or integer")
         case OutOfRange():
             if not is_number and what not in {"datetime", "date"}:
                 raise _InvalidFaultError("column", f"{name} is {what}: it has no range")
             if fault.value is not None and not is_number:
-                raise _InvalidFaultError("value", f"{name} is {what}, and no number")
+                raise _InvalidFaultError("value", f"{name} is {what}, not a number")
         case TypeFlip():
             if what == "nested":
                 raise _InvalidFaultError(
@@ -218,7 +217,7 @@ def _fits(plan: TablePlan, fault: AnyFault, kind: pa.DataType) -> None:  # noqa:
                 ) from error
         case DayFault(column=str()):
             if what not in {"datetime", "date"}:
-                raise _InvalidFaultError("column", f"{name} is {what}, and says no day")
+                raise _InvalidFaultError("column", f"{name} is {what}, not a date or a datetime")
 
 
 def _day(view: View, plan: TablePlan, fault: DayFault) -> None:

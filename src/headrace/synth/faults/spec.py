@@ -7,8 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from headrace.formatting import did_you_mean
-from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError
+from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError, proposal
 from headrace.synth.faults.checks import problems
 from headrace.synth.schema.fault import FAULT_KINDS, AnyFault, FaultFile, model_of
 from headrace.synth.schema.read import load, location_of, read_text, validate
@@ -96,11 +95,7 @@ def _parse(text: str) -> AnyFault:
     """One fault of an inline spec."""
     kind, _, rest = text.partition(":")
     if kind not in FAULT_KINDS:
-        meant = did_you_mean(kind, FAULT_KINDS)
-        meant = f"{meant} " if meant else ""
-        raise SynthError(
-            f"--faults {text}: unknown kind {kind!r}; {meant}one of: {', '.join(FAULT_KINDS)}"
-        )
+        raise SynthError(f"--faults {text}: unknown kind {kind!r}; {proposal(kind, FAULT_KINDS)}")
     target, _, rest = rest.partition(":")
     table, dot, column = target.partition(".")
     if not table:

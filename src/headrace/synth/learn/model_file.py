@@ -59,7 +59,7 @@ def load(path: Path) -> Model:
     """Read a model file. It runs the code that is in it: load only your own.
 
     Raises:
-        SynthError: it is no model file, is damaged, or was made by another version of SDV.
+        SynthError: it is not a model file, is damaged, or was made by another version of SDV.
     """
     header = _header(path)
     require_sdv()
@@ -79,7 +79,7 @@ def load(path: Path) -> Model:
     with quiet():
         model = pickle.loads(pickled)  # noqa: S301  # said in the docstring
     if not isinstance(model, Model):
-        raise SynthError(f"{path} holds no model: learn it again")
+        raise SynthError(f"{path} does not hold a model: learn it again")
     return model
 
 
@@ -89,14 +89,14 @@ def _header(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.getinfo("header.json").file_size > _MOST_HEADER:
-                raise SynthError(f"{path} is no model of `headrace learn`")
+                raise SynthError(f"{path} is not a model of `headrace learn`")
             header = json.loads(archive.read("header.json"))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise SynthError(
-            f"{path} is no model of `headrace learn`; nothing of it was loaded"
+            f"{path} is not a model of `headrace learn`; nothing of it was loaded"
         ) from error
     if not isinstance(header, dict) or header.get("kind") != KIND:
-        raise SynthError(f"{path} is no model of `headrace learn`; nothing of it was loaded")
+        raise SynthError(f"{path} is not a model of `headrace learn`; nothing of it was loaded")
     if header.get("format") != _FORMAT:
         raise SynthError(f"{path} has format {header.get('format')}: learn it again")
     return header

@@ -114,11 +114,11 @@ def _declared_key(sample: LearningSample, table: str, column: str) -> str:
     if not (pa.types.is_integer(data.type) or pa.types.is_string(data.type)):
         raise SynthError(f"{table}.{column} is of type {data.type}; a key is integer or text")
     if data.null_count:
-        raise SynthError(f"{table}.{column} is no key: {data.null_count} rows hold null")
+        raise SynthError(f"{table}.{column} is not a key: {data.null_count} rows hold null")
     distinct = pc.count_distinct(data).as_py()
     if distinct != len(data):
         raise SynthError(
-            f"{table}.{column} is no key: {len(data)} rows have {distinct} different values"
+            f"{table}.{column} is not a key: {len(data)} rows have {distinct} different values"
         )
     return column
 
@@ -137,7 +137,7 @@ def _column(sample: LearningSample, table: str, column: str) -> pa.ChunkedArray:
 def _parse(sample: LearningSample, text: str) -> Relation:
     found = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=\s*(\w+)\.(\w+)\s*", text)
     if found is None:
-        raise SynthError(f"{text!r} is no relation: write orders.customer_id=customers.id")
+        raise SynthError(f"{text!r} is not a relation: write orders.customer_id=customers.id")
     relation = Relation(*found.groups())
     _column(sample, relation.table, relation.column)
     _column(sample, relation.parent, relation.parent_column)

@@ -197,7 +197,7 @@ def _plain(name: str, text: str, table: pa.Table, notes: list[str]) -> pa.Table:
     columns: dict[str, Any] = {}
     for label, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_binary(column.type):
-            notes.append(f"{name}.{label}: left out, for it is nested or binary")
+            notes.append(f"{name}.{label}: left out, because it is nested or binary")
             continue
         plain = plain_name(label)
         if plain in columns:

@@ -149,7 +149,7 @@ def sample(
 
     Raises:
         OutputError: a file is there already, or cannot be written.
-        SynthError: it is no model, SDV is not installed, or it cannot give so many rows.
+        SynthError: it is not a model, SDV is not installed, or it cannot give so many rows.
     """
     if format not in FORMATS:
         raise SynthError(f"unknown format {format!r}; one of: {', '.join(FORMATS)}")
@@ -157,7 +157,7 @@ def sample(
     files = {name: out / f"{name}.{format}" for name in model.schemas}
     for file in files.values():
         if file.exists() and not overwrite:
-            raise OutputError(f"{file} is there already: take another directory, or overwrite it")
+            raise OutputError(f"{file} already exists: take another directory, or overwrite it")
     tables = draw(model, scale=scale, seed=seed)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -204,6 +204,6 @@ def _check_out(out: Path, *, overwrite: bool) -> None:
     if out.is_dir():
         raise OutputError(f"{out} is a directory: name a file")
     if out.exists() and not overwrite:
-        raise OutputError(f"{out} is there already: take another name, or overwrite it")
+        raise OutputError(f"{out} already exists: take another name, or overwrite it")
     if not out.absolute().parent.is_dir():
         raise OutputError(f"there is no directory {out.absolute().parent}")

@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from headrace.exceptions import first_line
 from headrace.formatting import did_you_mean
-from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError
+from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError, proposal
 from headrace.synth.schema.fault import FAULT_KINDS
 from headrace.synth.schema.fields import FIELD_TYPES
 from headrace.synth.schema.tables import Schema
@@ -61,7 +61,7 @@ def read_text(path: Path, what: str) -> str:
     """The text of a YAML file.
 
     Raises:
-        SchemaError: it is no UTF-8.
+        SchemaError: it is not UTF-8.
         SynthError: it is too large, or cannot be read.
     """
     try:
@@ -204,9 +204,7 @@ def _message(item: Any, path: Path_) -> str:
     if kind == "union_tag_invalid":
         known = _tags(context)
         what = context["discriminator"].strip("'")
-        meant = did_you_mean(str(context["tag"]), known)
-        meant = f"{meant} " if meant else ""
-        return f"unknown {what} {context['tag']!r}; {meant}one of: {', '.join(known)}"
+        return f"unknown {what} {context['tag']!r}; {proposal(str(context['tag']), known)}"
     if kind == "union_tag_not_found":
         if context["discriminator"] == "'kind'":
             return f"a fault has no kind; one of: {', '.join(FAULT_KINDS)}"
