@@ -173,7 +173,7 @@ def test_what_is_no_model_is_not_unpickled(tmp_path: Path, header: object) -> No
         archive.writestr("model.pkl", pickle.dumps(Trap(trap)))
         if header is not None:
             archive.writestr("header.json", json.dumps(header))
-    with pytest.raises(SynthError, match=r"is no model|has format 99"):
+    with pytest.raises(SynthError, match=r"is not a model|has format 99"):
         load(path)
     assert not is_model(path)
     assert not trap.exists()
