@@ -9,7 +9,7 @@ import pytest
 
 from headrace import errors, portable, secrets
 from headrace.ingest import infer, stage
-from headrace.ingest.rest.model import ApiLimits
+from headrace.ingest.model import ApiLimits
 from headrace.ingest.rest.source import api_source
 from headrace.lineage.verify.report import ROWS
 from headrace.quality.diff.side import DiffOptions

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from headrace.ingest.exact_casts import exact_cast
 from headrace.ingest.infer import (
     SAMPLE_ROWS,
     Question,
@@ -18,9 +19,8 @@ from headrace.ingest.infer import (
 )
 from headrace.ingest.merge import kind_of_type
 from headrace.ingest.model import FileTable, Staged
-from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns
-from headrace.ingest.types import Column
+from headrace.ingest.types import RawColumn
 from headrace.sql_text import identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def stage_whole(
     count = seen.rows if has_key else _sound_keys(connection, table.primary_key, rows)
     if not count:
         return None
-    columns = [Column(name, kind) for name, kind in types.items()]
-    columns.append(Column(table.file_column, "VARCHAR"))
+    columns = [RawColumn(name, kind) for name, kind in types.items()]
+    columns.append(RawColumn(table.file_column, "VARCHAR"))
     select = f"select {identifiers(column.name for column in columns)} from ({rows}) as files"
     return Staged(
         select,

@@ -1,15 +1,23 @@
-"""JSON: lines of objects, an array of objects, or one object."""
+"""JSON: lines of objects, an array of objects, or one object.
 
+DuckDB rounds fractions of more digits than a double has. A file with such numbers is copied, with
+them as marked text, which the reader of a value turns back into the number that was written.
+"""
+
+import io
 import json
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
 from headrace.exceptions import first_line
-from headrace.ingest import json_numbers
 from headrace.ingest.discover import SourceFile
+from headrace.ingest.exact_casts import is_rounded
 from headrace.ingest.reader import RejectedRow, file_literal, opened, options
 from headrace.sql_text import identifier, literal
 
@@ -27,6 +35,12 @@ _REASONS = {
 }
 _IS_OBJECT = "json_type(json) = 'OBJECT'"
 _HAS_EACH_KEY_ONCE = "len(list_distinct(json_keys(json))) = len(json_keys(json))"
+# as JSON writes it: a control character, which no text of a file is likely to hold
+_MARK = "number\\u001f"
+_MARKED = '"number\\\\u001[fF]([-+.0-9eE]*)"'
+_FRACTION = r"-?[0-9]+(?:[.][0-9]+(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)"
+_SUSPECT = "[0-9.]{17}|[0-9][eE][+-]?[0-9]{3}"
+_TOKEN = re.compile(rf'"(?:[^"\\]|\\.)*"|({_FRACTION})')
 
 
 @dataclass(frozen=True)
@@ -73,7 +87,7 @@ class JsonReader:
             else:  # DuckDB's structs have no field without a name, and do not tell a from A
                 value = _pointed(key)
             if self.is_marked:
-                value = json_numbers.unmarked(value)
+                value = _unmarked(value)
             selected.append(f"{value} as {identifier(name)}")
         inner = f"select json, json_transform(json, {literal(json.dumps(fields))}) as fields"
         rows = self.rows
@@ -135,11 +149,11 @@ def with_all_digits(
         reader: of the file.
         scratch: where the copy is written.
     """
-    if not json_numbers.has_rounded(connection, reader.rows):
+    if not _has_rounded(connection, reader.rows):
         return reader
     scratch.mkdir(parents=True, exist_ok=True)
     copy = scratch / f"{reader.file.digest}.numbers.{reader.file.format}"
-    json_numbers.write_marked(reader.file, copy)
+    _write_marked(reader.file, copy)
     return replace(reader, rows=_rows(replace(reader.file, path=copy)), is_marked=True)
 
 
@@ -202,3 +216,40 @@ def _not_json(file: SourceFile, error: Exception) -> SourceError:
     except (ValueError, RecursionError):
         pass
     return SourceError(f"{where}: not JSON ({reason}); correct it and run again")
+
+
+def _has_rounded(connection: "duckdb.DuckDBPyConnection", rows: str) -> bool:
+    """Whether DuckDB would round a number of the values ``json`` of some rows."""
+    text = "cast(json as varchar)"
+    found = connection.execute(
+        f"select 1 from {rows} where regexp_matches({text}, {literal(_SUSPECT)}) "
+        f"and len(list_filter(regexp_extract_all({text}, {literal(_FRACTION)}), "
+        f"lambda number: {is_rounded('number')})) > 0 limit 1"
+    ).fetchone()
+    return found is not None
+
+
+def _write_marked(file: SourceFile, path: Path) -> None:
+    """Copy a JSON file, with the numbers that DuckDB would round as marked text."""
+    suspect = re.compile(_SUSPECT)
+    with (
+        opened(file) as stream,
+        io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline="\n") as lines,
+        path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as copy,
+    ):
+        for line in lines:
+            copy.write(_TOKEN.sub(_mark, line) if suspect.search(line) else line)
+
+
+def _unmarked(value: str) -> str:
+    """SQL of a JSON value of such a copy, with its numbers as they were written."""
+    text = f"cast({value} as varchar)"
+    return f"cast(regexp_replace({text}, {literal(_MARKED)}, '\\1', 'g') as json)"
+
+
+def _mark(match: re.Match[str]) -> str:
+    number = match[1]
+    if number is None or not math.isfinite(float(number)):
+        return match[0]  # a text, or what DuckDB keeps as it is written
+    is_same = Decimal(repr(float(number))) == Decimal(number)
+    return number if is_same else f'"{_MARK}{number}"'

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headrace.ingest.cursor import Kind, find, key, refuse_dates_in_other_forms
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE, IS_GONE, FileTable
-from headrace.ingest.types import Column
+from headrace.ingest.types import RawColumn
 from headrace.sql_text import identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Picked:
         notes: sentences for the user.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[RawColumn, ...]
     rows: int
     rows_new: int
     rows_changed: int
@@ -117,7 +117,7 @@ class Merge:
     connection: "duckdb.DuckDBPyConnection"
     table: FileTable
     existing: Existing
-    columns: list[Column]
+    columns: list[RawColumn]
     files: list[str]
     read: set[str]
     raw_cursor: str
@@ -194,7 +194,7 @@ class Merge:
 
     def _pick_first(self) -> Picked:
         self._quarantine_without_cursor("")
-        columns = (*self.columns, Column(FROM_FILE, "VARCHAR"))
+        columns = (*self.columns, RawColumn(FROM_FILE, "VARCHAR"))
         selected = f"* exclude ({FILE_COLUMN}), {FILE_COLUMN} as {FROM_FILE}"
         self._make("table", "picked", f"select {selected} from ({self._winners()})")
         count = scalar(self.connection, "select count(*) from picked")
@@ -226,7 +226,7 @@ class Merge:
             f"select {names}, {FILE_COLUMN} as {FROM_FILE}, __class from compared "
             "where __class not in ('same', 'older')",
         )
-        columns = [*self.columns, Column(FROM_FILE, "VARCHAR")]
+        columns = [*self.columns, RawColumn(FROM_FILE, "VARCHAR")]
         if self._is_whole:
             columns += self._keep_what_no_file_holds()
         new = scalar(self.connection, "select count(*) from picked where __class = 'new'")
@@ -257,7 +257,7 @@ class Merge:
         ]
         return f"({' or '.join(differs) or 'false'})"
 
-    def _keep_what_no_file_holds(self) -> list[Column]:
+    def _keep_what_no_file_holds(self) -> list[RawColumn]:
         """Note on the raw rows that no file holds any more that none does; the columns it takes."""
         lost = (
             "select raw_row.* from raw_row where __from is not null and not exists "
@@ -268,7 +268,9 @@ class Merge:
             return []
         known = {column.name for column in self.columns}
         more = [
-            Column(name, kind) for name, kind in self.existing.columns.items() if name not in known
+            RawColumn(name, kind)
+            for name, kind in self.existing.columns.items()
+            if name not in known
         ]
         for column in more:
             self.connection.execute(
@@ -299,7 +301,7 @@ class Merge:
 
     def _pick_by_file(self) -> Picked:
         """Without a key, all rows of a changed file take the place of those it gave before."""
-        columns = [*self.columns, Column(FILE_COLUMN, "VARCHAR")]
+        columns = [*self.columns, RawColumn(FILE_COLUMN, "VARCHAR")]
         self._make("table", "picked", f"select * from typed where {IS_GOOD}")
         count = scalar(self.connection, "select count(*) from picked")
         if not self.existing.has_rows:
@@ -317,7 +319,7 @@ class Merge:
         ]
         notes = [f"all rows of {name} were removed, as it has none any more" for name in emptied]
         if emptied:
-            columns.append(Column(IS_GONE, "BOOLEAN"))
+            columns.append(RawColumn(IS_GONE, "BOOLEAN"))
             self.connection.execute(f"alter table picked add column {IS_GONE} boolean")
             for name in emptied:
                 self.connection.execute(

@@ -20,6 +20,7 @@ from headrace.ingest.bulk import stage_whole
 from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.cursor import CursorError
 from headrace.ingest.discover import SourceFile
+from headrace.ingest.exact_casts import exact_cast
 from headrace.ingest.infer import (
     SAMPLE_ROWS,
     declared_types,
@@ -39,9 +40,8 @@ from headrace.ingest.model import (
 )
 from headrace.ingest.names import NamedColumns
 from headrace.ingest.reader import file_literal, vanished
-from headrace.ingest.roundtrip import exact_cast
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
-from headrace.ingest.types import Column, common_read
+from headrace.ingest.types import RawColumn, common_read
 from headrace.libraries.duckdb import is_missing_file
 from headrace.sql_text import batches, identifier, identifiers, literal, scalar
 from headrace.system_errors import system_fault
@@ -260,7 +260,8 @@ class _Stager:
         self._check_contract(self.read_types)
         self._read()
         types = self._column_types()
-        columns = [Column(name, kind) for name, kind in types.items() if name not in self.dropped]
+        kept = {name: kind for name, kind in types.items() if name not in self.dropped}
+        columns = [RawColumn(name, kind) for name, kind in kept.items()]
         columns += self._check_values(columns)
         raw_cursor = self._type_view(columns)
         self._check_keys()
@@ -404,9 +405,9 @@ class _Stager:
             "(__file bigint, __row bigint, reason varchar, message varchar)"
         )
 
-    def _check_values(self, columns: list[Column]) -> list[Column]:
+    def _check_values(self, columns: list[RawColumn]) -> list[RawColumn]:
         """Find values that do not fit their column; gives the variant columns to add."""
-        variants: list[Column] = []
+        variants: list[RawColumn] = []
         mode = self.context.contract.data_type
         if self.context.contract.columns == "discard_row" and self.dropped:
             filled = " or ".join(f"{identifier(name)} is not null" for name in self.dropped)
@@ -435,7 +436,7 @@ class _Stager:
                 )
             self._mark(misfit, "data_type", message, row_kept=mode != "discard_row")
             if mode == "evolve":
-                variant = Column(f"{column.name}__v_text", "VARCHAR")
+                variant = RawColumn(f"{column.name}__v_text", "VARCHAR")
                 self.connection.execute(
                     f"alter table incoming add column {identifier(variant.name)} varchar"
                 )
@@ -448,7 +449,7 @@ class _Stager:
                     self.new_columns.append(variant.name)
         return variants
 
-    def _cast(self, column: Column, *, utc: bool = False) -> str:
+    def _cast(self, column: RawColumn, *, utc: bool = False) -> str:
         """The typed value; a time without an offset is UTC where the settings declare the type."""
         return exact_cast(
             column.name,
@@ -464,7 +465,7 @@ class _Stager:
             f"from incoming where {where}"
         )
 
-    def _type_view(self, columns: list[Column]) -> str:
+    def _type_view(self, columns: list[RawColumn]) -> str:
         """Make ``typed``, the rows in the types of the raw table; SQL of a raw row's cursor."""
         casts = ", ".join(
             f"{self._cast(column)} as {identifier(column.name)}" for column in columns
@@ -476,7 +477,7 @@ class _Stager:
         )
         return raw_cursor
 
-    def _order(self, columns: list[Column], typed: str) -> tuple[str, str]:
+    def _order(self, columns: list[RawColumn], typed: str) -> tuple[str, str]:
         """SQL of what orders a row of the files, and a raw row: the cursor, as what it means."""
         cursor = self.table.cursor
         if cursor is None or not self.table.primary_key:

@@ -41,7 +41,7 @@ _STORED = {
 
 
 @dataclass(frozen=True)
-class Column:
+class RawColumn:
     """A column of a raw table.
 
     Attributes:

@@ -18,8 +18,8 @@ from dlt.sources.helpers.rest_client.paginators import (
 from requests import Request, Response
 
 from headrace.errors import SourceError
+from headrace.ingest.model import ApiLimits
 from headrace.ingest.rest import envelope
-from headrace.ingest.rest.model import ApiLimits
 from headrace.libraries.dlt import next_reference, set_next_page
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 from headrace.errors import SourceError
 from headrace.ingest.model import ContractMode
 from headrace.ingest.names import name_columns
-from headrace.ingest.rest.kinds import FieldKinds, FieldType, kind_of, written
+from headrace.ingest.rest.field_types import FieldKinds, FieldType, kind_of, written
 
 if TYPE_CHECKING:
     from dlt.common.schema import Schema

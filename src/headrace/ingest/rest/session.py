@@ -16,8 +16,8 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.response import BaseHTTPResponse
 
 from headrace.errors import SourceError
-from headrace.ingest.rest.answers import Answer
-from headrace.ingest.rest.model import ApiLimits
+from headrace.ingest.model import ApiLimits
+from headrace.ingest.rest.responses import JsonResponse
 from headrace.secrets import public_url
 
 _CHUNK = 65_536
@@ -104,7 +104,7 @@ class _Adapter(HTTPAdapter):
             raise self._too_slow(str(request.url)) from None
         if response.status_code not in _REDIRECTS:
             body = self._read(response, started)
-            return Answer.of(response, body, self._source)
+            return JsonResponse.of(response, body, self._source)
         return response
 
     def _check(self, url: str) -> None:

@@ -13,10 +13,9 @@ from dlt.sources.rest_api.config_setup import create_paginator
 from requests import Request
 
 from headrace.errors import SourceError
-from headrace.ingest.model import IngestContext, TableLoad
-from headrace.ingest.rest.cursors import ApiCursor
+from headrace.ingest.model import ApiLimits, ApiResource, IngestContext, Paginator, TableLoad
 from headrace.ingest.rest.detect import Detector
-from headrace.ingest.rest.model import ApiLimits, ApiResource, Paginator
+from headrace.ingest.rest.incremental import ApiCursor
 from headrace.ingest.rest.pages import CheckedPages, PageRules
 from headrace.ingest.rest.rows import RowSpool
 from headrace.ingest.rest.session import open_session

@@ -10,7 +10,7 @@ from requests import Request
 
 from headrace.errors import SourceError
 from headrace.ingest.cursor import CursorError, Kind, find, key
-from headrace.ingest.rest.kinds import written
+from headrace.ingest.rest.field_types import written
 from headrace.ingest.rest.pages import fingerprint
 
 _FEW = 5_000

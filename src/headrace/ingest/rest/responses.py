@@ -12,7 +12,7 @@ from headrace.secrets import public_url
 MAX_DEPTH = 64
 
 
-class Answer(Response):
+class JsonResponse(Response):
     """A response whose ``json()`` loses nothing."""
 
     _source: str
@@ -20,12 +20,12 @@ class Answer(Response):
     _is_parsed: bool
 
     @classmethod
-    def of(cls, response: Response, body: bytes, source: str) -> "Answer":
+    def of(cls, response: Response, body: bytes, source: str) -> "JsonResponse":
         """The same response, its body read."""
         vars(response).update(_content=body, _content_consumed=True)  # what requests reads itself
         vars(response).update(_source=source, _parsed=None, _is_parsed=False)
         response.__class__ = cls
-        return cast("Answer", response)
+        return cast("JsonResponse", response)
 
     def json(self, **kwargs: Any) -> Any:
         """The body as JSON; numbers with a fraction are decimals; None of an answer without one.
