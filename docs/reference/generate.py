@@ -211,7 +211,8 @@ def _file_table() -> str:
 
 
 def _model(annotation: Any) -> type[BaseModel] | None:
-    for kind in (annotation, *get_args(annotation)):
+    for found in (annotation, *get_args(annotation)):
+        kind = getattr(found, "__origin__", found)  # without what Annotated adds
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return kind
     return None

@@ -13,11 +13,16 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    SerializeAsAny,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 
 from headrace import portable
 from headrace.targets import DuckDbSettings
+from headrace.targets.registry import settings_of_type
 
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
@@ -210,6 +215,19 @@ class OpenLineageSettings(BaseModel):
     )
 
 
+def _by_type(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """The settings of a target, by the class of its type."""
+    name = value.get("type", "duckdb") if isinstance(value, dict) else "duckdb"
+    if name == "duckdb":
+        return handler(value)
+    try:
+        return settings_of_type(str(name)).model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{key}: {first['msg']}") from error
+
+
 class Settings(BaseModel):
     """All settings."""
 
@@ -219,7 +237,8 @@ class Settings(BaseModel):
         Path("data"), description="everything that Headrace writes; relative to the project"
     )
     target: str = Field("duckdb", description="the entry of `targets` to load into and build in")
-    targets: dict[Name, DuckDbSettings] = Field(
+    # another type is possible; the annotation gives editors the keys of this one
+    targets: dict[Name, Annotated[SerializeAsAny[DuckDbSettings], WrapValidator(_by_type)]] = Field(
         default_factory=lambda: {"duckdb": DuckDbSettings()}, description="the targets by name"
     )
     sources: dict[SourceName, SourceSettings] = Field(

@@ -19,7 +19,7 @@ from headrace.errors import ProjectError, SettingsError
 from headrace.formatting import did_you_mean
 from headrace.settings import layers
 from headrace.settings.models import Settings
-from headrace.targets import DuckDbTarget, Target
+from headrace.targets import Target, TargetSettings
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,8 @@ class Resolved:
     def target(self) -> Target:
         """The target to load into and build in."""
         name = self.settings.target
-        options = self.settings.targets[name]
-        default = "warehouse.duckdb" if name == "duckdb" else f"{name}.duckdb"
-        return DuckDbTarget(
-            name=name,
-            path=self._path(options.path) if options.path else self.data_dir / default,
-            memory_limit=options.memory_limit,
-            load_memory_limit=options.load_memory_limit,
-            threads=options.threads,
-            temp_directory=self.data_dir / "spill",
-        )
+        options: TargetSettings = self.settings.targets[name]
+        return options.target(name, data_dir=self.data_dir, path_of=self._path)
 
     def source_path(self, path: Path) -> Path:
         """A path of a source's options; relative ones start at the project's directory."""
@@ -225,7 +217,10 @@ def _model_at(path: tuple[str, ...]) -> type[BaseModel]:
     for part in path:
         if part in model.model_fields:
             annotation = model.model_fields[part].annotation
-            arguments = getattr(annotation, "__args__", ())
+            # without what Annotated adds
+            arguments = [
+                getattr(one, "__origin__", one) for one in getattr(annotation, "__args__", ())
+            ]
             found = [
                 kind
                 for kind in (annotation, *arguments)

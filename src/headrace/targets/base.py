@@ -1,7 +1,10 @@
 """What a target is: a dlt destination, a dbt profile, a SQL dialect, and how to reach it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Target(Protocol):
@@ -67,3 +70,23 @@ class Target(Protocol):
 
     def signature(self) -> str | None:
         """Changes whenever anything in the target changed; None where that cannot be known."""
+
+
+class TargetSettings(BaseModel):
+    """Settings of a target (``targets.<name>``); each type of target adds its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str = Field(
+        "duckdb", description="`duckdb`, or a type of target that an installed package adds"
+    )
+
+    def target(self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]) -> Target:
+        """The target.
+
+        Args:
+            name: its name in the settings.
+            data_dir: where Headrace writes.
+            path_of: makes a path of the settings absolute.
+        """
+        raise NotImplementedError

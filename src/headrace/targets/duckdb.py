@@ -1,18 +1,19 @@
 """The DuckDB target: one file that one process writes."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from headrace.errors import WarehouseError
 from headrace.libraries.dbt import close_duckdb
 from headrace.sql_text import literal, qualified, scalar
 from headrace.targets import duckdb_file
+from headrace.targets.base import TargetSettings
 from headrace.targets.duckdb_file import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -22,10 +23,8 @@ _SESSION = {"TimeZone": "UTC"}
 """Of every connection, dlt's and dbt's too: what a cast gives must not follow from the machine."""
 
 
-class DuckDbSettings(BaseModel):
+class DuckDbSettings(TargetSettings):
     """Settings of a DuckDB target (``targets.<name>`` in the settings)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: Path | None = Field(
         None, description="the warehouse file; by default `warehouse.duckdb` in `data_dir`"
@@ -43,6 +42,20 @@ class DuckDbSettings(BaseModel):
     threads: int | None = Field(
         None, ge=1, le=256, description="DuckDB's threads; all cores by default"
     )
+
+    def target(
+        self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]
+    ) -> "DuckDbTarget":
+        """The target; its file is in ``data_dir`` by default."""
+        default = "warehouse.duckdb" if name == "duckdb" else f"{name}.duckdb"
+        return DuckDbTarget(
+            name=name,
+            path=path_of(self.path) if self.path else data_dir / default,
+            memory_limit=self.memory_limit,
+            load_memory_limit=self.load_memory_limit,
+            threads=self.threads,
+            temp_directory=data_dir / "spill",
+        )
 
 
 @dataclass(frozen=True)
