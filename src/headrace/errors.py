@@ -7,6 +7,7 @@
     │   ├── ProjectError     this directory holds no Headrace project, or a part is missing
     │   ├── ProjectFileError a file of the project cannot be read, edited or written
     │   ├── SourceError      the input of a source cannot be loaded
+    │   │   └── UnclearFileError  a setting has to say how a file is read
     │   ├── WarehouseError   the warehouse cannot be opened or written
     │   ├── LockedError      another run holds the warehouse
     │   ├── TransformError   dbt could not parse or compile the project
@@ -58,6 +59,9 @@ __all__ = [
 ]
 
 
+from collections.abc import Mapping
+
+
 class HeadraceError(Exception):
     """Base of all errors that Headrace raises itself."""
 
@@ -80,6 +84,18 @@ class ProjectFileError(UserError):
 
 class SourceError(UserError):
     """The input of a source cannot be loaded; none of it was loaded."""
+
+
+class UnclearFileError(SourceError):
+    """A file can be read in more than one way, and a setting has to say how.
+
+    Attributes:
+        settings: what the settings of its table would be, if the file is what it looks like.
+    """
+
+    def __init__(self, message: str, settings: Mapping[str, object]) -> None:
+        super().__init__(message)
+        self.settings = settings
 
 
 class WarehouseError(UserError):

@@ -1,6 +1,6 @@
-"""``headrace where``, ``status`` and ``doctor``: paths and settings, last runs, checks."""
+"""``headrace where``, ``status``, ``doctor`` and ``inspect``: settings, runs, checks, files."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,3 +57,43 @@ def doctor(
         show_doctor(report)
     if not report.ok:
         raise typer.Exit(1)
+
+
+@shared_options("json")
+def inspect(
+    call: Call,
+    path: Annotated[
+        str, typer.Argument(metavar="FILE", help="A file, a directory, or a glob in quotes.")
+    ],
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option",
+            metavar="NAME=VALUE",
+            help="A setting of a table of files, like skip=3; repeatable.",
+        ),
+    ] = None,
+    rows: Annotated[int, typer.Option("--rows", min=0, help="How many rows to show.")] = 10,
+) -> None:
+    """Show how files would be loaded: columns, types, keys, doubts and the settings for them."""
+    from headrace.cli.render_inspect import show_preview
+    from headrace.pipeline.file_preview import preview
+
+    report = preview(path, _options(options or []), rows=rows)
+    if call.json:
+        print_json(report)
+    else:
+        show_preview(report)
+
+
+def _options(given: list[str]) -> dict[str, Any]:
+    """``skip=3`` as a setting; the value is YAML, as it is in the settings file."""
+    from headrace.yaml_editor import parse
+
+    found: dict[str, Any] = {}
+    for each in given:
+        name, mark, value = each.partition("=")
+        if not mark or not name:
+            raise typer.BadParameter(f"{each!r} is not NAME=VALUE", param_hint="--option")
+        found[name] = parse(value, f"--option {name}").data
+    return found

@@ -17,7 +17,7 @@ from headrace.cli.add import add, scaffold
 from headrace.cli.diff import diff
 from headrace.cli.export import export
 from headrace.cli.generate import generate, learn
-from headrace.cli.inspect import doctor, status, where
+from headrace.cli.inspect import doctor, inspect, status, where
 from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
 from headrace.cli.project import new, update
@@ -51,6 +51,7 @@ for _command in (
     state,
     diff,
     query,
+    inspect,
     generate,
     learn,
     lineage,

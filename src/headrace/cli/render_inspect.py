@@ -1,12 +1,23 @@
-"""``headrace where``, ``status`` and ``doctor`` on a terminal."""
+"""``headrace where``, ``status``, ``doctor`` and ``inspect`` on a terminal."""
 
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from headrace.cli.terminal import MARKS, STATUS_COLORS, from_here, new_console
+from headrace.cli.terminal import MARKS, STATUS_COLORS, from_here, new_console, print_parts
+from headrace.formatting import count, first_few, printable, shortened
 from headrace.pipeline.doctor import DoctorReport
+from headrace.pipeline.file_preview import FilePreview, with_doubts
 from headrace.pipeline.status import StatusReport
 from headrace.pipeline.where import DEFAULT, WhereReport
+
+_MOST_COLUMNS = 8
 
 
 def show_where(report: WhereReport) -> None:
@@ -79,3 +90,58 @@ def show_doctor(report: DoctorReport) -> None:
         table.add_row(mark, check.name, found)
     console.print(table)
     console.print("[green]all good[/]" if report.ok else "[red]something is missing, see above[/]")
+
+
+def show_preview(report: FilePreview) -> None:
+    """Print columns, the first rows, doubts, and the settings that would load the files."""
+    given, files = count(report.rows_given, "row"), count(len(report.files), "file")
+    parts: list[Text | Table] = [Text(f"{given} in {files}: {first_few(report.files, 3)}")]
+    columns = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("column", "type", "nulls", "distinct"):
+        is_number = name in {"nulls", "distinct"}
+        columns.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for column in report.columns:
+        columns.add_row(
+            escape(column.name), column.data_type, f"{column.nulls:,}", f"{column.distinct:,}"
+        )
+    parts.append(columns)
+    if report.rows:
+        rows = Table(box=None, pad_edge=False, header_style="bold")
+        shown = report.columns[:_MOST_COLUMNS]
+        for column in shown:
+            rows.add_column(escape(column.name), overflow="ellipsis", no_wrap=True)
+        for row in report.rows:
+            cells = ("null" if cell is None else printable(cell) for cell in row[: len(shown)])
+            rows.add_row(*(escape(shortened(cell, 40)) for cell in cells))
+        parts += [Text(""), rows]
+        if left := len(report.columns) - len(shown):
+            parts.append(Text(f"and {count(left, 'more column')} (--json)", style="dim"))
+    parts.append(Text(""))
+    parts += [Text(f"- {note}") for note in report.notes]
+    warnings = [doubt.reason for doubt in report.doubts]
+    if report.not_read:
+        warnings.append(f"not read: {first_few(report.not_read, 5)}")
+    if report.rows_quarantined:
+        quarantined = count(report.rows_quarantined, "row")
+        warnings.append(f"{quarantined} would be quarantined: {first_few(report.quarantined, 3)}")
+    parts += [Text.from_markup(f"{MARKS['warn']} {escape(warning)}") for warning in warnings]
+    parts.append(Text(f"- key: {' or '.join(report.keys) or 'no single column'}"))
+    parts += [Text(""), Text("Settings for config/default.yml, to be checked:", style="bold")]
+    print_parts(parts)
+    typer.echo(_settings_text(report), nl=False)
+
+
+def _settings_text(report: FilePreview) -> str:
+    """A source of one table, as YAML."""
+    from ruamel.yaml import YAML
+
+    stem = re.sub(r"[^a-z0-9]+", "_", Path(report.files[0]).name.partition(".")[0].lower())
+    table: dict[str, Any] = with_doubts(report)
+    name = re.sub(r"^[_0-9]+|[_0-9]+$", "", stem) or "rows"
+    source = {"kind": "files", "path": from_here(report.directory), "tables": {name: table}}
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    text = io.StringIO()
+    yaml.dump({"sources": {"my_files": source}}, text)
+    return text.getvalue()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from headrace.errors import SourceError
+from headrace.errors import SourceError, UnclearFileError
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import FileTable
 from headrace.ingest.reader import opened
@@ -248,10 +248,11 @@ def _check_preamble(rows: list[tuple[int, list[str]]], file: SourceFile, total: 
     names = [cell.strip() for cell in header]
     if len(set(names)) < len(names) or not all(names) or any(map(_is_data, names)):
         return
-    raise SourceError(
+    raise UnclearFileError(
         f"{file.name}: the table seems to begin below other lines, with the header "
         f"{','.join(names)[:80]!r} in line {above + 1}: set `skip: {above}` of its table, and "
-        + (total or "`skip_footer` where lines below its last row are not of the table")
+        + (total or "`skip_footer` where lines below its last row are not of the table"),
+        {"skip": above, **({"skip_footer": 1} if total else {})},
     )
 
 
@@ -278,10 +279,11 @@ def _check_header(rows: list[list[str]], file: SourceFile, table: FileTable) -> 
         and any(number < len(row) and row[number].strip() for row in below)
     ]
     if alike:
-        raise SourceError(
+        raise UnclearFileError(
             f"{file.name}: its first line seems to be data, not the names of the columns "
             f"({alike[0]!r} is like the values below it): set `header: false` of its table, and "
-            "`names` to the columns' names; or `header: true` if these are the names"
+            "`names` to the columns' names; or `header: true` if these are the names",
+            {"header": False},
         )
 
 

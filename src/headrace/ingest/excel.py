@@ -6,7 +6,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.errors import SourceError
+from headrace.errors import SourceError, UnclearFileError
 from headrace.formatting import first_few
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import FileTable
@@ -53,9 +53,10 @@ def _sheet(names: list[str], file: SourceFile, table: FileTable) -> str:
             f"{first_few(names, 10)}"
         )
     if table.sheet is None and len(names) != 1:
-        raise SourceError(
+        raise UnclearFileError(
             f"{file.name} has {len(names)} sheets: set `sheet` of its table to one of "
-            f"{first_few(names, 10)}; each can be a table of its own"
+            f"{first_few(names, 10)}; each can be a table of its own",
+            {"sheet": names[0]} if names else {},
         )
     return table.sheet or names[0]
 

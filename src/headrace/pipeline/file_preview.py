@@ -1,0 +1,319 @@
+"""``headrace inspect``: how files would be loaded, without loading them.
+
+files ──> staged as a first load stages them ──> columns, rows, doubts, settings
+"""
+
+import glob
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from headrace.errors import SettingsError, SourceError, UnclearFileError
+from headrace.ingest.discover import HashCache, find_files
+from headrace.ingest.model import (
+    FILE_COLUMN,
+    FROM_FILE,
+    Changes,
+    FileTable,
+    IngestContext,
+    SchemaContract,
+    Staged,
+)
+from headrace.ingest.stage import stage
+from headrace.pipeline.reports import Report
+from headrace.sql_text import identifier, literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+_MOST_KEYS = 5
+_WILD = re.compile(r"[*?\[]")
+_NULLS = ("N/A", "n/a", "NA", "-", "NULL", "null", "None", "#N/A")
+_DAY = r"\d{1,2}[./-]\d{1,2}[./-]\d{4}"
+_COMMA = r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?"
+
+
+class ColumnPreview(Report):
+    """A column as it would be loaded."""
+
+    name: str
+    data_type: str
+    nulls: int
+    distinct: int = Field(description="an estimate where there are many")
+
+
+class Doubt(Report):
+    """What the files do not say for certain, and the settings that would decide it."""
+
+    reason: str
+    settings: dict[str, Any] = Field(description="of the table")
+
+
+class FilePreview(Report):
+    """How files would be loaded as one table."""
+
+    directory: str
+    pattern: str
+    files: tuple[str, ...]
+    not_read: tuple[str, ...] = Field(description="matched, and why they would not be read")
+    columns: tuple[ColumnPreview, ...]
+    keys: tuple[str, ...] = Field(description="columns with a different value in every row")
+    rows_given: int
+    rows_quarantined: int
+    quarantined: tuple[str, ...] = Field(description="the first reasons, with file and line")
+    notes: tuple[str, ...]
+    doubts: tuple[Doubt, ...]
+    rows: tuple[tuple[str | None, ...], ...] = Field(description="the first ones, as text")
+    settings: dict[str, Any] = Field(description="of the table, as they would be written")
+
+
+def preview(path: str, options: Mapping[str, Any], *, rows: int = 10) -> FilePreview:
+    """Stage files as a first load would, and say what came of it; nothing is kept.
+
+    Where a setting has to say how a file is read, the likely one is taken, and said.
+
+    Args:
+        path: a file, a directory, or a glob.
+        options: settings of a table of files, as `FileTable` has them.
+        rows: how many rows to show.
+
+    Raises:
+        SettingsError: an option that does not exist, or has a value that it cannot have.
+        SourceError: no file, or none that can be read.
+    """
+    import duckdb
+    from dlt.common.normalizers.naming.snake_case import NamingConvention
+
+    directory, pattern = _place(path)
+    settings = dict(options)
+    doubts: list[Doubt] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        context = _context(Path(scratch))
+        found = find_files(directory, pattern, HashCache(context.cache_path))
+        if not found.files:
+            raise SourceError(_nothing(path, found.unreadable, found.ignored))
+        normalize = NamingConvention().normalize_identifier
+        while True:
+            table = _table({**settings, "pattern": pattern}).normalized(normalize)
+            with duckdb.connect() as connection:
+                changes = Changes(found.files, found.files)
+                try:
+                    staged = stage(connection, "table", table, changes, context, normalize)
+                except UnclearFileError as error:
+                    if not error.settings.keys() - settings.keys():
+                        raise
+                    doubts.append(Doubt(reason=str(error), settings=dict(error.settings)))
+                    settings |= error.settings
+                    continue
+                connection.execute(f"create temp table found as {staged.select}")
+                columns = _columns(connection, staged)
+                doubts += _ways_to_write(connection, columns)
+                return FilePreview(
+                    directory=str(directory),
+                    pattern=pattern,
+                    files=tuple(file.name for file in found.files),
+                    not_read=(*found.unreadable, *found.ignored),
+                    columns=columns,
+                    keys=_keys(connection, columns),
+                    rows_given=staged.rows_given,
+                    rows_quarantined=staged.rows_quarantined,
+                    quarantined=_quarantined(staged, rows),
+                    notes=staged.notes,
+                    doubts=tuple(doubts),
+                    rows=_rows(connection, columns, rows),
+                    settings={"pattern": pattern, **settings},
+                )
+
+
+def _place(path: str) -> tuple[Path, str]:
+    """The directory, and the pattern below it."""
+    given = Path(path).expanduser()
+    if given.is_dir():
+        return given.resolve(), "*"
+    if given.exists():
+        return given.parent.resolve(), glob.escape(given.name)
+    parts = given.parts
+    first = next((n for n, part in enumerate(parts) if _WILD.search(part)), len(parts) - 1)
+    return Path(*parts[:first]).resolve(), "/".join(parts[first:]) or "*"
+
+
+def _context(scratch: Path) -> IngestContext:
+    return IngestContext(
+        source="inspect",
+        sample_dir=scratch,
+        scratch_dir=scratch / "staged",
+        cache_path=scratch / "hashes.json",
+        dataset="inspect_raw",
+        contract=SchemaContract(),
+        attach_warehouse=lambda _: None,
+        accepts_sql=True,
+        full_refresh=True,
+        thorough=False,
+        memory_limit="1GB",
+        report=lambda _: None,
+    )
+
+
+def _table(options: Mapping[str, Any]) -> FileTable:
+    try:
+        return TypeAdapter(FileTable).validate_python(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"option {where}: {first['msg']}") from error
+
+
+def _nothing(path: str, unreadable: tuple[str, ...], ignored: tuple[str, ...]) -> str:
+    if unreadable:
+        return "; ".join(unreadable)
+    if ignored:
+        return f"{path}: the format of {ignored[0]} is not one that is read"
+    return f"{path}: there is no such file"
+
+
+def _columns(connection: "duckdb.DuckDBPyConnection", staged: Staged) -> tuple[ColumnPreview, ...]:
+    columns = [column for column in staged.columns if column.name not in {FILE_COLUMN, FROM_FILE}]
+    counts = ", ".join(
+        f"count(*) - count({identifier(column.name)}), "
+        f"approx_count_distinct({identifier(column.name)})"
+        for column in columns
+    )
+    found = connection.execute(f"select {counts or 'null'} from found").fetchone() or ()
+    return tuple(
+        ColumnPreview(
+            name=column.name,
+            data_type=column.duckdb_type,
+            nulls=found[2 * number],
+            distinct=found[2 * number + 1],
+        )
+        for number, column in enumerate(columns)
+    )
+
+
+def _keys(
+    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...]
+) -> tuple[str, ...]:
+    """The first columns whose values differ in all rows; asked of those that may have it."""
+    (rows,) = connection.execute("select count(*) from found").fetchone() or (0,)
+    likely = [
+        column.name
+        for column in columns
+        if rows and not column.nulls and column.distinct * 10 >= rows * 9
+        and column.data_type not in {"DOUBLE", "JSON"}
+    ]  # fmt: skip
+    keys = []
+    for name in likely[: 2 * _MOST_KEYS]:
+        query = f"select count(distinct {identifier(name)}) from found"
+        (distinct,) = connection.execute(query).fetchone() or (0,)
+        if distinct == rows:
+            keys.append(name)
+    return tuple(keys[:_MOST_KEYS])
+
+
+def _ways_to_write(
+    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...]
+) -> list[Doubt]:
+    """Columns of text whose values are numbers, dates or booleans written in another way."""
+    doubts = []
+    for column in (column for column in columns if column.data_type == "VARCHAR"):
+        name, quoted = column.name, identifier(column.name)
+
+        def all_match(condition: str, quoted: str = quoted) -> bool:
+            query = f"select count({quoted}) > 0 and bool_and({condition}) from found"
+            row = connection.execute(f"{query} where {quoted} is not null").fetchone()
+            return bool(row and row[0])
+
+        def only(pattern: str, quoted: str = quoted) -> str:
+            return f"regexp_full_match({quoted}, {literal(pattern)})"
+
+        nulls = ", ".join(map(literal, _NULLS))
+        if all_match(only(_DAY)):
+            doubts += _dates(name, quoted, all_match, connection)
+        elif all_match(only(_COMMA)) and not all_match(f"not contains({quoted}, ',')"):
+            places = f"max(length(split_part({quoted}, ',', 2)))"
+            (scale,) = connection.execute(f"select {places} from found").fetchone() or (2,)
+            doubts.append(
+                Doubt(
+                    reason=f"{name} looks like numbers with a decimal comma",
+                    settings={"decimal": ",", "columns": {name: f"decimal(18,{scale})"}},
+                )
+            )
+        elif all_match(f"lower({quoted}) in ('yes', 'no', 'y', 'n', 'on', 'off')"):
+            doubts.append(
+                Doubt(reason=f"{name} is yes or no", settings={"columns": {name: "boolean"}})
+            )
+        elif all_match(f"{quoted} in ({nulls}) or try_cast({quoted} as double) is not null"):
+            used = connection.execute(
+                f"select distinct {quoted} from found where {quoted} in ({nulls}) order by all"
+            ).fetchall()
+            if used:
+                doubts.append(
+                    Doubt(
+                        reason=f"{name} is a number but for what may stand for null",
+                        settings={"null_values": [value for (value,) in used]},
+                    )
+                )
+    return doubts
+
+
+def _dates(
+    name: str, quoted: str, all_match: Any, connection: "duckdb.DuckDBPyConnection"
+) -> list[Doubt]:
+    query = (
+        f"select regexp_extract({quoted}, '[./-]') from found where {quoted} is not null limit 1"
+    )
+    (mark,) = connection.execute(query).fetchone() or ("/",)
+    forms = [mark.join(order) for order in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"))]
+    fitting = [
+        form for form in forms if all_match(f"try_strptime({quoted}, {literal(form)}) is not null")
+    ]
+    open_ = " (or the month may come first: no day is above 12)" if len(fitting) > 1 else ""
+    return [
+        Doubt(
+            reason=f"{name} looks like dates{open_}",
+            settings={"columns": {name: f"date {form}"}},
+        )
+        for form in fitting[:1]
+    ]
+
+
+def _quarantined(staged: Staged, most: int) -> tuple[str, ...]:
+    if staged.quarantine is None:
+        return ()
+    kept = staged.quarantine.slice(0, most)
+    return tuple(
+        f"{file} row {row}: {message}"
+        for file, row, message in zip(
+            kept["file_name"].to_pylist(),
+            kept["row_number"].to_pylist(),
+            kept["message"].to_pylist(),
+            strict=True,
+        )
+    )
+
+
+def _rows(
+    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...], most: int
+) -> tuple[tuple[str | None, ...], ...]:
+    selected = ", ".join(f"cast({identifier(column.name)} as varchar)" for column in columns)
+    return tuple(connection.execute(f"select {selected} from found limit {most}").fetchall())
+
+
+def with_doubts(report: FilePreview) -> dict[str, Any]:
+    """The settings of the table with those of all doubts, types of columns joined."""
+    found: dict[str, Any] = dict(report.settings)
+    for doubt in report.doubts:
+        for name, value in doubt.settings.items():
+            if isinstance(value, dict):
+                found[name] = {**found.get(name, {}), **value}
+            elif isinstance(value, list):
+                found[name] = [*dict.fromkeys([*found.get(name, []), *value])]
+            else:
+                found[name] = value
+    if len(report.keys) == 1 and "primary_key" not in found:
+        found["primary_key"] = list(report.keys)
+    return found
