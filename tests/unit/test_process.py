@@ -2,6 +2,8 @@
 
 import gc
 import os
+import re
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +43,10 @@ def test_dlt_keeps_the_log_level_of_the_environment(
         assert os.environ["RUNTIME__LOG_LEVEL"] == level
         assert os.environ["RUNTIME__DLTHUB_TELEMETRY"] == "false"
     assert dict(os.environ) == before
+
+
+def test_only_this_module_changes_the_environment() -> None:
+    package = Path(process.__file__).parent
+    changes = re.compile(r"os\.(environ\[[^]]+\] =|environ\.(update|setdefault|pop)|putenv)")
+    found = {path.name for path in package.rglob("*.py") if changes.search(path.read_text("utf-8"))}
+    assert found == {"process.py"}

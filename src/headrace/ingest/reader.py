@@ -23,7 +23,7 @@ class RejectedRow:
     Attributes:
         number: among the file's rows, from 1.
         message: the reason, with the line in the file.
-        text: the row as it stands in the file.
+        text: the row, as in the file.
     """
 
     number: int

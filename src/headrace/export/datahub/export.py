@@ -1,13 +1,13 @@
 """The export of the catalog to DataHub: a file that its own tools read, or a server."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace import process
 from headrace.catalog import NodeRun, RunStore
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import ExportError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.export.datahub.assertions import AssertionResult
 
 
+_ENVIRONMENT = {"DATAHUB_TELEMETRY_ENABLED": "false"}  # read when the package is imported
 _BATCH = 200
 _TIMEOUT_S = 30.0
 _REUSED = "reused"
@@ -48,6 +49,7 @@ class DataHubOptions:
     vanished: Sequence[Asset] = ()
 
 
+@process.environment(_ENVIRONMENT)
 def to_file(
     resolved: Resolved, catalog: Catalog, path: Path, options: DataHubOptions | None = None
 ) -> ExportReport:
@@ -68,6 +70,7 @@ def to_file(
     return _report(found, str(path), catalog)
 
 
+@process.environment(_ENVIRONMENT)
 def to_server(
     resolved: Resolved,
     catalog: Catalog,
@@ -113,8 +116,6 @@ def to_server(
 def _proposals(
     resolved: Resolved, catalog: Catalog, options: DataHubOptions
 ) -> "list[MetadataChangeProposalWrapper]":
-    # read when the package is imported
-    os.environ["DATAHUB_TELEMETRY_ENABLED"] = "false"
     with required("acryl-datahub", "datahub"):
         from datahub.metadata.schema_classes import FabricTypeClass
 
