@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 
 from headrace.add import database
 from headrace.add.files import render
+from headrace.add.folder import FoundTable, find_tables
 from headrace.add.request import PAGINATORS, AddRequest, SourceKind, check_once, check_table_name
 from headrace.errors import AddError
 from headrace.exceptions import first_line
+from headrace.formatting import first_few
 from headrace.ingest.discover import SUFFIXES
 from headrace.settings import Resolved
 
@@ -174,41 +176,57 @@ def _database(resolved: Resolved, request: AddRequest) -> SourcePlan:
 
 
 def _files(resolved: Resolved, request: AddRequest) -> SourcePlan:
-    if not request.path or not request.pattern:
-        raise AddError("name the files: --path data/exports --pattern 'orders=orders*.csv'")
+    if not request.path:
+        raise AddError("name the folder of the files: --path data/exports")
+    if not request.path.isprintable():
+        raise AddError(f"--path {request.path!r} is not a path")
     if "=" in (request.cursor or ""):
         raise AddError("--cursor of files is a column, without =")
     if request.cursor and not request.primary_key:
         raise AddError("--cursor needs --primary-key: it says which version of a row is newer")
+    folder = resolved.source_path(Path(request.path))
+    found = _named_tables(request) if request.pattern else find_tables(folder)
     tables: list[dict[str, Any]] = []
-    found: dict[str, str] = {}
-    for text in request.pattern:
-        name, equals, pattern = text.partition("=")
-        if not equals or not pattern or not pattern.isprintable():
-            raise AddError(f"--pattern {text}: write it as TABLE=GLOB, like 'orders=orders*.csv'")
-        check_table_name(name)
-        keys = [_yaml(key) for key in request.primary_key]
-        cursor = _yaml(request.cursor or "")
-        tables.append(
-            {"name": _yaml(name), "pattern": pattern, "primary_key": keys, "cursor": cursor}
-        )
-        if sample := sample_file(pattern):
-            found[name] = sample
-    check_once("--pattern", [table["name"] for table in tables])
-    if not request.path.isprintable():
-        raise AddError(f"--path {request.path!r} is not a path")
-    choices = [] if request.primary_key else ["no --primary-key: a file replaces its own rows"]
-    there = resolved.source_path(Path(request.path)).is_dir()
+    samples: dict[str, str] = {}
+    choices: list[str] = []
+    for table in found:
+        choices += table.reasons
+        keys, cursor = request.primary_key or table.primary_key, request.cursor or table.cursor
+        tables.append({
+            "name": _yaml(table.name),
+            "pattern": table.pattern,
+            "primary_key": [_yaml(key) for key in keys],
+            "cursor": _yaml(cursor),
+            "settings": {name: json.dumps(value) for name, value in table.settings.items()},
+        })  # fmt: skip
+        if sample := sample_file(table.pattern):
+            samples[table.name] = sample
+    keyless = [table["name"] for table in tables if not table["primary_key"]]
+    if keyless:
+        choices.append(f"no key for {first_few(keyless, 5)}: a file replaces its own rows")
     missing = (
         ""
-        if there
+        if folder.is_dir()
         else (
             f"{request.path} is not a folder yet: put the files there, and set enabled: true for "
             f"{request.name} in config/default.yml"
         )
     )
-    variables = {"path": _yaml(request.path), "tables": tables, "samples": found}
+    variables = {"path": _yaml(request.path), "tables": tables, "samples": samples}
     return SourcePlan(variables, choices=choices, missing=missing)
+
+
+def _named_tables(request: AddRequest) -> list[FoundTable]:
+    """The tables that the options name."""
+    tables = []
+    for text in request.pattern:
+        name, equals, pattern = text.partition("=")
+        if not equals or not pattern or not pattern.isprintable():
+            raise AddError(f"--pattern {text}: write it as TABLE=GLOB, like 'orders=orders*.csv'")
+        check_table_name(name)
+        tables.append(FoundTable(name, pattern))
+    check_once("--pattern", [table.name for table in tables])
+    return tables
 
 
 def _synth(resolved: Resolved, request: AddRequest) -> SourcePlan:

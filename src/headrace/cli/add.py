@@ -49,7 +49,11 @@ def source(
     ] = None,
     pattern: Annotated[
         list[str] | None,
-        typer.Option("--pattern", metavar="TABLE=GLOB", help="Which files a table is; repeatable."),
+        typer.Option(
+            "--pattern",
+            metavar="TABLE=GLOB",
+            help="Which files a table is; repeatable. Else by the names of the files.",
+        ),
     ] = None,
     primary_key: Annotated[
         list[str] | None,

@@ -71,7 +71,9 @@ class FilePreview(Report):
     settings: dict[str, Any] = Field(description="of the table, as they would be written")
 
 
-def preview(path: str, options: Mapping[str, Any], *, rows: int = 10) -> FilePreview:
+def preview(
+    path: str, options: Mapping[str, Any], *, rows: int = 10, below: Path | None = None
+) -> FilePreview:
     """Stage files as a first load would, and say what came of it; nothing is kept.
 
     Where a setting has to say how a file is read, the likely one is taken, and said.
@@ -80,6 +82,7 @@ def preview(path: str, options: Mapping[str, Any], *, rows: int = 10) -> FilePre
         path: a file, a directory, or a glob.
         options: settings of a table of files, as `FileTable` has them.
         rows: how many rows to show.
+        below: the directory that a glob is relative to; by default it is part of the path.
 
     Raises:
         SettingsError: an option that does not exist, or has a value that it cannot have.
@@ -88,7 +91,7 @@ def preview(path: str, options: Mapping[str, Any], *, rows: int = 10) -> FilePre
     import duckdb
     from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-    directory, pattern = _place(path)
+    directory, pattern = _place(path) if below is None else (below, path)
     settings = dict(options)
     doubts: list[Doubt] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -108,7 +108,7 @@ def test_names(project: Resolved, name: str, words: str) -> None:
         (replace(SQL, url="sqlite:////no/such/file"), "there is no SQLite file"),
         (replace(SQL, table=("a",)), "--table needs --url"),
         (replace(SQL, cursor="a=b"), "without ="),
-        (replace(FILES, path=None), "name the files"),
+        (replace(FILES, path=None), "name the folder of the files"),
         (replace(FILES, cursor="at"), "--cursor needs --primary-key"),
         (replace(FILES, cursor="at=x", primary_key=("id",)), "a column, without ="),
         (replace(FILES, deleted="gone"), "--deleted is not for --kind files"),
