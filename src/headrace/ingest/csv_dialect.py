@@ -27,7 +27,7 @@ _ROWS = 200  # that decide on the delimiter and the header
 _PREAMBLE = 20  # rows above a header at most
 _DELIMITERS = ",;\t|"
 _DELIMITER_NAMES = {";": "';'", "\t": "tabs", "|": "'|'", ",": "','"}
-_OF_DUCKDB = frozenset({"utf-8", "utf-16", "latin-1"})
+_OF_DUCKDB = frozenset({"utf-8", "latin-1"})  # and UTF-16, but not what is cut within a letter
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
@@ -123,7 +123,7 @@ def write_copy(file: SourceFile, table: FileTable, dialect: Dialect, target: Pat
             if not (table.names and has_header):
                 copy.write(first)
             copy.writelines(_without_footer(lines, table.skip_footer))
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise SourceError(
                 f"{file.name} is not {dialect.encoding.upper()}: set the table's `encoding` to "
                 "another one, or convert the file"
@@ -134,6 +134,8 @@ def write_copy(file: SourceFile, table: FileTable, dialect: Dialect, target: Pat
 def _encoding(head: bytes, file: SourceFile, table: FileTable) -> tuple[str, list[str]]:
     if table.encoding is not None:
         name = codecs.lookup(table.encoding).name
+        if name == "utf-16" and not head.startswith(tuple(_UTF16)):
+            return _utf16_without_mark(head) or "utf-16-le", []
         return {"iso8859-1": "latin-1"}.get(name, name), []
     for mark, name in _UTF16.items():
         if head.startswith(mark):

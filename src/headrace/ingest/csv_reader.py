@@ -103,7 +103,7 @@ def csv_reader(file: SourceFile, table: FileTable, scratch: Path) -> CsvReader:
         lines = _Lines(_decoded(stream, encoding))
         try:
             header = next(csv.reader(lines, delimiter=dialect.delimiter, strict=True), [])
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise _wrong_encoding(file, encoding) from error
         except csv.Error as error:
             raise SourceError(

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import random
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -55,6 +57,19 @@ def _json_array() -> bytes:
 def _parquet() -> bytes:
     target = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(ROWS), target)
+    return target.getvalue()
+
+
+def _report() -> bytes:
+    """Lines above the header, a total below, and letters that are not UTF-8."""
+    return "Liste\n\nid;name;betrag\n1;é;1,5\n2;b;2,5\nTotal;;4\n".encode("cp1252")
+
+
+def _zip() -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", _csv())
+        archive.writestr("b.json", _json_array())
     return target.getvalue()
 
 
@@ -120,3 +135,27 @@ def _is_loaded(folder: Path, table: FileTable) -> bool:
     assert staged.rows_given == staged.rows_new + staged.rows_unchanged + staged.rows_quarantined
     assert staged.rows_quarantined == aside
     return True
+
+
+@pytest.mark.parametrize(
+    ("suffix", "make", "options"),
+    [
+        ("csv", _report, {}),
+        ("csv", _report, {"skip": 2, "skip_footer": 1, "decimal": ","}),
+        ("csv", _report, {"skip": 2, "decimal": ",", "columns": {"betrag": "double"}}),
+        ("csv", _report, {"header": False}),
+        ("csv", _report, {"names": ("a", "b", "c"), "encoding": "cp1252"}),
+        ("csv", lambda: _csv().decode().encode("utf-16"), {}),
+        ("csv", _csv, {"encoding": "utf-16"}),
+        ("zip", _zip, {}),
+    ],
+)  # fmt: skip
+def test_a_broken_file_that_is_written_in_another_way(
+    tmp_path: Path, suffix: str, make: Callable[[], bytes], options: dict[str, Any]
+) -> None:
+    dice = random.Random(f"{SEED}{suffix}{sorted(options)}")
+    for number in range(TRIES):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / f"t.{suffix}").write_bytes(_broken(make(), dice))
+        _is_loaded(folder, FileTable("*", **options))
