@@ -82,6 +82,8 @@ class FileTable:
         null_values: texts that stand for null in CSV files, besides nothing at all: ``N/A``, ``-``.
         decimal: ``,`` for CSV files that write 1.234,50: it holds for the columns that ``columns``
             declares as numbers.
+        bad_rows: what to do with rows that cannot be loaded: ``quarantine``, or ``fail`` to stop.
+        bad_rows_limit: the share of a file's rows that may be quarantined; more stop the load.
         sheet: of Excel files: the name of the sheet; needed where there are several.
         allow_empty: whether a file with a header and no rows is fine.
         hive_partitioning: whether folders like ``year=2024`` below the source's path give a
@@ -105,6 +107,8 @@ class FileTable:
     skip_footer: Annotated[int, Field(ge=0)] = 0
     null_values: tuple[str, ...] = ()
     decimal: Literal[".", ","] = "."
+    bad_rows: Literal["quarantine", "fail"] = "quarantine"
+    bad_rows_limit: Annotated[float, Field(ge=0, le=1)] = 1.0
     sheet: str | None = None
     allow_empty: bool = False
     hive_partitioning: bool = True

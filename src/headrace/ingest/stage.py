@@ -278,6 +278,9 @@ class _Stager:
         rejected = sum(len(scan.rejected) for scan in self.scans)
         given = scalar(self.connection, "select count(*) from incoming") + rejected
         good = scalar(self.connection, f"select count(*) from incoming where {IS_GOOD}")
+        quarantine = self._quarantine()
+        if quarantine is not None:
+            self._check_bad_rows(quarantine)
         return Staged(
             f"select {names} from read_parquet({file_literal(path)}) as staged",
             picked.columns,
@@ -290,7 +293,7 @@ class _Stager:
             is_first=not self.existing.has_rows,
             files_read=len(self.scans),
             new_columns=tuple(self.new_columns),
-            quarantine=self._quarantine(),
+            quarantine=quarantine,
             notes=(*self.notes, *picked.notes),
         )
 
@@ -541,6 +544,28 @@ class _Stager:
             f"(partition by __file, {identifiers(key)} "
             "order by __cursor desc nulls last, __row desc) > 1"
         )
+
+    def _check_bad_rows(self, quarantine: "pa.Table") -> None:
+        """Stop where a file has more rows for quarantine than the settings allow."""
+        limit = 0.0 if self.table.bad_rows == "fail" else self.table.bad_rows_limit
+        self.connection.register("quarantined", quarantine)
+        bad = self.connection.execute(
+            "select file_name, count(*), min_by((row_number, message), row_number) "
+            "from quarantined where not ends_with(reason, '_value') "
+            "group by file_name order by file_name"
+        ).fetchall()
+        rows = {
+            scan.file.name: len(scan.rejected)
+            + scalar(self.connection, f"select count(*) from incoming where __file = {number}")
+            for number, scan in enumerate(self.scans)
+        }
+        for file, count, (number, message) in bad:
+            if count > limit * rows[file]:
+                raise SourceError(
+                    f"{file} row {number}: {message}; {count:,} of {rows[file]:,} rows of the file "
+                    "cannot be loaded, and `bad_rows` and `bad_rows_limit` of its table allow "
+                    f"{limit:.0%}: correct the file, or change them"
+                )
 
     def _put_rejected(self) -> int:
         """Fill ``rejected`` with the rows that no reader gives; gives their number."""

@@ -192,6 +192,27 @@ def test_a_line_is_counted_in_the_file_not_in_its_copy(put: Any) -> None:
     assert staged.quarantine["message"].to_pylist() == ["line 5: 1 value, but the header has 2"]
 
 
+@pytest.mark.parametrize(
+    ("options", "is_refused"),
+    [
+        ({}, False),
+        ({"bad_rows": "fail"}, True),
+        ({"bad_rows_limit": 0.4}, True),
+        ({"bad_rows_limit": 0.5}, False),
+    ],
+)
+def test_how_many_bad_rows_a_file_may_have(
+    put: Any, options: dict[str, Any], is_refused: bool
+) -> None:
+    folder = put(a_csv="id,n\n1,2\n,3\n4\n5,6\n", b_csv="id,n\n7,8\n")
+    if not is_refused:
+        assert load(folder, primary_key=("id",), **options)[1] == [(1, 2), (5, 6), (7, 8)]
+        return
+    with pytest.raises(SourceError) as caught:
+        load(folder, primary_key=("id",), **options)
+    assert str(caught.value).startswith("a.csv row 2: id is null; 2 of 4 rows of the file cannot")
+
+
 def test_values_that_are_written_in_another_way(put: Any) -> None:
     folder = put(a_csv="d;p;n;b\n31/12/2024;1.234,50;N/A;yes\n01/02/2025;-9,5;7;no\n")
     _, rows, _ = load(
