@@ -147,6 +147,28 @@ def test_a_file_that_is_written_in_another_way_is_loaded_and_said(
     assert any(note in each for each in table.notes)
 
 
+def test_one_bad_table_does_not_stop_the_others(shop: Shop) -> None:
+    for name in ("a", "b", "c"):
+        shop.write(f"{name}.csv", "id\n1\n")
+    tables = "{a: {pattern: 'a*', primary_key: [id]}, b: {pattern: 'b*'}, c: {pattern: 'c*'}}"
+    lab = shop.lab_with(tables)
+    lab.load()
+    shop.write("b.csv", "")
+    for name in ("a", "c"):
+        shop.write(f"{name}.csv", "id\n1\n2\n")
+    words = ["store.b: b.csv is empty", "(all other files were loaded)"]
+    refused(lab, "load", "build", kind=SourceError, words=words)
+    counts = "select (select count(*) from store_raw.{}) as n"
+    assert [lab.query(counts.format(name)) for name in "abc"] == [[(2,)], [(1,)], [(2,)]]
+
+    # a full refresh would drop what is there of it
+    with pytest.raises(SourceError, match=r"b\.csv is empty"):
+        lab.load(full_refresh=True)
+    assert lab.query(counts.format("b")) == [(1,)]
+    shop.write("b.csv", "id\n2\n3\n")
+    assert [table.rows_total for table in lab.load().tables] == [2, 2, 2]
+
+
 def test_header_only_may_be_allowed(shop: Shop) -> None:
     shop.write("orders.csv", "id,amount\n")
     lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id], allow_empty: true}}")
@@ -231,7 +253,7 @@ def test_wrong_settings_of_a_table(shop: Shop, tables: str, words: list[str]) ->
         ("{orders: {pattern: ''}}", ["''", "relative"]),
         ("{orders: {pattern: '*.xls'}}", ["'*.xls'", "orders"]),
         ("{orders: {pattern: '*', columns: {id: nummer}}}", ["columns.id", "'nummer'", "bigint"]),
-        ("{orders: {pattern: '*', columns: {id: 'int; drop'}}}", ["columns.id", "is no type"]),
+        ("{orders: {pattern: '*', columns: {id: 'int; drop'}}}", ["columns.id", "is not a type"]),
         ("{orders: {pattern: '*', cursor: at}}", ["orders.csv lacks the column 'at'"]),
     ],
 )  # fmt: skip
@@ -305,8 +327,9 @@ def test_command_ends_with_2_and_one_line(done: Lab) -> None:
     assert ended.returncode == 2
     report = json.loads(ended.stdout)
     assert (report["command"], report["status"]) == ("headrace run", "error")
-    assert report["error"].startswith("raw_orders.csv is empty")
-    assert ended.stderr == (
-        "error: raw_orders.csv is empty: write a header and rows to it, or remove it\n"
+    assert report["error"] == (
+        "jaffle_shop.raw_orders: raw_orders.csv is empty: write a header and rows to it, or remove "
+        "it (all other files were loaded)"
     )
+    assert ended.stderr == f"error: {report['error']}\n"
     assert fingerprint(done.published) == before

@@ -27,6 +27,7 @@ from headrace.ingest.model import (
 )
 from headrace.ingest.stage import stage
 from headrace.libraries.dlt import sql_rows
+from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
     import duckdb
@@ -129,7 +130,11 @@ def _file_resource(
             notes.append(f"not read, for their format or suffix: {first_few(found.ignored, 5)}")
         about = TableLoad(context.source, name, notes=tuple(notes), problems=problems)
         names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
-        given = yield from _load(table, Changes(files, changed, removed), run, about, names)
+        given = yield from _load_if_sound(
+            table, Changes(files, changed, removed), run, about, names
+        )
+        if given is None:
+            return
         state["names"] = dict(given)
         known.clear()
         known.update({file.name: file.digest for file in files})
@@ -210,6 +215,30 @@ def _is_frozen_out(name: str, context: IngestContext) -> bool:
     return True
 
 
+class UnloadableTableError(SourceError):
+    """A table whose files break a rule; nothing of it was handed over."""
+
+
+def _load_if_sound(
+    table: FileTable,
+    changes: Changes,
+    context: IngestContext,
+    about: TableLoad,
+    given: Mapping[str, str],
+) -> Generator[Any, None, Mapping[str, str] | None]:
+    """Load files, or report why they can't be, so that the source's other tables are loaded.
+
+    A full refresh stops instead: it would drop what was loaded of this table before.
+    """
+    try:
+        return (yield from _load(table, changes, context, about, given))
+    except UnloadableTableError as error:
+        if context.full_refresh:
+            raise
+        context.report(replace(about, problems=(*about.problems, str(error))))
+        return None
+
+
 def _load(
     table: FileTable,
     changes: Changes,
@@ -229,7 +258,12 @@ def _load(
     }
     table = table.normalized(normalize)
     with duckdb.connect(config=config) as connection:
-        staged = stage(connection, about.table, table, changes, context, normalize, given)
+        try:
+            staged = stage(connection, about.table, table, changes, context, normalize, given)
+        except SourceError as error:
+            if system_fault(error) is not None:
+                raise
+            raise UnloadableTableError(str(error)) from error
         if staged.quarantine is not None:
             yield dlt.mark.with_hints(
                 staged.quarantine,
