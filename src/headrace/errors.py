@@ -54,6 +54,7 @@ __all__ = [
     "StateError",
     "TemplateError",
     "TransformError",
+    "UnclearFileError",
     "UserError",
     "WarehouseError",
 ]
@@ -87,13 +88,10 @@ class SourceError(UserError):
 
 
 class UnclearFileError(SourceError):
-    """A file can be read in more than one way, and a setting has to say how.
-
-    Attributes:
-        settings: what the settings of its table would be, if the file is what it looks like.
-    """
+    """A file can be read in more than one way, and a setting has to say how."""
 
     def __init__(self, message: str, settings: Mapping[str, object]) -> None:
+        """Give the message, and the settings of the table if the file is what it looks like."""
         super().__init__(message)
         self.settings = settings
 

@@ -217,6 +217,7 @@ def _merge(
     old, same, new = versions
     before, after = merge.contents(old.folder), merge.contents(new.folder)
     was = merge.before(where, before, after)
+    _keep(where, was.untracked)
     try:
         notes = merge_update(where, version.ref, data=data)
         found = merge.outcome(where, before, after, was)
@@ -238,6 +239,25 @@ def _take_back(project: Path) -> None:
     """Undo the update: all was committed before, so whatever is not in git came from it."""
     git.out(project, "restore", "--source=HEAD", "--staged", "--worktree", "--", ".")
     git.out(project, "clean", "-fdq", "--", ".")
+    _put_back(project)
+
+
+def _keep(project: Path, ignored: Mapping[str, bytes]) -> None:
+    """Copy files that git ignores into its folder: git itself could not bring them back."""
+    for name, content in ignored.items():
+        path = _kept(project) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        portable.write_file(path, content)
+
+
+def _put_back(project: Path) -> None:
+    """Write the files that git ignores as they were before the update."""
+    kept = _kept(project)
+    for path in (path for path in kept.rglob("*") if path.is_file()):
+        target = project / path.relative_to(kept)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_file() or target.read_bytes() != path.read_bytes():
+            portable.write_file(target, path.read_bytes())
 
 
 def _clone(project: Path, folder: Path) -> Path:
@@ -285,6 +305,7 @@ def _marked(project: Path, version: str) -> Iterator[None]:
     try:
         yield
     finally:
+        portable.remove(_kept(project))
         marker.unlink(missing_ok=True)
 
 
@@ -297,13 +318,20 @@ def _check_no_marker(project: Path, *, is_dirty: bool) -> None:
     marker = _marker(project)
     if not marker.is_file():
         return
+    _put_back(project)
     if is_dirty:
         version = marker.read_text(encoding="utf-8")
         raise TemplateError(
             f"an update to {version} was interrupted: undo it with `{UNDO}`, then run "
             "the same command again (this also drops what was changed since)"
         )
+    portable.remove(_kept(project))
     marker.unlink()
+
+
+def _kept(project: Path) -> Path:
+    """Where files that git ignores are kept while an update changes the project."""
+    return _marker(project).with_name(f"{_MARKER}.kept")
 
 
 def _marker(project: Path) -> Path:

@@ -178,10 +178,9 @@ def test_what_fails_half_way_is_taken_back(
     before = edited.tree()
     with pytest.raises(KeyboardInterrupt):
         update(UpdateRequest(edited.root))
-    # but for what git ignores, which it cannot know
+    # but for the ends of lines, which git does not keep
     lines = edited.read("machinery/crlf.txt").replace(b"\n", b"\r\n")
-    more = {"ignored/settings.txt": b"mine\n", "machinery/crlf.txt": lines}
-    assert {**edited.tree(), **more} == before
+    assert {**edited.tree(), "machinery/crlf.txt": lines} == before
     assert edited.status() == {}
     assert not edited.has(".git/headrace-update")
 
@@ -195,6 +194,24 @@ def test_what_was_killed_half_way_is_told(project: Repository) -> None:
     (project.root / "machinery" / "new.txt").unlink()
     assert not update(UpdateRequest(project.root)).conflicts
     assert not note.exists()
+
+
+def test_what_git_ignores_is_put_back_after_a_kill(edited: Repository) -> None:
+    """The next command writes it, before the files of git are restored and after it."""
+    (edited.root / ".git" / "headrace-update").write_text(SECOND)
+    kept = edited.root / ".git" / "headrace-update.kept" / "ignored" / "settings.txt"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(edited.read("ignored/settings.txt"))
+    edited.write("ignored/settings.txt", "second version\n")
+    edited.write("machinery/new.txt", "half of it\n")
+    with pytest.raises(TemplateError, match="was interrupted"):
+        update(UpdateRequest(edited.root))
+    assert edited.read("ignored/settings.txt") == b"mine\n"
+    edited.write("ignored/settings.txt", "second version\n")
+    (edited.root / "machinery" / "new.txt").unlink()
+    update(UpdateRequest(edited.root))
+    assert edited.read("ignored/settings.txt") == b"mine\n"
+    assert not kept.exists()
 
 
 def refused(made: Repository, told: str, ref: str | None = None) -> None:
