@@ -67,7 +67,7 @@ def _side(path: Path, resolved: Resolved | None) -> Side:
     if resolved is None:
         return Side(path, str(path))
     file = path.absolute()
-    is_warehouse = file == Path(resolved.target.location)
+    is_warehouse = file == resolved.target.database_file
     if not is_warehouse and file != resolved.published:
         return Side(path, str(path))
     manifest = _newest_manifest(resolved) if is_warehouse else None

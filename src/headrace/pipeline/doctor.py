@@ -16,7 +16,6 @@ from headrace.errors import HeadraceError
 from headrace.pipeline import lock
 from headrace.pipeline.reports import Report
 from headrace.settings import Resolved, ServeSettings
-from headrace.targets import duckdb_file
 
 _LEAST_FREE = 1 << 30
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -140,7 +139,7 @@ def _warehouse(resolved: Resolved) -> CheckReport:
         target.check()
     except HeadraceError as error:
         return CheckReport(name="warehouse", good=False, found="", advice=str(error))
-    there = duckdb_file.exists(Path(target.location))
+    there = target.exists()
     return CheckReport(
         name="warehouse",
         good=True if there else None,

@@ -100,7 +100,7 @@ def publish(
         _remove_leftovers(path)
         with duckdb.connect() as connection:
             # views name their own database, so it must keep its name here
-            warehouse = identifier(Path(target.location).stem)
+            warehouse = identifier(target.database)
             attach = target.attach_sql(warehouse)
             if attach is None:
                 raise PublishError(

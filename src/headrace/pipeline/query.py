@@ -12,6 +12,7 @@ from headrace import portable
 from headrace.errors import QueryError
 from headrace.pipeline.reports import Report
 from headrace.sql_text import literal
+from headrace.targets import require_file
 from headrace.targets.duckdb_file import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def database(resolved: "Resolved | None", on: str) -> Database:
     if on == "published":
         found = Database(resolved.published, "published")
     else:
-        found = Database(Path(resolved.target.location), "warehouse")
+        found = Database(require_file(resolved.target), "warehouse")
     if not found.path.exists():
         raise QueryError(f"{found.path} does not exist yet: run `headrace run` first")
     return found

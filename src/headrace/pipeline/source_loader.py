@@ -234,7 +234,7 @@ class SourceLoader:
             dataset=sources.raw_schema(self.name),
             contract=SchemaContract(**self.settings.schema_contract.model_dump()),
             attach_warehouse=self.target.attach_sql,
-            accepts_sql=self.target.dialect == "duckdb",
+            accepts_sql=self.target.reads_local_files,
             full_refresh=self.full_refresh,
             thorough=thorough,
             memory_limit=self.target.load_memory_limit,

@@ -50,9 +50,7 @@ def where(resolved: Resolved) -> WhereReport:
         "logs": resolved.data_dir / "logs",
     }
     places = [PlaceReport(name=name, path=str(p), exists=p.exists()) for name, p in paths.items()]
-    warehouse = PlaceReport(
-        name="warehouse", path=target.location, exists=target.signature() is not None
-    )
+    warehouse = PlaceReport(name="warehouse", path=target.location, exists=target.exists())
     return WhereReport(
         env=resolved.env,
         target=target.name,

@@ -1,6 +1,6 @@
 """What a target is; one module each."""
 
-from headrace.targets.base import Target, TargetSettings
+from headrace.targets.base import Target, TargetSettings, require_file
 from headrace.targets.duckdb import DuckDbSettings, DuckDbTarget
 
-__all__ = ["DuckDbSettings", "DuckDbTarget", "Target", "TargetSettings"]
+__all__ = ["DuckDbSettings", "DuckDbTarget", "Target", "TargetSettings", "require_file"]

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from headrace.errors import WarehouseError
+
 
 class Target(Protocol):
     """A place where raw data is loaded and marts are built.
@@ -26,12 +28,27 @@ class Target(Protocol):
         """Where it is, for people; never a secret."""
 
     @property
+    def database(self) -> str:
+        """The name of the database in SQL and in exports."""
+
+    @property
+    def database_file(self) -> Path | None:
+        """The DuckDB file that it is, which can be copied and attached; None if it is none."""
+
+    @property
+    def reads_local_files(self) -> bool:
+        """Whether it runs a ``SELECT`` over files of this machine itself."""
+
+    @property
     def lock_path(self) -> Path:
         """The file whose lock stands for "one run at a time"."""
 
     @property
     def load_memory_limit(self) -> str:
         """What DuckDB may take while files are read on this machine, for example ``512MB``."""
+
+    def exists(self) -> bool:
+        """Whether there is a database yet."""
 
     def prepare(self) -> str | None:
         """Create it where there is none yet; the caller holds its lock.
@@ -70,6 +87,20 @@ class Target(Protocol):
 
     def signature(self) -> str | None:
         """Changes whenever anything in the target changed; None where that cannot be known."""
+
+
+def require_file(target: Target) -> Path:
+    """The DuckDB file of a target, for what works on a file alone.
+
+    Raises:
+        WarehouseError: the target is not a file.
+    """
+    if target.database_file is None:
+        raise WarehouseError(
+            f"the target {target.name} is not a DuckDB file, which this needs: name another one "
+            "with --target"
+        )
+    return target.database_file
 
 
 class TargetSettings(BaseModel):

@@ -85,6 +85,25 @@ class DuckDbTarget:
         return str(self.path)
 
     @property
+    def database(self) -> str:
+        """The file's name without its suffix, as DuckDB calls what it attaches."""
+        return self.path.stem
+
+    @property
+    def database_file(self) -> Path:
+        """The warehouse file."""
+        return self.path
+
+    @property
+    def reads_local_files(self) -> bool:
+        """DuckDB runs in this process."""
+        return True
+
+    def exists(self) -> bool:
+        """Whether the file holds a database."""
+        return duckdb_file.exists(self.path)
+
+    @property
     def lock_path(self) -> Path:
         """``warehouse.duckdb.lock`` beside the warehouse."""
         return self.path.with_name(self.path.name + ".lock")
@@ -103,7 +122,7 @@ class DuckDbTarget:
         Raises:
             WarehouseError: corrupt, newer, held by another process, or not writable.
         """
-        if duckdb_file.exists(self.path):
+        if self.exists():
             with self.connect(read_only=False):
                 pass
         elif not os.access(_nearest_existing(self.path.parent), os.W_OK):
@@ -123,7 +142,7 @@ class DuckDbTarget:
         """
         import duckdb
 
-        if duckdb_file.exists(self.path):
+        if self.exists():
             return None
         is_anew = self.path.exists()
         try:

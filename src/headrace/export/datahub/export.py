@@ -127,7 +127,7 @@ def _proposals(
     at = catalog.created_at or datetime.now(UTC)
     urns = Urns(
         platform=resolved.target.dialect,
-        database=Path(resolved.target.location).stem,
+        database=resolved.target.database,
         fabric=options.fabric,
         instance=options.instance,
         now=int(at.timestamp() * 1000),

@@ -161,7 +161,7 @@ def context_of(
     resolved: Resolved, *, run_id: str, command: str, started_at: datetime
 ) -> RunContext:
     """What all events of a run share."""
-    warehouse = Path(resolved.target.location)
+    file = resolved.target.database_file
     project = resolved.dbt_project
     inside = project.is_relative_to(resolved.root)
     return RunContext(
@@ -170,8 +170,8 @@ def context_of(
         command=command,
         names=Names(
             resolved.settings.openlineage.namespace,
-            warehouse.as_posix(),
-            warehouse.stem,
+            file.as_posix() if file is not None else resolved.target.location,
+            resolved.target.database,
             published=resolved.published,
             published_schemas=resolved.settings.publish.schemas,
             sources={name: each.options for name, each in resolved.settings.sources.items()},

@@ -27,7 +27,7 @@ from headrace.pipeline.state.portable_views import Views, make_portable
 from headrace.pipeline.state.source_digests import digests
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal
-from headrace.targets import Target
+from headrace.targets import Target, require_file
 
 MANIFEST, WAREHOUSE, INFO = "manifest.json", "warehouse.duckdb", "state.json"
 FORMAT = 1
@@ -236,7 +236,7 @@ def _write(resolved: Resolved, target: Target, note: PublishedState, folder: Pat
 
     manifest = _manifest(resolved)
     copy = folder / WAREHOUSE
-    database = Path(target.location).stem
+    file, database = require_file(target), target.database
     try:
         with duckdb.connect() as connection:
             attach = target.attach_sql("original")
@@ -246,8 +246,8 @@ def _write(resolved: Resolved, target: Target, note: PublishedState, folder: Pat
                 )
             # as long as it is attached, nobody can write it
             connection.execute(attach)
-            portable.copy_file(Path(target.location), copy)
-            log = Path(f"{target.location}.wal")
+            portable.copy_file(file, copy)
+            log = Path(f"{file}.wal")
             if log.exists():
                 portable.copy_file(log, Path(f"{copy}.wal"))
         with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection:

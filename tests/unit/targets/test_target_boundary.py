@@ -1,0 +1,45 @@
+"""What stands above the targets asks for no kind of target."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from headrace.errors import WarehouseError
+from headrace.settings import resolve
+from headrace.targets import require_file
+
+ROOT = Path(__file__).parents[3]
+ASKED = re.compile(
+    r"""Path\((\w+\.)*target\.location|target\.dialect\s*[=!]=|signature\(\) is (not )?None"""
+)
+
+
+def test_no_location_is_a_path_and_no_dialect_is_compared() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in (ROOT / "src" / "headrace").rglob("*.py")
+        if "targets" not in path.parts
+        for match in ASKED.finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+def test_what_works_on_a_file_alone_says_so() -> None:
+    elsewhere = cast("Any", SimpleNamespace(name="lake", database_file=None))
+    with pytest.raises(WarehouseError, match="the target lake is not a DuckDB file"):
+        require_file(elsewhere)
+
+
+def test_a_duckdb_target_is_its_file(tmp_path: Path) -> None:
+    target = resolve(ROOT, flags=[f"data_dir={tmp_path}"], environ={}).target
+    assert require_file(target) == tmp_path / "warehouse.duckdb"
+    assert (target.database, target.reads_local_files, target.exists()) == (
+        "warehouse",
+        True,
+        False,
+    )
+    target.prepare()
+    assert target.exists()
