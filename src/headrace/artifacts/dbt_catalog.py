@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.artifacts.files import DbtFile, read_file
+from headrace.artifacts.formats import DbtFile, read_file
 from headrace.artifacts.reading import ArtifactPart, Read
 
 

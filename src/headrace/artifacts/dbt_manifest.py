@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.artifacts.dbt_nodes import ColumnInfo, DependsOn, Node, Resource, TagsMeta
-from headrace.artifacts.files import DbtFile, read_file
+from headrace.artifacts.formats import DbtFile, read_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read
 from headrace.errors import TransformError
 

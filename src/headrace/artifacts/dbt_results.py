@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from headrace.artifacts.dbt_manifest import Freshness
-from headrace.artifacts.files import DbtFile, read_file
+from headrace.artifacts.formats import DbtFile, read_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp
 
 R = TypeVar("R", "RunResults", "SourceResults")

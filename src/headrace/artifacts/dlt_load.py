@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.artifacts.decoding import BadFileError, read_bytes
 from headrace.artifacts.dlt_schema import DltTable, prepare_tables
-from headrace.artifacts.files import fitted, read_object
+from headrace.artifacts.formats import fitted, read_object
 from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp
 
 PackageStatus = Literal["extracted", "normalized", "loaded", "aborted"]

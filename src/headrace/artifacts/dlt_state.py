@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace.artifacts.decoding import BadFileError
-from headrace.artifacts.files import ADVICE, fitted, read_dlt_file
+from headrace.artifacts.formats import ADVICE, fitted, read_dlt_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read, without_type_mark
 
 ENGINE = 4

@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.artifacts.decoding import BadFileError
 from headrace.artifacts.dlt_load import JobMetrics
-from headrace.artifacts.files import fitted, read_dlt_file
+from headrace.artifacts.formats import fitted, read_dlt_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read, parse_timestamp, shown
 from headrace.errors import UserError
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from headrace.lineage.report import ImpactReport, LineageGraph
-from headrace.server import queries, views
+from headrace.server import models, queries
 from headrace.server.errors import MEDIA_TYPE
 from headrace.server.response_cache import ResponseCache
 from headrace.server.state import MAX_RUNS
@@ -69,18 +69,18 @@ Cache = Annotated[ResponseCache, Depends(_responses)]
 
 
 @health.get("/healthz", tags=["health"], summary="Whether the server responds")
-async def healthz() -> views.Health:
+async def healthz() -> models.Health:
     """Needs no token, and says nothing about the project."""
-    return views.Health()
+    return models.Health()
 
 
-@router.get("/home", tags=["project"], summary="The project's status", response_model=views.Home)
+@router.get("/home", tags=["project"], summary="The project's status", response_model=models.Home)
 async def home(request: Request, cache: Cache) -> Response:
     """Last runs, freshness of sources, tests that fail, what is published, and counts."""
     return await cache.respond(request, lambda: queries.home(cache.state))
 
 
-@router.get("/assets", tags=["assets"], summary="A page of assets", response_model=views.AssetPage)
+@router.get("/assets", tags=["assets"], summary="A page of assets", response_model=models.AssetPage)
 async def assets(
     request: Request,
     cache: Cache,
@@ -137,7 +137,7 @@ async def assets(
     "/asset",
     tags=["assets"],
     summary="One asset",
-    response_model=views.AssetDetail,
+    response_model=models.AssetDetail,
     responses=_MISSING,
 )
 async def asset(request: Request, cache: Cache, asset_id: AssetId) -> Response:
@@ -149,7 +149,7 @@ async def asset(request: Request, cache: Cache, asset_id: AssetId) -> Response:
     "/sample",
     tags=["assets"],
     summary="Rows of a published asset",
-    response_model=views.Sample,
+    response_model=models.Sample,
     responses=_MISSING | _FORBIDDEN,
 )
 async def sample(
@@ -217,7 +217,7 @@ async def impact(
     )
 
 
-@router.get("/runs", tags=["runs"], summary="The newest runs", response_model=views.RunList)
+@router.get("/runs", tags=["runs"], summary="The newest runs", response_model=models.RunList)
 async def runs(
     request: Request,
     cache: Cache,
@@ -231,7 +231,7 @@ async def runs(
     "/run",
     tags=["runs"],
     summary="One run",
-    response_model=views.RunDetail,
+    response_model=models.RunDetail,
     responses=_MISSING,
 )
 async def run(
@@ -253,7 +253,7 @@ async def run(
     "/changes",
     tags=["changes"],
     summary="What changed in the catalog",
-    response_model=views.Changes,
+    response_model=models.Changes,
 )
 async def changes(
     request: Request,
@@ -277,7 +277,7 @@ async def changes(
     "/search",
     tags=["assets"],
     summary="Assets and columns by words",
-    response_model=views.SearchResult,
+    response_model=models.SearchResult,
 )
 async def search(
     request: Request,

@@ -15,7 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from headrace import __version__
 from headrace.errors import RunStoreError, UserError
-from headrace.server import api, page_routes, views
+from headrace.server import api, models, page_routes
 from headrace.server.access import Access
 from headrace.server.errors import RequestError, StartingError, problem, problem_response
 from headrace.server.rendering import STATIC
@@ -143,7 +143,7 @@ def _add_schema(app: FastAPI, *, has_token: bool) -> None:
         if app.openapi_schema is None:
             found = plain()
             components = found.setdefault("components", {})
-            components.setdefault("schemas", {})["Problem"] = views.Problem.model_json_schema(
+            components.setdefault("schemas", {})["Problem"] = models.Problem.model_json_schema(
                 ref_template="#/components/schemas/{model}"
             )
             if has_token:

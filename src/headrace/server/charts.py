@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from headrace.server.views import NodeView, RunDetail, RunTime
+from headrace.server.models import NodeView, RunDetail, RunTime
 
 WIDTH = 960
 LABEL_WIDTH = 120

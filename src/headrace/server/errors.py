@@ -12,8 +12,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from headrace.secrets import hide
+from headrace.server.models import Problem
 from headrace.server.rendering import frame_of
-from headrace.server.views import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -2,7 +2,7 @@
 
 from headrace.catalog import RUNNING, StoredRun
 from headrace.formatting import count, first_few, shortened
-from headrace.server import view_builder, views
+from headrace.server import models, view_builder
 from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import ServerState
 
@@ -13,13 +13,13 @@ _CUT = 400
 _BUILT = frozenset({"success", "reused"})
 
 
-def home(state: ServerState) -> views.Home:
+def home(state: ServerState) -> models.Home:
     """The first page; also where no run has been yet (its ``hint`` says what to run)."""
     now = state.snapshot()
     catalog = now.index.catalog
     problems = catalog.problems[:_LINES]
     publish = publish_state(now)
-    return views.Home(
+    return models.Home(
         project=state.project,
         catalog_version=catalog.version,
         catalog_at=catalog.created_at,
@@ -34,13 +34,13 @@ def home(state: ServerState) -> views.Home:
         published=_published(now),
         counts=now.index.counts if now.has_catalog else {},
         readings=tuple(
-            views.ReadingView(
+            models.ReadingView(
                 artifact=one.artifact, version=one.version, mode=one.mode, notes=one.notes
             )
             for one in catalog.readings
         ),
         problems=tuple(
-            views.ProblemView(
+            models.ProblemView(
                 asset=one.asset,
                 name=catalog.assets[one.asset].name if one.asset in catalog.assets else one.asset,
                 message=one.message,
@@ -51,7 +51,7 @@ def home(state: ServerState) -> views.Home:
     )
 
 
-def _published(now: ProjectSnapshot) -> tuple[views.AssetSummary, ...]:
+def _published(now: ProjectSnapshot) -> tuple[models.AssetSummary, ...]:
     assets = now.index.catalog.assets
     found = [
         view_builder.summary(now, assets[key]) for key in now.publication.tables if key in assets
@@ -79,10 +79,10 @@ def hint(now: ProjectSnapshot) -> str | None:
     return "there is no catalog yet: run `headrace run`, which makes one"
 
 
-def publish_state(now: ProjectSnapshot) -> views.PublishState:
+def publish_state(now: ProjectSnapshot) -> models.PublishState:
     """What readers have."""
     publication = now.publication
-    return views.PublishState(
+    return models.PublishState(
         status=publication.status,
         published_at=publication.published_at,
         run_id=publication.run_id,
@@ -92,7 +92,7 @@ def publish_state(now: ProjectSnapshot) -> views.PublishState:
     )
 
 
-def headline(now: ProjectSnapshot, publish: views.PublishState) -> views.Headline:
+def headline(now: ProjectSnapshot, publish: models.PublishState) -> models.Headline:
     """The worst that is true now, and what to do about it."""
     running = now.runs[0].run_id if now.runs and now.runs[0].status == RUNNING else None
     ended = next((run for run in now.runs if run.status != RUNNING), None)
@@ -101,20 +101,22 @@ def headline(now: ProjectSnapshot, publish: views.PublishState) -> views.Headlin
 
 
 def _first_problem(
-    now: ProjectSnapshot, publish: views.PublishState, ended: StoredRun | None
-) -> views.Headline | None:
+    now: ProjectSnapshot, publish: models.PublishState, ended: StoredRun | None
+) -> models.Headline | None:
     if ended is None:
-        return views.Headline(mood="none", text="There has been no run yet.")
+        return models.Headline(mood="none", text="There has been no run yet.")
     if ended.status != "success":
         return _failed_run(now, publish, ended)
     if publish.status == "unreadable":
-        return views.Headline(
+        return models.Headline(
             mood="bad", text="The published file cannot be read.", advice="Run `headrace publish`."
         )
     if now.failing:
-        return views.Headline(mood="bad", text=f"{count(now.failing, 'test fails', 'tests fail')}.")
+        return models.Headline(
+            mood="bad", text=f"{count(now.failing, 'test fails', 'tests fail')}."
+        )
     if publish.is_current is False:
-        return views.Headline(
+        return models.Headline(
             mood="unsure",
             text=f"The newest build is not published; readers keep the data of {_at(publish)}.",
             advice="Run `headrace publish`.",
@@ -123,8 +125,8 @@ def _first_problem(
 
 
 def _failed_run(
-    now: ProjectSnapshot, publish: views.PublishState, run: StoredRun
-) -> views.Headline:
+    now: ProjectSnapshot, publish: models.PublishState, run: StoredRun
+) -> models.Headline:
     """The run that failed, and what readers have instead."""
     what = {
         "failed": f"failed: {count(len(run.failures), 'model or test', 'models or tests')} "
@@ -141,7 +143,7 @@ def _failed_run(
     advice = "Fix what its page names, then run `headrace run`."
     if run.status == "interrupted":
         advice = "Run `headrace run` again."
-    return views.Headline(
+    return models.Headline(
         mood="bad",
         text=f"The last run {what}; {kept}.",
         advice=shortened(now.relative(run.error) or advice, _CUT),
@@ -149,30 +151,30 @@ def _failed_run(
     )
 
 
-def _stale(now: ProjectSnapshot) -> views.Headline | None:
+def _stale(now: ProjectSnapshot) -> models.Headline | None:
     late = [one.source for one in now.freshness.values() if one.status in {"warn", "error", "fail"}]
     if late:
-        return views.Headline(mood="unsure", text=f"Not fresh: {first_few(late, _NAMED)}.")
+        return models.Headline(mood="unsure", text=f"Not fresh: {first_few(late, _NAMED)}.")
     if now.bad_tests:
-        return views.Headline(mood="unsure", text=f"{count(len(now.bad_tests), 'test')} warned.")
+        return models.Headline(mood="unsure", text=f"{count(len(now.bad_tests), 'test')} warned.")
     return None
 
 
 def _all_good(
-    now: ProjectSnapshot, publish: views.PublishState, ended: StoredRun | None
-) -> views.Headline:
+    now: ProjectSnapshot, publish: models.PublishState, ended: StoredRun | None
+) -> models.Headline:
     parts = ["the last run succeeded"]
     if publish.status == "published":
         parts.append(f"{count(publish.tables, 'table is', 'tables are')} published")
     if now.index.tests_from < len(now.index.order):
         parts.append("no test fails")
     text = ", ".join(parts)
-    return views.Headline(
+    return models.Headline(
         mood="good",
         text=f"{text[0].upper()}{text[1:]}.",
         run_id=ended.run_id if ended else None,
     )
 
 
-def _at(publish: views.PublishState) -> str:
+def _at(publish: models.PublishState) -> str:
     return f"{publish.published_at:%Y-%m-%d %H:%M} UTC" if publish.published_at else "before"

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from headrace.server.views import LogLine
+from headrace.server.models import LogLine
 
 _LAST = 200
 _BACKUPS = 3

@@ -7,10 +7,10 @@ from headrace.catalog.changes import What
 from headrace.server import charts, queries
 from headrace.server.errors import RequestError
 from headrace.server.graph_data import graph_assets
+from headrace.server.models import AssetDetail, AssetRef, Sample
 from headrace.server.rendering import PageFrame
 from headrace.server.state import ServerState
 from headrace.server.view_builder import ref
-from headrace.server.views import AssetDetail, AssetRef, Sample
 
 if TYPE_CHECKING:
     from headrace.lineage.report import ImpactItem

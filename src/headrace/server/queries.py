@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from headrace.catalog.model import Asset
 from headrace.catalog.pii import why_masked
-from headrace.server import logs, view_builder, views
+from headrace.server import logs, models, view_builder
 from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.home import hint, home
 from headrace.server.search import hits_of, words_of
@@ -51,7 +51,7 @@ def assets(
     schema: str | None = None,
     offset: int = 0,
     limit: int = 50,
-) -> views.AssetPage:
+) -> models.AssetPage:
     """A page of assets; ``kind=None`` leaves tests out."""
     now = state.snapshot()
     index = now.index
@@ -64,7 +64,7 @@ def assets(
         found = [position for position in found if position < index.tests_from]
     elif kind is None:
         found = range(index.tests_from)
-    return views.AssetPage(
+    return models.AssetPage(
         assets=tuple(
             view_builder.summary(now, index.order[position])
             for position in found[offset : offset + limit]
@@ -79,7 +79,7 @@ def assets(
     )
 
 
-def asset(state: ServerState, asset_id: str) -> views.AssetDetail:
+def asset(state: ServerState, asset_id: str) -> models.AssetDetail:
     """All about an asset.
 
     Raises:
@@ -104,7 +104,7 @@ def asset(state: ServerState, asset_id: str) -> views.AssetDetail:
 
 def sample(
     state: ServerState, asset_id: str, *, limit: int = 10, pii: bool = False
-) -> views.Sample:
+) -> models.Sample:
     """Rows of the published table of an asset; personal data is masked unless asked and allowed.
 
     Raises:
@@ -134,7 +134,7 @@ def sample(
         )
 
     rows = state.published.rows(table, limit=min(limit, MAX_SAMPLE), is_hidden=is_hidden)
-    return views.Sample(
+    return models.Sample(
         id=found.id,
         relation=f"{table.schema}.{table.name}",
         columns=rows.columns,
@@ -147,18 +147,18 @@ def sample(
     )
 
 
-def runs(state: ServerState, *, limit: int = 50) -> views.RunList:
+def runs(state: ServerState, *, limit: int = 50) -> models.RunList:
     """The newest runs; at most 500 are known."""
     now = state.snapshot()
     limit = min(limit, MAX_RUNS)
-    return views.RunList(
+    return models.RunList(
         runs=tuple(view_builder.run_line(now, run) for run in now.runs[:limit]), limit=limit
     )
 
 
 def run(
     state: ServerState, run_id: str, *, offset: int = 0, limit: int = MAX_NODES
-) -> views.RunDetail:
+) -> models.RunDetail:
     """All about a run, as it is now; of its nodes those from ``offset`` on, at most ``limit``.
 
     Raises:
@@ -172,7 +172,7 @@ def run(
         raise NotFoundError("there is no such run", hint="/api/v1/runs lists the runs")
     nodes = store.nodes_of(run_id, offset=offset, limit=limit)
     nodes.sort(key=lambda node: node.started_at or found.run.started_at)
-    return views.RunDetail(
+    return models.RunDetail(
         run=view_builder.run_line(now, found.run),
         steps=tuple(view_builder.step(one) for one in found.steps),
         loads=tuple(view_builder.load(now, one) for one in found.loads),
@@ -187,7 +187,7 @@ def run(
 
 def changes(
     state: ServerState, *, days: int = 30, asset_id: str | None = None, limit: int = 500
-) -> views.Changes:
+) -> models.Changes:
     """What changed in the catalog since the beginning (UTC) of the day ``days`` days ago.
 
     The newest 200 versions of the catalog, and 20,000 changes, are known.
@@ -197,7 +197,7 @@ def changes(
     since = today - timedelta(days=days)
     known = now.changes if asset_id is None else now.changes_of.get(asset_id, ())
     found = [one for one in known if one.created_at >= since]
-    return views.Changes(
+    return models.Changes(
         since=since,
         asset=asset_id,
         changes=tuple(view_builder.change(now, one) for one in found[:limit]),
@@ -206,12 +206,12 @@ def changes(
     )
 
 
-def search(state: ServerState, text: str, *, limit: int = 20) -> views.SearchResult:
+def search(state: ServerState, text: str, *, limit: int = 20) -> models.SearchResult:
     """Assets and columns by words in names, descriptions, tags and owners."""
     index = state.snapshot().index
     found, words = index.search.find(text), words_of(text)
     hits = chain.from_iterable(hits_of(index.order[position], words) for position in found)
-    return views.SearchResult(query=text, hits=tuple(islice(hits, limit)), total=len(found))
+    return models.SearchResult(query=text, hits=tuple(islice(hits, limit)), total=len(found))
 
 
 def lineage(

@@ -10,8 +10,8 @@ from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel
 
 from headrace.catalog import RUNNING
+from headrace.server.models import RunDetail
 from headrace.server.state import ServerState
-from headrace.server.views import RunDetail
 
 if TYPE_CHECKING:
     from starlette.requests import Request

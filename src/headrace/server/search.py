@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.catalog.model import Asset
 from headrace.formatting import shortened
-from headrace.server.views import SearchHit
+from headrace.server.models import SearchHit
 
 MAX_HITS = 1000
 _WORD = re.compile(r"\w+")

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from headrace.server.access import COOKIE, SESSION_SECONDS, Access
 from headrace.server.errors import is_page, problem, problem_response
+from headrace.server.models import Problem
 from headrace.server.rate_limit import RateLimit
-from headrace.server.views import Problem
 
 if TYPE_CHECKING:
     from starlette.requests import Request

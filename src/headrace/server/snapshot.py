@@ -13,10 +13,10 @@ from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun, pii
 from headrace.catalog.model import Asset, AssetKind, Catalog
 from headrace.server import logs
+from headrace.server.models import Facet, SourceFreshness
 from headrace.server.published import Publication, TableInFile
 from headrace.server.search import SearchIndex
 from headrace.server.store import SourceLoad
-from headrace.server.views import Facet, SourceFreshness
 
 _WORST = ("error", "fail", "warn", "pass")
 

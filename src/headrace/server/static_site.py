@@ -16,9 +16,9 @@ from headrace.errors import ServeError
 from headrace.server import graph_data, pages, queries
 from headrace.server.errors import NotFoundError
 from headrace.server.links import FileLinks
+from headrace.server.models import AssetDetail
 from headrace.server.rendering import STATIC, PageFrame
 from headrace.server.state import ServerState
-from headrace.server.views import AssetDetail
 
 FILE_LIST = ".headrace-site.json"
 MAX_LISTED = 20_000  # assets on the page that lists them; the search finds the others

@@ -6,7 +6,7 @@ from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRun
 from headrace.catalog.model import Asset, TestInfo
 from headrace.formatting import shortened
-from headrace.server import views
+from headrace.server import models
 from headrace.server.snapshot import ProjectSnapshot
 
 _SUMMARY = 200
@@ -17,9 +17,9 @@ _Histories = Mapping[str, Sequence[NodeRun]]
 _UNTESTED = TestInfo(name="", attached_to=None, column=None, severity="error")
 
 
-def run_line(now: ProjectSnapshot, run: StoredRun) -> views.RunLine:
+def run_line(now: ProjectSnapshot, run: StoredRun) -> models.RunLine:
     """A run."""
-    return views.RunLine(
+    return models.RunLine(
         run_id=run.run_id,
         command=run.command,
         status=run.status,
@@ -33,23 +33,23 @@ def run_line(now: ProjectSnapshot, run: StoredRun) -> views.RunLine:
     )
 
 
-def ref(asset: Asset) -> views.AssetRef:
+def ref(asset: Asset) -> models.AssetRef:
     """An asset as others name it."""
-    return views.AssetRef(id=asset.id, kind=asset.kind, name=asset.name, relation=asset.relation)
+    return models.AssetRef(id=asset.id, kind=asset.kind, name=asset.name, relation=asset.relation)
 
 
-def refs(now: ProjectSnapshot, ids: Iterable[str]) -> tuple[views.AssetRef, ...]:
+def refs(now: ProjectSnapshot, ids: Iterable[str]) -> tuple[models.AssetRef, ...]:
     """The assets of those ids, tests left out, sorted by name."""
     assets = now.index.catalog.assets
     found = [assets[key] for key in ids if key in assets and not assets[key].is_test]
     return tuple(ref(asset) for asset in sorted(found, key=lambda a: (a.name.casefold(), a.id)))
 
 
-def summary(now: ProjectSnapshot, asset: Asset) -> views.AssetSummary:
+def summary(now: ProjectSnapshot, asset: Asset) -> models.AssetSummary:
     """An asset in a list."""
     node, table = now.newest(asset), now.table_of(asset.id)
     failing, warning = now.test_counts.get(asset.id, (0, 0))
-    return views.AssetSummary(
+    return models.AssetSummary(
         id=asset.id,
         kind=asset.kind,
         name=asset.name,
@@ -75,12 +75,12 @@ def summary(now: ProjectSnapshot, asset: Asset) -> views.AssetSummary:
 
 def data_test(
     now: ProjectSnapshot, asset: Asset, history: Sequence[NodeRun] = ()
-) -> views.TestView:
+) -> models.TestView:
     """A test with its newest result, and those before."""
     info = asset.test or _UNTESTED
     attached = now.index.catalog.assets.get(info.attached_to) if info.attached_to else None
     node = now.latest.get(asset.id)
-    return views.TestView(
+    return models.TestView(
         id=asset.id,
         name=asset.name,
         test=info.name,
@@ -95,7 +95,7 @@ def data_test(
         ran_at=node.started_at if node else None,
         run_id=node.run_id if node else None,
         history=tuple(
-            views.TestResult(
+            models.TestResult(
                 run_id=one.run_id,
                 status=one.status,
                 at=one.started_at,
@@ -108,7 +108,7 @@ def data_test(
     )
 
 
-def columns(now: ProjectSnapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
+def columns(now: ProjectSnapshot, asset: Asset) -> tuple[models.ColumnView, ...]:
     """An asset's columns, in its order."""
     catalog = now.index.catalog
     tested: dict[str, list[str]] = {}
@@ -127,7 +127,7 @@ def columns(now: ProjectSnapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
             below.setdefault(edge.parent_column, set()).add((edge.child, edge.child_column))
     keys = {name.casefold() for name in asset.primary_key}
     return tuple(
-        views.ColumnView(
+        models.ColumnView(
             name=column.name,
             data_type=column.data_type,
             description=column.description,
@@ -147,10 +147,10 @@ def columns(now: ProjectSnapshot, asset: Asset) -> tuple[views.ColumnView, ...]:
 
 def _origins(
     now: ProjectSnapshot, above: Mapping[tuple[str, str], str]
-) -> tuple[views.ColumnOrigin, ...]:
+) -> tuple[models.ColumnOrigin, ...]:
     assets = now.index.catalog.assets
     return tuple(
-        views.ColumnOrigin(
+        models.ColumnOrigin(
             asset=key,
             asset_name=assets[key].name if key in assets else key,
             column=column,
@@ -160,17 +160,17 @@ def _origins(
     )
 
 
-def step(one: StepRun) -> views.StepView:
+def step(one: StepRun) -> models.StepView:
     """A step of a run."""
-    return views.StepView(
+    return models.StepView(
         step=one.step, status=one.status, started_at=one.started_at, seconds=one.seconds
     )
 
 
-def load(now: ProjectSnapshot, one: TableRun) -> views.LoadView:
+def load(now: ProjectSnapshot, one: TableRun) -> models.LoadView:
     """A raw table that a run loaded."""
     key = f"table.{one.source}_raw.{one.table}"
-    return views.LoadView(
+    return models.LoadView(
         source=one.source,
         table=one.table,
         rows_given=one.rows_given,
@@ -184,11 +184,11 @@ def load(now: ProjectSnapshot, one: TableRun) -> views.LoadView:
     )
 
 
-def node(now: ProjectSnapshot, run: NodeRun) -> views.NodeView:
+def node(now: ProjectSnapshot, run: NodeRun) -> models.NodeView:
     """A node of a run."""
     catalog = now.index.catalog
     asset = run.unique_id if run.unique_id in catalog.assets else None
-    return views.NodeView(
+    return models.NodeView(
         unique_id=run.unique_id,
         asset=asset or catalog.by_dbt_id.get(run.unique_id),
         name=run.name,
@@ -203,10 +203,10 @@ def node(now: ProjectSnapshot, run: NodeRun) -> views.NodeView:
     )
 
 
-def change(now: ProjectSnapshot, one: CatalogChange) -> views.ChangeView:
+def change(now: ProjectSnapshot, one: CatalogChange) -> models.ChangeView:
     """A change; long texts are cut."""
     asset = now.index.catalog.assets.get(one.asset)
-    return views.ChangeView(
+    return models.ChangeView(
         version=one.version,
         at=one.created_at,
         asset=one.asset,
@@ -219,7 +219,7 @@ def change(now: ProjectSnapshot, one: CatalogChange) -> views.ChangeView:
     )
 
 
-def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> views.AssetDetail:
+def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> models.AssetDetail:
     """All that is known of an asset.
 
     Args:
@@ -234,7 +234,7 @@ def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> views.A
     parent = catalog.assets.get(asset.parent_table) if asset.parent_table else None
     source = now.index.source_of(asset)
     own_changes = now.changes_of.get(asset.id, ())[:_OWN_CHANGES]
-    return views.AssetDetail(
+    return models.AssetDetail(
         **_facts(asset),
         parent_table=ref(parent) if parent else None,
         columns=columns(now, asset),
@@ -245,7 +245,7 @@ def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> views.A
         status=node.status if node else None,
         ran_at=node.started_at if node else None,
         run_times=tuple(
-            views.RunTime(
+            models.RunTime(
                 run_id=one.run_id, at=one.started_at, seconds=one.seconds, status=one.status
             )
             for one in reversed(own)
@@ -269,7 +269,9 @@ def _facts(asset: Asset) -> dict[str, object]:
     return {**facts, "schema_name": asset.schema, "meta": dict(asset.meta)}
 
 
-def _tests(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> tuple[views.TestView, ...]:
+def _tests(
+    now: ProjectSnapshot, asset: Asset, histories: _Histories
+) -> tuple[models.TestView, ...]:
     catalog = now.index.catalog
     tests = [catalog.assets[key] for key in catalog.tests_of.get(asset.id, ())]
     return tuple(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from headrace.synth import draw, draw_text, maths
 from headrace.synth.errors import SynthError
-from headrace.synth.evaluate import aggregated, evaluate, truth
 from headrace.synth.expression import Node
+from headrace.synth.expression_values import aggregated, evaluate, truth
 from headrace.synth.hashing import below, bits, key, unit
 from headrace.synth.maths import rounded
 from headrace.synth.plan import FieldPath, TablePlan

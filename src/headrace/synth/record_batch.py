@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from headrace.synth.evaluate import truth
+from headrace.synth.expression_values import truth
 from headrace.synth.frame import Frame, Link
 from headrace.synth.plan import FieldPath, TablePlan
 from headrace.synth.schema.fields import AnyField, Derived, ForeignKey, ListOf, Numerical, Struct

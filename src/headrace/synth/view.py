@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.synth.errors import SynthError
-from headrace.synth.evaluate import aggregated
 from headrace.synth.expression import Node
+from headrace.synth.expression_values import aggregated
 from headrace.synth.frame import Frame
 from headrace.synth.plan import UNBOUNDED, TablePlan
 from headrace.synth.population import to_us

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.artifacts import Manifest
 from headrace.artifacts.dbt_nodes import Node
-from headrace.artifacts.files import Metadata
+from headrace.artifacts.formats import Metadata
 from headrace.pipeline import build_state
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.reports import NodeReport, NodeStatus

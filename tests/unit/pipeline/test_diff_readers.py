@@ -3,7 +3,7 @@
 from headrace.artifacts import Exposure, Manifest
 from headrace.artifacts.dbt_manifest import Owner
 from headrace.artifacts.dbt_nodes import DependsOn, Node
-from headrace.artifacts.files import Metadata
+from headrace.artifacts.formats import Metadata
 from headrace.pipeline.diff import readers_of
 
 

@@ -10,7 +10,7 @@ from server_lab import Client, Project, assert_problem, write_project
 
 from headrace.catalog import Asset, Catalog, Column, RunStore
 from headrace.errors import RunStoreError
-from headrace.server import views
+from headrace.server import models
 from headrace.server.response_cache import MAX_BYTES, ResponseCache
 
 AWKWARD = (
@@ -61,11 +61,11 @@ def test_every_route_answers_as_its_description_says(client: Client, project: Pr
     schema = client.json("/api/openapi.json")
     asked = addresses(project)
     assert set(schema["paths"]) == set(asked)
-    models = {**vars(views), **lineage_models()}
+    known = {**vars(models), **lineage_models()}
     for path, params in asked.items():
         described = schema["paths"][path]["get"]
         reference = described["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
-        model = models[reference.rpartition("/")[2]]
+        model = known[reference.rpartition("/")[2]]
         answer = client.get(path, params)
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "application/json"

@@ -9,8 +9,8 @@ from server_lab import write_project
 
 from headrace.catalog import RUNNING, NodeFailure
 from headrace.server.home import headline, publish_state
+from headrace.server.models import Headline, PublishState, SourceFreshness
 from headrace.server.snapshot import ProjectSnapshot
-from headrace.server.views import Headline, PublishState, SourceFreshness
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 
 from headrace.server import charts
 from headrace.server.links import FileLinks, ServerLinks, file_name
+from headrace.server.models import NodeView, RunDetail, RunLine, RunTime, StepView
 from headrace.server.rendering import markdown, sql
-from headrace.server.views import NodeView, RunDetail, RunLine, RunTime, StepView
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
