@@ -1,6 +1,7 @@
 """Lists, counts and proposals in messages and in the lines that commands print."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -30,6 +31,11 @@ def one_line(text: str, most: int = 400) -> str:
 def shortened(text: str, most: int) -> str:
     """A text of so many characters at most, with an ellipsis where it is cut."""
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def slug(text: str) -> str:
+    """Lower case letters and digits, words joined by ``_``: ``Sales 2024`` becomes ``sales_2024``."""
+    return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
 def printable(value: str) -> str:

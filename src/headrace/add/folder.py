@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from headrace.errors import AddError, UserError
+from headrace.formatting import slug
 from headrace.ingest.discover import EXCEL, SUFFIXES
 from headrace.pipeline.file_preview import FilePreview, preview
 
@@ -104,7 +105,7 @@ def _pattern(folder: Path, group: str, suffix: str, names: list[str]) -> str:
 
 def _table_name(group: str, folder: Path, others: list[FoundTable]) -> str:
     last = next((part for part in reversed(group.split("/")) if re.search("[A-Za-z]", part)), "")
-    name = re.sub(r"[^a-z0-9]+", "_", (last or folder.name).lower()).strip("_") or "rows"
+    name = slug(last or folder.name) or "rows"
     name = f"t_{name}" if name[0].isdigit() else name
     taken = {table.name for table in others}
     number = 2

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from headrace.errors import AddError
+from headrace.formatting import slug
 from headrace.scaffold.names import RESERVED
 from headrace.settings import Resolved, layers
 
@@ -168,5 +169,5 @@ def check_is_new(resolved: Resolved, name: str) -> None:
 
 def _better(name: str) -> str:
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    slug = re.sub(r"[^a-z0-9]+", "_", words.lower()).strip("_")
-    return slug if _NAME.fullmatch(slug) else ""
+    better = slug(words)
+    return better if _NAME.fullmatch(better) else ""

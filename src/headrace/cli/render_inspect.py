@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.terminal import MARKS, STATUS_COLORS, from_here, new_console, print_parts
-from headrace.formatting import count, first_few, printable, shortened
+from headrace.formatting import count, first_few, printable, shortened, slug
 from headrace.pipeline.doctor import DoctorReport
 from headrace.pipeline.file_preview import FilePreview, with_doubts
 from headrace.pipeline.status import StatusReport
@@ -135,7 +135,7 @@ def _settings_text(report: FilePreview) -> str:
     """A source of one table, as YAML."""
     from ruamel.yaml import YAML
 
-    stem = re.sub(r"[^a-z0-9]+", "_", Path(report.files[0]).name.partition(".")[0].lower())
+    stem = slug(Path(report.files[0]).name.partition(".")[0])
     table: dict[str, Any] = with_doubts(report)
     name = re.sub(r"^[_0-9]+|[_0-9]+$", "", stem) or "rows"
     source = {"kind": "files", "path": from_here(report.directory), "tables": {name: table}}

@@ -26,7 +26,7 @@ _SAMPLE = 1 << 20  # characters, of which the first rows decide on the delimiter
 _ROWS = 200  # that decide on the delimiter and the header
 _PREAMBLE = 20  # rows above a header at most
 _DELIMITERS = ",;\t|"
-_DELIMITER_NAMES = {";": "';'", "\t": "tabs", "|": "'|'", ",": "','"}
+DELIMITER_NAMES = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
 _OF_DUCKDB = frozenset({"utf-8", "latin-1"})  # and UTF-16, but not what is cut within a letter
 _UTF16 = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*")
@@ -70,7 +70,7 @@ def find_dialect(file: SourceFile, table: FileTable) -> Dialect:
     lines = lines[table.skip :]
     delimiter = _delimiter(lines, file, table)
     if table.delimiter is None and delimiter != _default(file):
-        notes.append(f"{file.name} is separated by {_DELIMITER_NAMES[delimiter]}")
+        notes.append(f"{file.name} is separated by {DELIMITER_NAMES[delimiter]}")
     rows = list(_rows(lines, delimiter))
     last = next((line for line in reversed(text[-4096:].splitlines()) if line.strip()), "")
     total = ""
@@ -201,7 +201,7 @@ def _delimiter(lines: list[str], file: SourceFile, table: FileTable) -> str:
             )
         return table.delimiter
     default = _default(file)
-    fits = {mark: _fit(lines, mark) for mark in (default, *_DELIMITERS)}
+    fits = {mark: _fit(lines, mark) for mark in dict.fromkeys(default + _DELIMITERS)}
     whole = {mark: fit[0] for mark, fit in fits.items() if fit[0] > 1 and fit[1] == 1}
     if whole:  # the header has it, too, so that it is not a mark within the values
         return str(max(whole, key=lambda mark: whole[mark]))

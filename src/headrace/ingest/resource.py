@@ -10,6 +10,7 @@ from headrace import portable
 from headrace.errors import SourceError
 from headrace.formatting import first_few
 from headrace.ingest.discover import (
+    EXCEL,
     SUFFIXES,
     FoundFiles,
     HashCache,
@@ -156,7 +157,7 @@ def _no_file(
         return SourceError(
             f"no file in {directory} that matches {table.pattern!r} (table {name}) is of a format "
             f"that is read, by its suffix: {first_few(found.ignored, 5)}; there are "
-            f"{', '.join(SUFFIXES)}, each also with .gz or .zst"
+            f"{', '.join(SUFFIXES)}, each also with .gz or .zst, .txt, .zip and {', '.join(EXCEL)}"
         )
     return SourceError(
         f"no file in {directory} matches {table.pattern!r} (table {name}): put one there, "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
+from headrace.ingest.csv_dialect import DELIMITER_NAMES
 from headrace.ingest.csv_reader import CsvReader, csv_reader
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.excel import sheet_as_csv
@@ -21,7 +22,6 @@ from headrace.sql_text import identifier, literal
 if TYPE_CHECKING:
     import duckdb
 
-_DELIMITER_NAMES = {";": "';'", "\t": "a tab", "|": "'|'", ",": "','"}
 _SHOWN = 20
 _NUMERIC = re.compile(r"decimal|numeric|double|float|real|\w*int")
 
@@ -226,8 +226,8 @@ def _require(scan: FileScan, table: FileTable) -> None:
         other = next((mark for mark in ";\t|," if mark != used and mark in header[0]), None)
         if other is not None and (missing or table.delimiter is None):
             raise SourceError(
-                f"{name} is separated by {_DELIMITER_NAMES[other]}, not by "
-                f"{_DELIMITER_NAMES.get(used, repr(used))}: set `delimiter` of its source or table"
+                f"{name} is separated by {DELIMITER_NAMES[other]}, not by "
+                f"{DELIMITER_NAMES.get(used, repr(used))}: set `delimiter` of its source or table"
             )
     if missing:
         what = "key column" if missing[0] in table.primary_key else "column"

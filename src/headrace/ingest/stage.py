@@ -279,8 +279,9 @@ class _Stager:
         given = scalar(self.connection, "select count(*) from incoming") + rejected
         good = scalar(self.connection, f"select count(*) from incoming where {IS_GOOD}")
         quarantine = self._quarantine()
-        if quarantine is not None:
-            self._check_bad_rows(quarantine)
+        limit = 0.0 if self.table.bad_rows == "fail" else self.table.bad_rows_limit
+        if quarantine is not None and limit < 1:
+            self._check_bad_rows(quarantine, limit)
         return Staged(
             f"select {names} from read_parquet({file_literal(path)}) as staged",
             picked.columns,
@@ -545,18 +546,21 @@ class _Stager:
             "order by __cursor desc nulls last, __row desc) > 1"
         )
 
-    def _check_bad_rows(self, quarantine: "pa.Table") -> None:
+    def _check_bad_rows(self, quarantine: "pa.Table", limit: float) -> None:
         """Stop where a file has more rows for quarantine than the settings allow."""
-        limit = 0.0 if self.table.bad_rows == "fail" else self.table.bad_rows_limit
         self.connection.register("quarantined", quarantine)
         bad = self.connection.execute(
             "select file_name, count(*), min_by((row_number, message), row_number) "
             "from quarantined where not ends_with(reason, '_value') "
             "group by file_name order by file_name"
         ).fetchall()
+        read = dict(
+            self.connection.execute(
+                "select __file, count(*) from incoming group by __file"
+            ).fetchall()
+        )
         rows = {
-            scan.file.name: len(scan.rejected)
-            + scalar(self.connection, f"select count(*) from incoming where __file = {number}")
+            scan.file.name: len(scan.rejected) + read.get(number, 0)
             for number, scan in enumerate(self.scans)
         }
         for file, count, (number, message) in bad:

@@ -1,7 +1,6 @@
 """The record of the last build and its inputs, so that an unchanged one is not repeated."""
 
 import os
-import subprocess
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headrace import __version__, portable
 from headrace.pipeline.reports import NodeReport
+from headrace.project import git
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -92,18 +92,4 @@ def inputs(resolved: Resolved, target: Target) -> str:
 
 def code_version(root: Path) -> str:
     """The project's commit (``a1b2c3d``, with ``+`` when files differ), else Headrace's version."""
-    try:
-        # without its optional lock git cannot block a commit that is made at the same time
-        git = ["git", "--no-optional-locks", "-C", str(root)]
-        result = subprocess.run(
-            [*git, "describe", "--always", "--dirty=+", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return __version__
-    return result.stdout.strip() if result.returncode == 0 else __version__
+    return git.ask(root, "describe", "--always", "--dirty=+", "--abbrev=12") or __version__

@@ -1,4 +1,4 @@
-"""The git commands that a copy and an update need."""
+"""Git: what a copy and an update need of it, and questions that may stay unanswered."""
 
 import os
 import shutil
@@ -51,6 +51,26 @@ def run(
         env={**os.environ, "LC_ALL": "C", **(environ or {})},
         check=False,
     )
+
+
+def ask(folder: Path, *words: str) -> str | None:
+    """What git prints, for what can do without it; None where git fails, is missing or slow.
+
+    Without its optional lock, git cannot block a commit that is made at the same time.
+    """
+    try:
+        result = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(folder), *words],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.removesuffix("\n") or None if result.returncode == 0 else None
 
 
 def out(folder: Path, *words: str, stdin: str | None = None) -> str:

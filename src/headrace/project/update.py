@@ -244,8 +244,9 @@ def _take_back(project: Path) -> None:
 
 def _keep(project: Path, ignored: Mapping[str, bytes]) -> None:
     """Copy files that git ignores into its folder: git itself could not bring them back."""
+    kept = _kept(project)
     for name, content in ignored.items():
-        path = _kept(project) / name
+        path = kept / name
         path.parent.mkdir(parents=True, exist_ok=True)
         portable.write_file(path, content)
 

@@ -2,10 +2,11 @@
 
 import os
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from headrace.project import git
 
 _SCP = re.compile(r"(?:[^@/]+@)?(?P<host>[^:/]+):(?P<path>(?!//).+)")
 _URL = re.compile(
@@ -40,13 +41,13 @@ class GitRepository:
 
 def find_repository(root: Path) -> GitRepository | None:
     """The repository of a project; None without git, a commit or a remote with a web page."""
-    remote = _git(root, "config", "--get", "remote.origin.url")
+    remote = git.ask(root, "config", "--get", "remote.origin.url")
     url = browsable(remote) if remote else None
-    commit = _git(root, "rev-parse", "HEAD") if url else None
+    commit = git.ask(root, "rev-parse", "HEAD") if url else None
     if not url or not commit:
         return None
-    branch = _git(root, "symbolic-ref", "--quiet", "--short", "HEAD")
-    return GitRepository(url, commit, branch, _git(root, "rev-parse", "--show-prefix") or "")
+    branch = git.ask(root, "symbolic-ref", "--quiet", "--short", "HEAD")
+    return GitRepository(url, commit, branch, git.ask(root, "rev-parse", "--show-prefix") or "")
 
 
 def browsable(remote: str) -> str | None:
@@ -61,19 +62,3 @@ def browsable(remote: str) -> str | None:
     scheme = "http" if remote.startswith("http://") else "https"
     path = match["path"].strip("/").removesuffix(".git")
     return f"{scheme}://{match['host']}/{path}"
-
-
-def _git(root: Path, *words: str) -> str | None:
-    try:
-        result = subprocess.run(
-            ["git", "--no-optional-locks", "-C", str(root), *words],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            timeout=5,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.removesuffix("\n") or None if result.returncode == 0 else None
