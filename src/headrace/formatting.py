@@ -34,7 +34,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def slug(text: str) -> str:
-    """Lower case letters and digits, words joined by ``_``: ``Sales 2024`` becomes ``sales_2024``."""
+    """Lower case letters and digits, words joined by ``_``: ``sales_2024``."""
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 

@@ -554,3 +554,15 @@ def test_a_cursor_of_days_first_is_refused(shop: Shop) -> None:
     lab = shop.lab_with("{orders: {pattern: 'orders*', primary_key: [order_id], cursor: at}}")
     with pytest.raises(SourceError, match=r"orders.csv row 1: the cursor at .* set `columns: "):
         lab.load()
+
+
+def test_two_tables_read_one_file_in_two_ways(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Handed over as they are, both are read by the warehouse after both were staged."""
+    monkeypatch.setattr("headrace.ingest.stage.BULK_BYTES", 0)
+    shop.write("a.csv", "1,2\n3,4\n")
+    lab = shop.lab_with(
+        "{ones: {pattern: '*', names: [x, y]}, twos: {pattern: '*', header: true, names: [y, x]}}"
+    )
+    lab.load()
+    assert lab.query("select x, y from store_raw.ones order by x") == [(1, 2), (3, 4)]
+    assert lab.query("select y, x from store_raw.twos order by x") == [(3, 4)]

@@ -103,7 +103,7 @@ def write_copy(file: SourceFile, table: FileTable, dialect: Dialect, target: Pat
         file: the file.
         table: which lines are left out, and whether there is a header.
         dialect: of the file.
-        target: of the copy; its folder is made.
+        target: of the copy.
 
     Returns:
         How many lines further down a line of the copy stands in the file.
@@ -112,7 +112,6 @@ def write_copy(file: SourceFile, table: FileTable, dialect: Dialect, target: Pat
         SourceError: not in its encoding, or the names are not as many as the columns.
     """
     has_header = table.header is True or (table.header is None and not table.names)
-    target.parent.mkdir(parents=True, exist_ok=True)
     encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
     with opened(file) as stream, target.open("w", encoding="utf-8", newline="") as copy:
         lines = islice(io.TextIOWrapper(stream, encoding, newline=""), table.skip, None)

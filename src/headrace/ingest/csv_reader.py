@@ -12,7 +12,7 @@ from headrace.errors import SourceError
 from headrace.ingest.csv_dialect import find_dialect, needs_copy, write_copy
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import FileTable
-from headrace.ingest.reader import RejectedRow, file_literal, opened, options
+from headrace.ingest.reader import RejectedRow, file_literal, opened, options, scratch_file
 from headrace.sql_text import literal
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def csv_reader(file: SourceFile, table: FileTable, scratch: Path) -> CsvReader:
     dialect = find_dialect(file, table)
     encoding, above = dialect.encoding, 0
     if needs_copy(table, dialect):
-        copy = scratch / f"{file.digest}.plain.csv"
+        copy = scratch_file(file, scratch, ".plain.csv")
         above = write_copy(file, table, dialect, copy)
         file, encoding = replace(file, path=copy, member=None), "utf-8"
     with opened(file) as stream:
@@ -181,8 +181,7 @@ def without_bad_rows(
         pass
     else:
         return reader
-    scratch.mkdir(parents=True, exist_ok=True)
-    copy = scratch / f"{reader.file.digest}.readable.csv"
+    copy = scratch_file(reader.file, scratch, ".readable.csv")
     rejected: list[RejectedRow] = []
     number = 0
     with opened(reader.file) as stream, copy.open("w", encoding="utf-8", newline="") as target:

@@ -10,6 +10,7 @@ from headrace.errors import SourceError, UnclearFileError
 from headrace.formatting import first_few
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import FileTable
+from headrace.ingest.reader import scratch_file
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet
@@ -35,8 +36,7 @@ def sheet_as_csv(file: SourceFile, table: FileTable, scratch: Path) -> SourceFil
 
     try:
         with CalamineWorkbook.from_path(file.path) as workbook:
-            target = scratch / f"{file.digest}.csv"
-            target.parent.mkdir(parents=True, exist_ok=True)
+            target = scratch_file(file, scratch, ".csv")
             _write(workbook.get_sheet_by_name(_sheet(workbook.sheet_names, file, table)), target)
     except CalamineError as error:
         raise SourceError(

@@ -18,7 +18,7 @@ from headrace.errors import SourceError
 from headrace.exceptions import first_line
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.exact_casts import is_rounded
-from headrace.ingest.reader import RejectedRow, file_literal, opened, options
+from headrace.ingest.reader import RejectedRow, file_literal, opened, options, scratch_file
 from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
@@ -151,8 +151,7 @@ def with_all_digits(
     """
     if not _has_rounded(connection, reader.rows):
         return reader
-    scratch.mkdir(parents=True, exist_ok=True)
-    copy = scratch / f"{reader.file.digest}.numbers.{reader.file.format}"
+    copy = scratch_file(reader.file, scratch, f".numbers.{reader.file.format}")
     _write_marked(reader.file, copy)
     return replace(reader, rows=_rows(replace(reader.file, path=copy)), is_marked=True)
 

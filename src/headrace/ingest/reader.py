@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import uuid
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -53,6 +54,16 @@ def opened(file: SourceFile) -> Iterator[io.BufferedReader]:
         raise SourceError(f"{file.name} cannot be read: {error}") from error
 
 
+def scratch_file(file: SourceFile, scratch: Path, suffix: str) -> Path:
+    """A path for a copy of a file; its folder is there.
+
+    Each copy has its own, since two tables may read one file in different ways, and the warehouse
+    may read a copy when both are staged.
+    """
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch / f"{file.digest}-{uuid.uuid4().hex}{suffix}"
+
+
 def unpacked(file: SourceFile, scratch: Path) -> SourceFile:
     """The file itself; one of a zip archive as a file of its own, which DuckDB can read.
 
@@ -61,9 +72,7 @@ def unpacked(file: SourceFile, scratch: Path) -> SourceFile:
     """
     if file.member is None:
         return file
-    suffix = Path(file.member).suffix.lower()
-    target = scratch / f"{file.digest}{suffix}"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = scratch_file(file, scratch, Path(file.member).suffix.lower())
     with opened(file) as stream, target.open("wb") as copy:
         shutil.copyfileobj(stream, copy, 1 << 20)
     return replace(file, path=target, member=None)
