@@ -155,7 +155,7 @@ def test_a_page_quotes_the_number_that_holds(page: str, words: str) -> None:
 
 def test_the_page_on_the_server_quotes_its_limits() -> None:
     pytest.importorskip("fastapi", reason="the limits are the server's")
-    from headrace.server import access, queries, rate_limit, security
+    from headrace.server import access, queries, security
 
     page = (ROOT / HOW_TO / "serve-the-page.md").read_text("utf-8")
     kib = 1024
@@ -164,12 +164,12 @@ def test_the_page_on_the_server_quotes_its_limits() -> None:
         f"body | {security.MAX_BODY // kib} KiB",
         f"{access.MIN_TOKEN_LENGTH} characters or more",
         f"a cookie for {access.SESSION_SECONDS // 3600} hours",
-        f"sends {rate_limit.MAX_TOKENS} different wrong tokens within a minute",
-        f"{rate_limit.MAX_TOKENS} guesses a minute",
+        f"sends {access.MAX_TOKENS} different wrong tokens within a minute",
+        f"{access.MAX_TOKENS} guesses a minute",
         f"`limit` (at most {queries.MAX_SAMPLE})",
     ):
         assert words in " ".join(page.split())
-    assert rate_limit.WINDOW == 60
+    assert access.WINDOW == 60
     compose = (ROOT / HOW_TO / "run-with-docker-compose.md").read_text("utf-8")
     assert f"({access.MIN_TOKEN_LENGTH} characters or more)" in compose
 

@@ -14,9 +14,8 @@ from msgspec import structs
 from headrace.catalog.model import Asset, Catalog, ColumnEdge, ColumnLineageProblem
 from headrace.lineage.asset_relations import ITSELF, AssetRelations
 from headrace.lineage.cache import SummaryCache, keys
-from headrace.lineage.dlt_edges import dlt_edges
+from headrace.lineage.edges_without_sql import columns_of_test, dlt_edges, says_it_all, with_history
 from headrace.lineage.graph import topological_order
-from headrace.lineage.snapshots_and_tests import columns_of_test, says_it_all, with_history
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import FILTERED, Deps, add, fold, names
 from headrace.lineage.sql.parse import summarize_all

@@ -15,7 +15,7 @@ from headrace import portable
 from headrace.artifacts.dbt_results import FAILED
 from headrace.formatting import one_line
 from headrace.libraries.dbt import compile_all, compiled_sql, set_compiled_sql
-from headrace.lineage.snapshots_and_tests import BUILT_IN
+from headrace.lineage.edges_without_sql import BUILT_IN
 from headrace.pipeline import dbt_runner
 from headrace.pipeline.reports import NodeReport
 from headrace.process import gc_paused

@@ -1,4 +1,4 @@
-"""Who may use the server: a token, or a session that began with it; and the server's host names."""
+"""Who may use the server: a token, a session that began with it, and how many wrong tokens."""
 
 import hashlib
 import hmac
@@ -16,6 +16,8 @@ from headrace.errors import ServeError
 
 if TYPE_CHECKING:
     from headrace.settings import Resolved
+from collections import OrderedDict
+from collections.abc import Callable
 
 COOKIE = "headrace_session"
 SESSION_SECONDS = 12 * 3600
@@ -177,3 +179,44 @@ def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return getattr(found, "ipv4_mapped", None) or found
+
+
+MAX_TOKENS = 20  # different wrong tokens that an address may send in a window
+WINDOW = 60.0  # seconds
+_MAX_ADDRESSES = 4096
+
+
+class RateLimit:
+    """The wrong tokens of the last minute, by the address that sent them.
+
+    The same wrong token counts once, so that a program with an outdated one does not lock out
+    everybody behind the same proxy. Only a hash of a token is kept.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start without any attempt; ``clock`` gives seconds."""
+        self._clock = clock
+        self._wrong: OrderedDict[str, dict[bytes, float]] = OrderedDict()
+
+    def wait(self, address: str) -> int:
+        """For how many seconds an address may send no token; 0 if it may."""
+        known = self._recent(address)
+        if len(known) < MAX_TOKENS:
+            return 0
+        return max(1, round(WINDOW - (self._clock() - min(known.values()))))
+
+    def add(self, address: str, token: str) -> None:
+        """Count a wrong token."""
+        known = self._recent(address)
+        known.setdefault(
+            hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest(), self._clock()
+        )
+        self._wrong[address] = known
+        self._wrong.move_to_end(address)
+        while len(self._wrong) > _MAX_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+    def _recent(self, address: str) -> dict[bytes, float]:
+        oldest = self._clock() - WINDOW
+        known = self._wrong.get(address, {})
+        return {token: at for token, at in known.items() if at > oldest}

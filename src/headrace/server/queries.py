@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 
 from headrace.catalog.model import Asset
 from headrace.catalog.pii import why_masked
-from headrace.server import logs, models, view_builder
+from headrace.server import models, view_builder
 from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.home import hint, home
 from headrace.server.search import hits_of, words_of
 from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import MAX_RUNS, ServerState
+from headrace.server.store import lines_of
 
 if TYPE_CHECKING:
     from headrace.lineage.find import NodeRef
@@ -181,7 +182,7 @@ def run(
         offset=offset,
         limit=limit,
         errors=tuple(view_builder.node(now, one) for one in found.failed),
-        log=logs.lines_of(state.log_file, run_id, root=now.root) if state.log_file else (),
+        log=lines_of(state.log_file, run_id, root=now.root) if state.log_file else (),
     )
 
 

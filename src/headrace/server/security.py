@@ -7,10 +7,9 @@ import logging
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from headrace.server.access import COOKIE, SESSION_SECONDS, Access
+from headrace.server.access import COOKIE, SESSION_SECONDS, Access, RateLimit
 from headrace.server.errors import is_page, problem, problem_response
 from headrace.server.models import Problem
-from headrace.server.rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from starlette.requests import Request

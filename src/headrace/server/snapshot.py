@@ -12,11 +12,10 @@ from typing import get_args
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun, pii
 from headrace.catalog.model import Asset, AssetKind, Catalog
-from headrace.server import logs
 from headrace.server.models import Facet, SourceFreshness
 from headrace.server.published import Publication, TableInFile
 from headrace.server.search import SearchIndex
-from headrace.server.store import SourceLoad
+from headrace.server.store import SourceLoad, relative_paths
 
 _WORST = ("error", "fail", "warn", "pass")
 
@@ -152,7 +151,7 @@ class ProjectSnapshot:
 
     def relative(self, message: str | None) -> str | None:
         """A message with paths relative to the project."""
-        return message and logs.relative_paths(message, self.root)
+        return message and relative_paths(message, self.root)
 
     def newest(self, asset: Asset) -> NodeRun | None:
         """An asset's newest result; of a dbt source its freshness."""

@@ -14,8 +14,8 @@ import pytest
 import uvicorn
 from server_lab import TOKEN, write_project
 
-from headrace.server import protocol, rate_limit
-from headrace.server.access import Access
+from headrace.server import protocol
+from headrace.server.access import MAX_TOKENS, Access
 from headrace.server.app import create_app
 from headrace.server.runner import bound, config
 from headrace.server.security import MAX_BODY, MAX_HEAD, MAX_URL
@@ -303,7 +303,7 @@ def guess(server: Server, number: int, **headers: str) -> int:
 )  # fmt: skip
 def test_a_forged_address_does_not_pass_the_lock_out(tmp_path: Path, header: str) -> None:
     with serving(tmp_path, Access(token=TOKEN)) as fresh:
-        for number in range(rate_limit.MAX_TOKENS):
+        for number in range(MAX_TOKENS):
             found = fresh.ask(
                 b"GET /api/v1/home HTTP/1.1\r\n" + HOST
                 + f"{header}: 10.0.0.{number}\r\nAuthorization: Bearer no-{number}\r\n\r\n".encode()
@@ -316,7 +316,7 @@ def test_a_forged_address_does_not_pass_the_lock_out(tmp_path: Path, header: str
 def test_a_trusted_proxy_says_who_asks(tmp_path: Path) -> None:
     access = Access(token=TOKEN, trusted_proxies=("127.0.0.0/8",))
     with serving(tmp_path, access) as behind:
-        for number in range(rate_limit.MAX_TOKENS):
+        for number in range(MAX_TOKENS):
             assert guess(behind, number, X_Forwarded_For="10.0.0.1") == 401
         good = f"Bearer {TOKEN}"
         assert behind.get("/api/v1/home", authorization=good, X_Forwarded_For="10.0.0.1") == 429

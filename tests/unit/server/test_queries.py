@@ -8,9 +8,10 @@ import pytest
 from server_lab import SIZE, Project, write_project
 
 from headrace.catalog import RunStore
-from headrace.server import logs, queries
+from headrace.server import queries
 from headrace.server.errors import NotFoundError
 from headrace.server.state import ServerState
+from headrace.server.store import lines_of
 
 
 @pytest.fixture(scope="module")
@@ -231,11 +232,11 @@ def test_a_line_that_is_written_later_is_seen_and_names_no_path(project: Project
     log = project.directory / "later.jsonl"
     line = {"time": "2026-01-01T10:00:00+00:00", "level": "info", "message": "m", "run_id": "r"}
     log.write_text(json.dumps(line | {"path": "/srv/shop/data/x.csv"}) + "\n")
-    assert [one.details for one in logs.lines_of(log, "r", root="/srv/shop")] == ["path=data/x.csv"]
-    assert len(logs.lines_of(log, "r", root="/srv/shop")) == 1
+    assert [one.details for one in lines_of(log, "r", root="/srv/shop")] == ["path=data/x.csv"]
+    assert len(lines_of(log, "r", root="/srv/shop")) == 1
     with log.open("a") as stream:
         stream.write(json.dumps(line) + "\n")
-    assert len(logs.lines_of(log, "r", root="/srv/shop")) == 2
+    assert len(lines_of(log, "r", root="/srv/shop")) == 2
 
 
 def test_search_finds_by_name_column_and_beginning(state: ServerState, project: Project) -> None:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from server_lab import TOKEN, Client, Project, assert_problem, write_project
 
-from headrace.server import rate_limit
+from headrace.server import access
 from headrace.server.access import COOKIE, SESSION_SECONDS, Access, is_loopback
 from headrace.server.security import HEADERS, MAX_URL
 
@@ -238,13 +238,13 @@ def attacked(project: Project) -> Iterator[Client]:
 
 
 def test_many_wrong_tokens_lock_an_address_out_for_a_while(attacked: Client) -> None:
-    for number in range(rate_limit.MAX_TOKENS):
+    for number in range(access.MAX_TOKENS):
         headers = {"authorization": f"Bearer wrong-{number}"}
         assert attacked.get("/api/v1/home", headers=headers).status_code == 401
     good = {"authorization": f"Bearer {TOKEN}"}
     answer = attacked.get("/api/v1/home", headers=good)
     found = assert_problem(answer, 429, "too_many_requests")
-    assert 0 < int(answer.headers["retry-after"]) <= rate_limit.WINDOW
+    assert 0 < int(answer.headers["retry-after"]) <= access.WINDOW
     assert "seconds" in found["hint"]
     refused = sign_in(attacked)
     assert refused.status_code == 429
@@ -257,7 +257,7 @@ def test_many_wrong_tokens_lock_an_address_out_for_a_while(attacked: Client) -> 
 
 
 def test_one_wrong_token_sent_again_and_again_locks_out_nobody(attacked: Client) -> None:
-    for _ in range(rate_limit.MAX_TOKENS + 5):
+    for _ in range(access.MAX_TOKENS + 5):
         headers = {"authorization": "Bearer the-token-of-last-year"}
         assert attacked.get("/api/v1/home", headers=headers).status_code == 401
     assert sign_in(attacked).status_code == 303
@@ -265,13 +265,13 @@ def test_one_wrong_token_sent_again_and_again_locks_out_nobody(attacked: Client)
 
 def test_wrong_tokens_are_forgotten_after_a_minute_and_belong_to_an_address() -> None:
     now = 1000.0
-    known = rate_limit.RateLimit(clock=lambda: now)
-    for number in range(rate_limit.MAX_TOKENS):
+    known = access.RateLimit(clock=lambda: now)
+    for number in range(access.MAX_TOKENS):
         assert known.wait("10.0.0.1") == 0
         known.add("10.0.0.1", f"wrong-{number}")
-    assert known.wait("10.0.0.1") == rate_limit.WINDOW
+    assert known.wait("10.0.0.1") == access.WINDOW
     assert known.wait("10.0.0.2") == 0
-    now += rate_limit.WINDOW - 1
+    now += access.WINDOW - 1
     assert known.wait("10.0.0.1") == 1
     now += 1
     assert known.wait("10.0.0.1") == 0
