@@ -4,6 +4,7 @@ Source: dbt's manifest schema v12 (dbt 1.8 to 1.12). Keys that are not named her
 missing key is read as the field's default.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -231,13 +232,9 @@ class Node(Resource, frozen=True, kw_only=True):
     def label(self) -> str:
         """Of a generic test ``unique(order_id) on orders``; the name of anything else."""
         metadata = self.test_metadata
-        # a custom name says more than one composed here
-        if metadata is None or not self.name.startswith(metadata.name):
+        if metadata is None:
             return self.name
-        column = metadata.arguments.get("column_name")
-        attached = self.attached_node.rpartition(".")[2] if self.attached_node else None
-        words = f"{metadata.name}({column})" if column else metadata.name
-        return f"{words} on {attached}" if attached else words
+        return _test_label(self.name, metadata.name, metadata.arguments, self.attached_node)
 
     @property
     def relation_name(self) -> str:
@@ -262,3 +259,24 @@ class Node(Resource, frozen=True, kw_only=True):
         """Whether its columns are enforced."""
         contract = self.contract or self.config.contract
         return contract is not None and contract.enforced
+
+
+def _test_label(
+    name: str, generic: str, arguments: Mapping[str, Any], attached_node: str | None
+) -> str:
+    if not name.startswith(generic):  # a custom name says more than one composed here
+        return name
+    column = arguments.get("column_name")
+    attached = attached_node.rpartition(".")[2] if attached_node else None
+    words = f"{generic}({column})" if column else generic
+    return f"{words} on {attached}" if attached else words
+
+
+def dbt_label(node: Any) -> str:
+    """The same label, of a node or a unit test of dbt's own manifest object."""
+    if str(node.resource_type) == "unit_test":
+        return f"{node.name} on {node.model}"
+    metadata = getattr(node, "test_metadata", None)
+    if metadata is None:
+        return str(node.name)
+    return _test_label(node.name, metadata.name, metadata.kwargs, node.attached_node)

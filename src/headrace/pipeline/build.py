@@ -56,7 +56,7 @@ def build(
     with dbt_runner.environment(dbt_runner.dbt_home(resolved)):
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_runner.parse(resolved)
-        missing = dbt_runner.sources_not_loaded(parsed.manifest, target)
+        missing = dbt_runner.sources_not_loaded(parsed.graph, target)
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
         listen(Event("build", "looking at the age of the sources", "phase"))
@@ -145,7 +145,7 @@ def build_nodes(
         WarehouseError: the target cannot be opened.
     """
     flags = ["--full-refresh"] if full_refresh else []
-    events = NodeEvents(listen, parsed.manifest)
+    events = NodeEvents(listen, parsed)
     parsed.runner.callbacks.append(events)
     try:
         result = parsed.runner.invoke(["build", *words, *flags])
@@ -155,9 +155,7 @@ def build_nodes(
     if result.exception is not None or result.result is None:
         raise dbt_runner.transform_error(result) from result.exception
     results = cast("Any", result.result)
-    return tuple(
-        node_report(item, parsed.manifest) for item in results.results if str(item.status) != NO_OP
-    )
+    return tuple(node_report(item, parsed) for item in results.results if str(item.status) != NO_OP)
 
 
 def _freshness(
@@ -170,13 +168,16 @@ def _freshness(
     """Source freshness, from dlt's own record of loads."""
     selection = [argument for name in missing for argument in ("--exclude", f"source:{name}")]
     try:
-        result = runner.invoke(["source", "freshness", *dbt_runner.arguments(resolved), *selection])
+        words = [*dbt_runner.arguments(resolved), *selection, "--no-write-json"]
+        result = runner.invoke(["source", "freshness", *words])
     finally:
         target.release()
     if result.exception is not None or result.result is None:
         raise dbt_runner.transform_error(result) from result.exception
+    found = cast("Any", result.result)
+    found.write(str(resolved.artifacts / "sources.json"))  # dbt would write the manifest again, too
     reports = []
-    for item in cast("Any", result.result).results:
+    for item in found.results:
         status = str(item.status)
         report = NodeReport(
             unique_id=item.node.unique_id,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace import portable
-from headrace.artifacts import Manifest, read_manifest
+from headrace.artifacts.dbt_nodes import dbt_label
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.errors import TransformError, WarehouseError
@@ -34,12 +34,15 @@ class ParsedProject:
     Attributes:
         runner: runs commands on it without parsing again.
         graph: dbt's own manifest object, which the runner works on.
-        manifest: what dbt wrote of it.
     """
 
     runner: "dbtRunner"
     graph: Any
-    manifest: Manifest
+
+    def label(self, unique_id: str, name: str) -> str:
+        """The label of a node, or ``name`` of one that is not in the graph."""
+        node = self.graph.nodes.get(unique_id) or self.graph.unit_tests.get(unique_id)
+        return dbt_label(node) if node else name
 
 
 def dbt_home(resolved: Resolved) -> Path:
@@ -108,7 +111,7 @@ def arguments(resolved: Resolved, home: Path | None = None) -> list[str]:
 
 
 def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
-    """Parse the project.
+    """Parse the project; the manifest is written by the build, which takes long enough once.
 
     Raises:
         TransformError: dbt cannot.
@@ -117,16 +120,16 @@ def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
     from dbt.cli.main import dbtRunner
 
     home = home or dbt_home(resolved)
-    result = dbtRunner().invoke(["parse", *arguments(resolved, home)])
+    result = dbtRunner().invoke(["parse", *arguments(resolved, home), "--no-write-json"])
     if not result.success:
         raise transform_error(result) from result.exception
     graph = cast("Any", result.result)
-    return ParsedProject(dbtRunner(manifest=graph), graph, read_manifest(home / "target"))
+    return ParsedProject(dbtRunner(manifest=graph), graph)
 
 
-def sources_not_loaded(manifest: Manifest, target: Target) -> list[str]:
+def sources_not_loaded(graph: Any, target: Target) -> list[str]:
     """dbt sources whose raw schema has no table yet; their models are left out."""
-    schemas = {source.source_name: source.schema_name for source in manifest.sources.values()}
+    schemas = {source.source_name: source.schema for source in graph.sources.values()}
     return sorted(name for name, schema in schemas.items() if not target.row_counts(schema))
 
 
@@ -152,17 +155,16 @@ MADE = frozenset({"model", "snapshot", "seed"})  # what a build makes; the rest 
 _STATES = {"pass": "done", "success": "done", "warn": "warn", "skipped": "skipped"}
 
 
-def node_report(item: Any, manifest: Manifest) -> NodeReport:
+def node_report(item: Any, parsed: ParsedProject) -> NodeReport:
     """The result of a node."""
     node = item.node
     status = str(item.status)
-    known = manifest.nodes.get(node.unique_id)
-    severity = known.config.severity if known else None
     kind = str(node.resource_type)
+    severity = getattr(node.config, "severity", None)
     return NodeReport(
         unique_id=node.unique_id,
         name=node.name,
-        label=manifest.label(node.unique_id, node.name),
+        label=parsed.label(node.unique_id, node.name),
         resource_type=kind,
         status="error" if status == "runtime error" else cast("NodeStatus", status),
         severity=cast("Any", severity.lower()) if severity and kind == "test" else None,
@@ -198,16 +200,16 @@ def _message(item: Any, status: str) -> str | None:
 class NodeEvents:
     """A dbt event callback that tells a listener when nodes start and end."""
 
-    def __init__(self, listen: Listener, manifest: Manifest) -> None:
+    def __init__(self, listen: Listener, parsed: ParsedProject) -> None:
         self._listen = listen
-        self._manifest = manifest
+        self._parsed = parsed
 
     def __call__(self, event: Any) -> None:
         kind = event.info.name
         if kind not in {"NodeStart", "NodeCompiling", "NodeFinished"}:
             return
         node = event.data.node_info
-        name = self._manifest.label(node.unique_id, node.node_name)
+        name = self._parsed.label(node.unique_id, node.node_name)
         label = f"{node.resource_type.replace('_', ' ')} {name}"
         id_ = str(node.unique_id) if node.resource_type in MADE else None
         if kind == "NodeStart":  # also of a node that is going to be skipped

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from headrace import portable
-from headrace.artifacts import Manifest
 from headrace.errors import SettingsError, StateError, TransformError
 from headrace.formatting import did_you_mean
 from headrace.libraries.dbt import read_sources_from, unmatched_selector
@@ -146,7 +145,7 @@ def build_slim(
         dbt_runner.write_profile(resolved, target, home, **more)
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_runner.parse(resolved, home)
-        missing = dbt_runner.sources_not_loaded(parsed.manifest, target)
+        missing = dbt_runner.sources_not_loaded(parsed.graph, target)
         words = dbt_runner.arguments(resolved, home)
         from_state: tuple[str, ...] = ()
         modified: list[str] = []
@@ -165,7 +164,7 @@ def build_slim(
     selected = set(_SEPARATORS.split(" ".join(selection.select)))
     if not nodes and selected.intersection(unmatched.selectors):
         typed = [selector for selector in unmatched.selectors if selector in selected]
-        raise TransformError(_nothing_selected(typed, parsed.manifest))
+        raise TransformError(_nothing_selected(typed, parsed.graph))
     return BuildReport(
         nodes=nodes,
         selection=SelectionReport(
@@ -197,13 +196,13 @@ class _UnmatchedSelectors:
             self.selectors.append(selector)
 
 
-def _nothing_selected(selectors: Sequence[str], manifest: Manifest) -> str:
+def _nothing_selected(selectors: Sequence[str], graph: Any) -> str:
     """The message that nothing was built, with the closest names."""
     names = sorted(
         {
             node.name
-            for node in manifest.nodes.values()
-            if node.resource_type not in {"test", "unit_test"}
+            for node in graph.nodes.values()
+            if str(node.resource_type) not in {"test", "unit_test"}
         }
     )
     proposals = []
@@ -231,15 +230,13 @@ def _sources_in(
             [ALIAS],
         ).fetchall()
     there = {str(row[0]) for row in rows}
-    schemas = {one.source_name: one.schema_name for one in parsed.manifest.sources.values()}
+    schemas = {one.source_name: one.schema for one in parsed.graph.sources.values()}
     return tuple(name for name in missing if schemas[name] in there)
 
 
 def _downstream_of(parsed: dbt_runner.ParsedProject, schemas: Collection[str]) -> list[str]:
     names = {
-        source.source_name
-        for source in parsed.manifest.sources.values()
-        if source.schema_name in schemas
+        source.source_name for source in parsed.graph.sources.values() if source.schema in schemas
     }
     return [f"source:{name}+" for name in sorted(names)]
 
