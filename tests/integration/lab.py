@@ -180,6 +180,20 @@ def refused(lab: Lab, *steps: Step, kind: type[UserError], words: Sequence[str])
     return message
 
 
+def partly_loaded(lab: Lab, *steps: Step, words: Sequence[str]) -> LoadReport:
+    """Run what is loaded in part; what was not is said, and nothing is published."""
+    before = fingerprint(lab.published)
+    report = lab.run(*steps)
+    message = report.error or ""
+    assert (report.status, report.build, report.publish) == ("failed", None, None)
+    assert [word for word in words if word not in message] == [], message
+    assert "\n" not in message
+    assert fingerprint(lab.published) == before
+    assert report.load is not None
+    assert report.load.failures
+    return report.load
+
+
 def fingerprint(path: Path) -> tuple[int, int, bytes] | None:
     """What a file is, down to its inode and the time it was written."""
     if not path.exists():

@@ -8,7 +8,7 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from lab import Lab, Rows, Shop, refused
+from lab import Lab, Rows, Shop, partly_loaded, refused
 
 from headrace.errors import SourceError
 from headrace.ingest import stage
@@ -240,11 +240,11 @@ def test_a_file_that_cannot_be_read_blocks_no_other(shop: Shop) -> None:
     lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
     words = [
         "store.orders: cut.csv.gz cannot be read: it ends before", "dangling.csv is a link to",
-        "pipe.csv is a pipe", "a\\b[1].csv has a backslash beside", "all other files were loaded",
+        "pipe.csv is a pipe", "a\\b[1].csv has a backslash beside",
     ]  # fmt: skip
-    refused(lab, "load", kind=SourceError, words=words)
-    assert lab.query("select id, v from store_raw.orders") == [(1, "a")]
-    refused(lab, "load", kind=SourceError, words=words)  # as long as they are there
+    for _ in range(2):  # as long as they are there
+        partly_loaded(lab, "load", words=words)
+        assert lab.query("select id, v from store_raw.orders") == [(1, "a")]
 
     for name in ("dangling.csv", "pipe.csv", "a\\b[1].csv"):
         (shop.folder / name).unlink()

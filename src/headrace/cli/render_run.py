@@ -64,6 +64,7 @@ class RunScreen(LiveScreen):
             console.print(_loaded(report.load))
             for line in _load_notes(report.load):
                 console.print(f"  [dim]·[/] {escape(line)}")
+            self._not_loaded(report)
         if report.build is not None:
             console.print(_built(report))
             for node in (*report.build.nodes, *report.build.freshness):
@@ -93,6 +94,15 @@ class RunScreen(LiveScreen):
                 "the last one (headrace serve shows them)"
             )
         console.print(_took(report), end="\n")
+
+    def _not_loaded(self, report: RunReport) -> None:
+        if report.load is None or not report.load.failures:
+            return
+        self.console.print("[red]✗ not loaded[/]; all other sources, tables and files were:")
+        for failure in report.load.failures:
+            self.console.print(f"  [red]·[/] {escape(failure.sentence)}")
+        if report.command != "headrace load" and report.build is None:
+            self.console.print("[red]✗ not built[/], the published file is what it was")
 
     def _not_published(self, report: RunReport) -> None:
         problems = report.audit.problems if report.audit else ()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Generator, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,26 +83,57 @@ def _file_resource(
     import dlt
 
     def rows() -> Iterator[Any]:
-        state = dlt.current.resource_state()
+        load = _FileLoad(directory, name, table, context, is_sample=is_sample)
+        try:
+            yield from load.rows(dlt.current.resource_state())
+        except SourceError as error:
+            # a full refresh stops instead: it would drop what was loaded of this table before
+            if context.full_refresh or system_fault(error) is not None or not directory.is_dir():
+                raise
+            problems = (*load.unreadable, str(error))
+            context.report(TableLoad(context.source, name, problems=problems))
+
+    hints: dict[str, Any] = (
+        {"primary_key": list(table.primary_key)}
+        if table.primary_key
+        else {"merge_key": FILE_COLUMN}
+    )
+    return dlt.resource(rows, name=name, write_disposition="merge", **hints)
+
+
+@dataclass
+class _FileLoad:
+    """One load of one table; one use."""
+
+    directory: Path
+    name: str
+    table: FileTable
+    context: IngestContext
+    is_sample: bool
+    unreadable: tuple[str, ...] = ()
+
+    def rows(self, state: dict[str, Any]) -> Iterator[Any]:
+        """What dlt is to load; the state then says which files it has.
+
+        Raises:
+            SourceError: nothing of the table can be loaded, and nothing was handed over.
+        """
+        name, table, context = self.name, self.table, self.context
         known: dict[str, str] = state.setdefault("files", {})
         settings = table.reading()
         _check_key(name, table, state.get("settings"), context)
         run = context
-        origin, before = ("sample" if is_sample else str(directory)), state.get("origin")
-        if before == "sample" and not is_sample:
+        origin, before = ("sample" if self.is_sample else str(self.directory)), state.get("origin")
+        if before == "sample" and not self.is_sample:
             known.clear()
             run = replace(context, full_refresh=True)
         notes = [*_moved(before, origin)]
-        cache = HashCache(context.cache_path)
-        found = find_files(directory, table.pattern, cache)
-        cache.save()
-        files, problems = found.files, found.unreadable
-        if not files and not known and not problems:
-            raise _no_file(directory, name, table, found, context)
+        found = self._find(has_loaded=bool(known))
+        files = found.files
         changed = changed_files(files, known)
         there = {file.name for file in files}
         removed = tuple(sorted(file for file in known if file not in there))
-        if removed and files and not problems:
+        if removed and files and not self.unreadable:
             notes.append(_gone(removed, context))
         if known and state.get("settings", settings) != settings:
             notes.append("its settings changed: all its files were read again")
@@ -110,17 +141,9 @@ def _file_resource(
         elif removed and table.primary_key and not changed:
             changed = files  # they may hold keys of the rows that came from those that are gone
         if not changed:
-            if not files and not problems:
+            if not files and not self.unreadable:
                 notes = ["its files are gone"]
-            context.report(
-                TableLoad(
-                    context.source,
-                    name,
-                    files_unchanged=len(files),
-                    notes=tuple(notes),
-                    problems=problems,
-                )
-            )
+            self._report(files_unchanged=len(files), notes=tuple(notes))
             for file in removed if files else ():
                 del known[file]
             state["settings"] = settings
@@ -129,25 +152,28 @@ def _file_resource(
             return
         if found.ignored:
             notes.append(f"not read, for their format or suffix: {first_few(found.ignored, 5)}")
-        about = TableLoad(context.source, name, notes=tuple(notes), problems=problems)
+        about = TableLoad(context.source, name, notes=tuple(notes), problems=self.unreadable)
         names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
-        given = yield from _load_if_sound(
-            table, Changes(files, changed, removed), run, about, names
-        )
-        if given is None:
-            return
+        given = yield from _load(table, Changes(files, changed, removed), run, about, names)
         state["names"] = dict(given)
         known.clear()
         known.update({file.name: file.digest for file in files})
         state["origin"] = origin
         state["settings"] = settings
 
-    hints: dict[str, Any] = (
-        {"primary_key": list(table.primary_key)}
-        if table.primary_key
-        else {"merge_key": FILE_COLUMN}
-    )
-    return dlt.resource(rows, name=name, write_disposition="merge", **hints)
+    def _find(self, *, has_loaded: bool) -> FoundFiles:
+        cache = HashCache(self.context.cache_path)
+        found = find_files(self.directory, self.table.pattern, cache)
+        cache.save()
+        self.unreadable = found.unreadable
+        if not found.files and not has_loaded and not found.unreadable:
+            raise _no_file(self.directory, self.name, self.table, found, self.context)
+        return found
+
+    def _report(self, **found: Any) -> None:
+        self.context.report(
+            TableLoad(self.context.source, self.name, problems=self.unreadable, **found)
+        )
 
 
 def _no_file(
@@ -216,30 +242,6 @@ def _is_frozen_out(name: str, context: IngestContext) -> bool:
     return True
 
 
-class UnloadableTableError(SourceError):
-    """A table whose files break a rule; nothing of it was handed over."""
-
-
-def _load_if_sound(
-    table: FileTable,
-    changes: Changes,
-    context: IngestContext,
-    about: TableLoad,
-    given: Mapping[str, str],
-) -> Generator[Any, None, Mapping[str, str] | None]:
-    """Load files, or report why they can't be, so that the source's other tables are loaded.
-
-    A full refresh stops instead: it would drop what was loaded of this table before.
-    """
-    try:
-        return (yield from _load(table, changes, context, about, given))
-    except UnloadableTableError as error:
-        if context.full_refresh:
-            raise
-        context.report(replace(about, problems=(*about.problems, str(error))))
-        return None
-
-
 def _load(
     table: FileTable,
     changes: Changes,
@@ -259,12 +261,7 @@ def _load(
     }
     table = table.normalized(normalize)
     with duckdb.connect(config=config) as connection:
-        try:
-            staged = stage(connection, about.table, table, changes, context, normalize, given)
-        except SourceError as error:
-            if system_fault(error) is not None:
-                raise
-            raise UnloadableTableError(str(error)) from error
+        staged = stage(connection, about.table, table, changes, context, normalize, given)
         if staged.quarantine is not None:
             yield dlt.mark.with_hints(
                 staged.quarantine,

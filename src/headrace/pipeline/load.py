@@ -3,10 +3,11 @@
 import time
 from collections.abc import Iterable
 
-from headrace.errors import HeadraceError, SourceError
+from headrace.errors import HeadraceError, SourceError, WarehouseError
+from headrace.exceptions import came_of_ctrl_c
 from headrace.export.openlineage.emit import Emitter
 from headrace.libraries import dlt as libraries_dlt
-from headrace.pipeline.reports import Event, Listener, LoadReport, TableReport
+from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport
 from headrace.pipeline.source_loader import SourceLoader, refresh_marker
 from headrace.settings import Resolved, SourceSettings
 from headrace.targets import Target
@@ -24,8 +25,9 @@ def load(
 ) -> LoadReport:
     """Load sources one after the other.
 
-    What a stopped run left unfinished is dropped first, and loaded again. A source that fails
-    stops the step; what was loaded before it stays, and its own rows are not visible to staging.
+    What a stopped run left unfinished is dropped first, and loaded again. A source or a table that
+    fails does not stop the others: the report says which failed and why. What was loaded of them
+    before stays, and rows of a load that failed are not visible to staging.
 
     Args:
         resolved: the settings.
@@ -36,15 +38,15 @@ def load(
         emitter: is told when a source begins and ends.
 
     Raises:
-        SourceError: a source cannot be loaded, or some of its files could not be read; all
-            others were loaded.
+        HeadraceError: nothing at all could be loaded; of one source, its own error.
         WarehouseError: the target cannot be written.
     """
     started = time.monotonic()
     target.check()
     tables: list[TableReport] = []
     load_ids: list[str] = []
-    problems: list[str] = []
+    failures: list[LoadFailure] = []
+    last: HeadraceError | None = None
     listen(Event("load", "starting dlt", "phase"))
     # all at once: a kill in the first source must not lose that the others are to be refreshed
     begun = _begin_refresh(resolved, target, chosen) if full_refresh else frozenset()
@@ -57,24 +59,51 @@ def load(
         try:
             reports, ids = loader.run()
         except HeadraceError as error:
-            left = [other for other in list(chosen)[number:] if other in begun]
-            if not left:
+            if came_of_ctrl_c(error):
                 raise
-            for other in left:
-                refresh_marker(resolved, target, other).unlink(missing_ok=True)
-            raise type(error)(
-                f"{error}; the full refresh of {', '.join(left)} did not begin: run the same "
-                "command again"
-            ) from error
+            if isinstance(error, WarehouseError):
+                left = [other for other in list(chosen)[number:] if other in begun]
+                raise _with_unbegun(resolved, target, error, left) from error
+            last = error
+            reports, ids = [], []
+            failures.append(LoadFailure(source=name, error=str(error)))
+        failures += loader.failures
         if emitter is not None:
-            emitter.load_ended(name, reports)
+            said = "; ".join(each.error for each in failures if each.source == name)
+            emitter.load_ended(name, reports, error=said or None)
         tables += reports
         load_ids += ids
-        problems += loader.problems
-    if problems:
-        raise SourceError(f"{'; '.join(problems)} (all other files were loaded)")
+    if failures and not _loaded_any(tables, failures):
+        if last is not None and len(failures) == 1:
+            raise last
+        raise SourceError("; ".join(each.sentence for each in failures))
     return LoadReport(
-        tables=tuple(tables), load_ids=tuple(load_ids), seconds=time.monotonic() - started
+        tables=tuple(tables),
+        load_ids=tuple(load_ids),
+        failures=tuple(failures),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _loaded_any(tables: Iterable[TableReport], failures: Iterable[LoadFailure]) -> bool:
+    """Whether any table was loaded, in part at least, or is known to be current."""
+    failed = {(each.source, each.table) for each in failures}
+    return any(
+        table.files_read or table.files_unchanged or (table.source, table.table) not in failed
+        for table in tables
+    )
+
+
+def _with_unbegun(
+    resolved: Resolved, target: Target, error: WarehouseError, left: list[str]
+) -> WarehouseError:
+    """The error that stops the step; it names the sources whose full refresh did not begin."""
+    if not left:
+        return error
+    for other in left:
+        refresh_marker(resolved, target, other).unlink(missing_ok=True)
+    return WarehouseError(
+        f"{error}; the full refresh of {', '.join(left)} did not begin: run the same command again"
     )
 
 

@@ -45,11 +45,27 @@ class TableReport(Report):
         return self.rows_given - accounted
 
 
+class LoadFailure(Report):
+    """A source or table that could not be loaded, or a file of one; what it had before stays."""
+
+    source: str
+    table: str | None = Field(None, description="none when the whole source failed")
+    error: str = Field(description="what is wrong, and what to change")
+
+    @property
+    def sentence(self) -> str:
+        """The error, with what it is about."""
+        if self.table:
+            return f"{self.source}.{self.table}: {self.error}"
+        return self.error if self.source in self.error else f"source {self.source}: {self.error}"
+
+
 class LoadReport(Report):
     """The load step."""
 
     tables: tuple[TableReport, ...]
     load_ids: tuple[str, ...] = Field(description="dlt's ids of the load packages")
+    failures: tuple[LoadFailure, ...] = Field((), description="what could not be loaded")
     seconds: float
 
     @property

@@ -191,8 +191,9 @@ class _Run:
             self.emitter.run_ended("error", text, stack=stack)
             raise
         status: Status = "success" if passed else "failed"
-        self._record_end(status, time.monotonic() - started, None)
-        problems = "; ".join(self.audited.problems) if self.audited else None
+        unloaded = "; ".join(each.sentence for each in self.loaded.failures) if self.loaded else ""
+        self._record_end(status, time.monotonic() - started, unloaded or None)
+        problems = "; ".join(self.audited.problems) if self.audited else unloaded or None
         unsent = self.emitter.run_ended("success" if passed else "failed", problems)
         self.notes += [unsent] if unsent else []
         _LOG.info("run ended", extra=self._fields(status=status))
@@ -212,6 +213,7 @@ class _Run:
             catalog=self.catalogued,
             published_path=str(path) if path.exists() else None,
             notes=tuple(self.notes),
+            error=unloaded or None,
         )
 
     def _steps(
@@ -224,6 +226,8 @@ class _Run:
         rebuild = "build" in steps and self._must_rebuild(asked=full_refresh)
         if "load" in steps and chosen:
             self._load(chosen, full_refresh=full_refresh)
+            if self.loaded is not None and self.loaded.failures:
+                return False  # readers keep what is published, and it is of one time
         if "build" in steps:
             loaded = [sources.raw_schema(name) for name in chosen]
             self._build(loaded, full_refresh=rebuild)

@@ -16,7 +16,7 @@ from headrace.exceptions import came_of_ctrl_c
 from headrace.ingest import IngestContext, SchemaContract, TableLoad
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import source_errors, sources
-from headrace.pipeline.reports import Event, Listener, TableReport
+from headrace.pipeline.reports import Event, Listener, LoadFailure, TableReport
 from headrace.pipeline.row_changes import RowChanges, RowHashes
 from headrace.settings import Resolved, SourceSettings
 from headrace.system_errors import system_fault
@@ -82,10 +82,10 @@ class SourceLoader:
             self.hashes.close()
 
     @property
-    def problems(self) -> list[str]:
-        """Files that could not be read, one sentence each."""
+    def failures(self) -> list[LoadFailure]:
+        """Files that could not be read, and tables whose files cannot be loaded."""
         return [
-            f"{self.name}.{table.table}: {problem}"
+            LoadFailure(source=self.name, table=table.table, error=problem)
             for table in self.found.values()
             for problem in table.problems
         ]
@@ -243,7 +243,7 @@ class SourceLoader:
 
     def _report(self, table: TableLoad) -> None:
         self.found[table.table] = table
-        if not table.is_counted:
+        if not table.is_counted or (table.problems and not table.files_read):
             return  # told when it is counted
         if table.files_read == 0:
             detail = "unchanged"

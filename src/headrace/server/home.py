@@ -134,7 +134,7 @@ def _failed_run(
         "interrupted": "was interrupted",
     }.get(run.status, "stopped at an error")
     if run.status == "failed" and not run.failures:
-        what = "failed: a check did not pass"
+        what = f"failed: {'not all was loaded' if run.error else 'a check did not pass'}"
     kept = "nothing is published yet"
     if publish.status == "published":
         kept = f"readers keep the data of {_at(publish)}"

@@ -51,9 +51,10 @@ def loaded(
     monkeypatch: pytest.MonkeyPatch,
     *,
     full_refresh: bool = False,
+    chosen: tuple[str, ...] = ("first", "second", "third"),
     **errors: Exception,
 ) -> LoadReport:
-    """Load the three sources; those that are named raise what is given."""
+    """Load the three sources, or some; those that are named raise what is given."""
 
     def build(_: object, name: str, *__: object) -> Any:
         if name in errors:
@@ -64,7 +65,7 @@ def loaded(
     return load(
         resolved,
         resolved.target,
-        resolved.settings.sources,
+        {name: resolved.settings.sources[name] for name in chosen},
         full_refresh=full_refresh,
         listen=lambda _: None,
     )
@@ -86,13 +87,30 @@ def test_all_sources_are_loaded_and_all_rows_accounted_for(
     assert again.rows_loaded == 0
 
 
-def test_a_source_that_fails_ends_the_step_and_keeps_what_was_loaded_before(
+def test_a_source_that_fails_does_not_stop_the_others(
     resolved: Resolved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SourceError, match=r"^its token is wrong$"):
-        loaded(resolved, monkeypatch, second=SourceError("its token is wrong"))
+    wrong = SourceError("its token is wrong")
+    report = loaded(resolved, monkeypatch, first=ImportError("No module named 'x'"), second=wrong)
+    assert [(table.source, table.rows_new) for table in report.tables] == [("third", 2)]
+    assert [(failure.source, failure.table) for failure in report.failures] == [
+        ("first", None), ("second", None),
+    ]  # fmt: skip
+    assert [failure.sentence for failure in report.failures] == [
+        "source first: ImportError: No module named 'x' (--debug shows where)",
+        "source second: its token is wrong",
+    ]
     counts = [resolved.target.row_counts(raw_schema(name)) for name in resolved.settings.sources]
-    assert [found.get("things") for found in counts] == [2, None, None]
+    assert [found.get("things") for found in counts] == [None, None, 2]
+    assert loaded(resolved, monkeypatch).failures == ()
+
+
+def test_it_is_an_error_when_nothing_was_loaded(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = SourceError("its token is wrong")
+    with pytest.raises(SourceError, match=r"^source first: .* wrong; source second: .*; source t"):
+        loaded(resolved, monkeypatch, first=wrong, second=wrong, third=wrong)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +133,7 @@ def test_each_error_is_one_line_with_the_sources_name(
     said: str,
 ) -> None:
     with pytest.raises(kind) as caught:
-        loaded(resolved, monkeypatch, first=error)
+        loaded(resolved, monkeypatch, chosen=("first",), first=error)
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
 
@@ -127,27 +145,37 @@ def test_a_secret_is_not_in_the_message(
 
     secrets.learn({"token": "a-long-secret-token"})
     with pytest.raises(SourceError) as caught:
-        loaded(resolved, monkeypatch, first=ValueError("refused a-long-secret-token"))
+        loaded(
+            resolved,
+            monkeypatch,
+            chosen=("first",),
+            first=ValueError("refused a-long-secret-token"),
+        )
     assert "a-long-secret-token" not in str(caught.value)
 
 
-def test_a_full_refresh_that_fails_says_which_sources_did_not_begin(
-    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(SourceError, match="the full refresh of third did not begin") as caught:
-        loaded(resolved, monkeypatch, full_refresh=True, second=SourceError("its token is wrong"))
-    assert str(caught.value).startswith("its token is wrong; ")
-    assert markers(resolved) == ["duckdb.second"]
-
-
-def test_a_full_refresh_that_was_stopped_is_made_by_the_next_load(
+def test_a_full_refresh_goes_on_after_a_source_that_failed(
     resolved: Resolved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded(resolved, monkeypatch)
-    with pytest.raises(SourceError):
-        loaded(resolved, monkeypatch, full_refresh=True, first=SourceError("its token is wrong"))
-    assert markers(resolved) == ["duckdb.first"]
+    report = loaded(
+        resolved, monkeypatch, full_refresh=True, second=SourceError("its token is wrong")
+    )
+    assert [(table.source, table.rows_new) for table in report.tables] == [
+        ("first", 2), ("third", 2),
+    ]  # fmt: skip
+    assert markers(resolved) == ["duckdb.second"]
     report = loaded(resolved, monkeypatch)
-    assert [table.rows_new for table in report.tables] == [2, 0, 0]
-    assert "full refresh" in report.tables[0].notes[0]
+    assert [table.rows_new for table in report.tables] == [0, 2, 0]
+    assert "full refresh" in report.tables[1].notes[0]
     assert markers(resolved) == []
+
+
+def test_a_full_disk_stops_a_full_refresh_and_says_which_sources_did_not_begin(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(28, "No space left")
+    with pytest.raises(WarehouseError, match="the full refresh of third did not begin") as caught:
+        loaded(resolved, monkeypatch, full_refresh=True, second=full)
+    assert str(caught.value).startswith("source second: the disk is full")
+    assert markers(resolved) == ["duckdb.second"]

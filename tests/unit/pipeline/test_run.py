@@ -13,6 +13,7 @@ from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
     CatalogReport,
+    LoadFailure,
     LoadReport,
     PublishReport,
     RunReport,
@@ -112,6 +113,21 @@ def test_what_does_not_pass_its_audit_is_not_published(steps: Steps) -> None:
     assert steps.called == ["load", "build", "audit", "catalog"]
     assert (report.status, report.publish) == ("failed", None)
     assert steps.recorded()[0] == "failed"
+
+
+def test_where_a_source_could_not_be_loaded_nothing_is_built(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = LoadFailure(source="shop", table="orders", error="orders.csv is empty")
+    report = LoadReport(tables=(), load_ids=(), failures=(failure,), seconds=0)
+    stand_in(monkeypatch, "load.load", steps.step("load", report))
+    for asked in (ALL_STEPS, ("load",)):
+        ended = steps.run(*asked)
+        assert (ended.status, ended.error) == ("failed", "shop.orders: orders.csv is empty")
+    assert steps.called == ["load", "catalog"] * 2
+    store = RunStore(steps.resolved.run_store_url)
+    assert {(run.status, run.error) for run in store.last_runs(5)} == {("failed", ended.error)}
+    store.close()
 
 
 def test_a_slim_build_is_judged_alone_and_never_published(steps: Steps) -> None:
