@@ -1,6 +1,6 @@
 """dbt's ``manifest.json``, as far as Headrace uses it: sources, exposures, unit tests and groups.
 
-Source: dbt's manifest schema v12 (dbt 1.8 to 1.12; dbt v2 writes the same or a newer number).
+Source: dbt's manifest schemas v7 to v12 (dbt 1.3 to 1.12; dbt v2 writes v12 or a newer number).
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from headrace.artifacts.formats import DbtFile, read_file
 from headrace.artifacts.reading import ArtifactPart, Notes, Read
 from headrace.errors import TransformError
 
+MANIFEST = "manifest.json"
 _BY_ID = (
     "nodes", "sources", "exposures", "groups", "unit_tests",
     "metrics", "semantic_models", "saved_queries", "functions",
@@ -211,16 +212,20 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
         return node.label if node else name
 
 
-def load_manifest(path: Path) -> Read[Manifest]:
+def load_manifest(path: Path, *, dbt_command: str = "headrace build") -> Read[Manifest]:
     """Read a manifest and say how it was read.
+
+    Args:
+        path: the file.
+        dbt_command: what writes it, for messages.
 
     Raises:
         TransformError: there is none, or it cannot be read as one.
     """
     try:
-        return read_file(path, Manifest, "delete it and run `headrace build`", _agree_on_ids)
+        return read_file(path, Manifest, f"delete it and run `{dbt_command}`", _agree_on_ids)
     except FileNotFoundError as error:
-        raise TransformError(f"there is no {path} yet: run `headrace build` first") from error
+        raise TransformError(f"there is no {path} yet: run `{dbt_command}` first") from error
 
 
 def _agree_on_ids(manifest: Manifest, notes: Notes) -> Manifest:
@@ -242,4 +247,4 @@ def read_manifest(directory: Path) -> Manifest:
     Raises:
         TransformError: there is none, or it cannot be read as one.
     """
-    return load_manifest(directory / "manifest.json").value
+    return load_manifest(directory / MANIFEST).value

@@ -1,6 +1,6 @@
 """dbt's ``run_results.json`` and ``sources.json``: the result of each node of the last command.
 
-Source: dbt's run-results schema v6 (dbt 1.8 to 1.12) and v5, and its sources schema v3.
+Source: dbt's run-results schemas v4 to v6 (dbt 1.3 to 1.12), and its sources schema v3.
 """
 
 from datetime import datetime
@@ -95,14 +95,14 @@ class RunResults(DbtFile, frozen=True, kw_only=True):
         return {result.unique_id: result for result in self.results}
 
 
-def load_run_results(path: Path) -> Read[RunResults]:
-    """Read a ``run_results.json``.
+def load_run_results(path: Path, *, dbt_command: str = "headrace build") -> Read[RunResults]:
+    """Read a ``run_results.json``; ``dbt_command`` is what writes it, for messages.
 
     Raises:
         FileNotFoundError: there is none.
         TransformError: it cannot be read as one.
     """
-    return read_file(path, RunResults, "delete it and run `headrace build`", _in_lower_case)
+    return read_file(path, RunResults, f"delete it and run `{dbt_command}`", _in_lower_case)
 
 
 class FreshnessResult(ArtifactPart, frozen=True, kw_only=True):
@@ -144,14 +144,14 @@ class SourceResults(DbtFile, frozen=True, kw_only=True):
     elapsed_time: float = 0.0
 
 
-def load_sources(path: Path) -> Read[SourceResults]:
-    """Read a ``sources.json``.
+def load_sources(path: Path, *, dbt_command: str = "headrace build") -> Read[SourceResults]:
+    """Read a ``sources.json``; ``dbt_command`` is what writes it, for messages.
 
     Raises:
         FileNotFoundError: there is none.
         TransformError: it cannot be read as one.
     """
-    return read_file(path, SourceResults, "delete it and run `headrace build`", _in_lower_case)
+    return read_file(path, SourceResults, f"delete it and run `{dbt_command}`", _in_lower_case)
 
 
 def _in_lower_case(run: R, _: Notes) -> R:

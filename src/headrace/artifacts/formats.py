@@ -21,9 +21,14 @@ KINDS = {
     "run_results.json": "run-results",
     "sources.json": "sources",
 }
-FORMATS = {"manifest": (12,), "catalog": (1,), "run-results": (5, 6), "sources": (3,)}
+FORMATS = {
+    "manifest": (7, 8, 9, 10, 11, 12),
+    "catalog": (1,),
+    "run-results": (4, 5, 6),
+    "sources": (3,),
+}
 _OPEN = object()
-_WRITERS = "those of dbt 1.8 to 1.12"
+_WRITERS = "those of dbt 1.3 to 1.12"
 
 
 class Metadata(ArtifactPart, frozen=True, kw_only=True):
@@ -126,7 +131,8 @@ def _check_format(metadata: Any, name: str) -> int:
         raise BadFileError(f"is not dbt's {kind}, but its {match['kind']}")
     number = int(match["number"])
     if number < min(FORMATS[kind]):
-        read = " and ".join(f"v{each}" for each in FORMATS[kind])
+        first, last = min(FORMATS[kind]), max(FORMATS[kind])
+        read = f"v{first}" if first == last else f"v{first} to v{last}"
         raise BadFileError(f"has dbt's {kind} format v{number}; Headrace reads {read} ({_WRITERS})")
     return number
 

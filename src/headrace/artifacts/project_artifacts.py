@@ -74,13 +74,20 @@ class Artifacts:
     readings: tuple[Reading, ...] = ()
 
 
-def read_artifacts(target: Path, pipelines: Path, *, newest_packages: int = 20) -> Artifacts:
+def read_artifacts(
+    target: Path,
+    pipelines: Path,
+    *,
+    newest_packages: int = 20,
+    dbt_command: str = "headrace build",
+) -> Artifacts:
     """Read all artifacts that exist.
 
     Args:
         target: dbt's target directory.
         pipelines: dlt's, one directory for each pipeline.
         newest_packages: how many load packages to read of each pipeline.
+        dbt_command: what writes dbt's artifacts, for messages.
 
     Raises:
         TransformError: there is a manifest, but it cannot be read.
@@ -89,7 +96,7 @@ def read_artifacts(target: Path, pipelines: Path, *, newest_packages: int = 20) 
     readings: list[Reading] = []
     manifest: Manifest | None = None
     if _is_there(target / "manifest.json"):
-        read = load_manifest(target / "manifest.json")
+        read = load_manifest(target / "manifest.json", dbt_command=dbt_command)
         manifest = read.value
         readings.append(read.reading)
     else:
@@ -107,8 +114,8 @@ def read_artifacts(target: Path, pipelines: Path, *, newest_packages: int = 20) 
     return Artifacts(
         manifest=manifest,
         catalog=dbt("catalog.json", load_catalog),
-        run_results=dbt("run_results.json", load_run_results),
-        sources=dbt("sources.json", load_sources),
+        run_results=dbt("run_results.json", partial(load_run_results, dbt_command=dbt_command)),
+        sources=dbt("sources.json", partial(load_sources, dbt_command=dbt_command)),
         dlt=dlt,
         readings=tuple(readings),
     )

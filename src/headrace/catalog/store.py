@@ -144,7 +144,14 @@ class RunStore(CatalogVersions):
     """Records runs as they happen; reads them, and the versions of the catalog."""
 
     def begin_run(
-        self, run_id: str, *, command: str, target: str, lock: str, code_version: str
+        self,
+        run_id: str,
+        *,
+        command: str,
+        target: str,
+        lock: str,
+        code_version: str,
+        started_at: datetime | None = None,
     ) -> int:
         """Record that a run began; return how many interrupted runs were found and marked.
 
@@ -166,7 +173,7 @@ class RunStore(CatalogVersions):
                     status=RUNNING,
                     target=target,
                     lock=lock,
-                    started_at=datetime.now(UTC),
+                    started_at=started_at or datetime.now(UTC),
                     code_version=code_version,
                     number=select(func.coalesce(func.max(runs.c.number), 0) + 1).scalar_subquery(),
                 )

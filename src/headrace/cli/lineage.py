@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.options import Call, print_json, shared_options
+from headrace.cli.options import ArtifactsDir, Call, print_json, shared_options
 from headrace.errors import LineageError
 
 if TYPE_CHECKING:
@@ -57,13 +57,14 @@ def lineage(
             help="With --verify: of each raw table at most; 1000 by default.",
         ),
     ] = None,
+    artifacts: ArtifactsDir = None,
 ) -> None:
     """Show what a node or column is made from and what depends on it, or prove it (--verify)."""
     names = nodes or []
     walk = {"--upstream": upstream, "--downstream": downstream, "--depth": depth is not None,
             "--direct": direct, "--tests": tests}  # fmt: skip
     if verify:
-        _refuse("--verify", {**walk, "--impact": impact})
+        _refuse("--verify", {**walk, "--impact": impact, "--artifacts": artifacts is not None})
         _verify(call.settings(), names, rows=rows, json=call.json)
         return
     _refuse("without --verify", {"--rows": rows is not None}, verb="means nothing")
@@ -74,7 +75,8 @@ def lineage(
         )
     if impact:
         _refuse("--impact", walk)
-        _impact(call.settings(), names[0], json=call.json)
+        with call.catalog_settings(artifacts) as settings:
+            _impact(settings, names[0], json=call.json)
         return
     if upstream and downstream:
         raise LineageError("--upstream and --downstream exclude each other; without either, both")
@@ -82,7 +84,8 @@ def lineage(
     from headrace.lineage.trace import trace
     from headrace.pipeline.catalog import current
 
-    catalog = current(call.settings())
+    with call.catalog_settings(artifacts) as settings:
+        catalog = current(settings)
     place = _find(catalog, names[0])
     if direct and place.column is None:
         raise LineageError("--direct goes with a column, like orders.order_id")

@@ -1,6 +1,7 @@
 """Options that commands share, and the decorator that adds them to a command."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
@@ -12,6 +13,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from headrace.pipeline.artifacts_folder import ArtifactsFolder
     from headrace.settings import Resolved
 
 
@@ -33,6 +35,16 @@ def _debug(value: bool) -> bool:
 TargetName = Annotated[
     str | None,
     typer.Option("--target", metavar="NAME", help="The target to load into and build in."),
+]
+
+
+ArtifactsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--artifacts",
+        metavar="DIR",
+        help="Of any dbt project, from its target folder alone; no project of Headrace is needed.",
+    ),
 ]
 
 
@@ -67,6 +79,36 @@ class Call:
 
         flags = [*(self.sets or []), *flags, *([f"target={target}"] if target else [])]
         return resolve(find_root(self.project_dir), env=self.env, flags=flags)
+
+    @contextmanager
+    def catalog_settings(
+        self, artifacts: Path | None, target: str | None = None, *, flags: Iterable[str] = ()
+    ) -> "Iterator[Resolved]":
+        """The settings of this call; of a temporary project if it names dbt's ``artifacts``."""
+        if artifacts is None:
+            yield self.settings(target, flags=flags)
+            return
+        with self.opened(artifacts, target, flags=flags) as folder:
+            yield folder.resolved
+
+    @contextmanager
+    def opened(
+        self, artifacts: Path, target: str | None = None, *, flags: Iterable[str] = ()
+    ) -> "Iterator[ArtifactsFolder]":
+        """dbt's artifacts; what is missing in them is said on stderr."""
+        from headrace.errors import ArtifactError
+        from headrace.pipeline.artifacts_folder import opened
+
+        given = {"--project-dir": self.project_dir, "--env": self.env, "--target": target}
+        for option, value in given.items():
+            if value is not None:
+                raise ArtifactError(
+                    f"{option} does not go with --artifacts, which needs no project of Headrace"
+                )
+        with opened(artifacts, flags=[*(self.sets or []), *flags]) as folder:
+            for note in folder.notes:
+                typer.echo(f"note: {note}", err=True)
+            yield folder
 
     def settings_or_none(self) -> "Resolved | None":
         """The settings of this call; None outside a project if none was named."""

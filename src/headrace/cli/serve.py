@@ -1,12 +1,13 @@
 """``headrace serve`` and ``docs``: the page and the REST API, or the page as a static site."""
 
 import importlib.util
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headrace.cli.options import Call, TargetName, print_json, shared_options
+from headrace.cli.options import ArtifactsDir, Call, TargetName, print_json, shared_options
 from headrace.errors import ServeError
 
 
@@ -41,20 +42,27 @@ def serve(
         bool, typer.Option("--allow-pii", help="Show personal data in samples to who asks for it.")
     ] = False,
     target: TargetName = None,
+    artifacts: ArtifactsDir = None,
 ) -> None:
     """Serve the page and the REST API, read-only; Ctrl-C ends it."""
     flags = [f"serve.port={port}"] if port is not None else []
     flags += [f"serve.host={host}"] if host is not None else []
-    settings = call.settings(target, flags=flags)
     from headrace.server.runner import serve as serve_until_stopped
 
-    serve_until_stopped(
-        settings,
+    serve_it = partial(
+        serve_until_stopped,
         token_file=token_file,
         make_token=make_token,
         allow_pii=allow_pii,
         tell=typer.echo,
     )
+    if artifacts is None:
+        serve_it(call.settings(target, flags=flags))
+        return
+    with call.opened(artifacts, target, flags=flags) as folder, folder.watched():
+        if folder.no_results:
+            typer.echo(f"note: {folder.no_results}", err=True)
+        serve_it(folder.resolved, catalog_only=True)
 
 
 @shared_options()
@@ -72,6 +80,7 @@ def docs(
         typer.Option("--force", help="Write into a directory that holds other files; they stay."),
     ] = False,
     target: TargetName = None,
+    artifacts: ArtifactsDir = None,
 ) -> None:
     """Write the pages of `headrace serve` as a static site, for any web server."""
     if importlib.util.find_spec("jinja2") is None:
@@ -79,11 +88,12 @@ def docs(
     from headrace.server.state import open_state
     from headrace.server.static_site import write_site
 
-    state = open_state(call.settings(target))
-    try:
-        report = write_site(state, out, samples=samples, force=force)
-    finally:
-        state.close()
+    with call.catalog_settings(artifacts, target) as settings:
+        state = open_state(settings, catalog_only=artifacts is not None)
+        try:
+            report = write_site(state, out, samples=samples, force=force)
+        finally:
+            state.close()
     if call.json:
         print_json(report)
         return

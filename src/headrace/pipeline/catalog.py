@@ -55,7 +55,11 @@ def refresh(resolved: Resolved, store: RunStore, run_id: str) -> CatalogReport:
     newest = store.catalog_version()
     if last is not None and last.stamp == stamp and last.version == newest:
         return CatalogReport(version=last.version, seconds=time.monotonic() - started)
-    catalog = _traced(resolved, _read(resolved))
+    catalog = traced(
+        _read(resolved),
+        dialect=resolved.target.dialect,
+        cache=resolved.data_dir / "dbt" / "lineage_cache",
+    )
     version = store.save_catalog(catalog, run_id)
     kept = newest if version is None else version
     if kept is not None:
@@ -100,16 +104,19 @@ def _read(resolved: Resolved) -> "Artifacts":
     return read_artifacts(resolved.artifacts, resolved.data_dir / "dlt", newest_packages=0)
 
 
-def _traced(resolved: Resolved, artifacts: "Artifacts") -> Catalog:
+def traced(artifacts: "Artifacts", *, dialect: str, cache: Path) -> Catalog:
+    """The catalog of some artifacts, with its column lineage.
+
+    Args:
+        artifacts: of dbt and dlt.
+        dialect: sqlglot's name of the models' SQL; empty: generic.
+        cache: a folder that keeps what was read of each statement.
+    """
     from headrace.catalog.build import build_catalog, with_lineage
     from headrace.lineage.columns import column_lineage
 
     catalog = build_catalog(artifacts, raw_schema=raw_schema)
-    lineage = column_lineage(
-        catalog,
-        dialect=resolved.target.dialect,
-        cache=resolved.data_dir / "dbt" / "lineage_cache",
-    )
+    lineage = column_lineage(catalog, dialect=dialect, cache=cache)
     return with_lineage(
         catalog,
         edges=lineage.edges,

@@ -21,10 +21,11 @@ def home(state: ServerState) -> models.Home:
     publish = publish_state(now)
     return models.Home(
         project=state.project,
+        catalog_only=state.catalog_only,
         catalog_version=catalog.version,
         catalog_at=catalog.created_at,
         hint=hint(now),
-        headline=headline(now, publish),
+        headline=headline(now, publish, catalog_only=state.catalog_only),
         runs=tuple(view_builder.run_line(now, run) for run in now.runs[:_RUNS]),
         freshness=tuple(now.freshness.values()),
         failing=tuple(view_builder.data_test(now, test) for test in now.bad_tests[:_LINES]),
@@ -92,11 +93,21 @@ def publish_state(now: ProjectSnapshot) -> models.PublishState:
     )
 
 
-def headline(now: ProjectSnapshot, publish: models.PublishState) -> models.Headline:
+def headline(
+    now: ProjectSnapshot, publish: models.PublishState, *, catalog_only: bool = False
+) -> models.Headline:
     """The worst that is true now, and what to do about it."""
     running = now.runs[0].run_id if now.runs and now.runs[0].status == RUNNING else None
     ended = next((run for run in now.runs if run.status != RUNNING), None)
-    found = _first_problem(now, publish, ended) or _all_good(now, publish, ended)
+    if catalog_only and ended is not None and ended.status == "failed":
+        found = models.Headline(
+            mood="bad",
+            text=f"The last run {_failures(ended)}.",
+            advice="Fix what its page names, then run `dbt build`.",
+            run_id=ended.run_id,
+        )
+    else:
+        found = _first_problem(now, publish, ended) or _all_good(now, publish, ended)
     return found.model_copy(update={"running": running})
 
 
@@ -129,8 +140,7 @@ def _failed_run(
 ) -> models.Headline:
     """The run that failed, and what readers have instead."""
     what = {
-        "failed": f"failed: {count(len(run.failures), 'model or test', 'models or tests')} "
-        "did not pass",
+        "failed": _failures(run),
         "interrupted": "was interrupted",
     }.get(run.status, "stopped at an error")
     if run.status == "failed" and not run.failures:
@@ -149,6 +159,11 @@ def _failed_run(
         advice=shortened(now.relative(run.error) or advice, _CUT),
         run_id=run.run_id,
     )
+
+
+def _failures(run: StoredRun) -> str:
+    failed = count(len(run.failures), "model or test", "models or tests")
+    return f"failed: {failed} did not pass"
 
 
 def _stale(now: ProjectSnapshot) -> models.Headline | None:

@@ -238,6 +238,9 @@ class Home(ApiModel):
     """The first page."""
 
     project: str
+    catalog_only: bool = Field(
+        description="it shows the artifacts of a dbt project that Headrace does not run"
+    )
     catalog_version: int | None = Field(description="None: there is no catalog yet")
     catalog_at: datetime | None
     hint: str | None = Field(description="what to run when there is nothing to show yet")

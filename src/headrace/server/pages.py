@@ -172,7 +172,11 @@ def impact(
 def runs(state: ServerState, frame: PageFrame, *, limit: int = 100) -> str:
     """The list of runs."""
     return frame.render(
-        "runs.html", title="Runs", here="runs", runs=queries.runs(state, limit=limit).runs
+        "runs.html",
+        title="Runs",
+        here="runs",
+        runs=queries.runs(state, limit=limit).runs,
+        catalog_only=state.catalog_only,
     )
 
 

@@ -33,6 +33,7 @@ def serve(
     make_token: bool = False,
     allow_pii: bool,
     tell: Callable[[str], None],
+    catalog_only: bool = False,
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -42,6 +43,7 @@ def serve(
         make_token: see ``access_of``.
         allow_pii: whether personal data is shown when asked for.
         tell: called with one line that says where it listens.
+        catalog_only: of a dbt project that is no project of Headrace.
 
     Raises:
         ServeError: it cannot listen there, or a token is missing.
@@ -57,7 +59,9 @@ def serve(
     with bound(access.host, port) as listening:
         from headrace.server.state import open_state
 
-        state = open_state(resolved, allow_pii=allow_pii, is_long_lived=True)
+        state = open_state(
+            resolved, allow_pii=allow_pii, is_long_lived=True, catalog_only=catalog_only
+        )
         try:
             state.start()
             hint = "; the catalog is large and is being read"

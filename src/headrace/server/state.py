@@ -45,6 +45,7 @@ class ServerState:
         allow_pii: whether personal data is shown when asked for.
         published: the published file.
         log_file: the newest log file; None where there is no log.
+        catalog_only: it is a dbt project that Headrace does not load, build or publish.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ServerState:
         root: Path | None = None,
         allow_pii: bool = False,
         is_long_lived: bool = False,
+        catalog_only: bool = False,
     ) -> None:
         """Note where things are; nothing is opened.
 
@@ -71,8 +73,10 @@ class ServerState:
             allow_pii: whether personal data is shown when asked for.
             is_long_lived: of a process that does nothing else: the garbage collector does
                 not scan a snapshot's objects again and again.
+            catalog_only: see the attribute.
         """
         self.project = project
+        self.catalog_only = catalog_only
         self.allow_pii = allow_pii
         self.published = PublishedFile(published)
         self.log_file = log_file
@@ -310,7 +314,11 @@ def _frozen_objects() -> Iterator[None]:
 
 
 def open_state(
-    resolved: "Resolved", *, allow_pii: bool = False, is_long_lived: bool = False
+    resolved: "Resolved",
+    *,
+    allow_pii: bool = False,
+    is_long_lived: bool = False,
+    catalog_only: bool = False,
 ) -> ServerState:
     """The state of a project; see ``ServerState``."""
     return ServerState(
@@ -322,4 +330,5 @@ def open_state(
         root=resolved.root,
         allow_pii=allow_pii,
         is_long_lived=is_long_lived,
+        catalog_only=catalog_only,
     )

@@ -55,7 +55,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     ),
     "format 4": (
         version("manifest/v4"),
-        "format v4; Headrace reads v12 (those of dbt 1.8 to 1.12)",
+        "format v4; Headrace reads v7 to v12 (those of dbt 1.3 to 1.12)",
     ),
     "no format": (version("manifest"), "names no format of dbt's"),
     "no nodes": (version("manifest/v12").replace(b'"nodes"', b'"knots"'), "it has no `nodes`"),

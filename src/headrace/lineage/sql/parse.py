@@ -13,7 +13,7 @@ from headrace.exceptions import first_line
 from headrace.lineage.sql.tree import Summary
 from headrace.process import gc_paused
 
-ENGINE = 6
+ENGINE = 7
 """Goes up with every change of what a summary says; summaries of another one are not used."""
 
 _SHOWN = 200
@@ -25,6 +25,48 @@ PAYS = 1_500_000
 
 _CHUNK = 64
 
+_ADAPTERS = {
+    "alloydb": "postgres",
+    "athena": "athena",
+    "azuresql": "tsql",
+    "bigquery": "bigquery",
+    "clickhouse": "clickhouse",
+    "databricks": "databricks",
+    "doris": "doris",
+    "dremio": "dremio",
+    "duckdb": "duckdb",
+    "exasol": "exasol",
+    "fabric": "fabric",
+    "fabricspark": "spark",
+    "glue": "spark",
+    "greenplum": "postgres",
+    "hive": "hive",
+    "impala": "hive",
+    "materialize": "materialize",
+    "mysql": "mysql",
+    "mysql5": "mysql",
+    "mariadb": "mysql",
+    "oracle": "oracle",
+    "postgres": "postgres",
+    "presto": "presto",
+    "redshift": "redshift",
+    "risingwave": "risingwave",
+    "sail": "spark",
+    "singlestore": "singlestore",
+    "snowflake": "snowflake",
+    "spark": "spark",
+    "sqlite": "sqlite",
+    "sqlserver": "tsql",
+    "starburst": "trino",
+    "starrocks": "starrocks",
+    "synapse": "tsql",
+    "teradata": "teradata",
+    "tidb": "mysql",
+    "trino": "trino",
+    "vertica": "postgres",
+}
+"""Names of dbt's adapters, and sqlglot's of the SQL that they take."""
+
 UNEXPECTED = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What sqlglot's tree of an unusual statement may raise: a problem of that one statement."""
 
@@ -32,6 +74,11 @@ UNEXPECTED = (AssertionError, AttributeError, IndexError, KeyError, TypeError, V
 def unexpected(error: Exception) -> str:
     """The problem that is reported of it."""
     return f"its SQL has a form that is not supported ({type(error).__name__}: {error})"
+
+
+def dialect_of_adapter(adapter: str | None) -> str | None:
+    """sqlglot's name of the SQL of one of dbt's adapters; None where it is not known."""
+    return _ADAPTERS.get((adapter or "").lower())
 
 
 def summarize(sql: str, dialect: str) -> Summary:

@@ -85,6 +85,8 @@ class Sources:
 
     def source(self, node: Any, join: tree.Join = _NO_JOIN) -> tree.Source:
         """One source."""
+        if isinstance(node, exp.Final):  # ClickHouse: the merged rows of a table
+            node = node.this
         args = node.args
         alias, names = self._alias(args.get("alias"))
         pivots = tuple([self._step(pivot) for pivot in args.get("pivots") or ()])
