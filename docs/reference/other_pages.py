@@ -34,6 +34,7 @@ def errors() -> str:
     parts += [f"| {code} | {meaning} |\n" for code, meaning in CODES]
     parts += [
         "\nA failure ends in one line on stderr that says what is wrong and what to change.\n",
+        "Lines above it show the place in your own file, as far as it is known.\n",
         "`--debug` shows the traceback, and `data/logs/headrace.jsonl` always has it. With\n",
         "`--json`, stdout contains only the report. A command that could not run, or was called\n",
         "wrongly, also prints JSON there, in the same form for all commands:\n\n",
@@ -42,6 +43,10 @@ def errors() -> str:
         ' "error": "--source crm: not in the settings; known: jaffle_shop"}\n',
         "```\n\n",
         "`status` is `error`, or `interrupted` after Ctrl-C. Reports may have other values.\n\n",
+        "Where the error is in a file of yours, `detail` says where, here and in each node of a\n",
+        "run's report and of `headrace status --json`: `file` (relative to the project), `line`,\n",
+        "`column`, `excerpt`, and `mismatches`, the columns that differ from a contract\n",
+        "(`column`, `definition_type`, `contract_type`, `reason`).\n\n",
         "## Exceptions\nIn `headrace.errors`, for code that calls Headrace:\n\n",
         "| exception | exit code | when |\n|---|---:|---|\n",
     ]

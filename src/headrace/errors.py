@@ -62,9 +62,19 @@ __all__ = [
 
 from collections.abc import Mapping
 
+from headrace.error_detail import ErrorDetail
+
 
 class HeadraceError(Exception):
-    """Base of all errors that Headrace raises itself."""
+    """Base of all errors that Headrace raises itself.
+
+    Attributes:
+        detail: the place in the user's own file, an excerpt of it; None if it is about no file.
+    """
+
+    def __init__(self, *args: object, detail: ErrorDetail | None = None) -> None:
+        super().__init__(*args)
+        self.detail = detail
 
 
 class UserError(HeadraceError):
@@ -90,9 +100,15 @@ class SourceError(UserError):
 class UnclearFileError(SourceError):
     """A file can be read in more than one way, and a setting has to say how."""
 
-    def __init__(self, message: str, settings: Mapping[str, object]) -> None:
+    def __init__(
+        self,
+        message: str,
+        settings: Mapping[str, object],
+        *,
+        detail: ErrorDetail | None = None,
+    ) -> None:
         """Give the message, and the settings of the table if the file is what it looks like."""
-        super().__init__(message)
+        super().__init__(message, detail=detail)
         self.settings = settings
 
 
@@ -117,15 +133,7 @@ class PublishError(UserError):
 
 
 class QueryError(UserError):
-    """A query cannot be run: its SQL is refused, or its file cannot be read or written.
-
-    Attributes:
-        excerpt: the line of SQL that is wrong, and a caret below the place; empty if not known.
-    """
-
-    def __init__(self, message: str, *, excerpt: str = "") -> None:
-        super().__init__(message)
-        self.excerpt = excerpt
+    """A query cannot be run: its SQL is refused, or its file cannot be read or written."""
 
 
 class RunStoreError(UserError):

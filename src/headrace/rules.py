@@ -10,6 +10,7 @@ its keyword arguments with defaults are its settings.
 
 import importlib.metadata
 import inspect
+import traceback
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from headrace.error_detail import hidden, user_frame
 from headrace.errors import SettingsError
 from headrace.exceptions import first_line
 from headrace.formatting import did_you_mean
@@ -61,7 +63,15 @@ class Rule:
         try:
             return list(self.function(subject, **options))
         except Exception as error:
-            return [f"the check {self.name} failed: {type(error).__name__}: {first_line(error)}"]
+            said = f"{type(error).__name__}: {first_line(error)}"
+            return [f"the check {self.name} failed{self._place(error)}: {said}"]
+
+    def _place(self, error: Exception) -> str:
+        """Where in the rule's own file it failed."""
+        file = inspect.getsourcefile(self.function)
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == file]
+        return f" at {Path(file).name} line {lines[-1]}" if file and lines else ""
 
 
 def rule(function: Callable[..., Iterable[str]]) -> Rule:
@@ -102,7 +112,8 @@ def find_rules(
             found += _rules_in(import_from(root, name))
     except Exception as error:
         raise SettingsError(
-            f"{where} cannot be imported ({type(error).__name__}: {first_line(error)}): correct it"
+            f"{where} cannot be imported ({type(error).__name__}: {first_line(error)}): correct it",
+            detail=hidden(user_frame(error, root)),
         ) from error
     by_name = {one.name: one for one in found}
     for one in found:

@@ -27,6 +27,7 @@ from headrace.errors import (
     WarehouseError,
 )
 from headrace.pipeline import lock
+from headrace.pipeline.status import status
 from headrace.settings import find_root, resolve
 
 
@@ -139,6 +140,14 @@ def test_dbt_model_with_wrong_sql_fails_the_run(own: Lab) -> None:
     messages = [node.message or "" for node in report.build.nodes if node.status == "error"]
     assert messages
     assert all("selekt" in message and "\n" not in message for message in messages)
+    lines = model.read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, start=1) if "selekt" in text)
+    found = next(node for node in report.build.nodes if node.status == "error")
+    assert found.detail is not None
+    assert (found.detail.file, found.detail.line) == ("dbt_project/models/marts/orders.sql", line)
+    assert "final as (selekt" in found.detail.excerpt
+    kept = status(own.resolved, limit=1).runs[0].failures
+    assert found.detail in [failure.detail for failure in kept]
     assert fingerprint(own.published) == before
 
     model.write_text(good)
@@ -147,11 +156,20 @@ def test_dbt_model_with_wrong_sql_fails_the_run(own: Lab) -> None:
 
 def test_broken_contract_fails_the_run(own: Lab) -> None:
     path = own.root / "dbt_project/models/marts/customers.sql"
-    path.write_text(path.read_text().replace("customers.first_name,", "1 as first_name,"))
+    path.write_text(
+        path.read_text().replace("customers.first_name,", "customers.first_name, 1 as extra,")
+    )
     before = fingerprint(own.published)
 
-    assert own.run().status == "failed"
+    report = own.run()
+    assert report.status == "failed"
     assert fingerprint(own.published) == before
+    assert report.build is not None
+    found = next(node for node in report.build.nodes if node.name == "customers")
+    assert found.detail is not None
+    assert [(one.column, one.reason) for one in found.detail.mismatches] == [
+        ("extra", "missing in contract")
+    ]
 
 
 def test_missing_dbt_project(done: Lab) -> None:

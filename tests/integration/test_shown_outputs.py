@@ -56,6 +56,8 @@ def typed(command: Command, monkeypatch: pytest.MonkeyPatch) -> str:
         result = CliRunner().invoke(app, words[1:])
     output, code = result.output, result.exit_code
     if isinstance(result.exception, UserError):  # as cli.main ends
+        detail = result.exception.detail
+        output = f"{output}{detail.text}\n" if detail and detail.text else output
         output, code = f"{output}error: {result.exception}\n", 2
     assert code == command.code, f"$ {command.line}\n{output}"
     return output

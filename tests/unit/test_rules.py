@@ -68,7 +68,9 @@ def test_an_entry_point_adds_rules(project: Path, monkeypatch: pytest.MonkeyPatc
 def test_an_error_within_a_rule_is_a_problem(project: Path) -> None:
     code = EVEN.replace("return [", "raise ValueError('no numbers')\n    return [")
     found = find(project, module(project, "rules_that_fail", code))
-    assert found["even"].problems([], {}) == ["the check even failed: ValueError: no numbers"]
+    assert found["even"].problems([], {}) == [
+        "the check even failed at rules_that_fail.py line 7: ValueError: no numbers"
+    ]
 
 
 @pytest.mark.parametrize(

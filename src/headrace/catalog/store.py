@@ -4,6 +4,7 @@ SQLite (WAL) by default, Postgres by URL. The tables are plain, for any SQL clie
 ``schema_version`` in ``meta`` says their layout.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.catalog.versions import CatalogVersions
-from headrace.secrets import hide
+from headrace.error_detail import ErrorDetail
+from headrace.secrets import hide, hide_in
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
@@ -24,10 +26,11 @@ RUNNING = "running"
 
 @dataclass(frozen=True)
 class NodeFailure:
-    """A failed node: its label and its message."""
+    """A failed node: its label, its message, and the place in the user's own file."""
 
     label: str
     message: str
+    detail: ErrorDetail | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class StoredRun:
         rows_loaded: new and changed rows.
         failures: the failed nodes, sorted by label.
         error: the message, if it could not run.
+        detail: of the error.
         code_version: of the project.
     """
 
@@ -56,6 +60,7 @@ class StoredRun:
     rows_loaded: int | None
     failures: tuple[NodeFailure, ...]
     error: str | None
+    detail: ErrorDetail | None
     code_version: str
 
 
@@ -104,6 +109,7 @@ class NodeRun:
         thread: dbt's thread.
         failures: failing rows of a test.
         message: of a node that failed or warned.
+        detail: of the message.
     """
 
     run_id: str
@@ -117,6 +123,7 @@ class NodeRun:
     thread: str | None
     failures: int | None
     message: str | None
+    detail: ErrorDetail | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,7 @@ class RunStore(CatalogVersions):
         error: str | None,
         rows_loaded: int | None,
         published_path: str | None,
+        detail: ErrorDetail | None = None,
     ) -> None:
         """Record how a run ended."""
         from sqlalchemy import update
@@ -202,6 +210,7 @@ class RunStore(CatalogVersions):
                     status=status,
                     seconds=seconds,
                     error=None if error is None else hide(error),
+                    detail=detail_text(detail),
                     rows_loaded=rows_loaded,
                     published_path=published_path,
                 )
@@ -224,8 +233,11 @@ class RunStore(CatalogVersions):
         self._insert("loads", [{"run_id": run_id, **row} for row in rows])
 
     def add_nodes(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Record dbt nodes; the keys are the columns of ``nodes``."""
-        self._insert("nodes", [{"run_id": run_id, **row} for row in rows])
+        """Record dbt nodes; the keys are the columns of ``nodes``, ``detail`` as it is."""
+        self._insert(
+            "nodes",
+            [{"run_id": run_id, **row, "detail": detail_text(row.get("detail"))} for row in rows],
+        )
 
     def last_runs(self, limit: int) -> list[StoredRun]:
         """The last runs, newest first, with their failures."""
@@ -303,13 +315,14 @@ class RunStore(CatalogVersions):
             found = connection.execute(query).mappings().all()
             ids = [row["run_id"] for row in found]
             failed = connection.execute(
-                select(nodes.c.run_id, nodes.c.label, nodes.c.message)
+                select(nodes.c.run_id, nodes.c.label, nodes.c.message, nodes.c.detail)
                 .where(nodes.c.run_id.in_(ids), nodes.c.status.in_(FAILED))
                 .order_by(nodes.c.label)
             ).all()
         failures: dict[str, list[NodeFailure]] = {}
-        for run_id, label, message in failed:
-            failures.setdefault(run_id, []).append(NodeFailure(label, message or ""))
+        for run_id, label, message, detail in failed:
+            failure = NodeFailure(label, message or "", detail_of(detail))
+            failures.setdefault(run_id, []).append(failure)
         return [
             StoredRun(
                 run_id=row["run_id"],
@@ -321,6 +334,7 @@ class RunStore(CatalogVersions):
                 rows_loaded=row["rows_loaded"],
                 failures=tuple(failures.get(row["run_id"], ())),
                 error=row["error"],
+                detail=detail_of(row["detail"]),
                 code_version=row["code_version"],
             )
             for row in found
@@ -329,7 +343,18 @@ class RunStore(CatalogVersions):
 
 def _node_run(row: Any) -> NodeRun:
     values = {name: row[name] for name in NodeRun.__dataclass_fields__}
-    return NodeRun(**{**values, "started_at": _utc_or_none(values["started_at"])})
+    started, detail = _utc_or_none(values["started_at"]), detail_of(values["detail"])
+    return NodeRun(**{**values, "started_at": started, "detail": detail})
+
+
+def detail_text(detail: ErrorDetail | None) -> str | None:
+    """An error's detail as it is kept: JSON, with secrets masked."""
+    return None if detail is None else json.dumps(hide_in(detail.as_json()))
+
+
+def detail_of(text: str | None) -> ErrorDetail | None:
+    """The inverse of ``detail_text``."""
+    return None if text is None else ErrorDetail.from_json(json.loads(text))
 
 
 def _utc_or_none(at: datetime | None) -> datetime | None:

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 # Columns that came after version 1, by the version that brought them.
 _NEW_COLUMNS = {
     2: (("steps", "started_at"), ("nodes", "started_at"), ("nodes", "thread")),
     3: (("loads", "rows_given"), ("loads", "rows_unchanged")),
     4: (("runs", "number"),),
+    5: (("runs", "detail"), ("nodes", "detail")),
 }
 
 
@@ -77,6 +78,7 @@ def tables() -> "dict[str, Table]":
         Column("published_path", Text),
         Column("error", Text),
         Column("code_version", String(80), nullable=False),
+        Column("detail", Text),  # of the error: JSON
         Column("number", BigInteger),  # in the order of their start, whatever the clock says
         Index("ix_runs_started_at", "started_at"),
     )
@@ -118,6 +120,7 @@ def tables() -> "dict[str, Table]":
         Column("seconds", Float, nullable=False),
         Column("failures", BigInteger),
         Column("message", Text),
+        Column("detail", Text),  # of the message: JSON
         Column("started_at", timestamp),
         Column("thread", String(80)),
         Index("ix_nodes_unique_id", "unique_id", "id"),

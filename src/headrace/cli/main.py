@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import suppress
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,6 +25,9 @@ from headrace.cli.query import query
 from headrace.cli.run import build, load, publish, run, state
 from headrace.cli.serve import docs, serve
 from headrace.errors import CheckFailedError, HeadraceError
+
+if TYPE_CHECKING:
+    from headrace.error_detail import ErrorDetail
 
 _STATUS = {1: "failed", 2: "error", 130: "interrupted"}
 _STOPPED_CODE = 130
@@ -108,9 +111,9 @@ def main() -> None:
             _print_json(wrong_call(), 2)
         raise
     except CheckFailedError as error:
-        _fail(str(error), 1)
+        _fail(str(error), 1, error.detail)
     except HeadraceError as error:
-        _fail(str(error), 2)
+        _fail(str(error), 2, error.detail)
     except Exception as error:
         if portable.is_closed_pipe(error):
             # whoever read our output has gone; there is nobody left to tell
@@ -155,30 +158,34 @@ def _press_again(unraisable: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int, detail: "ErrorDetail | None" = None) -> None:
     if STATE.stopped:
-        message, code = _STOPPED, _STOPPED_CODE
+        message, code, detail = _STOPPED, _STOPPED_CODE, None
     if STATE.debug:
         import traceback
 
         traceback.print_exc()
+    if detail is not None and detail.text:
+        typer.echo(detail.text, err=True)
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(message, err=True)
-    _print_json(message, code)
+    _print_json(message, code, detail)
     # threads of a library must not keep a run that has ended alive
     sys.exit(code)
 
 
-def _print_json(message: str, code: int) -> None:
+def _print_json(message: str, code: int, detail: "ErrorDetail | None" = None) -> None:
     """With ``--json``, print the error as JSON on stdout; see docs/reference/errors.md."""
     if "--json" not in sys.argv:
         return
     words = sys.argv[1 : 3 if sys.argv[1] == "add" else 2]
-    report = {
+    report: dict[str, Any] = {
         "command": " ".join(["headrace", *(word for word in words if not word.startswith("-"))]),
         "status": _STATUS.get(code, "error"),
         "exit_code": code,
         "error": secrets.hide(message),
     }
+    if detail is not None:
+        report["detail"] = secrets.hide_in(detail.as_json())
     with suppress(OSError):  # stdout itself may be what cannot be written
         print(json.dumps(report, indent=2), flush=True)  # noqa: T201

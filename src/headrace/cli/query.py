@@ -69,16 +69,11 @@ def query(
         return
     text = _read(sql)
     most = _LIMIT if limit is None and out is None else limit or None
-    try:
-        if out is not None:
-            rows = service.export(source, text, out, limit=most)
-            typer.echo(f"{rows:,} rows written to {out}", err=True)
-            return
-        report = service.query(source, text, limit=most)
-    except QueryError as error:
-        if error.excerpt:
-            typer.echo(error.excerpt, err=True)
-        raise
+    if out is not None:
+        rows = service.export(source, text, out, limit=most)
+        typer.echo(f"{rows:,} rows written to {out}", err=True)
+        return
+    report = service.query(source, text, limit=most)
     if call.json:
         print_json(report)
         return
@@ -147,8 +142,8 @@ def prompt(
         try:
             show(run_query(source, sql, limit=limit), form)
         except QueryError as error:
-            if error.excerpt:
-                typer.echo(error.excerpt, err=True)
+            if error.detail:
+                typer.echo(error.detail.text, err=True)
             typer.secho(str(error), fg="red", err=True)
 
 

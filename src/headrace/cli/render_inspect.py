@@ -10,7 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.terminal import MARKS, STATUS_COLORS, from_here, new_console, print_parts
+from headrace.cli.terminal import (
+    MARKS,
+    STATUS_COLORS,
+    from_here,
+    new_console,
+    print_parts,
+    show_detail,
+)
 from headrace.formatting import count, first_few, printable, shortened, slug
 from headrace.pipeline.doctor import DoctorReport
 from headrace.pipeline.file_preview import FilePreview, with_doubts
@@ -66,8 +73,10 @@ def show_status(report: StatusReport) -> None:
     last = report.runs[0]
     for failure in last.failures:
         console.print(f"[red]✗[/] {escape(failure.label)}: {escape(failure.message)}")
+        show_detail(console, failure.detail)
     if last.error:
         console.print(f"[red]✗[/] {escape(last.error)}")
+        show_detail(console, last.detail)
     when = f"{report.published_at:%Y-%m-%d %H:%M:%S %Z}" if report.published_at else "not yet"
     console.print(f"published: {escape(from_here(report.published_path))} ({when})")
 

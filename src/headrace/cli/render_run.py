@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from headrace.cli.terminal import MARKS, STATUS_COLORS, LiveScreen, from_here
+from headrace.cli.terminal import MARKS, STATUS_COLORS, LiveScreen, from_here, show_detail
 from headrace.pipeline.reports import Event, LoadReport, NodeReport, RunReport
 
 
@@ -101,6 +101,7 @@ class RunScreen(LiveScreen):
         self.console.print("[red]✗ not loaded[/]; all other sources, tables and files were:")
         for failure in report.load.failures:
             self.console.print(f"  [red]·[/] {escape(failure.sentence)}")
+            show_detail(self.console, failure.detail)
         if report.command != "headrace load" and report.build is None:
             self.console.print("[red]✗ not built[/], the published file is what it was")
 
@@ -111,8 +112,11 @@ class RunScreen(LiveScreen):
             self.console.print("[red]✗ checks failed[/]:")
         else:
             self.console.print("[red]✗ not published[/], the published file is what it was:")
+        nodes = (*report.build.nodes, *report.build.freshness) if report.build else ()
+        details = {node.problem: node.detail for node in nodes}
         for problem in problems[:20]:
             self.console.print(f"  [red]·[/] {escape(problem)}")
+            show_detail(self.console, details.get(problem))
         if len(problems) > 20:
             self.console.print(f"  and {len(problems) - 20} more (headrace status --json)")
 

@@ -11,6 +11,8 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
+from headrace.error_detail import ErrorDetail
+
 _WIDTH = 100
 SHOWN = 10  # of a list, where --json has all
 MARKS = {
@@ -66,6 +68,12 @@ def from_here(path: str) -> str:
     """A path as one would type it in the current directory."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def show_detail(console: Console, detail: ErrorDetail | None) -> None:
+    """Print what an error's one line leaves out, indented below it."""
+    for line in detail.text.splitlines() if detail else ():
+        console.print(Text(f"    {line}"), soft_wrap=True)
 
 
 def and_more(total: int) -> list[Text]:

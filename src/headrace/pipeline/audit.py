@@ -52,7 +52,7 @@ def judge(nodes: Iterable[NodeReport], *, listen: Listener) -> AuditReport:
 def _failed(nodes: Iterable[NodeReport]) -> Iterator[str]:
     for node in nodes:
         if node.status in FAILED:
-            yield f"{node.kind} {node.label}: {node.message or node.status}"
+            yield node.problem
 
 
 @dataclass(frozen=True)

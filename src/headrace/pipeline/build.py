@@ -153,7 +153,7 @@ def build_nodes(
         parsed.runner.callbacks.remove(events)
         target.release()
     if result.exception is not None or result.result is None:
-        raise dbt_runner.transform_error(result) from result.exception
+        raise dbt_runner.transform_error(result, parsed.places) from result.exception
     results = cast("Any", result.result)
     return tuple(node_report(item, parsed) for item in results.results if str(item.status) != NO_OP)
 
@@ -173,7 +173,8 @@ def _freshness(
     finally:
         target.release()
     if result.exception is not None or result.result is None:
-        raise dbt_runner.transform_error(result) from result.exception
+        project = dbt_runner.project_of(resolved)
+        raise dbt_runner.transform_error(result, project) from result.exception
     found = cast("Any", result.result)
     found.write(str(resolved.artifacts / "sources.json"))  # dbt would write the manifest again, too
     reports = []

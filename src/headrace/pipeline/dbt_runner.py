@@ -13,10 +13,12 @@ from headrace import portable
 from headrace.artifacts.dbt_nodes import dbt_label
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
+from headrace.error_detail import ErrorDetail, hidden
 from headrace.errors import TransformError, WarehouseError
 from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries.duckdb import is_locked
+from headrace.pipeline import dbt_errors
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.secrets import hide, hide_in_files
 from headrace.settings import Resolved
@@ -34,10 +36,12 @@ class ParsedProject:
     Attributes:
         runner: runs commands on it without parsing again.
         graph: dbt's own manifest object, which the runner works on.
+        places: where its files are, for errors.
     """
 
     runner: "dbtRunner"
     graph: Any
+    places: dbt_errors.Project
 
     def label(self, unique_id: str, name: str) -> str:
         """The label of a node, or ``name`` of one that is not in the graph."""
@@ -120,11 +124,12 @@ def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
     from dbt.cli.main import dbtRunner
 
     home = home or dbt_home(resolved)
+    places = project_of(resolved, home)
     result = dbtRunner().invoke(["parse", *arguments(resolved, home), "--no-write-json"])
     if not result.success:
-        raise transform_error(result) from result.exception
+        raise transform_error(result, places) from result.exception
     graph = cast("Any", result.result)
-    return ParsedProject(dbtRunner(manifest=graph), graph)
+    return ParsedProject(dbtRunner(manifest=graph), graph, places)
 
 
 def sources_not_loaded(graph: Any, target: Target) -> list[str]:
@@ -138,8 +143,14 @@ def exclude_sources(sources: Sequence[str]) -> list[str]:
     return [word for name in sources for word in ("--exclude", f"source:{name}+")]
 
 
-def transform_error(result: "dbtRunnerResult") -> Exception:
-    """dbt's exception as one sentence."""
+def project_of(resolved: Resolved, home: Path | None = None) -> dbt_errors.Project:
+    """Where the files are that dbt's errors name."""
+    target = (home or dbt_home(resolved)) / "target"
+    return dbt_errors.Project(resolved.root, resolved.dbt_project, target)
+
+
+def transform_error(result: "dbtRunnerResult", project: dbt_errors.Project) -> Exception:
+    """dbt's exception as one sentence, with the place in the user's own file."""
     error = result.exception
     fault = system_fault(error) if error else None
     if fault is not None:
@@ -147,7 +158,13 @@ def transform_error(result: "dbtRunnerResult") -> Exception:
     text = one_line(str(error) if error else "dbt ended without a result")
     if is_locked(text) or "IO Error" in text:
         return WarehouseError(text)
-    return TransformError(f"dbt cannot build the project: {text} (correct it, then run again)")
+    detail = None
+    if error:
+        text, detail = dbt_errors.explain(str(error), None, project)
+    return TransformError(
+        hide(f"dbt cannot build the project: {text} (correct it, then run again)"),
+        detail=hidden(detail),
+    )
 
 
 NO_OP = "no-op"  # what dbt says of an exposure
@@ -161,6 +178,9 @@ def node_report(item: Any, parsed: ParsedProject) -> NodeReport:
     status = str(item.status)
     kind = str(node.resource_type)
     severity = getattr(node.config, "severity", None)
+    is_unit_test = kind == "unit_test" and node.depends_on.nodes
+    tested = parsed.graph.nodes.get(node.depends_on.nodes[0]) if is_unit_test else None
+    message, detail = _message(item, status, parsed.places, tested)
     return NodeReport(
         unique_id=node.unique_id,
         name=node.name,
@@ -172,7 +192,8 @@ def node_report(item: Any, parsed: ParsedProject) -> NodeReport:
         started_at=_started_at(item),
         thread=_thread(item),
         failures=item.failures,
-        message=hide(_message(item, status) or "") or None,
+        message=hide(message) or None,
+        detail=hidden(detail),
     )
 
 
@@ -187,14 +208,17 @@ def _thread(item: Any) -> str | None:
     return str(item.thread_id).partition(" ")[0] or None if item.thread_id else None
 
 
-def _message(item: Any, status: str) -> str | None:
-    """Why a node failed or warned."""
+def _message(
+    item: Any, status: str, project: dbt_errors.Project, tested: Any
+) -> tuple[str, ErrorDetail | None]:
+    """Why a node failed or warned, in one line, and its detail."""
     if status not in FAILED | {"warn"}:
-        return None
+        return "", None
     compiled = getattr(item.node, "compiled_path", None)
     if item.failures and compiled:
-        return f"broken by {count(item.failures, 'row')}; the query that finds them: {compiled}"
-    return one_line(item.message or "")
+        rows = count(item.failures, "row")
+        return f"broken by {rows}; the query that finds them: {compiled}", None
+    return dbt_errors.explain(item.message or "", item.node, project, tested=tested)
 
 
 class NodeEvents:

@@ -66,7 +66,7 @@ def load(
                 raise _with_unbegun(resolved, target, error, left) from error
             last = error
             reports, ids = [], []
-            failures.append(LoadFailure(source=name, error=str(error)))
+            failures.append(LoadFailure(source=name, error=str(error), detail=error.detail))
         failures += loader.failures
         if emitter is not None:
             said = "; ".join(each.error for each in failures if each.source == name)
@@ -76,7 +76,8 @@ def load(
     if failures and not _loaded_any(tables, failures):
         if last is not None and len(failures) == 1:
             raise last
-        raise SourceError("; ".join(each.sentence for each in failures))
+        detail = next((each.detail for each in failures if each.detail), None)
+        raise SourceError("; ".join(each.sentence for each in failures), detail=detail)
     return LoadReport(
         tables=tuple(tables),
         load_ids=tuple(load_ids),

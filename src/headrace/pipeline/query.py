@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from headrace import portable
+from headrace.error_detail import ErrorDetail
 from headrace.errors import QueryError
 from headrace.pipeline.reports import Report
 from headrace.sql_text import literal
@@ -194,7 +195,7 @@ def _execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "duckdb.DuckD
         message = " ".join(message.split())
         if "read-only" in message or "file system operations are disabled" in message:
             message = f"a query may only read the database: {message}"
-        raise QueryError(message, excerpt=excerpt) from error
+        raise QueryError(message, detail=ErrorDetail(excerpt=excerpt)) from error
 
 
 def _plain(value: Any) -> Any:

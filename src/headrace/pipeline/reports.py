@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from headrace.error_detail import ErrorDetail
+
 Status = Literal["success", "failed", "error"]
 NodeStatus = Literal["success", "pass", "warn", "fail", "error", "skipped", "reused"]
 
@@ -51,6 +53,7 @@ class LoadFailure(Report):
     source: str
     table: str | None = Field(None, description="none when the whole source failed")
     error: str = Field(description="what is wrong, and what to change")
+    detail: ErrorDetail | None = Field(None, description="place in the source's own code")
 
     @property
     def sentence(self) -> str:
@@ -87,12 +90,21 @@ class NodeReport(Report):
     started_at: datetime | None = Field(None, description="UTC; none when it did not run")
     thread: str | None = Field(None, description="dbt's thread that it ran on")
     failures: int | None = Field(None, description="rows that a test found")
-    message: str | None = None
+    message: str | None = Field(None, description="one line")
+    detail: ErrorDetail | None = Field(
+        None,
+        description="the place in the project's file, an excerpt of it, the contract's columns",
+    )
 
     @property
     def kind(self) -> str:
         """The resource type in words: ``unit test``."""
         return self.resource_type.replace("_", " ")
+
+    @property
+    def problem(self) -> str:
+        """Of a node that failed, as a sentence."""
+        return f"{self.kind} {self.label}: {self.message or self.status}"
 
 
 class SelectionReport(Report):

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from headrace import log_file
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.catalog.store import TableRun
+from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
@@ -183,16 +184,20 @@ class _Run:
                     self._record_end(INTERRUPTED, time.monotonic() - started, None)
                 self.emitter.run_ended("interrupted")
                 raise KeyboardInterrupt from error
-            text = str(error) if isinstance(error, HeadraceError) else repr(error)
+            text, detail = repr(error), None
+            if isinstance(error, HeadraceError):
+                text, detail = str(error), error.detail
             _LOG.exception("run ended by an error", extra=self._fields(error=text))
             with suppress(HeadraceError):  # the first error is the one to show
-                self._record_end("error", time.monotonic() - started, text)
+                self._record_end("error", time.monotonic() - started, text, detail)
             stack = "".join(traceback.format_exception(error))
             self.emitter.run_ended("error", text, stack=stack)
             raise
         status: Status = "success" if passed else "failed"
-        unloaded = "; ".join(each.sentence for each in self.loaded.failures) if self.loaded else ""
-        self._record_end(status, time.monotonic() - started, unloaded or None)
+        failures = self.loaded.failures if self.loaded else ()
+        unloaded = "; ".join(each.sentence for each in failures)
+        detail = next((each.detail for each in failures if each.detail), None)
+        self._record_end(status, time.monotonic() - started, unloaded or None, detail)
         problems = "; ".join(self.audited.problems) if self.audited else unloaded or None
         unsent = self.emitter.run_ended("success" if passed else "failed", problems)
         self.notes += [unsent] if unsent else []
@@ -367,13 +372,16 @@ class _Run:
     def _fields(self, **fields: object) -> dict[str, object]:
         return {"fields": {"run_id": self.run_id, **fields}}
 
-    def _record_end(self, status: str, seconds: float, error: str | None) -> None:
+    def _record_end(
+        self, status: str, seconds: float, error: str | None, detail: ErrorDetail | None = None
+    ) -> None:
         published = self.published if self.published and self.published.tables else None
         self.store.end_run(
             self.run_id,
             status=status,
             seconds=seconds,
             error=error,
+            detail=detail,
             rows_loaded=self.loaded.rows_loaded if self.loaded else None,
             published_path=published.path if published else None,
         )
@@ -393,7 +401,8 @@ class _Run:
 
     def _record_nodes(self, report: BuildReport) -> None:
         keys = set(NodeReport.model_fields) - {"severity"}
-        rows = [node.model_dump(include=keys) for node in (*report.nodes, *report.freshness)]
+        nodes = (*report.nodes, *report.freshness)
+        rows = [{key: getattr(node, key) for key in keys} for node in nodes]
         if report.reused:
             rows = [{**row, "status": "reused", "seconds": 0.0} for row in rows]
         self.store.add_nodes(self.run_id, rows)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from headrace.error_detail import hidden, user_frame
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import causes, first_line
 from headrace.secrets import hide, public_url
@@ -16,7 +17,7 @@ _UNREACHABLE = "is it right, and is the server there?"
 
 
 def load_error(
-    error: Exception, name: str, *, place: Path, options: Callable[[], Iterable[str]]
+    error: Exception, name: str, *, place: Path, root: Path, options: Callable[[], Iterable[str]]
 ) -> HeadraceError:
     """The error of a load that is meant for the user, from inside dlt's wrapping.
 
@@ -24,6 +25,7 @@ def load_error(
         error: what dlt raised.
         name: of the source.
         place: a folder on the disk that may be full.
+        root: of the project, whose own code is named where the error came from there.
         options: gives what the source's ``build_source`` takes.
     """
     import duckdb
@@ -38,12 +40,14 @@ def load_error(
     if fault is not None:
         return WarehouseError(f"source {name}: {fault.message}")
     found = next((first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
-    found = (
-        found
-        or explain(name, chain, options())
-        or (f"{type(chain[-1]).__name__}: {first_line(chain[-1])} (--debug shows where)")
-    )
-    return SourceError(hide(f"source {name}: {found}"))
+    found = found or explain(name, chain, options()) or ""
+    detail = user_frame(error, root)
+    if not found:
+        found = f"{type(chain[-1]).__name__}: {first_line(chain[-1])}"
+        found += "" if detail else " (--debug shows where)"
+        if detail and detail.line:
+            found = f"{detail.file} line {detail.line}: {found}"
+    return SourceError(hide(f"source {name}: {found}"), detail=hidden(detail))
 
 
 def explain(name: str, chain: Sequence[BaseException], options: Iterable[str]) -> str | None:

@@ -72,6 +72,7 @@ class SourceLoader:
                 error,
                 self.name,
                 place=self.resolved.data_dir,
+                root=self.resolved.root,
                 options=lambda: sources.parameters(self.resolved, self.name, self.settings),
             ) from error
         shutil.rmtree(self._scratch, ignore_errors=True)

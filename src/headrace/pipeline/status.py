@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import ConfigDict
 
 from headrace.catalog import INTERRUPTED, RUNNING, RunStore
+from headrace.error_detail import ErrorDetail
 from headrace.pipeline import lock
 from headrace.pipeline.publish import published_at
 from headrace.pipeline.reports import Report
@@ -19,6 +20,7 @@ class FailureReport(Report):
 
     label: str
     message: str
+    detail: ErrorDetail | None = None
 
 
 class RecordedRun(Report):
@@ -35,6 +37,7 @@ class RecordedRun(Report):
     rows_loaded: int | None
     failures: tuple[FailureReport, ...]
     error: str | None
+    detail: ErrorDetail | None = None
     code_version: str
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.catalog.model import AssetKind
+from headrace.error_detail import ErrorDetail
 
 PublishStatus = Literal["none", "unreadable", "published"]
 Mood = Literal["good", "bad", "unsure", "none"]
@@ -53,6 +54,7 @@ class RunLine(ApiModel):
     rows_loaded: int | None = Field(description="new and changed rows")
     failures: int = Field(description="how many nodes failed")
     error: str | None = Field(description="why it stopped, if it did")
+    detail: ErrorDetail | None = Field(None, description="of the error: place and excerpt")
     code_version: str = Field(description="commit, or version, of the project's code")
 
 
@@ -101,6 +103,7 @@ class NodeView(ApiModel):
     thread: str | None
     failures: int | None = Field(description="rows that a test found")
     message: str | None
+    detail: ErrorDetail | None = Field(None, description="of the message: place and excerpt")
 
 
 class LogLine(ApiModel):
@@ -158,6 +161,7 @@ class TestView(ApiModel):
     status: str | None = Field(None, description="of its newest run; None: it never ran")
     failures: int | None = None
     message: str | None = None
+    detail: ErrorDetail | None = Field(None, description="of the message: place and excerpt")
     ran_at: datetime | None = None
     run_id: str | None = None
     history: tuple[TestResult, ...] = ()

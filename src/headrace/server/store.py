@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.catalog import NodeFailure, NodeRun, RunStore, StepRun, StoredRun, TableRun
-from headrace.catalog.store import newest_first
+from headrace.catalog.store import detail_of, newest_first
 
 if TYPE_CHECKING:
     from sqlalchemy import Row, Select
@@ -22,6 +22,7 @@ from headrace.server.models import LogLine
 
 _NODE = tuple(field.name for field in fields(NodeRun))
 _STARTED = _NODE.index("started_at")
+_DETAIL = _NODE.index("detail")
 _RUN = tuple(field.name for field in fields(StoredRun))
 _STEP = tuple(field.name for field in fields(StepRun))
 _LOAD = tuple(field.name for field in fields(TableRun))
@@ -222,9 +223,10 @@ class ServerStore(RunStore):
 
 
 def _run(row: Mapping[Any, Any], failed: Sequence[NodeRun]) -> StoredRun:
-    kept = {name: row[name] for name in _RUN if name not in {"started_at", "failures"}}
-    failures = tuple(NodeFailure(node.label, node.message or "") for node in failed)
-    return StoredRun(**kept, started_at=utc(row["started_at"]), failures=failures)
+    kept = {name: row[name] for name in _RUN if name not in {"started_at", "failures", "detail"}}
+    failures = tuple(NodeFailure(node.label, node.message or "", node.detail) for node in failed)
+    started, detail = utc(row["started_at"]), detail_of(row["detail"])
+    return StoredRun(**kept, started_at=started, failures=failures, detail=detail)
 
 
 def _node(row: Iterable[Any]) -> NodeRun:
@@ -232,6 +234,7 @@ def _node(row: Iterable[Any]) -> NodeRun:
     values = list(row)
     started = values[_STARTED]
     values[_STARTED] = started and utc(started)
+    values[_DETAIL] = detail_of(values[_DETAIL])
     return NodeRun(*values)
 
 

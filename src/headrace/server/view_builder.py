@@ -29,6 +29,7 @@ def run_line(now: ProjectSnapshot, run: StoredRun) -> models.RunLine:
         rows_loaded=run.rows_loaded,
         failures=len(run.failures),
         error=now.relative(run.error),
+        detail=run.detail,
         code_version=run.code_version,
     )
 
@@ -92,6 +93,7 @@ def data_test(
         status=node.status if node else None,
         failures=node.failures if node else None,
         message=now.relative(node.message) if node else None,
+        detail=node.detail if node else None,
         ran_at=node.started_at if node else None,
         run_id=node.run_id if node else None,
         history=tuple(
@@ -200,6 +202,7 @@ def node(now: ProjectSnapshot, run: NodeRun) -> models.NodeView:
         thread=run.thread,
         failures=run.failures,
         message=now.relative(run.message),
+        detail=run.detail,
     )
 
 

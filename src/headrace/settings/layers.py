@@ -5,13 +5,15 @@ value, and every error about one, can name its origin.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headrace.error_detail import ErrorDetail, excerpt, read_lines
 from headrace.errors import SettingsError
-from headrace.secrets import MASK, is_secret, may_be_mapping
+from headrace.secrets import MASK, hide, is_secret, may_be_mapping
 
 PREFIX = "HEADRACE_"
 Path_ = tuple[str, ...]
@@ -63,8 +65,12 @@ def yaml_layer(path: Path, name: str) -> Layer | None:
     try:
         document = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
-        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise SettingsError(f"{name}{line}: not valid YAML: {error.problem}") from error
+        mark = error.problem_mark
+        line = f" line {mark.line + 1}" if mark else ""
+        detail = _detail(name, text, mark.line + 1, mark.column + 1) if mark else None
+        raise SettingsError(
+            f"{name}{line}: not valid YAML: {error.problem}", detail=detail
+        ) from error
     except YAMLError as error:
         raise SettingsError(f"{name}: not valid YAML: {' '.join(str(error).split())}") from error
     if document is None:
@@ -83,6 +89,29 @@ def yaml_layer(path: Path, name: str) -> Layer | None:
         return f"{name} line {line}" if line else name
 
     return Layer(name, _plain(document), locate)
+
+
+def detail_at(root: Path, where: str) -> ErrorDetail | None:
+    """The lines of a place that a layer's ``locate`` gave; None where it is in no file."""
+    found = re.match(r"(config/\S+\.yml) line (\d+)$", where)
+    if found is None:
+        return None
+    return _detail(found[1], "\n".join(read_lines(root / found[1])), int(found[2]), None)
+
+
+def _detail(name: str, text: str, line: int, column: int | None) -> ErrorDetail:
+    """A place in a settings file; of what may be a secret only the key is shown."""
+    lines, below = text.splitlines(), -1
+    for at, shown in enumerate(lines):
+        indent = len(shown) - len(shown.lstrip())
+        key, colon, _ = shown.partition(":")
+        if shown.strip() and indent <= below:
+            below = -1
+        if below >= 0:
+            lines[at] = " " * indent + MASK
+        elif colon and is_secret(key.strip(" \"'-{")):
+            lines[at], below = f"{key}: {MASK}", indent
+    return ErrorDetail(name, line, column, hide(excerpt(lines, line, column)))
 
 
 def env_layer(variables: Mapping[str, str | None], name: str) -> Layer:

@@ -139,11 +139,14 @@ def resolve(
     try:
         settings = Settings.model_validate(merged)
     except ValidationError as error:
-        raise SettingsError(_explain(error, present)) from error
+        where, text = _explain(error, present)
+        detail = layers.detail_at(root, where)
+        raise SettingsError(f"{where}: {text}", detail=detail) from error
     if settings.target not in settings.targets:
         where = _locate(("target",), present)
         raise SettingsError(
-            f"{where}: target {settings.target!r} is not one of {sorted(settings.targets)}"
+            f"{where}: target {settings.target!r} is not one of {sorted(settings.targets)}",
+            detail=layers.detail_at(root, where),
         )
     origins = {".".join(path): layer.name for layer in present for path, _ in layer.leaves()}
     return Resolved(root, env, settings, origins)
@@ -193,8 +196,8 @@ def _locate(path: tuple[str, ...], present: list[layers.Layer]) -> str:
     return "settings"
 
 
-def _explain(error: ValidationError, present: list[layers.Layer]) -> str:
-    """Pydantic's first error as one line: where, which key, what is wrong, what is allowed."""
+def _explain(error: ValidationError, present: list[layers.Layer]) -> tuple[str, str]:
+    """Pydantic's first error: where, and in one line which key, what is wrong, what is allowed."""
     first = error.errors()[0]
     path = tuple(str(part) for part in first["loc"] if part != "[key]")
     key = ".".join(path)
@@ -203,12 +206,12 @@ def _explain(error: ValidationError, present: list[layers.Layer]) -> str:
         allowed = sorted(_model_at(path[:-1]).model_fields)
         meant = did_you_mean(path[-1], allowed)
         hint = f"; {meant}" if meant else ""
-        return f"{where}: unknown key {key!r}{hint} Allowed: {', '.join(allowed)}"
+        return where, f"unknown key {key!r}{hint} Allowed: {', '.join(allowed)}"
     is_open = not any(map(secrets.is_secret, path)) and path[-1:] != ("url",)
     is_open = is_open and path[:2] != ("openlineage", "transport")
     shown = secrets.hide(repr(secrets.hide_in(first.get("input")))) if is_open else secrets.MASK
     why = first["msg"].removeprefix("Value error, ")
-    return f"{where}: {key} = {shown}: {why}"
+    return where, f"{key} = {shown}: {why}"
 
 
 def _model_at(path: tuple[str, ...]) -> type[BaseModel]:

@@ -10,6 +10,7 @@ import pytest
 
 from headrace.errors import TransformError, WarehouseError
 from headrace.pipeline import dbt_runner
+from headrace.pipeline.dbt_errors import Project
 
 
 def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -32,8 +33,11 @@ def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         (None, TransformError, "without a result"),
     ],
 )
-def test_what_dbt_says_is_one_line(error: Exception | None, kind: type, words: str) -> None:
-    said = dbt_runner.transform_error(cast("Any", SimpleNamespace(exception=error)))
+def test_what_dbt_says_is_one_line(
+    tmp_path: Path, error: Exception | None, kind: type, words: str
+) -> None:
+    places = Project(tmp_path, tmp_path, tmp_path)
+    said = dbt_runner.transform_error(cast("Any", SimpleNamespace(exception=error)), places)
     assert type(said) is kind
     assert words in str(said)
     assert "\n" not in str(said)

@@ -123,7 +123,8 @@ def test_an_error_points_at_its_place(source: Database) -> None:
     with pytest.raises(QueryError) as caught:
         query(source, "select\n  nothing\nfrom marts.orders")
 
-    assert caught.value.excerpt.splitlines() == ["LINE 2:   nothing", "          ^"]
+    assert caught.value.detail is not None
+    assert caught.value.detail.excerpt.splitlines() == ["LINE 2:   nothing", "          ^"]
 
 
 def test_a_file_that_fails_leaves_the_old_one(source: Database, tmp_path: Path) -> None:
