@@ -58,6 +58,7 @@ def build(
         parsed = dbt_runner.parse(resolved)
         missing = dbt_runner.sources_not_loaded(parsed.graph, target)
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
+        words += dbt_runner.default_selector(parsed) if missing else []
         nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)

@@ -18,7 +18,8 @@ from headrace.errors import TransformError, WarehouseError
 from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries.duckdb import is_locked
-from headrace.pipeline import dbt_errors
+from headrace.pipeline import dbt_errors, loaded_sources
+from headrace.pipeline.loaded_sources import RUN_VAR
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.secrets import hide, hide_in_files
 from headrace.settings import Resolved
@@ -109,9 +110,7 @@ def arguments(resolved: Resolved, home: Path | None = None) -> list[str]:
         "--no-use-colors",
         "--no-print",
     ]  # fmt: skip
-    if resolved.settings.dbt.vars:
-        words += ["--vars", json.dumps(resolved.settings.dbt.vars)]
-    return words
+    return [*words, "--vars", json.dumps({**resolved.settings.dbt.vars, RUN_VAR: True})]
 
 
 def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
@@ -133,14 +132,33 @@ def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
 
 
 def sources_not_loaded(graph: Any, target: Target) -> list[str]:
-    """dbt sources whose raw schema has no table yet; their models are left out."""
+    """dbt sources whose raw schema has no table yet; their models are left out.
+
+    Which they are is written down for dbt that is run by hand.
+    """
     schemas = {source.source_name: source.schema for source in graph.sources.values()}
-    return sorted(name for name, schema in schemas.items() if not target.row_counts(schema))
+    loaded = {name: bool(target.row_counts(schema)) for name, schema in schemas.items()}
+    loaded_sources.keep(target, loaded)
+    return sorted(name for name, is_loaded in loaded.items() if not is_loaded)
 
 
 def exclude_sources(sources: Sequence[str]) -> list[str]:
     """Arguments that exclude everything downstream of some sources."""
     return [word for name in sources for word in ("--exclude", f"source:{name}+")]
+
+
+def default_selector(parsed: ParsedProject) -> list[str]:
+    """Arguments that select what the project's default selector does.
+
+    dbt takes no account of it when something is excluded.
+    """
+    selectors = parsed.graph.selectors.items()
+    return [
+        word
+        for name, selector in selectors
+        if selector.get("default")
+        for word in ("--select", f"selector:{name}")
+    ]
 
 
 def project_of(resolved: Resolved, home: Path | None = None) -> dbt_errors.Project:

@@ -22,7 +22,7 @@ from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
-from headrace.pipeline import lock, slim_build, sources
+from headrace.pipeline import loaded_sources, lock, slim_build, sources
 from headrace.pipeline import publish as publish_step
 from headrace.pipeline.build_state import code_version
 from headrace.pipeline.reports import (
@@ -261,14 +261,18 @@ class _Run:
 
     def _load(self, chosen: dict[str, Any], *, full_refresh: bool) -> None:
         with self._step("load"):
-            self.loaded = load_step.load(
-                self.resolved,
-                self.target,
-                chosen,
-                full_refresh=full_refresh,
-                listen=self.listen,
-                emitter=self.emitter,
-            )
+            try:
+                self.loaded = load_step.load(
+                    self.resolved,
+                    self.target,
+                    chosen,
+                    full_refresh=full_refresh,
+                    listen=self.listen,
+                    emitter=self.emitter,
+                )
+            finally:  # also where one source failed
+                with suppress(HeadraceError, OSError):
+                    loaded_sources.keep_settings_sources(self.resolved, self.target)
         self._record_loads(self.loaded)
 
     def _build(self, loaded: list[str], *, full_refresh: bool) -> None:
