@@ -57,9 +57,21 @@ def write(directory: Path) -> list[Path]:
 
 
 def _text(content: dict[str, Any], title: str) -> str:
+    """One line for each definition: a program reads it, and every project holds it."""
     content["$schema"] = _DIALECT
     content["title"] = title
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return "{\n" + ",\n".join(f" {_entry(*entry)}" for entry in content.items()) + "\n}\n"
+
+
+def _entry(key: str, value: Any) -> str:
+    if key in {"$defs", "properties"}:
+        inner = ",\n".join(f"  {_pair(*part)}" for part in value.items())
+        return f"{json.dumps(key)}: {{\n{inner}\n }}"
+    return _pair(key, value)
+
+
+def _pair(key: str, value: Any) -> str:
+    return f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from template_lab import Project, render, snapshot, wheel
+from template_lab import Project, render, snapshot
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -25,12 +25,6 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("environment") / "venv"
 
 
-@pytest.fixture(scope="session")
-def built(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template's machinery as a wheel."""
-    return wheel(template, tmp_path_factory.mktemp("wheel"))
-
-
 @pytest.fixture(scope="class")
 def project(
     request: pytest.FixtureRequest,
@@ -38,11 +32,7 @@ def project(
     venv: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Project:
-    """A copy in a folder of the given name; a headrace that it depends on is the template's."""
-    name, given = request.param
-    answers = dict(given)
-    if answers.get("machinery") == "dependency":
-        built: Path = request.getfixturevalue("built")
-        answers["headrace_requirement"] = f"@ {built.as_uri()}"
+    """A copy in a folder of the given name."""
+    name, answers = request.param
     folder = tmp_path_factory.mktemp("copies") / name
     return Project(render(template, folder, **answers), venv, answers)

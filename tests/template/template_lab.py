@@ -18,6 +18,7 @@ UV = os.environ.get("UV") or shutil.which("uv") or "uv"
 VERSION = "v0.1.0"
 
 DEMOS = ("jaffle_shop", "shop", "web_analytics")
+DEFAULT_SOURCES, DEFAULT_EXTRAS = ("jaffle_shop",), ("serve",)
 EXTRAS = ("serve", "postgres", "openlineage", "datahub", "learn")
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="a template is a git repository")
@@ -107,13 +108,6 @@ def _quick_copier() -> Iterator[None]:
         yield
 
 
-def wheel(template: Path, folder: Path) -> Path:
-    """The machinery of a template as a wheel, for projects that depend on it."""
-    _run(template, UV, "build", "--quiet", "--wheel", "--out-dir", str(folder), timeout=300)
-    (built,) = folder.glob("*.whl")
-    return built
-
-
 @dataclass(frozen=True)
 class Project:
     """A rendered project whose commands share one virtual environment with those of other tests.
@@ -133,12 +127,12 @@ class Project:
     @property
     def sources(self) -> tuple[str, ...]:
         """The sources that were chosen."""
-        return tuple(self.answers.get("sources", DEMOS))
+        return tuple(self.answers.get("sources", DEFAULT_SOURCES))
 
     @property
     def extras(self) -> tuple[str, ...]:
         """The extras that were chosen."""
-        return tuple(self.answers.get("extras", EXTRAS))
+        return tuple(self.answers.get("extras", DEFAULT_EXTRAS))
 
     def files(self) -> list[str]:
         """All files, relative, with slashes; what was written by running is left out."""

@@ -1,10 +1,10 @@
-"""The default answers give this repository's own files; what is not copied is listed here."""
+"""All sources and extras, vendored, give this repository's own files; the rest is listed here."""
 
 from pathlib import Path
 
 import pytest
 from pathspec import PathSpec
-from template_lab import ROOT, needs_git, render, tracked
+from template_lab import DEMOS, EXTRAS, ROOT, needs_git, render, tracked
 
 pytestmark = needs_git
 
@@ -34,8 +34,9 @@ ANSWERS = ".copier-answers.yml"
 
 @pytest.fixture(scope="module")
 def copy(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy with no answer given, in a folder of the repository's name."""
-    return render(template, tmp_path_factory.mktemp("copies") / "headrace")
+    """A copy with all demos and extras, in a folder of the repository's name."""
+    folder = tmp_path_factory.mktemp("copies") / "headrace"
+    return render(template, folder, sources=list(DEMOS), extras=list(EXTRAS))
 
 
 def names(folder: Path) -> set[str]:

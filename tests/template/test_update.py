@@ -8,12 +8,24 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 import copier
 import pytest
-from template_lab import UV, VERSION, commit, git, needs_git, needs_uv, render, snapshot
+from template_lab import (
+    DEMOS,
+    EXTRAS,
+    UV,
+    VERSION,
+    commit,
+    git,
+    needs_git,
+    needs_uv,
+    render,
+    snapshot,
+)
 
 from headrace.errors import TemplateError
 from headrace.project import UpdateReport
@@ -134,7 +146,8 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     git(template, "rm", "-rq", "benchmarks", "docs", "tests/unit", "tests/integration")
     commit(template, VERSION)
     git(template, "tag", "--force", VERSION)
-    project = render(template, root / "my-project")
+    answers = {"machinery": "vendored", "sources": [*DEMOS], "extras": [*EXTRAS]}
+    project = render(template, root / "my-project", **answers)
     git(project, "init", "--quiet", "--initial-branch=main")
     commit(project, "Start")
     second_version(template)
@@ -257,3 +270,54 @@ def test_what_is_not_committed_is_in_the_way(history: History, tmp_path: Path) -
         update(UpdateRequest(project))
     assert tree(project) == before
     assert git(project, "status", "--porcelain") == f" M {MODEL}\n"
+
+
+# ── the machinery as a pinned line ──────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def pinned(history: History, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of the first version by all defaults."""
+    project = render(history.template, tmp_path_factory.mktemp("pinned") / "my-pinned")
+    git(project, "init", "--quiet", "--initial-branch=main")
+    commit(project, "Start")
+    return project
+
+
+def source_of(project: Path) -> object:
+    """Where uv takes Headrace from."""
+    uv = tomllib.loads((project / "pyproject.toml").read_text("utf-8"))["tool"]["uv"]
+    return uv.get("sources", {}).get("headrace")
+
+
+@needs_uv
+def test_an_update_moves_the_pinned_commit_and_switches_to_vendored_and_back(
+    history: History, pinned: Path
+) -> None:
+    """One project after the other: what is the user's stays, and no second copy is left."""
+    url = history.template.as_uri()
+    first, second = (
+        git(history.template, "rev-parse", f"{tag}^{{commit}}").strip() for tag in (VERSION, SECOND)
+    )
+    assert source_of(pinned) == {"git": url, "rev": first}
+    old, new = "[dependency-groups]", '[dependency-groups]\nmine = ["requests>=2"]'
+    replace(pinned, "pyproject.toml", old, new)
+    append(pinned, MODEL, b"-- mine\n")
+    commit(pinned, "mine")
+    moved = update(UpdateRequest(pinned))
+    assert source_of(pinned) == {"git": url, "rev": second}
+    assert not moved.conflicts
+    assert moved.lock.status == "locked", moved.lock.detail
+    assert f"{url}?rev={second}" in (pinned / "uv.lock").read_text("utf-8")
+    commit(pinned, "moved")
+    dependent = tree(pinned)
+    vendored = update(UpdateRequest(pinned, data={"machinery": "vendored"}))
+    assert not vendored.conflicts
+    assert vendored.lock.status == "locked", vendored.lock.detail
+    assert source_of(pinned) is None
+    assert (pinned / MODULE).read_bytes() == (history.template / MODULE).read_bytes()
+    assert 'mine = ["requests>=2"]' in (pinned / "pyproject.toml").read_text("utf-8")
+    commit(pinned, "vendored")
+    back = update(UpdateRequest(pinned, data={"machinery": "dependency"}))
+    assert not back.conflicts
+    assert tree(pinned) == dependent

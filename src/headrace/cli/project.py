@@ -21,6 +21,14 @@ Data = Annotated[
         "--data", metavar="NAME=VALUE", help="Answer a question of the template; repeatable."
     ),
 ]
+Machinery = Annotated[
+    str | None,
+    typer.Option(
+        "--machinery",
+        metavar="KIND",
+        help="dependency: one line in pyproject.toml; vendored: its source in src/headrace.",
+    ),
+]
 
 
 @shared_options("json")
@@ -44,6 +52,7 @@ def new(
             "--sources", metavar="NAMES", help="Sources to start with, as a,b; none for none."
         ),
     ] = None,
+    machinery: Machinery = None,
     data: Data = None,
     defaults: Annotated[
         bool, typer.Option("--defaults", help="Ask nothing, take the defaults.")
@@ -61,7 +70,7 @@ def new(
         destination,
         template=template,
         ref=ref,
-        data=given(data or (), sources),
+        data=given(data or (), sources=sources, machinery=machinery),
         # questions need someone who sees them, and JSON must not stand between them
         ask=not (defaults or call.json) and sys.stdin.isatty() and sys.stdout.isatty(),
         lock=not no_lock,
@@ -79,6 +88,7 @@ def new(
 def update(
     call: Call,
     ref: Ref = None,
+    machinery: Machinery = None,
     data: Data = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Change nothing; say what the update would do.")
@@ -91,7 +101,10 @@ def update(
     from headrace.project.update import update as merge
 
     request = UpdateRequest(
-        call.project_dir or Path.cwd(), ref=ref, data=given(data or ()), dry_run=dry_run
+        call.project_dir or Path.cwd(),
+        ref=ref,
+        data=given(data or (), machinery=machinery),
+        dry_run=dry_run,
     )
     with portable.stopping_like_ctrl_c(), progress(quiet=call.json) as tell:
         report = merge(request, tell)

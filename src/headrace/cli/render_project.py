@@ -129,7 +129,7 @@ def _lock(screen: "Console", lock: "LockStatus") -> None:
 
 
 def _answers(screen: "Console", answers: Iterable["TemplateAnswer"]) -> None:
-    found = list(answers)
+    found = [answer for answer in answers if answer.value != ""]
     width = max((len(answer.name) for answer in found), default=0)
     for answer in found:
         _line(screen, f"    {answer.name:<{width}} ", _text(answer.value))

@@ -76,17 +76,26 @@ def load(project: Path) -> dict[str, Any]:
     return {str(key): value for key, value in entries.items()}
 
 
+def is_pinned(values: Mapping[str, Any]) -> bool:
+    """Whether Headrace is installed from the template's address, at a commit."""
+    requirement = str(values.get("headrace_requirement") or "")
+    return values.get("machinery") == "dependency" and not requirement.strip()
+
+
 def values_of(entries: Mapping[str, Any]) -> dict[str, Any]:
     """The answers to questions, without copier's own keys."""
     return {key: value for key, value in entries.items() if not key.startswith("_")}
 
 
-def given(pairs: Iterable[str], sources: str | None = None) -> dict[str, Any]:
+def given(
+    pairs: Iterable[str], *, sources: str | None = None, machinery: str | None = None
+) -> dict[str, Any]:
     """Answers of the command line.
 
     Args:
         pairs: ``KEY=VALUE``, as of ``--data``; a list is written as ``[a, b]``.
         sources: names with commas between, or ``none``, as of ``--sources``.
+        machinery: ``dependency`` or ``vendored``, as of ``--machinery``.
 
     Raises:
         TemplateError: a pair without a name, or a question that is answered twice.
@@ -104,4 +113,8 @@ def given(pairs: Iterable[str], sources: str | None = None) -> dict[str, Any]:
             raise TemplateError("give the sources once: by --sources, or by --data sources=[…]")
         names = [name.strip() for name in sources.split(",") if name.strip()]
         found["sources"] = [] if names == ["none"] else names
+    if machinery is not None:
+        if "machinery" in found:
+            raise TemplateError("give machinery once: by --machinery, or by --data machinery=…")
+        found["machinery"] = machinery
     return found

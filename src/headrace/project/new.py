@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +10,11 @@ from typing import Any
 
 from headrace import portable
 from headrace.errors import TemplateError
+from headrace.project import answers as answers_file
 from headrace.project import git, template
 from headrace.project.copier_calls import Rendered, render
 from headrace.project.reports import LockStatus, NewReport, RepositoryStatus, TemplateAnswer
+from headrace.project.template import TemplateAddress
 from headrace.project.uv_lock import lock
 
 # for machines where git knows nobody; `git commit --amend --reset-author` puts the user's own
@@ -68,7 +70,7 @@ def new(request: NewRequest, tell: Callable[[str], None] = lambda _: None) -> Ne
         asked=request.ask,
         lock=locked,
         repository=repository,
-        notes=(*version.notes, *made.notes, *more),
+        notes=(*version.notes, *made.notes, *more, *_of_this_machine(address, made.answers)),
         next_steps=(f"cd {_as_typed(destination)}", "uv run headrace run"),
     )
 
@@ -166,6 +168,18 @@ def _remove_if_empty(path: Path) -> None:
         path.rmdir()
     except OSError:
         return
+
+
+def _of_this_machine(address: TemplateAddress, answers: Mapping[str, Any]) -> tuple[str, ...]:
+    """A note where Headrace is installed from a folder, which other machines do not have."""
+    if address.folder is None or not answers_file.is_pinned(answers):
+        return ()
+    note = (
+        f"Headrace is installed from the folder {address.shown}, which other machines do not have: "
+        "for CI or a container run `headrace update --machinery vendored`, or name the address of "
+        f"your repository of it in pyproject.toml and {answers_file.FILE} (_src_path)"
+    )
+    return (note,)
 
 
 def _repository(

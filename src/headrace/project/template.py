@@ -38,6 +38,15 @@ class TemplateAddress:
         """Without user and password."""
         return without_user(self.url)
 
+    @property
+    def uv_url(self) -> str:
+        """As a git source of uv takes it, without a password; copier-address.jinja agrees."""
+        if self.folder is not None:
+            return self.folder.resolve().as_uri()
+        found = re.match(r"([\w.-]+@[\w.-]+):/*(.*)", self.url)
+        url = f"ssh://{found[1]}/{found[2]}" if found else self.url
+        return re.sub(r"^(https?://)[^/@]*@", r"\1", url)
+
 
 @dataclass(frozen=True)
 class TemplateVersion:

@@ -71,7 +71,26 @@ def test_found_from_a_folder_below(tmp_path: Path) -> None:
     ],
 )
 def test_given_answers(pairs: list[str], sources: str | None, found: dict[str, Any]) -> None:
-    assert answers.given(pairs, sources) == found
+    assert answers.given(pairs, sources=sources) == found
+
+
+def test_machinery_is_one_of_the_answers_and_is_given_once() -> None:
+    assert answers.given([], machinery="vendored") == {"machinery": "vendored"}
+    with pytest.raises(TemplateError, match="give machinery once"):
+        answers.given(["machinery=vendored"], machinery="vendored")
+
+
+@pytest.mark.parametrize(
+    ("values", "pinned"),
+    [
+        ({"machinery": "dependency", "headrace_requirement": ""}, True),
+        ({"machinery": "dependency", "headrace_requirement": ">=0.1"}, False),
+        ({"machinery": "vendored"}, False),
+        ({}, False),
+    ],
+)
+def test_what_is_pinned_at_a_commit(values: dict[str, Any], pinned: bool) -> None:
+    assert answers.is_pinned(values) is pinned
 
 
 @pytest.mark.parametrize(
@@ -86,4 +105,4 @@ def test_given_answers(pairs: list[str], sources: str | None, found: dict[str, A
 )
 def test_given_answers_that_are_none(pairs: list[str], sources: str | None, told: str) -> None:
     with pytest.raises(TemplateError, match=told):
-        answers.given(pairs, sources)
+        answers.given(pairs, sources=sources)

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment, FileSystemLoader
 from project_bench import FIRST, SECOND, Repository, needs_git, repository
 
 import headrace
@@ -49,6 +50,41 @@ def test_no_password_is_shown() -> None:
     assert parse("https://me:secret@host/name.git").shown == "https://host/name.git"
     told = without_user("unable to access 'https://token@host/x/': no, see a@b.c")
     assert told == "unable to access 'https://host/x/': no, see a@b.c"
+
+
+@pytest.mark.parametrize(
+    ("source", "url"),
+    [
+        ("gh:owner/name", "https://github.com/owner/name.git"),
+        ("gl:owner/name.git", "https://gitlab.com/owner/name.git"),
+        ("https://host/name.git", "https://host/name.git"),
+        ("git+https://host/name", "https://host/name"),
+        ("https://me:secret@host/name.git", "https://host/name.git"),
+        ("git@host:owner/name.git", "ssh://git@host/owner/name.git"),
+        ("git+ssh://git@host/name.git", "ssh://git@host/name.git"),
+    ],
+)
+def test_the_address_as_a_source_of_uv(source: str, url: str) -> None:
+    """The template and the code make the same of an address."""
+    assert parse(source).uv_url == url
+    assert _git_url(source) == url
+
+
+def test_a_folder_as_a_source_of_uv(tmp_path: Path) -> None:
+    folder = (tmp_path / "größe 1").resolve()
+    folder.mkdir()
+    assert parse(str(folder)).uv_url == folder.as_uri()
+    assert _git_url(str(folder)) == folder.as_uri()
+
+
+def _git_url(source: str) -> str:
+    """What copier-address.jinja makes of an address."""
+    environment = Environment(  # noqa: S701 (no HTML)
+        loader=FileSystemLoader(ROOT),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
+    )
+    text = '{% from "copier-address.jinja" import git_url %}{{ git_url(source) }}'
+    return environment.from_string(text).render(source=source)
 
 
 def test_the_newest_version_is_taken(tmp_path: Path) -> None:
