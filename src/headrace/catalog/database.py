@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from headrace.catalog.store_tables import SCHEMA_VERSION, tables, upgrade
 from headrace.errors import RunStoreError
 from headrace.exceptions import first_line
+from headrace.extras import how_to_install
 from headrace.secrets import hide
 from headrace.system_errors import system_fault
 
@@ -160,7 +161,7 @@ def _explained(url: str) -> Iterator[None]:
         ) from error
     except ModuleNotFoundError as error:
         raise RunStoreError(
-            f"the run store needs {error.name}: install the extra, `uv sync --extra postgres`"
+            f"the run store needs {error.name}: install it, `{how_to_install('postgres')}`"
         ) from error
     except SQLAlchemyError as error:
         original = cast("Any", getattr(error, "orig", None)) or error

@@ -9,6 +9,7 @@ import typer
 
 from headrace.cli.options import ArtifactsDir, Call, TargetName, print_json, shared_options
 from headrace.errors import ServeError
+from headrace.extras import how_to_install
 
 
 @shared_options("sets", "env", "project_dir")
@@ -84,7 +85,8 @@ def docs(
 ) -> None:
     """Write the pages of `headrace serve` as a static site, for any web server."""
     if importlib.util.find_spec("jinja2") is None:
-        raise ServeError("the site needs jinja2: install the extra, `uv sync --extra serve`")
+        how = how_to_install("serve")
+        raise ServeError(f"the site needs jinja2: install the extra, `{how}`")
     from headrace.server.state import open_state
     from headrace.server.static_site import write_site
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace import portable
 from headrace.catalog.model import Catalog
 from headrace.errors import ExportError
+from headrace.extras import how_to_install
 from headrace.secrets import hide_values
 
 _ERRNO = re.compile(r"\[Errno -?\d+\] (?P<why>[\w ]+)")
@@ -58,7 +59,7 @@ def required(package: str, extra: str) -> Iterator[None]:
         if (error.name or "").startswith("headrace"):
             raise
         raise ExportError(
-            f"{package} is not installed: `uv sync --extra {extra}` (and the other extras that "
+            f"{package} is not installed: `{how_to_install(extra)}` (and the other extras that "
             "you use), then the same command again"
         ) from error
 

@@ -9,6 +9,7 @@ from typing import Any
 from headrace.error_detail import hidden, user_frame
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import causes, first_line
+from headrace.extras import how_to_install
 from headrace.secrets import hide, public_url
 from headrace.synth.errors import SynthError
 from headrace.system_errors import system_fault
@@ -80,7 +81,7 @@ def database_problem(error: BaseException, name: str = "", takes: Iterable[str] 
     kind = type(error).__name__
     if isinstance(error, ImportError):
         driver = error.name or "?"
-        how = "uv sync --extra postgres" if driver == "psycopg" else f"uv add {driver}"
+        how = how_to_install("postgres") if driver == "psycopg" else f"uv add {driver}"
         return f"the driver {driver} is not installed: run `{how}`"
     if kind == "NoSuchTableError":
         return (

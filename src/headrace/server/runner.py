@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from headrace import portable
 from headrace.errors import ServeError
+from headrace.extras import how_to_install
 from headrace.server.access import Access, access_of
 from headrace.settings import Resolved
 
@@ -52,7 +53,7 @@ def serve(
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise ServeError(
-            f"the page needs {', '.join(missing)}: install the extra, `uv sync --extra serve`"
+            f"the page needs {', '.join(missing)}: install the extra, `{how_to_install('serve')}`"
         )
     access = access_of(resolved, token_file, make_token=make_token)
     port = resolved.settings.serve.port

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 from headrace.catalog.model import Catalog
 from headrace.export.openlineage.transport import open_client, without_secrets
 from headrace.export.output import server_error
+from headrace.extras import how_to_install
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
@@ -220,7 +221,8 @@ class Emitter:
                         client.emit(event)
                         self._sent += 1
         except ImportError as error:
-            self._fail(f"{error.name or error} is not installed: `uv sync --extra openlineage`")
+            how = how_to_install("openlineage")
+            self._fail(f"{error.name or error} is not installed: `{how}`")
         except Exception as error:
             self._fail(server_error(error))
 

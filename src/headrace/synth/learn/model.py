@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from headrace.extras import how_to_install
 from headrace.formatting import one_line
 from headrace.libraries import sdv as libraries_sdv
 from headrace.synth.errors import SynthError
@@ -81,8 +82,8 @@ def require_sdv() -> None:
             import sdv  # noqa: F401
     except ImportError as error:
         raise SynthError(
-            "a model takes SDV, which is not installed: run `uv sync --extra learn`; or learn a "
-            "schema file by --to-schema, which takes nothing more"
+            f"a model takes SDV, which is not installed: run `{how_to_install('learn')}`; or learn "
+            "a schema file by --to-schema, which takes nothing more"
         ) from error
 
 
