@@ -206,6 +206,20 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
         ]
         return sorted(found, key=lambda node: (node.schema_name or "", node.relation_name))
 
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """The columns whose values together are unique in each relation, by its id.
+
+        dbt infers a key as well (``Node.primary_key``), but makes one of the columns of several
+        tests, and knows no model-level test except dbt_utils'.
+        """
+        tests: dict[str, list[Node]] = {}
+        for node in self.nodes.values():
+            if node.test_metadata is not None and not node.config.where:
+                about = node.attached_node or next(iter(node.depends_on.nodes), "")
+                tests.setdefault(about, []).append(node)
+        found = {id_: node.key(tests.get(id_, ())) for id_, node in self.nodes.items()}
+        return {id_: key for id_, key in found.items() if key}
+
     def label(self, unique_id: str, name: str) -> str:
         """The label of a node, or ``name`` when the manifest does not know it."""
         node = self.nodes.get(unique_id) or self.unit_tests.get(unique_id)

@@ -4,12 +4,14 @@ Source: dbt's manifest schema v12 (dbt 1.8 to 1.12). Keys that are not named her
 missing key is read as the field's default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from headrace.artifacts.reading import ArtifactPart
+
+COMBINATION = "unique_combination_of_columns"  # dbt_utils', and that of this project
 
 
 class Constraint(ArtifactPart, frozen=True, kw_only=True):
@@ -161,6 +163,15 @@ class TestMetadata(ArtifactPart, frozen=True, kw_only=True):
     arguments: dict[str, Any] = msgspec.field(default_factory=dict, name="kwargs")
     namespace: str | None = None
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that it is about: one, or those of a ``unique_combination_of_columns``."""
+        given = self.arguments
+        found = given.get("column_name") or given.get("combination_of_columns")
+        found = found or given.get("columns")
+        names = [found] if isinstance(found, str) else found if isinstance(found, list) else []
+        return tuple(name for name in names if isinstance(name, str))
+
 
 class Resource(_Labelled, frozen=True, kw_only=True):
     """What all resources of a manifest have in common.
@@ -253,6 +264,35 @@ class Node(Resource, frozen=True, kw_only=True):
     def severity(self) -> str:
         """Of a test: ``error`` or ``warn``; dbt writes it in upper or lower case."""
         return (self.config.severity or "error").lower()
+
+    def key(self, tests: Iterable["Node"]) -> tuple[str, ...]:
+        """The columns of its key: of a constraint, a test, or the config; empty if it says none.
+
+        Args:
+            tests: the generic tests of all its rows.
+        """
+        if not self.is_relation:
+            return ()
+        for constraint in self.constraints:
+            if constraint.type == "primary_key" and constraint.columns:
+                return tuple(constraint.columns)
+        for column in self.columns.values():
+            if any(constraint.type == "primary_key" for constraint in column.constraints):
+                return (column.name,)
+        metadata = [test.test_metadata for test in tests if test.test_metadata is not None]
+        unique, not_null = (
+            [one.columns[0] for one in metadata if one.name == name and one.columns]
+            for name in ("unique", "not_null")
+        )
+        combined = [one.columns for one in metadata if one.name == COMBINATION and one.columns]
+        keys: list[tuple[str, ...]] = [(name,) for name in unique if name in not_null]
+        keys += [*combined, *((name,) for name in unique)]
+        if keys:
+            return keys[0]
+        # a snapshot has several versions of the row that its unique_key names
+        given = None if self.resource_type == "snapshot" else self.config.unique_key
+        given = given or self.primary_key
+        return (given,) if isinstance(given, str) else tuple(given)
 
     @property
     def is_contracted(self) -> bool:

@@ -56,6 +56,7 @@ class DbtPart:
                 for key, other in others.items()
             }
         self._table_ids = self._ids_of_sources()
+        self._keys = manifest.keys() if manifest is not None else {}
         self._compiled = (
             {result.unique_id: result.compiled_code for result in artifacts.run_results.results}
             if artifacts.run_results is not None
@@ -154,7 +155,7 @@ class DbtPart:
             raw_code=node.raw_code or None,
             compiled_code=node.compiled_code or self._compiled.get(key) or None,
             dbt_id=key,
-            primary_key=tuple(node.primary_key),
+            primary_key=self._keys.get(key, ()),
             access=node.access or node.config.access,
             contract=node.is_contracted,
             meta=meta if node.language in {None, "sql"} else {**meta, "language": node.language},

@@ -101,12 +101,10 @@ def _manifest_in(folder: Path) -> Manifest | None:
 
 
 def _keys(manifest: Manifest | None) -> Mapping[str, tuple[str, ...]]:
-    nodes = manifest.nodes.values() if manifest else ()
-    return {
-        f"{node.schema_name}.{node.relation_name}": tuple(node.primary_key)
-        for node in nodes
-        if node.is_relation and node.primary_key
-    }
+    if manifest is None:
+        return {}
+    named = ((manifest.nodes[id_], key) for id_, key in manifest.keys().items())
+    return {f"{node.schema_name}.{node.relation_name}": key for node, key in named}
 
 
 def _declared(manifest: Manifest | None) -> set[str] | None:

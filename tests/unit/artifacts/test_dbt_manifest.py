@@ -43,6 +43,65 @@ def test_relations_of_the_schemas(tmp_path: Path) -> None:
     assert names == ["clients", "codes", "orders"]
 
 
+def generic(name: str, *, of: str = "orders", where: str | None = None, **kwargs: Any) -> Any:
+    return node(
+        f"{name}_{of}_{len(str(kwargs))}",
+        kind="test",
+        test_metadata={"name": name, "kwargs": kwargs},
+        attached_node=f"model.shop.{of}",
+        config={"where": where},
+    )
+
+
+COMBINED = "unique_combination_of_columns"
+
+
+@pytest.mark.parametrize(
+    ("more", "tests", "key"),
+    [
+        ({}, [], ()),
+        ({}, [generic(COMBINED, combination_of_columns=["day", "shop"])], ("day", "shop")),
+        ({}, [generic(COMBINED, columns=["day", "shop"])], ("day", "shop")),
+        # dbt would take the day alone
+        (
+            {"primary_key": ["day"]},
+            [
+                generic("not_null", column_name="day"),
+                generic(COMBINED, combination_of_columns=["shop", "day"]),
+            ],
+            ("shop", "day"),
+        ),
+        (
+            {},
+            [
+                generic(COMBINED, combination_of_columns=["shop", "day"]),
+                generic("not_null", column_name="id"),
+                generic("unique", column_name="id"),
+            ],
+            ("id",),
+        ),
+        ({}, [generic("unique", column_name="id")], ("id",)),
+        ({"primary_key": ["old"]}, [generic("unique", column_name="id", where="x")], ("old",)),
+        ({}, [generic(COMBINED, columns=["a"], of="others")], ()),
+        ({"constraints": [{"type": "primary_key", "columns": ["a", "b"]}]}, [], ("a", "b")),
+        (
+            {"columns": {"a": {"name": "a", "constraints": [{"type": "primary_key"}]}}},
+            [generic("unique", column_name="id")],
+            ("a",),
+        ),
+        ({"config": {"unique_key": ["a", "b"]}}, [], ("a", "b")),
+        ({"config": {"unique_key": "a"}}, [], ("a",)),
+        ({"config": {"unique_key": "a"}, "resource_type": "snapshot"}, [], ()),
+    ],
+)  # fmt: skip
+def test_the_key_of_a_relation(
+    tmp_path: Path, more: dict[str, Any], tests: list[dict[str, Any]], key: tuple[str, ...]
+) -> None:
+    orders = node("orders", **{"config": {"materialized": "table"}, **more})
+    manifest = read_manifest(write(tmp_path, orders, *tests))
+    assert manifest.keys() == ({"model.shop.orders": key} if key else {})
+
+
 def test_the_label_of_a_generic_test_unless_it_has_a_custom_name(tmp_path: Path) -> None:
     metadata = {"name": "unique", "kwargs": {"column_name": "order_id"}}
     more = {"test_metadata": metadata, "attached_node": "model.shop.orders"}
