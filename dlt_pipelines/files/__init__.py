@@ -1,20 +1,22 @@
-"""Any folder of CSV, Parquet or JSON lines files, with settings alone."""
+"""Files of a folder, an object store or a web server, with settings alone."""
 
-from pathlib import Path
 from typing import Any
 
 import dlt
 from dlt.extract import DltSource
 
-from headrace.ingest import FileTable, IngestContext, file_resources
+from headrace.ingest import FileTable, IngestContext, Location, file_resources
 
 
-def build_source(context: IngestContext, *, path: Path, tables: dict[str, FileTable]) -> DltSource:
+def build_source(
+    context: IngestContext, *, path: Location, tables: dict[str, FileTable]
+) -> DltSource:
     """One raw table for each entry of ``tables``.
 
     Args:
         context: what the load runs in; its source's name is the dlt schema's name.
-        path: the directory that the patterns are relative to.
+        path: what the patterns are relative to: a directory, or an address: ``s3://bucket/folder``,
+            ``gs://``, ``az://``, ``https://``.
         tables: raw table name to pattern, key, cursor, types and options.
     """
 

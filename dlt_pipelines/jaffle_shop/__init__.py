@@ -64,7 +64,8 @@ def build_source(
     directory = path
     if directory is None:
         directory = context.sample_dir
-        complete_sample(directory, [table.pattern for table in TABLES.values()])
+        names = [name for table in TABLES.values() for name in table.patterns]
+        complete_sample(directory, names)
     tables = {
         name: replace(table, delimiter=delimiter, encoding=encoding)
         for name, table in TABLES.items()

@@ -1,5 +1,6 @@
 """Which tables the files of a folder make: one for each name, without its dates and numbers."""
 
+import fnmatch
 import glob
 import os
 import re
@@ -11,6 +12,7 @@ from typing import Any
 from headrace.errors import AddError, UserError
 from headrace.formatting import slug
 from headrace.ingest.discover import EXCEL, SUFFIXES
+from headrace.ingest.locations import can_be_listed, list_files, split_address
 from headrace.pipeline.file_preview import FilePreview, preview
 
 _ENDS = tuple(
@@ -44,19 +46,33 @@ class FoundTable:
     reasons: tuple[str, ...] = ()
 
 
-def find_tables(folder: Path) -> list[FoundTable]:
+def find_tables(folder: Path | str, source: str = "") -> list[FoundTable]:
     """The tables that the files of a folder make; the files are read to find their keys.
+
+    Args:
+        folder: on this machine, or an address: ``s3://bucket/in`` or that of a file.
+        source: the source's name, by which credentials are looked up.
 
     Raises:
         AddError: there is no such folder, or no file in it that is read.
+        SourceError: an address is not there, or refuses.
     """
-    if not folder.is_dir():
+    if isinstance(folder, str) and not can_be_listed(folder):
+        base, name = split_address(folder)
+        if not PurePosixPath(name).name:
+            raise AddError(
+                f"{folder}: a web server cannot be asked which files it has: name a file, or name "
+                "them with --pattern 'orders=orders.csv'"
+            )
+        return [_described(base, _table_name(_stem(name), base, []), name)]
+    if isinstance(folder, Path) and not folder.is_dir():
         raise AddError(
             f"{folder} is not a folder: name one with --path, or name its files, to come later, "
             "with --pattern 'orders=orders*.csv'"
         )
     groups: dict[tuple[str, str], list[str]] = {}
-    for name in sorted(_files(folder)):
+    names = sorted(_files(folder) if isinstance(folder, Path) else _objects(folder, source))
+    for name in names:
         stem, suffix = _split(PurePosixPath(name).name)
         parts = [
             "*" if "=" in part else glob.escape(part) for part in PurePosixPath(name).parts[:-1]
@@ -73,8 +89,8 @@ def find_tables(folder: Path) -> list[FoundTable]:
             "load, with --pattern 'orders=orders*.csv'"
         )
     found: list[FoundTable] = []
-    for (group, suffix), names in groups.items():
-        pattern = _pattern(folder, group, suffix, names)
+    for (group, suffix), own in groups.items():
+        pattern = _pattern(names, group, suffix, own)
         found.append(_described(folder, _table_name(group, folder, found), pattern))
     return found
 
@@ -87,25 +103,43 @@ def _files(folder: Path) -> Iterable[str]:
                 yield Path(directory, name).relative_to(folder).as_posix()
 
 
+def _objects(address: str, source: str) -> Iterable[str]:
+    for name in list_files(address, source):
+        is_hidden = any(part.startswith(".") for part in name.split("/"))
+        if not is_hidden and name.lower().endswith(_READ):
+            yield name
+
+
+def _stem(name: str) -> str:
+    """Of a name at a web server, which may have parameters and no suffix."""
+    plain = PurePosixPath(name.partition("?")[0]).name
+    return _split(plain)[0] if plain.lower().endswith(_READ) else plain
+
+
 def _split(name: str) -> tuple[str, str]:
     suffix = max((end for end in _READ if name.lower().endswith(end)), key=len)
     return name[: -len(suffix)], name[-len(suffix) :]
 
 
-def _pattern(folder: Path, group: str, suffix: str, names: list[str]) -> str:
-    """A glob that finds the files of a group alone."""
+def _pattern(there: list[str], group: str, suffix: str, names: list[str]) -> str:
+    """A glob that finds the files of a group alone, among all that are there."""
     one = len(names) == 1 and _VARYING.search(_split(PurePosixPath(names[0]).name)[0]) is None
-    wanted = {folder / name for name in names}
     for middle in ("",) if one else ("*", "[-_. ][0-9]*", "[0-9]*"):
         pattern = f"{group}{middle}{suffix}"
-        if wanted == {path for path in folder.glob(pattern) if path.is_file()}:
+        if set(names) == {name for name in there if _matches(name, pattern)}:
             return pattern
     return f"{group}*{suffix}"
 
 
-def _table_name(group: str, folder: Path, others: list[FoundTable]) -> str:
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a glob without ``**`` finds a file."""
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+
+
+def _table_name(group: str, folder: Path | str, others: list[FoundTable]) -> str:
     last = next((part for part in reversed(group.split("/")) if re.search("[A-Za-z]", part)), "")
-    name = slug(last or folder.name) or "rows"
+    name = slug(last or PurePosixPath(str(folder)).name) or "rows"
     name = f"t_{name}" if name[0].isdigit() else name
     taken = {table.name for table in others}
     number = 2
@@ -115,7 +149,7 @@ def _table_name(group: str, folder: Path, others: list[FoundTable]) -> str:
     return unique
 
 
-def _described(folder: Path, name: str, pattern: str) -> FoundTable:
+def _described(folder: Path | str, name: str, pattern: str) -> FoundTable:
     try:
         report = preview(pattern, {}, rows=0, below=folder)
     except UserError as error:

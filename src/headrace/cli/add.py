@@ -45,7 +45,12 @@ def source(
         ),
     ] = None,
     path: Annotated[
-        str | None, typer.Option("--path", metavar="DIR", help="The directory of the files.")
+        str | None,
+        typer.Option(
+            "--path",
+            metavar="DIR",
+            help="The directory of the files, or an address: s3://, gs://, az://, https://.",
+        ),
     ] = None,
     pattern: Annotated[
         list[str] | None,

@@ -63,7 +63,10 @@ def doctor(
 def inspect(
     call: Call,
     path: Annotated[
-        str, typer.Argument(metavar="FILE", help="A file, a directory, or a glob in quotes.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="A file, a directory, a glob in quotes, or an address."
+        ),
     ],
     options: Annotated[
         list[str] | None,

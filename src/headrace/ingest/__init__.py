@@ -1,5 +1,6 @@
 """From files to rows that dlt can load: discovery, checks, quarantine, and what changed."""
 
+from headrace.ingest.locations import Location
 from headrace.ingest.model import FileTable, IngestContext, SchemaContract, TableLoad
 from headrace.ingest.resource import QUARANTINE_TABLE, file_resources
 
@@ -7,6 +8,7 @@ __all__ = [
     "QUARANTINE_TABLE",
     "FileTable",
     "IngestContext",
+    "Location",
     "SchemaContract",
     "TableLoad",
     "file_resources",

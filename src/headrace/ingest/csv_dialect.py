@@ -188,7 +188,7 @@ def _single_byte(head: bytes) -> str | None:
 
 
 def _default(file: SourceFile) -> str:
-    return "\t" if ".tsv" in file.path.name.lower() else ","
+    return "\t" if file.is_tsv else ","
 
 
 def _delimiter(lines: list[str], file: SourceFile, table: FileTable) -> str:

@@ -5,8 +5,8 @@ import json
 import stat as modes
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote
@@ -18,7 +18,7 @@ from headrace.errors import SourceError
 
 _CHUNK = 1 << 20
 _RACY_NS = 2_000_000_000
-SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".json", ".avro")
 """Of files that may be compressed, too, by ``.gz`` or ``.zst``, or lie in a ``.zip``."""
 EXCEL = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _FORMATS = {".tsv": "csv", ".txt": "csv", ".ndjson": "jsonl", **dict.fromkeys(EXCEL, "excel")}
@@ -37,6 +37,10 @@ class SourceFile:
         size: in bytes.
         digest: xxh3-128 of its content, in hex.
         member: its name in the zip archive that ``path`` is; None for a file of its own.
+        declared: its format in the words of the setting ``format``; None is by its suffix.
+        fetch: writes a file of a remote address to a path; None for a file of this machine. It
+            is fetched to ``path`` when it is read, and its digest is that of what the server says
+            of it: an etag, or size and modification time.
     """
 
     path: Path
@@ -44,12 +48,19 @@ class SourceFile:
     size: int
     digest: str
     member: str | None = None
+    declared: str | None = None
+    fetch: Callable[[Path], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def format(self) -> str:
-        """``csv``, ``parquet``, ``jsonl``, ``json`` or ``excel``."""
-        suffix = _suffix(Path(self.member or self.path))
+        """``csv``, ``parquet``, ``jsonl``, ``json``, ``excel`` or ``avro``."""
+        suffix = f".{self.declared}" if self.declared else _suffix(Path(self.member or self.path))
         return _FORMATS.get(suffix, suffix.removeprefix("."))
+
+    @property
+    def is_tsv(self) -> bool:
+        """Whether a tab between the values is to be expected."""
+        return self.declared == "tsv" or ".tsv" in self.path.name.lower()
 
     @property
     def compression(self) -> str | None:
@@ -120,6 +131,15 @@ class HashCache:
             self._dirty = True
         return stat.st_size, value
 
+    def recall(self, key: str) -> Any:
+        """What was remembered by a key; None without it."""
+        return self._entries.get(key)
+
+    def remember(self, key: str, value: Any) -> None:
+        """Keep something that takes a fetch to find out, as JSON."""
+        self._entries[key] = value
+        self._dirty = True
+
     def save(self) -> None:
         """Write the cache, if anything was added."""
         if not self._dirty:
@@ -127,42 +147,80 @@ class HashCache:
         portable.write_file(self._path, json.dumps(self._entries))
 
 
-def find_files(directory: Path, pattern: str, cache: HashCache) -> FoundFiles:
-    """The files below ``directory`` that match ``pattern``.
+def find_files(
+    directory: Path,
+    pattern: str | Sequence[str],
+    cache: HashCache,
+    declared: str | None = None,
+) -> FoundFiles:
+    """The files below ``directory`` that match one of the patterns.
+
+    Args:
+        directory: the root of the patterns.
+        pattern: a glob, or several.
+        cache: of content hashes.
+        declared: the format that the settings say; without it the names decide.
 
     Raises:
         SourceError: no such directory, or a pattern that leads out of it.
     """
+    patterns = as_patterns(pattern)
     if not directory.is_dir():
         raise SourceError(f"{directory} is not a directory: point the source's path at one")
-    if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-        raise SourceError(
-            f"the pattern {pattern!r} has to be relative to {directory}, like orders*.csv"
-        )
+    for one in patterns:
+        if not one or Path(one).is_absolute() or ".." in Path(one).parts:
+            raise SourceError(
+                f"the pattern {one!r} has to be relative to {directory}, like orders*.csv"
+            )
     files: list[SourceFile] = []
     unreadable: list[str] = []
     ignored: list[str] = []
-    matched = sorted(directory.glob(pattern))
-    # a pattern like * also finds notes beside the data
-    with_text = ".txt" in pattern.lower() or all(_suffix(path) == ".txt" for path in matched)
-    known = {*SUFFIXES, *EXCEL, ".zip", *([".txt"] if with_text else [])}
+    matched = sorted({path for one in patterns for path in directory.glob(one)})
+    known = known_suffixes(patterns, [path.name for path in matched])
     for path in matched:
         name = path.relative_to(directory).as_posix()
-        if _suffix(path) not in known or path.is_dir():
+        if path.is_dir() or (declared is None and _suffix(path) not in known):
             ignored.append(f"{name}/" if path.is_dir() else name)
         elif reason := _why_unreadable(path):
             unreadable.append(f"{_printable(name)} {reason}")
         else:
             try:
                 size, digest = cache.digest(path)
-                file = SourceFile(path, name, size, digest)
-                files += _members(file, ignored) if _suffix(path) == ".zip" else [file]
+                file = SourceFile(path, name, size, digest, declared=declared)
+                files += members(file, ignored) if is_archive(name) else [file]
             except OSError as error:
                 unreadable.append(f"{name} cannot be read: {_reason(error)}")
     return FoundFiles(files, tuple(unreadable), tuple(map(_printable, ignored)))
 
 
-def _members(archive: SourceFile, ignored: list[str]) -> Iterator[SourceFile]:
+def as_patterns(pattern: str | Sequence[str]) -> tuple[str, ...]:
+    """One pattern, or several, as several."""
+    return (pattern,) if isinstance(pattern, str) else tuple(pattern)
+
+
+def known_suffixes(patterns: Sequence[str], names: Sequence[str]) -> set[str]:
+    """The suffixes of files that are read; a pattern like ``*`` also finds notes beside the data.
+
+    Args:
+        patterns: of a table.
+        names: of the files that they found.
+    """
+    with_text = any(".txt" in one.lower() for one in patterns)
+    with_text = with_text or all(_suffix(Path(name)) == ".txt" for name in names)
+    return {*SUFFIXES, *EXCEL, ".zip", *([".txt"] if with_text else [])}
+
+
+def is_archive(name: str) -> bool:
+    """Whether a file holds others, by its name."""
+    return _suffix(Path(name)) == ".zip"
+
+
+def is_known(name: str, known: set[str]) -> bool:
+    """Whether a file is of a format that is read, by its name."""
+    return _suffix(Path(name)) in known
+
+
+def members(archive: SourceFile, ignored: list[str]) -> Iterator[SourceFile]:
     """The files in a zip archive, as files of their own; the archive's digest is part of theirs.
 
     Raises:
@@ -179,7 +237,8 @@ def _members(archive: SourceFile, ignored: list[str]) -> Iterator[SourceFile]:
     for info in sorted(infos, key=lambda each: each.filename):
         name = f"{archive.name}/{info.filename}"
         is_hidden = any(part.startswith((".", "__MACOSX")) for part in info.filename.split("/"))
-        if is_hidden or _suffix(Path(info.filename)) not in {*SUFFIXES, ".txt", *EXCEL}:
+        is_read = archive.declared or is_known(info.filename, {*SUFFIXES, ".txt", *EXCEL})
+        if is_hidden or not is_read:
             ignored.append(name)
         elif info.flag_bits & 1:
             raise OSError("it is encrypted; put a copy there that is not")
@@ -188,7 +247,9 @@ def _members(archive: SourceFile, ignored: list[str]) -> Iterator[SourceFile]:
         else:
             found += 1
             digest = xxhash.xxh3_128(f"{archive.digest} {info.filename}".encode()).hexdigest()
-            yield SourceFile(archive.path, name, info.file_size, digest, info.filename)
+            yield replace(
+                archive, name=name, size=info.file_size, digest=digest, member=info.filename
+            )
     if not found:
         raise OSError("no file in it is of a format that is read")
 
@@ -283,6 +344,16 @@ class _Hashed:
 
     def close(self) -> None:
         self.closed = True
+
+
+def suffix_of(name: str, *, compressed: bool = False) -> str:
+    """A name's suffix in small letters: ``.csv`` of ``a.csv.gz``.
+
+    Args:
+        name: of a file.
+        compressed: whether that of the compression counts: ``.gz``.
+    """
+    return Path(name).suffix.lower() if compressed else _suffix(Path(name))
 
 
 def _suffix(path: Path) -> str:

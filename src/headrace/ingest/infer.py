@@ -22,6 +22,7 @@ _MANY = 1_000  # columns and kinds that are asked about
 _TOGETHER = 250  # columns in one query
 _TYPE = re.compile(r"[A-Za-z_ ]+(\(\d+(, *\d+)?\))?")
 _SOME_DECIMAL = "DECIMAL"  # of 38 digits, with the scale that the values have
+_TYPED = frozenset({"parquet", "avro"})  # formats with types of their own
 _TIMES = ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_NS")
 TEXT_KINDS = ("BIGINT", "DOUBLE", "BOOLEAN", *_TIMES)
 JSON_KINDS = ("BIGINT", "DOUBLE", _SOME_DECIMAL, "BOOLEAN", *_TIMES, "VARCHAR")
@@ -80,10 +81,10 @@ def questions_of(kinds: set[tuple[str, str]], name: str, read: str) -> Question:
     if read == "JSON":
         return Question(name, read, JSON_KINDS, otherwise="JSON")
     formats = {form for form, _ in kinds}
-    stored = {stored_type(kind) for form, kind in kinds if form == "parquet"}
-    if formats == {"parquet"}:
+    stored = {stored_type(kind) for form, kind in kinds if form in _TYPED}
+    if formats <= _TYPED:
         return Question(name, read, _common(stored))
-    # CSV and JSON say nothing that the values do not say, Parquet knows what is text
+    # CSV and JSON say nothing that the values do not say, Parquet and Avro know what is text
     typed = _common(stored) if stored else ()
     return Question(name, read, () if "VARCHAR" in stored else (*typed, *TEXT_KINDS))
 

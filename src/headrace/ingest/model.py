@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import AfterValidator, ConfigDict, Field
 
 from headrace.ingest.cursor import Kind
+from headrace.ingest.discover import as_patterns
 from headrace.ingest.types import RawColumn
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ class FileTable:
     """One raw table that is read from files.
 
     Attributes:
-        pattern: glob of its files below the source's path, for example ``orders*.csv``.
+        pattern: glob of its files below the source's path, for example ``orders*.csv``, or a list
+            of them. Below an ``https://`` address, which cannot be listed, names and not globs.
+        format: of the files, where their names do not end with it: ``csv``, ``tsv``, ``parquet``,
+            ``jsonl``, ``json``, ``xlsx`` or ``avro``.
         primary_key: the columns of its key; without a key the file is the unit: a file that
             changed replaces the rows that came from it.
         cursor: a column that tells which version of a row is newer, for example ``updated_at``;
@@ -94,7 +98,8 @@ class FileTable:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    pattern: str
+    pattern: str | tuple[str, ...]
+    format: Literal["csv", "tsv", "parquet", "jsonl", "json", "xlsx", "avro"] | None = None
     primary_key: tuple[str, ...] = ()
     cursor: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -113,6 +118,11 @@ class FileTable:
     allow_empty: bool = False
     hive_partitioning: bool = True
     rename: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """One pattern, or several, as several."""
+        return as_patterns(self.pattern)
 
     def normalized(self, normalize: Callable[[str], str]) -> "FileTable":
         """The same table with its columns named as they are in the raw schema."""

@@ -5,7 +5,7 @@ import shutil
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import cast
 
 from headrace import portable
 from headrace.errors import SourceError
-from headrace.ingest.discover import SourceFile
+from headrace.ingest.discover import SourceFile, content_hash
 from headrace.sql_text import literal
+from headrace.system_errors import system_fault
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,52 @@ def scratch_file(file: SourceFile, scratch: Path, suffix: str) -> Path:
     return scratch / f"{file.digest}-{uuid.uuid4().hex}{suffix}"
 
 
+def fetched(file: SourceFile) -> SourceFile:
+    """The file with its bytes on this machine: one of a remote address is fetched once.
+
+    Raises:
+        SourceError: it is not there any more, is refused, damaged or cut short.
+        OSError: it cannot be written here.
+    """
+    if file.fetch is None:
+        return file
+    if not file.path.exists():
+        part = file.path.with_name(f"part-{file.path.name}")
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            file.fetch(part)
+            content_hash(part)  # which reads what is compressed to its end
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            if system_fault(error) is not None:
+                raise
+            raise SourceError(f"{file.name} cannot be read: {error.strerror or error}") from error
+        portable.replace(part, file.path)
+    # the archive's size is not that of a file in it
+    return file if file.member else replace(file, size=file.path.stat().st_size)
+
+
+def fetch_all(files: Iterable[SourceFile]) -> tuple[list[SourceFile], dict[str, str]]:
+    """The files with their bytes on this machine; by name, a sentence on each that stays away."""
+    there: list[SourceFile] = []
+    problems: dict[str, str] = {}
+    for file in files:
+        try:
+            there.append(fetched(file))
+        except SourceError as error:
+            if system_fault(error) is not None:
+                raise
+            problems[file.name] = str(error)
+    return there, problems
+
+
 def unpacked(file: SourceFile, scratch: Path) -> SourceFile:
     """The file itself; one of a zip archive as a file of its own, which DuckDB can read.
 
     Raises:
         SourceError: it is damaged.
     """
+    file = fetched(file)
     if file.member is None:
         return file
     target = scratch_file(file, scratch, Path(file.member).suffix.lower())

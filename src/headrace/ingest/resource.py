@@ -15,8 +15,8 @@ from headrace.ingest.discover import (
     FoundFiles,
     HashCache,
     changed_files,
-    find_files,
 )
+from headrace.ingest.locations import find_source_files, shown
 from headrace.ingest.model import (
     FILE_COLUMN,
     IS_GONE,
@@ -26,6 +26,7 @@ from headrace.ingest.model import (
     Staged,
     TableLoad,
 )
+from headrace.ingest.reader import fetch_all
 from headrace.ingest.stage import stage
 from headrace.libraries.dlt import sql_rows
 from headrace.system_errors import system_fault
@@ -40,7 +41,7 @@ _TABLE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 def file_resources(
-    directory: Path,
+    directory: Path | str,
     tables: Mapping[str, FileTable],
     context: IngestContext,
     *,
@@ -52,7 +53,7 @@ def file_resources(
     are kept in dlt's resource state, so they are committed together with the rows.
 
     Args:
-        directory: the root of all patterns.
+        directory: the root of all patterns: a folder, or an address such as ``s3://bucket/in``.
         tables: raw table name to its files.
         context: what the load runs in.
         is_sample: whether the files are sample data; the first load of other files replaces it.
@@ -78,7 +79,7 @@ def file_resources(
 
 
 def _file_resource(
-    directory: Path, name: str, table: FileTable, context: IngestContext, *, is_sample: bool
+    directory: Path | str, name: str, table: FileTable, context: IngestContext, *, is_sample: bool
 ) -> "DltResource":
     import dlt
 
@@ -88,7 +89,8 @@ def _file_resource(
             yield from load.rows(dlt.current.resource_state())
         except SourceError as error:
             # a full refresh stops instead: it would drop what was loaded of this table before
-            if context.full_refresh or system_fault(error) is not None or not directory.is_dir():
+            is_gone = isinstance(directory, Path) and not directory.is_dir()
+            if context.full_refresh or system_fault(error) is not None or is_gone:
                 raise
             problems = (*load.unreadable, str(error))
             context.report(TableLoad(context.source, name, problems=problems))
@@ -105,7 +107,7 @@ def _file_resource(
 class _FileLoad:
     """One load of one table; one use."""
 
-    directory: Path
+    directory: Path | str
     name: str
     table: FileTable
     context: IngestContext
@@ -123,14 +125,16 @@ class _FileLoad:
         settings = table.reading()
         _check_key(name, table, state.get("settings"), context)
         run = context
-        origin, before = ("sample" if self.is_sample else str(self.directory)), state.get("origin")
+        origin = "sample" if self.is_sample else shown(self.directory)
+        before = state.get("origin")
         if before == "sample" and not self.is_sample:
             known.clear()
             run = replace(context, full_refresh=True)
         notes = [*_moved(before, origin)]
         found = self._find(has_loaded=bool(known))
-        files = found.files
-        changed = changed_files(files, known)
+        changed, unfetched = fetch_all(changed_files(found.files, known))
+        self.unreadable = (*self.unreadable, *unfetched.values())
+        files = [file for file in found.files if file.name not in unfetched]
         there = {file.name for file in files}
         removed = tuple(sorted(file for file in known if file not in there))
         if removed and files and not self.unreadable:
@@ -163,7 +167,9 @@ class _FileLoad:
 
     def _find(self, *, has_loaded: bool) -> FoundFiles:
         cache = HashCache(self.context.cache_path)
-        found = find_files(self.directory, self.table.pattern, cache)
+        found = find_source_files(
+            self.directory, self.table, cache, self.context.scratch_dir, self.context.source
+        )
         cache.save()
         self.unreadable = found.unreadable
         if not found.files and not has_loaded and not found.unreadable:
@@ -177,17 +183,19 @@ class _FileLoad:
 
 
 def _no_file(
-    directory: Path, name: str, table: FileTable, found: FoundFiles, context: IngestContext
+    directory: Path | str, name: str, table: FileTable, found: FoundFiles, context: IngestContext
 ) -> SourceError:
+    wanted = f"{', '.join(table.patterns)!r} (table {name})"
     if found.ignored:
         return SourceError(
-            f"no file in {directory} that matches {table.pattern!r} (table {name}) is of a format "
-            f"that is read, by its suffix: {first_few(found.ignored, 5)}; there are "
-            f"{', '.join(SUFFIXES)}, each also with .gz or .zst, .txt, .zip and {', '.join(EXCEL)}"
+            f"no file in {shown(directory)} that matches {wanted} is of a format that is read, by "
+            f"its suffix: {first_few(found.ignored, 5)}; there are "
+            f"{', '.join(SUFFIXES)}, each also with .gz or .zst, .txt, .zip and {', '.join(EXCEL)};"
+            " for files of other names set the table's `format`"
         )
     return SourceError(
-        f"no file in {directory} matches {table.pattern!r} (table {name}): put one there, "
-        f"or point sources.{context.source}.path at the right directory"
+        f"no file in {shown(directory)} matches {wanted}: put one there, "
+        f"or point sources.{context.source}.path at the right place"
     )
 
 

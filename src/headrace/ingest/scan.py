@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
+from headrace.ingest.avro import avro_as_parquet
 from headrace.ingest.csv_dialect import DELIMITER_NAMES
 from headrace.ingest.csv_reader import CsvReader, csv_reader
 from headrace.ingest.discover import SourceFile
@@ -139,6 +140,8 @@ def scan_file(
         reader = csv_reader(sheet_as_csv(plain, table, scratch), table, scratch)
     elif file.format == "parquet":
         reader = parquet_reader(connection, plain)
+    elif file.format == "avro":
+        reader = parquet_reader(connection, avro_as_parquet(plain, scratch))
     else:
         reader = json_reader(connection, plain)
     named = {normalize(name): name for name in reader.header if name.strip()}

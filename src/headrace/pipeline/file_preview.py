@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from headrace.errors import SettingsError, SourceError, UnclearFileError
-from headrace.ingest.discover import HashCache, find_files
+from headrace.ingest.discover import HashCache
+from headrace.ingest.locations import find_source_files, is_address, shown, split_address
 from headrace.ingest.model import (
     FILE_COLUMN,
     FROM_FILE,
@@ -72,14 +73,14 @@ class FilePreview(Report):
 
 
 def preview(
-    path: str, options: Mapping[str, Any], *, rows: int = 10, below: Path | None = None
+    path: str, options: Mapping[str, Any], *, rows: int = 10, below: Path | str | None = None
 ) -> FilePreview:
     """Stage files as a first load would, and say what came of it; nothing is kept.
 
     Where a setting has to say how a file is read, the likely one is taken, and said.
 
     Args:
-        path: a file, a directory, or a glob.
+        path: a file, a directory, a glob, or an address such as ``s3://bucket/in/*.csv``.
         options: settings of a table of files, as `FileTable` has them.
         rows: how many rows to show.
         below: the directory that a glob is relative to; by default it is part of the path.
@@ -96,7 +97,13 @@ def preview(
     doubts: list[Doubt] = []
     with tempfile.TemporaryDirectory() as scratch:
         context = _context(Path(scratch))
-        found = find_files(directory, pattern, HashCache(context.cache_path))
+        found = find_source_files(
+            directory,
+            _table({**settings, "pattern": pattern}),
+            HashCache(context.cache_path),
+            context.scratch_dir,
+            context.source,
+        )
         if not found.files:
             raise SourceError(_nothing(path, found.unreadable, found.ignored))
         normalize = NamingConvention().normalize_identifier
@@ -116,7 +123,7 @@ def preview(
                 columns = _columns(connection, staged)
                 doubts += _ways_to_write(connection, columns)
                 return FilePreview(
-                    directory=str(directory),
+                    directory=shown(directory),
                     pattern=pattern,
                     files=tuple(file.name for file in found.files),
                     not_read=(*found.unreadable, *found.ignored),
@@ -132,8 +139,10 @@ def preview(
                 )
 
 
-def _place(path: str) -> tuple[Path, str]:
-    """The directory, and the pattern below it."""
+def _place(path: str) -> tuple[Path | str, str]:
+    """The directory or address, and the pattern below it."""
+    if is_address(path):
+        return split_address(path)
     given = Path(path).expanduser()
     if given.is_dir():
         return given.resolve(), "*"

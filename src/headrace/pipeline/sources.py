@@ -117,7 +117,7 @@ def _arguments(
         for key, parameter in inspect.signature(factory).parameters.items()
         if key != "context"
     }
-    annotations = typing.get_type_hints(factory)
+    annotations = typing.get_type_hints(factory, include_extras=True)
     arguments: dict[str, Any] = {}
     for key, value in settings.options.items():
         where = f"{_origin(resolved, f'sources.{name}.{key}')}: sources.{name}.{key}"

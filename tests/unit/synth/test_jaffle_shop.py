@@ -16,7 +16,7 @@ from dlt_pipelines.jaffle_shop.sample import SCHEMA, complete_sample
 
 Rows = list[dict[str, str]]
 
-NAMES = [table.pattern for table in TABLES.values()]
+NAMES = [name for table in TABLES.values() for name in table.patterns]
 GOLDEN = {
     "raw_customers.csv": "4ac44092374a9470ac700920dd6c6c49665034f2e461a8523cb6bbf79e90b34f",
     "raw_orders.csv": "0da3a40f794de5599965318f9534ea7abef5700864019126b00c5501171f0834",
