@@ -156,7 +156,10 @@ def _described(folder: Path | str, name: str, pattern: str) -> FoundTable:
         return FoundTable(name, pattern, reasons=(f"{name}: not read: {error}",))
     settings = {key: value for key, value in report.settings.items() if key != "pattern"}
     reasons = [f"{name}: {doubt.reason}" for doubt in report.doubts]
-    key = _key(report)
+    full = next((doubt.settings for doubt in report.doubts if "write" in doubt.settings), {})
+    key = next(iter(full.get("primary_key", ())), "") or _key(report)
+    if full:
+        settings["write"] = full["write"]
     cursor = next(
         (
             column.name
@@ -166,7 +169,7 @@ def _described(folder: Path | str, name: str, pattern: str) -> FoundTable:
         ),
         "",
     )  # fmt: skip
-    if key:
+    if key and not full:
         reasons.append(f"{name}: the key is {key}, which differs in all {report.rows_given:,} rows")
     if cursor:
         reasons.append(f"{name}: the cursor is {cursor}, by its name and type")

@@ -124,7 +124,9 @@ class RunScreen(LiveScreen):
 def _loaded(load: LoadReport) -> Table:
     table = Table(title="Loaded", title_justify="left", box=None, pad_edge=False)
     table.add_column("table", overflow="fold")
-    for column in ("given", "new", "changed", "unchanged", "quarantined", "total"):
+    deletes = any(row.rows_deleted for row in load.tables)
+    deleted = ("deleted",) if deletes else ()
+    for column in ("given", "new", "changed", "unchanged", "quarantined", *deleted, "total"):
         table.add_column(column, justify="right")
     for row in load.tables:
         table.add_row(
@@ -134,6 +136,7 @@ def _loaded(load: LoadReport) -> Table:
             f"{row.rows_changed:,}",
             f"{row.rows_unchanged:,}",
             f"[yellow]{row.rows_quarantined:,}[/]" if row.rows_quarantined else "0",
+            *([f"{row.rows_deleted:,}"] if deletes else []),
             f"{row.rows_total:,}",
         )
     return table

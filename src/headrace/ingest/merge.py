@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from headrace.errors import SourceError
+from headrace.formatting import first_few
 from headrace.ingest.cursor import Kind, find, key, refuse_dates_in_other_forms
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE, IS_GONE, FileTable
 from headrace.ingest.types import RawColumn
@@ -51,6 +53,7 @@ class Picked:
         rows: all of its rows.
         rows_new: those whose key the raw table does not have.
         rows_changed: those whose key it has, with other values.
+        rows_deleted: rows of the raw table that it tells dlt to delete.
         notes: sentences for the user.
     """
 
@@ -58,6 +61,7 @@ class Picked:
     rows: int
     rows_new: int
     rows_changed: int
+    rows_deleted: int = 0
     notes: tuple[str, ...] = ()
 
 
@@ -111,6 +115,7 @@ class Merge:
         columns: the columns of ``typed`` that are loaded.
         files: names of all files that are there, in their order.
         read: names of those that were read.
+        renamed: names of files that are gone, whose content another file has now.
         raw_cursor: SQL of the place of a raw row in the cursor's order.
     """
 
@@ -120,6 +125,7 @@ class Merge:
     columns: list[RawColumn]
     files: list[str]
     read: set[str]
+    renamed: tuple[str, ...]
     raw_cursor: str
 
     def pick(self) -> Picked | None:
@@ -145,6 +151,10 @@ class Merge:
         if not self._is_whole and (not self.existing.knows_files or self._has_lost_rows()):
             return None
         return self._pick_by_key()
+
+    @property
+    def _is_snapshot(self) -> bool:
+        return self.table.write == "snapshot"
 
     @property
     def _is_whole(self) -> bool:
@@ -208,13 +218,20 @@ class Merge:
             "or (winner.__cursor is not distinct from raw_row.__cursor "
             "and (coalesce(raw_row.__is_read, true) or winner.__place > raw_row.__place))"
         )
+        # what a snapshot says counts, whatever the table has, and whichever file said it before
+        takes = "true" if self._is_snapshot else takes
+        moved = (
+            "false"
+            if self._is_snapshot
+            else f"raw_row.__from is distinct from winner.{FILE_COLUMN}"
+        )
         self._make(
             "table",
             "compared",
             f"select winner.*, case when raw_row.{identifier(self.table.primary_key[0])} is null "
             f"then 'new' when not ({takes}) then 'older' "
             f"when {self._differs()} then 'changed' "
-            f"when raw_row.__from is distinct from winner.{FILE_COLUMN} then 'moved' "
+            f"when {moved} then 'moved' "
             "else 'same' end as __class "
             f"from ({self._winners()}) as winner left join raw_row "
             f"on {self._same_key('winner', 'raw_row')}",
@@ -227,12 +244,63 @@ class Merge:
             "where __class not in ('same', 'older')",
         )
         columns = [*self.columns, RawColumn(FROM_FILE, "VARCHAR")]
-        if self._is_whole:
+        deleted = 0
+        if self._is_snapshot:
+            deleted = self._delete_what_is_missing()
+            columns += [RawColumn(IS_GONE, "BOOLEAN")] if deleted else []
+        elif self._is_whole:
             columns += self._keep_what_no_file_holds()
         new = scalar(self.connection, "select count(*) from picked where __class = 'new'")
         changed = scalar(self.connection, "select count(*) from picked where __class = 'changed'")
         rows = scalar(self.connection, "select count(*) from picked")
-        return Picked(tuple(columns), rows, rows_new=new, rows_changed=changed)
+        return Picked(tuple(columns), rows, new, changed, deleted)
+
+    def _delete_what_is_missing(self) -> int:
+        """Tell dlt to delete the raw rows that the snapshot no longer has; gives their number.
+
+        A row of the snapshot that is in quarantine is there, too: its last good version stays.
+        """
+        keys = identifiers(self.table.primary_key)
+        missing = (
+            f"select {keys} from raw_row where not exists "
+            f"(select 1 from typed where {self._same_key('typed', 'raw_row')})"
+        )
+        count = scalar(self.connection, f"select count(*) from ({missing})")
+        self._check_deleted(count)
+        if count:
+            self._make_deletable()
+            self.connection.execute(
+                f"insert into picked by name select {keys}, true as {IS_GONE} from ({missing})"
+            )
+        return count
+
+    def _make_deletable(self) -> None:
+        self.connection.execute(f"alter table picked add column {IS_GONE} boolean")
+
+    def _check_deleted(self, count: int) -> None:
+        """Refuse a snapshot that would delete more rows than the settings allow.
+
+        Raises:
+            SourceError: it would.
+        """
+        before = scalar(self.connection, f"select count(*) from {self.existing.relation}")
+        table, limit = self.table, self.table.deleted_rows_limit
+        if (
+            count == before
+            and not table.allow_empty
+            and not scalar(self.connection, f"select count(*) from typed where {IS_GOOD}")
+        ):
+            raise SourceError(
+                f"{first_few(self.files, 3)}: no row of the snapshot can be loaded, and all "
+                f"{before:,} rows of the table would be deleted: correct the file, or set "
+                "`allow_empty: true` for the table"
+            )
+        if count > limit * before:
+            raise SourceError(
+                f"{first_few(self.files, 3)}: the snapshot lacks {count:,} of the table's "
+                f"{before:,} rows, and its `deleted_rows_limit` allows {limit:.0%}: complete the "
+                "file, or raise the limit"
+            )
 
     def _differs(self) -> str:
         differs = []
@@ -300,7 +368,10 @@ class Merge:
         )
 
     def _pick_by_file(self) -> Picked:
-        """Without a key, all rows of a changed file take the place of those it gave before."""
+        """Without a key, all rows of a changed file take the place of those it gave before.
+
+        Those of other files stay, but in a snapshot.
+        """
         columns = [*self.columns, RawColumn(FILE_COLUMN, "VARCHAR")]
         self._make("table", "picked", f"select * from typed where {IS_GOOD}")
         count = scalar(self.connection, "select count(*) from picked")
@@ -310,20 +381,29 @@ class Merge:
         changed = scalar(
             self.connection, f"select count(*) from picked where {FILE_COLUMN} in ({known})"
         )
-        emptied = [
-            str(row[0])
-            for row in self.connection.execute(
-                f"select __name from file_order where __is_read and __name in ({known}) "
-                f"and __name not in (select {FILE_COLUMN} from picked) order by all"
-            ).fetchall()
+        renamed = ", ".join(map(literal, self.renamed)) or "null"
+        is_out = "__name is null" if self._is_snapshot else f"{FILE_COLUMN} in ({renamed})"
+        gone = self.connection.execute(
+            f"select {FILE_COLUMN}, count(*), coalesce(bool_or(__is_read), false) "
+            f"from {self.existing.relation} left join file_order on {FILE_COLUMN} = __name "
+            f"where (__is_read or {is_out}) "
+            f"and {FILE_COLUMN} not in (select {FILE_COLUMN} from picked) group by all order by all"
+        ).fetchall()
+        deleted = sum(rows for _, rows, _ in gone)
+        if self._is_snapshot:
+            self._check_deleted(deleted)
+        notes = [
+            f"all rows of {name} were removed, as it has none any more"
+            for name, _, is_there in gone
+            if is_there
         ]
-        notes = [f"all rows of {name} were removed, as it has none any more" for name in emptied]
-        if emptied:
+        if gone:
             columns.append(RawColumn(IS_GONE, "BOOLEAN"))
-            self.connection.execute(f"alter table picked add column {IS_GONE} boolean")
-            for name in emptied:
+            self._make_deletable()
+            for name, *_ in gone:
                 self.connection.execute(
                     f"insert into picked by name select {literal(name)} as {FILE_COLUMN}, "
                     f"true as {IS_GONE}"
                 )
-        return Picked(tuple(columns), count + len(emptied), count - changed, changed, tuple(notes))
+        rows = count + len(gone)
+        return Picked(tuple(columns), rows, count - changed, changed, deleted, tuple(notes))

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 FILE_COLUMN = "_file_name"  # in a table without a key: the file that a row came from
 FROM_FILE = "_dlt_file_name"  # in a table with a key: likewise; null when no file holds the row
-IS_GONE = "_dlt_file_is_gone"  # in a table without a key: tells dlt to delete a file's rows
+IS_GONE = "_dlt_file_is_gone"  # tells dlt to delete the rows of a key, or of a file without one
 
 _WRITTEN = re.compile(r"\s+(\S*%.*)$")  # of ``date %d/%m/%Y``
 
+WriteMode = Literal["merge", "snapshot", "append"]
 ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
 
 
@@ -67,6 +68,11 @@ class FileTable:
             ``jsonl``, ``json``, ``xlsx`` or ``avro``.
         primary_key: the columns of its key; without a key the file is the unit: a file that
             changed replaces the rows that came from it.
+        write: ``merge`` the rows of new and changed files with those of earlier ones; ``snapshot``:
+            the newest files are the whole table, and rows that they no longer have are deleted;
+            ``append`` the rows of each file once, without a key.
+        deleted_rows_limit: the share of the table's rows that one snapshot may delete; a snapshot
+            that would delete more is refused. All of them only with ``allow_empty``.
         cursor: a column that tells which version of a row is newer, for example ``updated_at``;
             an older version never overwrites a newer one.
         columns: types of columns, in DuckDB's words; others are found by looking at the data.
@@ -101,6 +107,8 @@ class FileTable:
     pattern: str | tuple[str, ...]
     format: Literal["csv", "tsv", "parquet", "jsonl", "json", "xlsx", "avro"] | None = None
     primary_key: tuple[str, ...] = ()
+    write: WriteMode = "merge"
+    deleted_rows_limit: Annotated[float, Field(ge=0, le=1)] = 1.0
     cursor: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     required: tuple[str, ...] = ()
@@ -189,6 +197,7 @@ class TableLoad:
         rows_unchanged: rows that leave the table as it is: it has them already, or it has a newer
             version of them, or another file of this load gives one.
         rows_quarantined: rows quarantined in ``_quarantine``, and not in the table.
+        rows_deleted: rows of the table that were deleted, as the source no longer has them.
         new_columns: columns that this load added to the table.
         notes: what else a person should know, one sentence each.
         problems: files that could not be read, one sentence each; the others were loaded.
@@ -205,6 +214,7 @@ class TableLoad:
     rows_changed: int = 0
     rows_unchanged: int = 0
     rows_quarantined: int = 0
+    rows_deleted: int = 0
     new_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -254,11 +264,16 @@ class Changes:
         files: all that are there, sorted by name.
         read: those that are new or changed.
         removed: names of those that were loaded and are gone.
+        renamed: those of ``removed`` whose content another file has now, to that file's name; in a
+            table without a key alone.
+        older: names of files that an older snapshot is.
     """
 
     files: "list[SourceFile]"
     read: "list[SourceFile]"
     removed: tuple[str, ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    older: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -278,6 +293,7 @@ class Staged:
         rows_selected: rows that ``select`` gives; besides new and changed ones, those that have to
             be told from which file they are now.
         rows_quarantined: rows quarantined that the table does not get.
+        rows_deleted: rows of the raw table that ``select`` tells dlt to delete.
         quarantine: rows quarantined, in the shape of ``_quarantine``; None when there are none.
             Copies of rows that the table gets, without a value, are among them.
         notes: sentences for the user.
@@ -293,6 +309,7 @@ class Staged:
     files_read: int
     rows_unchanged: int = 0
     rows_quarantined: int = 0
+    rows_deleted: int = 0
     rows_selected: int = 0
     new_columns: tuple[str, ...] = ()
     quarantine: "pa.Table | None" = None

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from headrace import portable
 from headrace.errors import SourceError
-from headrace.formatting import first_few
+from headrace.formatting import count, first_few
 from headrace.ingest.discover import (
     EXCEL,
     SUFFIXES,
     FoundFiles,
     HashCache,
+    SourceFile,
     changed_files,
 )
+from headrace.ingest.file_dates import newest_period, newest_snapshot
 from headrace.ingest.locations import find_source_files, shown
 from headrace.ingest.model import (
     FILE_COLUMN,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from dlt.extract import DltResource
 
 QUARANTINE_TABLE = "_quarantine"
+_IN_PART = "a snapshot is loaded as a whole or not at all"
 _BATCH_ROWS = 1_000_000
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
@@ -61,7 +64,12 @@ def file_resources(
     Raises:
         SourceError: a table's name is not what dlt would make of it.
     """
-    for name in tables:
+    for name, table in tables.items():
+        if table.write == "append" and table.primary_key:
+            raise SourceError(
+                f"sources.{context.source}.tables.{name}: `write: append` keeps the rows of all "
+                "files, and so takes no primary_key: remove it, or set `write: merge`"
+            )
         if not _TABLE_NAME.fullmatch(name):
             raise SourceError(
                 f"sources.{context.source}.tables: {name!r} cannot be the name of a raw table; use "
@@ -113,6 +121,7 @@ class _FileLoad:
     context: IngestContext
     is_sample: bool
     unreadable: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
     def rows(self, state: dict[str, Any]) -> Iterator[Any]:
         """What dlt is to load; the state then says which files it has.
@@ -130,40 +139,71 @@ class _FileLoad:
         if before == "sample" and not self.is_sample:
             known.clear()
             run = replace(context, full_refresh=True)
-        notes = [*_moved(before, origin)]
-        found = self._find(has_loaded=bool(known))
-        changed, unfetched = fetch_all(changed_files(found.files, known))
-        self.unreadable = (*self.unreadable, *unfetched.values())
-        files = [file for file in found.files if file.name not in unfetched]
-        there = {file.name for file in files}
-        removed = tuple(sorted(file for file in known if file not in there))
-        if removed and files and not self.unreadable:
-            notes.append(_gone(removed, context))
-        if known and state.get("settings", settings) != settings:
-            notes.append("its settings changed: all its files were read again")
-            changed = files
-        elif removed and table.primary_key and not changed:
-            changed = files  # they may hold keys of the rows that came from those that are gone
-        if not changed:
+        has_new_settings = bool(known) and state.get("settings", settings) != settings
+        changes = self._changes(known, all_again=has_new_settings)
+        files = changes.files
+        notes = [*_moved(before, origin), *self._notes(changes, all_again=has_new_settings)]
+        if not changes.read:
             if not files and not self.unreadable:
-                notes = ["its files are gone"]
+                notes = ["its files are gone, and its rows are kept"]
             self._report(files_unchanged=len(files), notes=tuple(notes))
-            for file in removed if files else ():
+            for file in changes.removed if files else ():
                 del known[file]
             state["settings"] = settings
             return
         if context.contract.tables != "evolve" and not known and _is_frozen_out(name, context):
             return
-        if found.ignored:
-            notes.append(f"not read, for their format or suffix: {first_few(found.ignored, 5)}")
         about = TableLoad(context.source, name, notes=tuple(notes), problems=self.unreadable)
         names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
-        given = yield from _load(table, Changes(files, changed, removed), run, about, names)
+        given = yield from _load(table, changes, run, about, names)
         state["names"] = dict(given)
         known.clear()
         known.update({file.name: file.digest for file in files})
         state["origin"] = origin
         state["settings"] = settings
+
+    def _changes(self, known: Mapping[str, str], *, all_again: bool) -> Changes:
+        """The table's files, and which of them are to be read.
+
+        Raises:
+            SourceError: there are none, or it is not known which are the newest snapshot.
+        """
+        is_snapshot = self.table.write == "snapshot"
+        found = self._find(has_loaded=bool(known))
+        files, older = found.files, list[SourceFile]()
+        if is_snapshot:
+            if self.unreadable:
+                raise SourceError(_IN_PART)
+            files, older = newest_snapshot(files)
+        changed, unfetched = fetch_all(changed_files(files, known))
+        self.unreadable = (*self.unreadable, *unfetched.values())
+        if unfetched and is_snapshot:
+            raise SourceError(_IN_PART)
+        files = [file for file in files if file.name not in unfetched]
+        there = {file.name for file in files}
+        removed = tuple(sorted(file for file in known if file not in there))
+        renamed: dict[str, str] = {}
+        if not self.table.primary_key:
+            new = {file.digest: file.name for file in changed if file.name not in known}
+            renamed = {file: new[known[file]] for file in removed if known[file] in new}
+        # those that did not change may hold keys of the rows that came from those that are gone
+        has_lost = bool(removed and files) and (is_snapshot or bool(self.table.primary_key))
+        if all_again or (changed and is_snapshot) or (has_lost and not changed):
+            changed = files
+        return Changes(files, changed, removed, renamed, tuple(file.name for file in older))
+
+    def _notes(self, changes: Changes, *, all_again: bool) -> Iterator[str]:
+        """What to tell the user of the files, one sentence each."""
+        if all_again:
+            yield "its settings changed: all its files were read again"
+        if changes.removed and changes.files and not self.unreadable:
+            yield from self._gone(changes)
+        if changes.read and self.ignored:
+            yield f"not read, for their format or suffix: {first_few(self.ignored, 5)}"
+        if changes.read and self.table.write == "snapshot":
+            older = count(len(changes.older), "older file was", "older files were")
+            newest = first_few([file.name for file in changes.files], 3)
+            yield f"the snapshot is {newest}{f'; {older} not read' if changes.older else ''}"
 
     def _find(self, *, has_loaded: bool) -> FoundFiles:
         cache = HashCache(self.context.cache_path)
@@ -171,10 +211,29 @@ class _FileLoad:
             self.directory, self.table, cache, self.context.scratch_dir, self.context.source
         )
         cache.save()
-        self.unreadable = found.unreadable
+        self.unreadable, self.ignored = found.unreadable, found.ignored
         if not found.files and not has_loaded and not found.unreadable:
             raise _no_file(self.directory, self.name, self.table, found, self.context)
         return found
+
+    def _gone(self, changes: Changes) -> Iterator[str]:
+        """What to tell the user of files that were loaded and are gone."""
+        if self.table.write == "snapshot":
+            before = newest_period(changes.removed)
+            now = newest_period(file.name for file in changes.files)
+            if before is not None and now is not None and now < before:
+                gone = first_few(changes.removed, 3)
+                yield f"{gone} is gone: the newest snapshot is an older one again"
+            return
+        for old, new in changes.renamed.items():
+            yield f"{new} has the content of {old}, which is gone: its rows took their place"
+        left = [name for name in changes.removed if name not in changes.renamed]
+        if left:
+            yield (
+                f"{first_few(left, 3)} {'is' if len(left) == 1 else 'are'} gone: rows that no "
+                f"other file holds are kept (`headrace load --full-refresh --source "
+                f"{self.context.source}` drops them)"
+            )
 
     def _report(self, **found: Any) -> None:
         self.context.report(
@@ -206,15 +265,6 @@ def _moved(before: str | None, origin: str) -> tuple[str, ...]:
     if before == "sample":
         return ("the rows of the sample data were replaced",)
     return (f"rows that were loaded from {before} are kept (--full-refresh starts over)",)
-
-
-def _gone(removed: tuple[str, ...], context: IngestContext) -> str:
-    """What to tell the user of files that were loaded and are gone."""
-    verb = "is" if len(removed) == 1 else "are"
-    return (
-        f"{first_few(removed, 3)} {verb} gone: rows that no other file holds are kept "
-        f"(`headrace load --full-refresh --source {context.source}` drops them)"
-    )
 
 
 def _check_key(
@@ -293,6 +343,7 @@ def _load(
             rows_changed=staged.rows_changed,
             rows_unchanged=staged.rows_unchanged,
             rows_quarantined=staged.rows_quarantined,
+            rows_deleted=staged.rows_deleted,
             new_columns=staged.new_columns,
             notes=(*about.notes, *staged.notes),
         )

@@ -85,7 +85,6 @@ def stage(
         connection.execute("set TimeZone = 'UTC'")
         existing = _existing(connection, name, context)
         _check_declared(declared_types(connection, table), existing, name, context)
-        there = [file.name for file in changes.files]
         staged = None
         for files in (changes.read, changes.files):
             scans, names = _scans(connection, table, files, context, normalize, given or {})
@@ -95,7 +94,7 @@ def stage(
                 if _is_bulk(scans, existing, context):
                     staged = stage_whole(connection, table, scans)
             if staged is None:
-                staged = _stage_by_row(connection, name, table, scans, existing, context, there)
+                staged = _stage_by_row(connection, name, table, scans, existing, context, changes)
             if staged is not None:
                 break
         assert staged is not None  # once all files are read, none is missing
@@ -159,13 +158,13 @@ def _stage_by_row(
     scans: list[FileScan],
     existing: Existing,
     context: IngestContext,
-    there: list[str],
+    changes: Changes,
 ) -> Staged | None:
     """The thorough way, with a second try without the lines that DuckDB cannot read."""
     import duckdb
 
     try:
-        return _Stager(connection, name, table, scans, existing, context, there).run()
+        return _Stager(connection, name, table, scans, existing, context, changes).run()
     except duckdb.InvalidInputException:
         readable = [
             replace(scan, reader=without_bad_rows(connection, scan.reader, context.scratch_dir))
@@ -175,7 +174,7 @@ def _stage_by_row(
         ]
         if readable == scans:
             raise
-    return _Stager(connection, name, table, readable, existing, context, there).run()
+    return _Stager(connection, name, table, readable, existing, context, changes).run()
 
 
 def explain(error: Exception, files: list[SourceFile]) -> SourceError:
@@ -247,7 +246,7 @@ class _Stager:
     scans: list[FileScan]
     existing: Existing
     context: IngestContext
-    there: list[str]
+    changes: Changes
     notes: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     new_columns: list[str] = field(default_factory=list)
@@ -267,7 +266,14 @@ class _Stager:
         self._check_keys()
         read = {scan.file.name for scan in self.scans}
         picked = Merge(
-            self.connection, self.table, self.existing, columns, self.there, read, raw_cursor
+            self.connection,
+            self.table,
+            self.existing,
+            columns,
+            files=[file.name for file in self.changes.files],
+            read=read,
+            renamed=tuple(self.changes.renamed),
+            raw_cursor=raw_cursor,
         ).pick()
         if picked is None:
             return None
@@ -290,6 +296,7 @@ class _Stager:
             rows_changed=picked.rows_changed,
             rows_unchanged=good - picked.rows_new - picked.rows_changed,
             rows_quarantined=given - good,
+            rows_deleted=picked.rows_deleted,
             rows_selected=picked.rows,
             is_first=not self.existing.has_rows,
             files_read=len(self.scans),

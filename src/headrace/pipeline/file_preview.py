@@ -6,14 +6,15 @@ files ──> staged as a first load stages them ──> columns, rows, doubts, 
 import glob
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from headrace.errors import SettingsError, SourceError, UnclearFileError
-from headrace.ingest.discover import HashCache
+from headrace.ingest.discover import HashCache, SourceFile
+from headrace.ingest.file_dates import Period, period_of
 from headrace.ingest.locations import find_source_files, is_address, shown, split_address
 from headrace.ingest.model import (
     FILE_COLUMN,
@@ -35,6 +36,8 @@ _MOST_KEYS = 5
 _WILD = re.compile(r"[*?\[]")
 _NULLS = ("N/A", "n/a", "NA", "-", "NULL", "null", "None", "#N/A")
 _DAY = r"\d{1,2}[./-]\d{1,2}[./-]\d{4}"
+_FULL = 0.5  # the least share of an export's keys, and of its values, that the next has, too
+_MOST_COMPARED = 50  # columns
 _COMMA = r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?"
 
 
@@ -122,6 +125,7 @@ def preview(
                 connection.execute(f"create temp table found as {staged.select}")
                 columns = _columns(connection, staged)
                 doubts += _ways_to_write(connection, columns)
+                doubts += _full_exports(connection, columns, staged, found.files)
                 return FilePreview(
                     directory=shown(directory),
                     pattern=pattern,
@@ -224,6 +228,50 @@ def _keys(
         if distinct == rows:
             keys.append(name)
     return tuple(keys[:_MOST_KEYS])
+
+
+def _full_exports(
+    connection: "duckdb.DuckDBPyConnection",
+    columns: tuple[ColumnPreview, ...],
+    staged: Staged,
+    files: Sequence[SourceFile],
+) -> list[Doubt]:
+    """Whether each file seems to be the whole table as of the date in its name."""
+    by_period: dict[Period | None, list[str]] = {}
+    for file in files:
+        by_period.setdefault(period_of(file.name), []).append(file.name)
+    *_, before, last = [None, None, *sorted(period for period in by_period if period)]
+    if None in by_period or before is None or last is None:
+        return []
+    origin = FROM_FILE if FROM_FILE in {column.name for column in staged.columns} else FILE_COLUMN
+    for period, name in ((before, "before_last"), (last, "last")):
+        names = ", ".join(map(literal, by_period[period]))
+        connection.execute(
+            f"create temp view {name} as select * from found where {origin} in ({names})"
+        )
+    for key in (column for column in columns if not column.nulls):
+        name = identifier(key.name)
+        others = [identifier(one.name) for one in columns if one is not key][:_MOST_COMPARED]
+        if not others or key.data_type in {"DOUBLE", "JSON"}:
+            continue
+        same = " + ".join(f"cast(b.{one} is not distinct from l.{one} as int)" for one in others)
+        row = connection.execute(
+            f"select (select count(*) > 1 and count(*) = count(distinct {name}) from last), "
+            f"(select avg(cast({name} in (select {name} from last) as int)) from before_last), "
+            f"(select avg({same}) from before_last as b inner join last as l using ({name}))"
+        ).fetchone()
+        is_key, share, alike = row or (False, 0, 0)
+        # numbers of lines come again in every file, too, but with other values beside them
+        if is_key and share >= _FULL and alike >= _FULL * len(others):
+            newest = by_period[last][0]
+            reason = (
+                f"{newest} has {share:.0%} of the values of {key.name} that {by_period[before][0]} "
+                f"has, and each once: it seems that each file is the whole table, with the key "
+                f"{key.name}"
+            )
+            settings = {"write": "snapshot", "primary_key": [key.name]}
+            return [Doubt(reason=reason, settings=settings)]
+    return []
 
 
 def _ways_to_write(

@@ -34,6 +34,9 @@ class TableReport(Report):
         0, description="rows that left the table as it was: it has them, or a newer version of them"
     )
     rows_quarantined: int = Field(0, description="rows in `_quarantine`, and not in the table")
+    rows_deleted: int = Field(
+        0, description="rows that were deleted, as the source's snapshot no longer has them"
+    )
     rows_total: int = Field(description="rows of the table after the load")
     files_read: int = 0
     files_unchanged: int = 0

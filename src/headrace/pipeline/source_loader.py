@@ -250,6 +250,8 @@ class SourceLoader:
             detail = "unchanged"
         else:
             detail = f"{table.rows_new:,} new, {table.rows_changed:,} changed"
+        if table.rows_deleted:
+            detail += f", {table.rows_deleted:,} deleted"
         if table.rows_quarantined:
             detail += f", {table.rows_quarantined:,} in quarantine"
         name = f"{self.name}.{table.table}"
@@ -268,6 +270,7 @@ class SourceLoader:
                 rows_given=table.rows_given,
                 **self._counts(table, pipeline, load_ids),
                 rows_quarantined=table.rows_quarantined,
+                rows_deleted=table.rows_deleted,
                 rows_total=after.get(table.table, 0),
                 files_read=table.files_read,
                 files_unchanged=table.files_unchanged,

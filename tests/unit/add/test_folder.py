@@ -80,3 +80,10 @@ def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:
     write(tmp_path, *(f"{chr(97 + n % 26)}{chr(97 + n // 26)}.csv" for n in range(51)))
     with pytest.raises(AddError, match="51 names, more than 50 tables"):
         find_tables(tmp_path)
+
+
+def test_full_exports_become_snapshots(tmp_path: Path) -> None:
+    write(tmp_path, "orders_2024-01-01.csv", "orders_2024-01-02.csv")
+    (table,) = find_tables(tmp_path)
+    assert (table.primary_key, table.settings) == (("order_id",), {"write": "snapshot"})
+    assert "each file is the whole table, with the key order_id" in table.reasons[0]

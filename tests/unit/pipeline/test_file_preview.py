@@ -131,3 +131,35 @@ def test_the_command(tmp_path: Path) -> None:
     assert report["settings"] == {"pattern": "a.csv", "skip": 1, "header": False}
     wrong = inspect("a.csv", "--option", "skip", cwd=tmp_path)
     assert (wrong.returncode, "NAME=VALUE" in wrong.stderr) == (2, True)
+
+
+def of_days(folder: Path, *contents: str) -> dict[str, Any]:
+    """The settings that files of so many days get."""
+    for number, content in enumerate(contents, start=1):
+        (folder / f"a_2024-01-{number:02}.csv").write_text(content)
+    return with_doubts(preview(str(folder / "a*.csv"), {}))
+
+
+def test_full_exports_are_known_by_their_keys_and_values(tmp_path: Path) -> None:
+    days = (
+        "id,city,n\n1,Oslo,1\n2,Rome,2\n3,Bern,3\n",
+        "id,city,n\n1,Oslo,1\n3,Bern,4\n5,Riga,5\n",
+    )
+    assert of_days(tmp_path, *days) == {
+        "pattern": "a*.csv", "write": "snapshot", "primary_key": ["id"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "days",
+    [
+        pytest.param(["id,n\n1,1\n2,2\n"], id="one file"),
+        pytest.param(["id,n\n1,1\n2,2\n", "id,n\n3,3\n4,4\n"], id="new rows"),
+        pytest.param(["id,n\n1,1\n2,2\n3,3\n", "id,n\n3,3\n4,4\n"], id="few rows again"),
+        pytest.param(["line,v\n1,5\n2,6\n", "line,v\n1,7\n2,8\n"], id="numbers of lines"),
+        pytest.param(["id\n1\n2\n", "id\n1\n2\n"], id="nothing beside the key"),
+        pytest.param(["a,b\n1,x\n1,x\n", "a,b\n1,x\n1,x\n"], id="no key"),
+    ],
+)
+def test_other_files_are_not_taken_for_full_exports(tmp_path: Path, days: list[str]) -> None:
+    assert "write" not in of_days(tmp_path, *days)
