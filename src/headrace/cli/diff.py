@@ -12,12 +12,21 @@ from headrace.cli.options import Call, print_json, shared_options
 def diff(
     call: Call,
     before: Annotated[
-        Path,
-        typer.Argument(metavar="A", help="A DuckDB file, or a state folder.", show_default=False),
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="A",
+            help="A DuckDB file, or a state folder; else what was published before.",
+            show_default=False,
+        ),
+    ] = None,
     after: Annotated[
-        Path, typer.Argument(metavar="B", help="What it is compared with.", show_default=False)
-    ],
+        Path | None,
+        typer.Argument(
+            metavar="B",
+            help="What it is compared with; else what is published.",
+            show_default=False,
+        ),
+    ] = None,
     schema: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,8 +64,12 @@ def diff(
         bool, typer.Option("--fail-on-change", help="Exit 1 when anything differs.")
     ] = False,
 ) -> None:
-    """Compare the tables of two DuckDB files: columns, rows, and how many of them changed."""
-    from headrace.pipeline.diff import compare, key_of
+    """Compare the tables of two DuckDB files: columns, rows, and how many of them changed.
+
+    Without files: what is published with what was published before.
+    """
+    from headrace.errors import DiffError, ProjectError
+    from headrace.pipeline.diff import compare, compare_published, key_of
     from headrace.quality.diff import DiffOptions
 
     project = call.settings_or_none()
@@ -69,7 +82,14 @@ def diff(
         personal=personal,
         tolerance=tolerance,
     )
-    report = compare(before, after, options, project)
+    if before is not None and after is not None:
+        report = compare(before, after, options, project)
+    elif before is not None:
+        raise DiffError(f"what is {before} to be compared with? Name two files, or none")
+    elif project is None:
+        raise ProjectError("without two files, `headrace diff` needs a project, and here is none")
+    else:
+        report = compare_published(options, project)
     if call.json:
         print_json(report)
     elif form == "markdown":

@@ -12,7 +12,7 @@ from headrace.artifacts import read_manifest
 from headrace.artifacts.dbt_results import FAILED
 from headrace.pipeline import build_state
 from headrace.pipeline.build_state import BuildState
-from headrace.pipeline.publish import published_rows
+from headrace.pipeline.published_file import published_rows
 from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport
 from headrace.rules import Rule, chosen_rules, find_rules, rule
 from headrace.settings import Resolved

@@ -233,7 +233,7 @@ def _message(
     if status not in FAILED | {"warn"}:
         return "", None
     compiled = getattr(item.node, "compiled_path", None)
-    if item.failures and compiled:
+    if item.failures and compiled and tested is None:
         rows = count(item.failures, "row")
         return f"broken by {rows}; the query that finds them: {compiled}", None
     return dbt_errors.explain(item.message or "", item.node, project, tested=tested)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headrace.artifacts import Exposure, Manifest, read_manifest
 from headrace.errors import DiffError, HeadraceError, TransformError
-from headrace.pipeline import slim_build
+from headrace.pipeline import published_file, slim_build
 from headrace.pipeline.state.folder import is_state, read_state
 from headrace.quality.diff import DiffOptions, DiffReport, Side, diff
 from headrace.settings import Resolved
@@ -34,6 +34,39 @@ def compare(
     if resolved is not None:
         options = replace(options, spill=resolved.data_dir / "spill")
     return diff(_side(before, resolved), _side(after, resolved), options)
+
+
+def compare_published(options: DiffOptions, resolved: Resolved) -> DiffReport:
+    """Compare what is published with what was published before it.
+
+    Args:
+        options: how to compare.
+        resolved: the project's settings.
+
+    Raises:
+        DiffError: nothing is published, or there is no earlier file.
+    """
+    current = published_file.read(resolved.published)
+    if current is None:
+        raise DiffError(f"nothing is published at {resolved.published}: run `headrace run`")
+    before = next(published_file.earlier(resolved.published), None)
+    if before is None:
+        how = "the next run that publishes a change keeps one"
+        if not resolved.settings.publish.keep:
+            how = "publish.keep is 0: set it to 1 or more"
+        raise DiffError(
+            f"there is no earlier published file to compare with: {how}; or name two files"
+        )
+    options = replace(options, spill=resolved.data_dir / "spill")
+    manifest = _manifest_in(resolved.artifacts)
+    after = Side(
+        current.path,
+        current.label,
+        keys=_keys(manifest),
+        harmless=_harmless(resolved),
+        readers=readers_of(manifest),
+    )
+    return diff(Side(before.path, before.label), after, options)
 
 
 def key_of(text: str) -> tuple[str, tuple[str, ...]]:

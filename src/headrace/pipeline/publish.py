@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,8 @@ from headrace import portable
 from headrace.artifacts import Node, read_manifest
 from headrace.errors import PublishError
 from headrace.exceptions import first_line
+from headrace.pipeline import published_file
+from headrace.pipeline.published_file import INFO_SCHEMA
 from headrace.pipeline.reports import Event, Listener, PublishedTable, PublishReport
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal
@@ -120,7 +122,7 @@ def publish(
                 _write(connection, warehouse, temporary, marts, changed, dropped, listen)
                 _record_publication(connection, marts, run_id, code_version, target)
                 connection.execute("detach published")
-                _replace(temporary, path)
+                _replace(temporary, path, resolved.settings.publish.keep)
     except duckdb.Error as error:
         raise _explain(path, error) from error
     except OSError as error:
@@ -263,13 +265,15 @@ def _record_publication(
     )
 
 
-def _replace(temporary: Path, path: Path) -> None:
-    """Make the new file durable, then take the old one's place in one step."""
+def _replace(temporary: Path, path: Path, keep: int) -> None:
+    """Make the new file durable, then take the old one's place in one step; the old one is kept."""
     portable.make_durable(temporary)
+    published_file.keep(path, keep)
     # a log that somebody who wrote to the published file left behind does not fit the new one
     path.with_name(path.name + ".wal").unlink(missing_ok=True)
     portable.replace(temporary, path)
     portable.make_names_durable(path.parent)
+    published_file.prune(path, keep)
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -287,34 +291,6 @@ def _explain(path: Path, error: Exception) -> PublishError:
     fault = system_fault(error, place=path.parent)
     why = fault.message if fault else first_line(error)
     return PublishError(f"{path} was not published: {why}")
-
-
-INFO_SCHEMA = "_headrace"
-
-
-def published_rows(path: Path) -> dict[str, int]:
-    """Rows by ``schema.table``; empty if the file is missing or cannot be read."""
-    rows = _query(path, f"select name, row_count from {INFO_SCHEMA}.tables")
-    return {str(name): int(count) for name, count in rows}
-
-
-def published_at(path: Path) -> datetime | None:
-    """When it was published, UTC; None if the file is missing or cannot be read."""
-    rows = _query(path, f"select published_at from {INFO_SCHEMA}.publication")
-    # DuckDB gives it in the time zone of the machine
-    return rows[0][0].astimezone(UTC) if rows else None
-
-
-def _query(path: Path, sql: str) -> list[Any]:
-    if not path.exists():
-        return []
-    import duckdb
-
-    try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            return connection.execute(sql).fetchall()
-    except duckdb.Error:
-        return []  # a file that cannot be read is replaced by the next publish
 
 
 class PublishedState(BaseModel):

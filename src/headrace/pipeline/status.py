@@ -8,7 +8,7 @@ from pydantic import ConfigDict
 from headrace.catalog import INTERRUPTED, RUNNING, RunStore
 from headrace.error_detail import ErrorDetail
 from headrace.pipeline import lock
-from headrace.pipeline.publish import published_at
+from headrace.pipeline.published_file import published_at
 from headrace.pipeline.reports import Report
 from headrace.settings import Resolved
 

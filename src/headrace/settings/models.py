@@ -108,6 +108,10 @@ class PublishSettings(BaseModel):
     path: Path | None = Field(
         None, description="the published file; by default `published.duckdb` in `data_dir`"
     )
+    keep: int = Field(
+        1, ge=0, le=100, description="how many earlier published files are kept beside it, for "
+        "`headrace diff`; each takes as much disk space as the published file",
+    )  # fmt: skip
     schemas: tuple[Name, ...] = Field(
         ("marts",), min_length=1, description="the dbt schemas whose tables are published"
     )

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ import pytest
 from step_lab import manifest_of, mart, project, stand_in
 
 from headrace.artifacts.dbt_nodes import ColumnInfo
-from headrace.errors import PublishError
-from headrace.pipeline.publish import publish, published_at, published_rows
+from headrace.errors import DiffError, PublishError
+from headrace.pipeline import published_file
+from headrace.pipeline.diff import compare_published
+from headrace.pipeline.publish import publish
+from headrace.pipeline.published_file import published_at, published_rows
 from headrace.pipeline.reports import PublishReport
+from headrace.quality.diff import DiffOptions
 from headrace.settings import Resolved
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from headrace.pipeline.publish import published_at
+from headrace.pipeline.published_file import published_at
 from headrace.server.published import PublishedFile
 path = Path(sys.argv[1])
 print(published_at(path), PublishedFile(path).publication().published_at, sep="\\n")
@@ -185,3 +190,86 @@ def test_when_it_was_published_is_told_in_utc_whatever_the_time_zone(tmp_path: P
         env=os.environ | {"TZ": "America/St_Johns"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert told.stdout.splitlines() == ["2026-01-01 00:00:00+00:00"] * 2
+
+
+def keeping(resolved: Resolved, most: int) -> Resolved:
+    kept = resolved.settings.publish.model_copy(update={"keep": most})
+    return replace(resolved, settings=resolved.settings.model_copy(update={"publish": kept}))
+
+
+def published_with(resolved: Resolved, number: int) -> None:
+    """Publish a new number of orders."""
+    warehouse(resolved, f"create or replace table marts.orders as from range({number}) t(id)")
+    assert published(resolved).written
+
+
+def stopped(*_: object) -> None:
+    raise OSError("stopped")
+
+
+def kept_orders(resolved: Resolved) -> list[int]:
+    """How many orders each earlier file has, newest first."""
+    earlier = published_file.earlier(resolved.published)
+    return [published_rows(each.path)["marts.orders"] for each in earlier]
+
+
+def test_earlier_files_are_kept_up_to_a_number(resolved: Resolved) -> None:
+    lab = keeping(resolved, 2)
+    for number in (4, 5, 6, 7):
+        published_with(lab, number)
+    assert kept_orders(lab) == [6, 5]
+    assert read(lab, "select count(*) from marts.orders") == [(7,)]
+    published(lab)  # nothing changed
+    assert kept_orders(lab) == [6, 5]
+    published_with(keeping(lab, 0), 8)
+    assert not published_file.folder(lab.published).exists()
+
+
+def test_a_publish_that_is_stopped_before_the_rename_keeps_nothing_twice(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published_with(resolved, 4)
+    with monkeypatch.context() as patch:
+        stand_in(patch, "publish.portable.replace", stopped)
+        warehouse(resolved, "insert into marts.orders values (9)")
+        with pytest.raises(PublishError, match="stopped"):
+            published(resolved)
+    assert kept_orders(resolved) == []  # it is still the current one
+    assert published(resolved).written
+    assert kept_orders(resolved) == [4]
+
+
+def test_a_file_system_without_hard_links(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.link", stopped)
+    published_with(resolved, 4)
+    published_with(resolved, 5)
+    assert kept_orders(resolved) == [4]
+
+
+def test_what_cannot_be_kept_does_not_stop_a_publish(
+    resolved: Resolved, caplog: pytest.LogCaptureFixture
+) -> None:
+    published_with(resolved, 4)
+    published_file.folder(resolved.published).write_text("a file")
+    published_with(resolved, 5)
+    assert read(resolved, "select count(*) from marts.orders") == [(5,)]
+    assert "was not kept" in caplog.text
+
+
+def test_what_changed_since_it_was_published_before(resolved: Resolved) -> None:
+    with pytest.raises(DiffError, match="nothing is published"):
+        compare_published(DiffOptions(), resolved)
+    published_with(resolved, 4)
+    with pytest.raises(DiffError, match="the next run that publishes a change keeps one"):
+        compare_published(DiffOptions(), resolved)
+    with pytest.raises(DiffError, match=r"publish\.keep is 0"):
+        compare_published(DiffOptions(), keeping(resolved, 0))
+    published_with(resolved, 6)
+    report = compare_published(DiffOptions(), resolved)
+    assert [(table.name, table.status) for table in report.tables] == [
+        ("marts.customers", "same"),
+        ("marts.orders", "changed"),
+    ]
+    assert "(run r)" in report.before
