@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from headrace.ingest.cursor import Kind
 from headrace.ingest.discover import as_patterns
@@ -24,6 +24,7 @@ FROM_FILE = "_dlt_file_name"  # in a table with a key: likewise; null when no fi
 IS_GONE = "_dlt_file_is_gone"  # tells dlt to delete the rows of a key, or of a file without one
 
 _WRITTEN = re.compile(r"\s+(\S*%.*)$")  # of ``date %d/%m/%Y``
+_PERCENT = re.compile(r"\s+percent$")  # of ``decimal(6,4) percent``
 
 WriteMode = Literal["merge", "snapshot", "append"]
 ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
@@ -57,6 +58,10 @@ def _known_encoding(name: str | None) -> str | None:
     return name
 
 
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 @dataclass(frozen=True)
 class FileTable:
     """One raw table that is read from files.
@@ -76,8 +81,9 @@ class FileTable:
         cursor: a column that tells which version of a row is newer, for example ``updated_at``;
             an older version never overwrites a newer one.
         columns: types of columns, in DuckDB's words; others are found by looking at the data.
-            ``date %d/%m/%Y`` and ``timestamp %d.%m.%Y %H:%M`` say how the values are written. A
-            time without an offset counts as UTC where its column has a time zone.
+            ``date %d/%m/%Y`` and ``timestamp %d.%m.%Y %H:%M`` say how the values are written, and
+            ``decimal(6,4) percent`` that ``12.5%`` stands for 0.125. A time without an offset
+            counts as UTC where its column has a time zone.
         required: columns that every file must have, besides the key.
         delimiter: of CSV files; by default the one that makes all rows as wide as the first:
             ``,`` (a tab for ``.tsv``), else ``;``, a tab or ``|``.
@@ -92,6 +98,13 @@ class FileTable:
         null_values: texts that stand for null in CSV files, besides nothing at all: ``N/A``, ``-``.
         decimal: ``,`` for CSV files that write 1.234,50: it holds for the columns that ``columns``
             declares as numbers.
+        thousands: the sign between groups of three digits in CSV files, in columns that are
+            declared as numbers: ``,``, ``.``, ``'``, ``_`` or a space; by default ``.`` where
+            ``decimal`` is ``,``, else none.
+        currency: signs that may stand before or after the numbers of CSV files, in columns that
+            are declared as numbers, such as ``$``, ``EUR``.
+        accounting: whether ``(12.50)`` is a negative number in CSV files, in columns that are
+            declared as numbers.
         bad_rows: what to do with rows that cannot be loaded: ``quarantine``, or ``fail`` to stop.
         bad_rows_limit: the share of a file's rows that may be quarantined; more stop the load.
         sheet: of Excel files: the name of the sheet; needed where there are several.
@@ -120,12 +133,20 @@ class FileTable:
     skip_footer: Annotated[int, Field(ge=0)] = 0
     null_values: tuple[str, ...] = ()
     decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", "'", "_", " ", ""] | None = None
+    currency: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ()
+    accounting: bool = False
     bad_rows: Literal["quarantine", "fail"] = "quarantine"
     bad_rows_limit: Annotated[float, Field(ge=0, le=1)] = 1.0
     sheet: str | None = None
     allow_empty: bool = False
     hive_partitioning: bool = True
     rename: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check settings that exclude each other."""
+        if self.thousands and self.thousands == self.decimal:
+            raise ValueError(f"decimal and thousands cannot both be {self.decimal!r}")
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -149,7 +170,14 @@ class FileTable:
     @property
     def types(self) -> dict[str, str]:
         """The declared types without the way in which the values are written."""
-        return {name: _WRITTEN.sub("", kind) for name, kind in self.columns.items()}
+        return {
+            name: _PERCENT.sub("", _WRITTEN.sub("", kind)) for name, kind in self.columns.items()
+        }
+
+    @property
+    def percentages(self) -> frozenset[str]:
+        """Declared columns whose values have a percent sign."""
+        return frozenset(name for name, kind in self.columns.items() if _PERCENT.search(kind))
 
     @property
     def formats(self) -> dict[str, str]:

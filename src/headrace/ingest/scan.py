@@ -1,6 +1,5 @@
 """How a file is read: its columns, their types, and the SQL that scans it."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,13 +17,13 @@ from headrace.ingest.model import FileTable
 from headrace.ingest.names import NamedColumns, name_columns
 from headrace.ingest.parquet_reader import ParquetReader, parquet_reader
 from headrace.ingest.reader import RejectedRow, unpacked
+from headrace.ingest.written_values import written_columns
 from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
     import duckdb
 
 _SHOWN = 20
-_NUMERIC = re.compile(r"decimal|numeric|double|float|real|\w*int")
 
 
 @dataclass(frozen=True)
@@ -186,37 +185,6 @@ def name_scans(
     for scan in named:
         _require(scan, table)
     return named, names
-
-
-def written_columns(table: FileTable) -> dict[str, str]:
-    """SQL of declared columns whose values are written in another way than DuckDB reads them.
-
-    A value that is not written so either stays as it is, and does not fit the type.
-    """
-    found = {}
-    for name, declared in table.types.items():
-        column, kind = identifier(name), declared.lower()
-        if name in table.formats:
-            at = f"try_strptime({column}, {literal(table.formats[name])})"
-            day = f"when {at} = date_trunc('day', {at}) then cast(cast({at} as date) as varchar) "
-            found[name] = (
-                f"case {day if kind == 'date' else ''}"
-                f"when {at} is not null then cast({at} as varchar) else {column} end"
-            )
-        elif table.decimal == "," and _NUMERIC.match(kind):
-            pattern = literal(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?")
-            found[name] = (
-                f"case when regexp_full_match({column}, {pattern}) "
-                f"then replace(replace({column}, '.', ''), ',', '.') "
-                # else 1.5 would be taken for one and a half
-                f"when contains({column}, '.') then '\"' || {column} || '\"' else {column} end"
-            )
-        elif kind in {"boolean", "bool"}:
-            found[name] = (
-                f"case when lower({column}) in ('yes', 'y', 'on') then 'true' "
-                f"when lower({column}) in ('no', 'n', 'off') then 'false' else {column} end"
-            )
-    return found
 
 
 def _require(scan: FileScan, table: FileTable) -> None:

@@ -27,6 +27,7 @@ from headrace.ingest.model import (
 )
 from headrace.ingest.stage import stage
 from headrace.pipeline.reports import Report
+from headrace.pipeline.value_forms import Doubt, value_doubts
 from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
@@ -34,11 +35,8 @@ if TYPE_CHECKING:
 
 _MOST_KEYS = 5
 _WILD = re.compile(r"[*?\[]")
-_NULLS = ("N/A", "n/a", "NA", "-", "NULL", "null", "None", "#N/A")
-_DAY = r"\d{1,2}[./-]\d{1,2}[./-]\d{4}"
 _FULL = 0.5  # the least share of an export's keys, and of its values, that the next has, too
 _MOST_COMPARED = 50  # columns
-_COMMA = r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?"
 
 
 class ColumnPreview(Report):
@@ -48,13 +46,6 @@ class ColumnPreview(Report):
     data_type: str
     nulls: int
     distinct: int = Field(description="an estimate where there are many")
-
-
-class Doubt(Report):
-    """What the files do not say for certain, and the settings that would decide it."""
-
-    reason: str
-    settings: dict[str, Any] = Field(description="of the table")
 
 
 class FilePreview(Report):
@@ -124,7 +115,8 @@ def preview(
                     continue
                 connection.execute(f"create temp table found as {staged.select}")
                 columns = _columns(connection, staged)
-                doubts += _ways_to_write(connection, columns)
+                texts = [column.name for column in columns if column.data_type == "VARCHAR"]
+                doubts += value_doubts(connection, texts)
                 doubts += _full_exports(connection, columns, staged, found.files)
                 return FilePreview(
                     directory=shown(directory),
@@ -272,73 +264,6 @@ def _full_exports(
             settings = {"write": "snapshot", "primary_key": [key.name]}
             return [Doubt(reason=reason, settings=settings)]
     return []
-
-
-def _ways_to_write(
-    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...]
-) -> list[Doubt]:
-    """Columns of text whose values are numbers, dates or booleans written in another way."""
-    doubts = []
-    for column in (column for column in columns if column.data_type == "VARCHAR"):
-        name, quoted = column.name, identifier(column.name)
-
-        def all_match(condition: str, quoted: str = quoted) -> bool:
-            query = f"select count({quoted}) > 0 and bool_and({condition}) from found"
-            row = connection.execute(f"{query} where {quoted} is not null").fetchone()
-            return bool(row and row[0])
-
-        def only(pattern: str, quoted: str = quoted) -> str:
-            return f"regexp_full_match({quoted}, {literal(pattern)})"
-
-        nulls = ", ".join(map(literal, _NULLS))
-        if all_match(only(_DAY)):
-            doubts += _dates(name, quoted, all_match, connection)
-        elif all_match(only(_COMMA)) and not all_match(f"not contains({quoted}, ',')"):
-            places = f"max(length(split_part({quoted}, ',', 2)))"
-            (scale,) = connection.execute(f"select {places} from found").fetchone() or (2,)
-            doubts.append(
-                Doubt(
-                    reason=f"{name} looks like numbers with a decimal comma",
-                    settings={"decimal": ",", "columns": {name: f"decimal(18,{scale})"}},
-                )
-            )
-        elif all_match(f"lower({quoted}) in ('yes', 'no', 'y', 'n', 'on', 'off')"):
-            doubts.append(
-                Doubt(reason=f"{name} is yes or no", settings={"columns": {name: "boolean"}})
-            )
-        elif all_match(f"{quoted} in ({nulls}) or try_cast({quoted} as double) is not null"):
-            used = connection.execute(
-                f"select distinct {quoted} from found where {quoted} in ({nulls}) order by all"
-            ).fetchall()
-            if used:
-                doubts.append(
-                    Doubt(
-                        reason=f"{name} is a number but for what may stand for null",
-                        settings={"null_values": [value for (value,) in used]},
-                    )
-                )
-    return doubts
-
-
-def _dates(
-    name: str, quoted: str, all_match: Any, connection: "duckdb.DuckDBPyConnection"
-) -> list[Doubt]:
-    query = (
-        f"select regexp_extract({quoted}, '[./-]') from found where {quoted} is not null limit 1"
-    )
-    (mark,) = connection.execute(query).fetchone() or ("/",)
-    forms = [mark.join(order) for order in (("%d", "%m", "%Y"), ("%m", "%d", "%Y"))]
-    fitting = [
-        form for form in forms if all_match(f"try_strptime({quoted}, {literal(form)}) is not null")
-    ]
-    open_ = " (or the month may come first: no day is above 12)" if len(fitting) > 1 else ""
-    return [
-        Doubt(
-            reason=f"{name} looks like dates{open_}",
-            settings={"columns": {name: f"date {form}"}},
-        )
-        for form in fitting[:1]
-    ]
 
 
 def _quarantined(staged: Staged, most: int) -> tuple[str, ...]:

@@ -163,3 +163,58 @@ def test_full_exports_are_known_by_their_keys_and_values(tmp_path: Path) -> None
 )
 def test_other_files_are_not_taken_for_full_exports(tmp_path: Path, days: list[str]) -> None:
     assert "write" not in of_days(tmp_path, *days)
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "kind", "first"),
+    [
+        (["$1,234.50", "-$3.00"], {"currency": ["$"], "thousands": ","},
+         "DECIMAL(18,2)", "1234.50"),
+        (["1.234,50 €", "2,00 €"], {"currency": ["€"], "decimal": ","}, "DECIMAL(18,2)", "1234.50"),
+        (["EUR 1'234.5", "7 CHF"], {"currency": ["EUR", "CHF"], "thousands": "'"},
+         "DECIMAL(18,1)", "1234.5"),
+        (["(12.50)", "3.00"], {"accounting": True}, "DECIMAL(18,2)", "-12.50"),
+        (["($1,250.00)", "$3.00"], {"currency": ["$"], "accounting": True, "thousands": ","},
+         "DECIMAL(18,2)", "-1250.00"),
+        (["1\u00a0234,5", "2,0"], {"decimal": ",", "thousands": " "}, "DECIMAL(18,1)", "1234.5"),
+        (["1,234,567", "5"], {"thousands": ","}, "DECIMAL(18,0)", "1234567"),
+        (["12.5%", "7 %"], {"columns": {"v": "decimal(18,3) percent"}}, "DECIMAL(18,3)", "0.125"),
+        (["12,5%", "7%"], {"decimal": ","}, "DECIMAL(18,3)", "0.125"),
+        (["31/12/2024", "1/2/2025"], {}, "DATE", "2024-12-31"),
+        (["31.12.2024 10:30", "01.02.2025 00:00"], {}, "TIMESTAMP", "2024-12-31 10:30:00"),
+        (["2024/12/31", "2025/02/01"], {}, "DATE", "2024-12-31"),
+        (["31-12-24", "01-02-25"], {}, "DATE", "2024-12-31"),
+        (["31 Dec 2024", "01 Feb 2025"], {}, "DATE", "2024-12-31"),
+        (["yes", "no"], {"columns": {"v": "boolean"}}, "BOOLEAN", "true"),
+        (["3", "N/A"], {"null_values": ["N/A"]}, "BIGINT", "3"),
+        (["2024-12-31", "-"], {"null_values": ["-"]}, "DATE", "2024-12-31"),
+        (["$3.10", "N/A"], {"currency": ["$"], "null_values": ["N/A"]}, "DECIMAL(18,2)", "3.10"),
+        (["yes", "NULL"], {"null_values": ["NULL"]}, "BOOLEAN", "true"),
+    ],
+)  # fmt: skip
+def test_each_way_to_write_a_value_is_proposed_and_loads(
+    tmp_path: Path, values: list[str], settings: dict[str, Any], kind: str, first: str
+) -> None:
+    content = "".join(f'{n};"{value}"\n' for n, value in enumerate(values))
+    report = of(tmp_path, f"id;v\n{content}")
+    assert report.columns[1].data_type == "VARCHAR"
+    (doubt,) = report.doubts
+    assert settings.items() <= doubt.settings.items()
+    again = preview(str(tmp_path / "a.csv"), with_doubts(report) | {"pattern": "a.csv"})
+    assert (again.columns[1].data_type, min(again.rows)[1]) == (kind, first)
+    assert again.doubts == ()
+
+
+@pytest.mark.parametrize("values", [["$5", "x"], ["1.5", "1,5"], ["12%", "0.5"], ["A-1", "A-2"]])
+def test_what_is_written_in_no_one_way_stays_text_without_a_proposal(
+    tmp_path: Path, values: list[str]
+) -> None:
+    report = of(tmp_path, "id;v\n" + "".join(f"{n};{value}\n" for n, value in enumerate(values)))
+    assert report.doubts == ()
+
+
+def test_columns_with_numbers_of_two_forms_get_the_settings_of_the_first(tmp_path: Path) -> None:
+    report = of(tmp_path, "id;a;b\n1;1.234,50;1,234.50\n2;2,00;2.00\n")
+    assert with_doubts(report)["columns"] == {"a": "decimal(18,2)"}
+    again = preview(str(tmp_path / "a.csv"), with_doubts(report))
+    assert [column.data_type for column in again.columns] == ["BIGINT", "DECIMAL(18,2)", "VARCHAR"]
