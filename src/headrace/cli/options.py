@@ -60,7 +60,11 @@ class Call:
     ] = None
     env: Annotated[
         str | None,
-        typer.Option("--env", metavar="NAME", help="Read config/NAME.yml too (or HEADRACE_ENV)."),
+        typer.Option(
+            "--env",
+            metavar="NAME",
+            help="The environment: config/NAME.yml, and data of its own (or HEADRACE_ENV).",
+        ),
     ] = None
     project_dir: Annotated[
         Path | None,

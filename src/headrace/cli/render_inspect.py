@@ -36,7 +36,7 @@ def show_where(report: WhereReport) -> None:
     for place in report.places:
         places.add_row(place.name, escape(place.path), "yes" if place.exists else "[dim]no[/]")
     settings = Table(
-        title=f"\nSettings (environment {report.env or '-'}, target {report.target})",
+        title=f"\nSettings (environment {report.environment}, target {report.target})",
         title_justify="left",
         box=None,
         pad_edge=False,
@@ -54,7 +54,10 @@ def show_status(report: StatusReport) -> None:
     """Print the last runs."""
     console = new_console()
     if not report.runs:
-        console.print("No run is recorded yet: [bold]headrace run[/] makes the first.")
+        console.print(
+            f"environment {report.environment}: no run is recorded yet, "
+            "[bold]headrace run[/] makes the first"
+        )
         return
     table = Table(box=None, pad_edge=False)
     for column in ("started (UTC)", "command", "status", "rows", "took", "code"):
@@ -77,6 +80,7 @@ def show_status(report: StatusReport) -> None:
     if last.error:
         console.print(f"[red]✗[/] {escape(last.error)}")
         show_detail(console, last.detail)
+    console.print(f"environment: {report.environment}")
     when = f"{report.published_at:%Y-%m-%d %H:%M:%S %Z}" if report.published_at else "not yet"
     console.print(f"published: {escape(from_here(report.published_path))} ({when})")
 

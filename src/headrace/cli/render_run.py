@@ -93,7 +93,7 @@ class RunScreen(LiveScreen):
                 f"[green]✓[/] catalog version {catalog.version}: {catalog.changes} changes since "
                 "the last one (headrace serve shows them)"
             )
-        console.print(_took(report), end="\n")
+        console.print(_took(report), soft_wrap=True)
 
     def _not_loaded(self, report: RunReport) -> None:
         if report.load is None or not report.load.failures:
@@ -206,7 +206,8 @@ def _took(report: RunReport) -> str:
     )
     parts = " · ".join(f"{name} {took:.1f} s" for name, took in steps if took is not None)
     color = STATUS_COLORS[report.status]
-    return f"[{color}]{report.status}[/] in {report.seconds:.1f} s [dim]({parts})[/]"
+    env = escape(report.environment)
+    return f"{env}: [{color}]{report.status}[/] in {report.seconds:.1f} s [dim]({parts})[/]"
 
 
 def _selection_lines(report: RunReport) -> Iterator[str]:

@@ -43,6 +43,7 @@ def doctor(resolved: Resolved) -> DoctorReport:
     checks = (
         _interpreter(),
         _versions(),
+        _environment(resolved),
         _writable(resolved.data_dir),
         _disk(resolved.data_dir),
         *_paths(resolved.data_dir),
@@ -66,6 +67,19 @@ def _interpreter() -> CheckReport:
         advice=""
         if good
         else "use Python 3.11, 3.12 or 3.13: uv run --python 3.12 headrace doctor",
+    )
+
+
+def _environment(resolved: Resolved) -> CheckReport:
+    shared = ", ".join(resolved.shared_locations)
+    return CheckReport(
+        name="environment",
+        good=None if shared else True,
+        found=f"{resolved.environment}, data in {resolved.data_dir}",
+        advice=f"all environments share {shared} of config/default.yml: set another value in "
+        f"config/{resolved.env}.yml"
+        if shared
+        else "",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.error_detail import ErrorDetail
+from headrace.settings import DEFAULT_ENV
 
 Status = Literal["success", "failed", "error"]
 NodeStatus = Literal["success", "pass", "warn", "fail", "error", "skipped", "reused"]
@@ -192,6 +193,7 @@ class RunReport(Report):
     status: Status
     started_at: datetime
     seconds: float
+    environment: str = DEFAULT_ENV
     target: str
     code_version: str
     load: LoadReport | None = None

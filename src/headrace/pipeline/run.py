@@ -79,7 +79,7 @@ def run(
     fault = address_space_fault()
     if fault is not None:
         raise UserError(fault.message)
-    chosen, notes = {}, []
+    chosen, notes = {}, _about_environment(resolved)
     if "load" in steps:
         chosen = sources.selected(resolved, source_names, needed=steps == ("load",))
         notes += (
@@ -103,6 +103,23 @@ def run(
             )
         finally:
             store.close()
+
+
+def _about_environment(resolved: Resolved) -> list[str]:
+    """What is said about the data of another environment than the default one."""
+    env, data = resolved.environment, resolved.settings.data_dir
+    notes = [
+        f"{key} of config/default.yml is shared by all environments: set another one in "
+        f"config/{env}.yml"
+        for key in resolved.shared_locations
+    ]
+    is_first = resolved.has_own_data and not resolved.data_dir.exists()
+    if is_first and (resolved.data_dir.parent / "headrace.sqlite").exists():
+        notes.append(
+            f"the environment {env} has data of its own, from now on in {data}; to go on with "
+            f"those of the default environment, set `data_dir: {data.parent}` in config/{env}.yml"
+        )
+    return notes
 
 
 @contextmanager
@@ -209,6 +226,7 @@ class _Run:
             status=status,
             started_at=started_at,
             seconds=time.monotonic() - started,
+            environment=self.resolved.environment,
             target=self.target.name,
             code_version=version,
             load=self.loaded,

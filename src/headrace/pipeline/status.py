@@ -10,7 +10,7 @@ from headrace.error_detail import ErrorDetail
 from headrace.pipeline import lock
 from headrace.pipeline.published_file import published_at
 from headrace.pipeline.reports import Report
-from headrace.settings import Resolved
+from headrace.settings import DEFAULT_ENV, Resolved
 
 
 class FailureReport(Report):
@@ -44,6 +44,7 @@ class RecordedRun(Report):
 class StatusReport(Report):
     """The answer of ``headrace status``: the newest run first."""
 
+    environment: str = DEFAULT_ENV
     runs: tuple[RecordedRun, ...]
     published_path: str
     published_at: datetime | None
@@ -71,7 +72,10 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
             for line in lines
         ]
     return StatusReport(
-        runs=tuple(lines), published_path=str(path), published_at=published_at(path)
+        environment=resolved.environment,
+        runs=tuple(lines),
+        published_path=str(path),
+        published_at=published_at(path),
     )
 
 

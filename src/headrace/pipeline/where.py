@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from headrace.pipeline.reports import Report
 from headrace.secrets import hide_in
@@ -31,6 +31,7 @@ class WhereReport(Report):
     """The answer of ``headrace where``. Secrets are masked."""
 
     env: str | None
+    environment: str = Field(description="its name; `default` where none was chosen")
     target: str
     places: tuple[PlaceReport, ...]
     settings: tuple[SettingReport, ...]
@@ -49,10 +50,14 @@ def where(resolved: Resolved) -> WhereReport:
         "dlt state": resolved.data_dir / "dlt",
         "logs": resolved.data_dir / "logs",
     }
+    store = resolved.run_store_file
+    if store is not None:
+        paths["run store"] = store
     places = [PlaceReport(name=name, path=str(p), exists=p.exists()) for name, p in paths.items()]
     warehouse = PlaceReport(name="warehouse", path=target.location, exists=target.exists())
     return WhereReport(
         env=resolved.env,
+        environment=resolved.environment,
         target=target.name,
         places=(*places[:2], warehouse, *places[2:]),
         settings=tuple(

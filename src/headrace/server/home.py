@@ -21,6 +21,7 @@ def home(state: ServerState) -> models.Home:
     publish = publish_state(now)
     return models.Home(
         project=state.project,
+        environment=state.environment,
         catalog_only=state.catalog_only,
         catalog_version=catalog.version,
         catalog_at=catalog.created_at,

@@ -242,6 +242,9 @@ class Home(ApiModel):
     """The first page."""
 
     project: str
+    environment: str | None = Field(
+        None, description="whose data these are: `default`, or as chosen by `--env`"
+    )
     catalog_only: bool = Field(
         description="it shows the artifacts of a dbt project that Headrace does not run"
     )

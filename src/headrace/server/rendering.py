@@ -58,6 +58,7 @@ class PageFrame:
     links: Links
     project: str
     made_at: datetime | None = None
+    environment: str | None = None
 
     def render(
         self, template: str, *, title: str, here: str | None = None, **context: object
@@ -77,6 +78,7 @@ class PageFrame:
                 links=self.links,
                 title=title,
                 project=self.project,
+                environment=self.environment,
                 made_at=self.made_at,
                 here=here,
                 pages=PAGES,
@@ -88,8 +90,10 @@ class PageFrame:
 def frame_of(request: "Request") -> PageFrame:
     """The frame of a page of a running server, below whatever path it is mounted."""
     root = str(request.scope.get("root_path", "")).rstrip("/")
-    project: str = request.app.state.server.project
-    return PageFrame(links=ServerLinks(root=f"{root}/"), project=project)
+    state = request.app.state.server
+    return PageFrame(
+        links=ServerLinks(root=f"{root}/"), project=state.project, environment=state.environment
+    )
 
 
 def status_class(status: str | None) -> str:

@@ -42,6 +42,7 @@ class ServerState:
 
     Attributes:
         project: the project's name.
+        environment: whose data are shown; None where there are no environments.
         allow_pii: whether personal data is shown when asked for.
         published: the published file.
         log_file: the newest log file; None where there is no log.
@@ -52,6 +53,7 @@ class ServerState:
         self,
         *,
         project: str,
+        environment: str | None = None,
         run_store_url: str,
         published: Path,
         log_file: Path | None = None,
@@ -65,6 +67,7 @@ class ServerState:
 
         Args:
             project: the project's name.
+            environment: whose data these are.
             run_store_url: SQLAlchemy URL of the run store.
             published: the published file.
             log_file: the newest log file.
@@ -76,6 +79,7 @@ class ServerState:
             catalog_only: see the attribute.
         """
         self.project = project
+        self.environment = environment
         self.catalog_only = catalog_only
         self.allow_pii = allow_pii
         self.published = PublishedFile(published)
@@ -323,6 +327,7 @@ def open_state(
     """The state of a project; see ``ServerState``."""
     return ServerState(
         project=resolved.root.name,
+        environment=None if catalog_only else resolved.environment,
         run_store_url=resolved.run_store_url,
         published=resolved.published,
         log_file=resolved.data_dir / "logs" / "headrace.jsonl",

@@ -118,8 +118,15 @@ class _Site:
         self._state = state
         self._with_samples = samples
         made_at = datetime.now(UTC)
-        self._top = PageFrame(links=FileLinks(), project=state.project, made_at=made_at)
-        self._below = PageFrame(links=FileLinks(root="../"), project=state.project, made_at=made_at)
+        self._top = PageFrame(
+            links=FileLinks(), project=state.project, made_at=made_at, environment=state.environment
+        )
+        self._below = PageFrame(
+            links=FileLinks(root="../"),
+            project=state.project,
+            made_at=made_at,
+            environment=state.environment,
+        )
         self._runs: dict[str, None] = {}
         self.assets = 0
         self.count = 0

@@ -238,7 +238,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data_dir: Path = Field(
-        Path("data"), description="everything that Headrace writes; relative to the project"
+        Path("data"),
+        description="everything that Headrace writes; relative to the project. Another environment "
+        "than the default one has its folder in it, unless it sets its own",
     )
     target: str = Field("duckdb", description="the entry of `targets` to load into and build in")
     # another type is possible; the annotation gives editors the keys of this one

@@ -14,12 +14,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from headrace import secrets
+from headrace import portable, secrets
 from headrace.errors import ProjectError, SettingsError
 from headrace.formatting import did_you_mean
 from headrace.settings import layers
 from headrace.settings.models import Settings
 from headrace.targets import Target, TargetSettings
+
+DEFAULT_ENV = "default"
+"""The environment without a name: ``config/default.yml`` alone."""
+
+# folders of the default environment's data, beside which the other environments have theirs
+_TAKEN = frozenset({"dbt", "dlt", "logs", "refreshing", "schemas", "scratch", "spill"})
+_COMMON = "config/default.yml"
 
 
 @dataclass(frozen=True)
@@ -39,9 +46,27 @@ class Resolved:
     origins: Mapping[str, str]
 
     @property
+    def environment(self) -> str:
+        """The environment's name, as it is shown: ``default`` where none was chosen."""
+        return self.env or DEFAULT_ENV
+
+    @property
     def data_dir(self) -> Path:
-        """Where Headrace writes."""
+        """Where Headrace writes; of an environment, by default a folder of its name in ``data``."""
         return self._path(self.settings.data_dir)
+
+    @property
+    def has_own_data(self) -> bool:
+        """Whether ``data_dir`` is the environment's folder in that of the default environment."""
+        return self.env is not None and self.origins.get("data_dir") == _own(self.env)
+
+    @property
+    def shared_locations(self) -> tuple[str, ...]:
+        """Keys of ``config/default.yml`` that name one file or database for all environments."""
+        keys = ("publish.path", f"targets.{self.settings.target}.path", "run_store.url")
+        if self.env is None:
+            return ()
+        return tuple(key for key in keys if self.origins.get(key) == _COMMON)
 
     @property
     def published(self) -> Path:
@@ -60,12 +85,15 @@ class Resolved:
         return self.data_dir / "dbt" / "target"
 
     @property
+    def run_store_file(self) -> Path | None:
+        """The run store's file; None where a URL is set."""
+        return None if self.settings.run_store.url else self.data_dir / "headrace.sqlite"
+
+    @property
     def run_store_url(self) -> str:
         """SQLAlchemy URL of the run store; may hold a password."""
         url = self.settings.run_store.url
-        if url is not None:
-            return url.get_secret_value()
-        return f"sqlite:///{self.data_dir / 'headrace.sqlite'}"
+        return url.get_secret_value() if url else f"sqlite:///{self.run_store_file}"
 
     @property
     def target(self) -> Target:
@@ -80,6 +108,11 @@ class Resolved:
 
     def _path(self, path: Path) -> Path:
         return Path(os.path.normpath(self.root / path.expanduser()))
+
+
+def _own(env: str) -> str:
+    """What ``where`` says of a ``data_dir`` that was made for an environment."""
+    return f"environment {env}"
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -109,7 +142,8 @@ def resolve(
 
     Args:
         root: the project's directory.
-        env: name of the environment; by default HEADRACE_ENV says it.
+        env: name of the environment; by default HEADRACE_ENV says it. Unless a layer of its own
+            sets ``data_dir``, it writes to the folder of its name in the ``data_dir`` of all.
         flags: ``a.b=value`` assignments.
         environ: the environment; by default the process's.
 
@@ -122,7 +156,7 @@ def resolve(
         layers.environment_layer() if environ is None else layers.env_layer(environ, "environment")
     )
     env = _environment_name(env, variables, dotenv)
-    stack = [layers.yaml_layer(root / "config" / "default.yml", "config/default.yml")]
+    stack = [layers.yaml_layer(root / "config" / "default.yml", _COMMON)]
     if env is not None:
         name = f"config/{env}.yml"
         layer = layers.yaml_layer(root / "config" / f"{env}.yml", name)
@@ -149,7 +183,24 @@ def resolve(
             detail=layers.detail_at(root, where),
         )
     origins = {".".join(path): layer.name for layer in present for path, _ in layer.leaves()}
+    if env is not None and origins.get("data_dir", _COMMON) == _COMMON:
+        _check_is_free(env, settings)
+        settings = settings.model_copy(update={"data_dir": settings.data_dir / env})
+        origins["data_dir"] = _own(env)
     return Resolved(root, env, settings, origins)
+
+
+def _check_is_free(env: str, settings: Settings) -> None:
+    """Check that no other folder of the data has the environment's name.
+
+    Raises:
+        SettingsError: it is one of Headrace's, or of a source.
+    """
+    if env in _TAKEN or env in settings.sources or portable.is_reserved(env):
+        raise SettingsError(
+            f"the environment {env!r} would have its data in {settings.data_dir / env}, which has "
+            f"another use: rename config/{env}.yml, or set data_dir in it"
+        )
 
 
 def _learn_secrets(
@@ -174,7 +225,7 @@ def _environment_name(
     name = flag or variables.values.get("env") or (dotenv.values.get("env") if dotenv else None)
     if name is not None and not str(name).replace("-", "_").isidentifier():
         raise SettingsError(f"{name!r} is no name of an environment: letters, digits, - and _ only")
-    return str(name) if name else None
+    return str(name) if name and name != DEFAULT_ENV else None
 
 
 def _without_env(layer: layers.Layer) -> layers.Layer:

@@ -104,7 +104,7 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "sources fresh     0       0       0        0",
         "! test [odd] name: broken by 1 row",
         "✓ published published.duckdb (marts.orders 1,200 rows)",
-        "success in 4.0 s (load 1.0 s · build 2.0 s · audit 0.1 s · publish 0.5 s)",
+        "default: success in 4.0 s (load 1.0 s · build 2.0 s · audit 0.1 s · publish 0.5 s)",
     ]
 
 
@@ -114,7 +114,7 @@ def test_a_failed_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert out[-3:] == [
         "✗ not published, the published file is what it was:",
         "  · test unique(id) on orders: broken by 2 rows",
-        "failed in 4.0 s (load 1.0 s · build 2.0 s · audit 0.1 s)",
+        "default: failed in 4.0 s (load 1.0 s · build 2.0 s · audit 0.1 s)",
     ]
 
 
@@ -156,5 +156,6 @@ def test_status(capsys: pytest.CaptureFixture[str]) -> None:
         "started (UTC)        command       status   rows   took  code",
         "2026-01-02 03:04:05  headrace run  failed  1,203  4.0 s  abc",
         "✗ unique(id) on [orders]: broken by 2 rows",
+        "environment: default",
         "published: p.duckdb (not yet)",
     ]
