@@ -16,7 +16,7 @@ from headrace.quality.diff.side import DiffOptions
 from headrace.settings import ServeSettings
 from headrace.settings.models import TransportSettings
 from headrace.synth.faults.cells import NO_SUCH_ROW
-from headrace.synth.learn import field
+from headrace.synth.learn import learned_field
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -98,11 +98,11 @@ def python_versions() -> str:
         ),
         (
             f"{HOW_TO}/learn-from-a-sample.md",
-            f"any text that fewer than {WORDS[field.FEWEST_ROWS]} rows contain",
+            f"any text that fewer than {WORDS[learned_field.FEWEST_ROWS]} rows contain",
         ),
         (
             f"{HOW_TO}/learn-from-a-sample.md",
-            f"the minimum, the maximum and {field.QUANTILES - 2} values in between",
+            f"the minimum, the maximum and {learned_field.QUANTILES - 2} values in between",
         ),
         ("docs/reference/faults.md", f"an address above {NO_SUCH_ROW:,} (2 to the 41)"),
         # Windows, secrets, OpenLineage, workflows, dbt

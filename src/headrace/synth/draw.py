@@ -22,6 +22,7 @@ from headrace.synth.schema.fields import (
     Categorical,
     Datetime,
     ForeignKey,
+    Listed,
     Numerical,
     Status,
 )
@@ -86,6 +87,12 @@ def listed_choices(field: Categorical | Case) -> Choices:
     return Choices(values, thresholds)
 
 
+def listed(field: Listed, rows: Rows) -> Values:
+    """One value after another; numbers and booleans as such."""
+    codes = (rows % len(field.values)).astype(np.int32)
+    return Values(Kind.POOLED, codes, None, Pool(tuple(field.values)))
+
+
 def generator_choices(provider: str, locale: str, beside: Path | None) -> Choices:
     """The strings of a frozen pool; read again when its file was changed."""
     return _pool_choices(provider, locale, beside, pools.stamp(provider, locale, beside))
@@ -107,6 +114,9 @@ def numerical(field: Numerical, units: Units) -> Values:
     number = _DISTRIBUTIONS[field.distribution](field, units)
     if low is not None or high is not None:
         number = np.clip(number, low, high)
+    if field.step is not None:
+        assert low is not None
+        number = low + np.rint((number - low) / field.step) * field.step
     if field.round is None:
         return Values(Kind.NUMBER, number)
     if field.round == 0 or field.distribution in {"poisson", "zipf"}:
@@ -212,6 +222,12 @@ def zipf(units: Units, size: NDArray[Any], exponent: float) -> Units:
 def _empirical(field: Numerical, units: Units) -> Units:
     assert field.quantiles is not None
     knots = np.array(field.quantiles, dtype=np.float64)
+    if field.probabilities is not None:
+        shares = np.array(field.probabilities, dtype=np.float64)
+        cell = np.searchsorted(shares, units, side="right").clip(1, len(knots) - 1) - 1
+        part = (units - shares[cell]) / (shares[cell + 1] - shares[cell])
+        between: Units = knots[cell] + (knots[cell + 1] - knots[cell]) * part
+        return between
     place = units * (len(knots) - 1)
     cell = np.minimum(place.astype(np.int64), len(knots) - 2)
     result: Units = knots[cell] + (knots[cell + 1] - knots[cell]) * (place - cell)

@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.synth import pools
-from headrace.synth.hashing import Key, Permutation, below, bits, key
+from headrace.synth.draw import zipf
+from headrace.synth.hashing import Key, Permutation, below, bits, key, unit
+from headrace.synth.patterns import MARKS, capacity, fill, fixed_width
 from headrace.synth.schema.fields import Categorical, Text, Unique
 from headrace.synth.values import NOTHING, SPACE, Kind, Pool, Values, from_numpy, from_strings
 
@@ -44,37 +46,6 @@ def pattern(text: str, random: NDArray[np.uint64]) -> Values:
     if total <= 2**32:
         return Values(Kind.TEXT, fill(text, below(random, total)))
     return Values(Kind.TEXT, fill(text, (random % np.uint64(min(total, 2**62))).astype(np.int64)))
-
-
-def capacity(text: str) -> int:
-    """How many distinct texts a pattern has."""
-    return math.prod(10 if mark == "#" else 26 for mark in text if mark in "#?")
-
-
-def fill(text: str, numbers: NDArray[np.int64]) -> pa.Array:
-    """A pattern filled in by numbers, which are read digit by digit from its right end."""
-    raw = text.encode()
-    width = len(raw)
-    data = np.empty((len(numbers), width), dtype=np.uint8)
-    data[:] = np.frombuffer(raw, dtype=np.uint8)
-    rest = numbers.copy()
-    for place in range(width - 1, -1, -1):
-        mark = raw[place : place + 1]
-        if mark == b"#":
-            data[:, place] = 48 + rest % 10
-            rest //= 10
-        elif mark == b"?":
-            data[:, place] = 65 + rest % 26
-            rest //= 26
-    return fixed_width(data)
-
-
-def fixed_width(data: NDArray[np.uint8]) -> pa.Array:
-    """Rows of bytes as an Arrow array of strings."""
-    count, width = data.shape
-    offsets = np.arange(0, (count + 1) * width, width, dtype=np.int32)
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(np.ascontiguousarray(data))]
-    return pa.StringArray.from_buffers(count, buffers[1], buffers[2])
 
 
 _HEX: Final = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
@@ -111,6 +82,8 @@ def unique(
         size = min(capacity(field.pattern), 2**62)
         permutation = Permutation(seed, *path, size=size)
         return Values(Kind.TEXT, fill(field.pattern, permutation(rows)))
+    if field.patterns is not None:
+        return Values(Kind.TEXT, _codes(field.patterns, seed, path, rows))
     assert field.generator is not None
     provider = field.generator.removeprefix("faker.")
     if provider in PATTERNS:
@@ -123,6 +96,27 @@ def unique(
     pool = pools.load(provider, *home)
     permutation = Permutation(seed, *path, size=len(pool.values))
     return Values(Kind.POOLED, permutation(rows).astype(np.int32), None, Pool(pool.values))
+
+
+def _codes(patterns: dict[str, float], seed: int, path: tuple[str, ...], rows: Rows) -> pa.Array:
+    """Texts by several patterns; no two numbers give the same one."""
+    texts = list(patterns)
+    shares = np.cumsum(np.array(list(patterns.values()), dtype=np.float64))
+    drawn = unit(key(seed, *path, "pattern"), rows) * shares[-1]
+    which = np.minimum(np.searchsorted(shares, drawn, side="right"), len(texts) - 1)
+    sizes = np.array([min(capacity(text, MARKS), 2**62) for text in texts])
+    which = np.where(rows < sizes[which], which, len(texts) - 1)
+    parts, places = [], []
+    for number, text in enumerate(texts):
+        here = np.flatnonzero(which == number)
+        if here.size:
+            permutation = Permutation(seed, *path, text, size=int(sizes[number]))
+            parts.append(fill(text, permutation(rows[here]), MARKS))
+            places.append(here)
+    if len(parts) < 2:
+        return parts[0] if parts else pa.array([], pa.string())
+    order = np.argsort(np.concatenate(places), kind="stable")
+    return pa.concat_arrays(parts).take(from_numpy(order))
 
 
 def unique_uuids(seed: int, path: tuple[str, ...], rows: Rows) -> Values:
@@ -197,12 +191,28 @@ def _shuffle(place: Rows, size: int, key_: Key) -> Rows:
     return result
 
 
+def _repeated_codes(
+    field: Text, patterns: dict[str, float], seed: int, path: tuple[str, ...], rows: Rows
+) -> Values:
+    """Texts by several patterns: so many different ones, and some of them more often."""
+    most = min(max(capacity(text, MARKS) for text in patterns), 2**62)
+    size = min(field.distinct or most, capacity(list(patterns)[-1], MARKS))
+    drawn = unit(key(seed, *path), rows)
+    if field.exponent is None:
+        numbers = np.minimum((drawn * size).astype(np.int64), size - 1)
+    else:
+        numbers = zipf(drawn, np.array([size]), field.exponent).astype(np.int64)
+    return Values(Kind.TEXT, _codes(patterns, seed, path, numbers))
+
+
 def words(
     field: Text, seed: int, path: tuple[str, ...], rows: Rows, home: tuple[str, Path | None]
 ) -> Values:
     """Some words of the pool, as a sentence."""
     if field.pattern is not None:
         return pattern(field.pattern, bits(key(seed, *path), rows))
+    if field.patterns is not None:
+        return _repeated_codes(field, field.patterns, seed, path, rows)
     low, high = field.words
     pool = Pool(pools.load("word", "en_US" if home[0] != "en_US" else home[0], None).values)
     count = low + below(bits(key(seed, *path, "count"), rows), high - low + 1)

@@ -19,7 +19,7 @@ from headrace.synth.expression import (
     Ref,
     Unary,
 )
-from headrace.synth.functions import FUNCTIONS
+from headrace.synth.functions import FUNCTIONS, item_at
 from headrace.synth.values import (
     FALSE,
     NOTHING,
@@ -222,6 +222,8 @@ def _call(node: FunctionCall, rows: RowSource) -> Values:
         return rows.row_of(first.path)
     if name == "child":
         return _child(arguments, rows)
+    if name == "item" and isinstance(arguments[1], Literal):
+        return item_at(evaluate(first, rows), int(arguments[1].value))
     values = [evaluate(argument, rows) for argument in arguments]
     return FUNCTIONS[name](values)
 

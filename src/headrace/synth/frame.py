@@ -25,6 +25,7 @@ from headrace.synth.schema.fields import (
     Datetime,
     Derived,
     ForeignKey,
+    Listed,
     Numerical,
     Serial,
     Status,
@@ -490,6 +491,8 @@ class Frame:
                 return self._cases(item, place, self.units(path, salt))
             case Categorical():
                 return self._choices(item, place).pick(self.units(path, salt))
+            case Listed():
+                return draw.listed(item, self.rows)
             case Unique():
                 return draw_text.unique(item, self.seed, full, self.rows, self._home(item.locale))
             case Datetime(distribution="uniform"):

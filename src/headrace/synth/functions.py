@@ -110,14 +110,32 @@ def _item(values: list[Values]) -> Values:
         raise TypeError("item() takes a categorical whose values are lists")
     lists = [v if isinstance(v, list) else [v] for v in value.pool.values]
     longest = max(map(len, lists))
-    pool: dict[Any, int] = {None: 0}
+    pool: dict[Any, int] = {(type(None), None): 0}
     table = np.zeros((len(lists), longest + 1), dtype=np.int32)
     for number, elements in enumerate(lists):
         for position, element in enumerate(elements):
-            table[number, position] = pool.setdefault(element, len(pool))
+            name = (type(element), element)  # 1, 1.0 and true are equal, and not the same
+            table[number, position] = 0 if element is None else pool.setdefault(name, len(pool))
     codes = table[value.data, np.clip(place, 0, longest)]
     valid = both(value.valid, codes > 0)
-    return Values(Kind.POOLED, codes, valid, Pool(tuple(pool)))
+    return Values(Kind.POOLED, codes, valid, Pool(tuple(element for _, element in pool)))
+
+
+def item_at(value: Values, place: int) -> Values:
+    """The element of each list at one place; the elements there alone decide the type."""
+    if value.pool is None:
+        raise TypeError("item() takes a categorical whose values are lists")
+    lists = [v if isinstance(v, list) else [v] for v in value.pool.values]
+    pool: dict[Any, int] = {}
+    codes = np.zeros(len(lists), dtype=np.int32)
+    for number, elements in enumerate(lists):
+        element = elements[place] if 0 <= place < len(elements) else None
+        codes[number] = pool.setdefault((type(element), element), len(pool))
+    known = tuple(element for _, element in pool)
+    present = np.array([element is not None for element in known], dtype=bool)
+    found = codes[value.data]
+    valid = value.valid if bool(present.all()) else both(value.valid, present[found])
+    return Values(Kind.POOLED, found, valid, Pool(known))
 
 
 def _choose(values: list[Values]) -> Values:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from headrace.synth import draw, draw_text, pools
 from headrace.synth.errors import SchemaError, SchemaProblem, SynthError
+from headrace.synth.patterns import MARKS, capacity
 from headrace.synth.plan import FieldPath, TablePlan, walk_fields
 from headrace.synth.planner import make_plans
 from headrace.synth.population import Fixed, Population, Rate, to_us
@@ -187,8 +188,11 @@ class World:
             if provider:
                 pools.load(provider, *home)
             return
-        if item.pattern is not None or provider in draw_text.PATTERNS:
-            size = draw_text.capacity(item.pattern or draw_text.PATTERNS[provider])
+        if item.patterns is not None:
+            last = list(item.patterns)[-1]
+            size, name = capacity(last, MARKS), f"the pattern {last!r}"
+        elif item.pattern is not None or provider in draw_text.PATTERNS:
+            size = capacity(item.pattern or draw_text.PATTERNS[provider])
             name = f"the pattern {item.pattern or draw_text.PATTERNS[provider]!r}"
         elif provider in draw_text.BUILT:
             return

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.learn import correlation, learn_schema
-from headrace.synth.learn.field import zipf_exponent
+from headrace.synth.learn.learned_field import zipf_exponent
 from headrace.synth.learn.relations import relate
 from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema

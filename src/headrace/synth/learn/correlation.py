@@ -9,7 +9,7 @@ columns of many values it is the correlation of the normal scores itself; betwee
 where that comes out too small, it is the larger one by which the engine meets it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace.synth import maths
-from headrace.synth.learn.field import LearnedField
+from headrace.synth.learn.learned_field import LearnedField
 
 Floats = NDArray[np.float64]
 _TERMS: Final = 60
@@ -35,11 +35,13 @@ class Scored:
         classes: the class of each row, from 0; -1 for null.
         scores: the normal score of each class: of the middle of its share.
         hermite: the coefficients of the step function, from the first on.
+        numbers: the value of each class, of numbers, and the coefficients of these.
     """
 
     classes: NDArray[np.int64]
     scores: Floats
     hermite: Floats
+    numbers: tuple[Floats, Floats] | None = None
 
     @property
     def rows(self) -> Floats:
@@ -52,13 +54,19 @@ class Scored:
         return self.classes >= 0
 
 
-def scored(classes: NDArray[np.int64]) -> Scored:
-    """The scores of a column whose classes are numbered from 0 without gaps."""
+def scored(classes: NDArray[np.int64], numbers: Floats | None = None) -> Scored:
+    """The scores of a column whose classes are numbered from 0 without gaps.
+
+    Args:
+        classes: the class of each row, -1 for null.
+        numbers: the value of each class, of numbers.
+    """
     counts = np.bincount(classes[classes >= 0]).astype(np.float64)
     ends = np.cumsum(counts) / counts.sum()
     scores = maths.normal_quantile(np.clip(ends - counts / counts.sum() / 2, 1e-12, 1 - 1e-12))
     edges = maths.normal_quantile(np.clip(ends[:-1], 1e-12, 1 - 1e-12))
-    return Scored(classes, scores, _hermite(scores, edges))
+    values = None if numbers is None else (numbers, _hermite(numbers, edges))
+    return Scored(classes, scores, _hermite(scores, edges), values)
 
 
 def _hermite(scores: Floats, edges: Floats) -> Floats:
@@ -73,12 +81,19 @@ def _hermite(scores: Floats, edges: Floats) -> Floats:
     return np.array(coefficients)
 
 
-def matrix(columns: list[Scored]) -> Floats:
-    """The correlation matrix of the hidden normals, positive definite, to four decimals."""
+def matrix(columns: list[Scored], apart: Collection[tuple[int, int]] = ()) -> Floats:
+    """The correlation matrix of the hidden normals, positive definite, to four decimals.
+
+    Args:
+        columns: in the order of the matrix.
+        apart: the places, the greater one first, that are to have no correlation.
+    """
     size = len(columns)
     result = np.eye(size)
     for one in range(size):
         for other in range(one):
+            if (one, other) in apart:
+                continue
             result[one, other] = result[other, one] = hidden(columns[one], columns[other])
     return positive_definite(result)
 
@@ -93,17 +108,38 @@ def hidden(one: Scored, other: Scored) -> float:
     if spread == 0:
         return 0.0
     seen = float(np.mean((left - left.mean()) * (right - right.mean()))) / spread
-    products = one.hermite * other.hermite
     whole = float(np.sqrt(_variance(one) * _variance(other)))
-    powers = np.arange(1, _TERMS + 1)
-    low, high = -_MOST, _MOST
-    for _ in range(40):
-        middle = (low + high) / 2
-        if float(np.sum(products * middle**powers)) / whole < seen:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    by_rank = _solved(one.hermite * other.hermite, seen * whole)
+    if one.numbers is None or other.numbers is None:
+        return by_rank
+    return _balanced(by_rank, one, other, both)
+
+
+_RHOS: Final = np.linspace(-_MOST, _MOST, 399)
+_POWERS: Final = _RHOS[:, None] ** np.arange(1, _TERMS + 1)
+
+
+def _solved(products: Floats, seen: float) -> float:
+    """The hidden correlation at which the sum over k of rho**k * products[k] is as seen."""
+    sums = np.maximum.accumulate(_POWERS @ products)
+    return float(np.interp(seen, sums, _RHOS))
+
+
+def _balanced(by_rank: float, one: Scored, other: Scored, both: NDArray[np.bool_]) -> float:
+    """Between the correlation of the ranks and that of the numbers, as far from both.
+
+    Where large values come together more, or less, than the ranks tell, no hidden correlation
+    gives both.
+    """
+    assert one.numbers is not None
+    assert other.numbers is not None
+    left, right = one.numbers[0][one.classes[both]], other.numbers[0][other.classes[both]]
+    if left.std() == 0 or right.std() == 0:
+        return by_rank
+    seen = float(np.corrcoef(left, right)[0, 1])
+    products = one.numbers[1] * other.numbers[1] / float(left.std() * right.std())
+    worse = np.maximum(np.abs(_POWERS @ products - seen), np.abs(_RHOS - by_rank))
+    return float(_RHOS[int(np.argmin(worse))])
 
 
 def _variance(column: Scored) -> float:
@@ -125,6 +161,7 @@ def positive_definite(correlations: Floats) -> Floats:
     return result
 
 
+_TRIED: Final = 3
 _CLEAR: Final = 3.0
 """A correlation is written where it is so many standard errors from nothing."""
 
@@ -140,7 +177,7 @@ class Correlations:
 def correlate(fields: Sequence[LearnedField]) -> tuple[list[LearnedField], Correlations | None]:
     """The fields with their categories in an order that shows, and their correlations if any."""
     ready: dict[str, Scored] = {
-        each.name: scored(each.classes)
+        each.name: scored(each.classes, each.numbers)
         for each in fields
         if each.classes is not None and each.labels is None and each.classes.max() > 0
     }
@@ -149,7 +186,7 @@ def correlate(fields: Sequence[LearnedField]) -> tuple[list[LearnedField], Corre
         if each.labels is None:
             continue
         assert each.classes is not None
-        order = _order(each.classes, len(each.labels), list(ready.values()))
+        order = _order(each, list(ready.values()))
         settings = dict(each.settings)
         settings["values"] = [each.labels[place][0] for place in order]
         settings["weights"] = [int(each.labels[place][1]) for place in order]
@@ -162,22 +199,41 @@ def correlate(fields: Sequence[LearnedField]) -> tuple[list[LearnedField], Corre
     names = [each.name for each in fields if each.name in ready]
     if len(names) < 2:
         return result, None
-    correlations = matrix([ready[name] for name in names])
+    result_matrix = matrix([ready[name] for name in names], _apart(fields, names))
     rows = min(int(ready[name].valid.sum()) for name in names)
-    strong = np.abs(correlations) >= _CLEAR / np.sqrt(max(rows, 1))
+    strong = np.abs(result_matrix) >= _CLEAR / np.sqrt(max(rows, 1))
     np.fill_diagonal(strong, val=False)
     chosen = np.flatnonzero(strong.any(axis=1))
     if len(chosen) < 2:
         return result, None
     return result, Correlations(
-        tuple(names[place] for place in chosen), correlations[np.ix_(chosen, chosen)]
+        tuple(names[place] for place in chosen), result_matrix[np.ix_(chosen, chosen)]
     )
 
 
-def _order(classes: NDArray[np.int64], size: int, others: Sequence[Scored]) -> NDArray[np.int64]:
-    """Categories by the mean score of the column that they tell the most about."""
-    best: tuple[float, NDArray[np.float64]] | None = None
-    for other in others:
+def _apart(fields: Sequence[LearnedField], names: Sequence[str]) -> set[tuple[int, int]]:
+    places = {name: place for place, name in enumerate(names)}
+    pairs = [
+        (places[each.name], places[other])
+        for each in fields
+        for other in each.apart
+        if each.name in places and other in places
+    ]
+    return {(max(pair), min(pair)) for pair in pairs}
+
+
+def _order(field: LearnedField, others: Sequence[Scored]) -> NDArray[np.int64]:
+    """Categories in the order that shows the most: of their numbers, or of another column's mean.
+
+    Of the orders by the numbers that stand in the categories, and by the mean scores of the
+    columns that they tell the most about, the one that has the largest correlations.
+    """
+    assert field.classes is not None
+    assert field.labels is not None
+    classes, size = field.classes, len(field.labels)
+    options = _by_numbers(field)
+    ratios = []
+    for place, other in enumerate(others):
         both = (classes >= 0) & other.valid
         if int(both.sum()) < 10:
             continue
@@ -187,8 +243,49 @@ def _order(classes: NDArray[np.int64], size: int, others: Sequence[Scored]) -> N
         spread = float(np.sum(counts * (means - scores.mean()) ** 2))
         # by chance, each category takes one part of the variance
         ratio = spread / max(float(np.sum((scores - scores.mean()) ** 2)), 1e-12)
-        if ratio > 2 * size / len(codes) and (best is None or ratio > best[0]):
-            best = (ratio, means)
-    if best is None:
+        if ratio > 2 * size / len(codes):
+            ratios.append((ratio, place, means))
+    ratios.sort(key=lambda found: (-found[0], found[1]))
+    options += [means for _, _, means in ratios[:_TRIED]]
+    if not options:
         return np.arange(size)
-    return np.argsort(best[1], kind="stable")
+    if len(options) == 1:
+        return np.argsort(options[0], kind="stable")
+    orders = [np.argsort(option, kind="stable") for option in options]
+    return max(orders, key=lambda order: _shown(classes, order, options, others))
+
+
+def _by_numbers(field: LearnedField) -> list[Floats]:
+    """The numbers that stand in combinations, of those that differ enough to tell an order."""
+    assert field.labels is not None
+    labels = [label if isinstance(label, list) else [label] for label, _ in field.labels]
+    result = []
+    for values in zip(*labels, strict=True):
+        known = [value for value in values if value is not None]
+        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+            numbers = np.array([np.nan if value is None else float(value) for value in values])
+            if len(np.unique(numbers)) > max(2, len(values) / 4):
+                result.append(np.where(np.isnan(numbers), np.nanmean(numbers), numbers))
+    return result
+
+
+def _shown(
+    classes: NDArray[np.int64],
+    order: NDArray[np.int64],
+    options: Sequence[Floats],
+    others: Sequence[Scored],
+) -> float:
+    """The sum of the correlations of an order with the numbers in it and the other columns."""
+    step = max(1, len(classes) // 20_000)
+    codes = classes[::step]
+    known = codes >= 0
+    place = np.empty(len(order))
+    place[order] = np.arange(len(order))
+    ranks = place[codes[known]]
+    total = 0.0
+    for values in [option[codes[known]] for option in options] + [
+        other.rows[::step][known] for other in others
+    ]:
+        if values.std() > 0 and ranks.std() > 0:
+            total += abs(float(np.corrcoef(ranks, values)[0, 1]))
+    return total

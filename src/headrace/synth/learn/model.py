@@ -19,13 +19,16 @@ from headrace.extras import how_to_install
 from headrace.formatting import one_line
 from headrace.libraries import sdv as libraries_sdv
 from headrace.synth.errors import SynthError
-from headrace.synth.learn.field import LearnedField
+from headrace.synth.learn.learned_field import LearnedField
 from headrace.synth.learn.pii import Pii, find_pii
 from headrace.synth.learn.relations import Relation, Relations
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.to_schema import fields_of
 
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+_CLASSES: Final = {
+    "#": "[0-9]", "?": "[A-Z]", "&": "[a-z]", "*": "[A-Z0-9]", "%": "[a-z0-9]", "~": "[0-9a-f]",
+}  # fmt: skip
 _LOGGERS: Final = (
     "sdv", "rdt", "copulas", "SingleTableSynthesizer", "MultiTableSynthesizer",
 )  # fmt: skip
@@ -187,8 +190,8 @@ def _kind(
         return {"sdtype": "id", **({"regex_format": "[1-9][0-9]{11}"} if "as" in settings else {})}
     if settings["type"] == "uuid":
         return {"sdtype": "id", "regex_format": _UUID}
-    if settings["type"] == "unique" and "pattern" in settings:
-        return {"sdtype": "id", "regex_format": _regex(settings["pattern"])}
+    if settings["type"] == "unique" and "patterns" in settings:
+        return {"sdtype": "id", "regex_format": _regex(list(settings["patterns"])[-1])}
     if personal is not None and personal.kind != "birth_date":
         provider = _PROVIDERS.get(personal.kind, personal.provider)
         return {"sdtype": provider, "pii": True}
@@ -200,19 +203,17 @@ def _kind(
         return {"sdtype": "numerical"}
     if settings["type"] == "categorical":
         return {"sdtype": "categorical", "values": list(settings["values"])}
-    if "pattern" in settings:
-        return {"sdtype": "id", "regex_format": _regex(settings["pattern"])}
+    if "patterns" in settings:
+        return {"sdtype": "id", "regex_format": _regex(list(settings["patterns"])[-1])}
     return {"sdtype": "sentence", "pii": True}
 
 
 def _regex(pattern: str) -> str:
     """A pattern as a regular expression, of which SDV's generator knows the simple ones."""
     result = ""
-    for run in re.findall(r"#+|\?+|[^#?]", pattern):
-        if run[0] == "#":
-            result += f"[0-9]{{{len(run)}}}"
-        elif run[0] == "?":
-            result += f"[A-Z]{{{len(run)}}}"
+    for run in re.findall(r"#+|\?+|&+|\*+|%+|~+|[^#?&*%~]", pattern):
+        if run[0] in _CLASSES:
+            result += f"{_CLASSES[run[0]]}{{{len(run)}}}"
         else:
             result += re.escape(run) if not run.isalnum() else run
     return result

@@ -25,6 +25,7 @@ _READERS: Final = {
     ".ndjson": "read_json({file}, hive_partitioning = false, format = 'newline_delimited')",
     ".json": "read_json({file}, hive_partitioning = false)",
 }
+_NULLS: Final = "['', 'NA', 'N/A', 'n/a', 'NULL', 'null', 'None', 'nan', 'NaN', '-', '?']"
 _NESTED: Final = ("STRUCT", "MAP", "UNION", "BLOB", "BIT", "JSON", "GEOMETRY", "VARIANT")
 _AS_TEXT: Final = ("TIME", "INTERVAL", "UUID", "ENUM")
 _INTEGERS: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
@@ -119,10 +120,26 @@ def _from_file(
     bare = reader.format(file=file, types="")
     if "{types}" not in reader:
         return _select(connection, bare, text)
+    nulls = _null_marks(connection, reader, file)
+    bare = reader.format(file=file, types=nulls)
     kept = _with_leading_zeros(connection, bare, file)
     types = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in kept)
-    source = reader.format(file=file, types=f", types = {{{types}}}") if kept else bare
-    return _select(connection, source, text)
+    more = f", types = {{{types}}}" if kept else ""
+    return _select(connection, reader.format(file=file, types=f"{nulls}{more}"), text)
+
+
+def _null_marks(connection: duckdb.DuckDBPyConnection, reader: str, file: str) -> str:
+    """``nullstr`` where NA and the like are null: without, some column of numbers is text."""
+    plain = _types(connection, reader.format(file=file, types=""))
+    if "VARCHAR" not in plain:
+        return ""
+    marked = f", nullstr = {_NULLS}"
+    pairs = zip(plain, _types(connection, reader.format(file=file, types=marked)), strict=True)
+    return marked if any(one == "VARCHAR" != other for one, other in pairs) else ""
+
+
+def _types(connection: duckdb.DuckDBPyConnection, source: str) -> list[str]:
+    return [row[1] for row in connection.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()]
 
 
 def _with_leading_zeros(connection: duckdb.DuckDBPyConnection, source: str, file: str) -> list[str]:

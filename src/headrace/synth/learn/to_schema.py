@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.synth.learn.correlation import correlate
-from headrace.synth.learn.field import LearnedField, SampleColumn, make_field, number_of
+from headrace.synth.learn.field import make_field
+from headrace.synth.learn.learned_field import LearnedField, SampleColumn, number_of
 from headrace.synth.learn.relations import Relations
 from headrace.synth.learn.sample_data import LearningSample
+from headrace.synth.learn.structure import structured_fields
 
 
 def to_schema(sample: LearningSample, relations: Relations, *, seed: int = 0) -> str:
@@ -55,7 +57,7 @@ def _fields(sample: LearningSample, relations: Relations, table: str) -> list[Le
 
 def _table(sample: LearningSample, relations: Relations, name: str, data: pa.Table) -> list[str]:
     keys = relations.of(name)
-    fields, correlations = correlate(_fields(sample, relations, name))
+    fields, correlations = correlate(structured_fields(sample, relations, name))
     lines = [f"  {flow_yaml(name)}:", f"    count: {len(data)}"]
     children = [len(sample.tables[r.table]) for r in relations.relations if r.parent == name]
     if not keys and len(data) <= 50 and min(children, default=0) >= 20 * len(data):
@@ -77,7 +79,11 @@ def _table(sample: LearningSample, relations: Relations, name: str, data: pa.Tab
 def flow_yaml(value: Any) -> str:
     """A value in YAML's flow_yaml style."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {flow_yaml(item)}" for key, item in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{flow_yaml(key)}: {flow_yaml(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
         return "[" + ", ".join(flow_yaml(item) for item in value) + "]"
     if isinstance(value, str):

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, model_validator
 
+from headrace.synth.patterns import overlap
 from headrace.synth.schema.base import (
     Duration,
     Name,
@@ -17,6 +18,10 @@ from headrace.synth.schema.base import (
 
 Scalar = str | int | float | bool | None
 Weights = Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+Patterns = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=200)], Annotated[float, Field(ge=0)]],
+    Field(min_length=1, max_length=200),
+]
 Expression = Annotated[
     str | int | float,
     Field(description="An expression over the row's and its parents' columns."),
@@ -101,13 +106,32 @@ class Unique(FieldBase):
     pattern: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="# is a digit, ? a capital letter, everything else stands: SKU-####-??"
     )
+    patterns: Patterns | None = Field(
+        None,
+        description="Several patterns by weight, of which no two can give the same text; rows "
+        "beyond what one can give take the last. Here & is a small letter, * a capital or a "
+        "digit, % a small letter or a digit, and ~ a hexadecimal digit, too.",
+    )
     locale: str | None = None
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
-        if (self.generator is None) == (self.pattern is None):
-            raise ValueError("give exactly one of: generator, pattern")
+        given = [n for n in ("generator", "pattern", "patterns") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError("give exactly one of: generator, pattern, patterns")
+        texts = list(self.patterns or ())
+        for number, one in enumerate(texts):
+            for other in texts[:number]:
+                if overlap(one, other):
+                    raise ValueError(f"{other!r} and {one!r} can give the same text")
         return self
+
+
+class Listed(FieldBase):
+    """One of some values after another: the first row has the first, and so on, round and round."""
+
+    type: Literal["listed"]
+    values: Annotated[list[Scalar], Field(min_length=1)]
 
 
 class Datetime(FieldBase):
@@ -204,7 +228,13 @@ class Numerical(FieldBase):
     )
     exponent: Annotated[float, Field(gt=0)] = Field(1.1, description="zipf: the skew.")
     quantiles: Annotated[list[float], Field(min_length=2)] | None = Field(
-        None, description="empirical: evenly spaced quantiles, from the minimum to the maximum."
+        None, description="empirical: quantiles, from the minimum to the maximum; evenly spaced."
+    )
+    probabilities: Annotated[list[Share], Field(min_length=2)] | None = Field(
+        None, description="empirical: where the quantiles lie, from 0 to 1, if not evenly spaced."
+    )
+    step: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Only values that are min and a multiple of this."
     )
     round: Annotated[int, Field(ge=0, le=15)] | None = Field(
         2, description="Decimals; 0 gives integers, null leaves the number as it is."
@@ -249,6 +279,18 @@ class Numerical(FieldBase):
             raise ValueError(f"as: {self.as_} needs round, its decimals")
         return self
 
+    @model_validator(mode="after")
+    def _has_probabilities_that_rise(self) -> Self:
+        if self.probabilities is not None:
+            shares = self.probabilities
+            if self.quantiles is None or len(self.quantiles) != len(shares):
+                raise ValueError("probabilities are as many as quantiles")
+            if shares[0] != 0 or shares[-1] != 1 or sorted(set(shares)) != shares:
+                raise ValueError("probabilities rise from 0 to 1")
+        if self.step is not None and self.bounds[0] is None:
+            raise ValueError("step needs min, from where it counts")
+        return self
+
     @property
     def bounds(self) -> tuple[float | None, float | None]:
         """The smallest and the largest value that were asked for."""
@@ -272,9 +314,24 @@ class Text(FieldBase):
     pattern: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
         None, description="# is a digit, ? a capital letter."
     )
+    patterns: Patterns | None = Field(
+        None, description="Several patterns by weight, with the marks of patterns of unique."
+    )
+    distinct: Annotated[int, Field(ge=1, le=10**12)] | None = Field(
+        None, description="patterns: how many different texts there are; without it, any number."
+    )
+    exponent: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="distinct: few texts come often, with this skew; without it, evenly."
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if self.pattern is not None and self.patterns is not None:
+            raise ValueError("give pattern or patterns")
+        if self.distinct is not None and self.patterns is None:
+            raise ValueError("distinct goes with patterns")
+        if self.exponent is not None and self.distinct is None:
+            raise ValueError("exponent goes with distinct")
         if self.words[0] > self.words[1]:
             raise ValueError(f"impossible range: {self.words[0]} words to {self.words[1]}")
         return self
@@ -438,6 +495,7 @@ AnyField = Annotated[
     | Uuid
     | Categorical
     | Unique
+    | Listed
     | Datetime
     | Numerical
     | Boolean
