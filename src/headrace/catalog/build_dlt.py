@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from headrace.artifacts import DltArtifacts, DltColumn, DltSchema, DltTable
 from headrace.catalog.model import Asset, Column, field_of, resource_id, table_id
 
+_QUARANTINE = "_quarantine"  # rows that were not loaded: its columns are not the source's
+
 _OWN = "_dlt_"  # what dlt's own tables and columns begin with
 
 
@@ -60,7 +62,9 @@ class DltPart:
             for table in tables:
                 by_resource.setdefault(table.resource, []).append(table)
             for name, filled in sorted(by_resource.items()):
-                yield _resource(source, name, filled)
+                own = [table for table in filled if table.table.name != _QUARANTINE]
+                if own:
+                    yield _resource(source, name, own)
             for table in tables:
                 yield self._table(source, table)
 

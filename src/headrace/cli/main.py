@@ -21,6 +21,7 @@ from headrace.cli.inspect import doctor, inspect, status, where
 from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
 from headrace.cli.project import new, update
+from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
 from headrace.cli.run import build, load, publish, run, state
 from headrace.cli.serve import docs, serve
@@ -69,6 +70,7 @@ for _command in (
     app.command()(_command)
 
 app.add_typer(add, name="add")
+app.add_typer(quarantine, name="quarantine")
 
 
 def _version(value: bool) -> None:
@@ -178,7 +180,7 @@ def _print_json(message: str, code: int, detail: "ErrorDetail | None" = None) ->
     """With ``--json``, print the error as JSON on stdout; see docs/reference/errors.md."""
     if "--json" not in sys.argv:
         return
-    words = sys.argv[1 : 3 if sys.argv[1] == "add" else 2]
+    words = sys.argv[1 : 3 if sys.argv[1] in {"add", "quarantine"} else 2]
     report: dict[str, Any] = {
         "command": " ".join(["headrace", *(word for word in words if not word.startswith("-"))]),
         "status": _STATUS.get(code, "error"),

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.terminal import MARKS, STATUS_COLORS, LiveScreen, from_here, show_detail
+from headrace.formatting import count
 from headrace.pipeline.reports import Event, LoadReport, NodeReport, RunReport
 
 
@@ -64,6 +65,9 @@ class RunScreen(LiveScreen):
             console.print(_loaded(report.load))
             for line in _load_notes(report.load):
                 console.print(f"  [dim]·[/] {escape(line)}")
+            if report.load.rows_in_quarantine:
+                rows = count(report.load.rows_in_quarantine, "row")
+                console.print(f"[yellow]![/] {rows} in quarantine (headrace quarantine)")
             self._not_loaded(report)
         if report.build is not None:
             console.print(_built(report))

@@ -2,7 +2,8 @@
 
 from headrace.ingest.locations import Location
 from headrace.ingest.model import FileTable, IngestContext, SchemaContract, TableLoad
-from headrace.ingest.resource import QUARANTINE_TABLE, file_resources
+from headrace.ingest.quarantine import QUARANTINE_TABLE
+from headrace.ingest.resource import file_resources
 
 __all__ = [
     "QUARANTINE_TABLE",

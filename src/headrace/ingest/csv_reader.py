@@ -3,8 +3,8 @@
 import csv
 import io
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,18 @@ class CsvReader:
     def numbered(self) -> bool:
         """Whether the rows have their number in ``__row``."""
         return self.copy is not None
+
+    def lines(self, rows: Collection[int]) -> dict[int, int]:
+        """The line in the source's own file at which each of some rows begins."""
+        found: dict[int, int] = {}
+        last = max(rows)
+        with opened(self.file) as stream:
+            for number, record in enumerate(_records(stream, self), start=1):
+                if number in rows:
+                    found[number] = record.line
+                if number >= last:
+                    break
+        return found
 
     def sql(self, names: Sequence[str], kinds: Sequence[str]) -> str:
         """The rows, with the given names, read as the given types."""
@@ -191,11 +203,11 @@ def without_bad_rows(
         )
         writer.writerow([*names, "__row"])
         for number, record in enumerate(_records(stream, reader), start=1):
-            if isinstance(record, str):
-                reason, _, text = record.partition("\n")
-                rejected.append(RejectedRow(number, reason, text))
+            if record.reason is None:
+                writer.writerow([*record.values, number])
             else:
-                writer.writerow([*record, number])
+                reason = f"line {record.line}: {record.reason}"
+                rejected.append(RejectedRow(number, reason, record.text, record.line))
     if len(rejected) * 2 > number:
         raise SourceError(
             f"{reader.file.name} {rejected[0].message}; {len(rejected):,} of {number:,} rows do "
@@ -204,8 +216,25 @@ def without_bad_rows(
     return replace(reader, copy=copy, rejected=tuple(rejected))
 
 
-def _records(stream: io.BufferedReader, reader: CsvReader) -> Iterator[list[str] | str]:
-    """The rows below the header: their values, or the reason against them and their text."""
+@dataclass(frozen=True)
+class _Record:
+    """A row below the header.
+
+    Attributes:
+        line: where it begins in the source's own file.
+        values: as many as the header has; none if there is a reason against the row.
+        reason: why it cannot be read.
+        text: as in the file, if there is a reason.
+    """
+
+    line: int
+    values: list[str] = field(default_factory=list)
+    reason: str | None = None
+    text: str = ""
+
+
+def _records(stream: io.BufferedReader, reader: CsvReader) -> Iterator[_Record]:
+    """The rows below the header."""
     lines = _NumberedLines(stream, reader)
     limit = csv.field_size_limit(_LONGEST_VALUE)
     try:
@@ -220,21 +249,19 @@ def _records(stream: io.BufferedReader, reader: CsvReader) -> Iterator[list[str]
                 return
             except csv.Error as error:
                 text = lines.keep_first()
-                yield f"line {reader.above + lines.first}: {_reason(str(error))}\n{text}"
+                yield _Record(reader.above + lines.first, [], _reason(str(error)), text)
                 continue
             if not values and width == 1:
                 values = [""]
             if not values:
                 continue  # an empty line
+            line = reader.above + lines.first
             if len(values) == width:
-                yield [value.replace(_CARRIAGE_RETURN, "\r") for value in values]
+                yield _Record(line, [value.replace(_CARRIAGE_RETURN, "\r") for value in values])
             else:
                 columns = "value" if len(values) == 1 else "values"
-                yield (
-                    f"line {reader.above + lines.first}: {len(values)} {columns}, but the header "
-                    f"has {width}\n"
-                    f"{''.join(lines.taken)}"
-                )
+                reason = f"{len(values)} {columns}, but the header has {width}"
+                yield _Record(line, [], reason, "".join(lines.taken).rstrip("\r\n"))
     finally:
         csv.field_size_limit(limit)
 

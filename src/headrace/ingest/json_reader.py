@@ -8,7 +8,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from headrace.exceptions import first_line
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.exact_casts import is_rounded
 from headrace.ingest.reader import RejectedRow, file_literal, opened, options, scratch_file
-from headrace.sql_text import identifier, literal
+from headrace.sql_text import identifier, literal, scalar
 
 if TYPE_CHECKING:
     import duckdb
@@ -72,6 +72,10 @@ class JsonReader:
     def numbered(self) -> bool:
         """Whether the rows have their number in ``__row``."""
         return self.is_row is not None
+
+    def lines(self, rows: Collection[int]) -> dict[int, int]:
+        """The lines of some rows of JSON lines."""
+        return {number: line for number, (line, _) in _lines(self.file, rows).items()}
 
     def sql(self, names: Sequence[str], kinds: Sequence[str]) -> str:
         """The rows, with the given names; the types are those that the values have."""
@@ -182,24 +186,51 @@ def _rejected(
     lines = _lines(file, {number for number, _, _ in bad}) if file.format == "jsonl" else {}
     rejected = []
     for number, kind, text in bad:
-        where = f"line {lines[number]}" if number in lines else f"value {number}"
+        line, written = lines.get(number, (None, ""))
+        where = f"value {number}" if line is None else f"line {line}"
         if kind is None:
-            raise SourceError(f"{file.name} {where}: not JSON; correct it and run again")
-        reason = _REASONS.get(kind, "a number, not an object")
-        rejected.append(RejectedRow(number, f"{where}: {reason}", text))
+            reason = f"not JSON ({_fault(written)})"
+        else:
+            reason = _REASONS.get(kind, "a number, not an object")
+        rejected.append(RejectedRow(number, f"{where}: {reason}", text or written, line))
+    if len(broken := [row for row in rejected if "not JSON" in row.message]) * 2 > _count(
+        connection, rows
+    ):
+        raise SourceError(
+            f"{file.name} {broken[0].message}; {len(broken):,} of its lines are not JSON: correct "
+            "the file, or name it after its format"
+        )
     return tuple(rejected)
 
 
-def _lines(file: SourceFile, numbers: set[int]) -> dict[int, int]:
-    """The lines of some values of JSON lines; DuckDB passes over blank lines."""
+def _count(connection: "duckdb.DuckDBPyConnection", rows: str) -> int:
+    return scalar(connection, f"select count(*) from {rows}")
+
+
+def _fault(text: str) -> str:
+    """What is wrong with a text that is not JSON."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as found:
+        return found.msg
+    except (ValueError, RecursionError):
+        pass
+    return "it is not UTF-8, or too deep"
+
+
+def _lines(file: SourceFile, numbers: Collection[int]) -> dict[int, tuple[int, str]]:
+    """The line and the text of some values of JSON lines; DuckDB passes over blank lines."""
     found = {}
     value = 0
+    last = max(numbers, default=0)
     with opened(file) as stream:
         for line, text in enumerate(stream, start=1):
             if text.strip(_SPACE):
                 value += 1
                 if value in numbers:
-                    found[value] = line
+                    found[value] = line, text.decode("utf-8", "backslashreplace").rstrip("\r\n")
+                if value >= last:
+                    break
     return found
 
 

@@ -7,7 +7,7 @@ never takes the place of a newer one. For that, each raw row knows the file that
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
@@ -20,6 +20,8 @@ from headrace.sql_text import identifier, identifiers, literal, scalar
 if TYPE_CHECKING:
     import duckdb
 
+# between the name of a file and the id of a row of it that was replayed from quarantine
+REPLAYED = " (replayed) "
 IS_GOOD = (
     "(__file, __row) not in (select (__file, __row) from bad where reason <> 'data_type_value')"
 )
@@ -36,12 +38,14 @@ class Existing:
         has_rows: whether there are any.
         knows_files: whether its rows know the file that they came from (none of a table with a
             key did, in tables that an older Headrace loaded).
+        quarantine: SQL of its rows that are in quarantine; "" if the source has none.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     relation: str = ""
     has_rows: bool = False
     knows_files: bool = False
+    quarantine: str = ""
 
 
 @dataclass(frozen=True)
@@ -179,14 +183,17 @@ class Merge:
 
     def _view_raw(self) -> None:
         from_file = FROM_FILE if self.existing.knows_files else "cast(null as varchar)"
+        is_replayed = f"coalesce(contains({from_file}, {literal(REPLAYED)}), false)"
+        file = f"split_part({from_file}, {literal(REPLAYED)}, 1)"
         names = identifiers(self.existing.columns, prefix="raw.")
         self._make(
             "view",
             "raw_row",
             f"select {names}, {from_file} as __from, {self.raw_cursor} as __cursor, "
-            "file_order.__place, file_order.__is_read "
+            f"file_order.__place, file_order.__is_read and not {is_replayed} as __is_read, "
+            f"{is_replayed} as __is_replayed "
             f"from {self.existing.relation} as raw left join file_order "
-            f"on {from_file} = file_order.__name",
+            f"on {file} = file_order.__name",
         )
 
     def _has_lost_rows(self) -> bool:
@@ -216,12 +223,13 @@ class Merge:
             "coalesce(winner.__cursor > raw_row.__cursor, "
             "raw_row.__cursor is null and winner.__cursor is not null) "
             "or (winner.__cursor is not distinct from raw_row.__cursor "
-            "and (coalesce(raw_row.__is_read, true) or winner.__place > raw_row.__place))"
+            "and (coalesce(raw_row.__is_read, true) or winner.__place > raw_row.__place "
+            "or (raw_row.__is_replayed and winner.__place = raw_row.__place)))"
         )
         # what a snapshot says counts, whatever the table has, and whichever file said it before
         takes = "true" if self._is_snapshot else takes
         moved = (
-            "false"
+            "raw_row.__is_replayed"
             if self._is_snapshot
             else f"raw_row.__from is distinct from winner.{FILE_COLUMN}"
         )
@@ -262,8 +270,8 @@ class Merge:
         """
         keys = identifiers(self.table.primary_key)
         missing = (
-            f"select {keys} from raw_row where not exists "
-            f"(select 1 from typed where {self._same_key('typed', 'raw_row')})"
+            f"select {keys} from raw_row where not (__is_replayed and __place is not null) "
+            f"and not exists (select 1 from typed where {self._same_key('typed', 'raw_row')})"
         )
         count = scalar(self.connection, f"select count(*) from ({missing})")
         self._check_deleted(count)
@@ -328,7 +336,8 @@ class Merge:
     def _keep_what_no_file_holds(self) -> list[RawColumn]:
         """Note on the raw rows that no file holds any more that none does; the columns it takes."""
         lost = (
-            "select raw_row.* from raw_row where __from is not null and not exists "
+            "select raw_row.* from raw_row where __from is not null "
+            "and not (__is_replayed and __place is not null) and not exists "
             "(select 1 from compared where __class <> 'older' "
             f"and {self._same_key('compared', 'raw_row')})"
         )
@@ -382,11 +391,16 @@ class Merge:
             self.connection, f"select count(*) from picked where {FILE_COLUMN} in ({known})"
         )
         renamed = ", ".join(map(literal, self.renamed)) or "null"
-        is_out = "__name is null" if self._is_snapshot else f"{FILE_COLUMN} in ({renamed})"
+        is_out = "__name is null" if self._is_snapshot else f"__own in ({renamed})"
+        rows = (
+            f"(select {FILE_COLUMN}, split_part({FILE_COLUMN}, {literal(REPLAYED)}, 1) as __own, "
+            f"contains({FILE_COLUMN}, {literal(REPLAYED)}) as __is_replayed "
+            f"from {self.existing.relation})"
+        )
         gone = self.connection.execute(
             f"select {FILE_COLUMN}, count(*), coalesce(bool_or(__is_read), false) "
-            f"from {self.existing.relation} left join file_order on {FILE_COLUMN} = __name "
-            f"where (__is_read or {is_out}) "
+            f"from {rows} as known left join file_order on __own = __name "
+            f"where ((__is_read and not __is_replayed) or {is_out}) "
             f"and {FILE_COLUMN} not in (select {FILE_COLUMN} from picked) group by all order by all"
         ).fetchall()
         deleted = sum(rows for _, rows, _ in gone)
@@ -397,13 +411,58 @@ class Merge:
             for name, _, is_there in gone
             if is_there
         ]
-        if gone:
-            columns.append(RawColumn(IS_GONE, "BOOLEAN"))
-            self._make_deletable()
-            for name, *_ in gone:
-                self.connection.execute(
-                    f"insert into picked by name select {literal(name)} as {FILE_COLUMN}, "
-                    f"true as {IS_GONE}"
-                )
-        rows = count + len(gone)
-        return Picked(tuple(columns), rows, count - changed, changed, deleted, tuple(notes))
+        picked = Picked(tuple(columns), count, count - changed, changed, deleted, tuple(notes))
+        return _without_files(self.connection, picked, [str(name) for name, *_ in gone])
+
+    def remove_withdrawn(self, picked: Picked) -> Picked:
+        """Have the replayed rows removed that their file does not hold any more: ``withdrawn``.
+
+        In a table with a key they stay, as other rows do, but in a snapshot.
+        """
+        if not self.table.primary_key:
+            rows = self.connection.execute("select * from withdrawn order by all").fetchall()
+            return _without_files(self.connection, picked, [str(name) for (name,) in rows])
+        if not self._is_snapshot or not self.existing.has_rows:
+            return picked
+        keys = identifiers(self.table.primary_key)
+        stale = (
+            f"select {keys} from raw_row where __from in (select file_name from withdrawn) "
+            f"and not exists (select 1 from typed where {self._same_key('typed', 'raw_row')})"
+        )
+        count = scalar(self.connection, f"select count(*) from ({stale})")
+        if not count:
+            return picked
+        columns = _with_gone(self.connection, picked.columns)
+        self.connection.execute(
+            f"insert into picked by name select {keys}, true as {IS_GONE} from ({stale})"
+        )
+        return replace(
+            picked,
+            columns=columns,
+            rows=picked.rows + count,
+            rows_deleted=picked.rows_deleted + count,
+        )
+
+
+def _without_files(
+    connection: "duckdb.DuckDBPyConnection", picked: Picked, files: list[str]
+) -> Picked:
+    """Add to ``picked`` that all rows of some files are to be removed."""
+    if not files:
+        return picked
+    columns = _with_gone(connection, picked.columns)
+    for name in files:
+        connection.execute(
+            f"insert into picked by name select {literal(name)} as {FILE_COLUMN}, true as {IS_GONE}"
+        )
+    return replace(picked, columns=columns, rows=picked.rows + len(files))
+
+
+def _with_gone(
+    connection: "duckdb.DuckDBPyConnection", columns: tuple[RawColumn, ...]
+) -> tuple[RawColumn, ...]:
+    """The columns of ``picked`` with the one that tells dlt to delete a row."""
+    if any(column.name == IS_GONE for column in columns):
+        return columns
+    connection.execute(f"alter table picked add column {IS_GONE} boolean")
+    return (*columns, RawColumn(IS_GONE, "BOOLEAN"))

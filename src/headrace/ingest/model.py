@@ -39,12 +39,22 @@ class SchemaContract:
         columns: a column that the raw table does not have yet.
         data_type: a value that does not fit its column's type. ``evolve`` keeps it in a variant
             column (``amount__v_text``), as dlt does; ``discard_row`` puts the row into quarantine;
-            ``discard_value`` stores null and keeps a copy of the row in quarantine.
+            ``discard_value`` stores null and keeps a copy of the row in quarantine. None, the
+            default, is ``discard_row`` for files, unless so many values do not fit that the column
+            seems to have another type now, and ``freeze`` for what has no quarantine.
     """
 
     tables: ContractMode = "evolve"
     columns: ContractMode = "evolve"
-    data_type: ContractMode = "freeze"
+    data_type: ContractMode | None = None
+
+    def for_dlt(self) -> dict[str, str]:
+        """The contract in the form that dlt takes."""
+        return {
+            "tables": self.tables,
+            "columns": self.columns,
+            "data_type": self.data_type or "freeze",
+        }
 
 
 def _known_encoding(name: str | None) -> str | None:

@@ -1,6 +1,6 @@
 """Parquet files."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,11 @@ class ParquetReader:
     kinds: tuple[str, ...]
     numbered = False
     rejected: tuple[RejectedRow, ...] = ()
+
+    def lines(self, rows: Collection[int]) -> dict[int, int]:
+        """None: Parquet has no lines."""
+        del rows
+        return {}
 
     def sql(self, names: Sequence[str], kinds: Sequence[str]) -> str:
         """The rows, with the given names; the types are the file's."""

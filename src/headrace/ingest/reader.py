@@ -26,11 +26,13 @@ class RejectedRow:
         number: among the file's rows, from 1.
         message: the reason, with the line in the file.
         text: the row, as in the file.
+        line: where it begins in the file, from 1; None where the format has no lines.
     """
 
     number: int
     message: str
     text: str
+    line: int | None = None
 
 
 @contextmanager

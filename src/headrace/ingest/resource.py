@@ -28,6 +28,7 @@ from headrace.ingest.model import (
     Staged,
     TableLoad,
 )
+from headrace.ingest.quarantine import QUARANTINE_TABLE
 from headrace.ingest.reader import fetch_all
 from headrace.ingest.stage import stage
 from headrace.libraries.dlt import sql_rows
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     import duckdb
     from dlt.extract import DltResource
 
-QUARANTINE_TABLE = "_quarantine"
 _IN_PART = "a snapshot is loaded as a whole or not at all"
 _BATCH_ROWS = 1_000_000
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")

@@ -1,6 +1,6 @@
 """How a file is read: its columns, their types, and the SQL that scans it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -75,6 +75,12 @@ class FileScan:
     def rejected(self) -> tuple[RejectedRow, ...]:
         """Rows of the file that ``sql`` does not give, because they cannot be read as rows."""
         return self.reader.rejected
+
+    def lines(self, rows: Collection[int]) -> dict[int, int]:
+        """The line in the file at which each of some rows begins, where its format has lines."""
+        if not rows or self.file.format not in {"csv", "jsonl"}:
+            return {}
+        return self.reader.lines(rows)
 
     @property
     def row_number(self) -> str:

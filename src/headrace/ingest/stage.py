@@ -6,16 +6,16 @@ are read into a local DuckDB, where every value is checked, the rows that break 
 aside, and the rest is compared with the raw table, so that only what is new or changed is loaded.
 """
 
-import json
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from headrace import portable
 from headrace.errors import SourceError
 from headrace.exceptions import first_line
+from headrace.formatting import shortened
 from headrace.ingest.bulk import stage_whole
 from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.cursor import CursorError
@@ -29,7 +29,13 @@ from headrace.ingest.infer import (
     questions_of,
 )
 from headrace.ingest.json_reader import JsonReader, with_all_digits
-from headrace.ingest.merge import IS_GOOD, Existing, Merge, kind_of_type, rank_text
+from headrace.ingest.merge import (
+    IS_GOOD,
+    Existing,
+    Merge,
+    kind_of_type,
+    rank_text,
+)
 from headrace.ingest.model import (
     FILE_COLUMN,
     FROM_FILE,
@@ -39,6 +45,13 @@ from headrace.ingest.model import (
     Staged,
 )
 from headrace.ingest.names import NamedColumns
+from headrace.ingest.quarantine import (
+    HISTORY_TABLE,
+    QUARANTINE_TABLE,
+    check_bad_rows,
+    collect_quarantine,
+    known_quarantine,
+)
 from headrace.ingest.reader import file_literal, vanished
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
 from headrace.ingest.types import RawColumn, common_read
@@ -48,10 +61,10 @@ from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
     import duckdb
-    import pyarrow as pa
 
 BULK_BYTES = 8 * 1024 * 1024
 _WIDE = 500  # columns
+_MANY_MISFITS = 10  # values of a file that show that its column has another type now
 
 
 def stage(
@@ -145,6 +158,7 @@ def _is_bulk(scans: list[FileScan], existing: Existing, context: IngestContext) 
         context.accepts_sql
         and not context.thorough
         and not existing.has_rows
+        and not existing.quarantine
         and sum(scan.file.size for scan in scans) >= BULK_BYTES
         and all(len(scan.names) <= _WIDE for scan in scans)
         and not any(scan.rejected for scan in scans)
@@ -204,22 +218,30 @@ def _existing(
     if attach is None:
         return Existing()
     connection.execute(attach)
-    rows = connection.execute(
-        "select column_name, data_type from duckdb_columns() where database_name = 'warehouse' "
-        "and schema_name = ? and table_name = ?",
-        [context.dataset, name],
-    ).fetchall()
-    if not rows:
-        return Existing()
     schema = f"warehouse.{identifier(context.dataset)}"
+    kept = _columns(connection, context.dataset, QUARANTINE_TABLE)
+    has_history = bool(_columns(connection, context.dataset, HISTORY_TABLE))
+    quarantine = known_quarantine(kept, schema, name, has_history=has_history) if kept else ""
+    columns = _columns(connection, context.dataset, name)
+    if not columns:
+        return Existing(quarantine=quarantine)
     relation = (
         f"(select * from {schema}.{identifier(name)} where _dlt_load_id in "
         f"(select load_id from {schema}._dlt_loads where status = 0))"
     )
     found = connection.execute(f"select 1 from {relation} limit 1").fetchone()
-    columns = {str(row[0]): str(row[1]) for row in rows}
     own = {column: kind for column, kind in columns.items() if not column.startswith("_dlt")}
-    return Existing(own, relation, found is not None, FROM_FILE in columns)
+    return Existing(own, relation, found is not None, FROM_FILE in columns, quarantine)
+
+
+def _columns(connection: "duckdb.DuckDBPyConnection", dataset: str, name: str) -> dict[str, str]:
+    """The columns of a table of the attached warehouse and their types; empty if it has none."""
+    rows = connection.execute(
+        "select column_name, data_type from duckdb_columns() where database_name = 'warehouse' "
+        "and schema_name = ? and table_name = ?",
+        [dataset, name],
+    ).fetchall()
+    return {str(column): str(kind) for column, kind in rows}
 
 
 def _check_declared(
@@ -252,6 +274,7 @@ class _Stager:
     new_columns: list[str] = field(default_factory=list)
     read_types: dict[str, str] = field(default_factory=dict)
     misfits: list[str] = field(default_factory=list)
+    misfit_notes: list[str] = field(default_factory=list)
 
     def run(self) -> Staged | None:
         """The rows to load; None when it takes the files that were not read to tell."""
@@ -265,7 +288,7 @@ class _Stager:
         raw_cursor = self._type_view(columns)
         self._check_keys()
         read = {scan.file.name for scan in self.scans}
-        picked = Merge(
+        merge = Merge(
             self.connection,
             self.table,
             self.existing,
@@ -274,35 +297,49 @@ class _Stager:
             read=read,
             renamed=tuple(self.changes.renamed),
             raw_cursor=raw_cursor,
-        ).pick()
+        )
+        picked = merge.pick()
         if picked is None:
             return None
+        rejected = sum(len(scan.rejected) for scan in self.scans)
+        given = scalar(self.connection, "select count(*) from incoming") + rejected
+        good = scalar(self.connection, f"select count(*) from incoming where {IS_GOOD}")
+        quarantine = collect_quarantine(
+            self.connection,
+            self.name,
+            self.scans,
+            self.read_types,
+            self.existing.quarantine,
+            renamed=self.changes.renamed,
+        )
+        limit = 0.0 if self.table.bad_rows == "fail" else self.table.bad_rows_limit
+        if quarantine is not None and limit < 1:
+            check_bad_rows(self.connection, self.scans, limit)
+        picked = merge.remove_withdrawn(picked)
+        settled = scalar(self.connection, "select count(*) from settled")
         path = self.context.scratch_dir / f"{self.name}-{uuid.uuid4().hex}.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         names = identifiers(column.name for column in picked.columns)
         self.connection.execute(f"copy (select {names} from picked) to {literal(str(path))}")
-        rejected = sum(len(scan.rejected) for scan in self.scans)
-        given = scalar(self.connection, "select count(*) from incoming") + rejected
-        good = scalar(self.connection, f"select count(*) from incoming where {IS_GOOD}")
-        quarantine = self._quarantine()
-        limit = 0.0 if self.table.bad_rows == "fail" else self.table.bad_rows_limit
-        if quarantine is not None and limit < 1:
-            self._check_bad_rows(quarantine, limit)
         return Staged(
             f"select {names} from read_parquet({file_literal(path)}) as staged",
             picked.columns,
             rows_given=given,
             rows_new=picked.rows_new,
             rows_changed=picked.rows_changed,
-            rows_unchanged=good - picked.rows_new - picked.rows_changed,
-            rows_quarantined=given - good,
+            rows_unchanged=good + settled - picked.rows_new - picked.rows_changed,
+            rows_quarantined=given - good - settled,
             rows_deleted=picked.rows_deleted,
             rows_selected=picked.rows,
             is_first=not self.existing.has_rows,
             files_read=len(self.scans),
             new_columns=tuple(self.new_columns),
             quarantine=quarantine,
-            notes=(*self.notes, *picked.notes),
+            notes=(
+                *self.notes,
+                *(self.misfit_notes if given > good + settled else ()),
+                *picked.notes,
+            ),
         )
 
     def _read_kinds(self) -> None:
@@ -424,41 +461,77 @@ class _Stager:
             filled = " or ".join(f"{identifier(name)} is not null" for name in self.dropped)
             self._mark(filled, "schema_contract", f"unknown columns: {', '.join(self.dropped)}")
         for column in [column for column in columns if column.name in self.misfits]:
-            name = identifier(column.name)
-            cast_sql = self._cast(column)
-            misfit = f"{name} is not null and ({cast_sql}) is null"
-            text = exact_cast(column.name, self.read_types[column.name], "VARCHAR")
-            as_utc = self._cast(column, utc=True)
-            first = self.connection.execute(
-                f"select {FILE_COLUMN}, __row, {text}, ({as_utc}) is not null from incoming "
-                f"where {misfit} order by __file, __row limit 1"
-            ).fetchone()
-            assert first is not None
-            message = f"{column.name} is not a {column.duckdb_type}"
-            if mode == "freeze":
-                zoned = "timestamptz" if column.duckdb_type.endswith("ZONE") else "timestamp"
-                kind = zoned if first[3] else "text"
-                raise SourceError(
-                    f"{first[0]} row {first[1]}: {column.name} is {first[2]!r}, which a "
-                    f"{column.duckdb_type} does not give back as it is written: correct it, "
-                    f"declare the column (`columns: {{{column.name}: {kind}}}`) and load with "
-                    f"--full-refresh, or set sources.{self.context.source}.schema_contract."
-                    "data_type to discard_row (quarantine), discard_value or evolve"
-                )
-            self._mark(misfit, "data_type", message, row_kept=mode != "discard_row")
+            misfit = f"{identifier(column.name)} is not null and ({self._cast(column)}) is null"
+            self._explain_misfits(column, misfit)
+            row_kept = mode not in {None, "discard_row"}
+            self._mark(
+                misfit,
+                "data_type",
+                f"{column.name} is not a {column.duckdb_type}",
+                row_kept=row_kept,
+            )
             if mode == "evolve":
-                variant = RawColumn(f"{column.name}__v_text", "VARCHAR")
-                self.connection.execute(
-                    f"alter table incoming add column {identifier(variant.name)} varchar"
-                )
-                self.connection.execute(
-                    f"update incoming set {identifier(variant.name)} = {text} where {misfit}"
-                )
-                self.read_types[variant.name] = "VARCHAR"
-                variants.append(variant)
-                if variant.name not in self.existing.columns:
-                    self.new_columns.append(variant.name)
+                variants.append(self._variant(column, misfit))
         return variants
+
+    def _explain_misfits(self, column: RawColumn, misfit: str) -> None:
+        """Say which values do not fit and how to load them; or stop, if the contract says so.
+
+        Without a contract, a column of which most values in a file do not fit has another type
+        now, which one row after the other in quarantine would hide.
+        """
+        mode = self.context.contract.data_type
+        text = self._text(column)
+        as_utc = self._cast(column, utc=True)
+        first = self.connection.execute(
+            f"select {FILE_COLUMN}, __row, {text}, ({as_utc}) is not null from incoming "
+            f"where {misfit} order by __file, __row limit 1"
+        ).fetchone()
+        assert first is not None
+        name, kind = column.name, column.duckdb_type
+        zoned = "timestamptz" if kind.endswith("ZONE") else "timestamp"
+        other = zoned if first[3] else "text"
+        declare = f"declare the column (`columns: {{{name}: {other}}}`) and load with"
+        setting = f"sources.{self.context.source}.schema_contract.data_type"
+        value = f"{first[0]} row {first[1]}: {name} is {shortened(repr(first[2]), 80)}"
+        if mode == "freeze":
+            raise SourceError(
+                f"{value}, which a {kind} does not give back as it is written: correct it, "
+                f"{declare} --full-refresh, or set {setting} to discard_row (quarantine), "
+                "discard_value or evolve"
+            )
+        if mode is None:
+            row = self.connection.execute(
+                f"select {FILE_COLUMN}, count({identifier(name)}), count_if({misfit}) as bad "
+                f"from incoming group by __file, {FILE_COLUMN} "
+                f"having bad >= {_MANY_MISFITS} and bad * 2 > count({identifier(name)}) "
+                "order by __file limit 1"
+            ).fetchone()
+            if row is not None:
+                raise SourceError(
+                    f"{value}, and {row[2]:,} of {row[1]:,} values of {name} in {row[0]} are no "
+                    f"{kind}, which the column was until now: {declare} --full-refresh, correct "
+                    f"the file, or set {setting} to discard_row to quarantine the rows"
+                )
+        if mode in {None, "discard_row"}:
+            self.misfit_notes.append(
+                f"in quarantine: {value}, which is not a {kind}; to load such values, "
+                f"{declare} --full-refresh"
+            )
+
+    def _text(self, column: RawColumn) -> str:
+        return exact_cast(column.name, self.read_types[column.name], "VARCHAR")
+
+    def _variant(self, column: RawColumn, misfit: str) -> RawColumn:
+        """Move the values that do not fit into a column of their own."""
+        variant = RawColumn(f"{column.name}__v_text", "VARCHAR")
+        name = identifier(variant.name)
+        self.connection.execute(f"alter table incoming add column {name} varchar")
+        self.connection.execute(f"update incoming set {name} = {self._text(column)} where {misfit}")
+        self.read_types[variant.name] = "VARCHAR"
+        if variant.name not in self.existing.columns:
+            self.new_columns.append(variant.name)
+        return variant
 
     def _cast(self, column: RawColumn, *, utc: bool = False) -> str:
         """The typed value; a time without an offset is UTC where the settings declare the type."""
@@ -552,97 +625,3 @@ class _Stager:
             f"(partition by __file, {identifiers(key)} "
             "order by __cursor desc nulls last, __row desc) > 1"
         )
-
-    def _check_bad_rows(self, quarantine: "pa.Table", limit: float) -> None:
-        """Stop where a file has more rows for quarantine than the settings allow."""
-        self.connection.register("quarantined", quarantine)
-        bad = self.connection.execute(
-            "select file_name, count(*), min_by((row_number, message), row_number) "
-            "from quarantined where not ends_with(reason, '_value') "
-            "group by file_name order by file_name"
-        ).fetchall()
-        read = dict(
-            self.connection.execute(
-                "select __file, count(*) from incoming group by __file"
-            ).fetchall()
-        )
-        rows = {
-            scan.file.name: len(scan.rejected) + read.get(number, 0)
-            for number, scan in enumerate(self.scans)
-        }
-        for file, count, (number, message) in bad:
-            if count > limit * rows[file]:
-                raise SourceError(
-                    f"{file} row {number}: {message}; {count:,} of {rows[file]:,} rows of the file "
-                    "cannot be loaded, and `bad_rows` and `bad_rows_limit` of its table allow "
-                    f"{limit:.0%}: correct the file, or change them"
-                )
-
-    def _put_rejected(self) -> int:
-        """Fill ``rejected`` with the rows that no reader gives; gives their number."""
-        import pyarrow as pa
-
-        rows = [
-            (number, scan.file.name, row.number, row.message, row.text)
-            for number, scan in enumerate(self.scans)
-            for row in scan.rejected
-        ]
-        names = ("__file", "file_name", "__row", "message", "text")
-        kinds = (pa.int64(), pa.string(), pa.int64(), pa.string(), pa.string())
-        columns = zip(*rows, strict=True) if rows else ((),) * len(names)
-        arrays = [pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
-        self.connection.register("rejected", pa.table(arrays, names=list(names)))
-        return len(rows)
-
-    @staticmethod
-    def _as_json(name: str, kind: str) -> str:
-        """SQL of a field of a row as JSON text; JSON is as it was written, whatever its digits."""
-        column = f"incoming.{identifier(name)}"
-        value = column if kind == "JSON" else f"to_json({column})"
-        key = literal(json.dumps(name, ensure_ascii=False) + ": ")
-        return f"{key} || coalesce(cast({value} as varchar), 'null')"
-
-    def _quarantine(self) -> "pa.Table | None":
-        if not self._put_rejected() and not scalar(self.connection, "select count(*) from bad"):
-            return None
-        digests = ", ".join(
-            f"({number}, {literal(scan.file.digest)})" for number, scan in enumerate(self.scans)
-        )
-        fields = ", ".join(self._as_json(name, kind) for name, kind in self.read_types.items())
-        sql = f"""
-            select
-                md5(concat_ws(
-                    '|', ?, kept.file_name, digests.digest, kept.__row, kept.reason
-                )) as quarantine_id,
-                ? as table_name,
-                kept.file_name,
-                kept.__row as row_number,
-                kept.reason,
-                kept.message,
-                kept.row_json,
-                now() as quarantined_at
-            from (
-                select
-                    bad.__file,
-                    incoming.{FILE_COLUMN} as file_name,
-                    bad.__row,
-                    bad.reason,
-                    bad.message,
-                    '{{' || concat_ws(', ', {fields}) || '}}' as row_json
-                from bad
-                inner join incoming
-                    on bad.__file = incoming.__file and bad.__row = incoming.__row
-                union all
-                select
-                    __file,
-                    file_name,
-                    __row,
-                    'malformed',
-                    message,
-                    case when json_valid(text) then text else cast(to_json(text) as varchar) end
-                from rejected
-            ) as kept
-            inner join (values {digests}) as digests (file, digest) on kept.__file = digests.file
-            order by kept.__file, kept.__row
-        """
-        return cast("Any", self.connection.execute(sql, [self.name, self.name]).to_arrow_table())

@@ -79,6 +79,23 @@ def sql_rows(select: str, path: Path, rows: int, hints: Any) -> Any:
     return dlt.mark.with_file_import(str(path), "model", rows, hints=hints)
 
 
+def resource_state(encoded: str, resource: str) -> dict[str, Any]:
+    """What a resource kept in the state of its pipeline; empty if it kept nothing.
+
+    Args:
+        encoded: of the column ``state`` of ``_dlt_pipeline_state``.
+        resource: its name.
+    """
+    from dlt.common.versioned_state import decompress_state
+
+    sources: dict[str, Any] = decompress_state(encoded).get("sources", {})
+    for source in sources.values():
+        found = source.get("resources", {}).get(resource)
+        if found:
+            return dict(found)
+    return {}
+
+
 def replace_rows(
     resource: "DltResource",
     wrap: Callable[[Callable[..., Iterator[Any]]], Callable[[], Iterator[Any]]],

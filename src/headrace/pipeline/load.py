@@ -7,6 +7,7 @@ from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c
 from headrace.export.openlineage.emit import Emitter
 from headrace.libraries import dlt as libraries_dlt
+from headrace.pipeline.quarantine import count_open
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport
 from headrace.pipeline.source_loader import SourceLoader, refresh_marker
 from headrace.settings import Resolved, SourceSettings
@@ -82,6 +83,7 @@ def load(
         tables=tuple(tables),
         load_ids=tuple(load_ids),
         failures=tuple(failures),
+        rows_in_quarantine=count_open(resolved, chosen),
         seconds=time.monotonic() - started,
     )
 

@@ -73,6 +73,9 @@ class LoadReport(Report):
     tables: tuple[TableReport, ...]
     load_ids: tuple[str, ...] = Field(description="dlt's ids of the load packages")
     failures: tuple[LoadFailure, ...] = Field((), description="what could not be loaded")
+    rows_in_quarantine: int = Field(
+        0, description="rows of these sources that are in quarantine, from all loads"
+    )
     seconds: float
 
     @property

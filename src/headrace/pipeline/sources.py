@@ -82,7 +82,7 @@ def build(resolved: Resolved, name: str, settings: SourceSettings, context: Inge
         ) from error
     if not takes_context:
         # what reads files keeps the contract itself; dlt keeps it for all others
-        source.schema_contract = dataclasses.asdict(context.contract)
+        source.schema_contract = context.contract.for_dlt()
     return source
 
 

@@ -55,7 +55,7 @@ def _contract(value: Any) -> Any:
     """A bare mode stands for tables and columns; for values too, unless it is ``evolve``."""
     if isinstance(value, str):
         mode = "discard_row" if value == "discard" else value
-        data_type = "freeze" if mode == "evolve" else mode
+        data_type = None if mode == "evolve" else mode
         return {"tables": mode, "columns": mode, "data_type": data_type}
     return value
 
@@ -67,7 +67,11 @@ class ContractSettings(BaseModel):
 
     tables: ContractMode = Field("evolve", description="a new table")
     columns: ContractMode = Field("evolve", description="a new column")
-    data_type: ContractMode = Field("freeze", description="a value that does not fit its column")
+    data_type: ContractMode | None = Field(
+        None,
+        description="a value that does not fit its column; by default, rows of files are "
+        "quarantined, and other sources stop",
+    )
 
 
 class SourceSettings(BaseModel):

@@ -210,7 +210,7 @@ def test_how_many_bad_rows_a_file_may_have(
         return
     with pytest.raises(SourceError) as caught:
         load(folder, primary_key=("id",), **options)
-    assert str(caught.value).startswith("a.csv row 2: id is null; 2 of 4 rows of the file cannot")
+    assert str(caught.value).startswith("a.csv line 3: id is null; 2 of 4 rows of the file cannot")
 
 
 def test_values_that_are_written_in_another_way(put: Any) -> None:
@@ -237,12 +237,15 @@ def test_values_that_are_written_in_another_way(put: Any) -> None:
         ("maybe", {"columns": {"x": "boolean"}}),
     ],
 )
-def test_a_value_that_is_not_written_so_is_named(
+def test_a_value_that_is_not_written_so_is_quarantined(
     put: Any, value: str, options: dict[str, Any]
 ) -> None:
-    folder = put(a_csv=f"id;x\n1;{value}\n")
-    with pytest.raises(SourceError, match=r"a\.csv row 1: x is "):
-        load(folder, **options)
+    folder = put(a_csv=f"id;x\n1;{value}\n2;\n")
+    _, rows, notes = load(folder, **options)
+    assert [row[0] for row in rows] == [2]
+    assert any("in quarantine: a.csv row 1: x is " in note for note in notes)
+    with pytest.raises(SourceError, match=r"a\.csv line 2: x is not a "):
+        load(folder, bad_rows="fail", **options)
 
 
 def test_a_sheet_of_a_workbook(put: Any) -> None:

@@ -1,7 +1,7 @@
 """A REST API as a dlt source: dlt's ``rest_api`` asks, and what it gives is checked and typed."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from dlt.common.schema import Schema
@@ -74,7 +74,7 @@ def api_source(
         "resources": [check.config() for check in checks.values()],
     }
     source = rest_api_source(config, name=context.source)  # type: ignore[arg-type]
-    source.schema_contract = asdict(context.contract)  # type: ignore[assignment]
+    source.schema_contract = context.contract.for_dlt()  # type: ignore[assignment]
     source.schema.remove_type_detection("iso_timestamp")  # types are decided over all rows
     for name, check in checks.items():
         check.wrap(source.resources[name])
@@ -211,7 +211,7 @@ class _Resource:
                 table=self.name,
                 key=tuple(self.settings.primary_key or ()),
                 folder=self.context.scratch_dir,
-                mode=self.context.contract.data_type,
+                mode=self.context.contract.data_type or "freeze",
             )
             if self.cursor is not None:
                 self.cursor.begin(state.setdefault("cursor", {}))

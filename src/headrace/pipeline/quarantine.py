@@ -1,0 +1,540 @@
+"""``headrace quarantine``: rows that could not be loaded, to be looked at, replayed or discarded.
+
+The warehouse is changed in one transaction: a replay that is stopped has done nothing.
+"""
+
+import csv
+import json
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from headrace import portable
+from headrace.errors import SourceError, WarehouseError
+from headrace.exceptions import first_line
+from headrace.formatting import did_you_mean, first_few
+from headrace.ingest.quarantine import HISTORY_TABLE, QUARANTINE_TABLE, known_quarantine
+from headrace.pipeline.query import QueryColumn, QueryReport
+from headrace.pipeline.reports import Report
+from headrace.sql_text import identifier, literal
+from headrace.targets import require_file
+from headrace.targets.duckdb_file import explain_duckdb_error
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from headrace.settings import Resolved
+
+STATUSES = ("open", "replayed", "discarded", "superseded")
+PREFIX = "_quarantine_"
+"""Of columns that say where a row of an exported file is from; no column of a source has it."""
+_ABOUT = {
+    "id": "quarantine_id",
+    "file": "file_name",
+    "line": "line_number",
+    "row": "row_number",
+    "reason": "reason",
+    "message": "message",
+}
+_HISTORY = {
+    "status": "status",
+    "at": "quarantined_at",
+    "status_at": "coalesce(superseded_at, event_at)",
+    "run": "run_id",
+    "replayed_as": "replayed_json",
+}
+
+
+class QuarantineCount(Report):
+    """The rows of one raw table that were quarantined for one reason, by what became of them."""
+
+    source: str
+    table: str
+    reason: str = Field(description="`data_type`, `malformed`, `null_key`, `duplicate_key`, ...")
+    open: int = Field(description="still in quarantine")
+    replayed: int = Field(description="corrected and loaded")
+    discarded: int = Field(description="given up; their history is kept")
+    superseded: int = Field(description="no longer in their file when it was read again")
+    example: str = Field(description="one of the messages")
+
+
+class QuarantineReport(Report):
+    """What is in quarantine."""
+
+    path: str = Field(description="the warehouse")
+    rows_open: int
+    counts: tuple[QuarantineCount, ...]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which rows are meant; all, where nothing is set.
+
+    Attributes:
+        source: the source's name.
+        table: the raw table.
+        reason: as in ``_quarantine``.
+        ids: beginnings of quarantine ids.
+    """
+
+    source: str | None = None
+    table: str | None = None
+    reason: str | None = None
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QuarantinedRow:
+    """A row in quarantine.
+
+    Attributes:
+        id: its quarantine id.
+        where: file and line, or row, for people.
+        file: the file's name.
+        load_id: the load that saw it last.
+        about: values of the columns behind ``PREFIX``, as text.
+        values: its values by raw column, as text; a JSON value as JSON text.
+        text: the row as in the file, where it could not be read; else None.
+    """
+
+    id: str
+    where: str
+    file: str
+    load_id: str
+    about: Mapping[str, str | None]
+    values: Mapping[str, str | None]
+    text: str | None
+
+
+def parse_table(resolved: "Resolved", given: str | None) -> Chosen:
+    """The rows that ``SOURCE`` or ``SOURCE.TABLE`` means.
+
+    Raises:
+        SourceError: there is no such source.
+    """
+    if not given:
+        return Chosen()
+    source, _, table = given.partition(".")
+    known = resolved.settings.sources
+    if source not in known:
+        meant = did_you_mean(source, known)
+        more = f" ({meant})" if meant else ""
+        raise SourceError(f"{given}: there is no source {source!r} in the settings{more}")
+    return Chosen(source, table or None)
+
+
+def listed(resolved: "Resolved", chosen: Chosen) -> QuarantineReport:
+    """Count the rows in quarantine by table, reason and what became of them.
+
+    Raises:
+        WarehouseError: the warehouse cannot be read.
+    """
+    with opened(resolved, read_only=True) as connection:
+        counts = []
+        for source, known in _known(connection, chosen).items():
+            sums = ", ".join(f"count_if(status = '{status}')" for status in STATUSES)
+            rows = connection.execute(
+                f"select table_name, reason, {sums}, min(message) from {known} as known "
+                f"where {_where(chosen)} group by all order by all"
+            ).fetchall()
+            counts += [
+                QuarantineCount(
+                    source=source,
+                    table=table,
+                    reason=reason,
+                    **dict(zip(STATUSES, numbers, strict=True)),
+                    example=example,
+                )
+                for table, reason, *numbers, example in rows
+            ]
+    return QuarantineReport(
+        path=str(require_file(resolved.target)),
+        rows_open=sum(count.open for count in counts),
+        counts=tuple(counts),
+    )
+
+
+def shown(
+    resolved: "Resolved", chosen: Chosen, *, status: str = "open", limit: int | None = None
+) -> QueryReport:
+    """Rows in quarantine: where they stood, why they are there, and their values as text.
+
+    Args:
+        resolved: the settings.
+        chosen: which rows; the values of several tables are in one column, as JSON.
+        status: one of `STATUSES`, or ``all``, which adds their history.
+        limit: the most rows; None for all.
+
+    Raises:
+        SourceError: there is no such row.
+        WarehouseError: the warehouse cannot be read.
+    """
+    with opened(resolved, read_only=True) as connection:
+        sources = _known(connection, chosen)
+        found = [
+            (source, table)
+            for source, known in sources.items()
+            for (table,) in connection.execute(
+                f"select distinct table_name from {known} as known "
+                f"where {_where(chosen, status)} order by all"
+            ).fetchall()
+        ]
+        if len(found) == 1:
+            ((source, table),) = found
+            names, rows = _table_rows(
+                connection, source, table, chosen, status, None if limit is None else limit + 1
+            )
+        else:
+            names = ("source", "table", *(PREFIX + name for name in _ABOUT), "row_json")
+            rows = [
+                (source, *row)
+                for source, known in sources.items()
+                for row in connection.execute(
+                    f"select table_name, {', '.join(_texts(_ABOUT))}, row_json "
+                    f"from {known} as known where {_where(chosen, status)} "
+                    "order by table_name, file_name, row_number"
+                ).fetchall()
+            ]
+    return QueryReport(
+        path=str(require_file(resolved.target)),
+        columns=tuple(QueryColumn(name=name, data_type="VARCHAR") for name in names),
+        rows=tuple(rows if limit is None else rows[:limit]),
+        truncated=limit is not None and len(rows) > limit,
+    )
+
+
+def write_rows(report: QueryReport, out: Path) -> int:
+    """Write shown rows to a file that can be edited and replayed; complete or not at all.
+
+    Args:
+        report: of `shown`.
+        out: ``.csv``, ``.json`` or ``.jsonl``; an existing file is replaced.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        SourceError: another suffix, or a file that cannot be written.
+    """
+    names = [column.name for column in report.columns]
+    dicts = [dict(zip(names, row, strict=True)) for row in report.rows]
+    if out.suffix == ".json":
+        text = json.dumps(dicts, ensure_ascii=False, indent=1) + "\n"
+    elif out.suffix == ".jsonl":
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in dicts)
+    elif out.suffix == ".csv":
+        import io
+
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([["" if cell is None else cell for cell in row] for row in report.rows])
+        text = stream.getvalue()
+    else:
+        raise SourceError(f"--out {out}: end the name in .csv, .json or .jsonl")
+    try:
+        portable.write_file(out, text)
+    except OSError as error:
+        raise SourceError(f"{out} cannot be written: {error.strerror or error}") from error
+    return len(dicts)
+
+
+def read_rows(path: Path) -> dict[str, dict[str, str | None]]:
+    """The rows of a file that was written by `write_rows`, and edited: id to values as text.
+
+    In CSV, nothing is null.
+
+    Raises:
+        SourceError: it cannot be read, or has no ids.
+    """
+    column = f"{PREFIX}id"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if path.suffix == ".csv":
+            delimiter = ";" if text.partition("\n")[0].count(";") > 3 else ","
+            lines = text.splitlines(keepends=True)
+            given: list[Any] = list(csv.DictReader(lines, delimiter=delimiter, strict=True))
+        elif path.suffix == ".jsonl":
+            given = [json.loads(line, parse_float=str) for line in text.splitlines() if line]
+        else:
+            given = json.loads(text, parse_float=str)
+        rows = {
+            str(row[column]): {
+                name: _as_text(value) or None if path.suffix == ".csv" else _as_text(value)
+                for name, value in row.items()
+            }
+            for row in given
+        }
+        if any(None in row for row in rows.values()):
+            raise SourceError(f"{path}: a row has more values than the header has names")
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SourceError(
+            f"{path} has no column {column}: write the file by `headrace quarantine show --out`"
+        ) from error
+    except (ValueError, csv.Error, RecursionError) as error:
+        raise SourceError(f"{path} cannot be read: {first_line(error)}") from error
+    return rows
+
+
+def _as_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A connection to the warehouse.
+
+    Raises:
+        WarehouseError: there is none, or it cannot be opened.
+    """
+    import duckdb
+
+    path = require_file(resolved.target)
+    if not resolved.target.exists():
+        raise WarehouseError(f"{path} does not exist yet: run `headrace load` first")
+    try:
+        connection = duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error as error:
+        raise WarehouseError(explain_duckdb_error(path, str(error))) from error
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def count_open(resolved: "Resolved", sources: Iterable[str]) -> int:
+    """The rows of some sources that are in quarantine; 0 where the warehouse cannot be asked."""
+    if resolved.target.database_file is None or not resolved.target.exists():
+        return 0
+    with opened(resolved, read_only=True) as connection:
+        return sum(
+            _number(connection, f"select count_if(status = 'open') from {known} as known")
+            for source in sources
+            for known in _known(connection, Chosen(source)).values()
+        )
+
+
+def _number(connection: "duckdb.DuckDBPyConnection", sql: str) -> int:
+    (number,) = connection.execute(sql).fetchone() or (0,)
+    return int(number)
+
+
+def columns_of(connection: "duckdb.DuckDBPyConnection", schema: str, table: str) -> dict[str, str]:
+    """The columns of a table and their types; empty if there is none."""
+    rows = connection.execute(
+        "select column_name, data_type from duckdb_columns() where schema_name = ? "
+        "and table_name = ? and database_name = current_database() order by column_index",
+        [schema, table],
+    ).fetchall()
+    return {str(name): str(kind) for name, kind in rows}
+
+
+def _known(connection: "duckdb.DuckDBPyConnection", chosen: Chosen) -> dict[str, str]:
+    """Source to SQL of its rows in quarantine."""
+    found = {}
+    for (schema,) in connection.execute(
+        "select schema_name from duckdb_tables() where table_name = ? "
+        "and ends_with(schema_name, '_raw') order by all",  # not dlt's staging schema
+        [QUARANTINE_TABLE],
+    ).fetchall():
+        source = str(schema).removesuffix("_raw")
+        if chosen.source in {None, source}:
+            found[source] = known_quarantine(
+                columns_of(connection, schema, QUARANTINE_TABLE),
+                identifier(schema),
+                chosen.table,
+                has_history=bool(columns_of(connection, schema, HISTORY_TABLE)),
+            )
+    return found
+
+
+def _where(chosen: Chosen, status: str = "all") -> str:
+    conditions = ["true"]
+    if chosen.reason is not None:
+        conditions.append(f"reason = {literal(chosen.reason)}")
+    if chosen.ids:
+        starts = (f"starts_with(known.quarantine_id, {literal(each)})" for each in chosen.ids)
+        conditions.append(f"({' or '.join(starts)})")
+    if status != "all":
+        conditions.append(f"status = {literal(status)}")
+    return " and ".join(conditions)
+
+
+def _texts(columns: Mapping[str, str]) -> list[str]:
+    return [f"cast({sql} as varchar)" for sql in columns.values()]
+
+
+def _table_rows(
+    connection: "duckdb.DuckDBPyConnection",
+    source: str,
+    table: str,
+    chosen: Chosen,
+    status: str,
+    limit: int | None,
+) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
+    """The column names and rows that are shown of one table."""
+    chosen = Chosen(source, table, chosen.reason, chosen.ids)
+    history = _HISTORY if status == "all" else {}
+    rows = quarantined_rows(connection, chosen, status=status, limit=limit, more=history)
+    own = [
+        name
+        for name in columns_of(connection, f"{source}_raw", table)
+        if not name.startswith(("_dlt", "_file_name"))
+    ]
+    names = list(dict.fromkeys([*own, *(name for row in rows for name in row.values)]))
+    has_text = any(row.text is not None for row in rows)
+    about = [*_ABOUT, *history]
+    header = (
+        *(PREFIX + name for name in about),
+        *names,
+        *((f"{PREFIX}text",) if has_text else ()),
+    )
+    return header, [
+        (
+            *(row.about[name] for name in about),
+            *(row.values.get(name) for name in names),
+            *((row.text,) if has_text else ()),
+        )
+        for row in rows
+    ]
+
+
+def quarantined_rows(
+    connection: "duckdb.DuckDBPyConnection",
+    chosen: Chosen,
+    *,
+    status: str = "open",
+    limit: int | None = None,
+    more: Mapping[str, str] | None = None,
+) -> list[QuarantinedRow]:
+    """Rows of one table in the order of their files.
+
+    Args:
+        connection: to the warehouse.
+        chosen: which rows; source and table are set.
+        status: one of `STATUSES`, or ``all``.
+        limit: the most rows; None for all.
+        more: further columns of ``about``, and their SQL.
+    """
+    columns = {**_ABOUT, **(more or {})}
+    found = []
+    for source, known in _known(connection, chosen).items():
+        schema = identifier(f"{source}_raw")
+        kinds = columns_of(connection, f"{source}_raw", str(chosen.table))
+        rows = connection.execute(
+            f"select known.file_name, loads._dlt_load_id, row_json, {', '.join(_texts(columns))} "
+            f"from (select * from {known} as known where {_where(chosen, status)}) as known "
+            f"inner join (select quarantine_id as id, _dlt_load_id from {schema}."
+            f"{QUARANTINE_TABLE}) as loads on known.quarantine_id = loads.id "
+            f"order by known.file_name, row_number{'' if limit is None else f' limit {limit}'}"
+        ).fetchall()
+        for file, load_id, text, *about in rows:
+            told = dict(zip(columns, about, strict=True))
+            at = f"line {told['line']}" if told["line"] else f"row {told['row']}"
+            values, raw = _values(str(text), kinds)
+            found.append(
+                QuarantinedRow(
+                    str(told["id"]), f"{file} {at}", file, str(load_id), told, values, raw
+                )
+            )
+    return found
+
+
+def _values(text: str, kinds: Mapping[str, str]) -> tuple[dict[str, str | None], str | None]:
+    """The values of a row in quarantine as text, or the text that could not be read as a row."""
+    try:
+        # as they are written: a double would lose digits
+        found = json.loads(text, parse_float=_Number, parse_int=_Number)
+    except (ValueError, RecursionError):
+        return {}, text
+    if not isinstance(found, dict):
+        return {}, found if isinstance(found, str) and not isinstance(found, _Number) else text
+    return {
+        name: _value_text(value, is_json=kinds.get(name) == "JSON") for name, value in found.items()
+    }, None
+
+
+class _Number(str):
+    """A number of JSON, as it is written."""
+
+
+def _value_text(value: Any, *, is_json: bool) -> str | None:
+    if value is None or isinstance(value, _Number):
+        return value
+    if isinstance(value, str) and not is_json:
+        return value
+    return _json(value)
+
+
+def _json(value: Any) -> str:
+    """JSON text, with numbers as they were written."""
+    match value:
+        case _Number():
+            return str(value)
+        case dict():
+            inner = (
+                f"{json.dumps(key, ensure_ascii=False)}: {_json(each)}"
+                for key, each in value.items()
+            )
+            return f"{{{', '.join(inner)}}}"
+        case list():
+            return f"[{', '.join(map(_json, value))}]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def add_history(
+    connection: "duckdb.DuckDBPyConnection",
+    source: str,
+    event: str,
+    rows: Sequence[tuple[str, str | None]],
+    *,
+    run_id: str,
+) -> None:
+    """Write down what became of rows, each an id and the row as it was replayed."""
+    import pyarrow as pa
+
+    table = f"{identifier(f'{source}_raw')}.{HISTORY_TABLE}"
+    connection.execute(
+        f"create table if not exists {table} (quarantine_id varchar, event varchar, "
+        "event_at timestamptz, run_id varchar, row_json varchar)"
+    )
+    ids, texts = zip(*rows, strict=True) if rows else ((), ())
+    given = pa.table({"id": pa.array(ids, pa.string()), "text": pa.array(texts, pa.string())})
+    connection.register("history_rows", given)
+    connection.execute(
+        f"insert into {table} select id, ?, now(), ?, text from history_rows", [event, run_id]
+    )
+    connection.unregister("history_rows")
+
+
+def new_run_id() -> str:
+    """The id of a run that begins now."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+
+
+def require_rows(rows: Sequence[Any], chosen: Chosen) -> None:
+    """Stop where nothing is in quarantine of what is meant.
+
+    Raises:
+        SourceError: there is none.
+    """
+    if rows:
+        return
+    name = ".".join(part for part in (chosen.source, chosen.table) if part) or "any source"
+    which = f" with the reason {chosen.reason}" if chosen.reason else ""
+    which += f" and an id like {first_few(chosen.ids)}" if chosen.ids else ""
+    raise SourceError(
+        f"no row of {name}{which} is in quarantine: `headrace quarantine list` shows what is"
+    )

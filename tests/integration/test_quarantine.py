@@ -1,0 +1,248 @@
+"""``headrace quarantine``: rows are looked at, corrected, loaded once, and keep their history."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab, Rows, Shop
+
+from headrace.catalog import RunStore
+from headrace.errors import LockedError, SourceError, WarehouseError
+from headrace.pipeline import lock, quarantine, quarantine_replay
+from headrace.pipeline.quarantine import Chosen
+
+KEYED = "{orders: {pattern: '*', primary_key: [id]}}"
+KEYLESS = "{orders: {pattern: '*'}}"
+ORDERS = Chosen("store", "orders")
+
+
+def rows(lab: Lab, columns: str = "id, amount") -> Rows:
+    return lab.query(
+        f"select {columns} from store_raw.orders where _dlt_load_id in "
+        "(select load_id from store_raw._dlt_loads where status = 0) order by all"
+    )
+
+
+def statuses(lab: Lab) -> dict[str, int]:
+    report = quarantine.listed(lab.resolved, ORDERS)
+    sums = {name: sum(getattr(one, name) for one in report.counts) for name in quarantine.STATUSES}
+    return {name: number for name, number in sums.items() if number}
+
+
+def replay(lab: Lab, *corrections: str, **options: Any) -> quarantine_replay.ReplayReport:
+    report = quarantine_replay.replay(lab.resolved, ORDERS, corrections=corrections, **options)
+    loaded = report.rows_new + report.rows_changed + report.rows_unchanged
+    assert report.rows_given == loaded + len(report.left)
+    return report
+
+
+def spoiled(shop: Shop, tables: str = KEYED, **options: str) -> Lab:
+    """A lab that has loaded two orders, and then two bad ones and a good one."""
+    lab = shop.lab_with(tables, **options)
+    shop.write("a.csv", "id,amount,day\n1,10,2024-01-01\n2,20,2024-01-02\n")
+    lab.load()
+    shop.write("b.csv", 'id,amount,day\n3,"1,5",2024-01-03\n4,40,2024-01-04\n5,5\n')
+    report = lab.load()
+    assert (report.tables[0].rows_new, report.tables[0].rows_quarantined) == (1, 2)
+    assert report.rows_in_quarantine == 2
+    return lab
+
+
+@pytest.mark.parametrize("tables", [KEYED, KEYLESS], ids=["with a key", "without a key"])
+def test_a_row_is_replayed_once_and_stays_when_its_file_grows(shop: Shop, tables: str) -> None:
+    lab = spoiled(shop, tables)
+    report = replay(lab, "amount = replace(amount, ',', '')")
+    assert (report.rows_new, [row.where for row in report.left]) == (1, ["b.csv line 4"])
+    good = [(1, 10), (2, 20), (3, 15), (4, 40)]
+    assert rows(lab) == good
+    assert statuses(lab) == {"open": 1, "replayed": 1}
+
+    assert replay(lab).rows_new == 0  # what is left does not fit
+    with (shop.folder / "b.csv").open("a") as file:
+        file.write("6,60,2024-01-06\n")
+    table = lab.load_one()
+    assert (table.rows_given, table.rows_quarantined) == (4, 1)
+    assert rows(lab) == [*good, (6, 60)]
+    assert statuses(lab) == {"open": 1, "replayed": 1}
+
+    shop.write("b.csv", "id,amount,day\n3,16,2024-01-03\n4,40,2024-01-04\n6,60,2024-01-06\n")
+    table = lab.load_one()
+    assert rows(lab) == [(1, 10), (2, 20), (3, 16), (4, 40), (6, 60)]
+    assert statuses(lab) == {"superseded": 2}
+    assert table.rows_quarantined == 0
+
+
+def test_rows_are_exported_edited_and_replayed(shop: Shop, tmp_path: Path) -> None:
+    lab = spoiled(shop)
+    for name in ("bad.csv", "bad.jsonl", "bad.json"):
+        out = tmp_path / name
+        report = quarantine.shown(lab.resolved, ORDERS)
+        assert quarantine.write_rows(report, out) == 2
+        assert {row["amount"] for row in quarantine.read_rows(out).values()} == {"1,5", None}
+    out = tmp_path / "bad.csv"
+    text = out.read_text()
+    assert '3,"1,5",2024-01-03' in text
+    assert ',,,,"5,5"' in text
+    out.write_text(text.replace('3,"1,5"', "3,15").replace(',,,,"5,5"', ',5,5,2024-01-05,"5,5"'))
+
+    dry = replay(lab, edited=out, dry_run=True)
+    assert (dry.run_id, dry.rows_new, dry.left) == (None, 2, ())
+    assert statuses(lab) == {"open": 2}
+    report_ = replay(lab, edited=out)
+    assert (report_.rows_new, report_.left) == (2, ())
+    assert rows(lab) == [(1, 10), (2, 20), (3, 15), (4, 40), (5, 5)]
+
+    history = quarantine.shown(lab.resolved, ORDERS, status="all")
+    names = [column.name for column in history.columns]
+    for row in history.rows:
+        told = dict(zip(names, row, strict=True))
+        assert (told["_quarantine_status"], told["_quarantine_run"]) == (
+            "replayed", report_.run_id,
+        )  # fmt: skip
+        assert json.loads(told["_quarantine_replayed_as"])["id"] in {"3", "5"}
+    store = RunStore(lab.resolved.run_store_url)
+    (run, *_) = store.last_runs(1)
+    store.close()
+    assert (run.command, run.status, run.rows_loaded) == (
+        "headrace quarantine replay", "success", 2,
+    )  # fmt: skip
+    with pytest.raises(SourceError, match=r"no row of store\.orders is in quarantine"):
+        replay(lab, edited=out)
+
+
+def test_a_stopped_replay_has_done_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = spoiled(shop)
+    before = rows(lab)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(quarantine_replay, "add_history", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            replay(lab, "amount = '15'")
+    assert rows(lab) == before
+    assert statuses(lab) == {"open": 2}
+    assert replay(lab, "amount = '15'").rows_new == 1
+    assert lab.load_one().rows_quarantined == 0
+
+
+def test_what_is_newer_is_not_replaced_without_a_word(shop: Shop) -> None:
+    lab = spoiled(shop)
+    shop.write("c.csv", "id,amount,day\n3,33,2024-01-09\n")
+    lab.load()
+    report = replay(lab, "amount = '15'", "id = coalesce(id, '5')")
+    assert report.rows_new == 1
+    assert [row.reason for row in report.left] == [
+        "the table has a row of this id that was loaded with it or later"
+    ]
+    assert (3, 33) in rows(lab)
+    assert replay(lab, "amount = '15'", overwrite=True).rows_changed == 1
+    assert (3, 15) in rows(lab)
+
+
+def test_the_cursor_says_what_is_newer(shop: Shop) -> None:
+    lab = spoiled(shop, "{orders: {pattern: '*', primary_key: [id], cursor: day}}")
+    shop.write("c.csv", "id,amount,day\n3,33,2024-01-02\n")
+    lab.load()
+    assert replay(lab, "amount = '15'").rows_changed == 1
+    assert (3, 15) in rows(lab)
+    shop.write("d.csv", "id,amount,day\n3,x,2024-01-01\n")
+    lab.load()
+    (left, *_) = replay(lab, "amount = '16'").left
+    assert left.reason in {"the table has a newer day of it", "id is null"}
+    assert (3, 15) in rows(lab)
+
+
+def test_discarded_rows_do_not_come_back_and_keep_their_history(shop: Shop) -> None:
+    lab = spoiled(shop)
+    report = quarantine_replay.discard(lab.resolved, Chosen("store", "orders", "malformed"))
+    assert report.rows == 1
+    assert statuses(lab) == {"open": 1, "discarded": 1}
+    with (shop.folder / "b.csv").open("a") as file:
+        file.write("6,60,2024-01-06\n")
+    table = lab.load_one()
+    assert (table.rows_quarantined, table.rows_new, table.rows_given) == (1, 1, 4)
+    assert statuses(lab) == {"open": 1, "discarded": 1}
+
+
+def test_a_full_refresh_opens_what_was_replayed(shop: Shop) -> None:
+    lab = spoiled(shop, "{orders: {pattern: '*', primary_key: [id], columns: {amount: bigint}}}")
+    replay(lab, "amount = '15'")
+    quarantine_replay.discard(lab.resolved, Chosen("store", "orders", "malformed"))
+    lab.load(full_refresh=True)
+    assert statuses(lab) == {"open": 1, "discarded": 1}
+    assert rows(lab) == [(1, 10), (2, 20), (4, 40)]
+    assert replay(lab, "amount = '15'").rows_new == 1
+
+
+def test_declared_ways_to_write_hold_for_a_replay(shop: Shop) -> None:
+    lab = shop.lab_with(
+        "{orders: {pattern: '*', decimal: ',', null_values: ['-'], "
+        "columns: {amount: double, day: date %d/%m/%Y}}}"
+    )
+    shop.write("a.csv", 'id,amount,day\n1,"1,5",31/12/2024\n2,2.5,31/02/2024\n3,"3,5",-\n')
+    assert lab.load_one().rows_quarantined == 1
+    (row,) = lab.query("select row_json from store_raw._quarantine")
+    assert json.loads(row[0]) == {"id": "2", "amount": "2.5", "day": "31/02/2024"}
+    report = replay(lab, "amount = replace(amount, '.', ',')", "day = '-'")
+    assert (report.rows_new, report.left) == (1, ())
+    assert lab.query("select amount, day from store_raw.orders where id = 2") == [(2.5, None)]
+
+
+def test_values_of_json_keep_their_form(shop: Shop) -> None:
+    lab = shop.lab_with(KEYED)
+    shop.write("a.jsonl", '{"id": 1, "n": 1, "deep": {"x": 1}, "s": "a"}\n')
+    lab.load()
+    deep = '{"x": [0.12345678901234567890, "é", null, true]}'
+    shop.write("b.jsonl", f'{{"id": 2, "n": "x", "deep": {deep}, "s": "7"}}\n{{"id": 3}}\n')
+    assert lab.load_one().rows_quarantined == 1
+    assert replay(lab, "n = '2'").rows_new == 1
+    assert lab.query("select n, deep::varchar, s from store_raw.orders where id = 2") == [
+        (2, deep, "7")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("correction", "words"),
+    [
+        ("amont = '1'", "has no column 'amont' (did you mean 'amount'?)"),
+        ("amount", "write it as COLUMN = SQL"),
+        ("amount = nonsense(1)", "nonsense"),
+        ("amount = (select content from read_text('/etc/hosts'))", "disabled"),
+    ],
+)
+def test_wrong_corrections_are_named(shop: Shop, correction: str, words: str) -> None:
+    lab = spoiled(shop)
+    with pytest.raises(SourceError) as caught:
+        replay(lab, correction)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_cannot_be_replayed_is_said(shop: Shop, tmp_path: Path) -> None:
+    lab = shop.lab_with(KEYED)
+    with pytest.raises(WarehouseError, match="does not exist yet: run `headrace load`"):
+        replay(lab)
+    shop.write("a.csv", "id,amount\n,1\n,2\n")
+    lab.load()
+    with pytest.raises(SourceError, match=r"store\.orders has no rows yet"):
+        replay(lab)
+    with pytest.raises(SourceError, match="there is no source 'stor' in the settings"):
+        quarantine.parse_table(lab.resolved, "stor.orders")
+    with lock.hold(lab.resolved.target.lock_path, "a run"), pytest.raises(LockedError):
+        replay(lab)
+    for name, text, words in (
+        ("a.csv", "id\n1\n", "has no column _quarantine_id"),
+        ("a.json", "{", "cannot be read"),
+        ("a.json", "[1]", "has no column _quarantine_id"),
+        ("a.jsonl", "{}\n", "has no column _quarantine_id"),
+        ("a.csv", '_quarantine_id,"x\n', "cannot be read"),
+    ):
+        path = tmp_path / name
+        path.write_text(text)
+        with pytest.raises(SourceError, match=words):
+            quarantine.read_rows(path)
+    with pytest.raises(SourceError, match=r"end the name in \.csv"):
+        quarantine.write_rows(quarantine.shown(lab.resolved, ORDERS), tmp_path / "a.parquet")
