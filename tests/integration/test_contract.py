@@ -1,7 +1,7 @@
 """The schema contract, and the quarantine of rows that break a rule."""
 
 import pytest
-from lab import Lab, Rows, Shop, refused
+from lab import Lab, Rows, Shop, partly_loaded, refused
 
 from headrace.errors import SourceError
 
@@ -193,11 +193,8 @@ def test_frozen_tables_let_the_first_load_in_and_no_later_table(shop: Shop) -> N
     shop.write("more/refunds.jsonl", '{"id": 1}\n')
     tables = "{orders: {pattern: '*', primary_key: [id]}, refunds: {pattern: 'more/*'}}"
     more = shop.lab_with(tables, schema_contract="freeze")
-    refused(
-        more,
-        "load",
-        kind=SourceError,
-        words=["refunds is a new table", "sources.store.schema_contract.tables"],
+    partly_loaded(
+        more, "load", words=["refunds is a new table", "sources.store.schema_contract.tables"]
     )
 
     left_out = shop.lab_with(tables, schema_contract="{tables: discard_row}").load()
