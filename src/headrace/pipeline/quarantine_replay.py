@@ -22,7 +22,7 @@ from headrace.ingest.exact_casts import exact_cast
 from headrace.ingest.merge import kind_of_type, rank_text
 from headrace.ingest.model import FileTable
 from headrace.ingest.quarantine import replayed_from
-from headrace.ingest.scan import written_columns
+from headrace.ingest.written_values import written_columns
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import lock
 from headrace.pipeline.build_state import code_version
