@@ -276,7 +276,7 @@ def _as_json(name: str, kind: str, *, is_written: bool) -> str:
     """
     column = f"incoming.{identifier(name)}"
     if is_written and kind == "VARCHAR":
-        column = f"regexp_replace({column}, '^\"([^\"]*[.][^\"]*)\"$', '\\1')"
+        column = f"regexp_replace({column}, '^\"([^\"]*)\"$', '\\1')"
     value = column if kind == "JSON" else f"to_json({column})"
     key = literal(json.dumps(name, ensure_ascii=False) + ": ")
     return f"{key} || coalesce(cast({value} as varchar), 'null')"
