@@ -215,6 +215,7 @@ class Node(Resource, frozen=True, kw_only=True):
         version: of a versioned model.
         latest_version: of a versioned model.
         primary_key: as dbt infers it from constraints and tests.
+        unrendered_config: what was configured, as written: defaults are not in it.
     """
 
     database: str | None = None
@@ -238,6 +239,7 @@ class Node(Resource, frozen=True, kw_only=True):
     version: str | int | float | None = None
     latest_version: str | int | float | None = None
     deprecation_date: str | None = None
+    unrendered_config: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from headrace.cli.options import Call, print_json, shared_options
+from headrace.errors import SettingsError
 
 _KINDS = ("rest_api", "sql_database", "files", "synth")
 
@@ -137,18 +138,47 @@ def source(
 @shared_options()
 def scaffold(
     call: Call,
-    source: Annotated[str, typer.Argument(help="A source of the settings that is loaded.")],
+    source: Annotated[
+        str | None, typer.Argument(help="A source of the settings that is loaded.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", metavar="NAME", help="Instead: a model that is built, whose yml is written."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; show what would be added, as a diff.")
     ] = False,
 ) -> None:
-    """Write a source's sources yml, staging models, tests and docs; later, add what is new."""
+    """Write a source's sources yml, staging models, tests and docs; later, add what is new.
+
+    With --model, write one model's yml from the table that was built: types, key and tests as
+    its rows show them, with the places to describe marked.
+    """
+    if (source is None) == (model is None):
+        raise SettingsError("name a source, or a model by --model NAME")
+    if model is not None:
+        _scaffold_model(call, model, dry_run=dry_run)
+        return
     from headrace.scaffold import scaffold as write
 
-    report = write(call.settings(), source, dry_run=dry_run)
+    report = write(call.settings(), str(source), dry_run=dry_run)
     if call.json:
         print_json(report)
         return
     from headrace.cli.render_source import show_scaffold
 
     show_scaffold(report)
+
+
+def _scaffold_model(call: Call, model: str, *, dry_run: bool) -> None:
+    from headrace.scaffold import scaffold_model
+
+    report = scaffold_model(call.settings(), model, dry_run=dry_run)
+    if call.json:
+        print_json(report)
+        return
+    from headrace.cli.render_source import show_model
+
+    show_model(report)

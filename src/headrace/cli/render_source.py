@@ -1,5 +1,7 @@
 """``headrace add source`` and ``scaffold`` on a terminal: files, and the next steps."""
 
+from collections.abc import Sequence
+
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -7,7 +9,7 @@ from rich.markup import escape
 from headrace.add import AddReport
 from headrace.cli.terminal import MARKS, new_console
 from headrace.formatting import count, first_few
-from headrace.scaffold import ScaffoldReport
+from headrace.scaffold import ByHand, ModelReport, ScaffoldReport
 
 
 def show_added(report: AddReport) -> None:
@@ -74,11 +76,40 @@ def _show_findings(screen: Console, report: ScaffoldReport) -> None:
             f"[dim]-[/] {escape(left.path)} does not read {escape(first_few(left.columns))}: "
             "left as it is"
         )
-    for task in report.by_hand:
+    _show_by_hand(screen, report.by_hand)
+
+
+def _show_by_hand(screen: Console, tasks: Sequence[ByHand]) -> None:
+    for task in tasks:
         where = f"{task.path}: " if task.path else ""
         screen.print(f"[yellow]![/] by hand: {escape(where + task.what)}")
         for line in (task.line or "").splitlines():
             screen.print(f"      {escape(line)}")
+
+
+def show_model(report: ModelReport) -> None:
+    """Print what was found in a model's table, and what was written."""
+    screen = new_console()
+    file = report.file
+    if report.dry_run and file.diff:
+        typer.echo(file.diff, nl=False)
+    key = f"key {', '.join(report.key)}" if report.key else "no key in sight"
+    screen.print(escape(f"{report.table}: {count(report.rows, 'row')}, {key}"))
+    if file.status == "unchanged":
+        screen.print(escape(f"nothing to write: {file.path} has it all"))
+    else:
+        words = "" if file.status == "added" else f": {first_few(file.additions)}"
+        screen.print(f"{MARKS[file.status]} {escape(file.path)}{escape(words)}")
+    _show_by_hand(screen, report.by_hand)
+    if report.to_describe:
+        number = count(report.to_describe, "place")
+        screen.print(escape(f"{number} to describe: look for 'to be described' in it"))
+    if report.dry_run:
+        screen.print("nothing was written (--dry-run)")
+    elif file.status != "unchanged":
+        screen.print(
+            "next: read it, as its tests and key are what these rows show; then `headrace build`"
+        )
 
 
 def _show_next(screen: Console, report: ScaffoldReport) -> None:

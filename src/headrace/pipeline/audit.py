@@ -37,7 +37,12 @@ def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditRepor
     seconds = time.monotonic() - started
     detail = "passed" if passed else f"{len(problems)} against publishing"
     listen(Event("audit", "audit", "done" if passed else "failed", detail, seconds))
-    return AuditReport(passed=passed, problems=tuple(problems), seconds=seconds)
+    return AuditReport(
+        passed=passed,
+        problems=tuple(problems),
+        without_contract=_without_contract(resolved, state) if passed and state else (),
+        seconds=seconds,
+    )
 
 
 def judge(nodes: Iterable[NodeReport], *, listen: Listener) -> AuditReport:
@@ -136,6 +141,20 @@ def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> l
         return problems
     built = _marts(resolved, target, {node.unique_id for node in state.nodes})
     return [problem for check, options in checks for problem in check.problems(built, options)]
+
+
+def _without_contract(resolved: Resolved, state: BuildState) -> tuple[str, ...]:
+    """The built marts of which nobody said whether their columns are enforced."""
+    built = {node.unique_id for node in state.nodes}
+    return tuple(
+        mart.name
+        for mart in read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
+        if mart.unique_id in built
+        and mart.resource_type == "model"
+        and mart.language != "python"  # dbt enforces no contract of these
+        and not mart.is_contracted
+        and "contract" not in mart.unrendered_config
+    )
 
 
 def _marts(resolved: Resolved, target: Target, built: Collection[str]) -> BuiltMarts:

@@ -154,6 +154,9 @@ class AuditReport(Report):
 
     passed: bool
     problems: tuple[str, ...] = Field(description="one sentence for each reason against it")
+    without_contract: tuple[str, ...] = Field(
+        (), description="models of marts whose yml does not say whether columns are enforced"
+    )
     seconds: float
 
 

@@ -18,6 +18,7 @@ from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
+from headrace.formatting import first_few
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
@@ -129,6 +130,14 @@ def _logged(resolved: Resolved) -> Iterator[None]:
         yield
     finally:
         log_file.close_log(handler)
+
+
+def _no_contract(marts: tuple[str, ...]) -> str:
+    of_others = "" if len(marts) == 1 else ", and so on"
+    return (
+        f"no contract: {first_few(marts)}; a column that changes or goes is not noticed "
+        f"(`headrace scaffold --model {marts[0]}` writes it{of_others})"
+    )
 
 
 def _explained(step: str, error: BaseException, resolved: Resolved) -> UserError:
@@ -257,6 +266,8 @@ class _Run:
         if "build" in steps or "publish" in steps:
             with self._step("audit"):
                 self.audited = self._audit()
+            if self.audited.without_contract:
+                self.notes.append(_no_contract(self.audited.without_contract))
             if not self.audited.passed:
                 return False
         if "publish" in steps:
