@@ -36,8 +36,8 @@ def facts(
         ("select range / 2.0 as order_id from range(50)", ("order_id",)),
         ("select if(range = 3, null, range) as order_id from range(50)", ()),
         (
-            "select range % 5 as customer_id, current_date + (range // 5)::int as day from range(50)",
-            ("customer_id", "day"),
+            "select range % 5 as a_id, date '2024-01-01' + (range // 5)::int as day from range(50)",
+            ("a_id", "day"),
         ),
         (
             "select range % 5 as a_id, range // 5 % 2 as b_id, range // 10 as c_id from range(50)",
