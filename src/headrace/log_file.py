@@ -3,6 +3,8 @@
 import json
 import logging
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -44,6 +46,16 @@ class _Rotating(RotatingFileHandler):
         except PermissionError:
             if self.stream is None:
                 self.stream = self._open()
+
+
+@contextmanager
+def logging_to(directory: Path, level: str) -> Iterator[None]:
+    """Send the log to a file in ``directory`` for a while, as ``open_log`` does."""
+    handler = open_log(directory, level)
+    try:
+        yield
+    finally:
+        close_log(handler)
 
 
 def open_log(directory: Path, level: str) -> logging.Handler:

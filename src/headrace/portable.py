@@ -118,6 +118,19 @@ def replaced_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def add_name(path: Path, name: Path) -> None:
+    """Give a file a second name, which costs nothing; a copy where there are no hard links.
+
+    Raises:
+        OSError: neither can be made.
+    """
+    try:
+        name.hardlink_to(path)
+    except OSError:
+        with replaced_file(name) as temporary:
+            copy_file(path, temporary)
+
+
 def write_file(path: Path, content: bytes | str) -> None:
     """Write a file as ``replaced_file`` does; a text as UTF-8, its line ends as they are.
 
@@ -279,6 +292,28 @@ def reuse_address(listening: socket.socket) -> None:
     """
     if not WINDOWS:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def process_age() -> float:
+    """Seconds since this process began; elsewhere than on Linux, since this module was imported.
+
+    The difference is the start of the interpreter: some hundredths of a second.
+    """
+    known = time.monotonic() - _IMPORTED_AT
+    clock: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    with suppress(OSError, ValueError, IndexError, AttributeError):
+        if clock is not None:
+            # fields of proc(5), from the third on: the second may hold blanks
+            fields = Path("/proc/self/stat").read_text("utf-8").rpartition(")")[2].split()
+            began = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+            age = time.clock_gettime(clock) - began
+            if known <= age < known + _LONGEST_START:
+                return age
+    return known
+
+
+_IMPORTED_AT: Final = time.monotonic()
+_LONGEST_START: Final = 60.0  # seconds; beyond it, the clock of a container is another one
 
 
 def address_space_limit() -> int | None:

@@ -58,6 +58,7 @@ def typed(command: Command, monkeypatch: pytest.MonkeyPatch) -> str:
     if isinstance(result.exception, UserError):  # as cli.main ends
         detail = result.exception.detail
         output = f"{output}{detail.text}\n" if detail and detail.text else output
+        output += "".join(f"! {note}\n" for note in getattr(result.exception, "__notes__", ()))
         output, code = f"{output}error: {result.exception}\n", 2
     assert code == command.code, f"$ {command.line}\n{output}"
     return output

@@ -88,7 +88,7 @@ def test_command_line_prints_the_detail_before_the_last_line(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["headrace", "run", "--json"])
     with pytest.raises(SystemExit):
-        _fail("it is wrong", 2, DETAIL)
+        _fail("it is wrong", 2, SettingsError("it is wrong", detail=DETAIL))
     out, err = capsys.readouterr()
     assert err == f"{DETAIL.text}\nerror: it is wrong\n"
     assert '"place"' not in out

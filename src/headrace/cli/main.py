@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headrace import portable, secrets
+from headrace import portable, process, secrets
 from headrace.cli.add import add, scaffold
 from headrace.cli.diff import diff
 from headrace.cli.export import export
@@ -93,6 +94,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; every failure ends in one line and an exit code."""
+    STATE.began_at = time.monotonic() - portable.process_age()
     portable.print_anything(sys.stdout, sys.stderr, is_json="--json" in sys.argv)
     secrets.hide_in_output(sys.stdout, sys.stderr)
     try:
@@ -113,15 +115,15 @@ def main() -> None:
             _print_json(wrong_call(), 2)
         raise
     except CheckFailedError as error:
-        _fail(str(error), 1, error.detail)
+        _fail(str(error), 1, error)
     except HeadraceError as error:
-        _fail(str(error), 2, error.detail)
+        _fail(str(error), 2, error)
     except Exception as error:
         if portable.is_closed_pipe(error):
             # whoever read our output has gone; there is nobody left to tell
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(2)
-        _fail(_explained(error), 2)
+        _fail(_explained(error), 2, error)
 
 
 def _run() -> None:
@@ -130,6 +132,7 @@ def _run() -> None:
         app()
     finally:
         sys.stdout.flush()
+        process.skip_last_collection()
 
 
 def _explained(error: Exception) -> str:
@@ -160,15 +163,18 @@ def _press_again(unraisable: "sys.UnraisableHookArgs") -> None:
         sys.__unraisablehook__(unraisable)
 
 
-def _fail(message: str, code: int, detail: "ErrorDetail | None" = None) -> None:
+def _fail(message: str, code: int, error: Exception | None = None) -> None:
     if STATE.stopped:
-        message, code, detail = _STOPPED, _STOPPED_CODE, None
+        message, code, error = _STOPPED, _STOPPED_CODE, None
+    detail = error.detail if isinstance(error, HeadraceError) else None
     if STATE.debug:
         import traceback
 
         traceback.print_exc()
     if detail is not None and detail.text:
         typer.echo(detail.text, err=True)
+    for note in getattr(error, "__notes__", ()):
+        typer.echo(f"! {note}", err=True)
     typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
     typer.echo(message, err=True)
     _print_json(message, code, detail)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class _ProcessState:
+    began_at: float | None = None  # the process, on the monotonic clock; None where it is not ours
     debug: bool = False
     stopped: bool = False
 

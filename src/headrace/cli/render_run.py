@@ -200,8 +200,12 @@ def _node_line(node: NodeReport) -> str:
     return f"[{color}]{mark}[/] {node.kind} {escape(node.label)}: {message}"
 
 
+_SHOWN_S = 0.05
+
+
 def _took(report: RunReport) -> str:
     steps: Iterable[tuple[str, float | None]] = (
+        ("start-up", report.startup_seconds if report.startup_seconds >= _SHOWN_S else None),
         ("load", report.load.seconds if report.load else None),
         ("build", report.build.seconds if report.build else None),
         ("audit", report.audit.seconds if report.audit else None),

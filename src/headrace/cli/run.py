@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.options import Call, TargetName, print_json, shared_options
+from headrace.cli.options import STATE, Call, TargetName, print_json, shared_options
 
 if TYPE_CHECKING:
     from headrace.pipeline.run import Step
@@ -132,6 +132,7 @@ def _execute(
             source_names=tuple(source or ()),
             full_refresh=full_refresh,
             selection=selection or EVERYTHING,
+            began_at=STATE.began_at,
             listen=screen.listen,
         )
     if call.json:

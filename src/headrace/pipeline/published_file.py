@@ -9,7 +9,6 @@ which counts as no earlier one. Each takes the disk space of a published file.
 """
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,13 +100,8 @@ def keep(path: Path, most: int) -> None:
     name = folder(path) / f"{current.published_at:%Y%m%dT%H%M%S.%f}.duckdb"
     try:
         folder(path).mkdir(exist_ok=True)
-        try:
-            os.link(path, name)
-        except FileExistsError:
-            return  # an earlier publish was stopped before the rename
-        except OSError:  # a file system without hard links
-            with portable.replaced_file(name) as temporary:
-                portable.copy_file(path, temporary)
+        if not name.exists():  # else an earlier publish was stopped before the rename
+            portable.add_name(path, name)
     except OSError as error:
         _LOG.warning("the published file before this one was not kept: %s", error)
 

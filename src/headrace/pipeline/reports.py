@@ -197,8 +197,9 @@ class RunReport(Report):
     run_id: str
     command: str
     status: Status
-    started_at: datetime
-    seconds: float
+    started_at: datetime = Field(description="of its first step; UTC")
+    seconds: float = Field(description="from the start of the process, its imports included")
+    startup_seconds: float = Field(0.0, description="of these, until the first step")
     environment: str = DEFAULT_ENV
     target: str
     code_version: str

@@ -11,19 +11,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
-from headrace import log_file
 from headrace.catalog import INTERRUPTED, RunStore
-from headrace.catalog.store import TableRun
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
+from headrace.log_file import logging_to
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
-from headrace.pipeline import loaded_sources, lock, slim_build, sources
+from headrace.pipeline import loaded_sources, lock, notify, slim_build, sources
 from headrace.pipeline import publish as publish_step
 from headrace.pipeline.build_state import code_version
 from headrace.pipeline.reports import (
@@ -33,12 +32,12 @@ from headrace.pipeline.reports import (
     Event,
     Listener,
     LoadReport,
-    NodeReport,
     PublishReport,
     RunReport,
     Status,
     ignore,
 )
+from headrace.pipeline.run_record import RunRecord
 from headrace.pipeline.slim_build import EVERYTHING, Selection
 from headrace.pipeline.state.folder import read_state
 from headrace.pipeline.state.source_digests import sources_to_load
@@ -58,9 +57,12 @@ def run(
     source_names: tuple[str, ...] = (),
     full_refresh: bool = False,
     selection: Selection = EVERYTHING,
+    began_at: float | None = None,
     listen: Listener = ignore,
 ) -> RunReport:
     """Run the steps in order; a failed check ends the run before it publishes.
+
+    A whole run that fails is reported as ``on_failure`` says.
 
     Args:
         resolved: the settings.
@@ -68,6 +70,8 @@ def run(
         source_names: the sources to load; by default those that are enabled.
         full_refresh: forget what was loaded and built before.
         selection: what to build; a part of the project is built and tested, never published.
+        began_at: when whoever waits for the run began to wait, such as the start of the process, on
+            the monotonic clock; by default now.
         listen: is told what happens.
 
     Returns:
@@ -77,6 +81,26 @@ def run(
         UserError: it could not run; what was published before is untouched, and the run is
             recorded with the error.
     """
+    command = f"headrace {'run' if len(steps) > 1 else steps[0]}"
+
+    began = time.monotonic() if began_at is None else began_at
+
+    def do() -> RunReport:
+        return _run(resolved, command, steps, source_names, full_refresh, selection, began, listen)
+
+    return notify.telling(resolved, command, do) if selection.is_whole else do()
+
+
+def _run(
+    resolved: Resolved,
+    command: str,
+    steps: tuple[Step, ...],
+    source_names: tuple[str, ...],
+    full_refresh: bool,
+    selection: Selection,
+    began_at: float,
+    listen: Listener,
+) -> RunReport:
     fault = address_space_fault()
     if fault is not None:
         raise UserError(fault.message)
@@ -95,13 +119,12 @@ def run(
         steps = tuple(step for step in steps if step != "publish")
         notes.append("only a part of the project is built, so nothing is published")
     target = resolved.target
-    command = f"headrace {'run' if len(steps) > 1 else steps[0]}"
-    with lock.hold(target.lock_path, command) as dead, _logged(resolved):
+    logged = logging_to(resolved.data_dir / "logs", resolved.settings.log_level)
+    with lock.hold(target.lock_path, command) as dead, logged:
         store = RunStore(resolved.run_store_url)
         try:
-            return _Run(resolved, target, store, command, selection, listen, notes=notes).execute(
-                steps, chosen, full_refresh=full_refresh, dead=dead
-            )
+            one = _Run(resolved, target, store, command, selection, listen, began_at, notes=notes)
+            return one.execute(steps, chosen, full_refresh=full_refresh, dead=dead)
         finally:
             store.close()
 
@@ -121,15 +144,6 @@ def _about_environment(resolved: Resolved) -> list[str]:
             f"those of the default environment, set `data_dir: {data.parent}` in config/{env}.yml"
         )
     return notes
-
-
-@contextmanager
-def _logged(resolved: Resolved) -> Iterator[None]:
-    handler = log_file.open_log(resolved.data_dir / "logs", resolved.settings.log_level)
-    try:
-        yield
-    finally:
-        log_file.close_log(handler)
 
 
 def _no_contract(marts: tuple[str, ...]) -> str:
@@ -161,6 +175,7 @@ class _Run:
     command: str
     selection: Selection
     listen: Listener
+    began_at: float
     run_id: str = field(
         default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     )
@@ -183,7 +198,8 @@ class _Run:
         full_refresh: bool,
         dead: lock.Holder | None,
     ) -> RunReport:
-        started_at, started = datetime.now(UTC), time.monotonic()
+        started_at, started = datetime.now(UTC), self.began_at
+        startup = time.monotonic() - started
         version = code_version(self.resolved.root)
         self.store.begin_run(
             self.run_id,
@@ -236,6 +252,7 @@ class _Run:
             started_at=started_at,
             seconds=time.monotonic() - started,
             environment=self.resolved.environment,
+            startup_seconds=startup,
             target=self.target.name,
             code_version=version,
             load=self.loaded,
@@ -302,7 +319,7 @@ class _Run:
             finally:  # also where one source failed
                 with suppress(HeadraceError, OSError):
                     loaded_sources.keep_settings_sources(self.resolved, self.target)
-        self._record_loads(self.loaded)
+        RunRecord(self.store, self.run_id).add_loads(self.loaded)
 
     def _build(self, loaded: list[str], *, full_refresh: bool) -> None:
         with self._step("build"):
@@ -319,7 +336,7 @@ class _Run:
                     full_refresh=full_refresh,
                     listen=self.listen,
                 )
-        self._record_nodes(self.built)
+        RunRecord(self.store, self.run_id).add_nodes(self.built)
 
     def _listen_on(self, event: Event) -> None:
         """dbt's nodes go to whoever shows the run, and out as events."""
@@ -418,24 +435,3 @@ class _Run:
             rows_loaded=self.loaded.rows_loaded if self.loaded else None,
             published_path=published.path if published else None,
         )
-
-    def _record_loads(self, report: LoadReport) -> None:
-        keys = set(TableRun.__dataclass_fields__) - {"new_columns"}
-        self.store.add_loads(
-            self.run_id,
-            [
-                {
-                    **table.model_dump(include=keys),
-                    "new_columns": ", ".join(table.new_columns) or None,
-                }
-                for table in report.tables
-            ],
-        )
-
-    def _record_nodes(self, report: BuildReport) -> None:
-        keys = set(NodeReport.model_fields) - {"severity"}
-        nodes = (*report.nodes, *report.freshness)
-        rows = [{key: getattr(node, key) for key in keys} for node in nodes]
-        if report.reused:
-            rows = [{**row, "status": "reused", "seconds": 0.0} for row in rows]
-        self.store.add_nodes(self.run_id, rows)

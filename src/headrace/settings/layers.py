@@ -152,13 +152,18 @@ def dotenv_variables(path: Path) -> Mapping[str, str | None]:
 
 
 def environment_layer() -> Layer:
-    """The process's environment, less the variables that Headrace hands to dbt."""
+    """The process's environment, less the variables that Headrace hands to dbt and notifiers."""
     return env_layer(
-        {key: value for key, value in os.environ.items() if key not in HANDED_TO_DBT},
+        {
+            key: value
+            for key, value in os.environ.items()
+            if key not in HANDED_TO_DBT and not key.startswith(NOTICE_PREFIX)
+        },
         "environment",
     )
 
 
+NOTICE_PREFIX = "HEADRACE_NOTICE_"
 HANDED_TO_DBT = frozenset({"HEADRACE_WAREHOUSE", "HEADRACE_DBT_THREADS"})
 
 

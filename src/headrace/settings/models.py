@@ -1,9 +1,11 @@
 """The settings as Pydantic models: what each key holds, its default, and what it is for."""
 
+import shlex
 from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -135,6 +137,52 @@ class AuditSettings(BaseModel):
     )
 
 
+class OnFailureSettings(BaseModel):
+    """Whom a run that failed is reported to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    command: str | tuple[str, ...] | None = Field(
+        None, description="a command that gets the report as JSON on its standard input; it runs "
+        "in the project's directory, without a shell",
+    )  # fmt: skip
+    webhook: SecretStr | None = Field(
+        None, description="an `http` or `https` URL that the report is posted to as JSON; "
+        "set it by `HEADRACE_ON_FAILURE__WEBHOOK`",
+    )  # fmt: skip
+    timeout: float = Field(10.0, gt=0, le=600, description="seconds that each of them may take")
+    on_recovery: bool = Field(
+        False, description="whether the first good run after one that failed is reported, too"
+    )
+    modules: tuple[str, ...] = Field(
+        (), description="modules of the project with further notifiers, such as `my_notifiers`"
+    )
+    notifiers: dict[Name, bool | dict[str, Any]] = Field(
+        default_factory=dict,
+        description="settings by the name of a notifier; `false` switches it off",
+    )
+
+    @field_validator("command")
+    @classmethod
+    def _splits(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        try:
+            words = shlex.split(value) if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"a quotation mark has no other end ({error})") from None
+        if words is not None and not any(words):
+            raise ValueError("name a program, and its arguments")
+        return value
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_web(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parts = urlsplit(value.get_secret_value())
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError("write it like https://hooks.example.com/services/...")
+        return value
+
+
 class RunStoreSettings(BaseModel):
     """Where runs are recorded."""
 
@@ -263,6 +311,9 @@ class Settings(BaseModel):
     )
     run_store: RunStoreSettings = Field(
         default_factory=RunStoreSettings, description="where runs are recorded"
+    )
+    on_failure: OnFailureSettings = Field(
+        default_factory=OnFailureSettings, description="whom a run that failed is reported to"
     )
     openlineage: OpenLineageSettings = Field(
         default_factory=OpenLineageSettings, description="OpenLineage events of each run"

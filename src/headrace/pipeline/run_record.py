@@ -1,0 +1,43 @@
+"""What a run writes to the run store as it goes."""
+
+from dataclasses import dataclass
+
+from headrace.catalog import RunStore
+from headrace.catalog.store import TableRun
+from headrace.pipeline.reports import BuildReport, LoadReport, NodeReport
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The record of one run.
+
+    Attributes:
+        store: where it is written.
+        run_id: of the run.
+    """
+
+    store: RunStore
+    run_id: str
+
+    def add_loads(self, report: LoadReport) -> None:
+        """Record the tables of a load step."""
+        keys = set(TableRun.__dataclass_fields__) - {"new_columns"}
+        self.store.add_loads(
+            self.run_id,
+            [
+                {
+                    **table.model_dump(include=keys),
+                    "new_columns": ", ".join(table.new_columns) or None,
+                }
+                for table in report.tables
+            ],
+        )
+
+    def add_nodes(self, report: BuildReport) -> None:
+        """Record the nodes of a build step; those of a build that was reused as such."""
+        keys = set(NodeReport.model_fields) - {"severity"}
+        nodes = (*report.nodes, *report.freshness)
+        rows = [{key: getattr(node, key) for key in keys} for node in nodes]
+        if report.reused:
+            rows = [{**row, "status": "reused", "seconds": 0.0} for row in rows]
+        self.store.add_nodes(self.run_id, rows)
