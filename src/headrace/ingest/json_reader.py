@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -143,6 +144,35 @@ def json_reader(connection: "duckdb.DuckDBPyConnection", file: SourceFile) -> Js
     return JsonReader(file, header, rows, is_row, rejected)
 
 
+def as_utf8(file: SourceFile, scratch: Path) -> SourceFile:
+    """The file itself, or a copy in UTF-8 of one in UTF-16 or UTF-32.
+
+    Args:
+        file: JSON.
+        scratch: where the copy is written.
+
+    Raises:
+        SourceError: it is not in the encoding that its first bytes tell.
+    """
+    with opened(file) as stream:
+        encoding = json.detect_encoding(stream.read(4))
+    if encoding.startswith("utf-8"):
+        return file
+    copy = scratch_file(file, scratch, f".utf8.{file.format}")
+    try:
+        with (
+            opened(file) as stream,
+            io.TextIOWrapper(stream, encoding, newline="") as text,
+            copy.open("w", encoding="utf-8", newline="") as target,
+        ):
+            shutil.copyfileobj(text, target, 1 << 20)
+    except UnicodeError as error:
+        raise SourceError(
+            f"{file.name} begins as {encoding.upper()}, and is not ({error}): export it again"
+        ) from error
+    return replace(file, path=copy, member=None, declared=file.format)
+
+
 def with_all_digits(
     connection: "duckdb.DuckDBPyConnection", reader: JsonReader, scratch: Path
 ) -> JsonReader:
@@ -163,11 +193,6 @@ def with_all_digits(
 def _rows(file: SourceFile) -> str:
     with opened(file) as stream:
         head = stream.read(1 << 16)
-    if b"\x00" in head[:4]:
-        raise SourceError(
-            f"{file.name} looks like UTF-16: JSON is UTF-8, so convert it "
-            "(iconv -f utf-16 -t utf-8)"
-        )
     how = "format = 'newline_delimited', ignore_errors = true"
     if file.format == "json" and head.removeprefix(_BOM).lstrip(_SPACE).startswith(b"["):
         how = "format = 'array'"

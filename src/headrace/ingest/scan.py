@@ -12,7 +12,7 @@ from headrace.ingest.csv_dialect import DELIMITER_NAMES
 from headrace.ingest.csv_reader import CsvReader, csv_reader
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.excel import sheet_as_csv
-from headrace.ingest.json_reader import JsonReader, json_reader
+from headrace.ingest.json_reader import JsonReader, as_utf8, json_reader
 from headrace.ingest.model import FileTable
 from headrace.ingest.names import NamedColumns, name_columns
 from headrace.ingest.parquet_reader import ParquetReader, parquet_reader
@@ -148,7 +148,7 @@ def scan_file(
     elif file.format == "avro":
         reader = parquet_reader(connection, avro_as_parquet(plain, scratch))
     else:
-        reader = json_reader(connection, plain)
+        reader = json_reader(connection, as_utf8(plain, scratch))
     named = {normalize(name): name for name in reader.header if name.strip()}
     partitions: dict[str, str | None] = {}
     notes = list(reader.notes) if isinstance(reader, CsvReader) else []

@@ -1,5 +1,6 @@
 """What a file holds: its columns, its rows, and what is no row."""
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -227,6 +228,19 @@ def test_json_with_a_mark_at_its_beginning(look: Look) -> None:
 
 
 @pytest.mark.parametrize(
+    "encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
+def test_json_in_two_or_four_bytes_a_character(look: Look, encoding: str) -> None:
+    lines = '{"id":1,"v":"é"}\r\n7\r\n{"id":2}\r\n'
+    scan, rows = look("a.jsonl", lines.encode(encoding))
+    assert rows == [(1, "1", '"é"'), (3, "2", None)]
+    assert [row.message for row in scan.rejected] == ["line 2: a number, not an object"]
+    assert look("a.json", '[\n{"id":1},\n{"id":2}]'.encode(encoding))[1] == [(1, "1"), (2, "2")]
+    packed = gzip.compress(lines.encode(encoding))
+    assert len(look("a.jsonl.gz", packed)[1]) == 2
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"id":1}\n\n{"id":\n{\n', r"a.jsonl line 3: not JSON \(Expecting.*; 2 of its"),
@@ -234,7 +248,7 @@ def test_json_with_a_mark_at_its_beginning(look: Look) -> None:
         ("a.jsonl", "null\nnull\n", "no object with a key .line 1: null"),
         ("a.json", '[{"id":1},\n {"id"]', "a.json line 2: not JSON"),
         ("a.json", "[]", "no object with a key .no value"),
-        ("a.json", '{"id":1}'.encode("utf-16-le"), "looks like UTF-16"),
+        ("a.json", '{"id":1}'.encode("utf-16-le") + b"x", "begins as UTF-16-LE, and is not"),
         ("a.csv", "\n\n", "has no header line"),
         ("a.csv", 'id,"v\n1,a\n', "line 1: the header cannot be read"),
         ("a.csv", "", "is empty"),
