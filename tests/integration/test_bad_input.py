@@ -64,6 +64,36 @@ def test_next_run_publishes_what_was_corrected(done: Lab) -> None:
     assert count == [(101,)]
 
 
+@pytest.mark.slow
+def test_marts_that_do_not_depend_on_a_bad_file_are_published_if_so_set(done: Lab) -> None:
+    folder = done.data_dir / "jaffle_shop"
+    customers, payments = folder / "raw_customers.csv", folder / "raw_payments.csv"
+    good = customers.read_bytes()
+    customers.write_bytes(b"")
+    payments.write_bytes(payments.read_bytes() + b"9001,1,coupon,100\n")
+    before = done.query("select * from marts.customers order by all", path=done.published)
+    own = done.set("publish.on_failed_load=unaffected")
+    report = own.run()
+    assert (report.status, report.error) == (
+        "failed",
+        (
+            "jaffle_shop.raw_customers: raw_customers.csv is empty: write a header and rows to it, "
+            "or remove it"
+        ),
+    )
+    assert report.publish is not None
+    changed = [table.name for table in report.publish.tables if table.changed]
+    assert (changed, report.publish.left) == (["marts.orders"], ("marts.customers",))
+    after = done.query("select * from marts.customers order by all", path=done.published)
+    assert after == before
+
+    customers.write_bytes(good)
+    report = own.run()
+    assert (report.status, report.publish and report.publish.left) == ("success", ())
+    after = done.query("select * from marts.customers order by all", path=done.published)
+    assert after != before
+
+
 def test_first_run_that_fails_publishes_nothing(lab: Lab, real_files: Path) -> None:
     (real_files / "raw_payments.csv").write_bytes(b"")
     own = lab.set(f"sources.jaffle_shop.path={real_files}")

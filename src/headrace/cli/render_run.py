@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headrace.cli.terminal import MARKS, STATUS_COLORS, LiveScreen, from_here, show_detail
-from headrace.formatting import count
+from headrace.formatting import count, first_few
 from headrace.pipeline.reports import Event, LoadReport, NodeReport, RunReport
 
 
@@ -91,6 +91,12 @@ class RunScreen(LiveScreen):
             rows = ", ".join(f"{table.name} {table.rows:,}" for table in publish.tables)
             path = escape(from_here(publish.path))
             console.print(f"[green]✓[/] {word} [bold]{path}[/] ({escape(rows)} rows)")
+        if report.publish is not None and report.publish.left:
+            left = first_few(report.publish.left, 10)
+            console.print(
+                f"[yellow]![/] not published, as it depends on what could not be loaded: "
+                f"{escape(left)}"
+            )
         catalog = report.catalog
         if catalog is not None and catalog.changes:
             console.print(

@@ -19,11 +19,23 @@ from headrace.settings import Resolved
 from headrace.targets import Target
 
 
-def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditReport:
+def audit(
+    resolved: Resolved,
+    target: Target,
+    *,
+    listen: Listener,
+    affected: Collection[str] = frozenset(),
+) -> AuditReport:
     """Judge the last build.
 
     It passes when neither the project nor the data changed since the build, no model and no test
     of severity error failed, and no check has anything against it.
+
+    Args:
+        resolved: the settings.
+        target: what was built in.
+        listen: is told the result.
+        affected: ids of nodes that are not published, and not judged.
 
     Raises:
         SettingsError: a check cannot be found, or takes no such setting.
@@ -32,7 +44,7 @@ def audit(resolved: Resolved, target: Target, *, listen: Listener) -> AuditRepor
     """
     started = time.monotonic()
     state = build_state.read(resolved)
-    problems = _problems(resolved, target, state)
+    problems = _problems(resolved, target, state, affected)
     passed = not problems
     seconds = time.monotonic() - started
     detail = "passed" if passed else f"{len(problems)} against publishing"
@@ -128,7 +140,9 @@ def find_checks(resolved: Resolved) -> dict[str, Rule]:
     return find_rules(CHECKS, group="headrace.checks", modules=modules, root=resolved.root)
 
 
-def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> list[str]:
+def _problems(
+    resolved: Resolved, target: Target, state: BuildState | None, affected: Collection[str]
+) -> list[str]:
     if state is None:
         return ["there is no finished build: run `headrace build`"]
     if state.signature is not None and state.signature != target.signature():
@@ -136,10 +150,12 @@ def _problems(resolved: Resolved, target: Target, state: BuildState | None) -> l
     if state.inputs != build_state.inputs(resolved, target):
         return ["the dbt project changed after the last build: run `headrace build`"]
     checks = chosen_rules(find_checks(resolved), resolved.settings.audit.checks, key="audit.checks")
-    problems = list(_failed((*state.nodes, *state.freshness)))
+    judged = [node for node in state.nodes if node.unique_id not in affected]
+    fresh = [node for node in state.freshness if node.unique_id not in affected]
+    problems = list(_failed((*judged, *fresh)))
     if problems:
         return problems
-    built = _marts(resolved, target, {node.unique_id for node in state.nodes})
+    built = _marts(resolved, target, {node.unique_id for node in judged})
     return [problem for check, options in checks for problem in check.problems(built, options)]
 
 

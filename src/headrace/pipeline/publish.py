@@ -7,6 +7,7 @@ again. Readers that have the old file open keep it until they open it again.
 import glob
 import os
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -66,7 +67,13 @@ class _Mart:
 
 
 def publish(
-    resolved: Resolved, target: Target, *, run_id: str, code_version: str, listen: Listener
+    resolved: Resolved,
+    target: Target,
+    *,
+    run_id: str,
+    code_version: str,
+    listen: Listener,
+    affected: Collection[str] = frozenset(),
 ) -> PublishReport:
     """Publish what was built; the caller has audited it.
 
@@ -78,6 +85,8 @@ def publish(
         run_id: recorded in the published file (``_headrace.publication``).
         code_version: recorded beside it.
         listen: is told of each table that is written.
+        affected: ids of nodes that stay as they are published, because a load upstream of them
+            failed.
 
     Raises:
         PublishError: the file cannot be written; the old one is untouched.
@@ -87,15 +96,26 @@ def publish(
 
     started = time.monotonic()
     path = resolved.published
+    wanted = read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
+    left = {
+        f"{node.schema_name}.{node.relation_name}" for node in wanted if node.unique_id in affected
+    }
     nodes = [
         node
-        for node in read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
-        if target.count_rows(node.schema_name or "", node.relation_name) is not None
+        for node in wanted
+        if node.unique_id not in affected
+        and target.count_rows(node.schema_name or "", node.relation_name) is not None
     ]
     if not nodes:  # a project that has no marts yet, or none whose sources are loaded
         size = path.stat().st_size if path.exists() else 0
-        seconds = time.monotonic() - started
-        return PublishReport(path=str(path), written=False, tables=(), bytes=size, seconds=seconds)
+        return PublishReport(
+            path=str(path),
+            written=False,
+            tables=(),
+            left=tuple(sorted(left)),
+            bytes=size,
+            seconds=time.monotonic() - started,
+        )
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,15 +132,17 @@ def publish(
             marts = [_fingerprinted(connection, warehouse, node) for node in nodes]
             published = _published_fingerprints(connection, path)
             changed = [mart for mart in marts if published.get(mart.name) != mart.fingerprint]
-            dropped = sorted(set(published) - {mart.name for mart in marts})
+            dropped = sorted(set(published) - {mart.name for mart in marts} - left)
             if changed or dropped:
                 keep = bool(published) and len(changed) < len(marts)
-                if keep and _is_worth_copying(connection, path):
+                # what is left is nowhere else
+                must_keep = not left.isdisjoint(published)
+                if must_keep or (keep and _is_worth_copying(connection, path)):
                     portable.copy_file(path, temporary)
                 else:
                     changed, dropped = marts, []
                 _write(connection, warehouse, temporary, marts, changed, dropped, listen)
-                _record_publication(connection, marts, run_id, code_version, target)
+                _record_publication(connection, marts, left, run_id, code_version, target)
                 connection.execute("detach published")
                 _replace(temporary, path, resolved.settings.publish.keep)
     except duckdb.Error as error:
@@ -139,6 +161,7 @@ def publish(
             PublishedTable(name=mart.name, rows=mart.rows, changed=mart.name in names)
             for mart in marts
         ),
+        left=tuple(sorted(left)),
         bytes=path.stat().st_size,
         seconds=time.monotonic() - started,
     )
@@ -244,11 +267,19 @@ def _describe(connection: "duckdb.DuckDBPyConnection", relation: str, node: Node
 def _record_publication(
     connection: "duckdb.DuckDBPyConnection",
     marts: list[_Mart],
+    left: Collection[str],
     run_id: str,
     code_version: str,
     target: Target,
 ) -> None:
     """Record in the file which run published it, and the fingerprint of each table."""
+    import duckdb
+
+    before: list[tuple[object, ...]] = []
+    if left:
+        with suppress(duckdb.CatalogException):  # a file that is written as a whole
+            rows = connection.execute(f"select * from published.{INFO_SCHEMA}.tables").fetchall()
+            before = [row for row in rows if row[0] in left]
     connection.execute(f"create schema if not exists published.{INFO_SCHEMA}")
     connection.execute(
         f"create or replace table published.{INFO_SCHEMA}.publication as select ? as run_id, "
@@ -261,7 +292,10 @@ def _record_publication(
     )
     connection.executemany(
         f"insert into published.{INFO_SCHEMA}.tables values (?, ?, ?, ?)",
-        [[mart.name, mart.rows, mart.node.unique_id, mart.fingerprint] for mart in marts],
+        [
+            *before,
+            *((mart.name, mart.rows, mart.node.unique_id, mart.fingerprint) for mart in marts),
+        ],
     )
 
 

@@ -174,6 +174,9 @@ class PublishReport(Report):
     path: str
     written: bool = Field(description="false when the published file was current already")
     tables: tuple[PublishedTable, ...]
+    left: tuple[str, ...] = Field(
+        (), description="tables that stay as they were, because a load upstream of them failed"
+    )
     bytes: int
     seconds: float
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
+from headrace.artifacts import read_manifest
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, UserError
@@ -24,6 +25,7 @@ from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import load as load_step
 from headrace.pipeline import loaded_sources, lock, notify, slim_build, sources
 from headrace.pipeline import publish as publish_step
+from headrace.pipeline.affected import affected_by
 from headrace.pipeline.build_state import code_version
 from headrace.pipeline.reports import (
     AuditReport,
@@ -275,7 +277,7 @@ class _Run:
         rebuild = "build" in steps and self._must_rebuild(asked=full_refresh)
         if "load" in steps and chosen:
             self._load(chosen, full_refresh=full_refresh)
-            if self.loaded is not None and self.loaded.failures:
+            if self._stops_after_load():
                 return False  # readers keep what is published, and it is of one time
         if "build" in steps:
             loaded = [sources.raw_schema(name) for name in chosen]
@@ -289,7 +291,21 @@ class _Run:
                 return False
         if "publish" in steps:
             self._publish(version)
-        return True
+        return not (self.loaded and self.loaded.failures)
+
+    def _stops_after_load(self) -> bool:
+        """Whether a table that could not be loaded ends the run."""
+        if self.loaded is None or not self.loaded.failures:
+            return False
+        way = self.resolved.settings.publish.on_failed_load
+        return way == "nothing" or not self.selection.is_whole
+
+    def _affected(self) -> frozenset[str]:
+        """The ids of what depends on tables that could not be loaded; it is not published."""
+        failures = self.loaded.failures if self.loaded else ()
+        if not failures:
+            return frozenset()
+        return affected_by(failures, read_manifest(self.resolved.artifacts))
 
     def _must_rebuild(self, *, asked: bool) -> bool:
         """Whether models are built from scratch, for this run or one that did not end."""
@@ -351,7 +367,9 @@ class _Run:
     def _audit(self) -> AuditReport:
         if self.built is not None and not self.selection.is_whole:
             return audit_step.judge(self.built.nodes, listen=self.listen)
-        return audit_step.audit(self.resolved, self.target, listen=self.listen)
+        return audit_step.audit(
+            self.resolved, self.target, listen=self.listen, affected=self._affected()
+        )
 
     def _publish(self, version: str) -> None:
         with self._step("publish"):
@@ -361,7 +379,10 @@ class _Run:
                 run_id=self.run_id,
                 code_version=version,
                 listen=self.listen,
+                affected=self._affected(),
             )
+            if self.published.left:
+                return  # the warehouse has what is not published
             state = publish_step.PublishedState(
                 run_id=self.run_id,
                 code_version=version,

@@ -118,6 +118,10 @@ class PublishSettings(BaseModel):
         1, ge=0, le=100, description="how many earlier published files are kept beside it, for "
         "`headrace diff`; each takes as much disk space as the published file",
     )  # fmt: skip
+    on_failed_load: Literal["nothing", "unaffected"] = Field(
+        "nothing", description="what is published when a source or table could not be loaded: "
+        "`nothing`, so that all marts are of one time, or the marts that do not depend on it",
+    )  # fmt: skip
     schemas: tuple[Name, ...] = Field(
         ("marts",), min_length=1, description="the dbt schemas whose tables are published"
     )

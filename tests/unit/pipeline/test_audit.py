@@ -36,6 +36,15 @@ def test_a_good_build_passes_and_an_empty_mart_that_never_had_rows(resolved: Res
     assert (report.passed, report.problems) == (True, ())
 
 
+def test_what_is_below_a_failed_load_is_not_judged(resolved: Resolved) -> None:
+    built(resolved, target(), node("orders"), node("customers", "error"), node("t", "fail", "test"))
+    affected = {"model.p.customers", "test.p.t"}
+    report = audit(resolved, target(ROWS), listen=lambda _: None, affected=affected)
+    assert (report.passed, report.problems) == (True, ())
+    report = audit(resolved, target(ROWS), listen=lambda _: None, affected={"test.p.t"})
+    assert not report.passed
+
+
 def test_without_a_finished_build_nothing_passes(resolved: Resolved) -> None:
     assert audited(resolved, ROWS).problems == ("there is no finished build: run `headrace build`",)
 

@@ -54,8 +54,15 @@ def read(resolved: Resolved, sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-def published(resolved: Resolved) -> PublishReport:
-    return publish(resolved, resolved.target, run_id="r", code_version="c", listen=lambda _: None)
+def published(resolved: Resolved, *affected: str) -> PublishReport:
+    return publish(
+        resolved,
+        resolved.target,
+        run_id="r",
+        code_version="c",
+        listen=lambda _: None,
+        affected={f"model.p.{name}" for name in affected},
+    )
 
 
 def changed(report: PublishReport) -> list[str]:
@@ -77,6 +84,27 @@ def test_an_unchanged_mart_is_not_written_again(resolved: Resolved) -> None:
     report = published(resolved)
     assert (report.written, changed(report)) == (False, [])
     assert published_at(resolved.published) == before
+
+
+def test_marts_below_a_failed_load_stay_as_they_are_published(resolved: Resolved) -> None:
+    published(resolved)
+    before = read(resolved, "select * from _headrace.tables where name = 'marts.customers'")
+    warehouse(resolved, "insert into marts.orders values (9)")
+    warehouse(resolved, "create or replace view marts.customers as select 2 as id, 'Bob' as name")
+    report = published(resolved, "customers")
+    assert (changed(report), report.left) == (["marts.orders"], ("marts.customers",))
+    assert read(resolved, "select * from marts.customers") == [(1, "Ann")]
+    assert published_rows(resolved.published) == {"marts.customers": 1, "marts.orders": 4}
+    after = read(resolved, "select * from _headrace.tables where name = 'marts.customers'")
+    assert after == before
+    # the next publish has it, and a first one goes without
+    assert changed(published(resolved)) == ["marts.customers"]
+    resolved.published.unlink()
+    assert changed(published(resolved, "customers")) == ["marts.orders"]
+    assert published_rows(resolved.published) == {"marts.orders": 4}
+    resolved.published.unlink()
+    assert not published(resolved, "customers", "orders").written
+    assert not resolved.published.exists()
 
 
 def test_the_order_of_rows_is_no_change(resolved: Resolved) -> None:

@@ -1,0 +1,41 @@
+"""What depends on tables that could not be loaded."""
+
+from collections.abc import Iterable
+
+from headrace.artifacts import Manifest
+from headrace.pipeline.reports import LoadFailure
+from headrace.pipeline.sources import raw_schema
+
+
+def affected_by(failures: Iterable[LoadFailure], manifest: Manifest) -> frozenset[str]:
+    """The ids of the raw tables of failed loads, and of all that is downstream of them.
+
+    A test is affected if any of the models that it reads is.
+
+    Args:
+        failures: of the load; one without a table is of all tables of its source.
+        manifest: of the project.
+    """
+    failed = {
+        id_
+        for id_, node in manifest.sources.items()
+        if any(_is_of(failure, node.schema_name, node.relation_name) for failure in failures)
+    }
+    children: dict[str, list[str]] = {}
+    for child, parents in manifest.parent_map.items():
+        for parent in parents:
+            children.setdefault(parent, []).append(child)
+    found, left = set(failed), list(failed)
+    while left:
+        new = [child for child in children.get(left.pop(), ()) if child not in found]
+        found.update(new)
+        left += new
+    return frozenset(found)
+
+
+def _is_of(failure: LoadFailure, schema: str, table: str) -> bool:
+    """Whether a raw table, or a child table of nested rows, is one that failed."""
+    if schema != raw_schema(failure.source):
+        return False
+    own = failure.table
+    return own is None or table == own or table.startswith(f"{own}__")
