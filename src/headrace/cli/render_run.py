@@ -8,7 +8,7 @@ from rich.text import Text
 
 from headrace.cli.terminal import MARKS, STATUS_COLORS, LiveScreen, from_here, show_detail
 from headrace.formatting import count, first_few
-from headrace.pipeline.reports import Event, LoadReport, NodeReport, RunReport
+from headrace.pipeline.reports import Event, LoadReport, NodeReport, PublishReport, RunReport
 
 
 class RunScreen(LiveScreen):
@@ -80,23 +80,8 @@ class RunScreen(LiveScreen):
             console.print(f"[yellow]![/] {escape(note)}")
         if report.audit is not None and not report.audit.passed:
             self._not_published(report)
-        elif report.publish is not None and not report.publish.tables:
-            left = "; the published file is what it was" if report.publish.bytes else ""
-            console.print(
-                f"[yellow]![/] nothing to publish: no mart is built (publish.schemas){left}"
-            )
         elif report.publish is not None:
-            publish = report.publish
-            word = "published" if publish.written else "published file is current:"
-            rows = ", ".join(f"{table.name} {table.rows:,}" for table in publish.tables)
-            path = escape(from_here(publish.path))
-            console.print(f"[green]✓[/] {word} [bold]{path}[/] ({escape(rows)} rows)")
-        if report.publish is not None and report.publish.left:
-            left = first_few(report.publish.left, 10)
-            console.print(
-                f"[yellow]![/] not published, as it depends on what could not be loaded: "
-                f"{escape(left)}"
-            )
+            self._published(report.publish)
         catalog = report.catalog
         if catalog is not None and catalog.changes:
             console.print(
@@ -104,6 +89,23 @@ class RunScreen(LiveScreen):
                 "the last one (headrace serve shows them)"
             )
         console.print(_took(report), soft_wrap=True)
+
+    def _published(self, publish: PublishReport) -> None:
+        if publish.tables:
+            word = "published" if publish.written else "published file is current:"
+            rows = ", ".join(f"{table.name} {table.rows:,}" for table in publish.tables)
+            path = escape(from_here(publish.path))
+            self.console.print(f"[green]✓[/] {word} [bold]{path}[/] ({escape(rows)} rows)")
+        elif not publish.left:
+            left = "; the published file is what it was" if publish.bytes else ""
+            self.console.print(
+                f"[yellow]![/] nothing to publish: no mart is built (publish.schemas){left}"
+            )
+        if publish.left:
+            self.console.print(
+                "[yellow]![/] not published, as it depends on what could not be loaded: "
+                f"{escape(first_few(publish.left, 10))}"
+            )
 
     def _not_loaded(self, report: RunReport) -> None:
         if report.load is None or not report.load.failures:
