@@ -81,12 +81,13 @@ def inputs(resolved: Resolved, target: Target) -> str:
     ):
         state.update(part.encode() + b"\0")
     root = resolved.dbt_project
-    for directory, folders, files in os.walk(root):
-        folders[:] = sorted(set(folders) - _SKIPPED)
-        for name in sorted(files):
-            path = Path(directory, name)
-            state.update(path.relative_to(root).as_posix().encode() + b"\0")
-            state.update(path.read_bytes() + b"\0")
+    for top in (root, *sorted(root.glob("dbt_packages/*"))):  # links to local packages, too
+        for directory, folders, files in os.walk(top):
+            folders[:] = sorted(set(folders) - _SKIPPED)
+            for name in sorted(files):
+                path = Path(directory, name)
+                state.update(path.relative_to(root).as_posix().encode() + b"\0")
+                state.update(path.read_bytes() + b"\0")
     return state.hexdigest()
 
 

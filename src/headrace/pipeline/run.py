@@ -22,8 +22,8 @@ from headrace.log_file import logging_to
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
+from headrace.pipeline import dbt_packages, loaded_sources, lock, notify, slim_build, sources
 from headrace.pipeline import load as load_step
-from headrace.pipeline import loaded_sources, lock, notify, slim_build, sources
 from headrace.pipeline import publish as publish_step
 from headrace.pipeline.affected import affected_by
 from headrace.pipeline.build_state import code_version
@@ -339,6 +339,9 @@ class _Run:
 
     def _build(self, loaded: list[str], *, full_refresh: bool) -> None:
         with self._step("build"):
+            build_step.require_project(self.resolved)
+            note = dbt_packages.install(self.resolved, self.listen)
+            self.notes += [note] if note else []
             if self.selection.is_whole:
                 self.built = build_step.build(
                     self.resolved, self.target, full_refresh=full_refresh, listen=self._listen_on
