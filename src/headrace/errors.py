@@ -7,6 +7,7 @@
     │   ├── ProjectError     this directory holds no Headrace project, or a part is missing
     │   ├── ProjectFileError a file of the project cannot be read, edited or written
     │   ├── SourceError      the input of a source cannot be loaded
+    │   │   ├── NoCursorError     a table has no time by which a part of it could be loaded again
     │   │   └── UnclearFileError  a setting has to say how a file is read
     │   ├── WarehouseError   the warehouse cannot be opened or written
     │   ├── LockedError      another run holds the warehouse
@@ -42,6 +43,7 @@ __all__ = [
     "HeadraceError",
     "LineageError",
     "LockedError",
+    "NoCursorError",
     "ProjectError",
     "ProjectFileError",
     "PublishError",
@@ -95,6 +97,10 @@ class ProjectFileError(UserError):
 
 class SourceError(UserError):
     """The input of a source cannot be loaded; none of it was loaded."""
+
+
+class NoCursorError(SourceError):
+    """A table has no cursor, nor files with dates, by which a part of it could be loaded again."""
 
 
 class UnclearFileError(SourceError):

@@ -1,5 +1,6 @@
 """``headrace run``, its steps load, build and publish, and ``state``, which keeps the result."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +9,7 @@ import typer
 from headrace.cli.options import STATE, Call, TargetName, print_json, shared_options
 
 if TYPE_CHECKING:
+    from headrace.ingest.backfill import Backfill
     from headrace.pipeline.run import Step
     from headrace.pipeline.slim_build import Selection
 
@@ -17,6 +19,24 @@ Sources = Annotated[
     typer.Option(
         "--source", metavar="NAME", help="Load this source; repeatable. Else all enabled."
     ),
+]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table", metavar="SOURCE.TABLE", help="Load this table alone; repeatable. Else all."
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--since",
+        metavar="T",
+        help="Load the past again from here on: a date, a time (UTC) or a number of the cursor.",
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option("--until", metavar="T", help="To just before this; else to the last load."),
 ]
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Forget what was loaded and built; start over.")
@@ -57,6 +77,9 @@ def run(
     call: Call,
     source: Sources = None,
     target: TargetName = None,
+    table: Tables = None,
+    since: Since = None,
+    until: Until = None,
     full_refresh: FullRefresh = False,
     no_publish: Annotated[
         bool, typer.Option("--no-publish", help="Stop before publishing.")
@@ -71,7 +94,8 @@ def run(
     from headrace.pipeline.slim_build import parse_selection
 
     selection = parse_selection(select or (), exclude or (), state, defer=defer)
-    _execute(call, steps, target, source, full_refresh=full_refresh, selection=selection)
+    past = _Past(tuple(table or ()), since, until)
+    _execute(call, steps, target, source, past, full_refresh=full_refresh, selection=selection)
 
 
 @shared_options()
@@ -79,10 +103,14 @@ def load(
     call: Call,
     source: Sources = None,
     target: TargetName = None,
+    table: Tables = None,
+    since: Since = None,
+    until: Until = None,
     full_refresh: FullRefresh = False,
 ) -> None:
     """Load the sources by dlt: only what is new or changed."""
-    _execute(call, ("load",), target, source, full_refresh=full_refresh)
+    past = _Past(tuple(table or ()), since, until)
+    _execute(call, ("load",), target, source, past, full_refresh=full_refresh)
 
 
 @shared_options()
@@ -111,11 +139,31 @@ def publish(
     _execute(call, ("publish",), target)
 
 
+@dataclass(frozen=True)
+class _Past:
+    """What of the sources is to be loaded, or loaded again."""
+
+    tables: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+
+    def backfill(self) -> "Backfill | None":
+        from headrace.errors import SettingsError
+        from headrace.ingest.backfill import Backfill
+
+        if self.since is None:
+            if self.until is not None:
+                raise SettingsError("--until needs --since: from where on to load again")
+            return None
+        return Backfill(self.since, self.until, is_named=bool(self.tables))
+
+
 def _execute(
     call: Call,
     steps: "tuple[Step, ...]",
     target: str | None,
     source: list[str] | None = None,
+    past: _Past = _Past(),
     *,
     full_refresh: bool = False,
     selection: "Selection | None" = None,
@@ -131,6 +179,8 @@ def _execute(
             steps=steps,
             source_names=tuple(source or ()),
             full_refresh=full_refresh,
+            tables=past.tables,
+            backfill=past.backfill(),
             selection=selection or EVERYTHING,
             began_at=STATE.began_at,
             listen=screen.listen,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
 from headrace.formatting import first_few
+from headrace.ingest.backfill import Backfill
 from headrace.ingest.cursor import Kind, find, key, refuse_dates_in_other_forms
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE, IS_GONE, FileTable
 from headrace.ingest.types import RawColumn
@@ -121,6 +122,7 @@ class Merge:
         read: names of those that were read.
         renamed: names of files that are gone, whose content another file has now.
         raw_cursor: SQL of the place of a raw row in the cursor's order.
+        between: the range of the cursor in which rows are taken; None for all.
     """
 
     connection: "duckdb.DuckDBPyConnection"
@@ -131,6 +133,7 @@ class Merge:
     read: set[str]
     renamed: tuple[str, ...]
     raw_cursor: str
+    between: Backfill | None = None
 
     def pick(self) -> Picked | None:
         """Fill ``picked``; None when it takes the files that were not read to tell."""
@@ -236,8 +239,9 @@ class Merge:
         self._make(
             "table",
             "compared",
-            f"select winner.*, case when raw_row.{identifier(self.table.primary_key[0])} is null "
-            f"then 'new' when not ({takes}) then 'older' "
+            f"select winner.*, case when {self._is_out()} then 'out' "
+            f"when raw_row.{identifier(self.table.primary_key[0])} is null then 'new' "
+            f"when not ({takes}) then 'older' "
             f"when {self._differs()} then 'changed' "
             f"when {moved} then 'moved' "
             "else 'same' end as __class "
@@ -249,7 +253,7 @@ class Merge:
             "table",
             "picked",
             f"select {names}, {FILE_COLUMN} as {FROM_FILE}, __class from compared "
-            "where __class not in ('same', 'older')",
+            "where __class not in ('same', 'older', 'out')",
         )
         columns = [*self.columns, RawColumn(FROM_FILE, "VARCHAR")]
         deleted = 0
@@ -309,6 +313,29 @@ class Merge:
                 f"{before:,} rows, and its `deleted_rows_limit` allows {limit:.0%}: complete the "
                 "file, or raise the limit"
             )
+
+    def _is_out(self) -> str:
+        """SQL of whether a row of the files is outside of the range that is loaded.
+
+        Raises:
+            SourceError: the cursor's values are of another kind than the range.
+        """
+        if self.between is None:
+            return "false"
+        cursor = str(self.table.cursor)
+        kind = next(column.duckdb_type for column in self.columns if column.name == cursor)
+        is_fit = kind_of_type(kind) is not None and self.between.is_time == (
+            kind_of_type(kind) in {"date", "timestamp"}
+        )
+        if not is_fit:
+            raise SourceError(
+                f"the cursor {cursor} is a {kind}, and {self.between} is none: give --since and "
+                f"--until as its values are, or set its type by `columns: {{{cursor}: timestamp}}`"
+            )
+        bounds = [f"winner.__cursor < cast({literal(self.between.since)} as {kind})"]
+        if self.between.until:
+            bounds.append(f"winner.__cursor >= cast({literal(self.between.until)} as {kind})")
+        return f"coalesce({' or '.join(bounds)}, true)"
 
     def _differs(self) -> str:
         differs = []

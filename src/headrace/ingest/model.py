@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from headrace.ingest.backfill import Backfill
 from headrace.ingest.cursor import Kind
 from headrace.ingest.discover import as_patterns
 from headrace.ingest.types import RawColumn
@@ -278,6 +279,7 @@ class IngestContext:
             the size of the files.
         memory_limit: DuckDB's memory limit while staging.
         report: takes the result of each table.
+        backfill: the period that is to be loaded again; None for a load of what is new.
     """
 
     source: str
@@ -292,6 +294,7 @@ class IngestContext:
     thorough: bool
     memory_limit: str
     report: Callable[[TableLoad], None]
+    backfill: Backfill | None = None
 
 
 @dataclass(frozen=True)
@@ -305,6 +308,7 @@ class Changes:
         renamed: those of ``removed`` whose content another file has now, to that file's name; in a
             table without a key alone.
         older: names of files that an older snapshot is.
+        between: whether only rows whose cursor lies in this range are taken.
     """
 
     files: "list[SourceFile]"
@@ -312,6 +316,7 @@ class Changes:
     removed: tuple[str, ...] = ()
     renamed: Mapping[str, str] = field(default_factory=dict)
     older: tuple[str, ...] = ()
+    between: Backfill | None = None
 
 
 @dataclass(frozen=True)

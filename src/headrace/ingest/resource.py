@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace import portable
-from headrace.errors import SourceError
+from headrace.errors import NoCursorError, SourceError
 from headrace.formatting import count, first_few
+from headrace.ingest.backfill import Backfill
 from headrace.ingest.discover import (
     EXCEL,
     SUFFIXES,
@@ -17,7 +18,7 @@ from headrace.ingest.discover import (
     SourceFile,
     changed_files,
 )
-from headrace.ingest.file_dates import newest_period, newest_snapshot
+from headrace.ingest.file_dates import newest_period, newest_snapshot, period_of
 from headrace.ingest.locations import find_source_files, shown
 from headrace.ingest.model import (
     FILE_COLUMN,
@@ -95,6 +96,10 @@ def _file_resource(
         load = _FileLoad(directory, name, table, context, is_sample=is_sample)
         try:
             yield from load.rows(dlt.current.resource_state())
+        except NoCursorError as error:
+            if context.backfill is not None and context.backfill.is_named:
+                raise
+            context.report(TableLoad(context.source, name, notes=(f"left out: {error}",)))
         except SourceError as error:
             # a full refresh stops instead: it would drop what was loaded of this table before
             is_gone = isinstance(directory, Path) and not directory.is_dir()
@@ -133,6 +138,9 @@ class _FileLoad:
         known: dict[str, str] = state.setdefault("files", {})
         settings = table.reading()
         _check_key(name, table, state.get("settings"), context)
+        if context.backfill is not None:
+            yield from self._load_again(state, known, context.backfill)
+            return
         run = context
         origin = "sample" if self.is_sample else shown(self.directory)
         before = state.get("origin")
@@ -161,6 +169,60 @@ class _FileLoad:
         known.update({file.name: file.digest for file in files})
         state["origin"] = origin
         state["settings"] = settings
+
+    def _load_again(
+        self, state: dict[str, Any], known: dict[str, str], backfill: Backfill
+    ) -> Iterator[Any]:
+        """The rows of a period that is to be loaded again; new files outside of it stay new."""
+        changes = self._past(known, backfill)
+        if not changes.read:
+            self._report(files_unchanged=len(changes.files), notes=(f"no file is of {backfill}",))
+            return
+        files = "all files" if changes.between else count(len(changes.read), "file")
+        note = f"loaded again: {backfill}, from {files}"
+        about = TableLoad(self.context.source, self.name, notes=(note,), problems=self.unreadable)
+        given = yield from _load(
+            self.table, changes, self.context, about, state.setdefault("names", {})
+        )
+        state["names"] = dict(given)
+        if not changes.between:
+            known.update({file.name: file.digest for file in changes.read})
+
+    def _past(self, known: Mapping[str, str], backfill: Backfill) -> Changes:
+        """The files of a period: by the dates in their names, or all, for rows by their cursor.
+
+        Raises:
+            NoCursorError: neither the files' names nor their rows have a time.
+            SourceError: the table was not loaded yet.
+        """
+        table, where = self.table, f"{self.context.source}.{self.name}"
+        if table.write == "snapshot":
+            raise NoCursorError(
+                f"{where} is a snapshot: its newest files are the table, and hold no past"
+            )
+        if not known:
+            raise SourceError(f"{where} was not loaded yet: run `headrace load` without --since")
+        found = self._find(has_loaded=True)
+        periods = {file.name: period_of(file.name) for file in found.files}
+        between = None
+        if backfill.is_time and any(periods.values()):
+            since, until = backfill.period()
+            chosen = [
+                file
+                for file in found.files
+                if (period := periods[file.name]) and period.overlaps(since, until)
+            ]
+        elif table.cursor and table.primary_key:
+            chosen, between = found.files, backfill
+        else:
+            raise NoCursorError(
+                f"{where} has no dates in the names of its files, and no primary_key and cursor: "
+                f"`headrace load --full-refresh --source {self.context.source}` loads all of it"
+            )
+        read, unfetched = fetch_all(chosen)
+        self.unreadable = (*self.unreadable, *unfetched.values())
+        files = [file for file in found.files if file.name not in unfetched]
+        return Changes(files, read, between=between)
 
     def _changes(self, known: Mapping[str, str], *, all_again: bool) -> Changes:
         """The table's files, and which of them are to be read.

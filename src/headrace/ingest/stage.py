@@ -297,6 +297,7 @@ class _Stager:
             read=read,
             renamed=tuple(self.changes.renamed),
             raw_cursor=raw_cursor,
+            between=self.changes.between,
         )
         picked = merge.pick()
         if picked is None:

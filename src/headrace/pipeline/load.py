@@ -7,6 +7,7 @@ from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c
 from headrace.export.openlineage.emit import Emitter
 from headrace.libraries import dlt as libraries_dlt
+from headrace.pipeline.backfill import LoadPart
 from headrace.pipeline.quarantine import count_open
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport
 from headrace.pipeline.source_loader import SourceLoader, refresh_marker
@@ -23,6 +24,7 @@ def load(
     full_refresh: bool,
     listen: Listener,
     emitter: Emitter | None = None,
+    part: LoadPart | None = None,
 ) -> LoadReport:
     """Load sources one after the other.
 
@@ -37,6 +39,7 @@ def load(
         full_refresh: forget what was loaded before, and load everything again.
         listen: is told of each table.
         emitter: is told when a source begins and ends.
+        part: what of the sources is loaded; by default what is new of all tables.
 
     Raises:
         HeadraceError: nothing at all could be loaded; of one source, its own error.
@@ -44,7 +47,7 @@ def load(
     """
     started = time.monotonic()
     target.check()
-    tables: list[TableReport] = []
+    reports: list[TableReport] = []
     load_ids: list[str] = []
     failures: list[LoadFailure] = []
     last: HeadraceError | None = None
@@ -53,12 +56,20 @@ def load(
     begun = _begin_refresh(resolved, target, chosen) if full_refresh else frozenset()
     for number, (name, settings) in enumerate(chosen.items(), start=1):
         loader = SourceLoader(
-            resolved, target, name, settings, listen, full_refresh, is_new_refresh=name in begun
+            resolved,
+            target,
+            name,
+            settings,
+            listen,
+            full_refresh,
+            is_new_refresh=name in begun,
+            tables=part.tables.get(name, ()) if part else (),
+            backfill=part.backfill if part else None,
         )
         if emitter is not None:
             emitter.load_started(name)
         try:
-            reports, ids = loader.run()
+            found, ids = loader.run()
         except HeadraceError as error:
             if came_of_ctrl_c(error):
                 raise
@@ -66,21 +77,21 @@ def load(
                 left = [other for other in list(chosen)[number:] if other in begun]
                 raise _with_unbegun(resolved, target, error, left) from error
             last = error
-            reports, ids = [], []
+            found, ids = [], []
             failures.append(LoadFailure(source=name, error=str(error), detail=error.detail))
         failures += loader.failures
         if emitter is not None:
             said = "; ".join(each.error for each in failures if each.source == name)
-            emitter.load_ended(name, reports, error=said or None)
-        tables += reports
+            emitter.load_ended(name, found, error=said or None)
+        reports += found
         load_ids += ids
-    if failures and not _loaded_any(tables, failures):
+    if failures and not _loaded_any(reports, failures):
         if last is not None and len(failures) == 1:
             raise last
         detail = next((each.detail for each in failures if each.detail), None)
         raise SourceError("; ".join(each.sentence for each in failures), detail=detail)
     return LoadReport(
-        tables=tuple(tables),
+        tables=tuple(reports),
         load_ids=tuple(load_ids),
         failures=tuple(failures),
         rows_in_quarantine=count_open(resolved, chosen),

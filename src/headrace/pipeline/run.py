@@ -14,10 +14,11 @@ from typing import Any, Literal
 from headrace.artifacts import read_manifest
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.error_detail import ErrorDetail
-from headrace.errors import HeadraceError, UserError
+from headrace.errors import HeadraceError, SettingsError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
+from headrace.ingest.backfill import Backfill
 from headrace.log_file import logging_to
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
@@ -26,6 +27,7 @@ from headrace.pipeline import dbt_packages, loaded_sources, lock, notify, slim_b
 from headrace.pipeline import load as load_step
 from headrace.pipeline import publish as publish_step
 from headrace.pipeline.affected import affected_by
+from headrace.pipeline.backfill import LoadPart, about_incremental_models, parse_tables
 from headrace.pipeline.build_state import code_version
 from headrace.pipeline.reports import (
     AuditReport,
@@ -58,6 +60,8 @@ def run(
     steps: tuple[Step, ...] = ALL_STEPS,
     source_names: tuple[str, ...] = (),
     full_refresh: bool = False,
+    tables: tuple[str, ...] = (),
+    backfill: Backfill | None = None,
     selection: Selection = EVERYTHING,
     began_at: float | None = None,
     listen: Listener = ignore,
@@ -71,6 +75,8 @@ def run(
         steps: which of load, build and publish; the audit belongs to publish.
         source_names: the sources to load; by default those that are enabled.
         full_refresh: forget what was loaded and built before.
+        tables: ``source.table`` of those to load; by default all of the sources.
+        backfill: the period of the past that is to be loaded again.
         selection: what to build; a part of the project is built and tested, never published.
         began_at: when whoever waits for the run began to wait, such as the start of the process, on
             the monotonic clock; by default now.
@@ -86,9 +92,15 @@ def run(
     command = f"headrace {'run' if len(steps) > 1 else steps[0]}"
 
     began = time.monotonic() if began_at is None else began_at
+    part = LoadPart(parse_tables(tables), backfill)
+    if (tables or backfill) and full_refresh:
+        raise SettingsError(
+            "--full-refresh is of whole sources: leave out --table, --since and --until"
+        )
+    names = (*source_names, *(name for name in part.tables if name not in source_names))
 
     def do() -> RunReport:
-        return _run(resolved, command, steps, source_names, full_refresh, selection, began, listen)
+        return _run(resolved, command, steps, names, full_refresh, part, selection, began, listen)
 
     return notify.telling(resolved, command, do) if selection.is_whole else do()
 
@@ -99,6 +111,7 @@ def _run(
     steps: tuple[Step, ...],
     source_names: tuple[str, ...],
     full_refresh: bool,
+    part: LoadPart,
     selection: Selection,
     began_at: float,
     listen: Listener,
@@ -125,7 +138,9 @@ def _run(
     with lock.hold(target.lock_path, command) as dead, logged:
         store = RunStore(resolved.run_store_url)
         try:
-            one = _Run(resolved, target, store, command, selection, listen, began_at, notes=notes)
+            one = _Run(
+                resolved, target, store, command, selection, listen, began_at, part, notes=notes
+            )
             return one.execute(steps, chosen, full_refresh=full_refresh, dead=dead)
         finally:
             store.close()
@@ -178,6 +193,7 @@ class _Run:
     selection: Selection
     listen: Listener
     began_at: float
+    part: LoadPart
     run_id: str = field(
         default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
     )
@@ -331,10 +347,13 @@ class _Run:
                     full_refresh=full_refresh,
                     listen=self.listen,
                     emitter=self.emitter,
+                    part=self.part,
                 )
             finally:  # also where one source failed
                 with suppress(HeadraceError, OSError):
                     loaded_sources.keep_settings_sources(self.resolved, self.target)
+        if self.part.backfill is not None:
+            self.notes += about_incremental_models(self.resolved, self.loaded)
         RunRecord(self.store, self.run_id).add_loads(self.loaded)
 
     def _build(self, loaded: list[str], *, full_refresh: bool) -> None:

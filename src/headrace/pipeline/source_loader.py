@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from headrace import portable, secrets
 from headrace.artifacts import dump_trace
 from headrace.artifacts.decoding import BadFileError
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, SourceError
 from headrace.exceptions import came_of_ctrl_c
 from headrace.ingest import IngestContext, SchemaContract, TableLoad
+from headrace.ingest.backfill import Backfill
 from headrace.libraries import dlt as libraries_dlt
-from headrace.pipeline import source_errors, sources
+from headrace.pipeline import backfill, source_errors, sources
 from headrace.pipeline.reports import Event, Listener, LoadFailure, TableReport
 from headrace.pipeline.row_changes import RowChanges, RowHashes
 from headrace.settings import Resolved, SourceSettings
@@ -45,6 +46,8 @@ class SourceLoader:
     listen: Listener
     full_refresh: bool
     is_new_refresh: bool = False
+    tables: tuple[str, ...] = ()
+    backfill: Backfill | None = None
     found: dict[str, TableLoad] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
@@ -147,6 +150,11 @@ class SourceLoader:
         from dlt.pipeline.exceptions import PipelineStepFailed
 
         marker = refresh_marker(self.resolved, self.target, self.name)
+        if marker.exists() and (self.tables or self.backfill):
+            raise SourceError(
+                f"a full refresh of {self.name} was stopped: run `headrace load --source "
+                f"{self.name}` first, which finishes it"
+            )
         if marker.exists() and not self.full_refresh:
             self.full_refresh = True
             self.notes.append("a full refresh that had been stopped was started again")
@@ -183,6 +191,13 @@ class SourceLoader:
         source = sources.build(
             self.resolved, self.name, self.settings, self._context(thorough=thorough)
         )
+        if self.tables:
+            source = backfill.only(source, self.name, self.tables)
+        if self.backfill is not None:
+            takes_context = sources.takes_context(self.resolved, self.name, self.settings)
+            said = backfill.limit(source, pipeline, self.backfill, takes_context=takes_context)
+            told = [] if takes_context else [f"loaded again: {self.backfill}"]
+            self.notes = list(dict.fromkeys([*self.notes, *told, *said]))
         self.order = list(source.resources)
         try:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
@@ -240,6 +255,7 @@ class SourceLoader:
             thorough=thorough,
             memory_limit=self.target.load_memory_limit,
             report=self._report,
+            backfill=self.backfill,
         )
 
     def _report(self, table: TableLoad) -> None:

@@ -70,8 +70,7 @@ def build(resolved: Resolved, name: str, settings: SourceSettings, context: Inge
     """
     factory = _factory(resolved, name, settings.kind or name)
     arguments = _arguments(resolved, name, settings, factory)
-    takes_context = "context" in inspect.signature(factory).parameters
-    if takes_context:
+    if _takes_context(factory):
         arguments["context"] = context
     try:
         source = factory(**arguments)
@@ -80,7 +79,7 @@ def build(resolved: Resolved, name: str, settings: SourceSettings, context: Inge
             f"source {name}: {error.filename or context.sample_dir}: {error.strerror or error}; "
             f"make it writable, or set sources.{name}.path to your own files"
         ) from error
-    if not takes_context:
+    if not _takes_context(factory):
         # what reads files keeps the contract itself; dlt keeps it for all others
         source.schema_contract = context.contract.for_dlt()
     return source
@@ -92,6 +91,15 @@ def parameters(resolved: Resolved, name: str, settings: SourceSettings) -> tuple
         return tuple(inspect.signature(_factory(resolved, name, settings.kind or name)).parameters)
     except Exception:  # this serves an error message, which must not become another
         return ()
+
+
+def takes_context(resolved: Resolved, name: str, settings: SourceSettings) -> bool:
+    """Whether a source takes what its load runs in, as those of files and REST APIs do."""
+    return _takes_context(_factory(resolved, name, settings.kind or name))
+
+
+def _takes_context(factory: Callable[..., Any]) -> bool:
+    return "context" in inspect.signature(factory).parameters
 
 
 def _factory(resolved: Resolved, name: str, kind: str) -> Callable[..., Any]:

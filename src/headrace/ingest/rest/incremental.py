@@ -1,6 +1,7 @@
 """Where a load begins to ask an API: at the newest cursor of the last one, by its meaning."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -9,7 +10,8 @@ from typing import Any
 from requests import Request
 
 from headrace.errors import SourceError
-from headrace.ingest.cursor import CursorError, Kind, find, key
+from headrace.ingest.backfill import Backfill
+from headrace.ingest.cursor import CursorError, Key, Kind, find, key
 from headrace.ingest.rest.field_types import written
 from headrace.ingest.rest.pages import fingerprint
 
@@ -28,6 +30,7 @@ class ApiCursor:
         param: the query parameter by which the API is asked for what changed.
         declared: its kind, as the settings say.
         lag: how far before the last cursor a load begins: seconds, days, or the number itself.
+        backfill: the range that is asked for instead; what is kept stays as it is.
         state: what is kept from load to load.
     """
 
@@ -37,6 +40,7 @@ class ApiCursor:
     param: str
     declared: Kind | None
     lag: float | None
+    backfill: Backfill | None = None
     state: dict[str, Any] = dataclasses.field(default_factory=dict)
     _examples: dict[Any, None] = dataclasses.field(default_factory=dict)
     _newest: Any = None
@@ -52,10 +56,25 @@ class ApiCursor:
     def start(self, request: Request) -> None:
         """Ask for what changed since the last load, rows at the boundary too."""
         value = self.state.get("value")
+        if self.backfill is not None:
+            value = self._since(value, self.backfill)
         if value is None:
             return
         params = request.params if isinstance(request.params, dict) else {}
-        request.params = {**params, self.param: self._lagged(value)}
+        start = written(value) if self.backfill else self._lagged(value)
+        request.params = {**params, self.param: start}
+
+    def _since(self, value: Any, backfill: Backfill) -> Any:
+        """The beginning of the range, as the API writes its values."""
+        if value is None:
+            raise SourceError(
+                f"{self.source}.{self.table} was not loaded yet: run `headrace load` without "
+                "--since"
+            )
+        if self.state.get("kind") == "timestamp" and len(backfill.since) == len("2024-12-31"):
+            zone = re.search(r"(Z|[+-]\d\d:?\d\d)?$", str(value).strip())
+            return f"{backfill.since}T00:00:00{'Z' if zone and zone[0] else ''}"
+        return backfill.since
 
     def add(self, rows: list[Any]) -> list[Any]:
         """Look at a page; rows without a value are taken, and move nothing.
@@ -69,6 +88,9 @@ class ApiCursor:
         known = set(self.state.get("boundary", ()))
         try:
             self._find_kind([row.get(self.field) for row in rows if isinstance(row, dict)])
+            if self.backfill is not None:
+                since, until = self.backfill.keys(self._kind or "text")
+                return [row for row in rows if self._is_in(row, since, until)]
             return [row for row in rows if not self._is_known(row, known)]
         except CursorError as error:
             raise SourceError(
@@ -76,6 +98,14 @@ class ApiCursor:
                 f"{error}; set cursor_type at sources.{self.source}.resource_defaults to "
                 "timestamp, date, number or text, or take another cursor"
             ) from error
+
+    def _is_in(self, row: Any, since: Key, until: Key | None) -> bool:
+        """Whether a row is in the range; the API may give more."""
+        value = row.get(self.field) if isinstance(row, dict) else None
+        if value is None:
+            return True
+        order = key(value, self._kind or "text")
+        return order >= since and (until is None or order < until)
 
     def _find_kind(self, values: list[Any]) -> None:
         for value in values:
@@ -117,7 +147,7 @@ class ApiCursor:
 
     def end(self) -> tuple[str, ...]:
         """Keep the newest value; sentences for the user."""
-        if self._newest is None or self._kind is None:
+        if self._newest is None or self._kind is None or self.backfill is not None:
             return ()
         before = self.state.get("value")
         kind = self._kind

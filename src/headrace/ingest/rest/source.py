@@ -12,7 +12,7 @@ from dlt.sources.rest_api import rest_api_source
 from dlt.sources.rest_api.config_setup import create_paginator
 from requests import Request
 
-from headrace.errors import SourceError
+from headrace.errors import NoCursorError, SourceError
 from headrace.ingest.model import ApiLimits, ApiResource, IngestContext, Paginator, TableLoad
 from headrace.ingest.rest.detect import Detector
 from headrace.ingest.rest.incremental import ApiCursor
@@ -120,6 +120,7 @@ class _Resource:
                 param=given.start_param or "since",
                 declared=given.cursor_type,
                 lag=given.lag,
+                backfill=self.context.backfill,
             )
             if given.cursor
             else None
@@ -203,6 +204,15 @@ class _Resource:
         import dlt
 
         def load() -> Iterator[Any]:
+            backfill = self.context.backfill
+            if backfill is not None and self.cursor is None:
+                message = f"{self.context.source}.{self.name} has no cursor"
+                if backfill.is_named:
+                    raise NoCursorError(f"{message}: each load brings all of it")
+                self.context.report(
+                    TableLoad(self.context.source, self.name, notes=(f"left out: {message}",))
+                )
+                return
             state = dlt.current.resource_state(self.name)
             schema: Schema = dlt.current.source_schema()
             is_known = bool(state)
@@ -224,7 +234,8 @@ class _Resource:
                     known += len(page) - len(rows)
                     spool.add(rows)
                 yield from spool.rows(schema, state)
-            notes = [*spool.notes, *(self.cursor.end() if self.cursor is not None else ())]
+            notes = [f"loaded again: {backfill}"] if backfill else []
+            notes += [*spool.notes, *(self.cursor.end() if self.cursor is not None else ())]
             self.context.report(
                 TableLoad(
                     self.context.source,
