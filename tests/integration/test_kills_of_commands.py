@@ -35,7 +35,7 @@ COMMANDS = {
     "export datahub": ("export", "datahub", "--out", "{out}/proposals.json"),
     "generate": ("generate", "data/schemas/jaffle_shop.yml", "--out", "{out}/generated"),
     "learn": (
-        "learn", "{out}/../rides/rides.csv", "--to-schema", "--out", "{out}/learned.yml",
+        "learn", "{out}/../rides/rides.csv", "--out", "{out}/learned.yml",
         "--overwrite",
     ),
 }  # fmt: skip

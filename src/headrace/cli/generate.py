@@ -166,8 +166,11 @@ def learn(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
     to_schema: Annotated[
+        bool, typer.Option("--to-schema", hidden=True, help="What it does without --sdv.")
+    ] = False,
+    sdv: Annotated[
         bool,
-        typer.Option("--to-schema", help="Write a schema file for the fast engine, not a model."),
+        typer.Option("--sdv", help="Fit a model by SDV (the extra learn) and measure privacy."),
     ] = False,
     key: Annotated[
         list[str] | None,
@@ -183,6 +186,10 @@ def learn(
             help="A foreign key and what it refers to; repeatable. Else found.",
         ),
     ] = None,
+    orphans: Annotated[
+        bool,
+        typer.Option("--orphans", help="Learn keys that no row has, too, and how often they come."),
+    ] = False,
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", help="Of the schema file, or of the report.")
     ] = 0,
@@ -191,10 +198,12 @@ def learn(
     ] = False,
     no_hold_out: Annotated[
         bool,
-        typer.Option("--no-hold-out", help="Leave out the second fit that measures privacy."),
+        typer.Option(
+            "--no-hold-out", help="--sdv: leave out the second fit, which measures privacy."
+        ),
     ] = False,
 ) -> None:
-    """Learn from sample data; generate makes more of it. A model needs the extra learn (SDV)."""
+    """Learn a schema file from sample data, from which generate makes any number of rows."""
     from headrace.cli.render_synth import show_learned, show_learned_schema
     from headrace.synth.errors import SynthError
     from headrace.synth.learn import learn as fit
@@ -202,12 +211,15 @@ def learn(
 
     try:
         keys = dict(_pair("--key", text) for text in key or ()) or None
-        if to_schema:
+        if not sdv:
             schema = learn_schema(
-                data, out=out, keys=keys, relations=relation, seed=seed, overwrite=overwrite
-            )
+                data, out=out, keys=keys, relations=relation, orphans=orphans, seed=seed,
+                overwrite=overwrite,
+            )  # fmt: skip
             show_learned_schema(schema, as_json=call.json)
             return
+        if to_schema or orphans:
+            raise SynthError(f"{'--to-schema' if to_schema else '--orphans'} goes without --sdv")
         learned = fit(
             data, out=out, keys=keys, relations=relation, seed=seed, overwrite=overwrite,
             held_out=not no_hold_out,

@@ -19,6 +19,7 @@ from headrace.synth.generate import Generated
 
 if TYPE_CHECKING:
     from headrace.synth.learn import Learned, LearnedSchema
+    from headrace.synth.learn.resemblance import Resemblance
 
 
 class GenerateScreen:
@@ -161,10 +162,19 @@ def show_sampled(rows: Mapping[str, int], directory: Path, *, as_json: bool) -> 
 def show_learned_schema(learned: "LearnedSchema", *, as_json: bool) -> None:
     """Print what a schema file was learned from."""
     if as_json:
-        typer.echo(json.dumps(_learned(learned), indent=2))
+        content = _learned(learned) | {
+            "alike": {
+                name: {figure: {"value": value, "column": column}
+                       for figure, (value, column) in each.figures.items()}
+                for name, each in learned.alike.items()
+            }
+        }  # fmt: skip
+        typer.echo(json.dumps(content, indent=2))
         return
     console = new_console()
     _show_sample(console, learned)
+    if learned.alike:
+        console.print(_alike_table(learned.alike))
     console.print(
         f"[green]✓[/] [bold]{escape(str(learned.out))}[/]: read it, then "
         f"headrace generate {escape(str(learned.out))}"
@@ -208,6 +218,33 @@ def _show_sample(console: Console, learned: "Learned | LearnedSchema") -> None:
     console.print(_rows_table(learned.rows))
     for note in (*learned.relations.notes, *learned.notes):
         console.print(f"[dim]{escape(note)}[/]")
+
+
+_ALIKE = {
+    "mean": "mean",
+    "pearson": "Pearson",
+    "spearman": "Spearman",
+    "tail": "tails",
+    "nulls": "nulls",
+    "impossible": "impossible",
+    "broken": "broken",
+}
+
+
+def _alike_table(alike: "Mapping[str, Resemblance]") -> Table:
+    """The largest difference of each kind between the sample and generated rows."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("farthest from the sample")
+    for title in _ALIKE.values():
+        table.add_column(title, justify="right")
+    for name, each in alike.items():
+        found = each.figures
+        cells = [
+            f"{found[kind][0]:.2f}" if kind in {"pearson", "spearman"} else f"{found[kind][0]:.1%}"
+            for kind in _ALIKE
+        ]
+        table.add_row(escape(name), *cells)
+    return table
 
 
 def _rows_table(rows: Mapping[str, int]) -> Table:

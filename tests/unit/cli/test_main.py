@@ -140,7 +140,7 @@ def test_with_json_a_run_store_of_a_newer_version_is_told_in_json(tmp_path: Path
     ("module", "arguments"),
     [
         ("jinja2", ("docs", "--out", "site")),
-        ("sdv", ("learn", "rows.csv", "--out", "learned")),
+        ("sdv", ("learn", "rows.csv", "--sdv", "--out", "learned")),
         ("psycopg", ("status", "--set", "run_store.url=postgresql://127.0.0.1:9/x")),
     ],
 )

@@ -1,4 +1,4 @@
-"""``headrace learn --to-schema``: what a sample promises holds in what the engine makes of it."""
+"""``headrace learn``: what a sample promises holds in what the engine makes of it."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -11,6 +11,9 @@ FEWEST_ROWS: Final = 3
 """A combination that fewer rows hold is not written: it may be about one person."""
 MOST_COMBINATIONS: Final = 3_000
 _COVERED: Final = 0.99
+"""Categories are drawn together where so many rows have a combination that is not too rare."""
+_COVERED_ALONE: Final = 0.9
+"""What follows from one category is found where so many rows have a value that is not too rare."""
 _TIED: Final = 0.15
 """Categories with so high a Cramér's V are drawn together."""
 HELD: Final = 0.999
@@ -82,7 +85,7 @@ def combine(categories: Sequence[Categories], followers: Sequence[Categories]) -
         base = joined[group[0].name]
         more = [each for each in followers if each.name not in taken and base.decides(each)
                 and each.name not in {member.name for member in group}]  # fmt: skip
-        if len(group) + len(more) > 1 and base.covered >= _COVERED:
+        if len(group) + len(more) > 1 and base.covered >= _COVERED_ALONE:
             taken |= {each.name for each in more}
             result.append(base.with_followers(group, more))
     return result

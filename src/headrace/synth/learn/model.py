@@ -86,7 +86,7 @@ def require_sdv() -> None:
     except ImportError as error:
         raise SynthError(
             f"a model takes SDV, which is not installed: run `{how_to_install('learn')}`; or learn "
-            "a schema file by --to-schema, which takes nothing more"
+            "a schema file without --sdv, which takes nothing more"
         ) from error
 
 
@@ -236,8 +236,8 @@ def _frame(data: pa.Table, kinds: Mapping[str, Mapping[str, Any]], random: Any) 
                 column = column.cast(pa.timestamp("us")).cast(pa.timestamp("ns"))
             except pa.ArrowInvalid as error:
                 raise SynthError(
-                    f"{name}: SDV takes timestamps from 1678 to 2261 only; learn a schema file by "
-                    "--to-schema, or take the others out of the sample"
+                    f"{name}: SDV takes timestamps from 1678 to 2261 only; learn a schema file, "
+                    "without --sdv, or take the others out of the sample"
                 ) from error
         elif pa.types.is_decimal(column.type):
             column = column.cast(pa.float64())

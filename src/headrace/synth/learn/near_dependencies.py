@@ -170,7 +170,7 @@ def resembles(
     rest: Floats | None = None,
     spread: Floats | None = None,
 ) -> bool:
-    """Whether a column, its rest drawn anew, still has its distribution and its ranks.
+    """Whether a column, with another rest drawn, still has its distribution and its ranks.
 
     Args:
         target: the column.

@@ -87,6 +87,11 @@ def find_pii(table: str, name: str, column: pa.ChunkedArray, names: Sequence[str
     return _EMAIL if mails > len(values) / 2 else None
 
 
+def is_about_people(table: str) -> bool:
+    """Whether the rows of a table are persons, by its name."""
+    return bool(_PEOPLE.search(table.lower()))
+
+
 def _by_name(name: str) -> Pii | None:
     lower = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     return next((personal for pattern, personal in _BY_NAME if pattern.search(lower)), None)
@@ -96,6 +101,6 @@ def _is_persons_name(table: str, name: str, names: Sequence[str]) -> bool:
     if name.lower() != "name":
         return False
     beside = {found.kind for other in names if (found := _by_name(other)) is not None}
-    return bool(_PEOPLE.search(table.lower())) or bool(
+    return is_about_people(table) or bool(
         beside & {"email", "phone", "ssn", "birth_date", "first_name", "last_name"}
     )

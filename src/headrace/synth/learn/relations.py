@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Final
 
 import pyarrow as pa
@@ -10,9 +11,12 @@ import pyarrow.compute as pc
 
 from headrace.synth.errors import SynthError
 from headrace.synth.learn.sample_data import LearningSample
+from headrace.synth.learn.shapes import patterns_of
 
 _PARENTS: Final = ("parent", "manager", "reports_to", "previous", "referrer", "referred_by")
 """What the columns that point into their own table are called."""
+_FEWEST_CODES: Final = 10
+_MOST_PARTS: Final = 8
 _KEY_NAME: Final = re.compile(r"(^|_)(id|key|uuid|guid|no|nr|number|code|sku)$", re.IGNORECASE)
 
 
@@ -37,11 +41,13 @@ class Relations:
         keys: the primary key of each table that has one, by table.
         relations: foreign keys; no cycles but that of a table with itself.
         notes: what was found, and what was not taken for a key and why.
+        orphans: the share of rows whose key no parent has, by relation; asked for.
     """
 
     keys: Mapping[str, str]
     relations: tuple[Relation, ...]
     notes: tuple[str, ...] = ()
+    orphans: Mapping[Relation, float] = field(default_factory=dict)
 
     def of(self, table: str) -> dict[str, Relation]:
         """The foreign keys of a table by column."""
@@ -53,6 +59,7 @@ def relate(
     *,
     keys: Mapping[str, str] | None = None,
     relations: Sequence[str] | None = None,
+    orphans: bool = False,
 ) -> Relations:
     """The keys and relations of a sample.
 
@@ -61,6 +68,8 @@ def relate(
         keys: the primary key's column by table; found for tables that are not named.
         relations: such as ``orders.customer_id=customers.id``; with any, none are searched for.
             The parent's column becomes its primary key if none was declared.
+        orphans: whether a relation may hold in most of the rows only; the share of the others
+            is learned, too.
 
     Raises:
         SynthError: what was declared does not hold in the sample; says by how much.
@@ -81,14 +90,17 @@ def relate(
             if column is not None:
                 found[table] = column
                 notes.append(f"key found: {table}.{column} (unique, never null)")
+            else:
+                notes.append(f"no key: {table}: {_why_no_key(table, data)}")
+    shares: dict[Relation, float] = {}
     if relations is None:
-        wanted = _search(sample, found, notes)
-        notes += [f"relation found: {each}" for each in wanted]
+        wanted = _search(sample, found, notes, shares if orphans else None)
+        notes += [f"relation found: {each}" + _but(shares.get(each)) for each in wanted]
     else:
         for each in wanted:
-            _check(sample, each)
+            _check(sample, each, shares if orphans else None)
     return Relations(found, tuple(_without_cycles(wanted, notes, strict=relations is not None)),
-                     tuple(notes))  # fmt: skip
+                     tuple(notes), shares)  # fmt: skip
 
 
 def is_key(column: pa.ChunkedArray) -> bool:
@@ -100,7 +112,7 @@ def is_key(column: pa.ChunkedArray) -> bool:
     )
 
 
-def orphans(column: pa.ChunkedArray, key: pa.ChunkedArray) -> int:
+def find_orphans(column: pa.ChunkedArray, key: pa.ChunkedArray) -> int:
     """How many values, nulls aside, are no value of a key."""
     values = column.drop_null()
     if values.type != key.type:
@@ -144,16 +156,24 @@ def _parse(sample: LearningSample, text: str) -> Relation:
     return relation
 
 
-def _check(sample: LearningSample, relation: Relation) -> None:
+def _but(share: float | None) -> str:
+    return f", but for {share:.2%} of the rows, which are orphans" if share else ""
+
+
+def _check(
+    sample: LearningSample, relation: Relation, shares: dict[Relation, float] | None
+) -> None:
     column = _column(sample, relation.table, relation.column)
     key = _column(sample, relation.parent, relation.parent_column)
     if column.type != key.type and column.null_count < len(column):
         raise SynthError(f"{relation}: one is {column.type}, the other {key.type}")
-    lost = orphans(column, key)
-    if lost:
+    lost = find_orphans(column, key)
+    if lost and shares is not None:
+        shares[relation] = lost / len(column)
+    elif lost:
         raise SynthError(
-            f"{relation} does not hold: {lost} of {len(column)} rows point at no row; take a "
-            f"sample of {relation.table} whose {relation.parent} are in the sample"
+            f"{relation} does not hold: {lost} of {len(column)} rows point at no row; learn "
+            f"--orphans, too, or take a sample whose {relation.parent} are all there"
         )
 
 
@@ -170,7 +190,7 @@ def _find_key(table: str, data: pa.Table, not_these: set[str]) -> str | None:
             rank = 1
         elif _KEY_NAME.search(name) and singular in lower:
             rank = 2
-        elif place == 0 and pa.types.is_integer(data.column(name).type):
+        elif place == 0 and _looks_like_a_key(data.column(name)):
             rank = 3
         elif _KEY_NAME.search(name) and len(data) >= 10:
             rank = 4
@@ -181,7 +201,56 @@ def _find_key(table: str, data: pa.Table, not_these: set[str]) -> str | None:
     return best[1] if best else None
 
 
-def _search(sample: LearningSample, keys: Mapping[str, str], notes: list[str]) -> list[Relation]:
+def _why_no_key(table: str, data: pa.Table) -> str:
+    """Why no column is the key, and which columns would be one together."""
+    unique = [name for name in data.column_names if is_key(data.column(name))]
+    if unique:
+        return (
+            f"{unique[0]} is unique, but neither its name nor its place is a key's; declare it by "
+            f"--key {table}={unique[0]}"
+        )
+    counts = {name: pc.count_distinct(data.column(name)).as_py() for name in data.column_names}
+    best = max(counts, key=lambda name: counts[name])
+    why = f"no column is unique ({best} has {counts[best]:,} values in {len(data):,} rows)"
+    together = _composite(data, counts)
+    if together is not None:
+        why += f"; {' and '.join(together)} are together, which is not kept"
+    return why
+
+
+def _composite(data: pa.Table, counts: Mapping[str, int]) -> tuple[str, ...] | None:
+    """Two or three columns that are unique together, of those with the most values."""
+    names = [
+        name
+        for name in data.column_names
+        if counts[name] > 1 and not data.column(name).null_count
+        and not pa.types.is_floating(data.column(name).type)
+    ]  # fmt: skip
+    names = sorted(sorted(names, key=lambda name: -counts[name])[:_MOST_PARTS], key=names.index)
+    few = data.slice(0, 10_000)
+    for size in (2, 3):
+        for group in combinations(names, size):
+            parts = [*group]
+            if all(
+                len(part.group_by(parts).aggregate([])) == len(part) for part in (few, data)
+            ):  # fmt: skip
+                return group
+    return None
+
+
+def _looks_like_a_key(column: pa.ChunkedArray) -> bool:
+    """Whether a unique column holds integers, or codes."""
+    if pa.types.is_integer(column.type):
+        return True
+    return len(column) >= _FEWEST_CODES and patterns_of(column.to_pylist()) is not None
+
+
+def _search(
+    sample: LearningSample,
+    keys: Mapping[str, str],
+    notes: list[str],
+    shares: dict[Relation, float] | None,
+) -> list[Relation]:
     found = []
     for table, data in sample.tables.items():
         for name in data.column_names:
@@ -193,13 +262,17 @@ def _search(sample: LearningSample, keys: Mapping[str, str], notes: list[str]) -
                 rank = _hint(table, name, column, parent, key)
                 if rank is None:
                     continue
-                lost = orphans(column, sample.tables[parent].column(key))
+                lost = find_orphans(column, sample.tables[parent].column(key))
+                relation = Relation(table, name, parent, key)
                 if not lost:
-                    options.append((rank, Relation(table, name, parent, key)))
+                    options.append((rank, relation))
+                elif shares is not None and lost <= (0.5 if rank <= 1 else 0.1) * len(column):
+                    shares[relation] = lost / len(column)
+                    options.append((rank, relation))
                 elif rank == 0:
                     notes.append(
                         f"no relation: {table}.{name} is called like {parent}.{key}, and {lost} "
-                        f"of {len(column)} rows point at no row"
+                        f"of {len(column)} rows point at no row; learn them by --orphans"
                     )
             if options:
                 found.append(min(options)[1])
@@ -213,7 +286,10 @@ def _hint(table: str, name: str, column: pa.ChunkedArray, parent: str, key: str)
         base = lower.removesuffix("_id").removesuffix(f"_{singular}")
         return 0 if base in _PARENTS else None
     names = {f"{singular}_{key.lower()}", f"{parent.lower()}_{key.lower()}", f"{singular}_id"}
-    if _KEY_NAME.search(key) and key.lower() not in {"id", "key", "uuid", "code", "no", "number"}:
+    generic = {"id", "key", "uuid", "code", "no", "number", "name"}
+    if key.lower() not in generic and (
+        _KEY_NAME.search(key) or pa.types.is_string(column.type)
+    ):  # fmt: skip
         names.add(key.lower())
     if lower in names:
         return 0

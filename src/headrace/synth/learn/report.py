@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from headrace.synth.learn.model import Model, draw, quiet, shape
 from headrace.synth.learn.privacy import closer_shares, compared
-from headrace.synth.learn.relations import Relations, orphans
+from headrace.synth.learn.relations import Relations, find_orphans
 from headrace.synth.learn.sample_data import LearningSample
 
 _FEWEST_COLUMNS: Final = 3
@@ -154,7 +154,7 @@ def _keys(drawn: Mapping[str, pa.Table], relations: Relations) -> list[ModelChec
         message = f"{distinct} different values in {len(column)} rows, {column.null_count} null"
         checks.append(ModelCheck("key", f"{table}.{name}", passed, message))
     for each in relations.relations:
-        lost = orphans(
+        lost = find_orphans(
             drawn[each.table].column(each.column), drawn[each.parent].column(each.parent_column)
         )
         message = f"{lost} of {len(drawn[each.table])} rows point at no {each.parent}"
@@ -174,7 +174,7 @@ def _values(
             if kind["sdtype"] in {"numerical", "datetime"}:
                 checks.append(_range(subject, known, made))
             elif kind["sdtype"] == "categorical":
-                strange = orphans(made, known)
+                strange = find_orphans(made, known)
                 message = f"{strange} rows hold a value that is not in the sample"
                 checks.append(ModelCheck("categories", subject, strange == 0, message))
     return checks

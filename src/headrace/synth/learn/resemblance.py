@@ -12,9 +12,14 @@ from numpy.typing import NDArray
 from headrace.synth.learn.dependencies import HELD, rank_correlation
 from headrace.synth.learn.lattice import encoding_of
 from headrace.synth.learn.number_field import decimals_of
+from headrace.synth.learn.pii import find_pii
+from headrace.synth.learn.relations import Relations
+from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.shapes import patterns_of, shape_of
+from headrace.synth.view import View
+from headrace.synth.world import World
 
-_MOST_ROWS: Final = 100_000
+_MOST_ROWS: Final = 50_000
 _FEWEST_ROWS: Final = 20
 _TAIL: Final = 0.95
 
@@ -45,6 +50,41 @@ class Resemblance:
     nulls: tuple[float, str]
     impossible: tuple[float, str]
     broken: tuple[float, str]
+
+    @property
+    def figures(self) -> dict[str, tuple[float, str]]:
+        """All of them by name."""
+        return {each: getattr(self, each) for each in self.__slots__}
+
+
+def compare_tables(
+    sample: LearningSample, relations: Relations, world: World
+) -> dict[str, Resemblance]:
+    """Compare generated rows with the sample, keys and personal data aside.
+
+    Args:
+        sample: the tables.
+        relations: their keys.
+        world: of the schema file that was learned from them.
+    """
+    view = View.of(world)
+    result = {}
+    for name, data in sample.tables.items():
+        left_out = {relations.keys.get(name), *relations.of(name)}
+        beside = tuple(data.column_names)
+        columns = [
+            each
+            for each in beside
+            if each not in left_out
+            and not pa.types.is_null(data.column(each).type)
+            and find_pii(name, each, data.column(each), beside) is None
+        ]
+        if not columns or len(data) < 2:
+            continue
+        made = view.table(name)
+        drawn = {each: made.column(each).cast(data.schema.field(each).type) for each in columns}
+        result[name] = resemblance(data.select(columns), pa.table(drawn))
+    return result
 
 
 def resemblance(sample: pa.Table, made: pa.Table) -> Resemblance:

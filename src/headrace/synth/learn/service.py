@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -15,10 +15,13 @@ from headrace.synth.learn.model import draw, fit, require_sdv
 from headrace.synth.learn.model_file import load, save
 from headrace.synth.learn.relations import Relations, relate
 from headrace.synth.learn.report import ModelReport, report
+from headrace.synth.learn.resemblance import Resemblance, compare_tables
 from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema
 
 Format = Literal["parquet", "csv", "jsonl"]
+_COMPARED: Final = 20_000
+"""So many rows at least are generated to compare them with the sample."""
 FORMATS: Final = ("parquet", "csv", "jsonl")
 
 
@@ -31,15 +34,17 @@ class LearnedSchema:
         rows: how many rows each table of the sample had, by table.
         relations: the keys and relations, declared or found; their notes say which.
         notes: what was left out of the sample, or renamed.
+        alike: how much generated rows resemble the sample, by table; empty if not compared.
     """
 
     out: Path
     rows: Mapping[str, int]
     relations: Relations
     notes: tuple[str, ...]
+    alike: Mapping[str, Resemblance] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Learned(LearnedSchema):
     """A model that was fitted and written, with a report on quality and privacy."""
 
@@ -84,7 +89,7 @@ def learn(
     model = fit(data, found, seed=seed)
     figures = report(data, found, model, seed=seed, held_out=held_out)
     save(model, out)
-    return Learned(out, model.rows, found, data.notes, figures)
+    return Learned(out, model.rows, found, data.notes, report=figures)
 
 
 def learn_schema(
@@ -93,8 +98,10 @@ def learn_schema(
     out: Path,
     keys: Mapping[str, str] | None = None,
     relations: Sequence[str] | None = None,
+    orphans: bool = False,
     seed: int = 0,
     overwrite: bool = False,
+    compare: bool = True,
 ) -> LearnedSchema:
     """Learn a schema file, from which the engine makes data of any size; takes no SDV.
 
@@ -103,8 +110,10 @@ def learn_schema(
         out: the schema file to write, such as ``shop.yml``.
         keys: the primary key's column by table; found for tables that are not named.
         relations: such as ``orders.customer_id=customers.id``; found if None, none if empty.
+        orphans: whether a relation may hold in most of the rows only; the others are learned.
         seed: the seed that is written into the file.
         overwrite: whether a file that is there may be replaced.
+        compare: whether to generate rows, at least 20,000, and compare them with the sample.
 
     Raises:
         OutputError: ``out`` is there already, or cannot be written.
@@ -116,13 +125,17 @@ def learn_schema(
 
     _check_out(out, overwrite=overwrite)
     data = read(paths)
-    found = relate(data, keys=keys, relations=relations)
+    found = relate(data, keys=keys, relations=relations, orphans=orphans)
     text = to_schema(data, found, seed=seed)
-    World(parse(text, out))  # the engine takes it, or nothing is written
+    document = parse(text, out)
+    # of a few rows, chance would decide how alike they are
+    scale = max(1.0, _COMPARED / max(map(len, data.tables.values())))
+    world = World(document, scale=scale)  # the engine takes it, or nothing is written
+    alike = compare_tables(data, found, world) if compare else {}
     with atomic_file(out) as file:
         file.write_text(text, encoding="utf-8", newline="\n")
     rows = {name: len(table) for name, table in data.tables.items()}
-    return LearnedSchema(out, rows, found, data.notes)
+    return LearnedSchema(out, rows, found, data.notes, alike)
 
 
 def sample(

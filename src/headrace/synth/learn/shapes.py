@@ -70,7 +70,7 @@ def _are_codes(texts: Sequence[str]) -> bool:
         if has_digit >= len(texts) / 2:
             return all(re.search(r"[A-Za-z]{12}", text) is None for text in texts)
         lengths = {len(text) for text in texts}
-        return all(text.isupper() and " " not in text for text in texts) and (
+        return all(text == text.upper() and " " not in text for text in texts) and (
             max(lengths) <= 4 or (len(lengths) == 1 and max(lengths) <= 12)
         )
     return False

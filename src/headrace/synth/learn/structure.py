@@ -1,6 +1,7 @@
 """The fields of a table: what is drawn, and what follows from it by a rule."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ from headrace.synth.learn.near_dependencies import (
     resembles,
 )
 from headrace.synth.learn.number_field import decimals_of
+from headrace.synth.learn.references import Reference, is_reference, places_of
 from headrace.synth.learn.relations import Relations
 from headrace.synth.learn.sample_data import LearningSample
 
@@ -55,19 +57,37 @@ _MOST_CODES: Final = 500
 
 
 def structured_fields(
-    sample: LearningSample, relations: Relations, table: str
+    sample: LearningSample,
+    relations: Relations,
+    table: str,
+    references: Mapping[str, Reference],
 ) -> list[LearnedField]:
     """The fields of a table, hidden ones before those that need them."""
-    return _Structure(sample, relations, table).fields()
+    return _Structure(sample, relations, table, references).fields()
 
 
 class _Structure:
     """What is known of a table while its fields are made."""
 
-    def __init__(self, sample: LearningSample, relations: Relations, table: str) -> None:
+    def __init__(
+        self,
+        sample: LearningSample,
+        relations: Relations,
+        table: str,
+        references: Mapping[str, Reference],
+    ) -> None:
         self.sample, self.relations, self.table = sample, relations, table
         self.data = sample.tables[table]
-        self.own = relations.of(table)
+        self.reference = references.get(table)
+        self.own = dict(relations.of(table))
+        self.places: dict[str, NDArray[np.int64]] = {}
+        """Of a column that refers to a listed table: the row there, -1 for null."""
+        for name, relation in relations.of(table).items():
+            if relation.parent in references and is_reference(sample, relation):
+                if relation in relations.orphans:
+                    del self.own[name]  # codes with and without a parent, by their frequency
+                else:
+                    self.places[name] = places_of(sample, relation)
         self.names = set(self.data.column_names)
         self.plain = {name: self._plain(name, self.data.column(name)) for name in self.names}
         self.encodings: dict[str, Encoding] = {}
@@ -97,7 +117,8 @@ class _Structure:
             fields = self._field(name, rules.found.get(name))
             result += [*fields[:-1], _hidden(fields[-1])]
         for name in self.data.column_names:
-            result += self._field(name, rules.found.get(name))
+            listed = self._listed(name)
+            result += self._field(name, rules.found.get(name)) if listed is None else [listed]
         return [
             replace(each, apart=frozenset(self.drawn[name] for name in self.apart[each.name]
                                           if name in self.drawn))
@@ -109,6 +130,19 @@ class _Structure:
         """The field of a column by itself."""
         described = SampleColumn(self.table, name, column, tuple(self.data.column_names))
         return make_field(described, self.relations, self.own.get(name), self.sample)
+
+    def _listed(self, name: str) -> LearnedField | None:
+        """The field of a column of a table whose keys, or all values, are listed."""
+        if self.reference is None:
+            return None
+        if name == self.relations.keys.get(self.table):
+            keys = list(self.reference.keys)
+            return LearnedField(name, {"type": "listed", "values": keys, "primary_key": True})
+        if name in self.reference.values:
+            return LearnedField(
+                name, {"type": "listed", "values": list(self.reference.values[name])}
+            )
+        return None
 
     def _fresh(self, name: str) -> str:
         """A name for a hidden field that no column has."""
@@ -178,8 +212,13 @@ class _Structure:
             followers.append(found)
             if self._is_code(column) and any(decides(found, each) for each in categories):
                 categories.append(found)
-        for combination in combine(categories, followers):
-            self._add(combination, "_".join(combination.columns[:3]))
+        found_ = combine(categories, followers)
+        in_any = {name for combination in found_ for name in combination.columns}
+        found_ += [alone(each) for each in categories
+                   if each.name in self.places and each.name not in in_any]  # fmt: skip
+        for combination in found_:
+            self._add(combination, "_".join(combination.columns[:3]) + (
+                "_row" if len(combination.columns) == 1 else ""))  # fmt: skip
             for place, name in enumerate(combination.columns):
                 self.groups[name] = (self.latent[-1].name, place)
 
@@ -253,6 +292,8 @@ class _Structure:
 
     def _is_category(self, name: str) -> bool:
         field = self.plain[name]
+        if name in self.places:
+            return True
         if name in self.own or name in self.encodings:
             return False
         return field.labels is not None or field.settings["type"] == "boolean"
@@ -265,16 +306,13 @@ class _Structure:
         return bool(1 < distinct <= _MOST_CODES and len(column) >= 20 * distinct)
 
     def _categories(self, name: str) -> Categories:
-        column, field = self.data.column(name), self.plain[name]
+        column = self.data.column(name)
+        if name in self.places:
+            rows, codes = np.unique(self.places[name], return_inverse=True)
+            values = tuple(None if row < 0 else int(row) for row in rows)
+            return Categories(name, codes.astype(np.int64), values)
         if pa.types.is_decimal(column.type):
             column = column.cast(pa.float64())
-        if field.labels is not None:
-            # rare texts are not written, and so are in no combination
-            values = tuple(label for label, _ in field.labels)
-            assert field.classes is not None
-            is_null = pc.is_null(column).to_numpy()
-            codes = np.where(is_null, len(values), np.where(field.classes < 0, 0, field.classes))
-            return Categories(name, codes, (*values, None))
         encoded = column.combine_chunks().dictionary_encode("encode")
         codes = encoded.indices.to_numpy().astype(np.int64)
         return Categories(name, codes, tuple(encoded.dictionary.to_pylist()))
@@ -287,7 +325,7 @@ class _Structure:
             column, rule = self.data.column(name), rules.found.get(name)
             if not column.null_count or name in self.groups or column.null_count == len(column):
                 continue
-            if name in self.own and self.own[name].parent == self.table:
+            if name in self.own:
                 continue
             is_null = pc.is_null(column).to_numpy()
             if rule is not None and self._is_implied(is_null, rule, rules):
@@ -315,6 +353,13 @@ class _Structure:
         plain, column = self.plain[name], self._column(name)
         if name in self.groups:
             latent, place = self.groups[name]
+            if name in self.places:
+                relation = self.own[name]
+                refers = f"{relation.parent}.{relation.parent_column}"
+                row = f"item({latent}, {place})"
+                return [
+                    LearnedField(name, {"type": "foreign_key", "references": refers, "row": row})
+                ]
             return [self._derived(name, f"item({latent}, {place})")]
         encoding = self.encodings.get(name)
         mask = self.masks.get(name)
@@ -338,7 +383,9 @@ class _Structure:
             expression, comment = base, ""
         if encoding is not None:
             value = self._value_of(name)
-            settings = {"type": "derived", "expression": expression, "hidden": True}
+            settings: dict[str, Any] = {
+                "type": "derived", "expression": expression, "hidden": True,
+            }  # fmt: skip
             if encoding.written_as == "date":
                 settings["as"] = "date"
             result.append(LearnedField(value, settings, comment))

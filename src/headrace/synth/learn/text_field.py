@@ -19,8 +19,9 @@ from headrace.synth.learn.learned_field import (
 from headrace.synth.learn.number_field import serial
 from headrace.synth.learn.shapes import patterns_of, with_room
 
+_MANY: Final = 200
 _COVERED: Final = 0.95
-"""Codes of which the most frequent cover less than this are not listed: new ones are made."""
+"""Many codes of which the most frequent cover less than this are not listed: there are new ones."""
 
 
 def unique_text(column: SampleColumn, more: Mapping[str, Any]) -> LearnedField | None:
@@ -53,7 +54,8 @@ def text_field(column: SampleColumn) -> LearnedField:
     kept = [pair for pair in ranked if pair[1] >= FEWEST_ROWS][:MOST_CATEGORIES]
     share = sum(count for _, count in kept) / total
     words = sum(len(label.split()) for label in labels) / len(labels)
-    if share < _COVERED and (new := _codes(column, labels, counts)) is not None:
+    many = len(labels) > _MANY and share < _COVERED
+    if (many or share < 0.5) and (new := _codes(column, labels, counts)) is not None:
         return new
     if share < 0.5 or (words > 8 and len(labels) > 50):
         return _words(column)

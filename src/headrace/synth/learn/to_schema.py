@@ -10,6 +10,7 @@ import pyarrow as pa
 from headrace.synth.learn.correlation import correlate
 from headrace.synth.learn.field import make_field
 from headrace.synth.learn.learned_field import LearnedField, SampleColumn, number_of
+from headrace.synth.learn.references import Reference, find_references
 from headrace.synth.learn.relations import Relations
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.structure import structured_fields
@@ -29,13 +30,20 @@ def to_schema(sample: LearningSample, relations: Relations, *, seed: int = 0) ->
         seed: the seed that is written into the file.
     """
     lines = [
-        "# Learned from a sample by `headrace learn --to-schema`. Read it before you share it:",
+        "# Learned from a sample by `headrace learn`. Read it before you share it:",
         "# quantiles and categories are values of the sample.",
     ]
     lines += [f"# {one_line(note)}" for note in (*sample.notes, *relations.notes)]
-    lines += [f"seed: {seed}", "schema:"]
+    references = find_references(sample, relations)
+    lines += [
+        f"# {name}: {'copied, ' if each.values else 'keys listed, '}few rows that many refer to"
+        for name, each in references.items()
+    ]
+    lines.append(f"seed: {seed}")
+    lines += _orphans(relations, references)
+    lines.append("schema:")
     for name, data in sample.tables.items():
-        lines += _table(sample, relations, name, data)
+        lines += _table(sample, relations, name, data, references)
     return "\n".join(lines) + "\n"
 
 
@@ -55,12 +63,31 @@ def _fields(sample: LearningSample, relations: Relations, table: str) -> list[Le
     ]
 
 
-def _table(sample: LearningSample, relations: Relations, name: str, data: pa.Table) -> list[str]:
+def _orphans(relations: Relations, references: Mapping[str, Reference]) -> list[str]:
+    """Faults that give keys that no parent has; codes of listed tables need none."""
+    lines = [
+        f"  - {{kind: orphan_keys, table: {flow_yaml(each.table)}, "
+        f"column: {flow_yaml(each.column)}, share: {number_of(share, 9)}}}"
+        for each, share in relations.orphans.items()
+        if each in relations.relations and each.parent not in references
+    ]
+    return ["faults:", *lines] if lines else []
+
+
+def _table(
+    sample: LearningSample,
+    relations: Relations,
+    name: str,
+    data: pa.Table,
+    references: Mapping[str, Reference],
+) -> list[str]:
     keys = relations.of(name)
-    fields, correlations = correlate(structured_fields(sample, relations, name))
+    fields, correlations = correlate(structured_fields(sample, relations, name, references))
     lines = [f"  {flow_yaml(name)}:", f"    count: {len(data)}"]
     children = [len(sample.tables[r.table]) for r in relations.relations if r.parent == name]
-    if not keys and len(data) <= 50 and min(children, default=0) >= 20 * len(data):
+    if name in references:
+        lines.append("    scale: false  # its keys are listed")
+    elif not keys and len(data) <= 50 and min(children, default=0) >= 20 * len(data):
         lines.append("    scale: false  # few rows that many refer to; leave out to let it grow")
     if correlations is not None:
         lines += ["    correlation:", f"      columns: {flow_yaml(correlations.columns)}"]
