@@ -106,15 +106,15 @@ class FileTable:
             place of the header with ``header: true``.
         skip: lines above the header of CSV files, to be left out.
         skip_footer: lines below the last row of CSV files, to be left out.
-        null_values: texts that stand for null in CSV files, besides nothing at all: ``N/A``, ``-``.
-        decimal: ``,`` for CSV files that write 1.234,50: it holds for the columns that ``columns``
+        null_values: texts that stand for null, besides nothing at all in CSV files: ``N/A``, ``-``.
+        decimal: ``,`` for files that write 1.234,50: it holds for the columns that ``columns``
             declares as numbers.
-        thousands: the sign between groups of three digits in CSV files, in columns that are
+        thousands: the sign between groups of three digits, in columns that are
             declared as numbers: ``,``, ``.``, ``'``, ``_`` or a space; by default ``.`` where
             ``decimal`` is ``,``, else none.
-        currency: signs that may stand before or after the numbers of CSV files, in columns that
+        currency: signs that may stand before or after numbers, in columns that
             are declared as numbers, such as ``$``, ``EUR``.
-        accounting: whether ``(12.50)`` is a negative number in CSV files, in columns that are
+        accounting: whether ``(12.50)`` is a negative number, in columns that are
             declared as numbers.
         bad_rows: what to do with rows that cannot be loaded: ``quarantine``, or ``fail`` to stop.
         bad_rows_limit: the share of a file's rows that may be quarantined; more stop the load.

@@ -142,7 +142,8 @@ def scan_file(
     if file.format == "csv":
         reader = csv_reader(plain, table, scratch)
     elif file.format == "excel":
-        reader = csv_reader(sheet_as_csv(plain, table, scratch), table, scratch)
+        as_csv = replace(table, delimiter=",", encoding="utf-8")  # of the copy
+        reader = csv_reader(sheet_as_csv(plain, table, scratch), as_csv, scratch)
     elif file.format == "parquet":
         reader = parquet_reader(connection, plain)
     elif file.format == "avro":
@@ -183,14 +184,20 @@ def name_scans(
         SourceError: a key column that is missing, or a delimiter that is not the file's.
     """
     names = name_columns([scan.header for scan in scans], normalize, given, table.rename)
-    written = written_columns(table)
     named = [
-        replace(scan, names=raw, written=written if isinstance(scan.reader, CsvReader) else {})
+        replace(scan, names=raw, written=_written(scan, raw, table))
         for scan, raw in zip(scans, names.raw, strict=True)
     ]
     for scan in named:
         _require(scan, table)
     return named, names
+
+
+def _written(scan: FileScan, names: tuple[str, ...], table: FileTable) -> dict[str, str]:
+    """SQL of a file's own columns that are to be rewritten; its folders' stay as they are."""
+    if isinstance(scan.reader, CsvReader):
+        table = replace(table, null_values=())  # which DuckDB's reader knows
+    return written_columns(table, dict(zip(names, scan.reader.kinds, strict=False)))
 
 
 def _require(scan: FileScan, table: FileTable) -> None:

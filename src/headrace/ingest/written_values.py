@@ -6,6 +6,7 @@ is not written so either stays as it is, and does not fit its type.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from headrace.ingest.model import FileTable
@@ -96,12 +97,43 @@ def number_form(table: FileTable, *, percent: bool = False) -> NumberForm:
     return NumberForm(table.decimal, thousands, table.currency, table.accounting, percent)
 
 
-def written_columns(table: FileTable) -> dict[str, str]:
-    """SQL of the declared columns whose values are to be rewritten, by their raw names."""
+def written_columns(table: FileTable, types: Mapping[str, str]) -> dict[str, str]:
+    """SQL of the columns whose values are to be rewritten, by their raw names.
+
+    Args:
+        table: declares them, and what stands for null.
+        types: of the columns as they are read: text is rewritten, and the texts of JSON.
+    """
+    found = {}
+    declared = _declared(table, {name: _text(name, kind) for name, kind in types.items()})
+    nulls = ", ".join(map(literal, table.null_values))
+    for name, kind in types.items():
+        column, text = identifier(name), _text(name, kind)
+        if kind not in {"VARCHAR", "JSON"} or not (nulls or name in declared):
+            continue
+        value = declared.get(name, text)
+        if nulls:
+            value = f"case when {text} in ({nulls}) then null else {value} end"
+        if kind == "JSON":  # what is no text stays as it is
+            value = (
+                f"case when json_type({column}) = 'VARCHAR' then to_json({value}) else {column} end"
+            )
+        found[name] = value
+    return found
+
+
+def _text(name: str, kind: str) -> str:
+    return f"({identifier(name)} ->> '$')" if kind == "JSON" else identifier(name)
+
+
+def _declared(table: FileTable, texts: Mapping[str, str]) -> dict[str, str]:
+    """SQL of the columns that declare a type whose values are written in another way."""
     found = {}
     form = number_form(table)
     for name, declared in table.types.items():
-        column, kind = identifier(name), declared.lower()
+        if name not in texts:
+            continue
+        column, kind = texts[name], declared.lower()
         if name in table.formats:
             found[name] = _day(column, kind, table.formats[name])
         elif name in table.percentages:

@@ -386,15 +386,10 @@ class _Replay:
 
     def _written(self) -> str:
         """SQL of the rows, with values written as the settings say in the form of their type."""
-        written = written_columns(self.table)
-        nulls = ", ".join(map(literal, self.table.null_values))
-        selected = []
-        for name in self.kinds:
-            column = identifier(name)
-            sql = written.get(name, column)
-            if nulls:
-                sql = f"case when {column} in ({nulls}) then null else {sql} end"
-            selected.append(f"{sql} as {column}")
+        written = written_columns(self.table, dict.fromkeys(self.kinds, "VARCHAR"))
+        selected = [
+            f"{written.get(name, identifier(name))} as {identifier(name)}" for name in self.kinds
+        ]
         return f"select __id, __file, __load, {', '.join(selected)} from given"
 
     def _typed(self) -> str:

@@ -13,7 +13,8 @@ from headrace.ingest.written_values import NumberForm, written_columns
 
 def read(value: str, kind: str = "decimal(12,2)", **settings: Any) -> str | None:
     """A value as it is handed on: as a plain number where it is one, else marked or as it is."""
-    sql = written_columns(FileTable("*", columns={"v": kind}, **settings)).get("v", "v")
+    table = FileTable("*", columns={"v": kind}, **settings)
+    sql = written_columns(table, {"v": "VARCHAR"}).get("v", "v")
     with duckdb.connect() as connection:
         row = connection.execute(f"select {sql} from (select ? as v)", [value]).fetchone()
     assert row is not None
