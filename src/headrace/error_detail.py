@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.exceptions import causes
+from headrace.formatting import printable
 
 _BEFORE = 2  # lines above the one that is wrong
 _LONGEST = 160  # characters of a line that is shown
@@ -47,6 +48,7 @@ class ErrorDetail:
         column: in that line, from 1.
         excerpt: the lines around, with a caret; or what a library said beyond its first line.
         mismatches: of a contract.
+        rows: the first rows that a failed test stored, by column; personal data is masked.
     """
 
     file: str | None = None
@@ -54,6 +56,7 @@ class ErrorDetail:
     column: int | None = None
     excerpt: str = ""
     mismatches: tuple[Mismatch, ...] = ()
+    rows: tuple[dict[str, str | None], ...] = ()
 
     @property
     def place(self) -> str:
@@ -64,7 +67,18 @@ class ErrorDetail:
     @property
     def text(self) -> str:
         """The place, the excerpt and the mismatches as lines for people."""
-        parts = (self.place and f"--> {self.place}", self.excerpt, _table(self.mismatches))
+        table = [("column", "definition", "contract", "reason")] if self.mismatches else []
+        table += [
+            (one.column, one.definition_type, one.contract_type, one.reason)
+            for one in self.mismatches
+        ]
+        rows = [tuple(self.rows[0])] if self.rows else []
+        rows += [
+            tuple("null" if cell is None else cell for cell in row.values()) for row in self.rows
+        ]
+        parts = (
+            self.place and f"--> {self.place}", self.excerpt, _aligned(table), _aligned(rows)
+        )  # fmt: skip
         return "\n".join(part for part in parts if part)
 
     def as_json(self) -> dict[str, Any]:
@@ -76,14 +90,17 @@ class ErrorDetail:
         """The inverse of ``as_json``; keys of a newer Headrace are left out."""
         known = {key: values[key] for key in cls.__dataclass_fields__ if key in values}
         mismatches = tuple(Mismatch(**each) for each in known.pop("mismatches", ()))
-        return cls(**known, mismatches=mismatches)
+        rows = tuple(known.pop("rows", ()))
+        return cls(**known, mismatches=mismatches, rows=rows)
 
 
 def hidden(detail: ErrorDetail | None) -> ErrorDetail | None:
     """The detail with secrets masked."""
-    from headrace.secrets import hide
+    from headrace.secrets import hide, hide_in
 
-    return detail and replace(detail, excerpt=hide(detail.excerpt))
+    if detail is None:
+        return None
+    return replace(detail, excerpt=hide(detail.excerpt), rows=tuple(map(hide_in, detail.rows)))
 
 
 def excerpt(lines: Sequence[str], line: int, column: int | None = None) -> str:
@@ -162,13 +179,9 @@ def is_own_code(path: Path, root: Path) -> bool:
     return path.is_relative_to(root) and not any(map(path.is_relative_to, others))
 
 
-def _table(mismatches: Sequence[Mismatch]) -> str:
-    """The mismatches in columns."""
-    if not mismatches:
-        return ""
-    rows = [("column", "definition", "contract", "reason")]
-    rows += [(m.column, m.definition_type, m.contract_type, m.reason) for m in mismatches]
-    widths = [max(len(row[at]) for row in rows) for at in range(3)]
-    return "\n".join(
-        "  ".join([*(row[at].ljust(widths[at]) for at in range(3)), row[3]]) for row in rows
-    )
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells in columns, each value on one line."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in cells)
+    return "\n".join(lines)

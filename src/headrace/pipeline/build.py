@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.artifacts.dbt_results import FAILED
+from headrace.error_detail import hidden
 from headrace.errors import ProjectError
-from headrace.pipeline import build_state, dbt_runner
+from headrace.pipeline import build_state, dbt_errors, dbt_runner
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.dbt_runner import MADE, NO_OP, NodeEvents, node_report
+from headrace.pipeline.failing_rows import with_failing_rows
 from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.unbuilt import compile_left_out
 from headrace.secrets import hide
@@ -59,7 +61,9 @@ def build(
         missing = dbt_runner.sources_not_loaded(parsed.graph, target)
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         words += dbt_runner.default_selector(parsed) if missing else []
-        nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
+        nodes = build_nodes(
+            resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
+        )
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)
         compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
@@ -125,6 +129,7 @@ def require_project(resolved: Resolved) -> None:
 
 
 def build_nodes(
+    resolved: Resolved,
     target: Target,
     parsed: dbt_runner.ParsedProject,
     words: Sequence[str],
@@ -135,6 +140,7 @@ def build_nodes(
     """Have dbt build and test.
 
     Args:
+        resolved: the settings.
         target: released at the end.
         parsed: the project.
         words: dbt's arguments: places, and what to build.
@@ -156,7 +162,8 @@ def build_nodes(
     if result.exception is not None or result.result is None:
         raise dbt_runner.transform_error(result, parsed.places) from result.exception
     results = cast("Any", result.result)
-    return tuple(node_report(item, parsed) for item in results.results if str(item.status) != NO_OP)
+    nodes = [node_report(item, parsed) for item in results.results if str(item.status) != NO_OP]
+    return with_failing_rows(resolved, target, parsed.graph, nodes)
 
 
 def _freshness(
@@ -173,14 +180,15 @@ def _freshness(
         result = runner.invoke(["source", "freshness", *words])
     finally:
         target.release()
+    project = dbt_runner.project_of(resolved)
     if result.exception is not None or result.result is None:
-        project = dbt_runner.project_of(resolved)
         raise dbt_runner.transform_error(result, project) from result.exception
     found = cast("Any", result.result)
     found.write(str(resolved.artifacts / "sources.json"))  # dbt would write the manifest again, too
     reports = []
     for item in found.results:
         status = str(item.status)
+        message, detail = dbt_errors.explain(item.message or "", item.node, project)
         report = NodeReport(
             unique_id=item.node.unique_id,
             name=f"{item.node.source_name}.{item.node.name}",
@@ -188,13 +196,14 @@ def _freshness(
             resource_type="source",
             status="error" if status in FAILED else cast("NodeStatus", status),
             seconds=float(item.execution_time or 0),
-            message=hide(item.message or "") or None,
+            message=hide(message) or None,
+            detail=hidden(detail) if message else None,
         )
         reports.append(report)
         if report.status != "pass":
             is_error = report.status == "error"
-            detail = "its newest load is too old"
-            listen(Event("build", report.name, "failed" if is_error else "warn", detail))
+            why = "its newest load is too old"
+            listen(Event("build", report.name, "failed" if is_error else "warn", why))
     return tuple(reports)
 
 

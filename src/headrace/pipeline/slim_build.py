@@ -160,7 +160,9 @@ def build_slim(
         words += [*selection.words(*modified), *dbt_runner.exclude_sources(left_out)]
         unmatched = _UnmatchedSelectors(selection)
         parsed.runner.callbacks.append(unmatched)
-        nodes = build_nodes(target, parsed, words, full_refresh=full_refresh, listen=listen)
+        nodes = build_nodes(
+            resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
+        )
     selected = set(_SEPARATORS.split(" ".join(selection.select)))
     if not nodes and selected.intersection(unmatched.selectors):
         typed = [selector for selector in unmatched.selectors if selector in selected]

@@ -44,7 +44,9 @@ def load_error(
     found = found or explain(name, chain, options()) or ""
     detail = user_frame(error, root)
     if not found:
-        found = f"{type(chain[-1]).__name__}: {first_line(chain[-1])}"
+        last = chain[-1]  # Python would name the file once more
+        words = last.msg if isinstance(last, SyntaxError) else first_line(last)
+        found = f"{type(last).__name__}: {words}"
         found += "" if detail else " (--debug shows where)"
         if detail and detail.line:
             found = f"{detail.file} line {detail.line}: {found}"

@@ -111,7 +111,7 @@ def test_command_gets_the_report(tmp_path: Path) -> None:
             "message": "model orders: models/orders.sql line 3: it is wrong",
             "detail": {
                 "file": "models/orders.sql", "line": 3, "column": 1,
-                "excerpt": "3 | ***\n  | ^", "mismatches": [],
+                "excerpt": "3 | ***\n  | ^", "mismatches": [], "rows": [],
             },
         }
     ]  # fmt: skip
