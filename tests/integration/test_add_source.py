@@ -16,9 +16,11 @@ import pytest
 from api_lab import Api
 from lab import ROOT, Lab
 from ruamel.yaml import YAML
+from typer.testing import CliRunner
 
 from headrace.add import AddRequest
 from headrace.add.request import PAGINATORS
+from headrace.cli.main import app
 
 TOKEN = "s3cret-t0ken-of-the-test"  # noqa: S105 - of a server on this machine
 
@@ -273,3 +275,38 @@ def test_a_schema_file_of_ones_own(tmp_path: Path) -> None:
     outside = inside.rename(tmp_path / "theirs.yml")
     api_lab.added(lab, AddRequest("two", "synth", schema=str(outside)), load=False)
     assert (inside.parent / "two.yml").read_text() == outside.read_text()
+
+
+def test_on_a_terminal_it_asks_before_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = api_lab.project(tmp_path)
+    monkeypatch.chdir(lab.root)
+    (tmp_path / "in").mkdir()
+    for day in ("01", "02"):
+        text = f"order_id,state\n1,open\n2,{'new' if day == '01' else 'open'}\n"
+        (tmp_path / "in" / f"orders_2024-01-{day}.csv").write_text(text)
+    words = ["add", "source", "sales", "--kind", "files", "--path", str(tmp_path / "in")]
+    words += ["--no-load"]
+    settings = lab.root / "config" / "default.yml"
+    before = settings.read_text()
+
+    monkeypatch.setattr("headrace.cli.terminal.is_interactive", lambda: True)
+    for answer in ("n\n", "\n"):
+        said = CliRunner().invoke(app, words, input=answer)
+        assert said.exit_code == 0, said.output
+        assert 'write: "snapshot"' in said.output
+        assert "- orders: orders_2024-01-02.csv has 100% of the values of order_id" in said.output
+        assert "Add this source? [y/N]" in said.output
+        assert said.output.splitlines()[-1] == "nothing was written"
+        assert settings.read_text() == before
+    assert not (lab.root / "tests" / "project" / "test_sales.py").exists()
+
+    monkeypatch.setattr("typer.confirm", lambda *_: pytest.fail("it asked"))
+    assert (
+        "nothing was written (--dry-run)" in CliRunner().invoke(app, [*words, "--dry-run"]).output
+    )
+    assert CliRunner().invoke(app, [*words, "--yes"]).exit_code == 0
+    assert 'write: "snapshot"' in settings.read_text()
+    monkeypatch.setattr("headrace.cli.terminal.is_interactive", lambda: False)
+    assert CliRunner().invoke(app, words).exit_code == 0  # a script is not asked

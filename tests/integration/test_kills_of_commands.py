@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lab import ROOT, Lab, copy_project, fingerprint
+from lab import ROOT, Lab, Shop, copy_project, fingerprint
+
+from headrace.ingest.backfill import Backfill
+from headrace.pipeline.run import run
 
 SEED = os.environ.get("HEADRACE_KILL_SEED") or "headrace"
 KILLS = int(os.environ.get("HEADRACE_KILLS", "1"))
@@ -127,3 +130,55 @@ def test_a_killed_command_does_its_work_the_second_time(
         if name == "add source":
             assert lab.query("select count(*) from bikes_raw.rides") == [(2,)]
             assert list(lab.root.glob("dbt_project/models/staging/bikes/*.sql"))
+
+
+WRITES = {  # by table: its settings, what is given first, what then, and what comes of it
+    "snapshot": (
+        "primary_key: [id], write: snapshot",
+        ({"1": "old", "2": "old"}, {"2": "new", "3": "new"}),
+        [(2, "new"), (3, "new")],
+    ),
+    "append": (
+        "write: append",
+        ({"1": "old", "2": "old"}, {"2": "new", "3": "new"}),
+        [(1, "old"), (2, "new"), (2, "old"), (3, "new")],
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*WRITES, "backfill"])
+def test_a_killed_load_leaves_the_old_or_the_new_rows(shop: Shop, name: str) -> None:
+    settings, contents, after = WRITES[name if name in WRITES else "append"]
+    lab = shop.lab_with(f"{{rows: {{pattern: '*.csv', {settings}}}}}")
+
+    def write(day: int) -> None:
+        lines = "".join(f"{key},{value}\n" for key, value in contents[day].items())
+        shop.write(f"rows_2024-01-0{day + 1}.csv", f"id,v\n{lines}")
+
+    everything = "select id, v from store_raw.rows order by all"
+    write(0)
+    lab.load()
+    before = lab.query(everything)
+    words = ["load"]
+    write(1)
+    if name == "backfill":
+        lab.load()
+        before = after
+        words += ["--table", "store.rows", "--since", "2024-01-02"]
+    dice = random.Random(f"{SEED} {name}")
+    for _ in range(KILLS):
+        with _command(
+            lab, [*words, *(word for flag in lab.flags for word in ("--set", flag))]
+        ) as process:
+            time.sleep(dice.uniform(0.5, 4))
+            process.kill()
+        assert lab.query(everything) in (before, after), f"HEADRACE_KILL_SEED={SEED}"
+        report = run(
+            lab.resolved,
+            steps=("load",),
+            tables=("store.rows",),
+            backfill=Backfill("2024-01-02") if name == "backfill" else None,
+        )
+        assert report.status == "success"
+        assert lab.query(everything) == after

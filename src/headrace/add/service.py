@@ -4,6 +4,7 @@ request ─► plan of its kind ─► folder, settings, test ─► first load 
 """
 
 import importlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,7 @@ class AddReport(_Report):
     source: str
     kind: str
     dry_run: bool
+    is_declined: bool = Field(False, description="whether a person said no to it")
     files: tuple[AddedFile, ...]
     choices: tuple[str, ...] = Field((), description="what was decided, one sentence each")
     load: LoadReport | None = Field(None, description="its first load; none when there was none")
@@ -60,6 +62,7 @@ def add_source(
     dry_run: bool = False,
     load: bool = True,
     listen: Listener = ignore,
+    confirm: Callable[[AddReport], bool] = lambda _: True,
 ) -> AddReport:
     """Add a source: its folder, its settings, its test; and, when it can be reached, its models.
 
@@ -73,6 +76,8 @@ def add_source(
         dry_run: write nothing, and report what would be written.
         load: load it once, and scaffold its models.
         listen: is called with the events of the load.
+        confirm: is asked before anything is written, if tables were found by looking at a folder;
+            a no ends it.
 
     Raises:
         AddError: a name or an option is wrong; nothing was written.
@@ -97,6 +102,8 @@ def add_source(
     )
     if dry_run:
         return report
+    if request.kind == "files" and not request.pattern and report.files and not confirm(report):
+        return report.model_copy(update={"is_declined": True})
     file_changes.write(changes, originals)
     if plan.missing or not load:
         return report

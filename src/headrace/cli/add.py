@@ -98,6 +98,12 @@ def source(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Write nothing; show what would be, as a diff.")
     ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes", "-y", help="Do not ask; without a terminal, there is no question either."
+        ),
+    ] = False,
     no_load: Annotated[
         bool, typer.Option("--no-load", help="Write the files, and do not load it.")
     ] = False,
@@ -106,8 +112,10 @@ def source(
     if kind not in _KINDS:
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(_KINDS)}", param_hint="--kind")
     settings = call.settings()
-    from headrace.add import AddRequest, add_source
+    from headrace.add import AddReport, AddRequest, add_source
     from headrace.cli.render_run import RunScreen
+    from headrace.cli.render_source import show_added, show_proposal
+    from headrace.cli.terminal import is_interactive
 
     request = AddRequest(
         name=name,
@@ -123,15 +131,24 @@ def source(
         paginator=paginator,
         schema=schema,
     )
+    asks = not (yes or call.json) and is_interactive()
     with RunScreen(quiet=call.json) as screen:
+
+        def confirm(proposed: AddReport) -> bool:
+            show_proposal(proposed, screen)
+            return screen.ask("Add this source?")
+
         report = add_source(
-            settings, request, dry_run=dry_run, load=not no_load, listen=screen.listen
+            settings,
+            request,
+            dry_run=dry_run,
+            load=not no_load,
+            listen=screen.listen,
+            **({"confirm": confirm} if asks else {}),
         )
     if call.json:
         print_json(report)
     else:
-        from headrace.cli.render_source import show_added
-
         show_added(report)
 
 

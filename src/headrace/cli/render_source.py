@@ -7,14 +7,29 @@ from rich.console import Console
 from rich.markup import escape
 
 from headrace.add import AddReport
-from headrace.cli.terminal import MARKS, new_console
+from headrace.cli.terminal import MARKS, LiveScreen, new_console
 from headrace.formatting import count, first_few
 from headrace.scaffold import ByHand, ModelReport, ScaffoldReport
+
+
+def show_proposal(report: AddReport, screen: LiveScreen) -> None:
+    """Print the settings that would be written, and the reasons for them."""
+    for file in report.files:
+        if file.path == "config/default.yml":
+            added = [line[1:] for line in file.diff.splitlines() if line[:1] == "+" and line[1:]][
+                1:
+            ]
+            screen.console.print(escape("\n".join(["sources:", *added])))
+    for choice in report.choices:
+        screen.console.print(f"[dim]-[/] {escape(choice)}")
 
 
 def show_added(report: AddReport) -> None:
     """Print the files that were written, what was loaded and the next commands."""
     screen = new_console()
+    if report.is_declined:
+        screen.print("nothing was written")
+        return
     if report.dry_run:
         for file in report.files:
             typer.echo(file.diff, nl=False)

@@ -1,5 +1,6 @@
 """The console that reports are printed on, and marks and colors that they share."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,21 @@ class LiveScreen:
     ) -> None:
         if self.live is not None:
             self.live.stop()
+
+    def ask(self, question: str) -> bool:
+        """Ask for yes or no, which is the default; without the line of what is in progress."""
+        if self.live is not None:
+            self.live.stop()
+        try:
+            return typer.confirm(question)
+        finally:
+            if self.live is not None:
+                self.live.start()
+
+
+def is_interactive() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def from_here(path: str) -> str:
