@@ -246,3 +246,26 @@ def test_what_cannot_be_replayed_is_said(shop: Shop, tmp_path: Path) -> None:
             quarantine.read_rows(path)
     with pytest.raises(SourceError, match=r"end the name in \.csv"):
         quarantine.write_rows(quarantine.shown(lab.resolved, ORDERS), tmp_path / "a.parquet")
+
+
+def test_what_is_read_in_another_way_is_said(shop: Shop) -> None:
+    """A dialect of a file that was there, of one that is new, and a type, after a full refresh."""
+    lab = shop.lab_with(KEYLESS)
+    shop.write("a.csv", "id,name\n1,a\n2,b\n")
+    assert lab.load_one().changes == ()
+    shop.write("b.csv", "id;name\n3;c\n4;d\n")
+    (change,) = lab.load_one().changes
+    assert change == (
+        "b.csv is read in another way than before: its delimiter is ';', was ',' in earlier files"
+    )
+    shop.write("c.csv", "id;name\n5;e\n")
+    assert lab.load_one().changes == ()
+    shop.write("a.csv", "id,name\n1,Zoë\n".encode("utf-16"))
+    (change,) = lab.load_one().changes
+    assert change == "a.csv is read in another way than before: its encoding is utf-16, was utf-8"
+
+    shop.write("a.csv", "id;name\nx;b\n")
+    dialect, kind = lab.load_one(full_refresh=True).changes
+    assert dialect.endswith(": its delimiter is ';', was ',', its encoding is utf-8, was utf-16")
+    assert kind == "id is text, was bigint"
+    assert lab.load_one(full_refresh=True).changes == ()

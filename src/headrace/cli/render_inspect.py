@@ -138,10 +138,20 @@ def show_preview(report: FilePreview) -> None:
         quarantined = count(report.rows_quarantined, "row")
         warnings.append(f"{quarantined} would be quarantined: {first_few(report.quarantined, 3)}")
     parts += [Text.from_markup(f"{MARKS['warn']} {escape(warning)}") for warning in warnings]
-    parts.append(Text(f"- key: {' or '.join(report.keys) or 'no single column'}"))
+    parts.append(Text(f"- key: {_key(report)}"))
     parts += [Text(""), Text("Settings for config/default.yml, to be checked:", style="bold")]
     print_parts(parts)
     typer.echo(_settings_text(report), nl=False)
+
+
+def _key(report: FilePreview) -> str:
+    """The columns, or pairs of columns, that may be the key."""
+    if report.keys or not report.key_pairs:
+        return " or ".join(report.keys) or "no single column, and no two"
+    pairs = " or ".join(f"{one} with {other}" for one, other in report.key_pairs)
+    is_part = report.key_rows < report.rows_given - report.rows_quarantined
+    where = f" (in the first {report.key_rows:,} rows)" if is_part else ""
+    return f"no single column; {pairs}{where}"
 
 
 def _settings_text(report: FilePreview) -> str:

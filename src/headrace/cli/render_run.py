@@ -65,9 +65,7 @@ class RunScreen(LiveScreen):
             console.print(_loaded(report.load))
             for line in _load_notes(report.load):
                 console.print(f"  [dim]·[/] {escape(line)}")
-            if report.load.rows_in_quarantine:
-                rows = count(report.load.rows_in_quarantine, "row")
-                console.print(f"[yellow]![/] {rows} in quarantine (headrace quarantine)")
+            self._warn_of_load(report.load)
             self._not_loaded(report)
         if report.build is not None:
             console.print(_built(report))
@@ -116,6 +114,15 @@ class RunScreen(LiveScreen):
             show_detail(self.console, failure.detail)
         if report.command != "headrace load" and report.build is None:
             self.console.print("[red]✗ not built[/], the published file is what it was")
+
+    def _warn_of_load(self, load: LoadReport) -> None:
+        """What was read in another way than before, and how many rows are in quarantine."""
+        for row in load.tables:
+            for change in row.changes:
+                self.console.print(f"[yellow]![/] {escape(f'{row.source}.{row.table}: {change}')}")
+        if load.rows_in_quarantine:
+            rows = count(load.rows_in_quarantine, "row")
+            self.console.print(f"[yellow]![/] {rows} in quarantine (headrace quarantine)")
 
     def _not_published(self, report: RunReport) -> None:
         problems = report.audit.problems if report.audit else ()

@@ -11,7 +11,7 @@ import csv
 import io
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -83,6 +83,38 @@ def find_dialect(file: SourceFile, table: FileTable) -> Dialect:
     if total:
         notes.append(f"{file.name} may end with a total: set {total}")
     return Dialect(encoding, delimiter, tuple(notes))
+
+
+def dialect_changes(
+    before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """A sentence for each file that is read in another way than before.
+
+    A file that was not there before is compared with those that were.
+
+    Args:
+        before: file name to delimiter and encoding, as they were in earlier loads.
+        now: those of the files that this load read.
+    """
+    known = {tuple(each) for each in before.values()}
+    said = []
+    for name, dialect in now.items():
+        if name not in before and (not known or tuple(dialect) in known):
+            continue
+        earlier = before.get(name) or Counter(map(tuple, before.values())).most_common(1)[0][0]
+        whose = "" if name in before else " in earlier files"
+        parts = [
+            f"{what} is {_shown(new)}, was {_shown(old)}{whose}"
+            for what, old, new in zip(("delimiter", "encoding"), earlier, dialect, strict=True)
+            if old != new
+        ]
+        if parts:
+            said.append(f"{name} is read in another way than before: its {', its '.join(parts)}")
+    return tuple(said)
+
+
+def _shown(part: str) -> str:
+    return DELIMITER_NAMES.get(part, part if len(part) > 1 else repr(part))
 
 
 def needs_copy(table: FileTable, dialect: Dialect) -> bool:

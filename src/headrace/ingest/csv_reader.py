@@ -37,6 +37,7 @@ class CsvReader:
         null_values: texts that stand for null, besides nothing at all.
         above: how many lines further down a line of ``file`` stands in the source's own file.
         notes: what a person should know of how it is read.
+        dialect: the delimiter and the encoding of the source's own file.
     """
 
     file: SourceFile
@@ -49,6 +50,7 @@ class CsvReader:
     null_values: tuple[str, ...] = ()
     above: int = 0
     notes: tuple[str, ...] = ()
+    dialect: tuple[str, str] = ("", "")
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -136,6 +138,7 @@ def csv_reader(file: SourceFile, table: FileTable, scratch: Path) -> CsvReader:
         null_values=table.null_values,
         above=above,
         notes=dialect.notes,
+        dialect=(dialect.delimiter, dialect.encoding),
     )
 
 

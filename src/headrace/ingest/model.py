@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
@@ -239,6 +239,7 @@ class TableLoad:
         rows_deleted: rows of the table that were deleted, as the source no longer has them.
         new_columns: columns that this load added to the table.
         notes: what else a person should know, one sentence each.
+        changes: what is read in another way than in the last load, one sentence each.
         problems: files that could not be read, one sentence each; the others were loaded.
         is_counted: whether it says which rows are new, changed and unchanged; if not, the load
             counts them by comparing the table before and after.
@@ -256,6 +257,7 @@ class TableLoad:
     rows_deleted: int = 0
     new_columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     is_counted: bool = True
 
@@ -280,6 +282,8 @@ class IngestContext:
         memory_limit: DuckDB's memory limit while staging.
         report: takes the result of each table.
         backfill: the period that is to be loaded again; None for a load of what is new.
+        dialects: of each table, the delimiter and the encoding of its CSV files as they were read
+            before a full refresh.
     """
 
     source: str
@@ -295,6 +299,7 @@ class IngestContext:
     memory_limit: str
     report: Callable[[TableLoad], None]
     backfill: Backfill | None = None
+    dialects: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -341,6 +346,7 @@ class Staged:
             Copies of rows that the table gets, without a value, are among them.
         notes: sentences for the user.
         names: every name that the files have had for a column to its name in the raw table.
+        dialects: the delimiter and the encoding of each CSV file that was read.
     """
 
     select: str
@@ -358,6 +364,7 @@ class Staged:
     quarantine: "pa.Table | None" = None
     notes: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    dialects: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 Paginator: TypeAlias = str | dict[str, Any]

@@ -1,7 +1,7 @@
 """dlt resources over files: read what changed, load what is new."""
 
 import re
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from headrace import portable
 from headrace.errors import NoCursorError, SourceError
 from headrace.formatting import count, first_few
 from headrace.ingest.backfill import Backfill
+from headrace.ingest.csv_dialect import dialect_changes
 from headrace.ingest.discover import (
     EXCEL,
     SUFFIXES,
@@ -163,8 +164,13 @@ class _FileLoad:
             return
         about = TableLoad(context.source, name, notes=tuple(notes), problems=self.unreadable)
         names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
-        given = yield from _load(table, changes, run, about, names)
+        before = run.dialects.get(name) or state.get("dialects", {})
+        given, dialects = yield from _load(table, changes, run, about, names, before)
         state["names"] = dict(given)
+        there = {file.name for file in files}
+        state["dialects"] = {
+            file: list(each) for file, each in {**before, **dialects}.items() if file in there
+        }
         known.clear()
         known.update({file.name: file.digest for file in files})
         state["origin"] = origin
@@ -368,8 +374,21 @@ def _load(
     context: IngestContext,
     about: TableLoad,
     given: Mapping[str, str],
-) -> Generator[Any, None, Mapping[str, str]]:
-    """Load files; gives the raw names of all columns that the table's files have had."""
+    before: Mapping[str, Sequence[str]],
+) -> Generator[Any, None, tuple[Mapping[str, str], Mapping[str, Sequence[str]]]]:
+    """Load files.
+
+    Args:
+        table: how they are read.
+        changes: which they are.
+        context: what the load runs in.
+        about: what is known of the load already.
+        given: the raw names of columns that the table's files had in earlier loads.
+        before: the delimiter and encoding of CSV files in earlier loads.
+
+    Returns:
+        The raw names of all columns that they have had, and the dialects of those that were read.
+    """
     import dlt
     import duckdb
 
@@ -398,6 +417,7 @@ def _load(
     context.report(
         replace(
             about,
+            changes=dialect_changes(before, staged.dialects),
             files_read=staged.files_read,
             files_unchanged=len(changes.files) - staged.files_read,
             rows_given=staged.rows_given,
@@ -410,7 +430,7 @@ def _load(
             notes=(*about.notes, *staged.notes),
         )
     )
-    return staged.names
+    return staged.names, staged.dialects
 
 
 def _hand_over(

@@ -116,7 +116,12 @@ def stage(
                 "unchanged files were read as well, because they may contain keys that other files "
                 "no longer have"
             )
-        return replace(staged, notes=(*notes, *staged.notes), names=names.given)
+        dialects = {
+            scan.file.name: scan.reader.dialect
+            for scan in scans
+            if isinstance(scan.reader, CsvReader) and scan.file.format == "csv"
+        }
+        return replace(staged, notes=(*notes, *staged.notes), names=names.given, dialects=dialects)
     except duckdb.Error as error:
         raise explain(error, files) from error
 

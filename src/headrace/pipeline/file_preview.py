@@ -7,6 +7,7 @@ import glob
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,16 @@ from headrace.ingest.model import (
 from headrace.ingest.stage import stage
 from headrace.pipeline.reports import Report
 from headrace.pipeline.value_forms import Doubt, value_doubts
-from headrace.sql_text import identifier, literal
+from headrace.sql_text import batches, identifier, literal
 
 if TYPE_CHECKING:
     import duckdb
 
 _MOST_KEYS = 5
+_PAIR_COLUMNS = 12  # the first ones that may be part of a key
+_PAIR_SAMPLE = 20_000  # rows that rule out most pairs
+_PAIR_ROWS = 1_000_000  # rows in which the others are looked at
+_SHOWN_PAIRS = 3
 _WILD = re.compile(r"[*?\[]")
 _FULL = 0.5  # the least share of an export's keys, and of its values, that the next has, too
 _MOST_COMPARED = 50  # columns
@@ -57,6 +62,10 @@ class FilePreview(Report):
     not_read: tuple[str, ...] = Field(description="matched, and why they would not be read")
     columns: tuple[ColumnPreview, ...]
     keys: tuple[str, ...] = Field(description="columns with a different value in every row")
+    key_pairs: tuple[tuple[str, str], ...] = Field(
+        (), description="without such a column: two that have different values together"
+    )
+    key_rows: int = Field(0, description="rows in which the pairs were looked at")
     rows_given: int
     rows_quarantined: int
     quarantined: tuple[str, ...] = Field(description="the first reasons, with file and line")
@@ -124,7 +133,9 @@ def preview(
                     files=tuple(file.name for file in found.files),
                     not_read=(*found.unreadable, *found.ignored),
                     columns=columns,
-                    keys=_keys(connection, columns),
+                    keys=(keys := _keys(connection, columns)),
+                    key_pairs=() if keys else _key_pairs(connection, columns),
+                    key_rows=0 if keys else min(_rows_of(connection), _PAIR_ROWS),
                     rows_given=staged.rows_given,
                     rows_quarantined=staged.rows_quarantined,
                     quarantined=_quarantined(staged, rows),
@@ -200,6 +211,56 @@ def _columns(connection: "duckdb.DuckDBPyConnection", staged: Staged) -> tuple[C
         )
         for number, column in enumerate(columns)
     )
+
+
+def _rows_of(connection: "duckdb.DuckDBPyConnection") -> int:
+    (rows,) = connection.execute("select count(*) from found").fetchone() or (0,)
+    return int(rows)
+
+
+def _key_pairs(
+    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...]
+) -> tuple[tuple[str, str], ...]:
+    """Pairs of columns that differ together in all rows, the most likely key first.
+
+    Few columns can be part of a key, and a sample rules out most pairs of them. A pair with hardly
+    more combinations than there are rows is more likely a key than two columns that are distinct by
+    chance.
+    """
+    rows = _rows_of(connection)
+    likely = [
+        column
+        for column in columns
+        if not column.nulls and column.distinct > 1 and column.data_type not in {"DOUBLE", "JSON"}
+    ][:_PAIR_COLUMNS]
+    pairs = [
+        (one, other)
+        for one, other in combinations(likely, 2)
+        if one.distinct * other.distinct * 10 >= rows * 9  # distinct is an estimate
+    ]
+    pairs.sort(key=lambda pair: pair[0].distinct * pair[1].distinct)  # stable
+    for most in (_PAIR_SAMPLE, _PAIR_ROWS):
+        sample = f"(select * from found limit {most})"
+        pairs = [
+            pair
+            for batch in batches(pairs)
+            for pair, is_key in zip(batch, _differ(connection, sample, batch), strict=True)
+            if is_key
+        ][:_MOST_KEYS]
+    return tuple((one.name, other.name) for one, other in pairs[:_SHOWN_PAIRS])
+
+
+def _differ(
+    connection: "duckdb.DuckDBPyConnection",
+    rows: str,
+    pairs: Sequence[tuple[ColumnPreview, ColumnPreview]],
+) -> tuple[bool, ...]:
+    """Of each pair, whether no two rows have the same values of both."""
+    counts = ", ".join(
+        f"count(distinct ({identifier(one.name)}, {identifier(other.name)})) = count(*)"
+        for one, other in pairs
+    )
+    return connection.execute(f"select {counts} from {rows}").fetchone() or ()
 
 
 def _keys(
@@ -301,4 +362,6 @@ def with_doubts(report: FilePreview) -> dict[str, Any]:
                 found[name] = value
     if len(report.keys) == 1 and "primary_key" not in found:
         found["primary_key"] = list(report.keys)
+    if len(report.key_pairs) == 1 and "primary_key" not in found and report.key_rows >= 10:
+        found["primary_key"] = list(report.key_pairs[0])
     return found

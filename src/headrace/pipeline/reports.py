@@ -42,6 +42,9 @@ class TableReport(Report):
     files_read: int = 0
     files_unchanged: int = 0
     new_columns: tuple[str, ...] = ()
+    changes: tuple[str, ...] = Field(
+        (), description="what was read in another way than in the last load: dialects, types"
+    )
     notes: tuple[str, ...] = ()
 
     @property

@@ -52,6 +52,8 @@ class SourceLoader:
     notes: list[str] = field(default_factory=list)
     order: list[str] = field(default_factory=list)
     hashes: RowHashes = field(init=False)
+    dialects: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    types: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def run(self) -> tuple[list[TableReport], list[str]]:
         """Load it; gives its tables and dlt's load ids.
@@ -66,6 +68,8 @@ class SourceLoader:
                 pipeline = self._ready(dataset)
                 shutil.rmtree(self._scratch, ignore_errors=True)
                 self._take_hashes(pipeline, dataset)
+                if self.full_refresh:
+                    self._take_readings(pipeline)
                 ids = self._load(pipeline, thorough=False)
             self._sweep()
         except HeadraceError:
@@ -228,6 +232,26 @@ class SourceLoader:
         self.hashes = RowHashes(self.target, dataset, keys)
         self.hashes.take()
 
+    def _take_readings(self, pipeline: "dlt.Pipeline") -> None:
+        """Note how files and columns were read before a full refresh forgets it."""
+        if not pipeline.default_schema_name:
+            return
+        schema = pipeline.default_schema
+        states = pipeline.state.get("sources", {}).get(schema.name, {}).get("resources", {})
+        self.dialects = {name: dict(state.get("dialects", {})) for name, state in states.items()}
+        self.types = {
+            table["name"]: _types(schema, table["name"])
+            for table in schema.data_tables(seen_data_only=True)
+        }
+
+    def _type_changes(self, pipeline: "dlt.Pipeline", table: str) -> Iterator[str]:
+        """A sentence for each column that has another type than before a full refresh."""
+        before = self.types.get(table, {})
+        now = _types(pipeline.default_schema, table) if before else {}
+        for name, kind in now.items():
+            if before.get(name, kind) != kind:
+                yield f"{name} is {kind}, was {before[name]}"
+
     def _keep_trace(self, pipeline: "dlt.Pipeline") -> None:
         """dlt's trace as JSON beside its pickle, which only dlt of the same version can read."""
         trace = pipeline.last_trace
@@ -256,6 +280,7 @@ class SourceLoader:
             memory_limit=self.target.load_memory_limit,
             report=self._report,
             backfill=self.backfill,
+            dialects=self.dialects,
         )
 
     def _report(self, table: TableLoad) -> None:
@@ -291,6 +316,7 @@ class SourceLoader:
                 files_read=table.files_read,
                 files_unchanged=table.files_unchanged,
                 new_columns=table.new_columns,
+                changes=(*table.changes, *self._type_changes(pipeline, table.table)),
                 notes=(*table.notes, *notes),
             )
             notes = []
@@ -333,6 +359,22 @@ class SourceLoader:
             if key and disposition == "merge":
                 unchanged = left - new - changed  # a key that comes twice leaves one row
         return {"rows_new": new, "rows_changed": changed, "rows_unchanged": unchanged}
+
+
+def _types(schema: "Schema", table: str) -> dict[str, str]:
+    """The columns of a table and their types, in dlt's words: ``decimal(10,2)``."""
+    columns = schema.tables[table]["columns"] if table in schema.tables else {}
+    found = {}
+    for name, column in columns.items():
+        kind = str(column.get("data_type") or "")
+        if name.startswith("_dlt") or not kind:
+            continue
+        if kind == "decimal":
+            kind = f"decimal({column.get('precision')},{column.get('scale')})"
+        if kind == "timestamp" and column.get("timezone") is False:
+            kind = "timestamp without time zone"
+        found[name] = kind
+    return found
 
 
 def _key(schema: "Schema", table: str) -> list[str]:

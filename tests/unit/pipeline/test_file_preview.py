@@ -218,3 +218,16 @@ def test_columns_with_numbers_of_two_forms_get_the_settings_of_the_first(tmp_pat
     assert with_doubts(report)["columns"] == {"a": "decimal(18,2)"}
     again = preview(str(tmp_path / "a.csv"), with_doubts(report))
     assert [column.data_type for column in again.columns] == ["BIGINT", "DECIMAL(18,2)", "VARCHAR"]
+
+
+def test_two_columns_that_are_a_key_together(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    lines = [f"{number // 3},{number % 3},{number % 5},x" for number in range(30)]
+    path.write_text("\n".join(["order_id,line,amount,note", *lines]) + "\n")
+    report = preview(str(path), {})
+    assert report.keys == ()
+    assert (report.key_pairs[0], report.key_rows) == (("order_id", "line"), 30)
+    assert all("note" not in pair for pair in report.key_pairs)
+
+    path.write_text("a,b\n1,1\n1,1\n2,2\n")
+    assert preview(str(path), {}).key_pairs == ()
