@@ -19,6 +19,7 @@ from headrace.ingest.discover import HashCache, find_files
 from headrace.ingest.model import Changes, FileTable
 from headrace.ingest.stage import stage
 from ingest_lab import first_load
+from workbook import workbook
 
 TRIES = int(os.environ.get("HEADRACE_FUZZ", "40"))
 """Files of each format and key; more by ``HEADRACE_FUZZ=1000``, others by HEADRACE_FUZZ_SEED."""
@@ -60,6 +61,11 @@ def _parquet() -> bytes:
     return target.getvalue()
 
 
+def _excel() -> bytes:
+    cells = [tuple(str(value or "") for value in row.values()) for row in ROWS]
+    return workbook([tuple(ROWS[0]), *cells])
+
+
 def _report() -> bytes:
     """Lines above the header, a total below, and letters that are not UTF-8."""
     return "Liste\n\nid;name;betrag\n1;é;1,5\n2;b;2,5\nTotal;;4\n".encode("cp1252")
@@ -98,7 +104,13 @@ def _broken(whole: bytes, dice: random.Random) -> bytes:
 @pytest.mark.parametrize("key", [(), ("id",)], ids=["without a key", "with a key"])
 @pytest.mark.parametrize(
     ("suffix", "make"),
-    [("csv", _csv), ("jsonl", _json_lines), ("json", _json_array), ("parquet", _parquet)],
+    [
+        ("csv", _csv),
+        ("jsonl", _json_lines),
+        ("json", _json_array),
+        ("parquet", _parquet),
+        ("xlsx", _excel),
+    ],
 )
 def test_a_broken_file_is_accounted_for_or_refused(
     tmp_path: Path, suffix: str, make: Callable[[], bytes], key: tuple[str, ...]
