@@ -1,6 +1,8 @@
 """``headrace quarantine``: rows are looked at, corrected, loaded once, and keep their history."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +134,7 @@ def test_what_is_newer_is_not_replaced_without_a_word(shop: Shop) -> None:
     lab = spoiled(shop)
     shop.write("c.csv", "id,amount,day\n3,33,2024-01-09\n")
     lab.load()
-    report = replay(lab, "amount = '15'", "id = coalesce(id, '5')")
+    report = replay(lab, "amount = '15'", "id = coalesce(id, left(_quarantine_text, 1))")
     assert report.rows_new == 1
     assert [row.reason for row in report.left] == [
         "the table has a row of this id that was loaded with it or later"
@@ -269,3 +271,35 @@ def test_what_is_read_in_another_way_is_said(shop: Shop) -> None:
     assert dialect.endswith(": its delimiter is ';', was ',', its encoding is utf-8, was utf-16")
     assert kind == "id is text, was bigint"
     assert lab.load_one(full_refresh=True).changes == ()
+
+
+_KILLED = """
+import os, sys
+from headrace.pipeline import quarantine_replay
+from headrace.pipeline.quarantine import Chosen
+from headrace.settings import resolve
+from pathlib import Path
+
+quarantine_replay.add_history = lambda *_, **__: os._exit(9)  # all rows are written by then
+resolved = resolve(Path(sys.argv[1]), flags=sys.argv[2:])
+quarantine_replay.replay(resolved, Chosen("store", "orders"), corrections=["amount = '15'"])
+"""
+
+
+@pytest.mark.parametrize("tables", [KEYED, KEYLESS], ids=["with a key", "without a key"])
+def test_a_killed_replay_neither_loses_nor_doubles(shop: Shop, tables: str) -> None:
+    lab = spoiled(shop, tables)
+    before = rows(lab)
+    flags = [f"data_dir={lab.data_dir}", *lab.flags]
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(lab.root), *flags], check=False, timeout=120
+    )
+    assert done.returncode == 9
+    assert rows(lab) == before
+    assert statuses(lab) == {"open": 2}
+    assert replay(lab, "amount = '15'").rows_new == 1
+    assert rows(lab) == [(1, 10), (2, 20), (3, 15), (4, 40)]
+    assert statuses(lab) == {"open": 1, "replayed": 1}
+    store = RunStore(lab.resolved.run_store_url)
+    assert [run.status for run in store.last_runs(2)] == ["success", "interrupted"]
+    store.close()

@@ -164,12 +164,12 @@ class _FileLoad:
             return
         about = TableLoad(context.source, name, notes=tuple(notes), problems=self.unreadable)
         names: dict[str, str] = {} if run.full_refresh else state.setdefault("names", {})
-        before = run.dialects.get(name) or state.get("dialects", {})
-        given, dialects = yield from _load(table, changes, run, about, names, before)
+        earlier = run.dialects.get(name) or state.get("dialects", {})
+        given, dialects = yield from _load(table, changes, run, about, names, earlier)
         state["names"] = dict(given)
         there = {file.name for file in files}
         state["dialects"] = {
-            file: list(each) for file, each in {**before, **dialects}.items() if file in there
+            file: list(each) for file, each in {**earlier, **dialects}.items() if file in there
         }
         known.clear()
         known.update({file.name: file.digest for file in files})
@@ -187,10 +187,12 @@ class _FileLoad:
         files = "all files" if changes.between else count(len(changes.read), "file")
         note = f"loaded again: {backfill}, from {files}"
         about = TableLoad(self.context.source, self.name, notes=(note,), problems=self.unreadable)
-        given = yield from _load(
-            self.table, changes, self.context, about, state.setdefault("names", {})
+        earlier: dict[str, Any] = state.get("dialects", {})
+        given, dialects = yield from _load(
+            self.table, changes, self.context, about, state.setdefault("names", {}), earlier
         )
         state["names"] = dict(given)
+        state["dialects"] = {**earlier, **{file: list(each) for file, each in dialects.items()}}
         if not changes.between:
             known.update({file.name: file.digest for file in changes.read})
 

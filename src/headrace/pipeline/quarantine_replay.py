@@ -94,8 +94,8 @@ def replay(
     Args:
         resolved: the settings.
         chosen: the rows; source and table are set.
-        corrections: ``column = SQL`` in order; all columns are text, and what could not be read
-            as a row is in ``_quarantine_text``.
+        corrections: ``column = SQL`` in order; all columns are text. What could not be read as a
+            row is in ``_quarantine_text``; SQL that does not name it leaves such rows alone.
         edited: a file of `quarantine.write_rows` with corrected values; rows that it lacks are
             not replayed.
         overwrite: whether rows of the table that may be newer are replaced.
@@ -343,8 +343,12 @@ class _Replay:
         name = name.strip('"')
         if name not in self.names:
             raise SourceError(self._unknown(name))
+        # half of a row that could not be read is not a row
+        where = "" if _TEXT in sql else f" where {_TEXT} is null"
         try:
-            scratch.execute(f"update given set {identifier(name)} = cast(({sql}) as varchar)")
+            scratch.execute(
+                f"update given set {identifier(name)} = cast(({sql}) as varchar){where}"
+            )
         except duckdb.Error as error:
             raise SourceError(f"--correct {correction!r}: {first_line(error)}") from error
 
