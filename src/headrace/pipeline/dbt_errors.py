@@ -52,14 +52,16 @@ class Project:
         for path in places:
             if path.is_file():
                 return path
-        ignored = {"target", "dbt_packages", "logs"}
-        found = [
-            path
-            for path in self.dbt.rglob(Path(name).name)
-            if path.as_posix().endswith(f"/{Path(name).as_posix()}")
-            and not ignored.intersection(path.relative_to(self.dbt).parts)
-        ]
+        end = f"/{Path(name).as_posix()}"
+        found = [path for path in self.files(Path(name).name) if path.as_posix().endswith(end)]
         return found[0] if len(found) == 1 else None
+
+    def files(self, pattern: str) -> Iterator[Path]:
+        """The user's own files of the dbt project whose names fit a pattern."""
+        ignored = {"target", "dbt_packages", "logs"}
+        for path in self.dbt.rglob(pattern):
+            if not ignored.intersection(path.relative_to(self.dbt).parts):
+                yield path
 
 
 def explain(
@@ -74,7 +76,7 @@ def explain(
         tested: the model of a unit test, whose SQL may be what is wrong.
     """
     said = replace(_Said.of(message, node, project), tested=tested)
-    for read in (_contract, _sql, _python, _jinja, _yaml, _schema, _named, _rest):
+    for read in (_contract, _sql, _python, _jinja, _block, _yaml, _schema, _named, _rest):
         found = read(said)
         if found is not None:
             line, detail = found
@@ -267,6 +269,24 @@ def _jinja(said: _Said) -> _Found | None:
         said = replace(said, path=path or said.path)
         return said.body[0][: inline.start()].strip(), said.at(int(inline["line"]))
     return None
+
+
+def _block(said: _Said) -> _Found | None:
+    """A block of Jinja without its other end: dbt names its line, and no file."""
+    words = said.words(len(said.body))
+    at = re.search(r"\s*\(@ (\d+):\d+\)$", words)
+    tag = re.search(r"\bgot (?:an? )?(\w+)", words)
+    if at is None or tag is None:
+        return None
+    line, block = int(at[1]), re.compile(rf"{{%-?\s*{tag[1]}\b")
+    found = [
+        path
+        for path in said.project.files("*.sql")
+        if any(map(block.search, read_lines(path)[line - 1 : line]))
+    ]
+    if len(found) == 1:
+        said = replace(said, path=found[0])
+    return words[: at.start()], said.at(line)
 
 
 def _near(lines: Sequence[str], line: int, fits: Callable[[str], bool]) -> int:

@@ -147,6 +147,21 @@ def test_mismatches_of_a_contract_are_all_kept(project: Project) -> None:
     assert detail.mismatches[-1] == Mismatch("extra", "DATE", "", "missing in contract")
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_file_of_a_block_that_dbt_gives_without_one(project: Project, others: int) -> None:
+    for number in range(1 + others):
+        text = "{% macro a() %}\n {% endif %}\n{% endmacro %}\n"
+        (project.dbt / f"macros/m{number}.sql").write_text(text)
+    message = (
+        "Compilation Error\n  Got an unexpected control flow end tag, got endif but never saw a "
+        "preceeding if (@ 2:1)"
+    )
+    text, detail = explain(message, None, project)
+    said = "Got an unexpected control flow end tag, got endif but never saw a preceeding if"
+    assert text == (said if others else f"dbt_project/macros/m0.sql line 2: {said}")
+    assert (detail is None) == bool(others)
+
+
 def test_own_macro_is_named_and_what_called_it(project: Project) -> None:
     (project.dbt / "macros/mine.sql").write_text("{% macro mine() %}{% endmacro %}")
     message = (
