@@ -146,6 +146,21 @@ def test_it_works_while_another_process_holds_the_warehouse(editor: Editor) -> N
         assert editor.shown("select count(*) as n from {{ ref('customers') }}") == [{"n": 100}]
 
 
+def test_an_editor_finds_a_manifest_and_keeps_its_own(editor: Editor) -> None:
+    editor.lab.say_it_was_built_here()
+    assert editor.lab.run().status == "success"
+    found = editor.lab.root / "dbt_project" / "target" / "manifest.json"
+    assert "model.headrace.customers" in json.loads(found.read_bytes())["nodes"]
+
+    # what an editor writes is its own, and no run needs it
+    assert editor.dbt("parse").returncode == 0
+    before = fingerprint(found)
+    report = editor.lab.run()
+    assert report.build is not None
+    assert report.build.reused
+    assert fingerprint(found) == before
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there, a run waits for current readers")
 def test_a_run_publishes_under_the_editors_eyes(editor: Editor) -> None:
     with editor.watching() as watched:

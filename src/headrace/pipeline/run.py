@@ -23,7 +23,15 @@ from headrace.log_file import logging_to
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
-from headrace.pipeline import dbt_packages, loaded_sources, lock, notify, slim_build, sources
+from headrace.pipeline import (
+    dbt_packages,
+    editor_manifest,
+    loaded_sources,
+    lock,
+    notify,
+    slim_build,
+    sources,
+)
 from headrace.pipeline import load as load_step
 from headrace.pipeline import publish as publish_step
 from headrace.pipeline.affected import affected_by
@@ -365,6 +373,7 @@ class _Run:
                 self.built = build_step.build(
                     self.resolved, self.target, full_refresh=full_refresh, listen=self._listen_on
                 )
+                editor_manifest.keep(self.resolved)
             else:
                 self.built = slim_build.build_slim(
                     self.resolved,
