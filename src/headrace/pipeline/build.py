@@ -187,6 +187,8 @@ def _freshness(
     found.write(str(resolved.artifacts / "sources.json"))  # dbt would write the manifest again, too
     reports = []
     for item in found.results:
+        if str(item.node.resource_type) != "source":
+            continue  # the hooks of the project, which dbt runs here, too
         status = str(item.status)
         message, detail = dbt_errors.explain(item.message or "", item.node, project)
         report = NodeReport(
