@@ -3,6 +3,7 @@
     HeadraceError
     ├── UserError            could not run; the message says what to change (exit code 2)
     │   ├── AddError         no source can be added as asked
+    │   ├── AdoptError       Headrace cannot be added to a repository as it is
     │   ├── SettingsError    a setting is wrong: which key, which layer, what is allowed
     │   ├── ProjectError     this directory holds no Headrace project, or a part is missing
     │   ├── ProjectFileError a file of the project cannot be read, edited or written
@@ -34,6 +35,7 @@ Every message is one or two plain sentences: what is wrong, and what to run or c
 
 __all__ = [
     "AddError",
+    "AdoptError",
     "ArtifactError",
     "CatalogError",
     "CheckFailedError",
@@ -176,6 +178,10 @@ class DiffError(UserError):
 
 class AddError(UserError):
     """No source can be added as asked; nothing was written."""
+
+
+class AdoptError(UserError):
+    """Headrace cannot be added to a repository as it is; nothing was written."""
 
 
 class ScaffoldError(UserError):

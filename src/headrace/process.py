@@ -5,7 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +23,13 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def working_directory(path: Path | None) -> Iterator[None]:
+    """Work in a folder; None: in the one that it is."""
+    with nullcontext() if path is None else chdir(path):
+        yield
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 Source: dbt's manifest schemas v7 to v12 (dbt 1.3 to 1.12; dbt v2 writes v12 or a newer number).
 """
 
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -197,12 +198,18 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
     parent_map: dict[str, list[str]] = msgspec.field(default_factory=dict)
     macros: dict[str, Macro] = msgspec.field(default_factory=dict)
 
-    def relations(self, schemas: tuple[str, ...]) -> list[Node]:
-        """The nodes whose relation is in one of ``schemas``, sorted by schema and name."""
+    def relations(self, schemas: tuple[str, ...], models: tuple[str, ...] = ()) -> list[Node]:
+        """The nodes whose relation is in one of ``schemas``, sorted by schema and name.
+
+        Args:
+            schemas: of the warehouse.
+            models: patterns (``*``) of names, or of paths below the models' folder; none: all.
+        """
         found = [
             node
             for node in self.nodes.values()
             if node.is_relation and node.config.enabled and node.schema_name in schemas
+            if not models or any(_is_called(node, pattern) for pattern in models)
         ]
         return sorted(found, key=lambda node: (node.schema_name or "", node.relation_name))
 
@@ -224,6 +231,11 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
         """The label of a node, or ``name`` when the manifest does not know it."""
         node = self.nodes.get(unique_id) or self.unit_tests.get(unique_id)
         return node.label if node else name
+
+
+def _is_called(node: Node, pattern: str) -> bool:
+    # the fqn: package, folders, name (and version)
+    return fnmatchcase(node.name, pattern) or fnmatchcase("/".join(node.fqn[1:]), pattern)
 
 
 def load_manifest(path: Path, *, dbt_command: str = "headrace build") -> Read[Manifest]:

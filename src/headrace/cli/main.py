@@ -15,6 +15,7 @@ import typer
 
 from headrace import portable, process, secrets
 from headrace.cli.add import add, scaffold
+from headrace.cli.adopt import adopt
 from headrace.cli.diff import diff
 from headrace.cli.export import export
 from headrace.cli.generate import generate, learn
@@ -48,6 +49,7 @@ app = typer.Typer(
 
 for _command in (
     new,
+    adopt,
     update,
     run,
     load,

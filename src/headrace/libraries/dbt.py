@@ -1,5 +1,7 @@
 """dbt and dbt-duckdb: how they are told to behave, and what of their insides Headrace relies on."""
 
+import os
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -56,6 +58,43 @@ def read_sources_from(manifest: Any, sources: Collection[str], database: str) ->
         if source.source_name in sources:
             source.database = database
             source.relation_name = f'"{database}"."{source.schema}"."{source.identifier}"'
+
+
+_READS_FILES = re.compile(
+    r"\bread_(csv|parquet|json|ndjson|text|blob|xlsx)\w*\s*\(|\b(from|join)\s+'", re.IGNORECASE
+)
+
+
+def is_external(source: Any) -> bool:
+    """Whether dbt-duckdb reads a source from files, or by a plugin, and not from a table."""
+    meta = {**(source.source_meta or {}), **(source.meta or {})}
+    meta |= dict(source.config.meta or {}) | dict(source.config.extra or {})
+    return not meta.keys().isdisjoint({"external_location", "plugin"})
+
+
+def reads_files(manifest: Any) -> bool:
+    """Whether a source or model of dbt's own manifest is made from files, as far as can be seen."""
+    return any(map(is_external, manifest.sources.values())) or any(
+        _READS_FILES.search(getattr(node, "raw_code", None) or "")
+        for node in manifest.nodes.values()
+    )
+
+
+def rendered(value: str) -> str:
+    """A text of a ``profiles.yml`` with its ``env_var()`` filled in.
+
+    Raises:
+        ValueError: a variable is not set, or it is no Jinja.
+    """
+    from dbt.config.renderer import ProfileRenderer
+    from dbt_common.context import set_invocation_context
+    from dbt_common.exceptions import DbtBaseException
+
+    set_invocation_context(os.environ)  # where `env_var()` looks
+    try:
+        return str(ProfileRenderer({}).render_value(value))
+    except DbtBaseException as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def unmatched_selector(event: Any) -> str | None:

@@ -105,6 +105,61 @@ def replace_rows(
     pipe.replace_gen(wrap(pipe.gen))
 
 
+@dataclass(frozen=True)
+class RecordedRun:
+    """A call of ``Pipeline.run`` that was not made.
+
+    Attributes:
+        pipeline_name: of the pipeline.
+        data: what was to be loaded.
+        options: the other arguments, such as ``table_name``.
+    """
+
+    pipeline_name: str
+    data: Any
+    options: dict[str, Any]
+
+
+class _NothingLoaded:
+    """Stands for the load info of a run that was not made: whatever is asked of it is nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __str__(self) -> str:
+        return "(not loaded here: Headrace loads it)"
+
+    __repr__ = __str__
+
+
+@contextmanager
+def recorded_runs() -> Iterator[list[RecordedRun]]:
+    """Pipelines that are run within the block load nothing; what they were to load is kept."""
+    from dlt import Pipeline
+
+    found: list[RecordedRun] = []
+
+    def record(self: Any, data: Any = None, *_: Any, **options: Any) -> Any:
+        given = {key: value for key, value in options.items() if value is not None}
+        found.append(RecordedRun(self.pipeline_name, data, given))
+        return _NothingLoaded()
+
+    kept = Pipeline.run
+    Pipeline.run = record  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        Pipeline.run = kept  # type: ignore[method-assign]
+
+
 def set_next_page(paginator: "BasePaginator", *, follows: bool) -> None:
     """Tell a paginator whether another page follows."""
     paginator._has_next_page = follows  # noqa: SLF001 - dlt has no public way

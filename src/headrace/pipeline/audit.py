@@ -176,7 +176,7 @@ def _without_contract(resolved: Resolved, state: BuildState) -> tuple[str, ...]:
 def _marts(resolved: Resolved, target: Target, built: Collection[str]) -> BuiltMarts:
     marts = []
     published = published_rows(resolved.published)
-    for mart in read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas):
+    for mart in read_manifest(resolved.artifacts).relations(*resolved.published_relations):
         if mart.unique_id in built:
             name = f"{mart.schema_name}.{mart.relation_name}"
             rows = target.count_rows(mart.schema_name or "", mart.relation_name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from headrace.artifacts.dbt_results import FAILED
 from headrace.error_detail import hidden
 from headrace.errors import ProjectError
+from headrace.libraries.dbt import reads_files
 from headrace.pipeline import build_state, dbt_errors, dbt_runner
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.dbt_runner import MADE, NO_OP, NodeEvents, node_report
@@ -55,10 +56,15 @@ def build(
     build_state.forget(resolved)
     dbt_runner.write_profile(resolved, target)
     listen(Event("build", "starting dbt", "phase"))
-    with dbt_runner.environment(dbt_runner.dbt_home(resolved)):
+    home = dbt_runner.dbt_home(resolved)
+    with dbt_runner.environment(home, working_dir=resolved.dbt_working_dir):
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_runner.parse(resolved)
-        missing = dbt_runner.sources_not_loaded(parsed.graph, target)
+        is_own = resolved.settings.dbt.profile is not None
+        missing = dbt_runner.sources_not_loaded(parsed.graph, target, writes=not is_own)
+        if seeds := dbt_runner.seeds_of_sources(parsed.graph, missing):
+            _seed(resolved, target, parsed, seeds)
+            missing = dbt_runner.sources_not_loaded(parsed.graph, target, writes=not is_own)
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         words += dbt_runner.default_selector(parsed) if missing else []
         nodes = build_nodes(
@@ -83,6 +89,7 @@ def build(
             nodes=nodes,
             freshness=freshness,
             finished_at=datetime.now(UTC),
+            reads_files=reads_files(parsed.graph),
         ),
     )
     return BuildReport(nodes=nodes, freshness=freshness, seconds=time.monotonic() - started)
@@ -102,6 +109,7 @@ def _is_current(
 ) -> bool:
     return (
         last.passed
+        and not last.reads_files
         and last.inputs == inputs
         and last.day == day
         and last.signature is not None
@@ -164,6 +172,19 @@ def build_nodes(
     results = cast("Any", result.result)
     nodes = [node_report(item, parsed) for item in results.results if str(item.status) != NO_OP]
     return with_failing_rows(resolved, target, parsed.graph, nodes)
+
+
+def _seed(
+    resolved: Resolved, target: Target, parsed: dbt_runner.ParsedProject, seeds: Sequence[str]
+) -> None:
+    """Load seeds that are the tables of sources, for the models that read these."""
+    words = ["seed", *dbt_runner.arguments(resolved), "--select", *seeds]
+    try:
+        result = parsed.runner.invoke(words)
+    finally:
+        target.release()
+    if result.exception is not None:
+        raise dbt_runner.transform_error(result, parsed.places) from result.exception
 
 
 def _freshness(

@@ -1,6 +1,7 @@
 """The record of the last build and its inputs, so that an unchanged one is not repeated."""
 
 import os
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,9 @@ from headrace.project import git
 from headrace.settings import Resolved
 from headrace.targets import Target
 
-_SKIPPED = {"target", "logs", "dbt_packages", "__pycache__"}
+_SKIPPED = {"target", "logs", "dbt_packages", "__pycache__", "node_modules", "venv"}
+_LARGE = 1024 * 1024
+"""Bytes; of a file beyond it the time of its last change stands for its content."""
 
 
 class BuildState(BaseModel):
@@ -27,6 +30,7 @@ class BuildState(BaseModel):
         signature: the target as the build left it.
         nodes: what was built and tested.
         finished_at: UTC.
+        reads_files: whether dbt reads files, of which the warehouse and ``inputs`` say nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +42,7 @@ class BuildState(BaseModel):
     nodes: tuple[NodeReport, ...]
     freshness: tuple[NodeReport, ...] = ()
     finished_at: datetime
+    reads_files: bool = False
 
 
 def path_of(resolved: Resolved) -> Path:
@@ -80,15 +85,67 @@ def inputs(resolved: Resolved, target: Target) -> str:
         repr(sorted(resolved.settings.dbt.vars.items())),
     ):
         state.update(part.encode() + b"\0")
-    root = resolved.dbt_project
-    for top in (root, *sorted(root.glob("dbt_packages/*"))):  # links to local packages, too
-        for directory, folders, files in os.walk(top):
-            folders[:] = sorted(set(folders) - _SKIPPED)
-            for name in sorted(files):
-                path = Path(directory, name)
-                state.update(path.relative_to(root).as_posix().encode() + b"\0")
-                state.update(path.read_bytes() + b"\0")
+    profile = resolved.settings.dbt.profile
+    if profile is not None:
+        state.update(profile.model_dump_json().encode())
+        state.update(_content(resolved.source_path(profile.path)))
+    project = resolved.dbt_project
+    packages = sorted(project.glob("dbt_packages/*"))  # links to local packages, too
+    for root in (project, *packages, *_folders_outside(project)):
+        for path in _files(root, resolved.data_dir, target.database_file):
+            state.update(path.relative_to(root).as_posix().encode() + b"\0")
+            state.update(_content(path) + b"\0")
     return state.hexdigest()
+
+
+def _files(root: Path, data_dir: Path, database: Path | None) -> Iterator[Path]:
+    """The files of a folder, without hidden folders, what dbt and Headrace write, the database."""
+    for directory, folders, files in os.walk(root):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if name not in _SKIPPED
+            and not name.startswith(".")
+            and Path(directory, name) != data_dir
+        )
+        for name in sorted(files):
+            path = Path(directory, name)
+            if database is None or not (
+                path.parent == database.parent and name.startswith(database.name)
+            ):
+                yield path
+
+
+def _content(path: Path) -> bytes:
+    try:
+        stat = path.stat()
+        if stat.st_size > _LARGE:
+            return f"{stat.st_size}:{stat.st_mtime_ns}".encode()
+        return path.read_bytes()
+    except OSError:  # a link that leads nowhere; dbt says what is wrong with what it needs
+        return b"-"
+
+
+def _folders_outside(project: Path) -> list[Path]:
+    """Folders of models, macros and so on that are not below the dbt project."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        text = (project / "dbt_project.yml").read_text(encoding="utf-8")
+        if ".." not in text:
+            return []
+        document = YAML(typ="safe", pure=True).load(text)
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return []  # dbt says what is wrong with it
+    found = [
+        Path(os.path.normpath(project / place))
+        for key, places in (document.items() if isinstance(document, dict) else ())
+        if str(key).endswith("-paths") and isinstance(places, list)
+        for place in places
+        if isinstance(place, str)
+    ]
+    return sorted({folder for folder in found if not folder.is_relative_to(project)})
 
 
 def code_version(root: Path) -> str:

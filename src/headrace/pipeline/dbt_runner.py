@@ -18,9 +18,10 @@ from headrace.errors import TransformError, WarehouseError
 from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries.duckdb import is_locked
-from headrace.pipeline import dbt_errors, loaded_sources
+from headrace.pipeline import dbt_errors, loaded_sources, own_profile
 from headrace.pipeline.loaded_sources import RUN_VAR
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
+from headrace.process import working_directory
 from headrace.secrets import hide, hide_in_files
 from headrace.settings import Resolved
 from headrace.system_errors import system_fault
@@ -28,6 +29,9 @@ from headrace.targets import Target
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+PROFILE = "headrace"
+"""The profile of a project that has none of its own."""
 
 
 @dataclass(frozen=True)
@@ -68,23 +72,33 @@ def write_profile(
     """
     from ruamel.yaml import YAML
 
-    output = {**target.dbt_output(), **more}
-    profile = {"headrace": {"target": target.name, "outputs": {target.name: output}}}
+    profile = resolved.settings.dbt.profile
+    name, output_name, output = PROFILE, target.name, target.dbt_output()
+    if profile is not None:
+        name, output_name = profile.name, profile.output
+        output = own_profile.merged(own_profile.read(resolved, profile), output)
+    attach = [*output.get("attach", ()), *more.pop("attach", ())]
+    output |= {**({"attach": attach} if attach else {}), **more}
+    document = {name: {"target": output_name, "outputs": {output_name: output}}}
     text = StringIO("# Written by headrace from its settings; changes are lost.\n")
     text.seek(0, SEEK_END)
-    YAML(typ="safe", pure=True).dump(profile, text)
+    YAML(typ="safe", pure=True).dump(document, text)
     portable.write_file((home or dbt_home(resolved)) / "profiles.yml", text.getvalue())
 
 
 @contextmanager
-def environment(home: Path | None = None) -> Iterator[None]:
+def environment(home: Path | None = None, *, working_dir: Path | None = None) -> Iterator[None]:
     """Run dbt without telemetry and hints, and import it without pauses for garbage collection.
 
     At the end secrets are masked in what it wrote below ``home``.
+
+    Args:
+        home: the folder of the profile and the artifacts.
+        working_dir: the folder that relative paths in SQL start at; by default the current one.
     """
     began = time.time() - 1  # some file systems keep whole seconds
     try:
-        with libraries_dbt.environment():
+        with libraries_dbt.environment(), working_directory(working_dir):
             yield
     finally:
         if home is not None:
@@ -100,10 +114,11 @@ def arguments(resolved: Resolved, home: Path | None = None) -> list[str]:
     """
     import json
 
-    home = home or dbt_home(resolved)
+    home, own = home or dbt_home(resolved), resolved.settings.dbt.profile
     words = [
         "--project-dir", str(resolved.dbt_project),
         "--profiles-dir", str(home),
+        "--profile", own.name if own else PROFILE,
         "--target-path", str(home / "target"),
         "--log-path", str(resolved.data_dir / "logs"),
         "--log-level", "none",
@@ -131,15 +146,39 @@ def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
     return ParsedProject(dbtRunner(manifest=graph), graph, places)
 
 
-def sources_not_loaded(graph: Any, target: Target) -> list[str]:
+def sources_not_loaded(graph: Any, target: Target, *, writes: bool = True) -> list[str]:
     """dbt sources whose raw schema has no table yet; their models are left out.
 
-    Which they are is written down for dbt that is run by hand.
+    Sources that dbt-duckdb reads from files, or from another database, are not Headrace's to load.
+    Which are loaded is written down for dbt that is run by hand.
     """
-    schemas = {source.source_name: source.schema for source in graph.sources.values()}
+    schemas = {
+        source.source_name: source.schema
+        for source in graph.sources.values()
+        if not libraries_dbt.is_external(source) and _is_in(source, target)
+    }
     loaded = {name: bool(target.row_counts(schema)) for name, schema in schemas.items()}
-    loaded_sources.keep(target, loaded)
+    if writes:
+        loaded_sources.keep(target, loaded)
     return sorted(name for name, is_loaded in loaded.items() if not is_loaded)
+
+
+def _is_in(source: Any, target: Target) -> bool:
+    return not source.database or source.database.casefold() == target.database.casefold()
+
+
+def seeds_of_sources(graph: Any, sources: Sequence[str]) -> list[str]:
+    """The names of seeds that are the tables of some sources: dbt has no edge from one to other."""
+    tables = {
+        (source.schema, source.identifier)
+        for source in graph.sources.values()
+        if source.source_name in sources
+    }
+    return sorted(
+        node.name
+        for node in graph.nodes.values()
+        if str(node.resource_type) == "seed" and (node.schema, node.alias) in tables
+    )
 
 
 def exclude_sources(sources: Sequence[str]) -> list[str]:

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headrace import portable
-from headrace.pipeline.sources import raw_schema
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -51,8 +50,10 @@ def keep(target: Target, loaded: Mapping[str, bool]) -> None:
 
 def keep_settings_sources(resolved: Resolved, target: Target) -> None:
     """Write down of the sources of the settings whether they are loaded."""
+    if resolved.settings.dbt.profile is not None:
+        return  # a project of its own does not read it
     names = resolved.settings.sources
-    keep(target, {name: bool(target.row_counts(raw_schema(name))) for name in names})
+    keep(target, {name: bool(target.row_counts(resolved.raw_schema(name))) for name in names})
 
 
 def _read(path: Path) -> dict[str, bool]:

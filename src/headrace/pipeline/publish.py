@@ -96,7 +96,7 @@ def publish(
 
     started = time.monotonic()
     path = resolved.published
-    wanted = read_manifest(resolved.artifacts).relations(resolved.settings.publish.schemas)
+    wanted = read_manifest(resolved.artifacts).relations(*resolved.published_relations)
     left = {
         f"{node.schema_name}.{node.relation_name}" for node in wanted if node.unique_id in affected
     }

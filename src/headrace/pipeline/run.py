@@ -53,6 +53,7 @@ from headrace.pipeline.run_record import RunRecord
 from headrace.pipeline.slim_build import EVERYTHING, Selection
 from headrace.pipeline.state.folder import read_state
 from headrace.pipeline.state.source_digests import sources_to_load
+from headrace.process import working_directory
 from headrace.settings import Resolved
 from headrace.system_errors import address_space_fault, system_fault
 from headrace.targets import Target
@@ -130,9 +131,9 @@ def _run(
     chosen, notes = {}, _about_environment(resolved)
     if "load" in steps:
         chosen = sources.selected(resolved, source_names, needed=steps == ("load",))
-        notes += (
-            [] if chosen else [f"{sources.NONE_ENABLED}; only what was already loaded is built"]
-        )
+        is_of_dbt = resolved.dbt_working_dir is not None  # adopted: it may load nothing
+        if not chosen and not (is_of_dbt and not resolved.settings.sources):
+            notes.append(f"{sources.NONE_ENABLED}; only what was already loaded is built")
     if selection.defer and selection.state is not None:
         state = read_state(selection.state)
         if not source_names:
@@ -304,7 +305,7 @@ class _Run:
             if self._stops_after_load():
                 return False  # readers keep what is published, and it is of one time
         if "build" in steps:
-            loaded = [sources.raw_schema(name) for name in chosen]
+            loaded = [self.resolved.raw_schema(name) for name in chosen]
             self._build(loaded, full_refresh=rebuild)
         if "build" in steps or "publish" in steps:
             with self._step("audit"):
@@ -457,8 +458,11 @@ class _Run:
         started_at, started = datetime.now(UTC), time.monotonic()
         self.listen(Event(name, name, "started"))
         _LOG.info("step began", extra=self._fields(step=name))
+        reads_marts = name in {"audit", "publish"}  # views may read files by relative paths
+        place = self.resolved.dbt_working_dir if reads_marts else None
         try:
-            yield
+            with working_directory(place):
+                yield
         except BaseException as error:
             with suppress(HeadraceError):  # the first error is the one to show
                 seconds = time.monotonic() - started

@@ -141,11 +141,13 @@ def build_slim(
     attach = [{"path": str(state.warehouse), "alias": ALIAS, "read_only": True}] if state else []
     more: dict[str, Any] = {"attach": attach} if selection.defer else {}
     listen(Event("build", "starting dbt", "phase"))
-    with dbt_runner.environment(home):
+    with dbt_runner.environment(home, working_dir=resolved.dbt_working_dir):
         dbt_runner.write_profile(resolved, target, home, **more)
         listen(Event("build", "parsing the project", "phase"))
         parsed = dbt_runner.parse(resolved, home)
-        missing = dbt_runner.sources_not_loaded(parsed.graph, target)
+        missing = dbt_runner.sources_not_loaded(
+            parsed.graph, target, writes=not resolved.settings.dbt.profile
+        )
         words = dbt_runner.arguments(resolved, home)
         from_state: tuple[str, ...] = ()
         modified: list[str] = []

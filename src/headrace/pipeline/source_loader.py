@@ -61,7 +61,7 @@ class SourceLoader:
         Raises:
             HeadraceError: it cannot be loaded; the rows of its earlier loads stay.
         """
-        dataset = sources.raw_schema(self.name)
+        dataset = self.resolved.raw_schema(self.name)
         try:
             self.listen(Event("load", self.name, "phase"))
             with self._refreshing():
@@ -271,7 +271,7 @@ class SourceLoader:
             sample_dir=self.resolved.data_dir / self.name,
             scratch_dir=self._scratch,
             cache_path=self.resolved.data_dir / "dlt" / "file_hashes.json",
-            dataset=sources.raw_schema(self.name),
+            dataset=self.resolved.raw_schema(self.name),
             contract=SchemaContract(**self.settings.schema_contract.model_dump()),
             attach_warehouse=self.target.attach_sql,
             accepts_sql=self.target.reads_local_files,

@@ -102,6 +102,7 @@ class Draft:
         schema: dlt's.
         record: what was offered before.
         folder: where new files go.
+        raw_schema: the schema that the source is loaded into.
         offers: what the new record holds.
         texts: new content of the files that differ.
         labels: what was added to a file, for the report.
@@ -112,6 +113,7 @@ class Draft:
     schema: RawSchema
     record: Record
     folder: Path
+    raw_schema: str
     offers: set[Offer] = field(default_factory=set)
     texts: dict[Path, str] = field(default_factory=dict)
     labels: dict[Path, list[str]] = field(default_factory=dict)

@@ -30,7 +30,7 @@ _SOURCE = """\
   description: >-
     The source {source}, as dlt loads it. Rows of a load that was stopped may be in
     it; staging reads completed loads only.
-  schema: {source}_raw
+  schema: {schema}
   config:
     meta:
       owner: data_platform
@@ -70,11 +70,11 @@ def loads_entry() -> list[str]:
     return _LOADS.splitlines()
 
 
-def sources_file(source: str, tables: Iterable[RawTable]) -> str:
-    """A whole sources yml."""
+def sources_file(source: str, tables: Iterable[RawTable], *, schema: str) -> str:
+    """A whole sources yml; ``schema`` is the raw one."""
     entries = [table_entry(table) for table in tables]
     body = "\n\n".join("\n".join(entry) for entry in (*entries, loads_entry()))
-    text = _SOURCE.format(source=source) + _indented(body, 4)
+    text = _SOURCE.format(source=source, schema=schema) + _indented(body, 4)
     return "sources:\n" + _indented(text, 2) + "\n"
 
 

@@ -47,7 +47,7 @@ def scaffold(resolved: Resolved, source: str, *, dry_run: bool = False) -> Scaff
             f"{project.root} has no macro completed_loads, which keeps rows of stopped loads out: "
             "copy macros/completed_loads.sql from a new Headrace project; nothing was written"
         )
-    draft = _draft(project, source, schema)
+    draft = _draft(project, source, schema, resolved.raw_schema(source))
     tables = sources_yml.merge_sources(draft)
     has_combination = project.has_macro(COMBINATION)
     merge_models(draft, tables, has_combination=has_combination)
@@ -64,13 +64,13 @@ def scaffold(resolved: Resolved, source: str, *, dry_run: bool = False) -> Scaff
     return report
 
 
-def _draft(project: DbtProject, source: str, schema: RawSchema) -> Draft:
+def _draft(project: DbtProject, source: str, schema: RawSchema, dataset: str) -> Draft:
     path = record_path(project, source)
     text = project.texts[path] if path else None
     name = project.name(path) if path else record.file_name(source)
     known = record.parse(text, name)
     folder = _folder(project, source, schema)
-    return Draft(project, source, schema, known, folder, offers=set(known.offers))
+    return Draft(project, source, schema, known, folder, dataset, offers=set(known.offers))
 
 
 def _folder(project: DbtProject, source: str, schema: RawSchema) -> Path:

@@ -64,7 +64,7 @@ def _new_file(draft: Draft) -> dict[str, str]:
             "declare it there, or move the file away; nothing was written"
         )
     tables = draft.schema.tables
-    text = render.sources_file(draft.source, tables)
+    text = render.sources_file(draft.source, tables, schema=draft.raw_schema)
     draft.add_file(path, text, f"source {draft.source} with {count(len(tables), 'table')}")
     draft.offer("table", LOADS)
     for table in tables:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRun
-from headrace.catalog.model import Asset, TestInfo
+from headrace.catalog.model import Asset, TestInfo, resource_id, table_id
 from headrace.formatting import shortened
 from headrace.server import models
 from headrace.server.snapshot import ProjectSnapshot
@@ -171,7 +171,7 @@ def step(one: StepRun) -> models.StepView:
 
 def load(now: ProjectSnapshot, one: TableRun) -> models.LoadView:
     """A raw table that a run loaded."""
-    key = f"table.{one.source}_raw.{one.table}"
+    key = _raw_table(now, one)
     return models.LoadView(
         source=one.source,
         table=one.table,
@@ -182,8 +182,18 @@ def load(now: ProjectSnapshot, one: TableRun) -> models.LoadView:
         rows_quarantined=one.rows_quarantined,
         rows_total=one.rows_total,
         new_columns=_names(one.new_columns),
-        asset=key if key in now.index.catalog.assets else None,
+        asset=key,
     )
+
+
+def _raw_table(now: ProjectSnapshot, one: TableRun) -> str | None:
+    """The asset of a raw table; its schema is ``<source>_raw`` unless the settings say another."""
+    catalog = now.index.catalog
+    usual = table_id(f"{one.source}_raw", one.table)
+    if usual in catalog.assets:
+        return usual
+    made = catalog.children.get(resource_id(one.source, one.table), ())
+    return next((key for key in made if catalog.assets[key].kind == "table"), None)
 
 
 def node(now: ProjectSnapshot, run: NodeRun) -> models.NodeView:

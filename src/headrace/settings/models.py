@@ -30,6 +30,7 @@ _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
 _NAME = r"^[a-z][a-z0-9_]*$"
+_SCHEMA = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ContractMode = Literal["evolve", "freeze", "discard_row", "discard_value"]
 """What dlt does with data that does not fit the raw schema."""
 Name = Annotated[str, Field(pattern=_NAME)]
@@ -85,6 +86,9 @@ class SourceSettings(BaseModel):
         None, description="the folder in `dlt_pipelines` that loads it; by default its own name"
     )
     enabled: bool = Field(True, description="whether `headrace run` loads it unless told otherwise")
+    dataset_name: str | None = Field(
+        None, min_length=1, description="the raw schema that it loads into; by default `<name>_raw`"
+    )
     schema_contract: Annotated[ContractSettings, BeforeValidator(_contract)] = Field(
         default_factory=ContractSettings,
         description="evolve, freeze, discard_row or discard_value; or one for each of tables, "
@@ -97,12 +101,30 @@ class SourceSettings(BaseModel):
         return dict(self.model_extra or {})
 
 
+class ProfileSettings(BaseModel):
+    """An output in a ``profiles.yml`` that the dbt project has of its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: Path = Field(description="the `profiles.yml`")
+    name: str = Field(min_length=1, description="the profile")
+    output: str = Field(min_length=1, description="the entry of its `outputs`")
+
+
 class DbtSettings(BaseModel):
     """How dbt is run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     project_dir: Path = Field(Path("dbt_project"), description="the dbt project")
+    profile: ProfileSettings | None = Field(
+        None, description="the project's own profile: its schema, extensions, attached databases "
+        "and so on hold; the database and its memory limit are the target's",
+    )  # fmt: skip
+    working_dir: Path | None = Field(
+        None, description="the folder that relative paths in SQL start at, such as of "
+        "`read_csv('x.csv')`; by default the current one",
+    )  # fmt: skip
     vars: dict[str, Any] = Field(default_factory=dict, description="dbt variables")
 
 
@@ -122,9 +144,13 @@ class PublishSettings(BaseModel):
         "nothing", description="what is published when a source or table could not be loaded: "
         "`nothing`, so that all marts are of one time, or the marts that do not depend on it",
     )  # fmt: skip
-    schemas: tuple[Name, ...] = Field(
+    schemas: tuple[Annotated[str, Field(pattern=_SCHEMA)], ...] = Field(
         ("marts",), min_length=1, description="the dbt schemas whose tables are published"
     )
+    models: tuple[str, ...] = Field(
+        (), description="of these schemas only models of such a name, or below such a folder: "
+        "`orders`, `dim_*`, `marts/*`; by default all",
+    )  # fmt: skip
 
 
 class AuditSettings(BaseModel):

@@ -74,10 +74,26 @@ class Resolved:
         path = self.settings.publish.path
         return self._path(path) if path else self.data_dir / "published.duckdb"
 
+    def raw_schema(self, source: str) -> str:
+        """The schema that a source loads into: ``shop_raw`` for ``shop``, unless it has another."""
+        known = self.settings.sources.get(source)
+        return (known.dataset_name if known else None) or f"{source}_raw"
+
+    @property
+    def published_relations(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The schemas that are published, and patterns of the models of them; none are all."""
+        return self.settings.publish.schemas, self.settings.publish.models
+
     @property
     def dbt_project(self) -> Path:
         """The dbt project's directory."""
         return self._path(self.settings.dbt.project_dir)
+
+    @property
+    def dbt_working_dir(self) -> Path | None:
+        """The folder that relative paths in SQL start at; None for the current one."""
+        path = self.settings.dbt.working_dir
+        return self._path(path) if path else None
 
     @property
     def artifacts(self) -> Path:

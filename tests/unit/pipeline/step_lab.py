@@ -36,6 +36,7 @@ class NumbersTarget:
     dialect = "duckdb"
     location = "warehouse.duckdb"
     load_memory_limit = "512MB"
+    database_file = None
 
     def __init__(self, rows: dict[str, int], signature: str | None = "now") -> None:
         self.rows = rows

@@ -1,8 +1,8 @@
 """What all events of one run of Headrace share: names, repository, parent runs, reports."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from importlib.metadata import version
@@ -61,6 +61,7 @@ class RunContext:
         root_run: the outermost run, of which ``parent_run`` is a part.
         nominal: the time that a scheduler meant the run for.
         hide: masks secrets in what went wrong.
+        raw_schemas: the schemas that sources load into, by source.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class RunContext:
     root_run: ParentRun | None = None
     nominal: datetime | None = None
     hide: Callable[[str], str] = str
+    raw_schemas: Mapping[str, str] = field(default_factory=dict)
 
     def uuid(self, job: str, at: datetime | None = None) -> str:
         """The run id of a job: UUIDv7 of its start; the same for the same run of Headrace."""
@@ -184,6 +186,7 @@ def context_of(
         root_run=parent_from(os.environ.get("OPENLINEAGE_ROOT_PARENT_ID")),
         nominal=resolved.settings.openlineage.nominal_time,
         hide=partial(hide_secrets, resolved=resolved),
+        raw_schemas={name: resolved.raw_schema(name) for name in resolved.settings.sources},
     )
 
 

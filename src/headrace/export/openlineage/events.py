@@ -217,7 +217,7 @@ def _statistics(rows: int | None) -> dict[str, OutputDatasetFacet]:
 
 
 def _raw_table(context: RunContext, table: TableResult, catalog: Catalog | None) -> OutputDataset:
-    schema = f"{table.source}_raw"
+    schema = context.raw_schemas.get(table.source, f"{table.source}_raw")
     statistics = _statistics(table.rows_new + table.rows_changed)
     asset = catalog.assets.get(f"table.{schema}.{table.table}") if catalog else None
     if asset is not None and catalog is not None:
