@@ -10,8 +10,9 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from sqlalchemy.exc import NoSuchTableError, OperationalError, ProgrammingError
 
 from headrace.exceptions import causes
-from headrace.pipeline.source_errors import explain
+from headrace.pipeline.source_errors import explain, load_error
 from headrace.pipeline.where import where
+from headrace.process import import_from
 from headrace.settings import resolve
 
 API = ("base_url", "token", "max_attempts")
@@ -152,3 +153,20 @@ def test_what_breaks_the_schema_contract(
     with pytest.raises(PipelineStepFailed) as caught:
         read(rows[-1], {entity: "freeze"})
     assert explain("crm", list(causes(caught.value)), API) == words
+
+
+def test_line_of_a_sources_own_exception(tmp_path: Path) -> None:
+    (tmp_path / "source_that_fails.py").write_text("def rows():\n    yield {}['id']\n")
+    module = import_from(tmp_path, "source_that_fails")
+    try:
+        list(module.rows())
+    except KeyError as error:
+        wrapped = RuntimeError("what dlt says")
+        wrapped.__cause__ = error
+    found = load_error(wrapped, "crm", place=tmp_path, root=tmp_path, options=tuple)
+    assert str(found) == "source crm: source_that_fails.py line 2: KeyError: 'id'"
+    assert found.detail is not None
+    assert found.detail.place == "source_that_fails.py:2"
+    elsewhere = load_error(wrapped, "crm", place=tmp_path, root=tmp_path / "x", options=tuple)
+    assert str(elsewhere) == "source crm: KeyError: 'id' (--debug shows where)"
+    assert elsewhere.detail is None

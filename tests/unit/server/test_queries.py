@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from fastapi.testclient import TestClient
 from server_lab import SIZE, Project, write_project
 
 from headrace.catalog import RunStore
+from headrace.error_detail import ErrorDetail
 from headrace.server import queries
+from headrace.server.access import Access
+from headrace.server.app import create_app
 from headrace.server.errors import NotFoundError
 from headrace.server.state import ServerState
 from headrace.server.store import lines_of
@@ -84,16 +88,22 @@ def test_tests_that_are_not_good_are_on_the_first_page(project: Project) -> None
         "unique_id": test, "name": "n", "label": "l", "resource_type": "test", "seconds": 0.1,
         "failures": 7, "message": "Got 7 results", "started_at": None, "thread": None,
     }  # fmt: skip
-    store.add_nodes("run-900", [{**row, "status": "fail"}])
+    detail = ErrorDetail("models/a.sql", 3, 2, "3 | <b>\n  |  ^")
+    store.add_nodes("run-900", [{**row, "status": "fail", "detail": detail}])
     state = project.state()
     try:
         home = queries.home(state)
         assert (test, 7) in [(one.id, one.failures) for one in home.failing]
         assert home.failing_total >= 1
-        detail = queries.asset(state, project.mart)
-        assert detail.tests[0].status == "fail"
-        assert detail.tests[0].message == "Got 7 results"
-        assert [one.status for one in detail.tests[0].history][:2] == ["fail", "pass"]
+        mart = queries.asset(state, project.mart)
+        assert mart.tests[0].status == "fail"
+        assert mart.tests[0].message == "Got 7 results"
+        assert mart.tests[0].detail == detail
+        assert [one.status for one in mart.tests[0].history][:2] == ["fail", "pass"]
+        assert queries.run(state, "run-900").errors[0].detail == detail
+        with TestClient(create_app(state, Access()), base_url="http://localhost") as client:
+            page = client.get("/runs/run-900").text
+        assert "Got 7 results\n--&gt; models/a.sql:3:2\n3 | &lt;b&gt;\n  |  ^</pre>" in page
         (summary,) = [
             one
             for one in queries.assets(state, schema="marts", limit=500).assets
