@@ -107,7 +107,7 @@ def compare(title: str, table: pa.Table, work: Path, *, peer: bool) -> Iterator[
     if peer:
         contenders["SDV GaussianCopula"] = by_sdv
     sample = LearningSample({"t": table})
-    key = relate(sample).keys.get("t")
+    key = relate(sample, relations=[]).keys.get("t")
     names = table.column_names
     columns = [name for name in names if name != key
                and not pa.types.is_null(table.column(name).type)
@@ -136,6 +136,7 @@ def by_headrace(table: pa.Table, work: Path, rows: int) -> tuple[pa.Table, float
 def by_sdv(table: pa.Table, work: Path, rows: int) -> tuple[pa.Table, float, float]:
     """The same by SDV with what it finds out and sets by itself."""
     del work
+    import pandas
     from sdv.metadata import Metadata
     from sdv.single_table import GaussianCopulaSynthesizer
 
@@ -154,7 +155,8 @@ def by_sdv(table: pa.Table, work: Path, rows: int) -> tuple[pa.Table, float, flo
     for each in table.schema:
         values = drawn[each.name]
         if pa.types.is_integer(each.type):
-            values = values.round().astype("Int64")
+            # what it takes for an id comes as text
+            values = pandas.to_numeric(values, errors="coerce").round().astype("Int64")
         columns.append(pa.array(values, each.type, from_pandas=True, safe=False))
     return pa.table(columns, schema=table.schema), learned, rate
 

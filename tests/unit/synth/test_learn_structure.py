@@ -7,7 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from benchmarks.learned_data import compare, markdown
 
+from headrace.synth.learn import learn_schema
 from headrace.synth.learn.relations import relate
 from headrace.synth.learn.resemblance import Resemblance, resemblance
 from headrace.synth.learn.sample_data import read
@@ -237,6 +239,7 @@ def awkward() -> dict[str, pa.Table]:
     texts = ["x", None, "a b c", "\u20acuro", "", "N/A"] * 10
     return {
         "two_rows": pa.table({"a": [1, 2], "b": ["x", "y"]}),
+        "nothing": pa.table({"a": pa.nulls(60, pa.int64()), "b": pa.nulls(60, pa.string())}),
         "all_null": pa.table({"a": pa.nulls(60, pa.int64()), "b": list(range(60))}),
         "constant": pa.table({"a": [7] * 60, "b": [1.5] * 60, "c": ["x"] * 60, "d": [True] * 60}),
         "wide": pa.table({f"c{n}": np.random.default_rng(n).normal(size=60) for n in range(60)}),
@@ -255,3 +258,21 @@ def test_awkward_tables(tmp_path: Path, name: str) -> None:
     made = learned(table, tmp_path, name)[2]
     assert len(made) == len(table)
     resemblance(table, table)
+
+
+def test_hexadecimal_codes_and_numbers_that_go_on_are_as_they_should_be(tmp_path: Path) -> None:
+    table = pa.table({
+        "hash": [f"{n * 2654435761 % 2**32:08x}" for n in range(400)],
+        "seen": list(range(400)),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "t.parquet")
+    learned = learn_schema([tmp_path / "t.parquet"], out=tmp_path / "t.yml")
+    assert all(each.impossible[0] == 0 for each in learned.alike.values())
+    assert all(each.mean[0] == 0 for each in learned.alike.values())
+
+
+def test_the_benchmark_of_learned_data_in_small(tmp_path: Path) -> None:
+    lines = [*compare("flights", flights(2_000), tmp_path, peer=False)]
+    assert [line.who for line in lines] == ["Headrace"]
+    assert lines[0].alike.impossible[0] < 0.01
+    assert markdown(lines).count("\n") == 2

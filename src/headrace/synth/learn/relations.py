@@ -209,7 +209,13 @@ def _why_no_key(table: str, data: pa.Table) -> str:
             f"{unique[0]} is unique, but neither its name nor its place is a key's; declare it by "
             f"--key {table}={unique[0]}"
         )
-    counts = {name: pc.count_distinct(data.column(name)).as_py() for name in data.column_names}
+    counts = {
+        name: pc.count_distinct(data.column(name)).as_py()
+        for name in data.column_names
+        if not pa.types.is_null(data.column(name).type)
+    }
+    if not counts:
+        return "no row has a value"
     best = max(counts, key=lambda name: counts[name])
     why = f"no column is unique ({best} has {counts[best]:,} values in {len(data):,} rows)"
     together = _composite(data, counts)
@@ -222,7 +228,7 @@ def _composite(data: pa.Table, counts: Mapping[str, int]) -> tuple[str, ...] | N
     """Two or three columns that are unique together, of those with the most values."""
     names = [
         name
-        for name in data.column_names
+        for name in counts
         if counts[name] > 1 and not data.column(name).null_count
         and not pa.types.is_floating(data.column(name).type)
     ]  # fmt: skip

@@ -1,5 +1,6 @@
 """How much generated rows resemble the sample: means, correlations, tails, nulls, values, rules."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,12 +16,16 @@ from headrace.synth.learn.number_field import decimals_of
 from headrace.synth.learn.pii import find_pii
 from headrace.synth.learn.relations import Relations
 from headrace.synth.learn.sample_data import LearningSample
-from headrace.synth.learn.shapes import patterns_of, shape_of
+from headrace.synth.learn.shapes import as_regex, patterns_of, shape_of
 from headrace.synth.view import View
 from headrace.synth.world import World
 
 _MOST_ROWS: Final = 50_000
+_MOST_PAIRS: Final = 1_000
+"""Of wide tables, so many pairs of numbers are compared, evenly chosen."""
 _FEWEST_ROWS: Final = 20
+_RUNNING: Final = frozenset({"serial", "uuid", "unique"})
+"""Fields that go on from row to row, and are never like the sample's."""
 _TAIL: Final = 0.95
 
 
@@ -78,6 +83,7 @@ def compare_tables(
             if each not in left_out
             and not pa.types.is_null(data.column(each).type)
             and find_pii(name, each, data.column(each), beside) is None
+            and world.plans[name].table.fields[each].type not in _RUNNING
         ]
         if not columns or len(data) < 2:
             continue
@@ -97,6 +103,7 @@ def resemblance(sample: pa.Table, made: pa.Table) -> Resemblance:
     known, drawn = _some(sample), _some(made)
     numbers = [name for name in sample.column_names if _is_number(sample.column(name))]
     pairs = [(one, two) for n, one in enumerate(numbers) for two in numbers[:n]]
+    pairs = pairs[:: 1 + len(pairs) // _MOST_PAIRS]
     nulls = [name for name in sample.column_names if sample.column(name).null_count]
     masks = [(one, two) for n, one in enumerate(nulls) for two in nulls[: n + 1]]
     return Resemblance(
@@ -217,11 +224,17 @@ def _strange_texts(sample: pa.ChunkedArray, values: pa.ChunkedArray) -> float:
     known = sample.unique()
     if len(known) <= len(sample) / 20 and len(known) <= 500:
         return 1 - float(pc.mean(pc.is_in(values, value_set=known)).as_py())
-    if patterns_of(known.to_pylist()) is None:
+    patterns = patterns_of(known.to_pylist())
+    if patterns is None:
         return 0.0
     shapes = {shape_of(text) for text in known.to_pylist()}
+    one_of = re.compile("|".join(map(as_regex, patterns)))
     counted = pc.value_counts(values.combine_chunks()).to_pylist()
-    strange = sum(each["counts"] for each in counted if shape_of(each["values"]) not in shapes)
+    strange = sum(
+        each["counts"]
+        for each in counted
+        if shape_of(each["values"]) not in shapes and not one_of.fullmatch(each["values"])
+    )
     return float(strange / len(values))
 
 

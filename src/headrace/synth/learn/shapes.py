@@ -59,6 +59,13 @@ def with_room(patterns: dict[str, int], rows: int) -> dict[str, int]:
     return {**rest, wider: patterns.get(wider, 0)}
 
 
+def as_regex(pattern: str) -> str:
+    """A pattern as a regular expression."""
+    return "".join(
+        f"[{re.escape(MARKS[mark])}]" if mark in MARKS else re.escape(mark) for mark in pattern
+    )
+
+
 def _are_codes(texts: Sequence[str]) -> bool:
     """Whether these are made of digits and letters of one case, and look like no words."""
     if max(map(len, texts)) > _LONGEST or any(mark in text for text in texts for mark in "#?&*%~"):
