@@ -161,6 +161,14 @@ def test_what_was_written_passes_the_checks_of_the_project(
     api_lab.added(before, AddRequest("a" * 30, "rest_api", resource=long))
     api_lab.added(before, AddRequest("b" * 30, "sql_database"))
     api_lab.added(before, AddRequest("c" * 30, "synth"), load=False)
+    settings = before.root / "config" / "default.yml"
+    advised = (  # what errors advise: it says how the real files are written, not the test's
+        'cursor: changed_on, delimiter: ";", encoding: latin-1, header: false, skip: 1, '
+        'names: [order_id, amount, changed_on], decimal: ",", null_values: ["-"], bad_rows: fail'
+    )
+    text = settings.read_text(encoding="utf-8")
+    assert text.count("cursor: changed_on") == 1
+    settings.write_text(text.replace("cursor: changed_on", advised), encoding="utf-8")
     mine = [
         str(path.relative_to(before.root))
         for path in (*before.root.glob("dlt_pipelines/*"), before.root / "tests")

@@ -8,7 +8,7 @@ from combinations import Answers, Combinations
 class TestCopies(Combinations):
     SETS: ClassVar[dict[str, Answers]] = {
         "shop-and-web": {"sources": ["shop", "web_analytics"]},
-        "jaffle": {"sources": ["jaffle_shop"], "extras": ["serve"]},
+        "all defaults": {},
         "own-sources": {
             "sources": ["files", "rest_api", "sql_database"],
             "extras": ["postgres", "openlineage"],
@@ -18,8 +18,10 @@ class TestCopies(Combinations):
             "project_description": 'Zahlen von "Müller"',
             "extras": [],
             "license": "MIT",
+            "machinery": "vendored",
             "license_holder": "Müller & Söhne",
         },
         "nothing": {"sources": [], "extras": [], "license": "none"},
     }
     TYPED: ClassVar[set[str]] = {"own-sources"}
+    RUN: ClassVar[set[str]] = {"all defaults"}

@@ -3,22 +3,18 @@
 from typing import ClassVar
 
 from combinations import Answers, Combinations
-from template_lab import DEMOS
+from template_lab import DEMOS, EXTRAS
 
 
 class TestCopies(Combinations):
     SETS: ClassVar[dict[str, Answers]] = {
         "everything": {
             "sources": [*DEMOS, "files", "rest_api", "sql_database"],
+            "extras": [*EXTRAS],
             "license": "BSD-3-Clause",
+            "machinery": "vendored",
         },
-        "depends": {"machinery": "dependency"},
-        "depends on little": {
-            "sources": ["rest_api"],
-            "extras": [],
-            "machinery": "dependency",
-            "license": "none",
-        },
+        "little": {"sources": ["rest_api"], "extras": [], "license": "none"},
         "web": {"sources": ["web_analytics"], "extras": ["datahub", "learn"]},
     }
-    TYPED: ClassVar[set[str]] = {"depends on little"}
+    TYPED: ClassVar[set[str]] = {"little"}
