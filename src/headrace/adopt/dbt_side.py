@@ -33,6 +33,7 @@ class DbtSide:
         profile: the profile's name.
         output: the entry of its ``outputs``.
         database: the DuckDB file; None if the profile names none.
+        other_target: the profile's target, where that is not of DuckDB and another output is used.
         models: how many it has.
         tests: how many it has.
         schemas: those of the models that are published.
@@ -47,6 +48,7 @@ class DbtSide:
     profile: str
     output: str
     database: Path | None
+    other_target: str | None = None
     models: int = 0
     tests: int = 0
     schemas: tuple[str, ...] = ()
@@ -69,7 +71,7 @@ def read(root: Path, folder: Path) -> DbtSide:
     if profiles is None:
         side = DbtSide(folder, name, None, profile, "", None)
     else:
-        output, own = _output(profiles, profile, folder)
+        output, own, other = _output(profiles, profile, folder)
         try:
             database = own_profile.database_path(own, folder, root)
         except ValueError as error:
@@ -80,7 +82,13 @@ def read(root: Path, folder: Path) -> DbtSide:
                 "needs: name an output with a local `path`"
             )
         side = DbtSide(
-            folder, name, profiles, profile, output, Path(database) if database else None
+            folder,
+            name,
+            profiles,
+            profile,
+            output,
+            Path(database) if database else None,
+            other_target=other,
         )
     return _parsed(root, side)
 
@@ -109,8 +117,12 @@ def _profiles_file(root: Path, folder: Path, profile: str) -> Path | None:
     return None
 
 
-def _output(profiles: Path, profile: str, folder: Path) -> tuple[str, dict[str, Any]]:
-    """The output that is used: the profile's target, or its only one of DuckDB."""
+def _output(profiles: Path, profile: str, folder: Path) -> tuple[str, dict[str, Any], str | None]:
+    """The output that is used: the profile's target, or its only one of DuckDB.
+
+    Returns:
+        Its name, what it holds, and the target where another output is used instead.
+    """
     found = own_profile.profiles(profiles)[profile]
     outputs = found.get("outputs") if isinstance(found, dict) else None
     if not isinstance(outputs, dict) or not outputs:
@@ -132,8 +144,8 @@ def _output(profiles: Path, profile: str, folder: Path) -> tuple[str, dict[str, 
                 f"duckdb; the catalog alone is shown by `headrace serve --artifacts "
                 f"{folder / 'target'}`"
             )
-        target = duckdb[0]
-    return target, dict(outputs[target])
+        return duckdb[0], dict(outputs[duckdb[0]]), f"{target} ({kinds.get(target)})"
+    return target, dict(outputs[target]), None
 
 
 def _parsed(root: Path, side: DbtSide) -> DbtSide:
@@ -189,6 +201,7 @@ def _with_models(side: DbtSide, graph: Any) -> DbtSide:
         profile=side.profile,
         output=side.output,
         database=side.database,
+        other_target=side.other_target,
         models=len(models),
         tests=sum(str(node.resource_type) in {"test", "unit_test"} for node in nodes)
         + len(graph.unit_tests),

@@ -78,7 +78,7 @@ def _path(root: Path, path: Path) -> str:
         return "."
     if path.is_relative_to(root):
         return _quoted(path.relative_to(root).as_posix())
-    if path.is_relative_to(root.parent):
+    if path.is_relative_to(root.parent) and not path.is_relative_to(home / ".dbt"):
         return _quoted(f"../{path.relative_to(root.parent).as_posix()}")
     if path.is_relative_to(home):
         return _quoted(f"~/{path.relative_to(home).as_posix()}")

@@ -214,7 +214,12 @@ def _plan_dbt(plan: _Plan, root: Path, dbt: DbtSide | None) -> None:
         plan.found.append(
             f"profile {dbt.profile} ({dbt.output}) in {_below(root, dbt.profiles)}: {place}"
         )
-        if dbt.profiles is not None and not dbt.profiles.is_relative_to(root):
+        if dbt.other_target is not None:
+            plan.notes.append(
+                f"the profile's target is {dbt.other_target}; its output {dbt.output} is used, "
+                "which is of DuckDB"
+            )
+        if not dbt.profiles.is_relative_to(root):
             plan.notes.append(
                 f"the profile is outside of the repository, in {dbt.profiles}: elsewhere (in CI, "
                 "for others) dbt.profile in config/default.yml has to be changed"

@@ -1,10 +1,12 @@
 """Which models of a dbt project are for readers."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from headrace.adopt.dbt_side import published_models
+from headrace.adopt.dbt_side import DbtSide, _output, published_models
+from headrace.adopt.files import settings
 
 
 @dataclass
@@ -48,3 +50,29 @@ def test_marts_else_what_is_no_step(
     found, names = published_models(nodes)
     assert {node.name for node in found} == chosen
     assert names == patterns
+
+
+def test_another_output_of_duckdb_is_used_and_the_target_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "profiles.yml"
+    path.write_text(
+        "shop:\n  target: prod\n  outputs:\n"
+        "    prod: {type: snowflake}\n    local: {type: duckdb, path: x.duckdb}\n"
+    )
+    assert _output(path, "shop", tmp_path) == (
+        "local",
+        {"type": "duckdb", "path": "x.duckdb"},
+        "prod (snowflake)",
+    )
+
+
+def test_a_profile_of_the_home_folder_is_named_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    root = tmp_path / "repo"
+    profiles = tmp_path / ".dbt" / "profiles.yml"
+    side = DbtSide(root / "transform", "shop", profiles, "shop", "dev", tmp_path / "w.duckdb")
+    text = settings({}, root=root, dbt=side, queries=None)
+    assert '    path: "~/.dbt/profiles.yml"\n' in text
+    assert "    path: ../w.duckdb\n" in text
+    assert "  project_dir: transform\n" in text
