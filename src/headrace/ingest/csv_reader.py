@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import duckdb
 
 _LONGEST_VALUE = 1 << 21
+_COUNTED_BYTES = 64 * 1024 * 1024  # of a file whose rows are read one by one to find their lines
+_EMPTY_LINE = (b"\n\n", b"\n\r\n")
 _CARRIAGE_RETURN = "\ue000"  # for private use, so in no text
 
 
@@ -63,7 +65,14 @@ class CsvReader:
         return self.copy is not None
 
     def lines(self, rows: Collection[int]) -> dict[int, int]:
-        """The line in the source's own file at which each of some rows begins."""
+        """The line in the source's own file at which each of some rows begins.
+
+        None of a large file in which a row may take several lines.
+        """
+        if self._has_one_line_a_row():
+            return {row: self.above + 1 + row for row in rows}
+        if self.file.size > _COUNTED_BYTES:
+            return {}
         found: dict[int, int] = {}
         last = max(rows)
         with opened(self.file) as stream:
@@ -73,6 +82,19 @@ class CsvReader:
                 if number >= last:
                     break
         return found
+
+    def _has_one_line_a_row(self) -> bool:
+        """Whether no value is quoted and no line is empty; a look at all bytes, but a quick one."""
+        if self.encoding != "utf-8" or self.line_end not in {"\n", "\r\n"}:
+            return False
+        last = b""
+        with opened(self.file) as stream:
+            while chunk := stream.read(1 << 20):
+                seam = last + chunk[:2]
+                if b'"' in chunk or any(b in part for part in (seam, chunk) for b in _EMPTY_LINE):
+                    return False
+                last = chunk[-2:]
+        return True
 
     def sql(self, names: Sequence[str], kinds: Sequence[str]) -> str:
         """The rows, with the given names, read as the given types."""

@@ -77,7 +77,10 @@ class FileScan:
         return self.reader.rejected
 
     def lines(self, rows: Collection[int]) -> dict[int, int]:
-        """The line in the file at which each of some rows begins, where its format has lines."""
+        """The line in the file at which each of some rows begins, where its format has lines.
+
+        None of a large CSV file with quotes, which would take longer to count than to load.
+        """
         if not rows or self.file.format not in {"csv", "jsonl"}:
             return {}
         return self.reader.lines(rows)

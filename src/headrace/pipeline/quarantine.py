@@ -314,7 +314,11 @@ def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBP
 
 
 def count_open(resolved: "Resolved", sources: Iterable[str]) -> int:
-    """The rows of some sources that are in quarantine; 0 where the warehouse cannot be asked."""
+    """The rows of some sources that are in quarantine; 0 of a target that is no DuckDB file.
+
+    Raises:
+        WarehouseError: the warehouse cannot be read.
+    """
     if resolved.target.database_file is None or not resolved.target.exists():
         return 0
     with opened(resolved, read_only=True) as connection:
