@@ -158,6 +158,22 @@ def test_the_cursor_says_what_is_newer(shop: Shop) -> None:
     assert (3, 15) in rows(lab)
 
 
+def test_a_newer_snapshot_supersedes_the_rows_of_the_older_one(shop: Shop) -> None:
+    lab = shop.lab_with("{orders: {pattern: 'day_*', primary_key: [id], write: snapshot}}")
+    shop.write("day_2024-01-01.csv", "id,amount\n1,10\n2,20\n3,30\n4,40\n")
+    lab.load()
+    shop.write("day_2024-01-02.csv", "id,amount\n1,10\n2,20\n3,x\n4,y\n")
+    lab.load()
+    assert rows(lab) == [(1, 10), (2, 20), (3, 30), (4, 40)]  # the last good versions
+    assert replay(lab, "amount = case when id = '3' then '31' else amount end").rows_changed == 1
+    assert rows(lab) == [(1, 10), (2, 20), (3, 31), (4, 40)]
+    shop.write("day_2024-01-03.csv", "id,amount\n1,10\n2,20\n4,z\n")
+    table = lab.load_one()
+    assert (table.rows_deleted, table.rows_quarantined) == (1, 1)
+    assert rows(lab) == [(1, 10), (2, 20), (4, 40)]
+    assert statuses(lab) == {"open": 1, "superseded": 2}
+
+
 def test_discarded_rows_do_not_come_back_and_keep_their_history(shop: Shop) -> None:
     lab = spoiled(shop)
     report = quarantine_replay.discard(lab.resolved, Chosen("store", "orders", "malformed"))

@@ -454,6 +454,7 @@ class Merge:
         keys = identifiers(self.table.primary_key)
         stale = (
             f"select {keys} from raw_row where __from in (select file_name from withdrawn) "
+            "and __place is not null "  # else it is deleted already
             f"and not exists (select 1 from typed where {self._same_key('typed', 'raw_row')})"
         )
         count = scalar(self.connection, f"select count(*) from ({stale})")

@@ -93,7 +93,7 @@ def collect_quarantine(
     read_types: Mapping[str, str],
     known: str,
     *,
-    renamed: Iterable[str] = (),
+    replaced: Iterable[str] = (),
 ) -> "pa.Table | None":
     """The rows of ``bad``, those that no reader gives, and known ones that no file holds any more.
 
@@ -107,7 +107,7 @@ def collect_quarantine(
         scans: the files that were read, numbered as in ``incoming``.
         read_types: the columns of ``incoming`` and their types.
         known: SQL of the table's rows that are in quarantine already; "" if there are none.
-        renamed: names that files had earlier: their rows are those of the files as they are now.
+        replaced: names of files that those which were read replace: renamed ones, older snapshots.
     """
     connection.execute("create or replace temp table settled (quarantine_id varchar)")
     connection.execute("create or replace temp table withdrawn (file_name varchar)")
@@ -163,7 +163,7 @@ def collect_quarantine(
     names = ", ".join(f"now.{name}" for name in _COLUMNS)
     query = f"select {names} from quarantined as now order by file_name, row_number"
     if known:
-        files = ", ".join(map(literal, [*(scan.file.name for scan in scans), *renamed]))
+        files = ", ".join(map(literal, [*(scan.file.name for scan in scans), *replaced]))
         gone = (
             f"from {known} where superseded_at is null and file_name in ({files}) "
             "and quarantine_id not in (select quarantine_id from quarantined)"
