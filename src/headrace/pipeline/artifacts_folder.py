@@ -7,6 +7,7 @@
 """
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -38,6 +39,8 @@ _NO_CATALOG = (
     "`dbt docs generate` writes it"
 )
 _NO_RESULTS = "no build or test is on record, so results are not shown: `dbt build` writes them"
+_PROJECT_NAME = re.compile(rb'"project_name": ?"(\w+)"')
+_HEAD = 8192  # bytes; dbt writes the metadata first
 _MOST_NOTES = 3  # of one file; the page has all
 _SECONDS = 1.0
 
@@ -127,7 +130,7 @@ def opened(folder: Path, *, flags: Iterable[str] = ()) -> Iterator[ArtifactsFold
     """
     target = find_target(folder)
     with tempfile.TemporaryDirectory(prefix="headrace-", ignore_cleanup_errors=True) as name:
-        root = Path(name) / (slug(_project_folder(target).name) or "dbt")
+        root = Path(name) / (_project_name(target) or "dbt")
         root.mkdir()
         found = ArtifactsFolder(target, _settings(root, flags))
         found.refresh()
@@ -171,8 +174,15 @@ def _target_path(project: Path) -> list[str]:
     return [path] if isinstance(path, str) and "{{" not in path else []
 
 
-def _project_folder(target: Path) -> Path:
-    return target.parent if target.name == "target" else target
+def _project_name(target: Path) -> str:
+    """What the head of the manifest calls the project; else the name of its folder."""
+    try:
+        with (target / MANIFEST).open("rb") as file:
+            found = _PROJECT_NAME.search(file.read(_HEAD))
+    except OSError:
+        found = None
+    folder = target.parent if target.name == "target" else target
+    return slug(found[1].decode() if found else folder.name)
 
 
 def _settings(root: Path, flags: Iterable[str]) -> Resolved:

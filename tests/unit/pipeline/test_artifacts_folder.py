@@ -274,7 +274,7 @@ def test_settings_of_another_project_do_not_reach_it(
     with opened(edited(tmp_path, lambda _: None)) as found:
         assert found.resolved.run_store_url.startswith("sqlite:///")
         assert found.resolved.settings.serve.port == 8600
-        assert found.resolved.root.name == "shop"
+        assert found.resolved.root.name == "shop"  # as the manifest says
         folder = found.resolved.root
     assert not folder.exists()
     with pytest.raises(SettingsError), opened(find_target(tmp_path / "shop"), flags=["nope=1"]):
