@@ -181,6 +181,11 @@ def test_lineage_goes_through_ephemeral_models_and_packages(catalog: Catalog) ->
 def test_what_reads_a_metric_reads_its_models(catalog: Catalog) -> None:
     upstream = reachable(catalog.parents, ["exposure.headrace.board"])
     assert {"model.headrace.large_orders", "model.headrace.totals"} <= set(upstream)
+    metric = catalog.assets["metric.headrace.revenue"]
+    assert (metric.kind, metric.description) == ("metric", "What large orders brought.")
+    assert catalog.assets["semantic_model.headrace.sold"].kind == "semantic_model"
+    assert metric.id in upstream
+    assert "semantic_model.headrace.sold" in upstream
 
 
 def test_a_selector_of_the_project_builds_its_part(lab: Lab) -> None:

@@ -149,6 +149,8 @@ class OtherNode(ArtifactPart, frozen=True, kw_only=True):
     resource_type: str
     description: str | None = None
     label: str | None = None
+    package_name: str | None = None
+    original_file_path: str | None = None
     depends_on: DependsOn = DependsOn()
 
 

@@ -14,7 +14,10 @@ from headrace.catalog.build_dlt import DltPart
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, ColumnLineageProblem
 from headrace.process import gc_paused
 
-_LAYERS = ("resource", "table", "seed", "model", "snapshot", "exposure", "test", "unit_test")
+_LAYERS = (
+    *("resource", "table", "seed", "model", "snapshot"),
+    *("semantic_model", "metric", "saved_query", "exposure", "test", "unit_test"),
+)
 
 
 def build_catalog(artifacts: Artifacts, *, raw_schema: Callable[[str], str]) -> Catalog:

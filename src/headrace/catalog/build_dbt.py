@@ -1,11 +1,11 @@
-"""dbt's part of the graph: sources, models, seeds, snapshots, exposures and tests."""
+"""dbt's part of the graph: sources, models, seeds, snapshots, metrics, exposures and tests."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from headrace.artifacts import Artifacts
-from headrace.artifacts.dbt_manifest import Exposure, Owner, SourceNode, UnitTest
+from headrace.artifacts.dbt_manifest import Exposure, OtherNode, Owner, SourceNode, UnitTest
 from headrace.artifacts.dbt_nodes import ColumnInfo, Constraint, Node
 from headrace.catalog.hooks_and_macros import HooksAndMacros
 from headrace.catalog.model import Asset, AssetKind, Column, SnapshotInfo, TestInfo, table_id
@@ -31,6 +31,7 @@ class DbtPart:
         self._exposures: dict[str, Exposure] = {}
         self._unit_tests: dict[str, UnitTest] = {}
         self._owners: dict[str, tuple[str, ...]] = {}
+        self._semantic: dict[str, OtherNode] = {}
         self._others: dict[str, Sequence[str]] = {}
         self._hooks_and_macros = HooksAndMacros(manifest)
         if manifest is not None:
@@ -45,15 +46,14 @@ class DbtPart:
             self._owners = {
                 group.name: _owner_names(group.owner) for group in manifest.groups.values()
             }
+            self._semantic = {
+                **manifest.semantic_models,
+                **manifest.metrics,
+                **manifest.saved_queries,
+            }
             self._others = {
                 key: other.depends_on.nodes
-                for others in (
-                    manifest.metrics,
-                    manifest.semantic_models,
-                    manifest.saved_queries,
-                    manifest.functions,
-                )
-                for key, other in others.items()
+                for key, other in {**self._semantic, **manifest.functions}.items()
             }
         self._table_ids = self._ids_of_sources()
         self._keys = manifest.keys() if manifest is not None else {}
@@ -134,6 +134,17 @@ class DbtPart:
                 meta=exposure.all_meta,
             )
 
+        for key, other in self._semantic.items():
+            yield Asset(
+                id=key,
+                kind=cast("AssetKind", other.resource_type),
+                name=other.name,
+                description=other.description or "",
+                path=other.original_file_path,
+                package=other.package_name,
+                dbt_id=key,
+            )
+
     def _node(self, key: str, node: Node) -> Asset:
         meta = node.all_meta
         group = node.group or node.config.group
@@ -207,8 +218,13 @@ class DbtPart:
             *((key, node.depends_on.nodes) for key, node in self._nodes.items()),
             *((key, test.depends_on.nodes) for key, test in self._unit_tests.items()),
             *((key, exposure.depends_on.nodes) for key, exposure in self._exposures.items()),
+            *((key, other.depends_on.nodes) for key, other in self._semantic.items()),
         ]
-        return {key: set(self._resolved(read)) for key, read in readers}
+        # what reads a metric reads what it is made from, too
+        return {
+            key: {*self._resolved(read), *(one for one in read if one in self._semantic)}
+            for key, read in readers
+        }
 
     def _resolved(self, ids: Sequence[str]) -> list[str]:
         """The assets behind dbt's ids; a metric is replaced by what it is made from."""

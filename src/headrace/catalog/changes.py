@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
-from headrace.catalog.model import Asset
+from headrace.catalog.model import CONSUMERS, Asset
 
 _SAME = {
     "varchar": ("string", "text", "character varying", "char", "bpchar", "character", "nvarchar"),
@@ -272,7 +272,7 @@ def _checks(test: Asset) -> str:
 
 def _location(asset: Asset) -> str:
     """Its relation in the warehouse, or else its name, and its path in the project."""
-    if asset.kind in {"resource", "exposure"}:
+    if asset.kind == "resource" or asset.kind in CONSUMERS:
         return asset.name
     where = asset.relation or asset.name
     return f"{where} ({asset.path})" if asset.path else where

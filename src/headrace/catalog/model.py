@@ -16,8 +16,20 @@ from typing import Any, Literal
 from headrace.artifacts.reading import Reading
 
 AssetKind = Literal[
-    "resource", "table", "model", "snapshot", "seed", "exposure", "test", "unit_test"
+    "resource",
+    "table",
+    "model",
+    "snapshot",
+    "seed",
+    "semantic_model",
+    "metric",
+    "saved_query",
+    "exposure",
+    "test",
+    "unit_test",
 ]
+# What reads models and has neither rows nor columns of its own: it reads all that it is given.
+CONSUMERS = frozenset({"semantic_model", "metric", "saved_query", "exposure"})
 RELATIONS: frozenset[str] = frozenset({"table", "model", "snapshot", "seed"})
 TESTS: frozenset[str] = frozenset({"test", "unit_test"})
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from headrace.catalog.model import DIRECT, TESTS
+from headrace.catalog.model import CONSUMERS, DIRECT, TESTS
 from headrace.cli.terminal import SHOWN, and_more, new_console, print_parts
 from headrace.formatting import count, escaped, first_few
 from headrace.lineage.report import (
@@ -114,7 +114,7 @@ class _Tree:
         key, column = spot
         node = self._nodes[key]
         line = Text(start, style="dim")
-        is_leaf = node.kind == "exposure" or node.kind in TESTS
+        is_leaf = node.kind in CONSUMERS or node.kind in TESTS
         if not self._at_columns or is_leaf:
             line.append(escaped(node.name), style="bold" if not again else "")
         elif column is None:

@@ -20,7 +20,7 @@ import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from headrace.catalog.model import Asset, Catalog
+from headrace.catalog.model import CONSUMERS, Asset, Catalog
 from headrace.lineage.find import NodeRef, known_columns
 from headrace.lineage.graph import reachable
 from headrace.lineage.report import (
@@ -54,7 +54,7 @@ def impact(catalog: Catalog, ref: NodeRef) -> ImpactReport:
         _item(catalog, key, distance.get(key, 1), reached.get(key, set()), why.get(key))
         for key in dict.fromkeys((*reached, *why, *skipped))
         if key != ref.asset
-        and (key in reached or key in why or catalog.assets[key].kind == "exposure")
+        and (key in reached or key in why or catalog.assets[key].kind in CONSUMERS)
     ]
     shown.sort(key=lambda item: (item.distance, item.kind, item.id))
     exposures = tuple(item for item in shown if item.kind == "exposure")
@@ -74,7 +74,7 @@ def impact(catalog: Catalog, ref: NodeRef) -> ImpactReport:
             "exposures": len(exposures),
             "tests": sum(item.kind in {"test", "unit_test"} for item in shown),
             "skipped": sum(
-                catalog.assets[key].kind != "exposure" and key not in why for key in skipped
+                catalog.assets[key].kind not in CONSUMERS and key not in why for key in skipped
             ),
             "owners": len({owner for item in shown for owner in item.owners}),
         },
@@ -130,7 +130,7 @@ def _broken_by_column(catalog: Catalog, root: str, column: str) -> dict[str, str
                 )
         for child in dict.fromkeys((*catalog.children.get(key, ()), *edges)):
             asset = catalog.assets.get(child)
-            if asset is None or asset.kind == "exposure" or child == key:
+            if asset is None or asset.kind in CONSUMERS or child == key:
                 continue
             if _is_loaded_from(catalog, key, child):
                 passed = edges.get(child, [])

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from headrace.catalog.model import Catalog, ColumnEdge
+from headrace.catalog.model import CONSUMERS, Catalog, ColumnEdge
 from headrace.lineage.find import NodeRef, known_columns
 from headrace.lineage.report import (
     Direction,
@@ -190,7 +190,7 @@ class _Columns:
                 if self._indirect and downstream:
                     yield from self._looked_up(asset, other)
                 continue
-            is_exposure = self._catalog.assets[other].kind == "exposure"
+            is_exposure = self._catalog.assets[other].kind in CONSUMERS
             if (self._indirect and column == ROWS) or (downstream and is_exposure):
                 ends = (column_node, (other, ROWS)) if downstream else ((other, ROWS), column_node)
                 yield (other, ROWS), _link(*ends, READS)

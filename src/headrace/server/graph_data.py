@@ -8,7 +8,17 @@ from headrace.lineage.find import known_columns
 from headrace.server.links import Links
 from headrace.server.snapshot import ProjectSnapshot
 
-KINDS = ("resource", "table", "model", "snapshot", "seed", "exposure")
+KINDS = (
+    "resource",
+    "table",
+    "model",
+    "snapshot",
+    "seed",
+    "semantic_model",
+    "metric",
+    "saved_query",
+    "exposure",
+)
 EDGES = (
     "copied", "renamed", "computed", "aggregated",
     "filtered", "joined", "grouped", "sorted", "windowed",

@@ -31,7 +31,18 @@ order by
     bm25(assets, 10, 5, 3, 2, 1), assets.rowid
 limit :most
 """
-_TIERS = ("mart", "exposure", "model", "snapshot", "seed", "table", "resource")
+_TIERS = (
+    "mart",
+    "exposure",
+    "metric",
+    "model",
+    "snapshot",
+    "seed",
+    "semantic_model",
+    "saved_query",
+    "table",
+    "resource",
+)
 _TESTS = len(_TIERS)
 
 

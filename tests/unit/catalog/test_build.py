@@ -242,7 +242,7 @@ def test_tests_are_attached_and_exposures_read_what_metrics_are_made_from() -> N
     assert (report.name, report.owners, found.parents[report.id]) == (
         "The report",
         ("a@example.com", "b@example.com"),
-        ("model.shop.orders",),
+        ("metric.shop.revenue", "model.shop.orders"),
     )
 
 

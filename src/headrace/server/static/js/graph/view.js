@@ -6,7 +6,7 @@ import { NODE_WIDTH } from "./layout.js";
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif";
 
 const TEXTS = 20000; // shortened names that are remembered
-const KINDS = ["resource", "table", "model", "snapshot", "seed", "exposure"];
+const KINDS = ["resource", "table", "model", "snapshot", "seed", "semantic_model", "metric", "saved_query", "exposure"];
 
 export class View extends Camera {
   constructor(canvas) {
