@@ -1,4 +1,4 @@
-"""Files at web addresses and in a local S3: read once, and every fault is one line."""
+"""Files at web addresses, in a local S3 and a stand-in for Azure: read once, faults explained."""
 
 import base64
 import gzip
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from lab import Lab, Shop, partly_loaded, refused
 
+from azure_server import blob_server
 from file_server import FileServer, Served, file_server
 from headrace.errors import SourceError
 from headrace.ingest import http_files
@@ -288,3 +289,27 @@ def test_a_preview_of_objects(s3: Any, tmp_path: Path) -> None:
     report = preview("s3://lake/in/*.csv", {})
     assert (report.directory, report.settings["pattern"]) == ("s3://lake/in", "*.csv")
     assert json.loads(report.model_dump_json())["rows_given"] == 1
+
+
+def test_blobs_of_azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("adlfs", reason="uv sync --extra az")
+    for name in ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    lab = store(tmp_path, "az://lake/in", "{t: {pattern: '*.csv', primary_key: [id]}}")
+    refused(lab, "load", kind=SourceError, words=["no credentials", "azure_storage_account_name"])
+    with blob_server() as server:
+        prefix = "SOURCES__FILESYSTEM__"
+        monkeypatch.setenv(f"{prefix}CREDENTIALS__AZURE_STORAGE_ACCOUNT_NAME", "acct")
+        monkeypatch.setenv(f"{prefix}CREDENTIALS__AZURE_STORAGE_ACCOUNT_KEY", "a2V5a2V5a2V5a2V5")
+        options = {"connection_string": server.connection_string}
+        monkeypatch.setenv(f"{prefix}KWARGS", json.dumps(options))
+        server.blobs = {"in/1.csv": (b"id,x\n1,a\n", 1), "in/2.csv": (b"id,x\n2,b\n", 1)}
+        assert lab.load_one().rows_new == 2
+        server.read.clear()
+        assert lab.load_one().files_unchanged == 2
+        assert server.read == []
+        server.blobs["in/2.csv"] = (b"id,x\n2,new\n", 2)
+        assert lab.load_one().rows_changed == 1
+        assert set(server.read) == {"in/2.csv"}
+        lab = store(tmp_path, "az://nowhere/in", "{other: {pattern: '*.csv'}}")
+        refused(lab, "load", kind=SourceError, words=["az://nowhere/in", "no such bucket"])
