@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 from lab import ROOT, Lab, copy_project
+from typer.testing import CliRunner
 
 from headrace.catalog import Catalog
+from headrace.cli.main import app
 from headrace.lineage.graph import reachable
 from headrace.pipeline.catalog import current
 from headrace.pipeline.reports import RunReport
@@ -198,3 +200,17 @@ def test_a_selector_of_the_project_builds_its_part(lab: Lab) -> None:
     assert made == {
         "large_orders", "large_orders_below_limit", "unique_large_orders_order_id",
     }  # fmt: skip
+
+
+def test_the_pages_show_them(lab: Lab, tmp_path: Path) -> None:
+    flags = ["--project-dir", str(lab.root), "--set", f"data_dir={lab.data_dir}"]
+    done = CliRunner().invoke(app, ["docs", "--out", str(tmp_path / "site"), *flags])
+    assert done.exit_code == 0, done.output
+    site = tmp_path / "site"
+    home = (site / "index.html").read_text("utf-8")
+    assert "1&nbsp;metric" in home
+    assert "1&nbsp;semantic model" in home
+    (metric,) = (site / "assets").glob("metric-headrace-revenue-*.html")
+    assert "What large orders brought." in metric.read_text("utf-8")
+    for name in ("semantic_model-headrace-sold", "model-second-second_model"):
+        assert list((site / "assets").glob(f"{name}-*.html")), name
