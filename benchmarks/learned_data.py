@@ -157,6 +157,8 @@ def by_sdv(table: pa.Table, work: Path, rows: int) -> tuple[pa.Table, float, flo
         if pa.types.is_integer(each.type):
             # what it takes for an id comes as text
             values = pandas.to_numeric(values, errors="coerce").round().astype("Int64")
+        elif pa.types.is_timestamp(each.type) or pa.types.is_date(each.type):
+            values = pandas.to_datetime(values, errors="coerce")
         columns.append(pa.array(values, each.type, from_pandas=True, safe=False))
     return pa.table(columns, schema=table.schema), learned, rate
 
