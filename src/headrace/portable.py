@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, TextIO
+from typing import Any, Final, Self, TextIO
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -327,6 +327,44 @@ def address_space_limit() -> int | None:
 
 
 # ── output ──────────────────────────────────────────────────────────────────
+
+
+class Keys:
+    """The keys that are pressed, one by one, without Enter; none where stdin is no terminal."""
+
+    def __init__(self) -> None:
+        self._kept: list[Any] | None = None
+        self.is_open = False
+
+    def __enter__(self) -> Self:
+        self.is_open = sys.stdin is not None and sys.stdin.isatty()
+        if self.is_open and not WINDOWS:
+            import termios
+            import tty
+
+            self._kept = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin)  # Ctrl-C stays what it is
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            import termios
+
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._kept)
+
+    def next(self) -> str | None:
+        """The next key that was pressed; None if none was."""
+        if not self.is_open:
+            return None
+        if WINDOWS:
+            import msvcrt
+
+            console: Any = msvcrt  # of which another system's type checker knows nothing
+            return console.getwch() if console.kbhit() else None
+        import select
+
+        pressed, _, _ = select.select([sys.stdin], [], [], 0)
+        return os.read(sys.stdin.fileno(), 1).decode(errors="replace") if pressed else None
 
 
 def is_closed_pipe(error: BaseException) -> bool:

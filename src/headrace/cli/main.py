@@ -27,6 +27,7 @@ from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
 from headrace.cli.run import build, load, publish, run, state
 from headrace.cli.serve import docs, serve
+from headrace.cli.watch import watch
 from headrace.errors import CheckFailedError, HeadraceError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ for _command in (
     adopt,
     update,
     run,
+    watch,
     load,
     build,
     publish,

@@ -97,6 +97,54 @@ def rendered(value: str) -> str:
         raise ValueError(" ".join(str(error).split())) from error
 
 
+def modified(before: Any, after: Any) -> list[str]:
+    """What ``state:modified`` selects: nodes that are new, or differ in content, config or macros.
+
+    dbt compares with a manifest that it reads from a file; both of these are in memory.
+
+    Args:
+        before: dbt's own manifest of the earlier parse.
+        after: that of the later one.
+
+    Returns:
+        ids of nodes and unit tests of ``after``, sorted.
+    """
+    macros = _modified_macros(before, after)
+    found = []
+    for kind in ("nodes", "unit_tests"):
+        old: Any = getattr(before, kind)
+        for key, node in getattr(after, kind).items():
+            calls = macros.intersection(getattr(node.depends_on, "macros", ()))
+            if calls or key not in old or not _is_same(old[key], node, after.metadata.adapter_type):
+                found.append(key)
+    return sorted(found)
+
+
+def _is_same(before: Any, after: Any, adapter: str | None) -> bool:
+    from dbt_common.exceptions import DbtRuntimeError
+
+    try:
+        if str(after.resource_type) == "unit_test":
+            return bool(after.same_contents(before))
+        return bool(after.same_contents(before, adapter))
+    except DbtRuntimeError:  # how dbt tells of a contract that its readers may not bear
+        return False
+
+
+def _modified_macros(before: Any, after: Any) -> set[str]:
+    """Macros that changed, and those that call one of them."""
+    old = {key: macro.macro_sql for key, macro in before.macros.items()}
+    new = {key: macro.macro_sql for key, macro in after.macros.items()}
+    found = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    step = found
+    while step:
+        step = {
+            key for key, macro in after.macros.items() if step.intersection(macro.depends_on.macros)
+        } - found
+        found |= step
+    return found
+
+
 def unmatched_selector(event: Any) -> str | None:
     """The selector that an event of dbt's tells to match nothing; None of another event."""
     is_it = event.info.name == "NoNodesForSelectionCriteria"

@@ -74,6 +74,7 @@ def run(
     selection: Selection = EVERYTHING,
     began_at: float | None = None,
     listen: Listener = ignore,
+    command: str | None = None,
 ) -> RunReport:
     """Run the steps in order; a failed check ends the run before it publishes.
 
@@ -90,6 +91,8 @@ def run(
         began_at: when whoever waits for the run began to wait, such as the start of the process, on
             the monotonic clock; by default now.
         listen: is told what happens.
+        command: what to record the run as; by default the command of these steps. Nobody is told
+            of the failure of another.
 
     Returns:
         The report; its status is ``failed`` when a check did not pass.
@@ -98,8 +101,8 @@ def run(
         UserError: it could not run; what was published before is untouched, and the run is
             recorded with the error.
     """
-    command = f"headrace {'run' if len(steps) > 1 else steps[0]}"
-
+    tells = selection.is_whole and command is None
+    command = command or f"headrace {'run' if len(steps) > 1 else steps[0]}"
     began = time.monotonic() if began_at is None else began_at
     part = LoadPart(parse_tables(tables), backfill)
     if (tables or backfill) and full_refresh:
@@ -111,7 +114,7 @@ def run(
     def do() -> RunReport:
         return _run(resolved, command, steps, names, full_refresh, part, selection, began, listen)
 
-    return notify.telling(resolved, command, do) if selection.is_whole else do()
+    return notify.telling(resolved, command, do) if tells else do()
 
 
 def _run(
@@ -189,6 +192,16 @@ def _explained(step: str, error: BaseException, resolved: Resolved) -> UserError
         f"the {step} step ended in an unexpected {type(error).__name__}: {first_line(error)} "
         f"(please report it; {resolved.data_dir / 'logs'} has the traceback)"
     )
+
+
+def _tables_that_changed(resolved: Resolved, loaded: LoadReport | None) -> list[str]:
+    """The raw tables (``schema.table``) of which a load brought other rows or columns."""
+    tables = loaded.tables if loaded is not None else ()
+    return [
+        f"{resolved.raw_schema(table.source)}.{table.table}"
+        for table in tables
+        if table.rows_new or table.rows_changed or table.rows_deleted or table.new_columns
+    ]
 
 
 @dataclass
@@ -306,6 +319,8 @@ class _Run:
                 return False  # readers keep what is published, and it is of one time
         if "build" in steps:
             loaded = [self.resolved.raw_schema(name) for name in chosen]
+            if self.selection.since is not None:
+                loaded = _tables_that_changed(self.resolved, self.loaded)
             self._build(loaded, full_refresh=rebuild)
         if "build" in steps or "publish" in steps:
             with self._step("audit"):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable
@@ -100,6 +101,27 @@ def takes_context(resolved: Resolved, name: str, settings: SourceSettings) -> bo
 
 def _takes_context(factory: Callable[..., Any]) -> bool:
     return "context" in inspect.signature(factory).parameters
+
+
+def paths(resolved: Resolved, name: str, settings: SourceSettings) -> list[Path]:
+    """The files and folders that a source's settings name, and that of its sample files.
+
+    Raises:
+        HeadraceError: the source cannot be imported, or its settings are wrong.
+    """
+    factory = _factory(resolved, name, settings.kind or name)
+    found = [
+        value
+        for value in _arguments(resolved, name, settings, factory).values()
+        if isinstance(value, Path)
+    ]
+    return [path for path in (*found, resolved.data_dir / name) if path.exists()]
+
+
+def forget_code() -> None:
+    """Have the code of all sources imported again, as it is now."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "dlt_pipelines"]:
+        del sys.modules[name]
 
 
 def _factory(resolved: Resolved, name: str, kind: str) -> Callable[..., Any]:

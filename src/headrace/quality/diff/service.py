@@ -42,6 +42,8 @@ def diff(before: Side, after: Side, options: DiffOptions = _DEFAULTS) -> DiffRep
         first = attached(connection, before, f"{_PREFIX}a", options.schemas)
         second = attached(connection, after, f"{_PREFIX}b", options.schemas)
         names = sorted({*first, *second})
+        if options.tables is not None:
+            names = [name for name in names if name in options.tables]
         keys = _keys(options, names)
         _check_ignored(options, [*first.values(), *second.values()])
         if not names:

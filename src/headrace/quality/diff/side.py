@@ -41,6 +41,7 @@ class DiffOptions:
 
     Attributes:
         schemas: the schemas to compare.
+        tables: ``schema.table``: compare these alone; None for all.
         keys: ``schema.table``, or ``table``, to the columns of a key that the user named.
         ignored: names of columns that are not compared, in any table.
         limit: sample rows per kind and table; 0 for none.
@@ -52,6 +53,7 @@ class DiffOptions:
     """
 
     schemas: tuple[str, ...] = ("marts",)
+    tables: Collection[str] | None = None
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
     limit: int = 5
