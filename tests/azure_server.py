@@ -1,11 +1,12 @@
 """The part of Azure's Blob service that reading takes: list, head and get, on loopback."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from file_server import serving
 
 _TIME = "Fri, 27 Nov 2026 10:00:00 GMT"
 
@@ -108,14 +109,6 @@ def blob_server() -> Iterator[BlobServer]:
         def log_message(self, *args: object) -> None:
             del args
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    httpd.daemon_threads = True
-    server.endpoint = f"http://127.0.0.1:{httpd.server_port}/acct"
-    thread = threading.Thread(target=httpd.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(Handler) as url:
+        server.endpoint = f"{url}/acct"
         yield server
-    finally:
-        httpd.shutdown()
-        httpd.server_close()
-        thread.join()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,22 @@ def _debug(value: bool) -> bool:
     # at once: what is wrong with the other arguments has a traceback, too
     STATE.debug = STATE.debug or value
     return value
+
+
+RowFormat = Annotated[
+    Literal["table", "csv", "markdown"], typer.Option("--format", help="How to print rows.")
+]
+
+
+def row_limit(default: int) -> Any:
+    """The option ``--limit`` of a command that prints rows."""
+    return typer.Option(
+        "--limit",
+        metavar="N",
+        min=0,
+        help=f"The most rows; 0 is all. By default {default}, and all with --out.",
+        show_default=False,
+    )
 
 
 TargetName = Annotated[

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Call, print_json, shared_options
+from headrace.cli.options import Call, RowFormat, print_json, row_limit, shared_options
 
 if TYPE_CHECKING:
     from headrace.pipeline.quarantine import Chosen
@@ -78,9 +78,7 @@ def show_rows(
     ] = "open",
     reason: Reason = None,
     ids: Ids = None,
-    form: Annotated[
-        Literal["table", "csv", "markdown"], typer.Option("--format", help="How to print rows.")
-    ] = "table",
+    form: RowFormat = "table",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -89,16 +87,7 @@ def show_rows(
             help="Write all rows to a .csv, .json or .jsonl file, to be edited and replayed.",
         ),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help=f"The most rows; 0 is all. By default {_LIMIT}, and all with --out.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: Annotated[int | None, row_limit(_LIMIT)] = None,
 ) -> None:
     """Show rows with their values, their file and line, and the reason."""
     from headrace.pipeline import quarantine as service

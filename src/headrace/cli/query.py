@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Call, print_json, shared_options
+from headrace.cli.options import Call, RowFormat, print_json, row_limit, shared_options
 from headrace.errors import QueryError
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def query(
             "--on", metavar="DATABASE", help="published, warehouse, or the path of a DuckDB file."
         ),
     ] = "published",
-    form: Annotated[
-        Literal["table", "csv", "markdown"], typer.Option("--format", help="How to print rows.")
-    ] = "table",
+    form: RowFormat = "table",
     out: Annotated[
         Path | None,
         typer.Option(
@@ -47,16 +45,7 @@ def query(
             help="Write all rows to a .csv, .json, .jsonl or .parquet file.",
         ),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit",
-            metavar="N",
-            min=0,
-            help=f"The most rows; 0 is all. By default {_LIMIT}, and all with --out.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: Annotated[int | None, row_limit(_LIMIT)] = None,
 ) -> None:
     """Query the published file, the warehouse or any DuckDB file. Nothing is changed by it."""
     from headrace.pipeline import query as service
