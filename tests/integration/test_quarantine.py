@@ -320,3 +320,17 @@ def test_a_killed_replay_neither_loses_nor_doubles(shop: Shop, tables: str) -> N
     store = RunStore(lab.resolved.run_store_url)
     assert [run.status for run in store.last_runs(2)] == ["success", "interrupted"]
     store.close()
+
+
+def test_rows_of_a_source_that_loads_into_another_schema(shop: Shop) -> None:
+    lab = spoiled(shop, dataset_name="elsewhere")
+    chosen = quarantine.parse_table(lab.resolved, "store.orders")
+    (count, _) = quarantine.listed(lab.resolved, chosen).counts
+    assert (count.source, count.table) == ("store", "orders")
+    report = quarantine_replay.replay(
+        lab.resolved, chosen, corrections=["amount = replace(amount, ',', '')"]
+    )
+    assert (report.rows_new, len(report.left)) == (1, 1)
+    assert lab.query("select amount from elsewhere.orders where id = 3") == [(15,)]
+    everything = quarantine.parse_table(lab.resolved, None)
+    assert quarantine.listed(lab.resolved, everything).rows_open == 1

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 
 from headrace.artifacts import Manifest
 from headrace.pipeline.reports import LoadFailure
-from headrace.pipeline.sources import raw_schema
+from headrace.settings import Resolved
 
 
-def affected_by(failures: Iterable[LoadFailure], manifest: Manifest) -> frozenset[str]:
+def affected_by(
+    failures: Iterable[LoadFailure], manifest: Manifest, resolved: Resolved
+) -> frozenset[str]:
     """The ids of the raw tables of failed loads, and of all that is downstream of them.
 
     A test is affected if any of the models that it reads is.
@@ -15,11 +17,16 @@ def affected_by(failures: Iterable[LoadFailure], manifest: Manifest) -> frozense
     Args:
         failures: of the load; one without a table is of all tables of its source.
         manifest: of the project.
+        resolved: the settings, which name the schema of a source.
     """
     failed = {
         id_
         for id_, node in manifest.sources.items()
-        if any(_is_of(failure, node.schema_name, node.relation_name) for failure in failures)
+        if any(
+            node.schema_name == resolved.raw_schema(failure.source)
+            and _is_of(failure.table, node.relation_name)
+            for failure in failures
+        )
     }
     children: dict[str, list[str]] = {}
     for child, parents in manifest.parent_map.items():
@@ -33,9 +40,6 @@ def affected_by(failures: Iterable[LoadFailure], manifest: Manifest) -> frozense
     return frozenset(found)
 
 
-def _is_of(failure: LoadFailure, schema: str, table: str) -> bool:
-    """Whether a raw table, or a child table of nested rows, is one that failed."""
-    if schema != raw_schema(failure.source):
-        return False
-    own = failure.table
-    return own is None or table == own or table.startswith(f"{own}__")
+def _is_of(failed: str | None, table: str) -> bool:
+    """Whether a raw table, or a child table of nested rows, is one that failed; None is all."""
+    return failed is None or table == failed or table.startswith(f"{failed}__")

@@ -12,7 +12,6 @@ from headrace.artifacts import read_manifest
 from headrace.errors import NoCursorError, SettingsError, SourceError, TransformError
 from headrace.formatting import did_you_mean, first_few
 from headrace.ingest.backfill import Backfill
-from headrace.pipeline import sources
 from headrace.pipeline.reports import LoadReport
 from headrace.settings import Resolved
 
@@ -136,7 +135,7 @@ def about_incremental_models(resolved: Resolved, report: LoadReport) -> list[str
         resolved: the settings; what dbt wrote last tells which models there are.
         report: of the load.
     """
-    raw = {(sources.raw_schema(table.source), table.table) for table in report.tables}
+    raw = {(resolved.raw_schema(table.source), table.table) for table in report.tables}
     models = _incremental_models(resolved, raw)
     if not models:
         return []

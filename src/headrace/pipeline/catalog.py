@@ -17,9 +17,9 @@ from headrace import __version__, portable
 from headrace.catalog import Catalog, RunStore, pii
 from headrace.errors import ArtifactError, CatalogError
 from headrace.pipeline.reports import CatalogReport
-from headrace.pipeline.sources import raw_schema
 from headrace.pipeline.status import has_store
 from headrace.settings import Resolved
+from headrace.settings.resolved import usual_raw_schema
 
 if TYPE_CHECKING:
     from headrace.artifacts import Artifacts
@@ -115,7 +115,7 @@ def traced(artifacts: "Artifacts", *, dialect: str, cache: Path) -> Catalog:
     from headrace.catalog.build import build_catalog, with_lineage
     from headrace.lineage.columns import column_lineage
 
-    catalog = build_catalog(artifacts, raw_schema=raw_schema)
+    catalog = build_catalog(artifacts, raw_schema=usual_raw_schema)
     lineage = column_lineage(catalog, dialect=dialect, cache=cache)
     return with_lineage(
         catalog,

@@ -8,7 +8,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from headrace.formatting import did_you_mean, first_few
 from headrace.ingest.quarantine import HISTORY_TABLE, QUARANTINE_TABLE, known_quarantine
 from headrace.pipeline.query import QueryColumn, QueryReport
 from headrace.pipeline.reports import Report
+from headrace.settings.resolved import usual_raw_schema
 from headrace.sql_text import identifier, literal
 from headrace.targets import require_file
 from headrace.targets.duckdb_file import explain_duckdb_error
@@ -81,12 +82,23 @@ class Chosen:
         table: the raw table.
         reason: as in ``_quarantine``.
         ids: beginnings of quarantine ids.
+        schemas: source to raw schema, where the settings name another than the usual one.
     """
 
     source: str | None = None
     table: str | None = None
     reason: str | None = None
     ids: tuple[str, ...] = ()
+    schemas: Mapping[str, str] = field(default_factory=dict)
+
+    def schema_of(self, source: str) -> str:
+        """The raw schema of a source."""
+        return self.schemas.get(source) or usual_raw_schema(source)
+
+    @property
+    def schema(self) -> str:
+        """The raw schema of the source, which is set."""
+        return self.schema_of(str(self.source))
 
 
 @dataclass(frozen=True)
@@ -119,14 +131,18 @@ def parse_table(resolved: "Resolved", given: str | None) -> Chosen:
         SourceError: there is no such source.
     """
     if not given:
-        return Chosen()
+        return Chosen(schemas=_schemas(resolved))
     source, _, table = given.partition(".")
     known = resolved.settings.sources
     if source not in known:
         meant = did_you_mean(source, known)
         more = f" ({meant})" if meant else ""
         raise SourceError(f"{given}: there is no source {source!r} in the settings{more}")
-    return Chosen(source, table or None)
+    return Chosen(source, table or None, schemas=_schemas(resolved))
+
+
+def _schemas(resolved: "Resolved") -> dict[str, str]:
+    return {name: resolved.raw_schema(name) for name in resolved.settings.sources}
 
 
 def listed(resolved: "Resolved", chosen: Chosen) -> QuarantineReport:
@@ -325,7 +341,7 @@ def count_open(resolved: "Resolved", sources: Iterable[str]) -> int:
         return sum(
             _number(connection, f"select count_if(status = 'open') from {known} as known")
             for source in sources
-            for known in _known(connection, Chosen(source)).values()
+            for known in _known(connection, Chosen(source, schemas=_schemas(resolved))).values()
         )
 
 
@@ -347,13 +363,14 @@ def columns_of(connection: "duckdb.DuckDBPyConnection", schema: str, table: str)
 def _known(connection: "duckdb.DuckDBPyConnection", chosen: Chosen) -> dict[str, str]:
     """Source to SQL of its rows in quarantine."""
     found = {}
+    named = {schema: source for source, schema in chosen.schemas.items()}
     for (schema,) in connection.execute(
-        "select schema_name from duckdb_tables() where table_name = ? "
-        "and ends_with(schema_name, '_raw') order by all",  # not dlt's staging schema
+        "select schema_name from duckdb_tables() where table_name = ? order by all",
         [QUARANTINE_TABLE],
     ).fetchall():
-        source = str(schema).removesuffix("_raw")
-        if chosen.source in {None, source}:
+        source = named.get(schema) or str(schema).removesuffix(usual_raw_schema(""))
+        is_raw = schema == chosen.schema_of(source)  # and not dlt's staging schema
+        if is_raw and chosen.source in {None, source}:
             found[source] = known_quarantine(
                 columns_of(connection, schema, QUARANTINE_TABLE),
                 identifier(schema),
@@ -388,12 +405,12 @@ def _table_rows(
     limit: int | None,
 ) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
     """The column names and rows that are shown of one table."""
-    chosen = Chosen(source, table, chosen.reason, chosen.ids)
+    chosen = replace(chosen, source=source, table=table)
     history = _HISTORY if status == "all" else {}
     rows = quarantined_rows(connection, chosen, status=status, limit=limit, more=history)
     own = [
         name
-        for name in columns_of(connection, f"{source}_raw", table)
+        for name in columns_of(connection, chosen.schema, table)
         if not name.startswith(("_dlt", "_file_name"))
     ]
     names = list(dict.fromkeys([*own, *(name for row in rows for name in row.values)]))
@@ -434,8 +451,8 @@ def quarantined_rows(
     columns = {**_ABOUT, **(more or {})}
     found = []
     for source, known in _known(connection, chosen).items():
-        schema = identifier(f"{source}_raw")
-        kinds = columns_of(connection, f"{source}_raw", str(chosen.table))
+        schema = identifier(chosen.schema_of(source))
+        kinds = columns_of(connection, chosen.schema_of(source), str(chosen.table))
         rows = connection.execute(
             f"select known.file_name, loads._dlt_load_id, row_json, {', '.join(_texts(columns))} "
             f"from (select * from {known} as known where {_where(chosen, status)}) as known "
@@ -500,16 +517,16 @@ def _json(value: Any) -> str:
 
 def add_history(
     connection: "duckdb.DuckDBPyConnection",
-    source: str,
+    schema: str,
     event: str,
     rows: Sequence[tuple[str, str | None]],
     *,
     run_id: str,
 ) -> None:
-    """Write down what became of rows, each an id and the row as it was replayed."""
+    """Write down what became of rows of a raw schema, each an id and the row as replayed."""
     import pyarrow as pa
 
-    table = f"{identifier(f'{source}_raw')}.{HISTORY_TABLE}"
+    table = f"{identifier(schema)}.{HISTORY_TABLE}"
     connection.execute(
         f"create table if not exists {table} (quarantine_id varchar, event varchar, "
         "event_at timestamptz, run_id varchar, row_json varchar)"

@@ -128,7 +128,7 @@ def replay(
         with _recorded(resolved, command) as run:
             one.write(run.run_id)
             report = one.report(run.run_id, time.monotonic() - started)
-            run.loaded = _table_report(connection, report)
+            run.loaded = _table_report(connection, report, chosen.schema)
         return report
 
 
@@ -150,7 +150,7 @@ def discard(resolved: "Resolved", chosen: Chosen) -> DiscardReport:
         with _recorded(resolved, command) as run:
             with _transaction(connection):
                 events = [(row.id, None) for row in rows]
-                add_history(connection, str(chosen.source), "discarded", events, run_id=run.run_id)
+                add_history(connection, chosen.schema, "discarded", events, run_id=run.run_id)
             return DiscardReport(run_id=run.run_id, rows=len(rows))
 
 
@@ -219,8 +219,10 @@ def _transaction(connection: "duckdb.DuckDBPyConnection") -> "Iterator[None]":
         raise
 
 
-def _table_report(connection: "duckdb.DuckDBPyConnection", report: ReplayReport) -> TableReport:
-    table = f"{identifier(f'{report.source}_raw')}.{identifier(report.table)}"
+def _table_report(
+    connection: "duckdb.DuckDBPyConnection", report: ReplayReport, schema: str
+) -> TableReport:
+    table = f"{identifier(schema)}.{identifier(report.table)}"
     (total,) = connection.execute(f"select count(*) from {table}").fetchone() or (0,)
     return TableReport(
         source=report.source,
@@ -269,7 +271,7 @@ class _Replay:
 
     @property
     def _schema(self) -> str:
-        return f"{self.chosen.source}_raw"
+        return self.chosen.schema
 
     @property
     def _name(self) -> str:
@@ -521,7 +523,7 @@ class _Replay:
             done = self.connection.execute(
                 "select __id, __text from typed where __why is null"
             ).fetchall()
-            add_history(self.connection, str(self.chosen.source), "replayed", done, run_id=run_id)
+            add_history(self.connection, self._schema, "replayed", done, run_id=run_id)
 
     def report(self, run_id: str | None, seconds: float) -> ReplayReport:
         """What came of it."""

@@ -345,7 +345,7 @@ class _Run:
         failures = self.loaded.failures if self.loaded else ()
         if not failures:
             return frozenset()
-        return affected_by(failures, read_manifest(self.resolved.artifacts))
+        return affected_by(failures, read_manifest(self.resolved.artifacts), self.resolved)
 
     def _must_rebuild(self, *, asked: bool) -> bool:
         """Whether models are built from scratch, for this run or one that did not end."""

@@ -24,11 +24,6 @@ NONE_ENABLED = (
 )
 
 
-def raw_schema(source: str) -> str:
-    """The raw schema of a source: ``jaffle_shop`` loads into ``jaffle_shop_raw``."""
-    return f"{source}_raw"
-
-
 def selected(
     resolved: Resolved, names: tuple[str, ...], *, needed: bool = True
 ) -> dict[str, SourceSettings]:

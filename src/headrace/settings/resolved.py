@@ -77,7 +77,7 @@ class Resolved:
     def raw_schema(self, source: str) -> str:
         """The schema that a source loads into: ``shop_raw`` for ``shop``, unless it has another."""
         known = self.settings.sources.get(source)
-        return (known.dataset_name if known else None) or f"{source}_raw"
+        return (known.dataset_name if known else None) or usual_raw_schema(source)
 
     @property
     def published_relations(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -129,6 +129,11 @@ class Resolved:
 def _own(env: str) -> str:
     """What ``where`` says of a ``data_dir`` that was made for an environment."""
     return f"environment {env}"
+
+
+def usual_raw_schema(source: str) -> str:
+    """The schema that a source loads into, unless the settings name another."""
+    return f"{source}_raw"
 
 
 def find_root(start: Path | None = None) -> Path:

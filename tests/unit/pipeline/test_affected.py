@@ -1,6 +1,9 @@
 """What depends on tables that could not be loaded."""
 
+from pathlib import Path
+
 import pytest
+from step_lab import project
 
 from headrace.artifacts import Manifest
 from headrace.artifacts.dbt_manifest import SourceNode
@@ -46,8 +49,20 @@ MANIFEST = Manifest(
         ("unknown", set()),
     ],
 )
-def test_everything_downstream_of_a_failed_table(table: str | None, models: set[str]) -> None:
-    found = affected_by([LoadFailure(source="shop", table=table, error="x")], MANIFEST)
+def test_everything_downstream_of_a_failed_table(
+    table: str | None, models: set[str], tmp_path: Path
+) -> None:
+    failures = [LoadFailure(source="shop", table=table, error="x")]
+    found = affected_by(failures, MANIFEST, project(tmp_path))
     assert {id_.rpartition(".")[2] for id_ in found if id_.startswith("model")} == models
     assert ("test.p.sales_have_places" in found) == bool(models)
     assert "source.p.crm.orders" not in found
+
+
+def test_a_source_may_load_into_another_schema(tmp_path: Path) -> None:
+    resolved = project(tmp_path, "sources:\n  sales: {kind: files, dataset_name: shop_raw}\n")
+    found = affected_by(
+        [LoadFailure(source="sales", table="places", error="x")], MANIFEST, resolved
+    )
+    assert "model.p.places" in found
+    assert affected_by([LoadFailure(source="shop", error="x")], MANIFEST, project(tmp_path))

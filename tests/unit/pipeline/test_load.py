@@ -11,7 +11,6 @@ from step_lab import project, stand_in
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.pipeline.load import load
 from headrace.pipeline.reports import LoadReport
-from headrace.pipeline.sources import raw_schema
 from headrace.settings import Resolved
 from headrace.synth.errors import SynthError
 
@@ -100,7 +99,9 @@ def test_a_source_that_fails_does_not_stop_the_others(
         "source first: ImportError: No module named 'x' (--debug shows where)",
         "source second: its token is wrong",
     ]
-    counts = [resolved.target.row_counts(raw_schema(name)) for name in resolved.settings.sources]
+    counts = [
+        resolved.target.row_counts(resolved.raw_schema(name)) for name in resolved.settings.sources
+    ]
     assert [found.get("things") for found in counts] == [None, None, 2]
     assert loaded(resolved, monkeypatch).failures == ()
 
