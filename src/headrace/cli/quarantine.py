@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from headrace.cli.options import Call, RowFormat, print_json, row_limit, shared_options
+from headrace.formatting import count
 
 if TYPE_CHECKING:
     from headrace.pipeline.quarantine import Chosen
@@ -99,7 +100,7 @@ def show_rows(
     service.require_rows(report.rows, chosen)
     if out is not None:
         rows = service.write_rows(report, out)
-        typer.echo(f"{rows:,} rows written to {out}", err=True)
+        typer.echo(f"{count(rows, 'row')} written to {out}", err=True)
         return
     if call.json:
         print_json(report)

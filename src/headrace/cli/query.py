@@ -8,6 +8,7 @@ import typer
 
 from headrace.cli.options import Call, RowFormat, print_json, row_limit, shared_options
 from headrace.errors import QueryError
+from headrace.formatting import count
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -60,7 +61,7 @@ def query(
     most = _LIMIT if limit is None and out is None else limit or None
     if out is not None:
         rows = service.export(source, text, out, limit=most)
-        typer.echo(f"{rows:,} rows written to {out}", err=True)
+        typer.echo(f"{count(rows, 'row')} written to {out}", err=True)
         return
     report = service.query(source, text, limit=most)
     if call.json:

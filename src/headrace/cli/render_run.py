@@ -83,8 +83,8 @@ class RunScreen(LiveScreen):
         catalog = report.catalog
         if catalog is not None and catalog.changes:
             console.print(
-                f"[green]✓[/] catalog version {catalog.version}: {catalog.changes} changes since "
-                "the last one (headrace serve shows them)"
+                f"[green]✓[/] catalog version {catalog.version}: "
+                f"{count(catalog.changes, 'change')} since the last one (headrace serve shows them)"
             )
         console.print(_took(report), soft_wrap=True)
 
