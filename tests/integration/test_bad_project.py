@@ -15,7 +15,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from lab import Lab, Shop, copy_project, fingerprint, refused
+from lab import Lab, Shop, copy_project, fingerprint, partly_loaded, refused
 
 from headrace.errors import (
     LockedError,
@@ -221,11 +221,11 @@ def test_settings_file_that_is_no_text(tmp_path: Path) -> None:
 
 
 def test_source_without_a_folder(lab: Lab) -> None:
-    refused(
-        lab.set("sources.store.enabled=true"),
-        kind=ProjectError,
-        words=["source store", "dlt_pipelines/store/__init__.py", "files, jaffle_shop", "kind"],
-    )
+    words = ["source store", "dlt_pipelines/store/__init__.py", "files, jaffle_shop", "kind"]
+    others = partly_loaded(lab.set("sources.store.enabled=true"), words=words)
+    assert {table.source for table in others.tables} == {"jaffle_shop"}
+    alone = lab.set("sources.store.enabled=true", "sources.jaffle_shop.enabled=false")
+    refused(alone, kind=ProjectError, words=words)
 
 
 def test_run_store_of_a_newer_version(done: Lab) -> None:

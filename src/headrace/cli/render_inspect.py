@@ -55,7 +55,7 @@ def show_status(report: StatusReport) -> None:
     console = new_console()
     if not report.runs:
         console.print(
-            f"environment {report.environment}: no run is recorded yet, "
+            f"No run is recorded yet in the environment {report.environment}: "
             "[bold]headrace run[/] makes the first"
         )
         return
