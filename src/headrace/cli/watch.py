@@ -96,7 +96,7 @@ def _detail_lines(detail: "ErrorDetail | None") -> Iterator[str]:
 
 
 def _build_lines(build: "BuildReport", took: str) -> Iterator[str]:
-    nodes = build.nodes
+    nodes = [node for node in build.nodes if node.resource_type != "exposure"]
     if not nodes:
         yield f"[green]✓[/] nothing to build {took}"
     elif build.reused:
@@ -114,9 +114,9 @@ def _build_lines(build: "BuildReport", took: str) -> Iterator[str]:
             mark = "[yellow]![/]" if node.status == "warn" else "[red]✗[/]"
             yield f"{mark} {_node(node)}"
             yield from _detail_lines(node.detail)
-    skipped = [node.name for node in nodes if node.status == "skipped"]
+    skipped = [node.label for node in nodes if node.status == "skipped"]
     if skipped:
-        yield f"[dim]-[/] skipped: {escape(first_few(skipped, _MOST_LINES))}"
+        yield f"[dim]-[/] skipped: {escape(first_few(skipped, _MOST_PATHS))}"
 
 
 def _publish_lines(run: "RunReport") -> Iterator[str]:

@@ -227,7 +227,7 @@ class Watch:
         )
 
     def _exposures(self, nodes: Collection[NodeReport]) -> tuple[str, ...]:
-        built = {node.unique_id for node in nodes}
+        built = {node.unique_id for node in nodes if node.status == "success"}
         exposures = self._kept.graph.exposures.values() if self._kept else ()
         return tuple(
             sorted(one.name for one in exposures if built.intersection(one.depends_on.nodes))
