@@ -358,7 +358,7 @@ def test_command_ends_with_1_and_names_what_was_not_loaded(done: Lab) -> None:
     assert (report["status"], report["build"], report["publish"]) == ("failed", None, None)
     why = "raw_orders.csv is empty: write a header and rows to it, or remove it"
     assert report["load"]["failures"] == [
-        {"source": "jaffle_shop", "table": "raw_orders", "error": why}
+        {"source": "jaffle_shop", "table": "raw_orders", "error": why, "detail": None}
     ]
     assert report["error"] == f"jaffle_shop.raw_orders: {why}"
     assert fingerprint(done.published) == before

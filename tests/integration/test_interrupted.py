@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from lab import Lab, Shop, copy_project, fingerprint
 
-from headrace.errors import UserError
+from headrace.errors import UserError, WarehouseError
 from headrace.pipeline.run import Step
+from headrace.pipeline.source_loader import SourceLoader
 
 
 def test_pending_package_is_dropped_and_its_files_read_anew(
@@ -99,16 +100,32 @@ def test_a_stopped_full_refresh_is_finished_for_all_sources(
     assert [table.rows_new for table in two_sources.load().tables] == [0, 0]
 
 
-def test_a_full_refresh_that_fails_says_which_sources_are_left(
+def test_a_full_refresh_that_fails_for_a_source_is_made_for_the_others(
     two_sources: Lab, tmp_path: Path
 ) -> None:
     file = tmp_path / "files" / "a" / "t.csv"
     file.write_text("")
-    with pytest.raises(UserError, match="full refresh of second did not begin: run the same"):
-        two_sources.load(full_refresh=True)
+    report = two_sources.load(full_refresh=True)
+    assert [failure.source for failure in report.failures] == ["first"]
+    assert [(table.source, table.rows_new) for table in report.tables] == [("second", 1)]
     file.write_text("id\n1\n")
-    tables = two_sources.load().tables
-    assert (tables[1].rows_new, tables[1].notes) == (0, ())
+    first, second = two_sources.load().tables  # nothing of the first was dropped
+    assert (first.rows_new, first.rows_total, first.notes) == (0, 1, ())
+    assert (second.rows_new, second.notes) == (0, ())
+
+
+def test_a_full_refresh_that_the_warehouse_stops_says_which_sources_are_left(
+    two_sources: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise WarehouseError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SourceLoader, "run", full)
+        with pytest.raises(UserError, match="full refresh of second did not begin: run the same"):
+            two_sources.load(full_refresh=True)
+    first, second = two_sources.load().tables
+    assert (first.rows_new, second.rows_new, second.notes) == (1, 0, ())
 
 
 @pytest.mark.parametrize("size", [0, 100, 4_096, 12_287])
