@@ -388,9 +388,10 @@ def _is_same_type(written: str, built: str) -> bool:
     if written.lower() == built.lower():
         return True
     try:
-        row = duckdb.execute(
-            f"select typeof(cast(null as {written})) = typeof(cast(null as {built}))"
-        ).fetchone()
+        with duckdb.connect() as connection:
+            row = connection.execute(
+                f"select typeof(cast(null as {written})) = typeof(cast(null as {built}))"
+            ).fetchone()
     except duckdb.Error:
         return True  # a type of another engine, which dbt checks itself
     return bool(row and row[0])

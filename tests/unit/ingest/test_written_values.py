@@ -71,7 +71,8 @@ def test_every_amount_is_read_as_it_was_meant(
     sign = "-" if cents < 0 else ""
     value = written.format(sign=sign, number=number)
     found = NumberForm(decimal, thousands, ("€",)).rewritten("v")
-    row = duckdb.execute(f"select {found} from (select ? as v)", [value]).fetchone()
+    with duckdb.connect() as connection:
+        row = connection.execute(f"select {found} from (select ? as v)", [value]).fetchone()
     assert row == (f"{sign}{whole}.{fraction:02}",)
 
 

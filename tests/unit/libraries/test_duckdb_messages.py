@@ -72,6 +72,6 @@ def test_damaged_database(database: Path) -> None:
 
 
 def test_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(duckdb.Error) as caught:
-        duckdb.sql(f"select * from read_csv('{(tmp_path / 'gone.csv').as_posix()}')")
+    with duckdb.connect() as connection, pytest.raises(duckdb.Error) as caught:
+        connection.execute(f"select * from read_csv('{(tmp_path / 'gone.csv').as_posix()}')")
     assert libraries_duckdb.is_missing_file(str(caught.value))

@@ -80,9 +80,10 @@ def test_a_name_that_is_taken_is_left_to_its_column(columns: list[str], outputs:
 
 
 def test_every_word_that_duckdb_reserves_is_quoted() -> None:
-    rows = duckdb.sql(
-        "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"
-    ).fetchall()
+    with duckdb.connect() as connection:
+        rows = connection.execute(
+            "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"
+        ).fetchall()
     assert rows
     assert [word for (word,) in rows if names.is_plain(word)] == []
 

@@ -91,8 +91,10 @@ def read(directory: Path, pattern: str) -> pa.Table:
 
 
 def check_example(directory: Path) -> None:
-    found = duckdb.execute(
-        f"""
+    found = (
+        duckdb.connect()
+        .execute(
+            f"""
         select
             (select count(*) from '{directory}/Customer.parquet'),
             (select count(distinct email) from '{directory}/Customer.parquet'),
@@ -105,7 +107,9 @@ def check_example(directory: Path) -> None:
             (select min(order_total) > 0 from '{directory}/Order.parquet'),
             (select round(avg(order_total)) from '{directory}/Order.parquet')
         """
-    ).fetchone()
+        )
+        .fetchone()
+    )
     assert found == (10_000, 10_000, 10_000, 50_000, 50_000, True, 150)
 
 
@@ -164,7 +168,7 @@ def test_several_files_hold_what_one_does(
         one = reader.format(tmp_path / "one" / f"{table.table}.{kind}")
         many = reader.format(tmp_path / "many" / f"{table.table}*.{kind}")
         for left, right in ((one, many), (many, one)):
-            left_over = duckdb.execute(f"from {left} except all from {right}").fetchall()
+            left_over = duckdb.connect().execute(f"from {left} except all from {right}").fetchall()
             assert left_over == [], table.table
 
 
@@ -187,8 +191,10 @@ def test_a_delta_merges_into_the_next_snapshot(shop: Path, tmp_path: Path) -> No
         "order-20240301T000000-20240304T000000.parquet"
     }
     for name, tombstone in (("order", ""), ("customer", ""), ("review", "where not _deleted")):
-        left_over = duckdb.execute(
-            f"""
+        left_over = (
+            duckdb.connect()
+            .execute(
+                f"""
             with
                 delta as (from '{tmp_path}/{name}-2024*.parquet'),
                 merged as (
@@ -199,7 +205,9 @@ def test_a_delta_merges_into_the_next_snapshot(shop: Path, tmp_path: Path) -> No
                 later as (from '{tmp_path}/later/{name}.parquet')
             (from merged except all from later) union all (from later except all from merged)
             """
-        ).fetchall()
+            )
+            .fetchall()
+        )
         assert left_over == [], name
 
 
