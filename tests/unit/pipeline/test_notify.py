@@ -66,6 +66,12 @@ class Hook:
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
 
+@pytest.fixture(autouse=True)
+def _path_of_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A project is added to it, where a later test would find other modules than its own."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
 @pytest.fixture
 def hook() -> Iterator[Hook]:
     found = Hook()
