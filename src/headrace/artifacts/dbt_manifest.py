@@ -229,6 +229,14 @@ class Manifest(DbtFile, frozen=True, kw_only=True):
         found = {id_: node.key(tests.get(id_, ())) for id_, node in self.nodes.items()}
         return {id_: key for id_, key in found.items() if key}
 
+    def child_map(self) -> dict[str, list[str]]:
+        """Id to the ids of its children: the parents the other way round."""
+        children: dict[str, list[str]] = {}
+        for child, parents in self.parent_map.items():
+            for parent in parents:
+                children.setdefault(parent, []).append(child)
+        return children
+
     def label(self, unique_id: str, name: str) -> str:
         """The label of a node, or ``name`` when the manifest does not know it."""
         node = self.nodes.get(unique_id) or self.unit_tests.get(unique_id)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from headrace.artifacts import Manifest
+from headrace.lineage.graph import reachable
 from headrace.pipeline.reports import LoadFailure
 from headrace.settings import Resolved
 
@@ -28,16 +29,7 @@ def affected_by(
             for failure in failures
         )
     }
-    children: dict[str, list[str]] = {}
-    for child, parents in manifest.parent_map.items():
-        for parent in parents:
-            children.setdefault(parent, []).append(child)
-    found, left = set(failed), list(failed)
-    while left:
-        new = [child for child in children.get(left.pop(), ()) if child not in found]
-        found.update(new)
-        left += new
-    return frozenset(found)
+    return frozenset(reachable(manifest.child_map(), failed))
 
 
 def _is_of(failed: str | None, table: str) -> bool:

@@ -12,6 +12,7 @@ from headrace.artifacts import read_manifest
 from headrace.errors import NoCursorError, SettingsError, SourceError, TransformError
 from headrace.formatting import did_you_mean, first_few
 from headrace.ingest.backfill import Backfill
+from headrace.lineage.graph import reachable
 from headrace.pipeline.reports import LoadReport
 from headrace.settings import Resolved
 
@@ -157,16 +158,9 @@ def _incremental_models(resolved: Resolved, raw: Collection[tuple[str, str]]) ->
         for unique_id, source in manifest.sources.items()
         if (source.schema_name, source.identifier or source.name) in raw
     }
-    more = found
-    while more:
-        more = {
-            child
-            for child, parents in manifest.parent_map.items()
-            if child not in found and found.intersection(parents)
-        }
-        found = found | more
+    downstream = reachable(manifest.child_map(), found)
     return sorted(
         node.name
         for unique_id, node in manifest.nodes.items()
-        if unique_id in found and node.config.materialized == "incremental"
+        if unique_id in downstream and node.config.materialized == "incremental"
     )

@@ -5,11 +5,9 @@ The warehouse is changed in one transaction: a replay that is stopped has done n
 
 import csv
 import json
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -538,11 +536,6 @@ def add_history(
         f"insert into {table} select id, ?, now(), ?, text from history_rows", [event, run_id]
     )
     connection.unregister("history_rows")
-
-
-def new_run_id() -> str:
-    """The id of a run that begins now."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 def require_rows(rows: Sequence[Any], chosen: Chosen) -> None:

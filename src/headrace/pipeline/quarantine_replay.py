@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, TypeAdapter
 
 from headrace.catalog import RunStore
-from headrace.catalog.store import TableRun
 from headrace.errors import SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.formatting import did_you_mean, shortened
@@ -32,13 +31,13 @@ from headrace.pipeline.quarantine import (
     QuarantinedRow,
     add_history,
     columns_of,
-    new_run_id,
     opened,
     quarantined_rows,
     read_rows,
     require_rows,
 )
 from headrace.pipeline.reports import Report, TableReport
+from headrace.pipeline.run_record import RunRecord, new_run_id
 from headrace.sql_text import identifier, identifiers, literal
 
 if TYPE_CHECKING:
@@ -181,9 +180,7 @@ def _recorded(resolved: "Resolved", command: str) -> "Iterator[_Recorded]":
         raise
     finally:
         if run.loaded is not None:
-            keys = set(TableRun.__dataclass_fields__) - {"new_columns"}
-            row = {**run.loaded.model_dump(include=keys), "new_columns": None}
-            store.add_loads(run.run_id, [row])
+            RunRecord(store, run.run_id).add_loads([run.loaded])
         store.end_run(
             run.run_id,
             status=status,

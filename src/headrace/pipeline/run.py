@@ -3,7 +3,6 @@
 import logging
 import time
 import traceback
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -49,7 +48,7 @@ from headrace.pipeline.reports import (
     Status,
     ignore,
 )
-from headrace.pipeline.run_record import RunRecord
+from headrace.pipeline.run_record import RunRecord, new_run_id
 from headrace.pipeline.slim_build import EVERYTHING, Selection
 from headrace.pipeline.state.folder import read_state
 from headrace.pipeline.state.source_digests import sources_to_load
@@ -216,9 +215,7 @@ class _Run:
     listen: Listener
     began_at: float
     part: LoadPart
-    run_id: str = field(
-        default_factory=lambda: f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-    )
+    run_id: str = field(default_factory=new_run_id)
     notes: list[str] = field(default_factory=list)
     loaded: LoadReport | None = None
     built: BuildReport | None = None
@@ -378,7 +375,7 @@ class _Run:
                     loaded_sources.keep_settings_sources(self.resolved, self.target)
         if self.part.backfill is not None:
             self.notes += about_incremental_models(self.resolved, self.loaded)
-        RunRecord(self.store, self.run_id).add_loads(self.loaded)
+        RunRecord(self.store, self.run_id).add_loads(self.loaded.tables)
 
     def _build(self, loaded: list[str], *, full_refresh: bool) -> None:
         with self._step("build"):

@@ -1,10 +1,18 @@
 """What a run writes to the run store as it goes."""
 
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from headrace.catalog import RunStore
 from headrace.catalog.store import TableRun
-from headrace.pipeline.reports import BuildReport, LoadReport, NodeReport
+from headrace.pipeline.reports import BuildReport, NodeReport, TableReport
+
+
+def new_run_id() -> str:
+    """The id of a run that begins now."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
 
 
 @dataclass(frozen=True)
@@ -19,8 +27,8 @@ class RunRecord:
     store: RunStore
     run_id: str
 
-    def add_loads(self, report: LoadReport) -> None:
-        """Record the tables of a load step."""
+    def add_loads(self, tables: Iterable[TableReport]) -> None:
+        """Record tables that were loaded."""
         keys = set(TableRun.__dataclass_fields__) - {"new_columns"}
         self.store.add_loads(
             self.run_id,
@@ -29,7 +37,7 @@ class RunRecord:
                     **table.model_dump(include=keys),
                     "new_columns": ", ".join(table.new_columns) or None,
                 }
-                for table in report.tables
+                for table in tables
             ],
         )
 
