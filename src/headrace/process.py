@@ -57,7 +57,25 @@ def skip_last_collection() -> None:
 
 
 def import_from(root: Path, name: str) -> ModuleType:
-    """Import a module of the project whose directory is ``root``."""
+    """Import a module of the project whose directory is ``root``.
+
+    One process may work in several projects (a test, a notebook), which have modules of the same
+    names: what was imported from another of them is forgotten first.
+    """
+    folder = root.joinpath(*name.split("."))
+    is_the_projects = folder.is_dir() or folder.with_name(f"{folder.name}.py").is_file()
+    if is_the_projects and name in sys.modules and not _is_under(sys.modules[name], root):
+        package = name.partition(".")[0]
+        for other in [key for key in sys.modules if key.partition(".")[0] == package]:
+            if not _is_under(sys.modules[other], root):
+                del sys.modules[other]
+        importlib.invalidate_caches()
+        sys.path[:] = [place for place in sys.path if place != str(root)]
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     return importlib.import_module(name)
+
+
+def _is_under(module: ModuleType, root: Path) -> bool:
+    places = [*getattr(module, "__path__", ()), *filter(None, [getattr(module, "__file__", None)])]
+    return any(Path(place).resolve().is_relative_to(root.resolve()) for place in places)

@@ -3,7 +3,9 @@
 import gc
 import os
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -43,6 +45,23 @@ def test_dlt_keeps_the_log_level_of_the_environment(
         assert os.environ["RUNTIME__LOG_LEVEL"] == level
         assert os.environ["RUNTIME__DLTHUB_TELEMETRY"] == "false"
     assert dict(os.environ) == before
+
+
+def test_two_projects_have_modules_of_one_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("shared_name", "shared_name.weather", "rules_of_mine"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))  # they are gone after the test
+    for project in ("first", "second"):
+        for module in ("shared_name/__init__", "shared_name/weather/__init__", "rules_of_mine"):
+            path = tmp_path / project / f"{module}.py"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"OF = {project!r}\n")
+    for project in ("first", "second", "first"):
+        for module in ("shared_name.weather", "rules_of_mine", "shared_name"):
+            assert project == process.import_from(tmp_path / project, module).OF
+    assert process.import_from(tmp_path / "first", "json").loads("1") == 1
 
 
 def test_only_this_module_changes_the_environment() -> None:
