@@ -14,7 +14,7 @@ from lab import Lab, Shop
 
 from headrace.add import AddRequest
 from headrace.errors import HeadraceError, NoCursorError, SettingsError, SourceError
-from headrace.ingest.backfill import Backfill
+from headrace.ingest.periods import Backfill
 from headrace.pipeline.reports import LoadReport, TableReport
 from headrace.pipeline.run import run
 

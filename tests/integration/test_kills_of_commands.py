@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from lab import ROOT, Lab, Shop, copy_project, fingerprint
 
-from headrace.ingest.backfill import Backfill
+from headrace.ingest.periods import Backfill
 from headrace.pipeline.run import run
 
 SEED = os.environ.get("HEADRACE_KILL_SEED") or "headrace"

@@ -9,7 +9,7 @@ import typer
 from headrace.cli.options import STATE, Call, TargetName, print_json, shared_options
 
 if TYPE_CHECKING:
-    from headrace.ingest.backfill import Backfill
+    from headrace.ingest.periods import Backfill
     from headrace.pipeline.run import Step
     from headrace.pipeline.slim_build import Selection
 
@@ -149,7 +149,7 @@ class _Past:
 
     def backfill(self) -> "Backfill | None":
         from headrace.errors import SettingsError
-        from headrace.ingest.backfill import Backfill
+        from headrace.ingest.periods import Backfill
 
         if self.since is None:
             if self.until is not None:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from headrace.ingest.exact_casts import exact_cast
 from headrace.ingest.infer import (
     SAMPLE_ROWS,
     Question,
@@ -20,7 +19,7 @@ from headrace.ingest.infer import (
 from headrace.ingest.merge import kind_of_type
 from headrace.ingest.model import FileTable, Staged
 from headrace.ingest.scan import FileScan, folder_columns
-from headrace.ingest.types import RawColumn
+from headrace.ingest.types import RawColumn, exact_cast
 from headrace.sql_text import identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:

@@ -9,9 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import SourceError
-from headrace.ingest.exact_casts import decimal_parts, exact_cast, is_always_exact, is_numeral
 from headrace.ingest.model import FileTable
-from headrace.ingest.types import DECIMAL_DIGITS, decimal_for, stored_type
+from headrace.ingest.types import (
+    DECIMAL_DIGITS,
+    decimal_for,
+    decimal_parts,
+    exact_cast,
+    is_always_exact,
+    is_numeral,
+    stored_type,
+)
 from headrace.sql_text import batches, identifier, identifiers
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from headrace.errors import SourceError
 from headrace.exceptions import first_line
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.exact_casts import is_rounded
 from headrace.ingest.reader import RejectedRow, file_literal, opened, options, scratch_file
+from headrace.ingest.types import is_rounded
 from headrace.sql_text import identifier, literal, scalar
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
 from headrace.formatting import first_few
-from headrace.ingest.backfill import Backfill
 from headrace.ingest.cursor import Kind, find, key, refuse_dates_in_other_forms
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE, IS_GONE, FileTable
+from headrace.ingest.periods import Backfill
 from headrace.ingest.types import RawColumn
 from headrace.sql_text import identifier, identifiers, literal, scalar
 

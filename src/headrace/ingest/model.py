@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from headrace.ingest.backfill import Backfill
 from headrace.ingest.cursor import Kind
 from headrace.ingest.discover import as_patterns
+from headrace.ingest.periods import Backfill
 from headrace.ingest.types import RawColumn
 
 if TYPE_CHECKING:

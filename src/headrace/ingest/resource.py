@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from headrace import portable
 from headrace.errors import NoCursorError, SourceError
 from headrace.formatting import count, first_few
-from headrace.ingest.backfill import Backfill
 from headrace.ingest.csv_dialect import dialect_changes
 from headrace.ingest.discover import (
     EXCEL,
@@ -19,7 +18,6 @@ from headrace.ingest.discover import (
     SourceFile,
     changed_files,
 )
-from headrace.ingest.file_dates import newest_period, newest_snapshot, period_of
 from headrace.ingest.locations import find_source_files, shown
 from headrace.ingest.model import (
     FILE_COLUMN,
@@ -30,6 +28,7 @@ from headrace.ingest.model import (
     Staged,
     TableLoad,
 )
+from headrace.ingest.periods import Backfill, newest_period, newest_snapshot, period_of
 from headrace.ingest.quarantine import QUARANTINE_TABLE
 from headrace.ingest.reader import fetch_all
 from headrace.ingest.stage import stage

@@ -7,15 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
-from headrace.ingest.avro import avro_as_parquet
+from headrace.ingest.binary_formats import (
+    ParquetReader,
+    avro_as_parquet,
+    parquet_reader,
+    sheet_as_csv,
+)
 from headrace.ingest.csv_dialect import DELIMITER_NAMES
 from headrace.ingest.csv_reader import CsvReader, csv_reader
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.excel import sheet_as_csv
 from headrace.ingest.json_reader import JsonReader, as_utf8, json_reader
 from headrace.ingest.model import FileTable
 from headrace.ingest.names import NamedColumns, name_columns
-from headrace.ingest.parquet_reader import ParquetReader, parquet_reader
 from headrace.ingest.reader import RejectedRow, unpacked
 from headrace.ingest.written_values import written_columns
 from headrace.sql_text import identifier, literal

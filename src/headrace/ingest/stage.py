@@ -20,7 +20,6 @@ from headrace.ingest.bulk import stage_whole
 from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.cursor import CursorError
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.exact_casts import exact_cast
 from headrace.ingest.infer import (
     SAMPLE_ROWS,
     declared_types,
@@ -54,7 +53,7 @@ from headrace.ingest.quarantine import (
 )
 from headrace.ingest.reader import file_literal, vanished
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
-from headrace.ingest.types import RawColumn, common_read
+from headrace.ingest.types import RawColumn, common_read, exact_cast
 from headrace.libraries.duckdb import is_missing_file
 from headrace.sql_text import batches, identifier, identifiers, literal, scalar
 from headrace.system_errors import system_fault

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.artifacts import read_manifest
 from headrace.errors import NoCursorError, SettingsError, SourceError, TransformError
 from headrace.formatting import did_you_mean, first_few
-from headrace.ingest.backfill import Backfill
+from headrace.ingest.periods import Backfill
 from headrace.lineage.graph import reachable
 from headrace.pipeline.reports import LoadReport
 from headrace.settings import Resolved

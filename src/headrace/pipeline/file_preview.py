@@ -15,7 +15,6 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from headrace.errors import SettingsError, SourceError, UnclearFileError
 from headrace.ingest.discover import HashCache, SourceFile
-from headrace.ingest.file_dates import Period, period_of
 from headrace.ingest.locations import find_source_files, is_address, shown, split_address
 from headrace.ingest.model import (
     FILE_COLUMN,
@@ -26,6 +25,7 @@ from headrace.ingest.model import (
     SchemaContract,
     Staged,
 )
+from headrace.ingest.periods import Period, period_of
 from headrace.ingest.stage import stage
 from headrace.pipeline.reports import Report
 from headrace.pipeline.value_forms import Doubt, value_doubts

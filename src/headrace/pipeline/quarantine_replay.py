@@ -17,10 +17,10 @@ from headrace.errors import SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.formatting import did_you_mean, shortened
 from headrace.ingest.cursor import CursorError
-from headrace.ingest.exact_casts import exact_cast
 from headrace.ingest.merge import kind_of_type, rank_text
 from headrace.ingest.model import FileTable
 from headrace.ingest.quarantine import replayed_from
+from headrace.ingest.types import exact_cast
 from headrace.ingest.written_values import written_columns
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import lock

@@ -17,7 +17,7 @@ from headrace.errors import HeadraceError, SettingsError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
-from headrace.ingest.backfill import Backfill
+from headrace.ingest.periods import Backfill
 from headrace.log_file import logging_to
 from headrace.pipeline import audit as audit_step
 from headrace.pipeline import build as build_step

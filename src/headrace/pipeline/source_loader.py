@@ -14,7 +14,7 @@ from headrace.artifacts.decoding import BadFileError
 from headrace.errors import HeadraceError, SourceError
 from headrace.exceptions import came_of_ctrl_c
 from headrace.ingest import IngestContext, SchemaContract, TableLoad
-from headrace.ingest.backfill import Backfill
+from headrace.ingest.periods import Backfill
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import backfill, source_errors, sources
 from headrace.pipeline.reports import Event, Listener, LoadFailure, TableReport

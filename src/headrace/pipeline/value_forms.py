@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from headrace.ingest.exact_casts import from_text
+from headrace.ingest.types import from_text
 from headrace.ingest.written_values import NumberForm
 from headrace.pipeline.reports import Report
 from headrace.sql_text import identifier, literal

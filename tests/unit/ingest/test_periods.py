@@ -6,7 +6,7 @@ import pytest
 
 from headrace.errors import SourceError
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.file_dates import newest_snapshot, period_of
+from headrace.ingest.periods import newest_snapshot, period_of
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.ingest.exact_casts import exact_cast
+from headrace.ingest.types import exact_cast
 
 TZ = "TIMESTAMP WITH TIME ZONE"
 
