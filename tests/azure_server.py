@@ -62,6 +62,7 @@ def blob_server() -> Iterator[BlobServer]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a body would wait 40 ms for the receipt of its header
 
         def do_HEAD(self) -> None:
             self.do_GET()

@@ -63,6 +63,7 @@ class TestApi(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: TestApi
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body would wait 40 ms for the receipt of its header
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)

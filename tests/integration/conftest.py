@@ -17,6 +17,14 @@ def jaffle_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _macros_are_read_once() -> None:
+    """dbt's own switch for tests: Jinja parses a macro's text once in a process."""
+    from dbt_common.tests import enable_test_caching
+
+    enable_test_caching()
+
+
 @pytest.fixture
 def lab(tmp_path: Path, jaffle_root: Path) -> Lab:
     """An empty data directory."""

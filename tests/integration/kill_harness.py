@@ -529,6 +529,7 @@ def warm_up(bench: Bench) -> None:
     import pyarrow
     import sqlalchemy.dialects.sqlite
     from dbt.cli.main import dbtRunner
+    from dbt_common.tests import enable_test_caching
 
     import headrace.catalog.build
     import headrace.cli.render_run
@@ -542,6 +543,7 @@ def warm_up(bench: Bench) -> None:
         import pandas  # DuckDB imports it where an extra has brought it
 
         del pandas
+    enable_test_caching()  # what Jinja has parsed here, the children need not
     place = bench.place("warm")
     resolved = resolve(ROOT, flags=place.flags, environ={})
     dbt_runner.write_profile(resolved, resolved.target)

@@ -4,14 +4,15 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import copier
-import jinja2
 import pytest
+
+from headrace.project.copier_calls import names_compiled_once
 
 ROOT = Path(__file__).parents[2]
 UV = os.environ.get("UV") or shutil.which("uv") or "uv"
@@ -79,33 +80,13 @@ def render(template: Path, destination: Path, **answers: Any) -> Path:
     Raises:
         ValueError: an answer is refused.
     """
-    with _quick_copier():
+    # asked for each file, git knows no rights in a folder that is no repository
+    no_git = patch("copier._main.is_git_available", lambda: False)
+    with names_compiled_once(), no_git:
         copier.run_copy(
             str(template), destination, data=answers, defaults=True, quiet=True, vcs_ref=VERSION
         )
     return destination
-
-
-@contextmanager
-def _quick_copier() -> Iterator[None]:
-    """Copier without what it does in vain for each file; ``test_new`` compares with it as it is.
-
-    It compiles the same names again and again, and asks git for the rights of files that are in no
-    repository.
-    """
-    compiled: dict[tuple[jinja2.Environment, str], jinja2.Template] = {}
-    compile_ = jinja2.Environment.from_string
-
-    def once(environment: jinja2.Environment, source: str) -> jinja2.Template:
-        key = (environment, source)
-        if key not in compiled:
-            compiled[key] = compile_(environment, source)
-        return compiled[key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(jinja2.Environment, "from_string", once)
-        patch.setattr("copier._main.is_git_available", lambda: False)
-        yield
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 from template_lab import ROOT, commit, git, needs_git
 
+from headrace.project.copier_calls import names_compiled_once
+
 pytestmark = needs_git
 
 
@@ -34,7 +36,8 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(questions: Path, destination: Path, **answers: object) -> dict[str, object]:
     """The answers that a copy remembers."""
-    copier.run_copy(str(questions), destination, data=answers, defaults=True, quiet=True)
+    with names_compiled_once():
+        copier.run_copy(str(questions), destination, data=answers, defaults=True, quiet=True)
     text = (destination / ".copier-answers.yml").read_text(encoding="utf-8")
     found: dict[str, object] = YAML(typ="safe").load(text)
     return {name: answer for name, answer in found.items() if not name.startswith("_")}
