@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from headrace.synth.schema.read import parse
+from headrace.synth.schema.schema_file import parse
 from headrace.synth.view import View
 from headrace.synth.world import World
 

@@ -16,7 +16,8 @@ from headrace.cli.main import app
 from headrace.ingest.model import FileTable
 from headrace.settings import Settings, SourceSettings
 from headrace.synth import expression
-from headrace.synth.schema import fields, tables
+from headrace.synth.schema import fields
+from headrace.synth.schema import schema_file as tables
 from headrace.targets import DuckDbSettings
 
 HERE = Path(__file__).parent

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from headrace import portable
 from headrace.settings import ContractMode, Settings
-from headrace.synth.schema.tables import Schema
+from headrace.synth.schema.schema_file import Schema
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from headrace.catalog import Catalog
 from headrace.cli.main import app
-from headrace.lineage.graph import reachable
+from headrace.lineage.trace import reachable
 from headrace.pipeline.catalog import current
 from headrace.pipeline.reports import RunReport
 

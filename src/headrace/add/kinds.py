@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import TypeAdapter, ValidationError
 
 from headrace.add import database
-from headrace.add.files import render
-from headrace.add.folder import FoundTable, find_tables
+from headrace.add.files import FoundTable, find_tables, render
 from headrace.add.request import PAGINATORS, AddRequest, SourceKind, check_once, check_table_name
 from headrace.errors import AddError
 from headrace.exceptions import first_line

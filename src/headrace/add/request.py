@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from headrace.errors import AddError
 from headrace.formatting import slug
-from headrace.scaffold.names import RESERVED
+from headrace.scaffold.plan import RESERVED
 from headrace.settings import Resolved, layers
 
 SourceKind = Literal["rest_api", "sql_database", "files", "synth"]

@@ -27,9 +27,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headrace.sql_text import identifier, literal
+
 if TYPE_CHECKING:
     from dlt.common.schema.typing import TColumnSchema
-from headrace.sql_text import identifier, literal
+
 
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")

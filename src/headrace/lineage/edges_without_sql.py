@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 from headrace.catalog.model import Asset, Catalog, ColumnEdge, SnapshotInfo, field_of
-from headrace.lineage.sql.dependencies import COMPUTED, FILTERED, SAME, Deps, add, fold
+from headrace.lineage.sql.dependencies import COMPUTED, FILTERED, SAME, Deps, add, fold, read_as
 from headrace.lineage.sql.relations import Relation
-from headrace.lineage.sql.struct_values import read_as
 
 _SEPARATOR = "__"
 _OWN = "_dlt_"

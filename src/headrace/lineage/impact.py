@@ -22,14 +22,13 @@ from collections.abc import Iterable, Mapping
 
 from headrace.catalog.model import CONSUMERS, Asset, Catalog
 from headrace.lineage.find import NodeRef, known_columns
-from headrace.lineage.graph import reachable
 from headrace.lineage.report import (
     ImpactItem,
     ImpactReport,
     LineageProblem,
     OwnerToTell,
 )
-from headrace.lineage.trace import ROWS, asset_distances, closure
+from headrace.lineage.trace import ROWS, asset_distances, closure, reachable
 
 _SET_OPERATION = re.compile(r"\b(union|intersect|except)\b", re.IGNORECASE)
 _NAMES_IT = "its SQL names it"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from headrace.artifacts import Manifest
-from headrace.lineage.graph import reachable
+from headrace.lineage.trace import reachable
 from headrace.pipeline.reports import LoadFailure
 from headrace.settings import Resolved
 

@@ -12,7 +12,7 @@ from headrace.artifacts import read_manifest
 from headrace.errors import NoCursorError, SettingsError, SourceError, TransformError
 from headrace.formatting import did_you_mean, first_few
 from headrace.ingest.periods import Backfill
-from headrace.lineage.graph import reachable
+from headrace.lineage.trace import reachable
 from headrace.pipeline.reports import LoadReport
 from headrace.settings import Resolved
 

@@ -1,6 +1,6 @@
 """A user's project as a copy of the template, and updates of it from the template."""
 
-from headrace.project.reports import (
+from headrace.project.merge import (
     LockStatus,
     MergeConflict,
     NewReport,

@@ -13,7 +13,7 @@ from headrace.errors import TemplateError
 from headrace.project import answers as answers_file
 from headrace.project import git, template
 from headrace.project.copier_calls import Rendered, render
-from headrace.project.reports import LockStatus, NewReport, RepositoryStatus, TemplateAnswer
+from headrace.project.merge import LockStatus, NewReport, RepositoryStatus, TemplateAnswer
 from headrace.project.template import TemplateAddress
 from headrace.project.uv_lock import lock
 

@@ -17,8 +17,7 @@ from headrace.formatting import first_few
 from headrace.project import answers, git, merge, template
 from headrace.project.answers import CopierAnswers
 from headrace.project.copier_calls import Rendered, merge_update, render
-from headrace.project.merge import MergeOutcome
-from headrace.project.reports import LockStatus, TemplateAnswer, UpdateReport
+from headrace.project.merge import LockStatus, MergeOutcome, TemplateAnswer, UpdateReport
 from headrace.project.template import TemplateVersion
 from headrace.project.uv_lock import lock
 

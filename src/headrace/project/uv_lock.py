@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from headrace.project.reports import LockStatus
+from headrace.project.merge import LockStatus
 
 # of the process that this one was started by, and not meant for the project
 _FOREIGN = ("VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIRECTORY", "UV_FROZEN", "UV_LOCKED")

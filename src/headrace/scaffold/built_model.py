@@ -16,10 +16,10 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ScaffoldError
 from headrace.formatting import did_you_mean, one_line
-from headrace.scaffold import names, render
+from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, open_project
 from headrace.scaffold.draft import ByHand, FileReport
-from headrace.scaffold.plan import COMBINATION, yaml_name
+from headrace.scaffold.plan import COMBINATION, entity_of, is_plain, yaml_name
 from headrace.scaffold.table_facts import ColumnFacts, KeyColumn, TableFacts, read_facts
 from headrace.settings import Resolved
 from headrace.sql_text import qualified
@@ -244,7 +244,7 @@ def _grain(model: str, key: Sequence[str]) -> str:
     words = [_words(column) for column in key]
     listed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
     if len(key) == 1 and key[0].lower() == "id":
-        listed = names.entity(model).replace("_", " ")
+        listed = entity_of(model).replace("_", " ")
     return f"description: One row per {listed}.  {_FOUND}"
 
 
@@ -259,7 +259,7 @@ def _column(column: ColumnFacts, facts: TableFacts, node: Node) -> list[str]:
     """A column's entry, as an item of ``columns``."""
     lines = [f"- name: {yaml_name(column.name)}", f"  data_type: {_data_type(column.type)}"]
     lines.append(f"  {render.TO_DESCRIBE}")
-    if not names.is_plain(column.name):
+    if not is_plain(column.name):
         lines.append("  quote: true")
     is_key = column.name in facts.key
     if is_key and node.config.materialized in _TABLES and node.language != "python":

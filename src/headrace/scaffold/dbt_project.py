@@ -1,18 +1,91 @@
-"""The dbt project: where a source is declared, what reads a table, where that is described."""
+"""The dbt project: its declared sources, models and yml, and the record of what was offered."""
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from headrace import yaml_editor
 from headrace.errors import ProjectError, ScaffoldError
 from headrace.file_changes import read_text
-from headrace.scaffold import record
 from headrace.scaffold.model_sql import ModelSql
 from headrace.yaml_editor import YamlDocument, value_at
+
+What = Literal["table", "model", "source column", "model column", "test"]
+Offer = tuple[str, ...]
+
+_HEAD = """\
+# Written by `headrace scaffold {source}`: what it has offered so far. Commit this file: by it the
+# scaffold knows that a column, a test or a file was removed on purpose. Delete a line, and it is
+# offered again.
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that was offered.
+
+    Attributes:
+        offers: what and of which table, column and test.
+        exists: whether there is such a file yet.
+    """
+
+    offers: frozenset[Offer]
+    exists: bool
+
+    def has(self, what: What, *names: str) -> bool:
+        """Whether something was offered."""
+        return (what, *names) in self.offers
+
+    def knows(self, table: str) -> bool:
+        """Whether anything of a table was offered."""
+        return any(offer[1] == table for offer in self.offers)
+
+    def columns(self, table: str) -> list[str]:
+        """The columns of a table that were offered."""
+        kinds = {"source column", "model column"}
+        return sorted({o[2] for o in self.offers if o[0] in kinds and o[1] == table})
+
+
+def record_name(source: str) -> str:
+    """The name of the record's file."""
+    return f"_{source}__scaffold.lock"
+
+
+def render_record(source: str, offers: Iterable[Offer]) -> str:
+    """The text of a record."""
+    lines = [json.dumps(list(offer), ensure_ascii=False) for offer in sorted(set(offers))]
+    return _HEAD.format(source=source) + "\n".join(lines) + "\n"
+
+
+def parse_record(text: str | None, name: str) -> Record:
+    """Read a record; None is a file that is not there.
+
+    Raises:
+        ScaffoldError: a line is not a record, such as a merge conflict marker.
+    """
+    if text is None:
+        return Record(frozenset(), exists=False)
+    offers: set[Offer] = set()
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            value = json.loads(line)
+        except ValueError:
+            value = None
+        is_offer = isinstance(value, list) and len(value) >= 2
+        if not is_offer or not all(isinstance(part, str) for part in value):
+            raise ScaffoldError(
+                f"{name}:{number}: this is not a line of a scaffold record (a merge conflict?): "
+                "keep the lines of both sides, and delete this one; nothing was written"
+            )
+        offers.add(tuple(value))
+    return Record(frozenset(offers), exists=True)
+
 
 _YAML = {".yml", ".yaml"}
 
@@ -157,7 +230,7 @@ def record_path(project: DbtProject, source: str) -> Path | None:
     Raises:
         ScaffoldError: there are several.
     """
-    found = [path for path in project.texts if path.name == record.file_name(source)]
+    found = [path for path in project.texts if path.name == record_name(source)]
     if len(found) > 1:
         both = " and ".join(sorted(project.name(path) for path in found))
         raise ScaffoldError(f"there are {both}: merge them into one; nothing was written")

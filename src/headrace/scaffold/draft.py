@@ -8,10 +8,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace import yaml_editor
-from headrace.scaffold.dbt_project import DbtProject
+from headrace.scaffold.dbt_project import DbtProject, Offer, Record, What
 from headrace.scaffold.model_sql import ModelSql
 from headrace.scaffold.raw_schema import RawSchema
-from headrace.scaffold.record import Offer, Record, What
 from headrace.scaffold.render import TO_DESCRIBE
 from headrace.yaml_editor import Edit, YamlDocument
 

@@ -1,9 +1,10 @@
-"""The staging model that a table would get if there were none: columns, tests, descriptions."""
+"""Which models and columns are planned for a raw table, and their names."""
 
+import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace.scaffold import names
 from headrace.scaffold.raw_schema import (
     LIST_INDEX,
     LOAD_ID,
@@ -15,6 +16,188 @@ from headrace.scaffold.raw_schema import (
     RawSchema,
     RawTable,
 )
+from headrace.sql_text import identifier
+
+MAX_NAME = 63  # bytes; Postgres cuts a longer name off
+
+# Not to be read as a column without quotes, in DuckDB or in Postgres.
+_TO_QUOTE = """
+    all analyse analyze and anti any array as asc asof asymmetric at authorization binary both
+    by case cast check collate collation column concurrently connect constraint create cross
+    current_catalog current_date current_role current_schema current_time current_timestamp
+    current_user default deferrable desc describe distinct do else end except false fetch for
+    foreign freeze from full glob grant group having ilike in initially inner intersect into is
+    isnull join lambda lateral leading left like limit localtime localtimestamp natural not
+    notnull null offset on only or order outer overlaps pivot pivot_longer pivot_wider placing
+    positional primary qualify references returning right select semi session_user show similar
+    some summarize symmetric table tablesample then to trailing true union unique unpack unpivot
+    user using variadic verbose when where window with
+"""
+TO_QUOTE = frozenset(_TO_QUOTE.split())
+# Reserved in Redshift, Snowflake or Spark, besides: no name to give to a column.
+_TO_AVOID = """
+    aes128 aes256 allowexplicit alter backup between bytedict bzip2 columns connection
+    credentials current database deflate defrag delete delta disable drop emptyasnull enable
+    encode encrypt encryption exists explicit filter following generated globaldict256 gscluster
+    gzip identity ignore increment insert interval issue lun luns lzo lzop map minus mostly13
+    mostly32 mostly8 new nulls of off offline oid old open organization parallel partition
+    percent permissions raw readratio recover regexp rejectlog resort respect restore revoke
+    rlike row rows sample schema set snapshot start struct sysdate system tag tdes text255
+    text32k timestamp top trigger truncatecolumns try_cast update values view wallet whenever
+    without
+"""
+RESERVED = TO_QUOTE | frozenset(_TO_AVOID.split())
+
+_SEPARATOR = re.compile("__|▶")  # between a table and its lists, by dlt's naming conventions
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_PLURALS = {
+    "axes": "axis",
+    "bonuses": "bonus",
+    "buses": "bus",
+    "caches": "cache",
+    "calories": "calorie",
+    "campuses": "campus",
+    "children": "child",
+    "cookies": "cookie",
+    "indices": "index",
+    "movies": "movie",
+    "people": "person",
+    "pies": "pie",
+    "statuses": "status",
+    "ties": "tie",
+    "viruses": "virus",
+}
+_NO_PLURALS = {
+    *("analytics", "bus", "canvas", "economics", "gas", "goods", "lens", "logistics", "news"),
+    *("physics", "series", "species"),
+}
+_SAYS_BOOLEAN = re.compile(
+    r"(is|has|had|was|were|can|could|should|will|would|may|must|do|does|did|are|allow|allows"
+    r"|accepts|includes|needs|requires|uses|no|not)(_|$)"
+)
+_ADJECTIVE = re.compile(
+    r"(ed|able|ible|active|inactive|test|valid|invalid|public|private|visible|hidden|primary|paid"
+    r"|sent|open|new|virtual|digital|free|live|final|manual|automatic)"
+)
+_MOMENT = re.compile(r"(?P<event>[a-z0-9_]*[a-z0-9])_(timestamp|datetime|ts|tstamp)")
+_EVENT_ON = re.compile(r"(?P<event>[a-z0-9_]*ed)(_(on|time|date_time))?")
+_EVENT_DAY = re.compile(r"(?P<event>[a-z0-9_]*[a-z0-9])_(dt|day)|(?P<done>[a-z0-9_]*ed)(_on)?")
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name needs no quotes in SQL."""
+    return _PLAIN.fullmatch(name) is not None and name not in TO_QUOTE
+
+
+def quoted_name(name: str) -> str:
+    """A name as SQL needs it: ``order`` becomes ``"order"``."""
+    return name if is_plain(name) else identifier(name)
+
+
+def is_writable(name: str) -> bool:
+    """Whether a name can be in a model at all: no Jinja, no line break, no control character."""
+    has_jinja = any(mark in name for mark in ("{{", "{%", "{#", "}}", "%}", "#}"))
+    return bool(name) and name.isprintable() and not has_jinja
+
+
+def singular(name: str) -> str:
+    """What a row of a table is: an ``order`` for ``raw_orders``; only the last word is singular."""
+    head, mark, word = name.rpartition("_")
+    if word in _NO_PLURALS or len(word) < 4:
+        return name
+    if word in _PLURALS:
+        word = _PLURALS[word]
+    elif word.endswith("ies"):
+        word = word[:-3] + "y"
+    elif word.endswith(("sses", "shes", "ches", "xes", "zzes")):
+        word = word[:-2]
+    elif word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        word = word[:-1]
+    return f"{head}{mark}{word}"
+
+
+def slug(name: str) -> str:
+    """A name of lower case letters, digits and underscores, that begins with no digit."""
+    text = re.sub(r"[^a-z0-9_]", "_", name.lower()).strip()
+    return f"t_{text}" if not text or text[0].isdigit() else text
+
+
+def entity_of(table: str) -> str:
+    """What one row of a table is: ``orders__lines`` has lines; ``row`` if that is no word."""
+    last = _SEPARATOR.split(table)[-1]
+    plain = slug(last)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", last):
+        return "row"
+    return singular(plain.removeprefix("raw_") or plain)
+
+
+def list_name(table: str, parent: str) -> str:
+    """The list of the parent's rows that a child table is made of."""
+    return _SEPARATOR.sub("", table.removeprefix(parent), count=1) or table
+
+
+def model_name(source: str, table: str) -> str:
+    """``stg_shop__orders`` of ``raw_orders``; short enough for every engine, and unique.
+
+    A name that had to be bent ends in a part of its hash.
+    """
+    plain = slug(table)
+    stem = plain.removeprefix("raw_") or plain
+    name = f"stg_{source}__{stem}"
+    if plain == table and len(name) <= MAX_NAME:
+        return name
+    mark = hashlib.sha256(table.encode()).hexdigest()[:8]
+    return f"{name[: MAX_NAME - 9].rstrip('_')}_{mark}"
+
+
+def output_names(table: str, columns: tuple[RawColumn, ...]) -> dict[str, str]:
+    """What a model calls the columns of a table, by their names in it.
+
+    Every rule gives way where the name that it leads to is taken.
+    """
+    raw = {column.name.lower() for column in columns}
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for column in columns:
+        wish = _wish(table, column)
+        others = raw - {column.name.lower()}
+        free = wish not in taken | others and len(wish.encode()) <= MAX_NAME
+        found[column.name] = wish if free else column.name
+        taken.add(found[column.name].lower())
+    return found
+
+
+def _wish(table: str, column: RawColumn) -> str:
+    """The name by the rules, if it were free."""
+    name = column.name
+    if name.startswith("_"):
+        return {"_dlt_valid_from": "valid_from", "_dlt_valid_to": "valid_to"}.get(name, name)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_ -]*", name):
+        return name
+    name = _snake(name)
+    if name == "id":
+        return f"{entity_of(table)}_id"
+    name = _by_kind(name, column)
+    return f"{entity_of(table)}_{name}" if name in RESERVED else name
+
+
+def _snake(name: str) -> str:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name) if not name.isupper() else name
+    return re.sub(r"[ -]+", "_", words.strip()).lower()
+
+
+def _by_kind(name: str, column: RawColumn) -> str:
+    if column.data_type == "bool" and not _SAYS_BOOLEAN.match(name):
+        says = _ADJECTIVE.fullmatch(name) or name.endswith(("ed", "able", "ible"))
+        return f"is_{name}" if says else name
+    if column.data_type == "timestamp":
+        match = _MOMENT.fullmatch(name) or _EVENT_ON.fullmatch(name)
+        return f"{match['event']}_at" if match else name
+    if column.data_type == "date":
+        match = _EVENT_DAY.fullmatch(name)
+        return f"{match['event'] or match['done']}_date" if match else name
+    return name
+
 
 _ORDER: tuple[ColumnKind, ...] = ("id", "text", "number", "boolean", "date", "timestamp")
 COMBINATION = "unique_combination_of_columns"
@@ -65,8 +248,8 @@ class ColumnPlan:
     @property
     def sql(self) -> str:
         """Its item in the select list."""
-        raw = names.quoted(self.column.name)
-        return raw if self.name == self.column.name else f"{raw} as {names.quoted(self.name)}"
+        raw = quoted_name(self.column.name)
+        return raw if self.name == self.column.name else f"{raw} as {quoted_name(self.name)}"
 
     @property
     def rank(self) -> int:
@@ -108,7 +291,7 @@ def describe(column: RawColumn, table: RawTable) -> str:
     if column.description:
         return column.description
     is_key = table.keeps_key_unique and table.primary_key == (column,)
-    return f"The key of the {_words(names.entity(table.name))}." if is_key else ""
+    return f"The key of the {_words(entity_of(table.name))}." if is_key else ""
 
 
 def grain(table: RawTable) -> str:
@@ -116,13 +299,13 @@ def grain(table: RawTable) -> str:
     if table.description:
         return table.description
     if table.parent is not None:
-        field = names.list_name(table.name, table.parent)
+        field = list_name(table.name, table.parent)
         return f"One row per item of the list `{field}` of a row of `{table.parent}`."
     key = table.primary_key
     if not key or not table.keeps_key_unique:
         return f"One row per row that dlt loaded into `{table.name}`."
     if len(key) == 1:
-        return f"One row per {_words(names.entity(table.name))}."
+        return f"One row per {_words(entity_of(table.name))}."
     columns = [f"`{column.name}`" for column in key]
     return f"One row per {', '.join(columns[:-1])} and {columns[-1]}."
 
@@ -136,7 +319,7 @@ def plan_model(source: str, schema: RawSchema, table: RawTable) -> ModelPlan:
         table: the raw table.
     """
     shown = tuple(column for column in table.columns if _is_shown(column, table, schema))
-    outputs = names.output_names(table.name, shown)
+    outputs = output_names(table.name, shown)
     key = _key(table)
     columns = [
         ColumnPlan(
@@ -151,7 +334,7 @@ def plan_model(source: str, schema: RawSchema, table: RawTable) -> ModelPlan:
     columns.sort(key=lambda plan: (plan.rank, plan.column.name not in key))
     return ModelPlan(
         table=table,
-        name=names.model_name(source, table.name),
+        name=model_name(source, table.name),
         ancestors=schema.ancestors(table),
         grain=grain(table),
         columns=tuple(columns),
@@ -179,7 +362,7 @@ def jinja_text(name: str) -> str:
 
 def _is_shown(column: RawColumn, table: RawTable, schema: RawSchema) -> bool:
     """Whether a model shows a column: of dlt's own only those that tie rows together."""
-    if not names.is_writable(column.name) or column.name in {LOAD_ID, ROOT_ID}:
+    if not is_writable(column.name) or column.name in {LOAD_ID, ROOT_ID}:
         return False
     if column.name == ROW_ID:
         return table.parent is not None or schema.has_children(table) or not _natural_key(table)
@@ -217,7 +400,7 @@ def _tests(column: RawColumn, key: tuple[str, ...], table: RawTable) -> tuple[Ge
 def _model_tests(key: tuple[str, ...], outputs: Mapping[str, str]) -> tuple[GenericTest, ...]:
     if len(key) < 2:
         return ()
-    columns = ", ".join(yaml_name(names.quoted(outputs[name])) for name in key)
+    columns = ", ".join(yaml_name(quoted_name(outputs[name])) for name in key)
     return (GenericTest(COMBINATION, (("columns", f"[{columns}]"),)),)
 
 
@@ -225,7 +408,7 @@ def yaml_name(name: str) -> str:
     """A name as YAML 1.1 and 1.2 both read it as text."""
     import json
 
-    plain = names.is_plain(name) or name.lower() in names.RESERVED
+    plain = is_plain(name) or name.lower() in RESERVED
     reads_otherwise = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
     if plain and name.isidentifier() and name.lower() not in reads_otherwise:
         return name

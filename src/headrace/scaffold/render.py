@@ -5,13 +5,14 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
-from headrace.scaffold import names
 from headrace.scaffold.plan import (
+    TO_QUOTE,
     ColumnPlan,
     GenericTest,
     ModelPlan,
     describe,
     grain,
+    is_plain,
     jinja_text,
     yaml_name,
 )
@@ -188,7 +189,7 @@ def note(sql: str) -> str:
     for name in re.findall(r'"((?:[^"]|"")*)"', sql):
         if not re.fullmatch(r"\w+", name):
             rules.append("RF05")
-        elif not name[0].isdigit() and (name not in names.TO_QUOTE or name in _LINTER_MISSES):
+        elif not name[0].isdigit() and (name not in TO_QUOTE or name in _LINTER_MISSES):
             rules.append("RF06")
     if len(sql) + 9 > WIDTH:
         rules.append("LT05")
@@ -219,7 +220,7 @@ def _cte(name: str, lines: Sequence[str]) -> str:
 
 def _quote(name: str) -> list[str]:
     """dbt quotes a column in tests and comments only where it is told to."""
-    return [] if names.is_plain(name) else ["  quote: true"]
+    return [] if is_plain(name) else ["  quote: true"]
 
 
 def _scalar(text: str) -> str:

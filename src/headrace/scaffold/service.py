@@ -9,13 +9,16 @@ from pathlib import Path
 
 from headrace import file_changes
 from headrace.errors import ScaffoldError
-from headrace.scaffold import record, sources_yml
+from headrace.scaffold import sources_yml
 from headrace.scaffold.dbt_project import (
     DbtProject,
     declared_tables,
     models_of,
     open_project,
+    parse_record,
+    record_name,
     record_path,
+    render_record,
 )
 from headrace.scaffold.draft import ByHand, Draft, FileReport, ScaffoldReport, Vanished
 from headrace.scaffold.plan import COMBINATION
@@ -67,8 +70,8 @@ def scaffold(resolved: Resolved, source: str, *, dry_run: bool = False) -> Scaff
 def _draft(project: DbtProject, source: str, schema: RawSchema, dataset: str) -> Draft:
     path = record_path(project, source)
     text = project.texts[path] if path else None
-    name = project.name(path) if path else record.file_name(source)
-    known = record.parse(text, name)
+    name = project.name(path) if path else record_name(source)
+    known = parse_record(text, name)
     folder = _folder(project, source, schema)
     return Draft(project, source, schema, known, folder, dataset, offers=set(known.offers))
 
@@ -103,8 +106,8 @@ def _note_missing_test(draft: Draft) -> None:
 def _keep_record(draft: Draft) -> None:
     if draft.offers == draft.record.offers and draft.record.exists:
         return
-    path = record_path(draft.project, draft.source) or draft.folder / record.file_name(draft.source)
-    text = record.render(draft.source, draft.offers)
+    path = record_path(draft.project, draft.source) or draft.folder / record_name(draft.source)
+    text = render_record(draft.source, draft.offers)
     label = "what was offered so far" if draft.record.exists else "record of what was offered"
     draft.add_file(path, text, label)
 

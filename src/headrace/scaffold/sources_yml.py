@@ -5,11 +5,11 @@ from pathlib import Path
 
 from headrace.errors import ScaffoldError
 from headrace.formatting import count
-from headrace.scaffold import names, record, render
-from headrace.scaffold.dbt_project import DeclaredTable, declared_tables
+from headrace.scaffold import render
+from headrace.scaffold.dbt_project import DeclaredTable, Offer, declared_tables, record_name
 from headrace.scaffold.draft import ByHand, Change, Draft, Vanished
+from headrace.scaffold.plan import is_writable
 from headrace.scaffold.raw_schema import LOAD_ID, RawTable
-from headrace.scaffold.record import Offer
 from headrace.yaml_editor import ListItem, MappingKey, value_at
 
 LOADS = "_dlt_loads"
@@ -55,7 +55,7 @@ def _new_file(draft: Draft) -> dict[str, str]:
     if any(offer[0] == "table" for offer in draft.record.offers):
         raise ScaffoldError(
             f"no yml of the dbt project declares the source {draft.source} any more: bring it "
-            f"back, or delete {record.file_name(draft.source)} to start over; nothing was written"
+            f"back, or delete {record_name(draft.source)} to start over; nothing was written"
         )
     path = draft.folder / f"_{draft.source}__sources.yml"
     if path in draft.project.texts:
@@ -173,7 +173,7 @@ def unwritable(draft: Draft) -> None:
     """Report the columns that no model can have."""
     for table in draft.schema.tables:
         for column in table.columns:
-            if not names.is_writable(column.name):
+            if not is_writable(column.name):
                 draft.by_hand.append(
                     ByHand(
                         what=f"the column {column.name!r} of {table.name} is left out of the "

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from headrace.scaffold import names
+from headrace.scaffold.plan import entity_of
 from headrace.sql_text import batches, identifier, identifiers, scalar
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _key(
 def _rank(name: str, place: int, kind: str, model: str) -> int | None:
     """How likely a column is the key or part of it, by name and type; None if it is not."""
     lowered = name.lower()
-    entity = names.entity(_without_layer(model))
+    entity = entity_of(_without_layer(model))
     if lowered in {"id", f"{entity}_id", f"{entity}_key", f"{entity}_code"}:
         return 0
     if lowered.startswith(_OF_MANY):
@@ -216,7 +216,7 @@ def _refers_to(
 
     lowered = name.lower()
     for key in keys:
-        entity = names.entity(_without_layer(key.model))
+        entity = entity_of(_without_layer(key.model))
         is_named = key.column.lower() == lowered or (
             key.column.lower() == "id" and lowered == f"{entity}_id"
         )

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from headrace.synth.expression import Node, aggregates, refs, table_of
 from headrace.synth.plan import FieldPath, TablePlan, inside_list
 from headrace.synth.schema.fields import AnyField, Datetime, ForeignKey, Status
-from headrace.synth.schema.tables import Count
+from headrace.synth.schema.schema_file import Count
 
 MOST_DEPTH: Final = 5
 """How many tables a chain of parents has at most."""

@@ -26,7 +26,7 @@ from headrace.synth.schema.fields import (
     Numerical,
     Status,
 )
-from headrace.synth.schema.tables import Count
+from headrace.synth.schema.schema_file import Count
 from headrace.synth.values import DAY_US, NEVER, Kind, Pool, Values
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from headrace.synth.schema.fields import (
     Unique,
     Uuid,
 )
-from headrace.synth.schema.tables import Count
+from headrace.synth.schema.schema_file import Count
 from headrace.synth.values import (
     ALWAYS,
     DAY_US,

@@ -10,7 +10,7 @@ from headrace.formatting import did_you_mean
 from headrace.synth.expression import FunctionCall, Node, aggregates, refs, table_of
 from headrace.synth.schema.base import duration_us
 from headrace.synth.schema.fields import AnyField, Datetime, ListOf, Status, Struct
-from headrace.synth.schema.tables import Count, Table
+from headrace.synth.schema.schema_file import Count, Table
 
 FieldPath = tuple[str | int, ...]
 """The keys that lead to a value within a table of a schema file."""

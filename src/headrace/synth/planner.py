@@ -28,7 +28,7 @@ from headrace.synth.schema.fields import (
     Status,
     Struct,
 )
-from headrace.synth.schema.read import SchemaDocument, read
+from headrace.synth.schema.schema_file import SchemaDocument, read
 
 
 def listed(names: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from headrace.synth.planner import make_plans
 from headrace.synth.population import Fixed, Population, Rate, to_us
 from headrace.synth.schema.base import as_datetime
 from headrace.synth.schema.fields import Case, Categorical, Unique
-from headrace.synth.schema.read import SchemaDocument, read
+from headrace.synth.schema.schema_file import SchemaDocument, read
 from headrace.synth.values import NEVER
 
 MOST_SCALE: Final = 1e9

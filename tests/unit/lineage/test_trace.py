@@ -1,5 +1,7 @@
 """Walks over hand-made graphs, the awkward ones among them."""
 
+import pytest
+
 from headrace.catalog.model import (
     Asset,
     Catalog,
@@ -10,7 +12,7 @@ from headrace.catalog.model import (
 )
 from headrace.lineage.find import NodeRef
 from headrace.lineage.report import LineageGraph
-from headrace.lineage.trace import ROWS, closure, trace
+from headrace.lineage.trace import ROWS, closure, reachable, topological_order, trace
 
 Edge = tuple[str, str, str, str, EdgeKind]
 
@@ -165,3 +167,26 @@ def test_a_ladder_of_diamonds_is_walked_asset_by_asset_and_not_path_by_path() ->
     assert len(closure(catalog, [("m0", "x")], "downstream", indirect=False)) == 29_998
     graph = trace(catalog, NodeRef("m29997", "x"), direction="upstream", depth=50)
     assert graph.truncated
+
+
+def test_all_that_can_be_reached_once_whatever_the_cycles() -> None:
+    children = {"a": ("b", "c"), "b": ("d",), "c": ("d",), "d": ("b",), "e": ("a",)}
+    assert list(reachable(children, ["a"])) == ["a", "b", "c", "d"]
+    assert list(reachable(children, ["d", "unknown"])) == ["d", "unknown", "b"]
+    assert not reachable(children, [])
+
+
+@pytest.mark.parametrize(
+    ("parents", "expected"),
+    [
+        ({}, ([], [])),
+        ({"c": ["b"], "b": ["a"], "a": []}, (["a", "b", "c"], [])),
+        ({"d": ["b", "c"], "b": ["a"], "c": ["a"], "a": []}, (["a", "b", "c", "d"], [])),
+        ({"a": ["outside", "a"]}, (["a"], [])),  # neither waits for anything
+        ({"x": ["y"], "a": [], "y": ["x"], "z": ["y"]}, (["a"], ["x", "y", "z"])),
+    ],
+)
+def test_parents_come_first_and_cycles_apart(
+    parents: dict[str, list[str]], expected: tuple[list[str], list[str]]
+) -> None:
+    assert topological_order(parents) == expected

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from headrace.synth import view as view_module
 from headrace.synth.errors import SchemaError, SynthError
 from headrace.synth.faults import FaultManifest, Overlay, faults_of, parse_spec
-from headrace.synth.faults.schema_changes import as_text
+from headrace.synth.faults.block import as_text
 from headrace.synth.record_batch import to_batch
 from headrace.synth.schema.fault import FAULT_KINDS
-from headrace.synth.schema.read import parse
+from headrace.synth.schema.schema_file import parse
 from headrace.synth.view import Range, View
 from headrace.synth.world import World
 

@@ -14,7 +14,7 @@ from headrace.synth.learn import learn_schema
 from headrace.synth.learn.relations import relate
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.schema.fields import ForeignKey, Listed
-from headrace.synth.schema.read import read
+from headrace.synth.schema.schema_file import read
 
 CODES = ["UA", "AA", "9E", "B6", "DL", "EV", "WN", "US", "MQ", "OO", "VX", "F9"]
 

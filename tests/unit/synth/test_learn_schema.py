@@ -21,8 +21,7 @@ from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema
 from headrace.synth.record_batch import to_batch
 from headrace.synth.schema.fields import Categorical, ForeignKey, Numerical, Unique
-from headrace.synth.schema.read import parse
-from headrace.synth.schema.tables import Schema
+from headrace.synth.schema.schema_file import Schema, parse
 from headrace.synth.view import View
 from headrace.synth.world import World
 

@@ -15,11 +15,10 @@ import pytest
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.learn import Learned, is_model, learn, sample
 from headrace.synth.learn.model import fit
-from headrace.synth.learn.model_file import KIND, load
-from headrace.synth.learn.privacy import closer_share, split
 from headrace.synth.learn.relations import Relation, Relations, relate
-from headrace.synth.learn.report import report
+from headrace.synth.learn.report import closer_share, report, split
 from headrace.synth.learn.sample_data import LearningSample, read
+from headrace.synth.learn.service import KIND, load
 
 STORES, CUSTOMERS, ORDERS = 4, 120, 300
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.synth.errors import SchemaError, SynthError
-from headrace.synth.schema.read import parse, read
+from headrace.synth.schema.schema_file import parse, read
 from headrace.synth.view import View
 from headrace.synth.world import World
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import headrace.synth.view as view_module
-from headrace.synth.schema.read import parse
+from headrace.synth.schema.schema_file import parse
 from headrace.synth.view import View
 from headrace.synth.world import World
 from synth_lab import START, Rows, merged, moments, rows, worlds

@@ -16,8 +16,15 @@ from headrace.lineage.sql.dependencies import (
     SORTED,
     fold,
 )
-from headrace.lineage.sql.expression_walk import Bound, Handler, Walk
-from headrace.lineage.sql.functions import AGGREGATES, ORDERED, SET_RETURNING, WINDOW_ONLY
+from headrace.lineage.sql.expression_walk import (
+    AGGREGATES,
+    ORDERED,
+    SET_RETURNING,
+    WINDOW_ONLY,
+    Bound,
+    Handler,
+    Walk,
+)
 from headrace.lineage.sql.select_list import column_parts, columns, star
 from headrace.lineage.sql.struct_expressions import PICKS, PICKS_CALLED, shape
 

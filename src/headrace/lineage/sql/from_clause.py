@@ -11,13 +11,20 @@ from headrace.lineage.sql.dependencies import (
     SAME,
     Deps,
     add,
+    element,
     fold,
+    length,
 )
-from headrace.lineage.sql.evaluator import Evaluator
-from headrace.lineage.sql.relations import Relation, Rest, distinct_names, optional
-from headrace.lineage.sql.scope import Bound, Ctes, Scope
-from headrace.lineage.sql.stars import expanded
-from headrace.lineage.sql.struct_values import element, length
+from headrace.lineage.sql.evaluator import Evaluator, expanded
+from headrace.lineage.sql.relations import (
+    Bound,
+    Ctes,
+    Relation,
+    Rest,
+    Scope,
+    distinct_names,
+    optional,
+)
 
 _ONE_COLUMN = frozenset({"unnest", "range", "generate_series"})
 _TOLD = frozenset({"fixed", "spread"})  # columns that are made from what is known

@@ -8,8 +8,7 @@ from sqlglot import exp
 
 from headrace.lineage.sql import tree
 from headrace.lineage.sql.dependencies import AGGREGATED, COMPUTED, FILTERED, GROUPED, JOINED, fold
-from headrace.lineage.sql.expression_walk import Walk
-from headrace.lineage.sql.functions import GENERATORS
+from headrace.lineage.sql.expression_walk import GENERATORS, Walk
 from headrace.lineage.sql.select_list import column_parts, columns
 
 _NO_JOIN = tree.Join()

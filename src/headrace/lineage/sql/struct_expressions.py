@@ -18,10 +18,9 @@ from headrace.lineage.sql.dependencies import (
     SORTED,
     WINDOWED,
     fold,
+    row_names,
 )
-from headrace.lineage.sql.expression_walk import Bound, Walk
-from headrace.lineage.sql.functions import ORDERED
-from headrace.lineage.sql.struct_values import row_names
+from headrace.lineage.sql.expression_walk import ORDERED, Bound, Walk
 
 _Shape = Callable[[Walk, Any, Bound], tree.ValuePart | None]
 

@@ -13,8 +13,7 @@ from typing import Literal
 
 from headrace.catalog.model import Catalog
 from headrace.lineage.find import known_columns
-from headrace.lineage.graph import reachable
-from headrace.lineage.trace import ROWS, closure
+from headrace.lineage.trace import ROWS, closure, reachable
 from headrace.lineage.verify.plan import BuiltModel, VerifyPlan
 from headrace.lineage.verify.replica import Baseline, TrialEffect
 from headrace.lineage.verify.report import (

@@ -8,8 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headrace.quality.diff.columns import SharedColumn
-from headrace.quality.diff.pair import NO_KEY, TablePair, is_safe_to_join, why_no_key
+from headrace.quality.diff.columns import (
+    NO_KEY,
+    SharedColumn,
+    TablePair,
+    is_safe_to_join,
+    why_no_key,
+)
 from headrace.quality.diff.report import ColumnChange, RowDifferences, SampleRow
 from headrace.sql_text import identifier
 

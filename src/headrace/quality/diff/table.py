@@ -5,8 +5,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DiffError
-from headrace.quality.diff.columns import Columns, SharedColumn, side_by_side
-from headrace.quality.diff.pair import TablePair
+from headrace.quality.diff.columns import Columns, SharedColumn, TablePair, side_by_side
 from headrace.quality.diff.report import ColumnChange, DiffColumn, Profile, RenamedColumn, TableDiff
 from headrace.quality.diff.rows import compare_rows
 from headrace.quality.diff.side import AttachedTable, DiffOptions, Side

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from headrace.synth.draw_text import uuids
 from headrace.synth.expression import Ref
-from headrace.synth.faults.block import Block, Effect, NumberedFaults, fault_key
-from headrace.synth.faults.schema_changes import as_text, kind_of
+from headrace.synth.faults.block import Block, Effect, NumberedFaults, as_text, fault_key, kind_of
 from headrace.synth.frame import Frame
 from headrace.synth.hashing import Key, below, bits, unit
 from headrace.synth.plan import TablePlan

@@ -9,11 +9,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.synth.errors import SynthError
-from headrace.synth.faults.block import Block, WrittenRows
-from headrace.synth.faults.checks import problems
+from headrace.synth.faults.block import Block, WrittenRows, changed, kind_of
 from headrace.synth.faults.manifest import SCHEMA, Counted, FaultManifest, Recorder
 from headrace.synth.faults.rows import hold_back, swapped, written_rows
-from headrace.synth.faults.schema_changes import changed, kind_of
+from headrace.synth.faults.spec import problems
 from headrace.synth.frame import Frame
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import to_us

@@ -17,13 +17,13 @@ from headrace.synth.faults.block import (
     Effect,
     NumberedFaults,
     WrittenRows,
+    as_text,
     fault_key,
     key_text,
     picked,
     within,
 )
 from headrace.synth.faults.cells import NO_SUCH_ROW, new_key, overwritten
-from headrace.synth.faults.schema_changes import as_text
 from headrace.synth.frame import Frame
 from headrace.synth.hashing import bits, unit
 from headrace.synth.plan import TablePlan

@@ -1,9 +1,15 @@
 """Learn from a sample: a model for SDV, or a schema file for the engine."""
 
-from headrace.synth.learn.model_file import is_model
 from headrace.synth.learn.relations import Relation, Relations
 from headrace.synth.learn.report import ModelCheck, ModelReport
-from headrace.synth.learn.service import Learned, LearnedSchema, learn, learn_schema, sample
+from headrace.synth.learn.service import (
+    Learned,
+    LearnedSchema,
+    is_model,
+    learn,
+    learn_schema,
+    sample,
+)
 
 __all__ = [
     "Learned",

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.synth.learn.calendars import encoding_of
 from headrace.synth.learn.dependencies import HELD, rank_correlation
-from headrace.synth.learn.lattice import encoding_of
 from headrace.synth.learn.number_field import decimals_of
 from headrace.synth.learn.pii import find_pii
 from headrace.synth.learn.relations import Relations

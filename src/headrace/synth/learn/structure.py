@@ -10,15 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.synth.learn.calendars import find_calendars
-from headrace.synth.learn.column_numbers import (
-    as_numbers,
-    decides,
-    encoded,
-    is_time,
-    is_word,
-    may_be_encoded,
-)
+from headrace.synth.learn.calendars import Encoding, encoding_of, find_calendars
 from headrace.synth.learn.combinations import (
     Categories,
     Combination,
@@ -36,7 +28,6 @@ from headrace.synth.learn.dependencies import (
     find_exact,
 )
 from headrace.synth.learn.field import make_field
-from headrace.synth.learn.lattice import Encoding, encoding_of
 from headrace.synth.learn.learned_field import LearnedField, SampleColumn, number_of, short
 from headrace.synth.learn.near_dependencies import (
     find_clocks,
@@ -44,9 +35,16 @@ from headrace.synth.learn.near_dependencies import (
     is_regular,
     resembles,
 )
-from headrace.synth.learn.number_field import decimals_of
-from headrace.synth.learn.references import Reference, is_reference, places_of
-from headrace.synth.learn.relations import Relations
+from headrace.synth.learn.number_field import (
+    as_numbers,
+    decides,
+    decimals_of,
+    encoded,
+    is_time,
+    is_word,
+    may_be_encoded,
+)
+from headrace.synth.learn.relations import Reference, Relations, is_reference, places_of
 from headrace.synth.learn.sample_data import LearningSample
 
 _MOST_FOLLOWING: Final = 3_000

@@ -10,8 +10,7 @@ import pyarrow as pa
 from headrace.synth.learn.correlation import correlate
 from headrace.synth.learn.field import make_field
 from headrace.synth.learn.learned_field import LearnedField, SampleColumn, number_of
-from headrace.synth.learn.references import Reference, find_references
-from headrace.synth.learn.relations import Relations
+from headrace.synth.learn.relations import Reference, Relations, find_references
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.structure import structured_fields
 

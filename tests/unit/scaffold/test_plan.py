@@ -3,7 +3,15 @@
 import duckdb
 import pytest
 
-from headrace.scaffold import names
+from headrace.scaffold.plan import (
+    MAX_NAME,
+    entity_of,
+    is_plain,
+    is_writable,
+    model_name,
+    output_names,
+    quoted_name,
+)
 from headrace.scaffold.raw_schema import RawColumn
 
 
@@ -28,7 +36,7 @@ from headrace.scaffold.raw_schema import RawColumn
     ],
 )
 def test_entities(table: str, entity: str) -> None:
-    assert names.entity(table) == entity
+    assert entity_of(table) == entity
 
 
 @pytest.mark.parametrize(
@@ -60,7 +68,7 @@ def test_entities(table: str, entity: str) -> None:
     ],
 )
 def test_columns(name: str, data_type: str, output: str) -> None:
-    assert names.output_names("orders", (RawColumn(name, data_type),)) == {name: output}
+    assert output_names("orders", (RawColumn(name, data_type),)) == {name: output}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +83,7 @@ def test_columns(name: str, data_type: str, output: str) -> None:
     ],
 )
 def test_a_name_that_is_taken_is_left_to_its_column(columns: list[str], outputs: list[str]) -> None:
-    found = names.output_names("orders", tuple(RawColumn(name, "text") for name in columns))
+    found = output_names("orders", tuple(RawColumn(name, "text") for name in columns))
     assert list(found.values()) == outputs
 
 
@@ -85,7 +93,7 @@ def test_every_word_that_duckdb_reserves_is_quoted() -> None:
             "select keyword_name from duckdb_keywords() where keyword_category = 'reserved'"
         ).fetchall()
     assert rows
-    assert [word for (word,) in rows if names.is_plain(word)] == []
+    assert [word for (word,) in rows if is_plain(word)] == []
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,7 @@ def test_every_word_that_duckdb_reserves_is_quoted() -> None:
     ["a", "order", "Größe", 'a"b', "with space", "1st", "x" * 200, "a.b", "日本", "A"],
 )
 def test_quoted_names_are_those_columns(name: str) -> None:
-    quoted = names.quoted(name)
+    quoted = quoted_name(name)
     with duckdb.connect() as connection:
         connection.execute(f"create table raw_rows ({quoted} integer)")
         (column,) = connection.execute("describe raw_rows").fetchall()
@@ -101,7 +109,7 @@ def test_quoted_names_are_those_columns(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "is_writable"),
+    ("name", "expected"),
     [
         ("a{b}", True),
         ("{{ a }}", False),
@@ -111,14 +119,14 @@ def test_quoted_names_are_those_columns(name: str) -> None:
         ("%}", False),
     ],
 )
-def test_what_jinja_would_read_is_not_written(name: str, is_writable: bool) -> None:
-    assert names.is_writable(name) is is_writable
+def test_what_jinja_would_read_is_not_written(name: str, expected: bool) -> None:
+    assert is_writable(name) is expected
 
 
 def test_model_names_are_short_plain_and_never_anothers() -> None:
     tables = ["raw_orders", "Orders", "orders ", "größe", "a/../../b", "x" * 80, "x" * 81, "9"]
-    found = [names.model_name("store", table) for table in tables]
+    found = [model_name("store", table) for table in tables]
     assert found[0] == "stg_store__orders"
     assert len(set(found)) == len(tables)
     assert all(name.replace("_", "").isalnum() and name.isascii() for name in found)
-    assert max(map(len, found)) <= names.MAX_NAME
+    assert max(map(len, found)) <= MAX_NAME

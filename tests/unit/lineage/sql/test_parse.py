@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from headrace.catalog import Asset, Catalog, Column
-from headrace.lineage import cache as cache_module
-from headrace.lineage.cache import FILE_NAME, SummaryCache, keys
 from headrace.lineage.columns import column_lineage
-from headrace.lineage.sql.parse import summarize, summarize_all
+from headrace.lineage.sql import parse as parse_module
+from headrace.lineage.sql.parse import FILE_NAME, SummaryCache, keys, summarize, summarize_all
 
 COUNT = 40
 
@@ -48,7 +47,7 @@ def test_another_dialect_is_another_statement(tmp_path: Path) -> None:
 
 def test_another_version_reads_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     column_lineage(_catalog(), dialect="duckdb", cache=tmp_path)
-    monkeypatch.setattr(cache_module, "sqlglot_version", lambda: "0.0.0")
+    monkeypatch.setattr(parse_module, "sqlglot_version", lambda: "0.0.0")
     assert column_lineage(_catalog(), dialect="duckdb", cache=tmp_path).read == COUNT
 
 
@@ -95,7 +94,7 @@ def test_what_the_newest_run_did_not_use_goes_when_the_file_is_large(
     fill(["select a1 from t", "select new from t"])
     small = (tmp_path / FILE_NAME).stat().st_size
     assert SummaryCache(tmp_path).get(keys([("select a9 from t", "duckdb")])[0]) is not None
-    monkeypatch.setattr(cache_module, "LARGE", 100)
+    monkeypatch.setattr(parse_module, "LARGE", 100)
     fill(["select a1 from t", "select newer from t"])
     assert (tmp_path / FILE_NAME).stat().st_size < small / 5
     kept = SummaryCache(tmp_path)
@@ -106,7 +105,7 @@ def test_what_the_newest_run_did_not_use_goes_when_the_file_is_large(
 _WRITER = """
 import sys
 from pathlib import Path
-from headrace.lineage.cache import SummaryCache, keys
+from headrace.lineage.sql.parse import SummaryCache, keys
 from headrace.lineage.sql.parse import summarize
 for number in range(30):
     sql = f"select a{number} from {sys.argv[2]}"
@@ -145,4 +144,4 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
 
 
 def test_the_version_in_the_key_is_that_of_the_installed_sqlglot() -> None:
-    assert cache_module.sqlglot_version() == version("sqlglot")
+    assert parse_module.sqlglot_version() == version("sqlglot")
