@@ -160,6 +160,8 @@ def _json_type(shape: dict[str, Any]) -> str:
 
 def _answer(route: dict[str, Any]) -> str:
     content = route["responses"]["200"].get("content", {})
+    if "text/event-stream" in content:
+        return "a stream of events"
     shape = content.get("application/json", {}).get("schema", {})
     named = shape.get("$ref") or shape.get("items", {}).get("$ref", "")
     name = named.rpartition("/")[2]

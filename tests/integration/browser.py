@@ -134,7 +134,7 @@ def serving(state: ServerState, access: Access | None = None) -> Iterator[str]:
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         app = create_app(state, access or Access())
-        config = uvicorn.Config(app, log_level="warning", ws="none")
+        config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=3)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

@@ -441,6 +441,33 @@ def test_a_run_in_progress_is_followed(browser: Browser, tmp_path: Path) -> None
     store.close()
 
 
+def test_an_open_page_shows_each_build_and_leaves_a_reader_alone(
+    browser: Browser, tmp_path: Path
+) -> None:
+    url = stored(layered(20), tmp_path / "runs.sqlite")
+    store = RunStore(url)
+    with serving(_state("beside", url)) as base, Eye(browser, base).page() as page:
+        for number, path in enumerate(("runs", f"assets/{quote(NODE)}")):
+            page.goto(path)
+            if path != "runs":
+                page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
+            store.begin_run(
+                f"new-{number}", command="watch", target="t", lock="x", code_version="1"
+            )
+            store.end_run(
+                f"new-{number}", status="success", seconds=1, error=None, rows_loaded=0,
+                published_path=None,
+            )  # fmt: skip
+            if path == "runs":
+                expect(page.locator("tbody tr")).to_have_count(4)
+                expect(page.locator(".news")).to_have_count(0)
+        expect(page.get_by_role("status")).to_contain_text("There is newer data.")
+        assert violations(page) == []
+        page.evaluate("getSelection().removeAllRanges()")
+        expect(page.locator(".news")).to_have_count(0)
+    store.close()
+
+
 def test_a_page_that_cannot_be_shown_yet_loads_by_itself(
     browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import FrameType
 from typing import Any
 
 import h11
@@ -59,18 +60,26 @@ class Server(uvicorn.Server):
         self,
         config: uvicorn.Config,
         handled: Callable[[Callable[..., Any]], AbstractContextManager[Any]],
+        ending: Callable[[], None] = lambda: None,
     ) -> None:
         """Take over the signals.
 
         Args:
             config: uvicorn's.
             handled: given a handler, handles signals with it as long as its context is open.
+            ending: called at the signal, before uvicorn waits for the responses that are sent.
         """
         super().__init__(config)
         self._handled = handled
+        self._ending = ending
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Take the place of uvicorn's own."""
         with self._handled(self.handle_exit):
             yield
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Have responses without an end be ended, too."""
+        self._ending()
+        super().handle_exit(sig, frame)

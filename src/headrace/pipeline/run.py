@@ -36,6 +36,8 @@ from headrace.pipeline import publish as publish_step
 from headrace.pipeline.affected import affected_by
 from headrace.pipeline.backfill import LoadPart, about_incremental_models, parse_tables
 from headrace.pipeline.build_state import code_version
+from headrace.pipeline.progress import Progress
+from headrace.pipeline.progress import path_of as progress_path
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
@@ -146,12 +148,15 @@ def _run(
         notes.append("only a part of the project is built, so nothing is published")
     target = resolved.target
     logged = logging_to(resolved.data_dir / "logs", resolved.settings.log_level)
-    with lock.hold(target.lock_path, command) as dead, logged:
+    progress = Progress(progress_path(resolved.data_dir), listen)
+    with lock.hold(target.lock_path, command) as dead, logged, progress:
         store = RunStore(resolved.run_store_url)
         try:
             one = _Run(
-                resolved, target, store, command, selection, listen, began_at, part, notes=notes
-            )
+                resolved, target, store, command, selection, progress.listen, began_at, part,
+                notes=notes,
+            )  # fmt: skip
+            progress.begin(one.run_id)
             return one.execute(steps, chosen, full_refresh=full_refresh, dead=dead)
         finally:
             store.close()

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from headrace.lineage.report import ImpactReport, LineageGraph
 from headrace.server import models, queries
 from headrace.server.errors import MEDIA_TYPE
+from headrace.server.events import EventStream, EventStreams
 from headrace.server.response_cache import ResponseCache
 from headrace.server.state import MAX_RUNS
 
@@ -295,3 +296,24 @@ async def search(
 ) -> Response:
     """In names, relations, columns, tags, owners and descriptions; every word must match."""
     return await cache.respond(request, lambda: queries.search(cache.state, text, limit=limit))
+
+
+@router.get(
+    "/events",
+    tags=["project"],
+    summary="What is new, as it comes (server-sent events)",
+    response_class=EventStream,
+)
+async def events(
+    request: Request,
+    since: Annotated[
+        str,
+        Query(max_length=80, description="The id of the last event; `Last-Event-ID` is it, too."),
+    ] = "",
+) -> Response:
+    """`changed` when any response may be another one, `progress` while a run is in progress.
+
+    No event holds data: ask again for what you show. A stream ends after ten minutes at most.
+    """
+    streams: EventStreams = request.app.state.streams
+    return streams.response(request.headers.get("last-event-id", since)[:80])

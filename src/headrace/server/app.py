@@ -17,7 +17,8 @@ from headrace import __version__
 from headrace.errors import RunStoreError, UserError
 from headrace.server import api, models, page_routes
 from headrace.server.access import Access
-from headrace.server.errors import RequestError, StartingError, problem, problem_response
+from headrace.server.errors import RequestError, UnavailableError, problem, problem_response
+from headrace.server.events import EventStreams
 from headrace.server.rendering import STATIC
 from headrace.server.response_cache import ResponseCache
 from headrace.server.security import SecurityMiddleware
@@ -38,6 +39,7 @@ Where to begin: `/api/v1/home` gives the project's status in its `headline`, and
 `/api/v1/search?q=words` finds an asset; its `id` is what `/api/v1/asset`, `/api/v1/lineage`,
 `/api/v1/impact` and `/api/v1/sample` ask for. `/api/v1/runs` lists runs, `/api/v1/run?id=` says
 what failed in one, with its log. `/api/v1/changes?days=1` is what changed since yesterday.
+`/api/v1/events` says as it happens when to ask again.
 
 Ids are those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`,
 `table.<schema>.<name>`. Times are UTC, durations are seconds, `null` means unknown or missing.
@@ -80,6 +82,7 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
     )
     app.state.server = state
     app.state.responses = ResponseCache(state)
+    app.state.streams = EventStreams(state)
     app.include_router(api.health)
     app.include_router(api.router)
     app.include_router(page_routes.router, include_in_schema=False)
@@ -101,7 +104,7 @@ def _add_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestError)
     def ours(request: Request, error: RequestError) -> Response:
-        headers = {"retry-after": "2"} if isinstance(error, StartingError) else None
+        headers = {"retry-after": "2"} if isinstance(error, UnavailableError) else None
         return problem_response(
             request, problem(error.status, error.detail, hint=error.hint), headers=headers
         )

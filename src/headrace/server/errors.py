@@ -4,7 +4,8 @@ RequestError         400
 ├── ForbiddenError   403: it may not be shown
 ├── NotFoundError    404: it does not exist
 └── UnavailableError 503: the run store or the published file cannot be read now
-    └── StartingError    503: nothing has been read yet
+    ├── StartingError        503: nothing has been read yet
+    └── TooManyStreamsError  503: as many clients follow the server as may
 """
 
 from collections.abc import Mapping
@@ -77,6 +78,10 @@ class StartingError(UnavailableError):
             "the catalog is being read: the server has just started",
             hint="try again in a few seconds",
         )
+
+
+class TooManyStreamsError(UnavailableError):
+    """As many clients follow the server as may: this one asks from time to time."""
 
 
 def problem(status: int, detail: str, *, hint: str | None = None) -> Problem:

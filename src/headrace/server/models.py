@@ -115,6 +115,23 @@ class LogLine(ApiModel):
     details: str = Field("", description="the other fields, as `key=value`")
 
 
+class Activity(ApiModel):
+    """Something that a run does now."""
+
+    name: str = Field(description="`model orders`, or of a step what it does besides its nodes")
+    since: datetime
+
+
+class RunNow(ApiModel):
+    """What a run in progress does."""
+
+    step: str = Field(description="`load`, `build`, `audit` or `publish`; empty before the first")
+    since: datetime | None = Field(description="when the step began")
+    doing: tuple[Activity, ...] = Field(description="the longest first")
+    done: int = Field(description="tables, models and tests that have ended")
+    failed: tuple[str, ...] = Field(description="those that failed; at most 200")
+
+
 class RunDetail(ApiModel):
     """A run with all that happened in it.
 
@@ -130,6 +147,7 @@ class RunDetail(ApiModel):
     limit: int = Field(description="of the nodes")
     errors: tuple[NodeView, ...] = Field(description="the nodes that failed; at most 500")
     log: tuple[LogLine, ...] = Field((), description="its last lines of the log file")
+    now: RunNow | None = Field(None, description="of a run in progress, on the same machine")
 
 
 class TestResult(ApiModel):

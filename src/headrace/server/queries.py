@@ -183,6 +183,7 @@ def run(
         limit=limit,
         errors=tuple(view_builder.node(now, one) for one in found.failed),
         log=lines_of(state.log_file, run_id, root=now.root) if state.log_file else (),
+        now=view_builder.run_now(state.progress.read(), found.run),
     )
 
 

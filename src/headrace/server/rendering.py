@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -53,12 +53,15 @@ class PageFrame:
         links: addresses, as seen from the page.
         project: the project's name.
         made_at: when the static site was made, UTC; None of a running server.
+        environment: whose data these are.
+        state: identifies what the page is made from, so that it can ask for what is newer.
     """
 
     links: Links
     project: str
     made_at: datetime | None = None
     environment: str | None = None
+    state: str | None = None
 
     def render(
         self, template: str, *, title: str, here: str | None = None, **context: object
@@ -79,6 +82,7 @@ class PageFrame:
                 title=title,
                 project=self.project,
                 environment=self.environment,
+                state=self.state,
                 made_at=self.made_at,
                 here=here,
                 pages=PAGES,
@@ -92,7 +96,10 @@ def frame_of(request: "Request") -> PageFrame:
     root = str(request.scope.get("root_path", "")).rstrip("/")
     state = request.app.state.server
     return PageFrame(
-        links=ServerLinks(root=f"{root}/"), project=state.project, environment=state.environment
+        links=ServerLinks(root=f"{root}/"),
+        project=state.project,
+        environment=state.environment,
+        state=state.snapshot().token if state.is_ready else None,
     )
 
 
@@ -128,6 +135,7 @@ def _environment() -> "Environment":
     environment.filters["code_spans"] = lambda text: Markup(code_spans(text))  # noqa: S704
     environment.filters["brief"] = _brief
     environment.filters["duration"] = charts.duration_text
+    environment.filters["seconds_since"] = lambda at: (datetime.now(UTC) - utc(at)).total_seconds()
     environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
     environment.filters["day"] = lambda at: f"{utc(at):%Y-%m-%d}"
     environment.filters["minute"] = lambda at: f"{utc(at):%Y-%m-%d %H:%M}"

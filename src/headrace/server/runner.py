@@ -166,4 +166,6 @@ def _run(state: "ServerState", access: Access, listening: socket.socket) -> None
     from headrace.server.app import create_app
 
     handled = partial(portable.handled, portable.stop_signals())
-    Server(config(create_app(state, access), access), handled).run(sockets=[listening])
+    app = create_app(state, access)
+    server = Server(config(app, access), handled, app.state.streams.end)
+    server.run(sockets=[listening])

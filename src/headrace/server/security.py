@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from headrace.server.access import COOKIE, SESSION_SECONDS, Access, RateLimit
 from headrace.server.errors import is_page, problem, problem_response
+from headrace.server.events import IS_HEAD
 from headrace.server.models import Problem
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class SecurityMiddleware:
         if refused is not None:
             await refused(scope, receive, sender.send)
             return
-        inner = {**scope, "method": "GET"} if is_head else scope
+        inner = {**scope, "method": "GET", IS_HEAD: True} if is_head else scope
         try:
             await self._app(inner, receive, sender.send)
         except Exception:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from headrace import __version__
 from headrace.catalog import INTERRUPTED, RUNNING, CatalogChange, StoredRun
 from headrace.pipeline import lock
+from headrace.pipeline.progress import ProgressFile, path_of
 from headrace.server.errors import StartingError, UnavailableError
 from headrace.server.published import Publication, PublishedFile
 from headrace.server.snapshot import EMPTY, CatalogIndex, ProjectSnapshot
@@ -46,6 +47,7 @@ class ServerState:
         allow_pii: whether personal data is shown when asked for.
         published: the published file.
         log_file: the newest log file; None where there is no log.
+        progress: what a run in progress does now.
         catalog_only: it is a dbt project that Headrace does not load, build or publish.
     """
 
@@ -57,6 +59,7 @@ class ServerState:
         run_store_url: str,
         published: Path,
         log_file: Path | None = None,
+        progress_file: Path | None = None,
         lock_path: Path | None = None,
         root: Path | None = None,
         allow_pii: bool = False,
@@ -71,6 +74,7 @@ class ServerState:
             run_store_url: SQLAlchemy URL of the run store.
             published: the published file.
             log_file: the newest log file.
+            progress_file: where a run writes what it does now.
             lock_path: of the warehouse; says whether a run that counts as running is dead.
             root: the project's directory; messages name paths as seen from there.
             allow_pii: whether personal data is shown when asked for.
@@ -84,6 +88,7 @@ class ServerState:
         self.allow_pii = allow_pii
         self.published = PublishedFile(published)
         self.log_file = log_file
+        self.progress = ProgressFile(progress_file)
         self._is_long_lived = is_long_lived
         self._url = run_store_url
         self._lock_path = lock_path
@@ -331,6 +336,7 @@ def open_state(
         run_store_url=resolved.run_store_url,
         published=resolved.published,
         log_file=resolved.data_dir / "logs" / "headrace.jsonl",
+        progress_file=path_of(resolved.data_dir),
         lock_path=resolved.target.lock_path,
         root=resolved.root,
         allow_pii=allow_pii,

@@ -27,7 +27,7 @@ _DAYS = 90
 # a browser loads no module from a folder (``file://``), so that modules become plain scripts: each
 # of them after those that it imports, without their imports and exports
 _SCRIPTS = {
-    "site.js": ("page_data.js", "quick.js", "sort.js", "main.js"),
+    "site.js": ("page_data.js", "quick.js", "sort.js", "live.js", "main.js"),
     "site-graph.js": (
         "page_data.js",
         *(

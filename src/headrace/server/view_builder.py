@@ -1,11 +1,13 @@
 """Builds views from the catalog and the run store."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from headrace.artifacts.dbt_results import FAILED
-from headrace.catalog import CatalogChange, NodeRun, StepRun, StoredRun, TableRun
+from headrace.catalog import RUNNING, CatalogChange, NodeRun, StepRun, StoredRun, TableRun
 from headrace.catalog.model import Asset, TestInfo, resource_id, table_id
 from headrace.formatting import shortened
+from headrace.pipeline.progress import Now
 from headrace.server import models
 from headrace.server.snapshot import ProjectSnapshot
 
@@ -159,6 +161,25 @@ def _origins(
             kind=above[key, column],
         )
         for key, column in sorted(above)[:_ORIGINS]
+    )
+
+
+def run_now(now: Now | None, run: StoredRun) -> models.RunNow | None:
+    """What a run in progress does; None of one that has ended, or is not known to do anything."""
+    if now is None or run.status != RUNNING or now.run_id != run.run_id:
+        return None
+    doing = [
+        models.Activity(name=name, since=datetime.fromisoformat(at))
+        for name, at in now.running.items()
+    ]
+    if not doing and now.phase:
+        doing = [models.Activity(name=now.phase, since=datetime.fromisoformat(now.phase_since))]
+    return models.RunNow(
+        step=now.step,
+        since=datetime.fromisoformat(now.step_since) if now.step_since else None,
+        doing=tuple(sorted(doing, key=lambda one: one.since)),
+        done=now.done,
+        failed=now.failed,
     )
 
 

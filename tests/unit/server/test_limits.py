@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from server_lab import TOKEN, write_project
 
-from headrace.server import protocol
+from headrace.server import events, protocol
 from headrace.server.access import MAX_TOKENS, Access
 from headrace.server.app import create_app
 from headrace.server.runner import bound, config
@@ -371,6 +371,6 @@ def test_the_docs_say_the_limits() -> None:
     for words in (
         f"{MAX_HEAD // 1024} KiB", f"{MAX_URL // 1024} KiB", f"{MAX_BODY // 1024} KiB",
         f"{protocol.REQUEST_SECONDS:g} s", f"{protocol.RESPONSE_SECONDS:g} s",
-        f"connections | {protocol.MAX_CONNECTIONS} |",
+        f"connections | {protocol.MAX_CONNECTIONS} |", f"events | {events.MAX_STREAMS}, of",
     ):  # fmt: skip
         assert words in page

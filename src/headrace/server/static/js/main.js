@@ -1,9 +1,9 @@
 /** What every page has: colours, the quick search, sortable tables, times in words. */
 
+import { follow } from "./live.js";
 import { quickSearch } from "./quick.js";
 import { sortable } from "./sort.js";
 
-const FOLLOW_MS = 3000;
 const AGAIN_MS = 1000;
 
 const root = document.documentElement;
@@ -91,27 +91,6 @@ function copyable() {
   }
 }
 
-/** Reload the page of a run in progress, unless the reader is in the middle of something. */
-function live() {
-  if (!document.querySelector("[data-live]") || "static" in root.dataset) return;
-  setTimeout(async () => {
-    const main = document.querySelector("main");
-    const isBusy = document.hidden || (main.contains(document.activeElement) && main !== document.activeElement)
-      || String(getSelection()) !== "";
-    if (!isBusy) {
-      try {
-        const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
-        if (answer.ok && !answer.redirected) {
-          const made = new DOMParser().parseFromString(await answer.text(), "text/html");
-          main.replaceChildren(...made.querySelector("main").childNodes);
-          inside();
-        }
-      } catch { /* the server is away: what is there stays */ }
-    }
-    live();
-  }, FOLLOW_MS);
-}
-
 /** A page that cannot be shown now is asked for again. */
 function again() {
   const note = document.querySelector("[data-again-note]");
@@ -136,6 +115,9 @@ function inside() {
 
 theme();
 inside();
-live();
+follow(() => {
+  inside();
+  document.dispatchEvent(new Event("headrace:shown"));
+});
 again();
 quickSearch(root.dataset.root);
