@@ -99,7 +99,7 @@ def frame_of(request: "Request") -> PageFrame:
         links=ServerLinks(root=f"{root}/"),
         project=state.project,
         environment=state.environment,
-        state=state.snapshot().token if state.is_ready else None,
+        state=state.token(),
     )
 
 

@@ -9,16 +9,17 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace import __version__
 from headrace.catalog import INTERRUPTED, RUNNING, CatalogChange, StoredRun
+from headrace.errors import RunStoreError
 from headrace.pipeline import lock
 from headrace.pipeline.progress import ProgressFile, path_of
-from headrace.server.errors import StartingError, UnavailableError
+from headrace.server.errors import RequestError, StartingError, UnavailableError
 from headrace.server.published import Publication, PublishedFile
 from headrace.server.snapshot import EMPTY, CatalogIndex, ProjectSnapshot
 from headrace.server.store import RunSummary, ServerStore, store_identity
@@ -124,6 +125,12 @@ class ServerState:
         if self._snapshot is None:
             raise UnavailableError("nothing has been read yet", hint="try again")
         return self._snapshot
+
+    def token(self) -> str | None:
+        """What identifies the newest snapshot; None where there is none, and none can be made."""
+        with suppress(RequestError, RunStoreError):
+            return self.snapshot().token
+        return None
 
     def store(self) -> ServerStore | None:
         """The run store; None as long as there is none. Reading makes none.
