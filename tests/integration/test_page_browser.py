@@ -143,7 +143,7 @@ def test_all_pages_are_reached_by_keyboard_alone(shop: Eye) -> None:
             _tab_to(page, name)
             page.keyboard.press("Enter")
             expect(page.locator("nav a[aria-current]")).to_have_text(name)
-        expect(page.locator("[data-quick]")).to_be_visible()
+        expect(page.locator("[data-quick][data-ready]")).to_be_visible()
         page.keyboard.press("/")
         expect(page.get_by_role("combobox")).to_be_focused()
         page.keyboard.type("stg_jaffle_shop__cust")

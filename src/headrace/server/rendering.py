@@ -155,11 +155,12 @@ def _brief(message: str) -> str:
     return shortened(first, _BRIEF)
 
 
-def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[str, int], list[Any]]]:
+def _by_day(changes: Sequence[Any]) -> list[tuple[tuple[datetime, int], list[Any]]]:
     """Changes by day and version, in the order they come."""
-    found: dict[tuple[str, int], list[Any]] = {}
+    found: dict[tuple[datetime, int], list[Any]] = {}
     for change in changes:
-        found.setdefault((f"{utc(change.at):%Y-%m-%d %H:%M}", change.version), []).append(change)
+        minute = utc(change.at).replace(second=0, microsecond=0)
+        found.setdefault((minute, change.version), []).append(change)
     return list(found.items())
 
 

@@ -38,7 +38,7 @@ _SCRIPTS = {
         ),
     ),
     "site-assets.js": ("assets.js",),
-    "theme.js": ("theme.js",),
+    "early.js": ("early.js",),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-/** What every page has: colours, the quick search, sortable tables, times in words. */
+/** What every page has: colours, the quick search, sortable tables, times. */
 
 import { follow } from "./live.js";
 import { quickSearch } from "./quick.js";
@@ -7,11 +7,11 @@ import { sortable } from "./sort.js";
 const AGAIN_MS = 1000;
 
 const root = document.documentElement;
+const { headrace } = globalThis;
 
 function theme() {
   const button = document.querySelector("[data-theme-toggle]");
   if (!button) return;
-  button.hidden = false;
   const system = matchMedia("(prefers-color-scheme: dark)");
   const now = () => root.dataset.theme ?? (system.matches ? "dark" : "light");
   const label = () => button.setAttribute("aria-label", `Use ${now() === "dark" ? "light" : "dark"} colours`);
@@ -20,22 +20,39 @@ function theme() {
   button.addEventListener("click", () => {
     const next = now() === "dark" ? "light" : "dark";
     root.dataset.theme = next;
-    try {
-      localStorage.setItem("headrace-theme", next);
-    } catch { /* it lasts for this page */ }
+    headrace.keep("headrace-theme", next);
     label();
     document.dispatchEvent(new Event("themechange"));
   });
 }
 
-function ago() {
-  const words = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
-  const units = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
-  for (const time of document.querySelectorAll("time[data-ago]")) {
-    const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
-    const [unit, size] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ["minute", 60];
-    time.title = time.textContent;
-    time.textContent = words.format(Math.trunc(seconds / size), unit);
+/** How times are shown is chosen once, for all pages: how long ago, in UTC, in the reader's own zone. */
+function timesChoice() {
+  const button = document.querySelector("[data-times]");
+  if (!button) return;
+  const names = { ago: "ago", utc: "UTC", local: "local" };
+  const next = { ago: "utc", utc: "local", local: "ago" };
+  const label = () => {
+    button.textContent = `Times: ${names[headrace.way]}`;
+    button.title = `Local is ${Intl.DateTimeFormat().resolvedOptions().timeZone}`;
+    button.setAttribute("aria-label", `Times: ${names[headrace.way]}; show ${names[next[headrace.way]]}`);
+  };
+  label();
+  button.addEventListener("click", () => {
+    headrace.way = next[headrace.way];
+    label();
+  });
+}
+
+/** A long table shows its first rows; a button below it, which says how many there are, shows the rest. */
+function unfolding() {
+  for (const button of document.querySelectorAll("[data-unfold]")) {
+    button.addEventListener("click", () => {
+      const box = button.parentNode.previousElementSibling;
+      box.classList.remove("folded");
+      button.parentNode.remove();
+      box.focus({ preventScroll: true });
+    });
   }
 }
 
@@ -106,7 +123,8 @@ function again() {
 }
 
 function inside() {
-  ago();
+  headrace.times();
+  unfolding();
   submitOnChange();
   changeFilters();
   sortable();
@@ -114,6 +132,7 @@ function inside() {
 }
 
 theme();
+timesChoice();
 inside();
 follow(() => {
   inside();

@@ -7,7 +7,6 @@ const SHOWN = 10;
 export function quickSearch(root) {
   const place = document.querySelector("[data-quick]");
   if (!place) return;
-  place.hidden = false;
   const input = place.querySelector("input");
   const list = place.querySelector("ul");
   let index = null;
@@ -36,6 +35,8 @@ export function quickSearch(root) {
     event.preventDefault();
     input.focus();
   });
+
+  place.dataset.ready = "";
 
   function show(text, data) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
