@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from headrace.artifacts import DltArtifacts, DltColumn, DltSchema, DltTable
 from headrace.catalog.model import Asset, Column, field_of, resource_id, table_id
 
-_QUARANTINE = "_quarantine"  # rows that were not loaded: its columns are not the source's
+# Rows that were not loaded, and what became of them: not tables of the source.
+_QUARANTINE = frozenset({"_quarantine", "_quarantine_history"})
 
 _OWN = "_dlt_"  # what dlt's own tables and columns begin with
 
@@ -42,6 +43,7 @@ class DltPart:
                 table
                 for _, schema in sorted(found.schemas.items())
                 for table in _tables_of(schema, self._datasets[source])
+                if table.table.name not in _QUARANTINE
             ]
             for source, found in sorted(dlt.items())
         }
@@ -50,7 +52,7 @@ class DltPart:
                 _Table(table_id(self._datasets[source], table.name), table, (), table.name)
                 for schema in found.schemas.values()
                 for table in schema.tables.values()
-                if table.is_internal
+                if table.is_internal or table.name in _QUARANTINE
             ]
             for source, found in dlt.items()
         }
@@ -62,14 +64,12 @@ class DltPart:
             for table in tables:
                 by_resource.setdefault(table.resource, []).append(table)
             for name, filled in sorted(by_resource.items()):
-                own = [table for table in filled if table.table.name != _QUARANTINE]
-                if own:
-                    yield _resource(source, name, own)
+                yield _resource(source, name, filled)
             for table in tables:
                 yield self._table(source, table)
 
     def internal(self) -> dict[str, Asset]:
-        """dlt's own tables (``_dlt_loads``) by id; they are assets if a dbt source names them."""
+        """dlt's own tables (``_dlt_loads``) and the quarantine; assets if dbt sources name them."""
         return {
             table.id: self._table(source, table)
             for source, tables in self._internal.items()

@@ -282,6 +282,19 @@ class Catalog:
         """Asset id to the column edges that start in it."""
         return _grouped(self.column_edges, by_child=False)
 
+    def source_of(self, asset: Asset) -> str | None:
+        """The dlt source that loads a resource or a raw table; None of anything else."""
+        if asset.kind == "resource":
+            return asset.id.split(".", 2)[1]
+        if asset.kind != "table":
+            return None
+        for parent in self.parents.get(asset.id, ()):
+            found = self.assets.get(parent)
+            if found is not None and found.kind == "resource":
+                return found.id.split(".", 2)[1]
+        # a child table has no resource of its own; the schema is the same
+        return asset.schema.removesuffix("_raw") if asset.schema else None
+
     @cached_property
     def tests_of(self) -> Mapping[str, tuple[str, ...]]:
         """Asset id to the ids of the tests attached to it, sorted."""

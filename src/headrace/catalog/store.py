@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
-from headrace.catalog.versions import CatalogVersions
+from headrace.catalog.evidence import EvidenceStore
 from headrace.error_detail import ErrorDetail
 from headrace.secrets import hide, hide_in
 
@@ -66,12 +66,21 @@ class StoredRun:
 
 @dataclass(frozen=True)
 class StepRun:
-    """A step of a run; ``started_at`` is UTC, None if an older Headrace recorded it."""
+    """A step of a run.
+
+    Attributes:
+        step: ``load``, ``build``, ``audit``, ``publish`` or ``catalog``.
+        status: ``success``, ``failed`` (a check failed) or ``error`` (it could not run).
+        started_at: UTC; None if an older Headrace recorded it.
+        seconds: duration.
+        message: why it failed.
+    """
 
     step: str
     status: str
     started_at: datetime | None
     seconds: float
+    message: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,7 +156,7 @@ def newest_first(runs: "Table") -> "tuple[ColumnElement[Any], ...]":
     return (number.desc(), runs.c.started_at.desc(), runs.c.run_id.desc())
 
 
-class RunStore(CatalogVersions):
+class RunStore(EvidenceStore):
     """Records runs as they happen; reads them, and the versions of the catalog."""
 
     def begin_run(
@@ -223,10 +232,12 @@ class RunStore(CatalogVersions):
         status: str,
         seconds: float,
         started_at: datetime | None = None,
+        message: str | None = None,
     ) -> None:
-        """Record a step."""
+        """Record a step; the message says why it failed."""
         row = {"run_id": run_id, "step": step, "status": status, "seconds": seconds}
-        self._insert("steps", [{**row, "started_at": started_at}])
+        hidden = None if message is None else hide(message)
+        self._insert("steps", [{**row, "started_at": started_at, "message": hidden}])
 
     def add_loads(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Record the raw tables of a load step; the keys are the columns of ``loads``."""
@@ -269,7 +280,11 @@ class RunStore(CatalogVersions):
                 run=found[0],
                 steps=tuple(
                     StepRun(
-                        row["step"], row["status"], _utc_or_none(row["started_at"]), row["seconds"]
+                        row["step"],
+                        row["status"],
+                        _utc_or_none(row["started_at"]),
+                        row["seconds"],
+                        row["message"],
                     )
                     for row in step_rows
                 ),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Table
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 # Columns that came after version 1, by the version that brought them.
 _NEW_COLUMNS = {
@@ -13,6 +13,7 @@ _NEW_COLUMNS = {
     3: (("loads", "rows_given"), ("loads", "rows_unchanged")),
     4: (("runs", "number"),),
     5: (("runs", "detail"), ("nodes", "detail")),
+    6: (("steps", "message"),),  # and the tables of what is known of each table, see below
 }
 
 
@@ -91,6 +92,7 @@ def tables() -> "dict[str, Table]":
         Column("status", String(20), nullable=False),
         Column("seconds", Float, nullable=False),
         Column("started_at", timestamp),
+        Column("message", Text),  # why it failed
     )
     Table(
         "loads",
@@ -124,6 +126,37 @@ def tables() -> "dict[str, Table]":
         Column("started_at", timestamp),
         Column("thread", String(80)),
         Index("ix_nodes_unique_id", "unique_id", "id"),
+    )
+    Table(
+        "load_failures",
+        metadata,
+        identity(),
+        run_column(),
+        Column("source", String(200), nullable=False),
+        Column("table", String(200)),  # null: the whole source
+        Column("message", Text, nullable=False),
+    )
+    Table(
+        "row_counts",  # of models that are published, when they were audited
+        metadata,
+        identity(),
+        run_column(),
+        Column("unique_id", Text, nullable=False),
+        Column("rows", BigInteger, nullable=False),
+        Column("rows_new", BigInteger),  # these two are null where they were not compared
+        Column("rows_changed", BigInteger),
+        Index("ix_row_counts_unique_id", "unique_id", "id"),
+    )
+    Table(
+        "quarantine",  # as it is now; what each load quarantined is in its row of `loads`
+        metadata,
+        identity(),
+        Column("run_id", String(40)),
+        Column("source", String(200), nullable=False, index=True),
+        Column("table", String(200), nullable=False),
+        Column("reason", String(80), nullable=False),
+        Column("rows", BigInteger, nullable=False),
+        Column("sample", Text, nullable=False),  # a few of the rows, masked: JSON
     )
     _catalog_tables(metadata)
     return dict(metadata.tables)

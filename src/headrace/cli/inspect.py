@@ -29,7 +29,7 @@ def status(
     call: Call,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many runs.")] = 10,
 ) -> None:
-    """Show how the last runs went, and what failed."""
+    """Show how the last runs went, what failed, and which tables can be trusted."""
     from headrace.pipeline.status import status as read
 
     report = read(call.settings(), limit=limit)

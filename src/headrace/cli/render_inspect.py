@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -21,10 +22,11 @@ from headrace.cli.terminal import (
 from headrace.formatting import count, first_few, printable, shortened, slug
 from headrace.pipeline.doctor import DoctorReport
 from headrace.pipeline.file_preview import FilePreview, with_doubts
-from headrace.pipeline.status import StatusReport
+from headrace.pipeline.status import StatusReport, TableVerdict
 from headrace.pipeline.where import DEFAULT, WhereReport
 
 _MOST_COLUMNS = 8
+_MOST_TABLES = 20
 
 
 def show_where(report: WhereReport) -> None:
@@ -80,9 +82,23 @@ def show_status(report: StatusReport) -> None:
     if last.error:
         console.print(f"[red]✗[/] {escape(last.error)}")
         show_detail(console, last.detail)
+    _show_verdicts(console, report.tables)
     console.print(f"environment: {report.environment}")
     when = f"{report.published_at:%Y-%m-%d %H:%M:%S %Z}" if report.published_at else "not yet"
     console.print(f"published: {escape(from_here(report.published_path))} ({when})")
+
+
+def _show_verdicts(console: Console, tables: tuple[TableVerdict, ...]) -> None:
+    """Print the tables that are not healthy, and how many are."""
+    bad = [one for one in tables if one.mood in {"bad", "unsure"}]
+    for one in bad[:_MOST_TABLES]:
+        mark = MARKS["failed" if one.mood == "bad" else "warn"]
+        console.print(f"{mark} {escape(one.name)} [dim]{escape(one.text)}[/]")
+    if len(bad) > _MOST_TABLES:
+        console.print(f"  and {len(bad) - _MOST_TABLES:,} more (headrace status --json)")
+    healthy = sum(one.mood == "good" for one in tables)
+    if healthy:
+        console.print(f"{MARKS['done']} {count(healthy, 'table is', 'tables are')} healthy")
 
 
 def show_doctor(report: DoctorReport) -> None:

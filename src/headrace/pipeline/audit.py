@@ -59,14 +59,15 @@ def audit(
 
 def judge(nodes: Iterable[NodeReport], *, listen: Listener) -> AuditReport:
     """Judge a slim build by its own nodes; it is not published."""
-    problems = list(_failed(nodes))
+    problems = list(failed_nodes(nodes))
     passed = not problems
     detail = "passed" if passed else f"{len(problems)} failed"
     listen(Event("audit", "audit", "done" if passed else "failed", detail, 0.0))
     return AuditReport(passed=passed, problems=tuple(problems), seconds=0.0)
 
 
-def _failed(nodes: Iterable[NodeReport]) -> Iterator[str]:
+def failed_nodes(nodes: Iterable[NodeReport]) -> Iterator[str]:
+    """What is against publishing these nodes: a sentence for each that failed."""
     for node in nodes:
         if node.status in FAILED:
             yield node.problem
@@ -152,7 +153,7 @@ def _problems(
     checks = chosen_rules(find_checks(resolved), resolved.settings.audit.checks, key="audit.checks")
     judged = [node for node in state.nodes if node.unique_id not in affected]
     fresh = [node for node in state.freshness if node.unique_id not in affected]
-    problems = list(_failed((*judged, *fresh)))
+    problems = list(failed_nodes((*judged, *fresh)))
     if problems:
         return problems
     built = _marts(resolved, target, {node.unique_id for node in judged})

@@ -25,6 +25,7 @@ def load(
     listen: Listener,
     emitter: Emitter | None = None,
     part: LoadPart | None = None,
+    failures: list[LoadFailure] | None = None,
 ) -> LoadReport:
     """Load sources one after the other.
 
@@ -40,6 +41,7 @@ def load(
         listen: is told of each table.
         emitter: is told when a source begins and ends.
         part: what of the sources is loaded; by default what is new of all tables.
+        failures: is filled with what could not be loaded, also where nothing could.
 
     Raises:
         HeadraceError: nothing at all could be loaded; of one source, its own error.
@@ -49,7 +51,7 @@ def load(
     target.check()
     reports: list[TableReport] = []
     load_ids: list[str] = []
-    failures: list[LoadFailure] = []
+    failures = [] if failures is None else failures
     last: HeadraceError | None = None
     listen(Event("load", "starting dlt", "phase"))
     # all at once: a kill in the first source must not lose that the others are to be refreshed

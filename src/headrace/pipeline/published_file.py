@@ -60,10 +60,31 @@ def published_rows(path: Path) -> dict[str, int]:
     return {str(name): int(count) for name, count in rows}
 
 
-def published_at(path: Path) -> datetime | None:
-    """When it was published, UTC; None if the file is missing or cannot be read."""
-    found = read(path)
-    return found.published_at if found else None
+@dataclass(frozen=True)
+class Contents:
+    """What is published.
+
+    Attributes:
+        file: the file.
+        tables: dbt's ids of its tables.
+    """
+
+    file: PublishedFile
+    tables: frozenset[str]
+
+
+def contents(path: Path) -> Contents | None:
+    """What a published file holds; None if it is missing or cannot be read."""
+    rows = _query(
+        path,
+        f"select run_id, published_at, (select list(unique_id) from {INFO_SCHEMA}.tables) "
+        f"from {INFO_SCHEMA}.publication",
+    )
+    if not rows:
+        return None
+    run_id, at, ids = rows[0]
+    found = PublishedFile(path, str(run_id), at.astimezone(UTC))
+    return Contents(found, frozenset(map(str, ids or ())))
 
 
 def _query(path: Path, sql: str) -> list[Any]:

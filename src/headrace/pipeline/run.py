@@ -44,6 +44,7 @@ from headrace.pipeline.reports import (
     CatalogReport,
     Event,
     Listener,
+    LoadFailure,
     LoadReport,
     PublishReport,
     RunReport,
@@ -61,6 +62,7 @@ from headrace.targets import Target
 
 Step = Literal["load", "build", "publish"]
 _LOG = logging.getLogger("headrace.pipeline")
+_PROBLEMS = 20  # that are kept with a step
 ALL_STEPS: tuple[Step, ...] = ("load", "build", "publish")
 
 
@@ -325,8 +327,9 @@ class _Run:
                 loaded = _tables_that_changed(self.resolved, self.loaded)
             self._build(loaded, full_refresh=rebuild)
         if "build" in steps or "publish" in steps:
-            with self._step("audit"):
+            with self._step("audit") as problems:
                 self.audited = self._audit()
+                problems.extend(self.audited.problems)
             if self.audited.without_contract:
                 self.notes.append(_no_contract(self.audited.without_contract))
             if not self.audited.passed:
@@ -364,7 +367,8 @@ class _Run:
         return marker.exists()
 
     def _load(self, chosen: dict[str, Any], *, full_refresh: bool) -> None:
-        with self._step("load"):
+        failures: list[LoadFailure] = []
+        with self._step("load") as problems:
             try:
                 self.loaded = load_step.load(
                     self.resolved,
@@ -374,16 +378,20 @@ class _Run:
                     listen=self.listen,
                     emitter=self.emitter,
                     part=self.part,
+                    failures=failures,
                 )
             finally:  # also where one source failed
                 with suppress(HeadraceError, OSError):
                     loaded_sources.keep_settings_sources(self.resolved, self.target)
+                with suppress(HeadraceError):
+                    RunRecord(self.store, self.run_id).add_load_failures(failures)
+            problems.extend(each.sentence for each in failures)
         if self.part.backfill is not None:
             self.notes += about_incremental_models(self.resolved, self.loaded)
         RunRecord(self.store, self.run_id).add_loads(self.loaded.tables)
 
     def _build(self, loaded: list[str], *, full_refresh: bool) -> None:
-        with self._step("build"):
+        with self._step("build") as problems:
             build_step.require_project(self.resolved)
             note = dbt_packages.install(self.resolved, self.listen)
             self.notes += [note] if note else []
@@ -401,6 +409,7 @@ class _Run:
                     full_refresh=full_refresh,
                     listen=self.listen,
                 )
+            problems.extend(audit_step.failed_nodes((*self.built.nodes, *self.built.freshness)))
         RunRecord(self.store, self.run_id).add_nodes(self.built)
 
     def _listen_on(self, event: Event) -> None:
@@ -471,7 +480,9 @@ class _Run:
             self.emitter.build_ended(ran, partial(catalog_step.current, self.resolved), rows=rows)
 
     @contextmanager
-    def _step(self, name: Literal["load", "build", "audit", "publish"]) -> Iterator[None]:
+    def _step(self, name: Literal["load", "build", "audit", "publish"]) -> Iterator[list[str]]:
+        """A step; what is put into the list is why it failed."""
+        problems: list[str] = []
         started_at, started = datetime.now(UTC), time.monotonic()
         self.listen(Event(name, name, "started"))
         _LOG.info("step began", extra=self._fields(step=name))
@@ -479,16 +490,19 @@ class _Run:
         place = self.resolved.dbt_working_dir if reads_marts else None
         try:
             with working_directory(place):
-                yield
+                yield problems
         except BaseException as error:
             with suppress(HeadraceError):  # the first error is the one to show
                 seconds = time.monotonic() - started
-                self.store.add_step(self.run_id, name, "error", seconds, started_at)
+                said = str(error) if isinstance(error, HeadraceError) else None
+                self.store.add_step(self.run_id, name, "error", seconds, started_at, said)
             if isinstance(error, HeadraceError) or came_of_ctrl_c(error):
                 raise
             raise _explained(name, error, self.resolved) from error
         seconds = time.monotonic() - started
-        self.store.add_step(self.run_id, name, "success", seconds, started_at)
+        status = "failed" if problems else "success"
+        said = first_few(problems, _PROBLEMS) or None
+        self.store.add_step(self.run_id, name, status, seconds, started_at, said)
         self.listen(Event(name, name, "done", "", seconds))
         _LOG.info("step ended", extra=self._fields(step=name, seconds=round(seconds, 3)))
 

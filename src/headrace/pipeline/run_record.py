@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from headrace.catalog import RunStore
 from headrace.catalog.store import TableRun
-from headrace.pipeline.reports import BuildReport, NodeReport, TableReport
+from headrace.pipeline.reports import BuildReport, LoadFailure, NodeReport, TableReport
 
 
 def new_run_id() -> str:
@@ -40,6 +40,11 @@ class RunRecord:
                 for table in tables
             ],
         )
+
+    def add_load_failures(self, failures: Iterable[LoadFailure]) -> None:
+        """Record what could not be loaded."""
+        rows = [{"source": f.source, "table": f.table, "message": f.error} for f in failures]
+        self.store.add_load_failures(self.run_id, rows)
 
     def add_nodes(self, report: BuildReport) -> None:
         """Record the nodes of a build step; those of a build that was reused as such."""

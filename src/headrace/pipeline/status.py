@@ -3,13 +3,14 @@
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
-from headrace.catalog import INTERRUPTED, RUNNING, RunStore
+from headrace.catalog import INTERRUPTED, RUNNING, RunStore, StoredRun
 from headrace.error_detail import ErrorDetail
 from headrace.pipeline import lock
-from headrace.pipeline.published_file import published_at
+from headrace.pipeline.published_file import Contents, contents
 from headrace.pipeline.reports import Report
+from headrace.pipeline.verdict import Verdict, Verdicts, evidence_of
 from headrace.settings import DEFAULT_ENV, Resolved
 
 
@@ -41,11 +42,22 @@ class RecordedRun(Report):
     code_version: str
 
 
+class TableVerdict(Verdict):
+    """The verdict on one table."""
+
+    asset: str = Field(description="id of the asset: `table.shop_raw.orders`, `model.shop.orders`")
+    name: str = Field(description="`schema.table`")
+    kind: str = Field(description="`table` (of a source), `model`, `seed` or `snapshot`")
+
+
 class StatusReport(Report):
     """The answer of ``headrace status``: the newest run first."""
 
     environment: str = DEFAULT_ENV
     runs: tuple[RecordedRun, ...]
+    tables: tuple[TableVerdict, ...] = Field(
+        (), description="a verdict on each table, the worst first, then by name"
+    )
     published_path: str
     published_at: datetime | None
 
@@ -58,11 +70,14 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
     """
     is_held = lock.is_held(resolved.target.lock_path)
     path = resolved.published
+    published = contents(path)
     store = RunStore(resolved.run_store_url) if has_store(resolved) else None
-    runs = []
+    runs: list[StoredRun] = []
+    tables: tuple[TableVerdict, ...] = ()
     if store is not None:
         try:
             runs = store.last_runs(limit)
+            tables = _verdicts(store, published)
         finally:
             store.close()
     lines = [RecordedRun.model_validate(stored) for stored in runs]
@@ -74,9 +89,30 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
     return StatusReport(
         environment=resolved.environment,
         runs=tuple(lines),
+        tables=tables,
         published_path=str(path),
-        published_at=published_at(path),
+        published_at=published.file.published_at if published else None,
     )
+
+
+def _verdicts(store: RunStore, published: Contents | None) -> tuple[TableVerdict, ...]:
+    catalog = store.load_catalog()
+    if catalog is None:
+        return ()
+    evidence = evidence_of(
+        store,
+        catalog,
+        store.latest_nodes(),
+        published=published.tables if published else (),
+        published_at=published.file.published_at if published else None,
+    )
+    verdicts = Verdicts(evidence)
+    found = [
+        TableVerdict(asset=key, name=asset.relation or asset.name, kind=asset.kind, **dict(verdict))
+        for key, asset in catalog.assets.items()
+        if (verdict := verdicts.of(key)) is not None
+    ]
+    return tuple(sorted(found, key=lambda one: (one.rank, one.name)))
 
 
 def has_store(resolved: Resolved) -> bool:

@@ -10,7 +10,6 @@ _RUNS = 10
 _LINES = 100
 _NAMED = 3
 _CUT = 400
-_BUILT = frozenset({"success", "reused"})
 
 
 def home(state: ServerState) -> models.Home:
@@ -60,9 +59,8 @@ def _published(now: ProjectSnapshot) -> tuple[models.AssetSummary, ...]:
     ]
     found.sort(
         key=lambda one: (
+            one.verdict.rank if one.verdict else 0,
             -one.failing,
-            -one.warning,
-            one.status in _BUILT,
             one.name.casefold(),
             one.id,
         )
@@ -90,7 +88,9 @@ def publish_state(now: ProjectSnapshot) -> models.PublishState:
         run_id=publication.run_id,
         tables=len(publication.tables),
         rows=sum(table.rows for table in publication.tables.values()),
-        is_current=now.is_build_published if publication.status == "published" else None,
+        is_current=now.build.is_published
+        if publication.status == "published" and now.build is not None
+        else None,
     )
 
 
@@ -128,12 +128,41 @@ def _first_problem(
             mood="bad", text=f"{count(now.failing, 'test fails', 'tests fail')}."
         )
     if publish.is_current is False:
+        return _behind(now, publish)
+    return _stale(now) or _quarantined(now)
+
+
+def _behind(now: ProjectSnapshot, publish: models.PublishState) -> models.Headline:
+    """Readers have older data than the newest build."""
+    build = now.build
+    if build is None or build.passed:
         return models.Headline(
             mood="unsure",
-            text=f"The newest build is not published; readers keep the data of {_at(publish)}.",
+            text=f"The newest build is not published; readers have the data of {_at(publish)}.",
             advice="Run `headrace publish`.",
         )
-    return _stale(now)
+    why = shortened(now.relative(build.problem) or "a check did not pass", _CUT)
+    return models.Headline(
+        mood="bad",
+        text=f"The newest build was not published; readers have the data of {_at(publish)}.",
+        advice=f"Why: {why}",
+        run_id=build.run_id,
+    )
+
+
+def _quarantined(now: ProjectSnapshot) -> models.Headline | None:
+    """Rows that could not be loaded, and what to do about them."""
+    found = now.verdicts.evidence.quarantine
+    if not found:
+        return None
+    rows = sum(one.rows for one in found)
+    tables = sorted({f"{one.source}.{one.table}" for one in found})
+    return models.Headline(
+        mood="unsure",
+        text=f"{count(rows, 'row is', 'rows are')} in quarantine: {first_few(tables, _NAMED)}.",
+        advice=f"`headrace quarantine show {tables[0]}` shows them; correct them at the source, or "
+        "replay or discard them.",
+    )
 
 
 def _failed_run(

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.catalog.model import AssetKind
 from headrace.error_detail import ErrorDetail
+from headrace.pipeline.verdict import Mood, Verdict
 
 PublishStatus = Literal["none", "unreadable", "published"]
-Mood = Literal["good", "bad", "unsure", "none"]
 
 
 class ApiModel(BaseModel):
@@ -69,9 +69,10 @@ class StepView(ApiModel):
     """A step of a run, in order."""
 
     step: str = Field(description="`load`, `build`, `audit` or `publish`")
-    status: str
+    status: str = Field(description="`success`, `failed` or `error`")
     started_at: datetime | None
     seconds: float
+    message: str | None = Field(None, description="why it failed")
 
 
 class LoadView(ApiModel):
@@ -248,6 +249,7 @@ class AssetSummary(ApiModel):
     failing: int = Field(description="tests of it that fail or error now")
     warning: int = Field(description="tests of it that warn now")
     passing: int = Field(description="tests of it that pass now; the others did not run")
+    verdict: Verdict | None = Field(description="of a table; none of what has no rows")
     status: str | None = Field(description="of its newest run")
     ran_at: datetime | None = Field(description="start of its newest run")
     seconds: float | None = Field(description="of that run")
@@ -390,6 +392,7 @@ class AssetDetail(ApiModel):
     test: TestView | None = Field(description="of a test: itself, with its history")
     upstream: tuple[AssetRef, ...] = Field(description="one step up, tests left out")
     downstream: tuple[AssetRef, ...] = Field(description="one step down, tests left out")
+    verdict: Verdict | None = Field(description="of a table; none of what has no rows")
     status: str | None
     ran_at: datetime | None
     run_times: tuple[RunTime, ...] = Field(description="the newest 50, oldest first")

@@ -175,7 +175,7 @@ def run(
     nodes.sort(key=lambda node: node.started_at or found.run.started_at)
     return models.RunDetail(
         run=view_builder.run_line(now, found.run),
-        steps=tuple(view_builder.step(one) for one in found.steps),
+        steps=tuple(view_builder.step(now, one) for one in found.steps),
         loads=tuple(view_builder.load(now, one) for one in found.loads),
         nodes=tuple(view_builder.node(now, one) for one in nodes),
         nodes_total=found.nodes,

@@ -29,8 +29,8 @@ PAGES = (
     ("runs", "Runs"),
     ("changes", "Changes"),
 )
-_GOOD = frozenset({"success", "pass", "reused", "published"})
-_BAD = frozenset({"failed", "fail", "error", "runtime error", "unreadable"})
+_GOOD = frozenset({"success", "pass", "reused", "published", "healthy"})
+_BAD = frozenset({"failed", "fail", "error", "runtime error", "unreadable", "failing"})
 _BRIEF = 160
 _BEFORE_QUERY = "; the query that finds them"
 # beginnings of the types that a table shows to the right
@@ -38,7 +38,9 @@ _NUMBERS = (
     "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
     "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL",
 )  # fmt: skip
-_UNSURE = frozenset({"warn", "interrupted", "skipped", "lenient"})
+_UNSURE = frozenset(
+    {"warn", "interrupted", "skipped", "lenient", "stale", "quarantined", "behind", "warning"}
+)
 
 
 _MAX_SQL = 200_000  # characters; longer texts are shown as they are

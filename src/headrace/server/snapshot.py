@@ -11,7 +11,9 @@ from typing import get_args
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun, pii
+from headrace.catalog.evidence import NewestBuild
 from headrace.catalog.model import Asset, AssetKind, Catalog
+from headrace.pipeline.verdict import Verdicts
 from headrace.server.models import Facet, SourceFreshness
 from headrace.server.published import Publication, TableInFile
 from headrace.server.search import SearchIndex
@@ -105,19 +107,6 @@ class CatalogIndex:
         columns = sum(len(asset.columns) for asset in self.order)
         return {**{kind: count for kind, count in kinds.items() if count}, "column": columns}
 
-    def source_of(self, asset: Asset) -> str | None:
-        """The dlt source that loads a resource or a raw table; None of anything else."""
-        if asset.kind == "resource":
-            return asset.id.split(".", 2)[1]
-        if asset.kind != "table":
-            return None
-        for parent in self.catalog.parents.get(asset.id, ()):
-            found = self.catalog.assets.get(parent)
-            if found is not None and found.kind == "resource":
-                return found.id.split(".", 2)[1]
-        # a child table has no resource of its own; the schema is the same
-        return asset.schema.removesuffix("_raw") if asset.schema else None
-
 
 @dataclass(frozen=True)
 class ProjectSnapshot:
@@ -133,7 +122,7 @@ class ProjectSnapshot:
         versions: the newest versions of the catalog, newest first.
         changes: what they changed, newest first.
         publication: what the published file says of itself.
-        is_build_published: whether the newest good build is published; None without one.
+        verdicts: one on each table.
         root: the project's directory, which no response names.
     """
 
@@ -146,8 +135,13 @@ class ProjectSnapshot:
     versions: tuple[CatalogVersion, ...]
     changes: tuple[CatalogChange, ...]
     publication: Publication
-    is_build_published: bool | None
+    verdicts: Verdicts
     root: str = ""
+
+    @property
+    def build(self) -> NewestBuild | None:
+        """The newest build; None before the first one."""
+        return self.verdicts.evidence.build
 
     def relative(self, message: str | None) -> str | None:
         """A message with paths relative to the project."""
@@ -221,7 +215,7 @@ class ProjectSnapshot:
             if node.resource_type == "source":
                 asset_id = self.index.catalog.by_dbt_id.get(key)
                 asset = self.index.catalog.assets.get(asset_id) if asset_id else None
-                source = self.index.source_of(asset) if asset else None
+                source = self.index.catalog.source_of(asset) if asset else None
                 if source is not None and (
                     source not in checked or _rank(node) < _rank(checked[source])
                 ):
@@ -229,7 +223,7 @@ class ProjectSnapshot:
         names = {
             source
             for asset in self.index.order
-            if asset.kind == "resource" and (source := self.index.source_of(asset))
+            if asset.kind == "resource" and (source := self.index.catalog.source_of(asset))
         }
         return {
             name: _freshness(name, self.loads.get(name), checked.get(name))
@@ -239,6 +233,7 @@ class ProjectSnapshot:
     def warm(self) -> "ProjectSnapshot":
         """Compute now what the first request would have to wait for."""
         _ = self.test_counts, self.passing, self.failing, self.changes_of, self.freshness
+        _ = self.verdicts.inherited
         _ = self.index.facets, self.index.counts, self.index.tests_from
         return self
 

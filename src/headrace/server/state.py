@@ -19,6 +19,7 @@ from headrace.catalog import INTERRUPTED, RUNNING, CatalogChange, StoredRun
 from headrace.errors import RunStoreError
 from headrace.pipeline import lock
 from headrace.pipeline.progress import ProgressFile, path_of
+from headrace.pipeline.verdict import Evidence, Verdicts, evidence_of
 from headrace.server.errors import RequestError, StartingError, UnavailableError
 from headrace.server.published import Publication, PublishedFile
 from headrace.server.snapshot import EMPTY, CatalogIndex, ProjectSnapshot
@@ -270,22 +271,30 @@ class ServerState:
                 versions=(),
                 changes=(),
                 publication=publication,
-                is_build_published=None,
+                verdicts=Verdicts(Evidence(EMPTY, {})),
                 root=self._root,
             )
         index = self._index(store)
         versions = tuple(store.catalog_versions(_VERSIONS))
+        latest = store.latest_nodes()
+        evidence = evidence_of(
+            store,
+            index.catalog,
+            latest,
+            published=publication.tables,
+            published_at=publication.published_at,
+        )
         return ProjectSnapshot(
             token=token,
             index=index,
             has_catalog=index.catalog.version is not None,
-            latest=store.latest_nodes(),
+            latest=latest,
             runs=tuple(self.with_status(run) for run in self._runs(store)),
             loads={load.source: load for load in store.newest_loads()},
             versions=versions,
             changes=self._changes(store, versions[-1].version if versions else 0, index),
             publication=publication,
-            is_build_published=store.is_build_published(),
+            verdicts=Verdicts(evidence),
             root=self._root,
         )
 

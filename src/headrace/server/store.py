@@ -207,20 +207,6 @@ class ServerStore(RunStore):
             .limit(bindparam("most"))
         )
 
-    def is_build_published(self) -> bool | None:
-        """Whether a publish came after the newest good build; None before the first one."""
-        from sqlalchemy import func, select
-
-        steps = self._tables["steps"]
-        query = (
-            select(steps.c.step, func.max(steps.c.id))
-            .where(steps.c.step.in_(["build", "publish"]), steps.c.status == "success")
-            .group_by(steps.c.step)
-        )
-        with self._begin() as connection:
-            newest = {str(step): int(number) for step, number in connection.execute(query)}
-        return newest.get("publish", 0) > newest["build"] if "build" in newest else None
-
 
 def _run(row: Mapping[Any, Any], failed: Sequence[NodeRun]) -> StoredRun:
     kept = {name: row[name] for name in _RUN if name not in {"started_at", "failures", "detail"}}

@@ -5,9 +5,10 @@ from datetime import datetime
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import RUNNING, CatalogChange, NodeRun, StepRun, StoredRun, TableRun
-from headrace.catalog.model import Asset, TestInfo, resource_id, table_id
+from headrace.catalog.model import Asset, TestInfo
 from headrace.formatting import shortened
 from headrace.pipeline.progress import Now
+from headrace.pipeline.verdict import raw_table_id
 from headrace.server import models
 from headrace.server.snapshot import ProjectSnapshot
 
@@ -67,6 +68,7 @@ def summary(now: ProjectSnapshot, asset: Asset) -> models.AssetSummary:
         failing=failing,
         warning=warning,
         passing=now.passing.get(asset.id, 0),
+        verdict=now.verdicts.of(asset.id),
         status=node.status if node else None,
         ran_at=node.started_at if node else None,
         seconds=node.seconds if node else None,
@@ -183,16 +185,20 @@ def run_now(now: Now | None, run: StoredRun) -> models.RunNow | None:
     )
 
 
-def step(one: StepRun) -> models.StepView:
+def step(now: ProjectSnapshot, one: StepRun) -> models.StepView:
     """A step of a run."""
     return models.StepView(
-        step=one.step, status=one.status, started_at=one.started_at, seconds=one.seconds
+        step=one.step,
+        status=one.status,
+        started_at=one.started_at,
+        seconds=one.seconds,
+        message=now.relative(one.message),
     )
 
 
 def load(now: ProjectSnapshot, one: TableRun) -> models.LoadView:
     """A raw table that a run loaded."""
-    key = _raw_table(now, one)
+    key = raw_table_id(now.index.catalog, one.source, one.table)
     return models.LoadView(
         source=one.source,
         table=one.table,
@@ -205,16 +211,6 @@ def load(now: ProjectSnapshot, one: TableRun) -> models.LoadView:
         new_columns=_names(one.new_columns),
         asset=key,
     )
-
-
-def _raw_table(now: ProjectSnapshot, one: TableRun) -> str | None:
-    """The asset of a raw table; its schema is ``<source>_raw`` unless the settings say another."""
-    catalog = now.index.catalog
-    usual = table_id(f"{one.source}_raw", one.table)
-    if usual in catalog.assets:
-        return usual
-    made = catalog.children.get(resource_id(one.source, one.table), ())
-    return next((key for key in made if catalog.assets[key].kind == "table"), None)
 
 
 def node(now: ProjectSnapshot, run: NodeRun) -> models.NodeView:
@@ -266,7 +262,7 @@ def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> models.
     node = now.newest(asset)
     table = now.table_of(asset.id)
     parent = catalog.assets.get(asset.parent_table) if asset.parent_table else None
-    source = now.index.source_of(asset)
+    source = now.index.catalog.source_of(asset)
     own_changes = now.changes_of.get(asset.id, ())[:_OWN_CHANGES]
     return models.AssetDetail(
         **_facts(asset),
@@ -276,6 +272,7 @@ def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> models.
         test=data_test(now, asset, own) if asset.is_test else None,
         upstream=refs(now, catalog.parents.get(asset.id, ())),
         downstream=refs(now, catalog.children.get(asset.id, ())),
+        verdict=now.verdicts.of(asset.id),
         status=node.status if node else None,
         ran_at=node.started_at if node else None,
         run_times=tuple(

@@ -16,7 +16,7 @@ from headrace.errors import DiffError, PublishError
 from headrace.pipeline import published_file
 from headrace.pipeline.diff import compare_published
 from headrace.pipeline.publish import publish
-from headrace.pipeline.published_file import published_at, published_rows
+from headrace.pipeline.published_file import contents, published_rows
 from headrace.pipeline.reports import PublishReport
 from headrace.quality.diff import DiffOptions
 from headrace.settings import Resolved
@@ -24,10 +24,10 @@ from headrace.settings import Resolved
 SCRIPT = """
 import sys
 from pathlib import Path
-from headrace.pipeline.published_file import published_at
+from headrace.pipeline.published_file import contents
 from headrace.server.published import PublishedFile
 path = Path(sys.argv[1])
-print(published_at(path), PublishedFile(path).publication().published_at, sep="\\n")
+print(contents(path).file.published_at, PublishedFile(path).publication().published_at, sep="\\n")
 """
 
 
@@ -80,10 +80,10 @@ def test_the_first_publish_writes_all_marts_as_tables(resolved: Resolved) -> Non
 
 def test_an_unchanged_mart_is_not_written_again(resolved: Resolved) -> None:
     published(resolved)
-    before = published_at(resolved.published)
+    before = contents(resolved.published)
     report = published(resolved)
     assert (report.written, changed(report)) == (False, [])
-    assert published_at(resolved.published) == before
+    assert contents(resolved.published) == before
 
 
 def test_marts_below_a_failed_load_stay_as_they_are_published(resolved: Resolved) -> None:
