@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 from benchmarks.measure import ROOT
 from benchmarks.report import machine, parser, work_dir
 from headrace.synth.learn import learn_schema
-from headrace.synth.learn.pii import find_pii
 from headrace.synth.learn.relations import relate
 from headrace.synth.learn.resemblance import Resemblance, resemblance
 from headrace.synth.learn.sample_data import LearningSample, read
+from headrace.synth.pii import find_pii
 from headrace.synth.view import View
 from headrace.synth.world import World
 

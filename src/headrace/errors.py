@@ -144,6 +144,10 @@ class QueryError(UserError):
     """A query cannot be run: its SQL is refused, or its file cannot be read or written."""
 
 
+class ProfileError(UserError):
+    """A table or file cannot be profiled: there is none of that name, or it cannot be read."""
+
+
 class RunStoreError(UserError):
     """The run store cannot be opened or written."""
 

@@ -99,3 +99,39 @@ def test_the_command_says_what_is_wrong(done: Lab) -> None:
     assert said("jaffle_shop", "--model", "orders") == "name a source, or a model by --model NAME"
     assert "there is no model oders (did you mean 'orders'?)" in said("--model", "oders")
     assert "has it all" in said("--model", "orders")
+
+
+def test_tests_that_a_profile_proposes_are_written(own: Lab) -> None:
+    path = own.root / "dbt_project" / "models" / "marts" / "my_orders.yml"
+    path.write_text(
+        "models:\n  - name: my_orders\n    columns:\n      - name: order_id  # mine\n"
+        "        data_tests: [not_null]\n      - name: status\n        description: Where it is.\n"
+    )
+    sql = path.with_suffix(".sql")
+    sql.write_text(
+        MART.replace("amount,", "case when order_id = 7 then -1 else amount end as paid,")
+    )
+    assert own.run().status == "success"
+    arguments = ["profile", "my_orders", "--project-dir", str(own.root), "--write-tests"]
+    arguments += ["--set", f"data_dir={own.data_dir}"]
+    before = path.read_text("utf-8")
+    shown = CliRunner().invoke(app, [*arguments, "--dry-run"])
+    assert "+      - name: customer_id" in shown.stdout, shown.output
+    assert path.read_text("utf-8") == before
+    written = CliRunner().invoke(app, arguments)
+    assert written.exit_code == 0, written.output
+    text = path.read_text("utf-8")
+    assert "- name: order_id  # mine\n" in text
+    (entry,) = yaml_editor.parse(text, path.name).data["models"]
+    columns = {column["name"]: column.get("data_tests") for column in entry["columns"]}
+    assert columns["customer_id"] == [
+        {"relationships": {"arguments": {"to": "ref('customers')", "field": "customer_id"}}}
+    ]
+    assert columns["status"][0]["accepted_values"]["arguments"]["values"][0] == "completed"
+    (law,) = entry["data_tests"]
+    assert law["expression_is_true"]["config"] == {"severity": "warn"}
+    report = own.run("build")
+    assert report.status == "success", "what fails today is a warning"
+    assert report.build is not None
+    assert report.build.count("warn", tests=True) == 1
+    assert "no test to add" in CliRunner().invoke(app, arguments).stdout

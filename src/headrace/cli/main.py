@@ -22,6 +22,7 @@ from headrace.cli.generate import generate, learn
 from headrace.cli.inspect import doctor, inspect, status, where
 from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
+from headrace.cli.profile import profile
 from headrace.cli.project import new, update
 from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
@@ -60,6 +61,7 @@ for _command in (
     state,
     diff,
     query,
+    profile,
     inspect,
     generate,
     learn,

@@ -64,6 +64,11 @@ class LiveScreen:
         if self.live is not None:
             self.live.stop()
 
+    def say(self, line: str) -> None:
+        """Show what is in progress now."""
+        if self.live is not None:
+            self.live.update(line)
+
     def ask(self, question: str) -> bool:
         """Ask for yes or no, which is the default; without the line of what is in progress."""
         if self.live is not None:

@@ -6,7 +6,9 @@ files ──> staged as a first load stages them ──> columns, rows, doubts, 
 import glob
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +94,64 @@ def preview(
         SettingsError: an option that does not exist, or has a value that it cannot have.
         SourceError: no file, or none that can be read.
     """
+    with staged_files(path, options, below) as found:
+        connection, staged = found.connection, found.staged
+        columns = _columns(connection, staged)
+        texts = [column.name for column in columns if column.data_type == "VARCHAR"]
+        doubts = [*found.doubts, *value_doubts(connection, texts)]
+        doubts += _full_exports(connection, columns, staged, found.files)
+        return FilePreview(
+            directory=shown(found.directory),
+            pattern=found.pattern,
+            files=tuple(file.name for file in found.files),
+            not_read=found.not_read,
+            columns=columns,
+            keys=(keys := _keys(connection, columns)),
+            key_pairs=() if keys else _key_pairs(connection, columns),
+            key_rows=0 if keys else min(_rows_of(connection), _PAIR_ROWS),
+            rows_given=staged.rows_given,
+            rows_quarantined=staged.rows_quarantined,
+            quarantined=_quarantined(staged, rows),
+            notes=staged.notes,
+            doubts=tuple(doubts),
+            rows=_rows(connection, columns, rows),
+            settings={"pattern": found.pattern, **found.settings},
+        )
+
+
+@dataclass(frozen=True)
+class StagedFiles:
+    """Files as a first load would read them.
+
+    Attributes:
+        connection: in which they are the table ``found``.
+        staged: what came of reading them.
+        directory: where they are.
+        pattern: that they match, below it.
+        files: those that were read.
+        not_read: names of others, or why they cannot be read.
+        settings: with which they were read.
+        doubts: settings that had to be guessed.
+    """
+
+    connection: "duckdb.DuckDBPyConnection"
+    staged: Staged
+    directory: Path | str
+    pattern: str
+    files: Sequence[SourceFile]
+    not_read: tuple[str, ...]
+    settings: Mapping[str, Any]
+    doubts: tuple[Doubt, ...]
+
+
+@contextmanager
+def staged_files(
+    path: str, options: Mapping[str, Any], below: Path | str | None = None
+) -> Iterator[StagedFiles]:
+    """Stage files as a first load would; the table ``found`` of the connection has their rows.
+
+    Args and errors are those of `preview`.
+    """
     import duckdb
     from dlt.common.normalizers.naming.snake_case import NamingConvention
 
@@ -123,27 +183,17 @@ def preview(
                     settings |= error.settings
                     continue
                 connection.execute(f"create temp table found as {staged.select}")
-                columns = _columns(connection, staged)
-                texts = [column.name for column in columns if column.data_type == "VARCHAR"]
-                doubts += value_doubts(connection, texts)
-                doubts += _full_exports(connection, columns, staged, found.files)
-                return FilePreview(
-                    directory=shown(directory),
+                yield StagedFiles(
+                    connection=connection,
+                    staged=staged,
+                    directory=directory,
                     pattern=pattern,
-                    files=tuple(file.name for file in found.files),
+                    files=found.files,
                     not_read=(*found.unreadable, *found.ignored),
-                    columns=columns,
-                    keys=(keys := _keys(connection, columns)),
-                    key_pairs=() if keys else _key_pairs(connection, columns),
-                    key_rows=0 if keys else min(_rows_of(connection), _PAIR_ROWS),
-                    rows_given=staged.rows_given,
-                    rows_quarantined=staged.rows_quarantined,
-                    quarantined=_quarantined(staged, rows),
-                    notes=staged.notes,
+                    settings=settings,
                     doubts=tuple(doubts),
-                    rows=_rows(connection, columns, rows),
-                    settings={"pattern": pattern, **settings},
                 )
+                return
 
 
 def _place(path: str) -> tuple[Path | str, str]:

@@ -20,10 +20,10 @@ from headrace.synth.learn.learned_field import (
     zipf_exponent,
 )
 from headrace.synth.learn.number_field import datetime_field, number_field, serial
-from headrace.synth.learn.pii import Pii, find_pii
 from headrace.synth.learn.relations import Relation, Relations
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.shapes import patterns_of, with_room
+from headrace.synth.pii import Pii, find_pii
 
 _MANY: Final = 200
 _COVERED: Final = 0.95

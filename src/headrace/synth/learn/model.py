@@ -20,10 +20,10 @@ from headrace.formatting import one_line
 from headrace.libraries import sdv as libraries_sdv
 from headrace.synth.errors import SynthError
 from headrace.synth.learn.learned_field import LearnedField
-from headrace.synth.learn.pii import Pii, find_pii
 from headrace.synth.learn.relations import Relation, Relations
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.to_schema import fields_of
+from headrace.synth.pii import Pii, find_pii
 
 _UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 _CLASSES: Final = {

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 
 from headrace.synth.errors import SynthError
 from headrace.synth.learn.learned_field import FEWEST_ROWS
-from headrace.synth.learn.pii import find_pii, is_about_people
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.shapes import patterns_of, with_room
 from headrace.synth.patterns import MARKS, capacity, fill
+from headrace.synth.pii import find_pii, is_about_people
 
 _PARENTS: Final = ("parent", "manager", "reports_to", "previous", "referrer", "referred_by")
 """What the columns that point into their own table are called."""

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from headrace.synth.learn.calendars import encoding_of
 from headrace.synth.learn.dependencies import HELD, rank_correlation
 from headrace.synth.learn.number_field import decimals_of
-from headrace.synth.learn.pii import find_pii
 from headrace.synth.learn.relations import Relations
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.shapes import as_regex, patterns_of, shape_of
+from headrace.synth.pii import find_pii
 from headrace.synth.view import View
 from headrace.synth.world import World
 

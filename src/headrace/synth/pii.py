@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-import pyarrow.compute as pc
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ _PEOPLE: Final = re.compile(
 )
 
 
-def find_pii(table: str, name: str, column: pa.ChunkedArray, names: Sequence[str]) -> Pii | None:
+def find_pii(table: str, name: str, column: "pa.ChunkedArray", names: Sequence[str]) -> Pii | None:
     """What a column is replaced by; None if it does not look like personal data.
 
     Args:
@@ -69,6 +69,9 @@ def find_pii(table: str, name: str, column: pa.ChunkedArray, names: Sequence[str
         names: all columns of the table: ``name`` is a person's where an e-mail, a telephone
             number or the like stands beside it.
     """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     found = _by_name(name)
     if found is not None:
         is_date = pa.types.is_date(column.type) or pa.types.is_timestamp(column.type)
@@ -90,6 +93,12 @@ def find_pii(table: str, name: str, column: pa.ChunkedArray, names: Sequence[str
 def is_about_people(table: str) -> bool:
     """Whether the rows of a table are persons, by its name."""
     return bool(_PEOPLE.search(table.lower()))
+
+
+def kind_by_name(name: str) -> str | None:
+    """The kind of personal data that a column's name tells of, such as ``email``."""
+    found = _by_name(name)
+    return found.kind if found is not None else None
 
 
 def _by_name(name: str) -> Pii | None:

@@ -1,0 +1,381 @@
+"""The numbers of each column: two passes of aggregates over the table, and a sample for forms.
+
+    table ─► pass 1: counts, extremes, quantiles ─► pass 2: histograms, outliers, top values
+      └────► sample: shapes, what texts could be read as, personal data
+
+DuckDB computes all of it, whatever engine holds the table: it reads that by a file or by attaching.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from headrace.quality.profile.model import Bin, ColumnProfile, Kind, ValueCount
+from headrace.quality.profile.personal import find_personal
+from headrace.sql_text import batches, identifier, literal, scalar
+
+if TYPE_CHECKING:
+    import duckdb
+
+SAMPLE = "profile_sample"
+SAMPLE_ROWS = 20_000
+TOP = 10
+_PERCENTS = (1, 5, 25, 50, 75, 95, 99)
+_BINS = 20
+_FENCE = 3  # quartile ranges from a quartile; what lies beyond is an outlier
+_EXACT = 1000  # a column of fewer values is counted value by value
+_LARGEST = "1e150"  # a square above it is no number any more
+_LONGEST = 200  # signs of a value that are shown
+_SHAPES = 5
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
+            "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM")  # fmt: skip
+_READINGS = (
+    ("integer", r"-?(0|[1-9][0-9]*)", None),
+    ("decimal", r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", None),
+    ("date", r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "date"),
+    ("timestamp", r"[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}.*", "timestamptz"),
+    ("boolean", r"(?i)(true|false|yes|no)", None),
+)
+
+
+@dataclass
+class Column:
+    """A column while it is measured: its name quoted, what it is, and what is known so far."""
+
+    name: str
+    data_type: str
+    kind: Kind
+    found: dict[str, Any] = field(default_factory=dict)
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def sql(self) -> str:
+        """Its name in SQL."""
+        return identifier(self.name)
+
+    @property
+    def is_float(self) -> bool:
+        """Whether it may hold NaN and infinities."""
+        return self.data_type in {"FLOAT", "DOUBLE"}
+
+    @property
+    def is_point_in_time(self) -> bool:
+        """Whether it is a date or a timestamp, not a time of day."""
+        return self.data_type.startswith(("DATE", "TIMESTAMP"))
+
+    @property
+    def number(self) -> str | None:
+        """SQL of its value as a double, null where there is none; None for other kinds."""
+        if self.kind == "number":
+            value = f"cast({self.sql} as double)"
+            return f"case when isfinite({value}) and abs({value}) < {_LARGEST} then {value} end"
+        if self.is_point_in_time:
+            return f"case when isfinite({self.sql}) then cast(epoch({self.sql}) as double) end"
+        return None
+
+
+def kind_of(data_type: str) -> Kind:
+    """What sort of values a type of DuckDB holds."""
+    if data_type.endswith("]") or data_type.startswith(("STRUCT", "MAP", "UNION")):
+        return "nested"
+    if data_type in _NUMBERS or data_type.startswith(("DECIMAL", "FLOAT", "DOUBLE")):
+        return "number"
+    if data_type.startswith(("DATE", "TIMESTAMP", "TIME")):
+        return "time"
+    if data_type.startswith(("VARCHAR", "ENUM", "UUID")):
+        return "text"
+    if data_type == "BOOLEAN":
+        return "boolean"
+    return "binary" if data_type in {"BLOB", "BIT"} else "nested"
+
+
+def columns_of(connection: "duckdb.DuckDBPyConnection", quoted: str) -> list[Column]:
+    """The columns of a table, in order."""
+    described = connection.execute(f"describe select * from {quoted}").fetchall()
+    return [Column(str(name), str(kind), kind_of(str(kind))) for name, kind, *_ in described]
+
+
+def take_sample(connection: "duckdb.DuckDBPyConnection", quoted: str) -> int:
+    """Keep a random sample of the table, the same one each time; how many rows it has."""
+    connection.execute(
+        f"create or replace temp table {SAMPLE} as select * from {quoted} "
+        f"using sample reservoir({SAMPLE_ROWS} rows) repeatable (1)"
+    )
+    return scalar(connection, f"select count(*) from {SAMPLE}")
+
+
+def measure(
+    connection: "duckdb.DuckDBPyConnection",
+    quoted: str,
+    columns: Sequence[Column],
+    rows: int,
+    *,
+    personal: Collection[str] | None,
+    has_order: bool,
+) -> tuple[ColumnProfile, ...]:
+    """Measure all columns; a sample of the table is there already.
+
+    Args:
+        connection: whose time zone is UTC.
+        quoted: the table in SQL.
+        columns: of it.
+        rows: how many it has.
+        personal: columns of which no value may be shown; None where that is not known.
+        has_order: whether its rows have one: a view's do not.
+    """
+    for batch in batches(columns):
+        _first_pass(connection, quoted, batch)
+    for batch in batches(columns):
+        _second_pass(connection, quoted, batch)
+    for column in columns:
+        _values(connection, quoted, column, rows)
+        _texts(connection, column)
+        found = find_personal(connection, SAMPLE, column.name, column.kind)
+        if found is None and personal is not None and column.name in personal:
+            found = find_personal(connection, SAMPLE, column.name, column.kind, declared=True)
+        column.found["personal"] = found
+        if has_order and rows >= 10 and (column.kind == "number" or column.is_point_in_time):
+            column.found["order"] = _order(connection, quoted, column)
+    return tuple(_profile(column, rows) for column in columns)
+
+
+def _first_pass(
+    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Sequence[Column]
+) -> None:
+    items: list[tuple[Column, str, str]] = []
+    for column in columns:
+        asked = {"count": f"count({column.sql})"}
+        if column.kind != "binary":
+            asked["distinct"] = f"approx_count_distinct({column.sql})"
+        if column.kind in {"number", "time", "boolean"}:
+            only = f" filter (isfinite({column.sql}))" if column.is_float else ""
+            asked["min"] = f"cast(min({column.sql}){only} as varchar)"
+            asked["max"] = f"cast(max({column.sql}){only} as varchar)"
+        if column.number is not None:
+            percents = ", ".join(str(percent / 100) for percent in _PERCENTS)
+            asked["quantiles"] = f"approx_quantile({column.number}, [{percents}])"
+            asked["low"] = f"min({column.number})"
+            asked["high"] = f"max({column.number})"
+        if column.kind == "number":
+            asked["mean"] = f"avg({column.number})"
+            asked["deviation"] = f"stddev_samp({column.number})"
+            asked["zeros"] = f"count(*) filter ({column.sql} = 0)"
+            asked["negatives"] = f"count(*) filter ({column.sql} < 0)"
+        if column.is_float:
+            asked["not_finite"] = f"count(*) filter (not isfinite({column.sql}))"
+        if column.is_point_in_time:
+            # compared as dates, now would be midnight, so that today's times were in the future
+            asked["future"] = (
+                f"count(*) filter (isfinite({column.sql}) and {column.sql} > "
+                f"{'current_date' if column.data_type == 'DATE' else 'now()::timestamp'})"
+            )
+        if column.kind == "text":
+            text = f"cast({column.sql} as varchar)"
+            asked["min"], asked["max"] = (
+                f"left(min({text}), {_LONGEST})",
+                f"left(max({text}), {_LONGEST})",
+            )
+            asked["min_length"] = f"min(length({text}))"
+            asked["mean_length"] = f"avg(length({text}))"
+            asked["max_length"] = f"max(length({text}))"
+            if column.data_type == "VARCHAR":
+                asked["empty"] = f"count(*) filter (trim({text}) = '')"
+                asked["padded"] = f"count(*) filter (trim({text}) not in ('', {text}))"
+        items += [(column, name, sql) for name, sql in asked.items()]
+    values = connection.execute(
+        f"select {', '.join(sql for _, _, sql in items)} from {quoted}"
+    ).fetchone()
+    for (column, name, _), value in zip(items, values or (), strict=True):
+        column.found[name] = value
+    for column in columns:
+        column.low, column.high = column.found.pop("low", None), column.found.pop("high", None)
+
+
+def _second_pass(
+    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Sequence[Column]
+) -> None:
+    """Histograms and outliers, which need the extremes and quartiles of the first pass."""
+    asked: list[tuple[Column, list[float], str]] = []
+    for column in columns:
+        quantiles = column.found.get("quantiles")
+        low, high = column.low, column.high
+        if column.number is None or low is None or high is None or not quantiles or low == high:
+            continue
+        lower, upper = quantiles[2], quantiles[4]
+        fence = _FENCE * (upper - lower)
+        first, last = low, high
+        if fence > 0:
+            first, last = max(low, lower - fence), min(high, upper + fence)
+        edges = [first + (last - first) * n / _BINS for n in range(1, _BINS)]
+        edges = sorted({edge for edge in edges if low < edge < high})
+        beyond = (
+            f"count(*) filter ({column.number} < {_double(lower - fence)} or "
+            f"{column.number} > {_double(upper + fence)})"
+            if fence > 0
+            else "null"
+        )
+        listed = ", ".join(map(_double, edges))
+        bars = f"histogram({column.number}, [{listed}])" if edges else "null"
+        asked.append((column, edges, f"{bars}, {beyond}"))
+    if not asked:
+        return
+    sql = ", ".join(part for _, _, part in asked)
+    values = connection.execute(f"select {sql} from {quoted}").fetchone() or ()
+    for place, (column, edges, _) in enumerate(asked):
+        counted: Mapping[float, int] = values[2 * place] or {}
+        if column.kind == "number":
+            column.found["outliers"] = values[2 * place + 1]
+        bounds = [float(column.low or 0), *edges, float(column.high or 0)]
+        heights = [counted.get(edge, 0) for edge in (*edges, float("inf"))]
+        column.found["bins"] = [
+            (bounds[n], bounds[n + 1], rows) for n, rows in enumerate(heights) if counted
+        ]
+
+
+def _double(number: float) -> str:
+    """A number in SQL; without quotes DuckDB would read it as a decimal, and round it."""
+    return f"cast('{number!r}' as double)"
+
+
+def _values(
+    connection: "duckdb.DuckDBPyConnection", quoted: str, column: Column, rows: int
+) -> None:
+    """The values that come most; where there are few, their exact number."""
+    distinct, filled = column.found.get("distinct") or 0, column.found["count"]
+    if column.kind in {"nested", "binary"} or not filled:
+        return
+    where = f"{column.sql} is not null"
+    if distinct > _EXACT * 1.2:
+        if distinct > filled / 2:
+            return
+        frequent = f"select unnest(approx_top_k({column.sql}, {TOP})) from {quoted}"
+        where = f"{column.sql} in ({frequent})"
+    value = f"left(cast({column.sql} as varchar), {_LONGEST})"
+    if distinct <= _EXACT * 1.2:
+        connection.execute(
+            "create or replace temp table profile_values as "
+            f"select {column.sql} as value, count(*) as rows from {quoted} where {where} group by 1"
+        )
+        column.found["distinct"] = scalar(connection, "select count(*) from profile_values")
+        column.found["is_unique"] = column.found["distinct"] == filled == rows
+        found = connection.execute(
+            f"select left(cast(value as varchar), {_LONGEST}), rows from profile_values "
+            f"order by rows desc, value limit {TOP}"
+        ).fetchall()
+    else:
+        found = connection.execute(
+            f"select {value}, count(*) from {quoted} where {where} group by {column.sql} "
+            f"order by 2 desc, {column.sql} limit {TOP}"
+        ).fetchall()
+    if not column.found.get("is_unique"):
+        column.found["top"] = [(str(one), int(count), count / filled) for one, count in found]
+
+
+def _texts(connection: "duckdb.DuckDBPyConnection", column: Column) -> None:
+    """Shapes of the texts in the sample, and what else all of them could be."""
+    if column.data_type != "VARCHAR" or not column.found["count"]:
+        return
+    text = f"trim({column.sql})"
+    tests = [
+        f"bool_and(regexp_full_match({text}, {literal(pattern)})"
+        + (f" and try_cast({text} as {cast}) is not null)" if cast else ")")
+        for _, pattern, cast in _READINGS
+    ]
+    given = f"from {SAMPLE} where {column.sql} is not null and {text} <> ''"
+    reads = connection.execute(f"select {', '.join(tests)} {given}").fetchone() or ()
+    column.found["reads_as"] = next(
+        (name for (name, _, _), all_do in zip(_READINGS, reads, strict=True) if all_do), None
+    )
+    shape = (
+        f"regexp_replace(regexp_replace(left({text}, 60), '[0-9]', '9', 'g'), "
+        r"'\p{L}', 'A', 'g')"
+    )
+    runs = f"regexp_replace(regexp_replace({shape}, 'A+', 'A+', 'g'), '9+', '9+', 'g')"
+    total = scalar(connection, f"select count(*) {given}")
+    for form in (shape, runs):
+        found = connection.execute(
+            f"select {form} as form, count(*) {given} group by 1 order by 2 desc, 1 limit {_SHAPES}"
+        ).fetchall()
+        shapes = [(str(one), int(rows), rows / total) for one, rows in found]
+        if sum(rows for _, rows, _ in shapes) * 2 >= total:
+            break
+    column.found["shapes"] = shapes
+
+
+def _order(connection: "duckdb.DuckDBPyConnection", quoted: str, column: Column) -> str | None:
+    """Whether values rise or fall with the rows; the first rows refute it for most columns."""
+    if column.found["count"] < 10 or (column.found.get("distinct") or 0) < 10:
+        return None
+    result = None
+    for source in (f"(select {column.sql} from {quoted} limit 2000)", quoted):
+        row = connection.execute(
+            f"select bool_and(one >= before), bool_and(one <= before) from (select {column.sql} "
+            f"as one, lag({column.sql}) over () as before from {source}) where before is not null"
+        ).fetchone()
+        rises, falls = row or (None, None)
+        result = "rising" if rises else "falling" if falls else None
+        if result is None:
+            break
+    return result
+
+
+def _profile(column: Column, rows: int) -> ColumnProfile:
+    found = column.found
+    filled = int(found.pop("count"))
+    quantiles = found.pop("quantiles", None)
+    bins = found.pop("bins", [])
+    given: dict[str, Any] = {
+        name: value for name, value in found.items() if name not in {"top", "shapes"}
+    }
+    for name in ("mean", "deviation", "mean_length"):
+        if given.get(name) is not None:
+            given[name] = float(f"{given[name]:.6g}")
+    shapes = tuple(
+        ValueCount(value=value, rows=count, share=share)
+        for value, count, share in found.get("shapes", [])
+    )
+    top: tuple[ValueCount, ...] = ()
+    histogram: tuple[Bin, ...] = ()
+    numbers: dict[str, float | str] = {}
+    if found.get("personal") is not None:
+        given |= {"min": None, "max": None, "mean": None, "deviation": None}
+    else:
+        top = tuple(
+            ValueCount(value=value, rows=count, share=share)
+            for value, count, share in found.get("top", [])
+        )
+        histogram = tuple(
+            Bin(low=_shown(column, low), high=_shown(column, high), rows=count)
+            for low, high, count in bins
+        )
+        if quantiles and quantiles[0] is not None:
+            numbers = {
+                str(percent): value if column.kind == "number" else _shown(column, value)
+                for percent, value in zip(_PERCENTS, quantiles, strict=True)
+            }
+    return ColumnProfile(
+        name=column.name,
+        data_type=column.data_type,
+        kind=column.kind,
+        nulls=rows - filled,
+        null_share=(rows - filled) / rows if rows else 0.0,
+        **{**given, "distinct": min(int(found.get("distinct") or 0), filled)},
+        quantiles=numbers,
+        top=top,
+        histogram=histogram,
+        shapes=shapes,
+    )
+
+
+def _shown(column: Column, number: float) -> str:
+    """An edge of a histogram as people read it: a number, or a time."""
+    if column.kind == "number":
+        return f"{number:.6g}"
+    from datetime import UTC, datetime, timedelta
+
+    try:
+        when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=number)
+    except OverflowError:
+        return f"{number:.6g} s"
+    return f"{when:%Y-%m-%d}" if column.data_type == "DATE" else f"{when:%Y-%m-%d %H:%M:%S}"
