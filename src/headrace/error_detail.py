@@ -18,6 +18,7 @@ from headrace.formatting import printable
 
 _BEFORE = 2  # lines above the one that is wrong
 _LONGEST = 160  # characters of a line that is shown
+_ROWS = 5  # that are shown as lines
 _OWN_CODE = Path(__file__).parent
 
 
@@ -48,7 +49,9 @@ class ErrorDetail:
         column: in that line, from 1.
         excerpt: the lines around, with a caret; or what a library said beyond its first line.
         mismatches: of a contract.
-        rows: the first rows that a failed test stored, by column; personal data is masked.
+        rows: the first rows that a failed test found, by column; personal data is masked.
+        rows_total: how many there are, where that is known.
+        query: of all of them.
     """
 
     file: str | None = None
@@ -57,6 +60,8 @@ class ErrorDetail:
     excerpt: str = ""
     mismatches: tuple[Mismatch, ...] = ()
     rows: tuple[dict[str, str | None], ...] = ()
+    rows_total: int | None = None
+    query: str = ""
 
     @property
     def place(self) -> str:
@@ -66,19 +71,25 @@ class ErrorDetail:
 
     @property
     def text(self) -> str:
-        """The place, the excerpt and the mismatches as lines for people."""
+        """The place, the excerpt, the mismatches and the first rows as lines for people."""
+        rows = [tuple(self.rows[0])] if self.rows else []
+        rows += [
+            tuple("null" if cell is None else cell for cell in row.values())
+            for row in self.rows[:_ROWS]
+        ]
+        more = max(self.rows_total or 0, len(self.rows)) - _ROWS
+        rest = f"and {more:,} more" if self.rows and more > 0 else ""
+        return "\n".join(part for part in (self.said, _aligned(rows), rest) if part)
+
+    @property
+    def said(self) -> str:
+        """The same without the rows."""
         table = [("column", "definition", "contract", "reason")] if self.mismatches else []
         table += [
             (one.column, one.definition_type, one.contract_type, one.reason)
             for one in self.mismatches
         ]
-        rows = [tuple(self.rows[0])] if self.rows else []
-        rows += [
-            tuple("null" if cell is None else cell for cell in row.values()) for row in self.rows
-        ]
-        parts = (
-            self.place and f"--> {self.place}", self.excerpt, _aligned(table), _aligned(rows)
-        )  # fmt: skip
+        parts = (self.place and f"--> {self.place}", self.excerpt, _aligned(table))
         return "\n".join(part for part in parts if part)
 
     def as_json(self) -> dict[str, Any]:
@@ -100,7 +111,8 @@ def hidden(detail: ErrorDetail | None) -> ErrorDetail | None:
 
     if detail is None:
         return None
-    return replace(detail, excerpt=hide(detail.excerpt), rows=tuple(map(hide_in, detail.rows)))
+    rows = tuple(map(hide_in, detail.rows))
+    return replace(detail, excerpt=hide(detail.excerpt), rows=rows, query=hide(detail.query))
 
 
 def excerpt(lines: Sequence[str], line: int, column: int | None = None) -> str:

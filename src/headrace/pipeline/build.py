@@ -171,7 +171,8 @@ def build_nodes(
         raise dbt_runner.transform_error(result, parsed.places) from result.exception
     results = cast("Any", result.result)
     nodes = [node_report(item, parsed) for item in results.results if str(item.status) != NO_OP]
-    return with_failing_rows(resolved, target, parsed.graph, nodes)
+    tests = {item.node.unique_id: item.node for item in results.results}
+    return with_failing_rows(resolved, target, parsed.graph, nodes, tests)
 
 
 def _seed(

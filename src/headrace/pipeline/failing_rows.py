@@ -1,54 +1,86 @@
-"""The first rows that a failed test stored by dbt's ``store_failures``, personal data masked."""
+"""The rows that make a test fail, personal data masked: the first ones, and how many there are."""
 
 import logging
-from collections.abc import Iterable, Sequence
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.catalog import Catalog
 from headrace.catalog.model import Asset
 from headrace.error_detail import ErrorDetail, hidden
 from headrace.errors import CatalogError, RunStoreError
+from headrace.formatting import count, one_line
 from headrace.pipeline.catalog import current, known_columns
 from headrace.pipeline.reports import NodeReport
 from headrace.secrets import MASK
 from headrace.settings import Resolved
-from headrace.sql_text import identifier, qualified
+from headrace.sql_text import identifier, qualified, scalar
 from headrace.targets import Target
 
 if TYPE_CHECKING:
     import duckdb
 
 _LOG = logging.getLogger("headrace.pipeline")
-_MOST = 5
+_MOST = 20  # rows of a test
+_COLUMNS = 12  # of a row
 _LONGEST = 60  # characters of a value
-_OF_THE_COLUMN = frozenset({"unique_field", "value_field", "from_field"})
-"""What dbt's own tests call the column that they test."""
+_TESTS = 50  # of a build; the rows of the others are found by their queries
+_SECONDS = 20.0  # for all of them
+_VALUES = {
+    "unique": "unique_field",
+    "accepted_values": "value_field",
+    "relationships": "from_field",
+}
+"""What dbt's own tests call the column that they test, by the test's name."""
+_OF_THE_COLUMN = frozenset(_VALUES.values())
 _COUNTS = frozenset({"n_records"})
 
 
-def with_failing_rows(
-    resolved: Resolved, target: Target, graph: Any, nodes: Sequence[NodeReport]
-) -> tuple[NodeReport, ...]:
-    """The nodes, those of tests that stored their failures with the first of these rows.
+@dataclass(frozen=True)
+class _Query:
+    """What selects the rows that a test is about.
 
-    A column is shown where the last catalog knows that it holds no personal data; before the
-    first catalog, all are masked.
+    Attributes:
+        sql: the query.
+        renamed: its columns that have another name in the table that is tested.
+        per_value: whether the test finds values, each of which may be in several rows.
+    """
+
+    sql: str
+    renamed: Mapping[str, str]
+    per_value: bool = False
+
+
+def with_failing_rows(
+    resolved: Resolved,
+    target: Target,
+    graph: Any,
+    nodes: Sequence[NodeReport],
+    tests: Mapping[str, Any] | None = None,
+) -> tuple[NodeReport, ...]:
+    """The nodes, those of tests that found something with the first rows that they found.
+
+    Of dbt's own tests these are the rows of the table that is tested, with its key and the column
+    that the test is about, and ``failures`` counts them: dbt counts values. A column is shown where
+    the last catalog knows that it holds no personal data; before the first catalog, all are masked.
 
     Args:
         resolved: the settings.
         target: released; it is opened to read.
         graph: dbt's own manifest.
         nodes: the results.
+        tests: dbt's nodes with their compiled SQL, by id; by default those of the graph.
     """
-    stored = {
-        node.unique_id: graph.nodes[node.unique_id]
+    found = graph.nodes if tests is None else tests
+    failed = {
+        node.unique_id: found[node.unique_id]
         for node in nodes
-        if node.failures and getattr(graph.nodes.get(node.unique_id), "relation_name", None)
-        and node.resource_type == "test"
-    }  # fmt: skip
-    attach = target.attach_sql(identifier(target.database)) if stored else None
+        if node.failures and node.resource_type == "test" and node.unique_id in found
+    }
+    attach = target.attach_sql(identifier(target.database)) if failed else None
     if attach is None:
         return tuple(nodes)
     import duckdb
@@ -56,59 +88,161 @@ def with_failing_rows(
     catalog = None
     with suppress(CatalogError, RunStoreError):
         catalog = current(resolved)
-    found = {}
+    harmless = known_columns(catalog).harmless if catalog else {}
+    details = {}
+    ends = time.monotonic() + _SECONDS
     try:
         with duckdb.connect() as connection:
             connection.execute(attach)
-            for id_, test in stored.items():
-                found[id_] = _detail(connection, test, catalog)
+            for id_, test in list(failed.items())[:_TESTS]:
+                rows = _Rows(connection, graph, test, catalog, harmless)
+                details[id_] = rows.detail(ends - time.monotonic())
     except duckdb.Error as error:  # the result of the test stands without them
-        _LOG.warning("the rows that a test stored cannot be read: %s", error)
-    return tuple(
-        node.model_copy(update={"detail": hidden(found[node.unique_id])})
-        if node.unique_id in found
-        else node
-        for node in nodes
+        _LOG.warning("the rows that tests found cannot be read: %s", one_line(str(error)))
+    return tuple(_told(node, details.get(node.unique_id)) for node in nodes)
+
+
+def _told(node: NodeReport, detail: ErrorDetail | None) -> NodeReport:
+    if detail is None:
+        return node
+    rows, values, message = detail.rows_total, node.failures, node.message
+    if rows is not None and values is not None and rows != values and message is not None:
+        said = f"{count(rows, 'row')} with {count(values, 'value')}"
+        message = message.replace(f"broken by {count(values, 'row')}", f"broken by {said}")
+    return node.model_copy(
+        update={"detail": hidden(detail), "failures": rows or values, "message": message}
     )
 
 
-def _detail(
-    connection: "duckdb.DuckDBPyConnection", test: Any, catalog: Catalog | None
-) -> ErrorDetail:
-    relation = qualified(test.database, test.schema, test.alias)
-    names = [str(row[0]) for row in connection.execute(f"describe {relation}").fetchall()]
-    values = ", ".join(f"left({identifier(name)}::varchar, {_LONGEST})" for name in names)
-    rows = connection.execute(f"select {values} from {relation} limit {_MOST}").fetchall()
-    shown = [_is_shown(name, test, catalog) for name in names]
-    told = tuple(
-        {
-            name: value if is_shown or value is None else MASK
-            for name, value, is_shown in zip(names, row, shown, strict=True)
-        }
-        for row in rows
-    )
-    detail = ErrorDetail(excerpt=f"the rows are in {test.schema}.{test.alias} of the warehouse")
-    return replace(detail, rows=told)
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one test."""
+
+    connection: "duckdb.DuckDBPyConnection"
+    graph: Any
+    test: Any
+    catalog: Catalog | None
+    harmless: Mapping[str, tuple[str, ...]]
+
+    def detail(self, seconds: float) -> ErrorDetail | None:
+        """The rows; None where they cannot be read, or not in time."""
+        import duckdb
+
+        query = self._query()
+        if query is None or seconds <= 0:
+            return None
+        timer = threading.Timer(seconds, self.connection.interrupt)
+        timer.start()
+        try:
+            return self._read(query)
+        except duckdb.Error as error:
+            why = one_line(str(error))
+            _LOG.warning("the rows that %s found cannot be read: %s", self.test.name, why)
+            return None
+        finally:
+            timer.cancel()
+
+    def _read(self, query: _Query) -> ErrorDetail:
+        described = self.connection.execute(f"describe {query.sql}").fetchall()
+        names = [str(row[0]) for row in described][:_COLUMNS]
+        values = ", ".join(f"left({identifier(name)}::varchar, {_LONGEST})" for name in names)
+        found = self.connection.execute(
+            f"select {values} from ({query.sql}) as found limit {_MOST}"
+        ).fetchall()
+        total = scalar(self.connection, f"select count(*) from ({query.sql}) as found")
+        shown = [self._is_shown(query.renamed.get(name, name)) for name in names]
+        rows = tuple(
+            {
+                name: value if is_shown or value is None else MASK
+                for name, value, is_shown in zip(names, row, shown, strict=True)
+            }
+            for row in found
+        )
+        stored, test = self._stored, self.test
+        where = f"the rows are in {test.schema}.{test.alias} of the warehouse" if stored else ""
+        # what a test of its own counts is its own affair
+        counted = total if query.per_value or not _COUNTS.intersection(names) else None
+        return ErrorDetail(excerpt=where, rows=rows, rows_total=counted, query=query.sql)
+
+    @property
+    def _stored(self) -> str | None:
+        test = self.test
+        if getattr(test, "relation_name", None):
+            return f"select * from {qualified(test.database, test.schema, test.alias)}"
+        return None
+
+    def _query(self) -> _Query | None:
+        compiled = str(getattr(self.test, "compiled_code", None) or "").strip().rstrip(";")
+        base = self._stored or compiled
+        if not base:
+            return None
+        tested, column = self._tested(), getattr(self.test, "column_name", None)
+        metadata = getattr(self.test, "test_metadata", None)
+        name = metadata.name if metadata is not None and not metadata.namespace else None
+        if tested is None or not column or name not in {*_VALUES, "not_null"}:
+            return _Query(base, dict.fromkeys(_OF_THE_COLUMN, column) if column else {})
+        columns = self._columns(tested)
+        known = next((one for one in columns if one.casefold() == column.casefold()), None)
+        if known is None:  # an expression
+            return _Query(base, dict.fromkeys(_OF_THE_COLUMN, column))
+        keys = self._keys(tested, columns)
+        wanted = list(dict.fromkeys([*keys, known])) if keys else [known, *columns]
+        chosen = list(dict.fromkeys(wanted))[:_COLUMNS]
+        condition = f"{identifier(known)} is null"
+        if name in _VALUES:
+            condition = (
+                f"{identifier(known)} in (select {_VALUES[name]} from (\n{base}\n) as found)"
+            )
+        where = getattr(self.test.config, "where", None)
+        source = qualified(tested.database, tested.schema, _table(tested))
+        if where:
+            source = f"(select * from {source} where {where}) as tested"
+        listed = ", ".join(identifier(one) for one in chosen)
+        order = ", ".join(identifier(one) for one in dict.fromkeys([known, *chosen]))
+        sql = f"select {listed}\nfrom {source}\nwhere {condition}\norder by {order}"
+        return _Query(sql, {}, per_value=name != "not_null")
+
+    def _tested(self) -> Any:
+        """What a generic test is attached to: a node of dbt's graph, or a source."""
+        id_ = getattr(self.test, "attached_node", None) or ""
+        nodes = self.graph.nodes
+        if not id_ and len(self.test.depends_on.nodes) == 1:
+            id_ = self.test.depends_on.nodes[0]
+        return nodes.get(id_) or getattr(self.graph, "sources", {}).get(id_)
+
+    def _columns(self, tested: Any) -> list[str]:
+        relation = qualified(tested.database, tested.schema, _table(tested))
+        return [str(row[0]) for row in self.connection.execute(f"describe {relation}").fetchall()]
+
+    def _keys(self, tested: Any, columns: Sequence[str]) -> list[str]:
+        """The columns of its key, as far as it has them."""
+        keys = tuple(getattr(tested, "primary_key", None) or ())
+        if not keys:
+            keys = next((one.primary_key for one in self._assets([tested.unique_id])), ())
+        wanted = {key.casefold() for key in keys}
+        return [one for one in columns if one.casefold() in wanted]
+
+    def _is_shown(self, name: str) -> bool:
+        """Whether a column of the rows holds no personal data, as far as is known."""
+        if name in _COUNTS:
+            return True
+        read = list(self._assets(self.test.depends_on.nodes))
+        having = [asset for asset in read if asset.column(name) is not None]
+        return bool(having) and all(
+            name in self.harmless.get(f"{one.schema or 'main'}.{one.identifier or one.name}", ())
+            for one in having
+        )
+
+    def _assets(self, ids: Iterable[str]) -> Iterable[Asset]:
+        catalog = self.catalog
+        if catalog is None:
+            return
+        for id_ in ids:
+            key = id_ if id_ in catalog.assets else catalog.by_dbt_id.get(id_, "")
+            if key in catalog.assets:
+                yield catalog.assets[key]
 
 
-def _is_shown(name: str, test: Any, catalog: Catalog | None) -> bool:
-    """Whether a column of a test's result holds no personal data, as far as is known."""
-    if name in _COUNTS:
-        return True
-    if catalog is None:
-        return False
-    column = test.column_name if name in _OF_THE_COLUMN else name
-    read = list(_assets(catalog, test.depends_on.nodes))
-    having = [asset for asset in read if column and asset.column(column) is not None]
-    harmless = known_columns(catalog).harmless
-    return bool(having) and all(
-        column in harmless.get(f"{asset.schema or 'main'}.{asset.identifier or asset.name}", ())
-        for asset in having
-    )
-
-
-def _assets(catalog: Catalog, ids: Iterable[str]) -> Iterable[Asset]:
-    for id_ in ids:
-        key = id_ if id_ in catalog.assets else catalog.by_dbt_id.get(id_, "")
-        if key in catalog.assets:
-            yield catalog.assets[key]
+def _table(node: Any) -> str:
+    """The name of a node's or a source's table."""
+    return str(getattr(node, "alias", None) or node.identifier)

@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -133,7 +134,8 @@ def _problems(report: RunReport) -> Iterator[Problem]:
     for failure in report.load.failures if report.load else ():
         yield Problem(message=failure.sentence, detail=failure.detail)
     nodes = (*report.build.nodes, *report.build.freshness) if report.build else ()
-    details = {node.problem: node.detail for node in nodes}
+    # the rows that a test found stay here; they are on the page and in the terminal
+    details = {node.problem: node.detail and replace(node.detail, rows=()) for node in nodes}
     for problem in report.audit.problems if report.audit else ():
         yield Problem(message=problem, detail=details.get(problem))
 

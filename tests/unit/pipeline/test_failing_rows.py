@@ -50,7 +50,7 @@ def failed(id_: str) -> NodeReport:
 
 def stored(alias: str, column_name: str | None = None, *, schema: str = "audit") -> Any:
     return SimpleNamespace(
-        relation_name="is stored", database="warehouse", schema=schema, alias=alias,
+        name=alias, relation_name="is stored", database="warehouse", schema=schema, alias=alias,
         column_name=column_name, depends_on=SimpleNamespace(nodes=["model.p.orders"]),
     )  # fmt: skip
 
@@ -64,13 +64,87 @@ def rows(resolved: Resolved, test: Any) -> tuple[dict[str, str | None], ...] | N
 def test_columns_without_personal_data_are_shown(resolved: Resolved) -> None:
     found = rows(resolved, stored("t"))
     assert found is not None
-    assert len(found) == 5
+    assert len(found) == 9
     assert found[1] == {"id": "1", "status": "a\nb", "email": "***", "made": "***"}
 
 
 @pytest.mark.parametrize(("tested", "shown"), [("email", "***"), ("status", "x@y")])
 def test_column_that_a_test_renames(resolved: Resolved, tested: str, shown: str) -> None:
     assert rows(resolved, stored("u", tested)) == ({"unique_field": shown, "n_records": "2"},)
+
+
+def of_dbt(resolved: Resolved, name: str, column: str, compiled: str, **more: Any) -> NodeReport:
+    """What is told of one of dbt's own tests of the orders, whose key is the id."""
+    path = str(resolved.target.location)
+    with duckdb.connect(path) as connection:
+        connection.execute("create schema if not exists marts")
+        connection.execute(
+            "create or replace table marts.orders as select range as id, "
+            "case when range < 4 then 'lost' when range < 9 then 'odd' when range < 12 then null "
+            "else 'good' end as status, range || '@y' as email, 7 as of_no_interest from range(99)"
+        )
+    model = SimpleNamespace(
+        unique_id="model.p.orders", database="warehouse", schema="marts", alias="orders",
+        primary_key=["id"],
+    )  # fmt: skip
+    test = SimpleNamespace(
+        name="t", relation_name=None, compiled_code=compiled, column_name=column,
+        test_metadata=SimpleNamespace(name=name, namespace=None), attached_node="model.p.orders",
+        depends_on=SimpleNamespace(nodes=["model.p.orders"]), config=SimpleNamespace(**more),
+    )  # fmt: skip
+    graph = SimpleNamespace(nodes={"test.p.t": test, "model.p.orders": model})
+    node = failed("test.p.t").model_copy(
+        update={"failures": 2, "message": "broken by 2 rows; the query that finds them: q.sql"}
+    )
+    (found,) = with_failing_rows(resolved, resolved.target, graph, [node])
+    return found
+
+
+ACCEPTED = (
+    "select status as value_field, count(*) as n_records from warehouse.marts.orders "
+    "where status not in ('good') group by status;"
+)
+
+
+def test_rows_are_counted_not_values_and_have_their_key(resolved: Resolved) -> None:
+    found = of_dbt(
+        resolved, "accepted_values", "status", ACCEPTED.replace("marts", "warehouse.marts")
+    )
+    assert found.failures == 9
+    assert found.message == "broken by 9 rows with 2 values; the query that finds them: q.sql"
+    detail = found.detail
+    assert detail is not None
+    assert detail.rows_total == 9
+    assert detail.rows[0] == {"id": "0", "status": "lost"}
+    assert detail.rows[-1] == {"id": "8", "status": "odd"}
+    with duckdb.connect(str(resolved.target.location)) as connection:
+        connection.execute("attach ':memory:' as other")
+        query = detail.query.replace('"warehouse".', "").replace("warehouse.", "")
+        assert len(connection.execute(query).fetchall()) == 9
+    assert detail.text.splitlines()[-1] == "and 4 more"
+
+
+def test_rows_of_a_part_of_the_table(resolved: Resolved) -> None:
+    found = of_dbt(resolved, "not_null", "status", "select status from x", where="id > 9")
+    assert found.detail is not None
+    assert [row["id"] for row in found.detail.rows] == ["10", "11"]
+    assert found.message == "broken by 2 rows; the query that finds them: q.sql"
+
+
+def test_personal_column_that_is_tested_is_masked_and_the_key_is_not(resolved: Resolved) -> None:
+    compiled = "select '3@y' as unique_field, 2 as n_records"
+    found = of_dbt(resolved, "unique", "email", compiled)
+    assert found.detail is not None
+    assert found.detail.rows == ({"id": "3", "email": "***"},)
+
+
+@pytest.mark.parametrize("compiled", ["select * from nowhere", "", "select ;; x"])
+def test_rows_that_cannot_be_read_leave_the_result_as_it_is(
+    resolved: Resolved, compiled: str
+) -> None:
+    found = of_dbt(resolved, "of_my_own", "status", compiled)
+    assert found.detail is None
+    assert found.failures == 2
 
 
 def test_before_the_first_catalog_all_is_masked(

@@ -118,6 +118,7 @@ def test_command_gets_the_report(tmp_path: Path) -> None:
             "detail": {
                 "file": "models/orders.sql", "line": 3, "column": 1,
                 "excerpt": "3 | ***\n  | ^", "mismatches": [], "rows": [],
+                "rows_total": None, "query": "",
             },
         }
     ]  # fmt: skip
