@@ -46,8 +46,8 @@ def errors() -> str:
         "Where the error is in a file of yours, `detail` says where, here and in each node of a\n",
         "run's report and of `headrace status --json`: `file` (relative to the project), `line`,\n",
         "`column`, `excerpt`, and `mismatches`, the columns that differ from a contract\n",
-        "(`column`, `definition_type`, `contract_type`, `reason`), and `rows`, the first rows\n",
-        "that a failed test stored (`store_failures`).\n\n",
+        "(`column`, `definition_type`, `contract_type`, `reason`), and of a failed test `rows`,\n",
+        "the first that it found, `rows_total`, and `query`, which finds them all.\n\n",
         "## Exceptions\nIn `headrace.errors`, for code that calls Headrace:\n\n",
         "| exception | exit code | when |\n|---|---:|---|\n",
     ]

@@ -90,6 +90,27 @@ class LoadView(ApiModel):
     asset: str | None = Field(description="id of its asset, if the catalog has it")
 
 
+class RunAt(ApiModel):
+    """A run, as others name it."""
+
+    run_id: str
+    started_at: datetime
+    code_version: str
+
+
+class LoadOfRun(LoadView):
+    """A raw table that a run loaded, and which run that was."""
+
+    run_id: str
+
+
+class CodeChange(ApiModel):
+    """The code of a project in two runs: commits, or versions."""
+
+    before: str
+    after: str
+
+
 class NodeView(ApiModel):
     """A dbt node that a run ran."""
 
@@ -147,6 +168,10 @@ class RunDetail(ApiModel):
     offset: int = Field(0, description="of the nodes")
     limit: int = Field(description="of the nodes")
     errors: tuple[NodeView, ...] = Field(description="the nodes that failed; at most 500")
+    last_good: dict[str, RunAt] = Field(
+        default_factory=dict,
+        description="the run of the last pass of failed nodes, by `unique_id`; of the first 20",
+    )
     log: tuple[LogLine, ...] = Field((), description="its last lines of the log file")
     now: RunNow | None = Field(None, description="of a run in progress, on the same machine")
 
@@ -162,6 +187,20 @@ class TestResult(ApiModel):
     seconds: float
     failures: int | None
     message: str | None
+
+
+class Why(ApiModel):
+    """What changed between the last run in which a test passed and the first in which it did not.
+
+    Changes and loads are those of what the test reads, and of all upstream of it; at most 30 each.
+    """
+
+    good: RunAt | None = Field(description="the last run in which it passed; None: it never did")
+    since: RunAt = Field(description="the first run after it in which it failed or warned")
+    code: CodeChange | None = Field(description="None: the version of the code is the same")
+    changes: tuple["ChangeView", ...] = Field(description="columns, tests, code; newest first")
+    loads: tuple[LoadOfRun, ...] = Field(description="that brought something; newest first")
+    more: int = Field(description="changes and loads that are not listed")
 
 
 class TestView(ApiModel):
@@ -390,6 +429,7 @@ class AssetDetail(ApiModel):
     columns: tuple[ColumnView, ...]
     tests: tuple[TestView, ...] = Field(description="those that fail first, then by name")
     test: TestView | None = Field(description="of a test: itself, with its history")
+    why: Why | None = Field(None, description="of a test that fails or warns: since when, and why")
     upstream: tuple[AssetRef, ...] = Field(description="one step up, tests left out")
     downstream: tuple[AssetRef, ...] = Field(description="one step down, tests left out")
     verdict: Verdict | None = Field(description="of a table; none of what has no rows")

@@ -19,6 +19,7 @@ from headrace.server.search import hits_of, words_of
 from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import MAX_RUNS, ServerState
 from headrace.server.store import lines_of
+from headrace.server.why import last_good, why
 
 if TYPE_CHECKING:
     from headrace.lineage.find import NodeRef
@@ -31,6 +32,7 @@ MAX_DAYS = 365
 MAX_CHANGES = 1000
 _RUN_TIMES = 50
 _TEST_HISTORY = 10
+_LAST_GOOD = 20
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
@@ -100,7 +102,10 @@ def asset(state: ServerState, asset_id: str) -> models.AssetDetail:
         if store is not None
         else {}
     )
-    return view_builder.detail(now, found, histories)
+    detail = view_builder.detail(now, found, histories)
+    if store is None or not found.is_test:
+        return detail
+    return detail.model_copy(update={"why": why(now, store, found.dbt_id or found.id)})
 
 
 def sample(
@@ -182,6 +187,7 @@ def run(
         offset=offset,
         limit=limit,
         errors=tuple(view_builder.node(now, one) for one in found.failed),
+        last_good=last_good(store, [one.unique_id for one in found.failed[:_LAST_GOOD]]),
         log=lines_of(state.log_file, run_id, root=now.root) if state.log_file else (),
         now=view_builder.run_now(state.progress.read(), found.run),
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.reading import utc
 from headrace.formatting import shortened
+from headrace.secrets import MASK
 from headrace.server import charts
 from headrace.server.links import Links, ServerLinks
 
@@ -57,6 +58,7 @@ class PageFrame:
         made_at: when the static site was made, UTC; None of a running server.
         environment: whose data these are.
         state: identifies what the page is made from, so that it can ask for what is newer.
+        with_rows: whether rows that tests found are shown.
     """
 
     links: Links
@@ -64,6 +66,7 @@ class PageFrame:
     made_at: datetime | None = None
     environment: str | None = None
     state: str | None = None
+    with_rows: bool = True
 
     def render(
         self, template: str, *, title: str, here: str | None = None, **context: object
@@ -85,6 +88,7 @@ class PageFrame:
                 project=self.project,
                 environment=self.environment,
                 state=self.state,
+                with_rows=self.with_rows,
                 made_at=self.made_at,
                 here=here,
                 pages=PAGES,
@@ -137,6 +141,9 @@ def _environment() -> "Environment":
     environment.filters["code_spans"] = lambda text: Markup(code_spans(text))  # noqa: S704
     environment.filters["brief"] = _brief
     environment.filters["duration"] = charts.duration_text
+    environment.filters["shown_columns"] = lambda rows: [
+        name for name in (rows[0] if rows else ()) if any(row[name] != MASK for row in rows)
+    ]
     environment.filters["seconds_since"] = lambda at: (datetime.now(UTC) - utc(at)).total_seconds()
     environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
     environment.filters["day"] = lambda at: f"{utc(at):%Y-%m-%d}"

@@ -119,13 +119,18 @@ class _Site:
         self._with_samples = samples
         made_at = datetime.now(UTC)
         self._top = PageFrame(
-            links=FileLinks(), project=state.project, made_at=made_at, environment=state.environment
+            links=FileLinks(),
+            project=state.project,
+            made_at=made_at,
+            environment=state.environment,
+            with_rows=samples,
         )
         self._below = PageFrame(
             links=FileLinks(root="../"),
             project=state.project,
             made_at=made_at,
             environment=state.environment,
+            with_rows=samples,
         )
         self._runs: dict[str, None] = {}
         self.assets = 0

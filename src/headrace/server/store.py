@@ -1,6 +1,7 @@
 """The run store, as the server reads it, and the lines of the log file that belong to a run."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +14,7 @@ from headrace.catalog import NodeFailure, NodeRun, RunStore, StepRun, StoredRun,
 from headrace.catalog.store import detail_of, newest_first
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row, Select
+    from sqlalchemy import Connection, Row, Select, Table
 import json
 from collections import deque
 from functools import lru_cache
@@ -60,6 +61,12 @@ class RunSummary:
 
 class ServerStore(RunStore):
     """The run store, with the queries that only the server needs."""
+
+    @contextmanager
+    def reading(self) -> "Iterator[tuple[Connection, Mapping[str, Table]]]":
+        """A connection, and the tables, for a query of another module."""
+        with self._begin() as connection:
+            yield connection, self._tables
 
     def asset_count(self) -> int:
         """How many assets the newest catalog has, tests among them."""
