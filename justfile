@@ -29,6 +29,10 @@ doctor:
 test *flags:
     uv run --all-groups pytest {{ flags }}
 
+# Run the tests that take no time, while you work: `just quick -x`
+quick *flags:
+    uv run --all-groups pytest -m "not slow" {{ flags }}
+
 # Run every check except the tests
 lint:
     uv run ruff check

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import cpu_seconds
+from headrace import portable
+
 _GROUP = ("hypothesis", "httpx", "jsonschema", "psutil")
 _LOOKS = (
     "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR",
@@ -25,6 +28,8 @@ _OF_THE_SYSTEM = re.compile(r"\b(Windows|macOS|Linux|POSIX|root|checkout|handed 
 def pytest_addoption(parser: pytest.Parser) -> None:
     what = "append the ids of tests that are skipped for want of what can be installed"
     parser.addoption("--skips-to", metavar="FILE", help=what)
+    what = "write the CPU seconds of the files that are run to tests/cpu_seconds.json"
+    parser.addoption("--record-cpu", action="store_true", help=what)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,6 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if config.option.skips_to:
         config.pluginmanager.register(_Skips(Path(config.option.skips_to)))
+    if config.option.record_cpu:
+        writes = not hasattr(config, "workerinput")
+        config.pluginmanager.register(cpu_seconds.Recorder(writes=writes))
     os.environ.pop("PYTEST_ADDOPTS", None)  # not for the pytest that a test starts
 
 
@@ -87,12 +95,19 @@ def _draw_the_same_examples_everywhere() -> None:
     settings.load_profile("same")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: tests wait a third of their time, for servers and browsers."""
+    return portable.cores() + 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole runs, servers and copies are slow: ``-m "not slow"`` is an answer in two minutes."""
     for item in items:
-        if {"integration", "template"} & set(item.path.relative_to(item.config.rootpath).parts):
+        folder = item.path.relative_to(item.config.rootpath).parts[1]
+        if folder in {"integration", "project", "template"}:
             item.add_marker(pytest.mark.slow)
+    cpu_seconds.longest_first(items)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -70,8 +70,3 @@ def real_files(tmp_path: Path) -> Path:
     for path in REAL_DATA.glob("*.csv"):
         (folder / path.name).write_bytes(path.read_bytes())
     return folder
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The kills take longest: whoever shares the files out must begin with them."""
-    items.sort(key=lambda item: item.path.name != "test_kills.py")

@@ -183,7 +183,7 @@ class Bench:
             after=after,
             miss=miss,
             lose_state=index % 3 == 2,
-            again=index % 3 == 1,
+            again=_more_kills(index),
         )
 
     def kill_first(self, index: int, miss: int = 0) -> Attempt:
@@ -201,7 +201,7 @@ class Bench:
             after=after,
             miss=miss,
             lose_state=index % 3 == 2,
-            again=index % 3 == 1,
+            again=_more_kills(index),
             bulk=index % 2 == 0,
         )
 
@@ -220,7 +220,7 @@ class Bench:
             after=number,
             miss=miss,
             lose_state=index % 3 == 2,
-            again=index % 3 == 1,
+            again=_more_kills(index),
             full_refresh=True,
         )
 
@@ -238,7 +238,7 @@ class Bench:
             number=number,
             after=number,
             miss=miss,
-            again=index % 3 == 1,
+            again=_more_kills(index),
             steps=("build", "publish"),
         )
 
@@ -260,6 +260,7 @@ class Bench:
             after=number,
             miss=miss,
             steps=("publish",),
+            again=_more_kills(index),
         )
 
     def _kill(
@@ -274,7 +275,7 @@ class Bench:
         miss: int,
         steps: tuple[str, ...] = STEPS,
         lose_state: bool = False,
-        again: bool = False,
+        again: int = 0,
         bulk: bool = False,
         full_refresh: bool = False,
     ) -> Attempt:
@@ -290,7 +291,7 @@ class Bench:
             miss: how often this kill came too late; the next one comes earlier.
             steps: what the child runs.
             lose_state: whether dlt's working directory is lost after the kill.
-            again: whether the next run is killed as well, before the one that is to converge.
+            again: how many of the next runs are killed as well, before the one that is to converge.
             bulk: see ``run_in``.
             full_refresh: see ``run_in``.
         """
@@ -309,9 +310,12 @@ class Bench:
             if lose_state:
                 shutil.rmtree(place.data / "dlt", ignore_errors=True)
             place.put(self.version(after))
-            if again and hit:
-                options |= {"steps": STEPS, "full_refresh": False}
-                moment = self._moment(f"{name} again", measure, 0.8)
+            for number_again in range(1, again + 1):
+                if not hit:
+                    break
+                options |= {"full_refresh": False}
+                options |= {} if group == "publish" else {"steps": STEPS}
+                moment = self._moment(f"{name} again {number_again}", measure, 0.8)
                 attempt.name += f"; again {moment}"
                 hit = self._shoot(attempt, place, moment, options)
                 self._check_published(attempt, place, before if hit else (*before, after))
@@ -424,6 +428,11 @@ class Bench:
             attempt.problems.append(str(error))
         self._keep(attempt, place)
         return attempt
+
+
+def _more_kills(index: int) -> int:
+    """How many kills follow the first one, before the run that is to converge: 0, 1 or 2."""
+    return (index + index // 3) % 3
 
 
 def _interrupt_child(place: Place, errors: Path, after_s: float) -> int:
@@ -608,20 +617,20 @@ def main() -> None:
         write_input(bench.version(number), number, ORDERS)
     in_lanes([partial(bench.prepare_clean, number) for number in range(VERSIONS)])
     in_lanes([partial(bench.prepare_steps, number) for number in range(1, VERSIONS)])
-    twice = math.ceil(kills * 3 / 4)  # every third attempt kills twice
-    few = max(1, kills * 3 // 10)
+    rounds = math.ceil(kills * 0.55)  # an attempt kills once, twice or thrice
+    few = max(1, kills // 5)
     plan: dict[str, list[Callable[[], list[Any]]]] = {
         # a place is published from again and again: in one lane, one after the other
         "publish": [
-            partial(until_hit, bench.kill_publish, *range(first, kills, VERSIONS - 1))
+            partial(until_hit, bench.kill_publish, *range(first, rounds, VERSIONS - 1))
             for first in range(VERSIONS - 1)
         ],
         "damage": [partial(once, bench.damage, index) for index in range(len(TEARS))],
         "interrupt": [partial(once, bench.interrupt, index) for index in range(6)],
-        "load": [partial(until_hit, bench.kill_load, index) for index in range(twice)],
+        "load": [partial(until_hit, bench.kill_load, index) for index in range(rounds)],
         "first": [partial(until_hit, bench.kill_first, index) for index in range(few)],
         "refresh": [partial(until_hit, bench.kill_refresh, index) for index in range(few // 2 + 1)],
-        "build": [partial(until_hit, bench.kill_build, index) for index in range(twice)],
+        "build": [partial(until_hit, bench.kill_build, index) for index in range(rounds)],
     }
     attempts = in_lanes([task for group in groups for task in plan[group]])
     sys.stdout.write(json.dumps(attempts))

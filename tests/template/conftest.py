@@ -7,9 +7,11 @@ from template_lab import Project, render, snapshot
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each test of a class with ``SETS`` is run in each of its projects."""
+    """Each test of a class with ``SETS`` has each of its projects, but for those not to be run."""
     sets = getattr(metafunc.cls, "SETS", None)
     if sets is not None:
+        if "runs" in metafunc.function.__name__:
+            sets = {name: sets[name] for name in sets if name not in metafunc.cls.NOT_RUN}
         metafunc.parametrize("project", sets.items(), ids=list(sets), indirect=True, scope="class")
 
 

@@ -18,6 +18,8 @@ import pytest
 from headrace.catalog import RunStore
 from headrace.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

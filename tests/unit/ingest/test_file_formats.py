@@ -22,6 +22,8 @@ from headrace.ingest.model import Changes, FileTable
 from headrace.ingest.stage import stage
 from ingest_lab import first_load
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "file-formats.md"
 SUFFIXES = {"CSV": "csv", "Excel": "xlsx", "JSON lines": "jsonl", "JSON": "json",
             "Parquet": "parquet", "Avro": "avro"}  # fmt: skip

@@ -21,6 +21,8 @@ from headrace.ingest.stage import stage
 from ingest_lab import first_load
 from workbook import workbook
 
+pytestmark = pytest.mark.slow
+
 TRIES = int(os.environ.get("HEADRACE_FUZZ", "40"))
 """Files of each format and key; more by ``HEADRACE_FUZZ=1000``, others by HEADRACE_FUZZ_SEED."""
 SEED = os.environ.get("HEADRACE_FUZZ_SEED", "")

@@ -11,6 +11,8 @@ from headrace.errors import SourceError
 from headrace.ingest.rest import ApiLimits, ApiResource, Paginator
 from rest_lab import Asked, Reply, RestLab, serve
 
+pytestmark = pytest.mark.slow
+
 SIZE = 10
 Rows = list[dict[str, Any]]
 Style = Callable[[Asked, Rows], Any]

@@ -18,6 +18,8 @@ from headrace.ingest.rest import ApiLimits, ApiResource
 from headrace.ingest.rest.session import open_session
 from rest_lab import Asked, Reply, RestLab, serve
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "s3cret-of-the-test"  # noqa: S105 - of a server on this machine
 
 

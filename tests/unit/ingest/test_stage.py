@@ -17,6 +17,8 @@ from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import FROM_FILE, Changes, FileTable
 from ingest_lab import first_load
 
+pytestmark = pytest.mark.slow
+
 # what looks like a type and is none, beside what is one
 NASTY = [
     "1", "2", "-3", "0", "007", "007.10", "01067", "+41791234570", "104500-3-1", "104500-11-12",

@@ -12,6 +12,8 @@ from ruamel.yaml import YAML
 from headrace.errors import SettingsError, SourceError
 from headrace.pipeline.file_preview import FilePreview, preview, with_doubts
 
+pytestmark = pytest.mark.slow
+
 MESSY = "id;price;day;stock;open\n1;1.234,50;31/12/2024;3;yes\n2;99,00;01/02/2025;N/A;no\n"
 
 

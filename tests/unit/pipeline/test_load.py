@@ -14,6 +14,8 @@ from headrace.pipeline.reports import LoadReport
 from headrace.settings import Resolved
 from headrace.synth.errors import SynthError
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 sources:
   first:

@@ -9,7 +9,7 @@ from headrace.project import UpdateReport
 from headrace.project.new import NewRequest, new
 from headrace.project.update import UpdateRequest, update
 
-pytestmark = [needs_git, posix_only, pytest.mark.usefixtures("uv")]
+pytestmark = [pytest.mark.slow, needs_git, posix_only, pytest.mark.usefixtures("uv")]
 SETTINGS = "yours/settings.txt"
 SHOP = "{% if 'shop' in sources %}line 6, the shop's\n{% endif %}"
 SHOP_LINES = LINES.replace("line 7\n", "line 6, the shop's\nline 7\n")

@@ -22,7 +22,7 @@ from headrace.project import UpdateReport
 from headrace.project.new import NewRequest, new
 from headrace.project.update import UNDO, UpdateRequest, update
 
-pytestmark = [needs_git, posix_only, pytest.mark.usefixtures("uv")]
+pytestmark = [pytest.mark.slow, needs_git, posix_only, pytest.mark.usefixtures("uv")]
 SECOND_LINES = LINES.replace("line 12\n", "line 12, second version\n")
 
 

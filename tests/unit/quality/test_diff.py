@@ -10,6 +10,8 @@ from diff_lab import DatabasePair
 from headrace.errors import DiffError
 from headrace.quality.diff import DiffOptions, Side, TableDiff, diff
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = "select range as id, 'p' || range as name, range * 1.5 as amount from range(10)"
 
 

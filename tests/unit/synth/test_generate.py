@@ -25,6 +25,8 @@ from headrace.synth.generate import describe, generate
 from headrace.synth.writer import Share
 from synth_lab import SHOP, START
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = """\
 schema:
   Customer:

@@ -20,6 +20,8 @@ from headrace.synth.learn.report import closer_share, report, split
 from headrace.synth.learn.sample_data import LearningSample, read
 from headrace.synth.learn.service import KIND, load
 
+pytestmark = pytest.mark.slow
+
 STORES, CUSTOMERS, ORDERS = 4, 120, 300
 
 

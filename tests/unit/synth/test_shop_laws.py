@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from headrace.synth.view import View
 from headrace.synth.world import World
 
+pytestmark = pytest.mark.slow
+
 SCHEMA = Path(__file__).parents[3] / "data" / "schemas" / "shop.yml"
 START = datetime(2024, 1, 1, tzinfo=UTC)
 ZERO = Decimal(0)

@@ -15,6 +15,8 @@ from headrace.synth.view import View
 from headrace.synth.world import World
 from synth_lab import START, Rows, merged, moments, rows, worlds
 
+pytestmark = pytest.mark.slow
+
 quick = settings(
     max_examples=25,
     deadline=None,

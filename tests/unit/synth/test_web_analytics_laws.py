@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from headrace.synth.view import View
 from headrace.synth.world import World
 
+pytestmark = pytest.mark.slow
+
 SCHEMAS = Path(__file__).parents[3] / "data" / "schemas"
 START = datetime(2024, 1, 1, tzinfo=UTC)
 SCALE = 0.1

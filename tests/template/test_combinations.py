@@ -1,4 +1,4 @@
-"""What holds in a project whatever was answered; test_combinations_*.py say with which answers."""
+"""What holds in a project whatever was answered."""
 
 import re
 import tomllib
@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 from ruamel.yaml import YAML
-from template_lab import ROOT, Project, needs_git, needs_uv
+from template_lab import DEMOS, EXTRAS, ROOT, Project, needs_git, needs_uv
 
 Answers = dict[str, Any]
 
@@ -54,13 +54,43 @@ _RENDERED = [
 @needs_git
 @needs_uv
 @pytest.mark.slow
-class Combinations:
-    """One project for each entry of ``SETS``: the folder's name and the answers."""
+class TestCopies:
+    """One project for each entry of ``SETS``: the folder's name and the answers.
 
-    SETS: ClassVar[dict[str, Answers]] = {}
-    TYPED: ClassVar[set[str]] = set()
+    All files of all of them are looked at. Those that are run differ in what runs: each source and
+    extra is in one of them, alone and with others, vendored and as a dependency.
+    """
+
+    SETS: ClassVar[dict[str, Answers]] = {
+        "everything": {
+            "sources": [*DEMOS, "files", "rest_api", "sql_database"],
+            "extras": [*EXTRAS],
+            "license": "BSD-3-Clause",
+            "machinery": "vendored",
+        },
+        "all defaults": {},
+        "own-sources": {
+            "sources": ["files", "rest_api", "sql_database"],
+            "extras": ["postgres", "openlineage"],
+        },
+        # all that can be left out; and a name that has to be made from the folder's
+        "Müller & Söhne": {
+            "project_description": 'Zahlen von "Müller"',
+            "extras": [],
+            "license": "MIT",
+            "machinery": "vendored",
+            "license_holder": "Müller & Söhne",
+        },
+        "web": {"sources": ["web_analytics"], "extras": ["datahub", "learn"]},
+        "nothing": {"sources": [], "extras": [], "license": "none"},
+        "shop-and-web": {"sources": ["shop", "web_analytics"]},
+        "little": {"sources": ["rest_api"], "extras": [], "license": "none"},
+    }
+    NOT_RUN: ClassVar[set[str]] = {"shop-and-web", "little"}
+    """These hold nothing that one of the others does not run; they come last."""
+    TYPED: ClassVar[set[str]] = {"own-sources"}
     """Where mypy is run, too; it takes its time."""
-    RUN: ClassVar[set[str]] = set()
+    RUN: ClassVar[set[str]] = {"all defaults"}
     """Where the command is run, too; the project's own tests run the same steps in one process."""
 
     def test_nothing_names_what_was_not_chosen(self, project: Project) -> None:

@@ -1,0 +1,94 @@
+"""What each file of tests costs: the longest are started first, and the suite keeps to a budget.
+
+``pytest --record-cpu FILES`` writes the CPU seconds of these files, children included, to
+``cpu_seconds.json``; ``unit/test_suite.py`` holds them to the budget. CPU and not wall time, since
+that is nearly the same on a busy machine.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+RECORD = Path(__file__).with_suffix(".json")
+UNKNOWN_S = 10.0
+"""Taken for a file that is not in the record, if it holds slow tests."""
+_WORTH_A_LINE_S = 0.5
+_BEGAN = pytest.StashKey[float]()
+
+
+def read() -> dict[str, dict[str, float]]:
+    """CPU seconds of each file's ``quick`` and ``slow`` tests, where they take any time."""
+    found: dict[str, dict[str, float]] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return found
+
+
+def longest_first(items: list[pytest.Item]) -> None:
+    """Order the files of tests, in place; within a file nothing changes.
+
+    Whoever shares files out must begin with the longest, or waits for one of them in the end.
+    """
+    recorded = {name: sum(seconds.values()) for name, seconds in read().items()}
+
+    def cost(item: pytest.Item) -> float:
+        unknown = UNKNOWN_S if item.get_closest_marker("slow") else 0.0
+        return recorded.get(_file(item.nodeid), unknown)
+
+    items.sort(key=cost, reverse=True)
+
+
+class Recorder:
+    """Measures each test where it is run, and adds up where it is reported."""
+
+    def __init__(self, *, writes: bool) -> None:
+        self._writes = writes
+        self._seconds: dict[str, Counter[str]] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        item.stash[_BEGAN] = _now()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: "pytest.CallInfo[None]"
+    ) -> Iterator[None]:
+        report: pytest.TestReport = yield  # type: ignore[assignment]
+        if call.when == "teardown":
+            report.user_properties.append(("cpu_s", _now() - item.stash[_BEGAN]))
+        return report  # type: ignore[return-value]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "teardown":
+            kind = "slow" if "slow" in report.keywords else "quick"
+            took = dict(report.user_properties).get("cpu_s", 0.0)
+            assert isinstance(took, float)
+            self._seconds.setdefault(_file(report.nodeid), Counter())[kind] += took  # type: ignore[assignment]
+
+    def pytest_sessionfinish(self) -> None:
+        if self._writes:
+            write(self._seconds)
+
+
+def write(measured: dict[str, Counter[str]]) -> None:
+    """Replace the lines of the files that were measured."""
+    found = {
+        name: seconds for name, seconds in read().items() if (RECORD.parents[1] / name).is_file()
+    }
+    for name, seconds in measured.items():
+        found.pop(name, None)
+        if sum(seconds.values()) >= _WORTH_A_LINE_S:
+            found[name] = {kind: round(took, 1) for kind, took in sorted(seconds.items())}
+    lines = (f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
+    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+def _now() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    return sum(os.times()[:4])
