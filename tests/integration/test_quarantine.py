@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from lab import Lab, Rows, Shop
 
 from headrace.catalog import RunStore
+from headrace.catalog.evidence import QuarantinedTable
 from headrace.errors import LockedError, SourceError, WarehouseError
 from headrace.pipeline import lock, quarantine, quarantine_replay
 from headrace.pipeline.quarantine import Chosen
@@ -334,3 +336,90 @@ def test_rows_of_a_source_that_loads_into_another_schema(shop: Shop) -> None:
     assert lab.query("select amount from elsewhere.orders where id = 3") == [(15,)]
     everything = quarantine.parse_table(lab.resolved, None)
     assert quarantine.listed(lab.resolved, everything).rows_open == 1
+
+
+def kept(lab: Lab) -> list[QuarantinedTable]:
+    store = RunStore(lab.resolved.run_store_url)
+    try:
+        return store.quarantine()
+    finally:
+        store.close()
+
+
+def with_personal(lab: Lab, *columns: str) -> None:
+    """Make the catalog's newest version one that declares columns of the raw table as PII."""
+    store = RunStore(lab.resolved.run_store_url)
+    try:
+        catalog = store.load_catalog()
+        assert catalog is not None
+        raw = catalog.assets["table.store_raw.orders"]
+        fields = tuple(
+            replace(one, pii="name") if one.name in columns else one for one in raw.columns
+        )
+        assets = {**catalog.assets, raw.id: replace(raw, columns=fields)}
+        store.save_catalog(replace(catalog, assets=assets), None)
+    finally:
+        store.close()
+
+
+def test_the_page_knows_what_is_in_quarantine_now(shop: Shop) -> None:
+    lab = spoiled(shop)
+    misfit, malformed = kept(lab)
+    assert (misfit.source, misfit.table, misfit.reason, misfit.rows) == (
+        "store", "orders", "data_type", 1,
+    )  # fmt: skip
+    (row,) = misfit.sample
+    assert (row.where, row.values) == (
+        "b.csv line 2", {"id": "3", "amount": "1,5", "day": "2024-01-03"},
+    )  # fmt: skip
+    assert "amount" in row.message
+    assert (malformed.reason, malformed.sample[0].values) == ("malformed", {})
+
+    replay(lab, "amount = replace(amount, ',', '')")
+    assert [one.reason for one in kept(lab)] == ["malformed"]
+    quarantine_replay.discard(lab.resolved, ORDERS)
+    assert kept(lab) == []
+
+
+def test_personal_data_in_quarantine_is_not_kept_for_the_page(shop: Shop) -> None:
+    lab = spoiled(shop)
+    with_personal(lab, "amount")
+    resolved = lab.resolved
+    store = RunStore(resolved.run_store_url)
+    quarantine.keep(resolved, store, "r", ["store"])
+    store.close()
+    misfit, malformed = kept(lab)
+    assert misfit.sample[0].values == {"id": "3", "amount": "***", "day": "2024-01-03"}
+    assert malformed.sample[0].message == ""
+    assert "1,5" not in repr(kept(lab))
+
+
+def test_the_quarantine_is_no_table_of_the_source(shop: Shop) -> None:
+    lab = spoiled(shop)
+    store = RunStore(lab.resolved.run_store_url)
+    catalog = store.load_catalog()
+    changes = store.catalog_changes(1, store.catalog_version() or 0)
+    store.close()
+    assert catalog is not None
+    assert [key for key in catalog.assets if "store" in key] == [
+        "resource.store.orders", "table.store_raw.orders",
+    ]  # fmt: skip
+    assert not any(
+        column.name == "row_json" for a in catalog.assets.values() for column in a.columns
+    )
+    assert not any("_quarantine" in change.asset for change in changes)
+
+
+def test_a_table_without_a_row_is_an_asset(shop: Shop) -> None:
+    lab = shop.lab_with("{orders: {pattern: '*', allow_empty: true}}")
+    shop.write("a.csv", "id,amount\n")
+    lab.load()
+    store = RunStore(lab.resolved.run_store_url)
+    catalog = store.load_catalog()
+    (loaded,) = store.loaded_tables()
+    counts = store.rows_of_raw("store", "orders", 10)
+    store.close()
+    assert loaded.rows_total == 0
+    assert [one.rows_total for one in counts] == [0]
+    assert catalog is not None
+    assert catalog.assets["table.store_raw.orders"].columns == ()

@@ -79,6 +79,29 @@ class FailedLoad:
 
 
 @dataclass(frozen=True)
+class RowCount:
+    """The rows of a raw table after a load, or of a model when it was published.
+
+    Attributes:
+        run_id: the run.
+        at: when it began, UTC.
+        code_version: of the project in that run.
+        rows_total: of the table.
+        rows_new: rows whose key was not there before; None where that was not compared.
+        rows_changed: rows whose key was, with other values.
+        rows_quarantined: of the load; 0 of a model.
+    """
+
+    run_id: str
+    at: datetime
+    code_version: str
+    rows_total: int
+    rows_new: int | None
+    rows_changed: int | None
+    rows_quarantined: int
+
+
+@dataclass(frozen=True)
 class NewestBuild:
     """The newest build, and whether readers have it.
 
@@ -147,6 +170,47 @@ class EvidenceStore(CatalogVersions):
                     tuple(QuarantinedRow(**one) for one in json.loads(row["sample"])),
                 )
                 for row in connection.execute(query).mappings()
+            ]
+
+    def rows_of_raw(self, source: str, table: str, limit: int) -> list[RowCount]:
+        """The rows of a raw table after its newest loads, newest first."""
+        from sqlalchemy import select
+
+        loads, runs = self._tables["loads"], self._tables["runs"]
+        query = (
+            select(
+                loads.c.run_id, runs.c.started_at, runs.c.code_version, loads.c.rows_total,
+                loads.c.rows_new, loads.c.rows_changed, loads.c.rows_quarantined,
+            )
+            .join(runs, runs.c.run_id == loads.c.run_id)
+            .where(loads.c.source == source, loads.c.table == table)
+            .order_by(loads.c.id.desc())
+            .limit(limit)
+        )  # fmt: skip
+        return self._row_counts(query)
+
+    def rows_of_model(self, unique_id: str, limit: int) -> list[RowCount]:
+        """The rows of a model when it was published, newest first."""
+        from sqlalchemy import literal, select
+
+        counts, runs = self._tables["row_counts"], self._tables["runs"]
+        query = (
+            select(
+                counts.c.run_id, runs.c.started_at, runs.c.code_version, counts.c.rows,
+                counts.c.rows_new, counts.c.rows_changed, literal(0),
+            )
+            .join(runs, runs.c.run_id == counts.c.run_id)
+            .where(counts.c.unique_id == unique_id)
+            .order_by(counts.c.id.desc())
+            .limit(limit)
+        )  # fmt: skip
+        return self._row_counts(query)
+
+    def _row_counts(self, query: Any) -> list[RowCount]:
+        with self._begin() as connection:
+            return [
+                RowCount(run_id, utc(at), *rest)
+                for run_id, at, *rest in connection.execute(query).all()
             ]
 
     def loaded_tables(self) -> list[LoadedTable]:

@@ -39,6 +39,28 @@ def inherited(catalog: Catalog) -> Mapping[tuple[str, str], str]:
     return found
 
 
+def sources_of(catalog: Catalog) -> frozenset[tuple[str, str]]:
+    """Columns (asset id, name) that a column declared as PII is made from, and those themselves.
+
+    Of a raw row nobody may have said yet what its columns hold; the models above do.
+    """
+    seen = {
+        (key, column.name)
+        for key, asset in catalog.assets.items()
+        for column in asset.columns
+        if column.pii
+    }
+    waiting = list(seen)
+    while waiting:
+        asset_id, name = waiting.pop()
+        for edge in catalog.edges_by_child.get(asset_id, ()):
+            reached = (edge.parent, edge.parent_column)
+            if edge.is_direct and edge.child_column == name and reached not in seen:
+                seen.add(reached)
+                waiting.append(reached)
+    return frozenset(seen)
+
+
 def why_masked(
     catalog: Catalog,
     made_from: Mapping[tuple[str, str], str],

@@ -5,8 +5,8 @@ dlt: schemas ─────────────────────┴�
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,9 @@ import xxhash
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from headrace import __version__, portable
-from headrace.catalog import Catalog, RunStore, pii
+from headrace.catalog import Asset, Catalog, RunStore, pii
+from headrace.catalog.evidence import LoadedTable
+from headrace.catalog.model import table_id
 from headrace.errors import ArtifactError, CatalogError
 from headrace.pipeline.reports import CatalogReport
 from headrace.pipeline.status import has_store
@@ -50,7 +52,8 @@ def refresh(resolved: Resolved, store: RunStore, run_id: str) -> CatalogReport:
         RunStoreError: the store cannot be written.
     """
     started = time.monotonic()
-    stamp = _stamp(resolved)
+    loaded = store.loaded_tables()
+    stamp = _stamp(resolved, [f"{one.source}.{one.table}" for one in loaded])
     last = _read_state(resolved)
     newest = store.catalog_version()
     if last is not None and last.stamp == stamp and last.version == newest:
@@ -60,6 +63,7 @@ def refresh(resolved: Resolved, store: RunStore, run_id: str) -> CatalogReport:
         dialect=resolved.target.dialect,
         cache=resolved.data_dir / "dbt" / "lineage_cache",
     )
+    catalog = _with_empty_tables(catalog, loaded, resolved)
     version = store.save_catalog(catalog, run_id)
     kept = newest if version is None else version
     if kept is not None:
@@ -126,9 +130,41 @@ def traced(artifacts: "Artifacts", *, dialect: str, cache: Path) -> Catalog:
     )
 
 
-def _stamp(resolved: Resolved) -> str:
-    """Digest of path, size and time of every artifact that the catalog is made from."""
-    state = xxhash.xxh3_128(__version__.encode())
+def _with_empty_tables(
+    catalog: Catalog, loaded: Iterable[LoadedTable], resolved: Resolved
+) -> Catalog:
+    """The catalog with the raw tables that were loaded without a row: dlt has made none of them."""
+    missing = {
+        key: one
+        for one in loaded
+        if one.rows_total == 0
+        and (key := table_id(resolved.raw_schema(one.source), one.table)) not in catalog.assets
+        and one.source in resolved.settings.sources
+    }
+    if not missing:
+        return catalog
+    empty = {
+        key: Asset(
+            id=key,
+            kind="table",
+            name=one.table,
+            schema=resolved.raw_schema(one.source),
+            identifier=one.table,
+            description="No row was loaded yet, so the warehouse has no such table.",
+            package=one.source,
+        )
+        for key, one in sorted(missing.items())
+    }
+    return replace(
+        catalog,
+        assets={**catalog.assets, **empty},
+        parents={**catalog.parents, **dict.fromkeys(empty, ())},
+    )
+
+
+def _stamp(resolved: Resolved, loaded: Sequence[str]) -> str:
+    """Digest of path, size and time of all artifacts that the catalog is made from, and tables."""
+    state = xxhash.xxh3_128(f"{__version__} {loaded}".encode())
     paths = [resolved.artifacts / name for name in ("manifest.json", "catalog.json")]
     paths += sorted((resolved.data_dir / "dlt").glob("*/schemas/*.json"))
     for path in paths:

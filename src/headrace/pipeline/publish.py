@@ -7,7 +7,7 @@ again. Readers that have the old file open keep it until they open it again.
 import glob
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _SLACK_BYTES = 16 * 1024 * 1024
+_MOST_COMPARED = 1_000_000  # rows; more would make a publish wait
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def publish(
 
     started = time.monotonic()
     path = resolved.published
-    wanted = read_manifest(resolved.artifacts).relations(*resolved.published_relations)
+    manifest = read_manifest(resolved.artifacts)
+    wanted = manifest.relations(*resolved.published_relations)
     left = {
         f"{node.schema_name}.{node.relation_name}" for node in wanted if node.unique_id in affected
     }
@@ -132,6 +134,7 @@ def publish(
             marts = [_fingerprinted(connection, warehouse, node) for node in nodes]
             published = _published_fingerprints(connection, path)
             changed = [mart for mart in marts if published.get(mart.name) != mart.fingerprint]
+            moved = _moved(connection, warehouse, path, marts, published, manifest.keys())
             dropped = sorted(set(published) - {mart.name for mart in marts} - left)
             if changed or dropped:
                 keep = bool(published) and len(changed) < len(marts)
@@ -158,7 +161,14 @@ def publish(
         path=str(path),
         written=bool(changed or dropped),
         tables=tuple(
-            PublishedTable(name=mart.name, rows=mart.rows, changed=mart.name in names)
+            PublishedTable(
+                name=mart.name,
+                rows=mart.rows,
+                rows_new=moved[mart.name][0],
+                rows_changed=moved[mart.name][1],
+                changed=mart.name in names,
+                asset=mart.node.unique_id,
+            )
             for mart in marts
         ),
         left=tuple(sorted(left)),
@@ -204,6 +214,63 @@ def _published_fingerprints(connection: "duckdb.DuckDBPyConnection", path: Path)
     finally:
         connection.execute("detach before")
     return {str(name): str(fingerprint) for name, fingerprint in rows}
+
+
+def _moved(
+    connection: "duckdb.DuckDBPyConnection",
+    warehouse: str,
+    path: Path,
+    marts: list[_Mart],
+    published: Mapping[str, str],
+    keys: Mapping[str, tuple[str, ...]],
+) -> dict[str, tuple[int | None, int | None]]:
+    """How many rows of each mart are new, and how many changed, since the last publication.
+
+    Rows are told apart by the mart's key; None where it has none, or many rows.
+    """
+    import duckdb
+
+    found: dict[str, tuple[int | None, int | None]] = {}
+    compared: list[_Mart] = []
+    for mart in marts:
+        if mart.name not in published:
+            found[mart.name] = (mart.rows, 0)
+        elif published[mart.name] == mart.fingerprint:
+            found[mart.name] = (0, 0)
+        else:
+            found[mart.name] = (None, None)
+            if keys.get(mart.node.unique_id) and mart.rows <= _MOST_COMPARED:
+                compared.append(mart)
+    if not compared:
+        return found
+    connection.execute(f"attach {literal(str(path))} as before (read_only)")
+    try:
+        for mart in compared:
+            key = ", ".join(identifier(name) for name in keys[mart.node.unique_id])
+            new, old = f"{warehouse}.{mart.quoted}", f"before.{mart.quoted}"
+            shapes = [
+                [
+                    (str(row[0]), str(row[1]))
+                    for row in connection.execute(f"describe {one}").fetchall()
+                ]
+                for one in (new, old)
+            ]
+            columns = ", ".join(identifier(str(name)) for name, _ in shapes[0])
+            try:
+                row = connection.execute(
+                    f"with fresh as (select {key}, hash({columns}) as __hash from {new}), "
+                    f"known as (select {key}, true as __known, "
+                    f"{f'hash({columns})' if shapes[0] == shapes[1] else 'null'} as __old "
+                    f"from {old}) select count_if(__known is null), count_if(__hash <> __old) "
+                    f"from fresh left join known using ({key})"
+                ).fetchone()
+            except duckdb.Error:  # the key has another name or type now
+                continue
+            if row is not None:
+                found[mart.name] = (int(row[0]), int(row[1]) if shapes[0] == shapes[1] else None)
+    finally:
+        connection.execute("detach before")
+    return found
 
 
 def _is_worth_copying(connection: "duckdb.DuckDBPyConnection", path: Path) -> bool:

@@ -5,8 +5,9 @@ The warehouse is changed in one transaction: a replay that is stopped has done n
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from headrace import portable
+from headrace.catalog import Catalog, RunStore, pii
+from headrace.catalog.evidence import QuarantinedRow as KnownRow
+from headrace.catalog.evidence import QuarantinedTable as KnownTable
+from headrace.catalog.model import table_id
 from headrace.errors import SourceError, WarehouseError
 from headrace.exceptions import first_line
-from headrace.formatting import did_you_mean, first_few
+from headrace.formatting import did_you_mean, first_few, shortened
 from headrace.ingest.quarantine import HISTORY_TABLE, QUARANTINE_TABLE, known_quarantine
 from headrace.pipeline.query import QueryColumn, QueryReport
 from headrace.pipeline.reports import Report
+from headrace.secrets import MASK
 from headrace.settings.resolved import usual_raw_schema
 from headrace.sql_text import identifier, literal
 from headrace.targets import require_file
@@ -33,6 +39,10 @@ if TYPE_CHECKING:
 STATUSES = ("open", "replayed", "discarded", "superseded")
 PREFIX = "_quarantine_"
 """Of columns that say where a row of an exported file is from; no column of a source has it."""
+_SAMPLE = 5  # rows for each table and reason
+_LONGEST = 60  # characters of a value
+_MESSAGE = 300
+_QUOTED = re.compile(r"'.*'", re.DOTALL)
 _ABOUT = {
     "id": "quarantine_id",
     "file": "file_name",
@@ -325,6 +335,95 @@ def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBP
         yield connection
     finally:
         connection.close()
+
+
+def in_quarantine(
+    connection: "duckdb.DuckDBPyConnection",
+    schemas: Mapping[str, str],
+    sources: Iterable[str],
+    catalog: Catalog | None,
+) -> list[KnownTable]:
+    """What is in quarantine of some sources: how many rows for which reason, and a few of them.
+
+    Values are shown of columns that the catalog knows to hold no personal data; before the first
+    catalog, of none.
+
+    Args:
+        connection: to the warehouse.
+        schemas: source to raw schema.
+        sources: names.
+        catalog: the newest.
+    """
+    found = []
+    personal = pii.sources_of(catalog) if catalog is not None else frozenset()
+    for source in sources:
+        chosen = Chosen(source, schemas=schemas)
+        for known in _known(connection, chosen).values():
+            counted = connection.execute(
+                f"select table_name, reason, count(*) from {known} as known "
+                "where status = 'open' group by all order by all"
+            ).fetchall()
+            for table, reason, rows in counted:
+                few = replace(chosen, table=str(table), reason=str(reason))
+                asset = catalog.assets.get(table_id(few.schema, table)) if catalog else None
+                shown = frozenset(
+                    column.name
+                    for column in (asset.columns if asset else ())
+                    if asset and (asset.id, column.name) not in personal
+                )
+                is_harmless = asset is not None and len(shown) == len(asset.columns)
+                sample = quarantined_rows(connection, few, limit=_SAMPLE)
+                found.append(
+                    KnownTable(
+                        source,
+                        str(table),
+                        str(reason),
+                        int(rows),
+                        tuple(_masked(row, shown, is_harmless=is_harmless) for row in sample),
+                    )
+                )
+    return found
+
+
+def _masked(row: QuarantinedRow, shown: Collection[str], *, is_harmless: bool) -> KnownRow:
+    """A row as it may be kept in the run store."""
+    message = str(row.about["message"] or "")
+    if not is_harmless:  # it may quote a value of any column
+        message = _QUOTED.sub(f"'{MASK}'", message) if row.text is None else ""
+    values = {
+        name: value if value is None else shortened(value, _LONGEST) if name in shown else MASK
+        for name, value in row.values.items()
+    }
+    return KnownRow(where=row.where, message=shortened(message, _MESSAGE), values=values)
+
+
+def keep(
+    resolved: "Resolved",
+    store: RunStore,
+    run_id: str,
+    sources: Collection[str],
+    connection: "duckdb.DuckDBPyConnection | None" = None,
+) -> None:
+    """Write down in the run store what is in quarantine of some sources.
+
+    The page reads it there, as it never opens the warehouse.
+
+    Args:
+        resolved: the settings.
+        store: the run store.
+        run_id: of the run that changed it.
+        sources: names.
+        connection: to the warehouse; else it is opened.
+
+    Raises:
+        WarehouseError: the warehouse cannot be read.
+        RunStoreError: the store cannot be written.
+    """
+    if resolved.target.database_file is None or not resolved.target.exists():
+        return
+    with opened(resolved, read_only=True) if connection is None else nullcontext(connection) as it:
+        found = in_quarantine(it, _schemas(resolved), sources, store.load_catalog())
+    store.keep_quarantine(run_id, sources, found)
 
 
 def count_open(resolved: "Resolved", sources: Iterable[str]) -> int:

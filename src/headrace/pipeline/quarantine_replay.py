@@ -31,6 +31,7 @@ from headrace.pipeline.quarantine import (
     QuarantinedRow,
     add_history,
     columns_of,
+    keep,
     opened,
     quarantined_rows,
     read_rows,
@@ -128,6 +129,7 @@ def replay(
             one.write(run.run_id)
             report = one.report(run.run_id, time.monotonic() - started)
             run.loaded = _table_report(connection, report, chosen.schema)
+            keep(resolved, run.store, run.run_id, [str(chosen.source)], connection)
         return report
 
 
@@ -150,11 +152,13 @@ def discard(resolved: "Resolved", chosen: Chosen) -> DiscardReport:
             with _transaction(connection):
                 events = [(row.id, None) for row in rows]
                 add_history(connection, chosen.schema, "discarded", events, run_id=run.run_id)
+            keep(resolved, run.store, run.run_id, [str(chosen.source)], connection)
             return DiscardReport(run_id=run.run_id, rows=len(rows))
 
 
 @dataclass
 class _Recorded:
+    store: RunStore
     run_id: str
     loaded: TableReport | None = None
 
@@ -163,7 +167,7 @@ class _Recorded:
 def _recorded(resolved: "Resolved", command: str) -> "Iterator[_Recorded]":
     """Record a run; the caller holds the lock."""
     store = RunStore(resolved.run_store_url)
-    run, started, status, text = _Recorded(new_run_id()), time.monotonic(), "error", None
+    run, started, status, text = _Recorded(store, new_run_id()), time.monotonic(), "error", None
     try:
         store.begin_run(
             run.run_id,

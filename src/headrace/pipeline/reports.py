@@ -168,7 +168,14 @@ class PublishedTable(Report):
 
     name: str = Field(description="`schema.table`")
     rows: int
+    rows_new: int | None = Field(
+        None, description="rows whose key was not published before; none: not compared"
+    )
+    rows_changed: int | None = Field(
+        None, description="rows whose key was, with other values; none: not compared"
+    )
     changed: bool = Field(description="whether this publish wrote it")
+    asset: str = Field("", description="dbt's id of the model")
 
 
 class PublishReport(Report):

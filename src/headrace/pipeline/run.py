@@ -28,6 +28,7 @@ from headrace.pipeline import (
     loaded_sources,
     lock,
     notify,
+    quarantine,
     slim_build,
     sources,
 )
@@ -263,6 +264,7 @@ class _Run:
             if self.selection.is_whole:
                 self._keep_catalog()
                 self._emit_build()
+            self._keep_quarantine()
         except BaseException as error:
             if came_of_ctrl_c(error):
                 _LOG.info("run was interrupted", extra=self._fields())
@@ -439,6 +441,7 @@ class _Run:
                 listen=self.listen,
                 affected=self._affected(),
             )
+            RunRecord(self.store, self.run_id).add_row_counts(self.published.tables)
             if self.published.left:
                 return  # the warehouse has what is not published
             state = publish_step.PublishedState(
@@ -470,6 +473,20 @@ class _Run:
         else:
             status = "success"
         self.store.add_step(self.run_id, "catalog", status, time.monotonic() - started, started_at)
+
+    def _keep_quarantine(self) -> None:
+        """Note what is in quarantine, for the page; an error there does not fail the run."""
+        if self.loaded is None:
+            return
+        sources = {one.source for one in self.loaded.tables}
+        sources |= {one.source for one in self.loaded.failures}
+        try:
+            if self.loaded.rows_in_quarantine:
+                quarantine.keep(self.resolved, self.store, self.run_id, sources)
+            else:
+                self.store.keep_quarantine(self.run_id, sources, ())
+        except HeadraceError as error:
+            self.notes.append(f"the page shows the quarantine of an earlier run: {error}")
 
     def _emit_build(self) -> None:
         """Events of what dbt ran; a build that was reused ran nothing."""

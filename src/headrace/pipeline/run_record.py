@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 
 from headrace.catalog import RunStore
 from headrace.catalog.store import TableRun
-from headrace.pipeline.reports import BuildReport, LoadFailure, NodeReport, TableReport
+from headrace.pipeline.reports import (
+    BuildReport,
+    LoadFailure,
+    NodeReport,
+    PublishedTable,
+    TableReport,
+)
 
 
 def new_run_id() -> str:
@@ -45,6 +51,21 @@ class RunRecord:
         """Record what could not be loaded."""
         rows = [{"source": f.source, "table": f.table, "message": f.error} for f in failures]
         self.store.add_load_failures(self.run_id, rows)
+
+    def add_row_counts(self, tables: Iterable[PublishedTable]) -> None:
+        """Record the rows of what was published."""
+        self.store.add_row_counts(
+            self.run_id,
+            [
+                {
+                    "unique_id": table.asset,
+                    "rows": table.rows,
+                    "rows_new": table.rows_new,
+                    "rows_changed": table.rows_changed,
+                }
+                for table in tables
+            ],
+        )
 
     def add_nodes(self, report: BuildReport) -> None:
         """Record the nodes of a build step; those of a build that was reused as such."""

@@ -378,7 +378,7 @@ class Verdicts:
         found: dict[str, list[VerdictReason]] = {}
         for key, tables in self.quarantine.items():
             rows = count(sum(one.rows for one in tables), "row")
-            why = first_few([one.reason for one in tables], _NAMED)
+            why = first_few([one.reason.replace("_", " ") for one in tables], _NAMED)
             here = VerdictReason(aspect="quarantine", status="quarantined", text=f"{rows} ({why})")
             below = here.model_copy(
                 update={"text": f"{rows} of {assets[key].relation or assets[key].name}",

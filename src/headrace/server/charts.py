@@ -1,10 +1,10 @@
-"""Charts as plain numbers for a template to draw in SVG: bars of run times, lanes of a run."""
+"""Charts as plain numbers for a template to draw in SVG: run times, rows, lanes of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from headrace.server.models import NodeView, RunDetail, RunTime
+from headrace.server.models import NodeView, RowsPoint, RunDetail, RunTime
 
 WIDTH = 960
 LABEL_WIDTH = 120
@@ -108,6 +108,87 @@ def _bar_title(time: RunTime) -> str:
 
 def _scaled(seconds: float, most: float) -> float:
     return max(_BAR_LEAST, seconds / most * (_BARS_HEIGHT - 8))
+
+
+_ROW_LANES = (
+    ("Total", "rows_total"),
+    ("New", "rows_new"),
+    ("Changed", "rows_changed"),
+    ("Quarantined", "rows_quarantined"),
+)
+_ROW_LANE = 34.0
+_ROW_BAR = 8.0
+
+
+@dataclass(frozen=True)
+class RowLane:
+    """One count over time: bars to the scale of its largest value."""
+
+    name: str
+    y: float
+    most: int
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
+class RowsChart:
+    """Rows of a table over time: one lane for each count, all over one axis of time.
+
+    ``releases`` are the first points with another version of the code.
+    """
+
+    width: int
+    height: float
+    lanes: tuple[RowLane, ...]
+    releases: tuple[Tick, ...]
+    ticks: tuple[Tick, ...]
+
+
+def rows_over_time(points: Sequence[RowsPoint]) -> RowsChart | None:
+    """The rows of a table after its loads or publications, oldest first; None of fewer than two."""
+    if len(points) < 2:
+        return None
+    first = min(point.at for point in points)
+    last = max(point.at for point in points)
+    span = max((last - first).total_seconds(), 1.0)
+    per_second = (WIDTH - LABEL_WIDTH - _ROW_BAR - 8) / span
+    at = [LABEL_WIDTH + (point.at - first).total_seconds() * per_second for point in points]
+    lanes: list[RowLane] = []
+    for name, field in _ROW_LANES:
+        values = [getattr(point, field) for point in points]
+        most = max((value for value in values if value), default=0)
+        if not most and name != "Total":
+            continue
+        bottom = (len(lanes) + 1) * _ROW_LANE
+        bars = tuple(
+            Bar(
+                x=x,
+                y=bottom - max(1.0, value / max(most, 1) * (_ROW_LANE - 8)),
+                width=_ROW_BAR,
+                height=max(1.0, value / max(most, 1) * (_ROW_LANE - 8)),
+                status="bad" if name == "Quarantined" else "none",
+                title=f"{point.at:%Y-%m-%d %H:%M} UTC · {value:,} {name.lower()}",
+            )
+            for point, x, value in zip(points, at, values, strict=True)
+            if value or (name == "Total" and value == 0)
+        )
+        lanes.append(RowLane(name=name, y=bottom, most=most, bars=bars))
+    height = len(lanes) * _ROW_LANE
+    releases = tuple(
+        Tick(at=x + _ROW_BAR / 2, text=point.code_version)
+        for point, x in zip(points, at, strict=True)
+        if point.is_release
+    )
+    ticks = tuple(
+        Tick(
+            at=LABEL_WIDTH + part * span * per_second,
+            text=f"{first + timedelta(seconds=part * span):%m-%d %H:%M}",
+        )
+        for part in (0.0, 0.5, 1.0)
+    )
+    return RowsChart(
+        width=WIDTH, height=height + 22, lanes=tuple(lanes), releases=releases, ticks=ticks
+    )
 
 
 def timeline(detail: RunDetail) -> Timeline | None:

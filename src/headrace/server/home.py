@@ -31,6 +31,9 @@ def home(state: ServerState) -> models.Home:
         failing=tuple(view_builder.data_test(now, test) for test in now.bad_tests[:_LINES]),
         failing_total=now.failing,
         warning_total=len(now.bad_tests) - now.failing,
+        quarantine=tuple(
+            view_builder.quarantine(now, one) for one in now.verdicts.evidence.quarantine[:_LINES]
+        ),
         publish=publish,
         published=_published(now),
         counts=now.index.counts if now.has_catalog else {},
@@ -109,6 +112,10 @@ def headline(
         )
     else:
         found = _first_problem(now, publish, ended) or _all_good(now, publish, ended)
+    rows = sum(one.rows for one in now.verdicts.evidence.quarantine)
+    if rows and "quarantine" not in found.text:
+        text = f"{found.text} {count(rows, 'row is', 'rows are')} in quarantine."
+        found = found.model_copy(update={"text": text})
     return found.model_copy(update={"running": running})
 
 
@@ -177,7 +184,7 @@ def _failed_run(
         what = f"failed: {'not all was loaded' if run.error else 'a check did not pass'}"
     kept = "nothing is published yet"
     if publish.status == "published":
-        kept = f"readers keep the data of {_at(publish)}"
+        kept = f"readers have the data of {_at(publish)}"
         if publish.run_id == run.run_id:
             kept = "what it made is published"
     advice = "Fix what its page names, then run `headrace run`."

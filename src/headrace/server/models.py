@@ -111,6 +111,40 @@ class CodeChange(ApiModel):
     after: str
 
 
+class QuarantinedRowView(ApiModel):
+    """A row in quarantine; values of personal data are `***`."""
+
+    where: str = Field(description="its file, and the line or row in it")
+    message: str = Field(description="what is wrong; empty where it would quote personal data")
+    values: dict[str, str | None] = Field(
+        description="as text, by column; empty of what could not be read as a row"
+    )
+
+
+class QuarantineView(ApiModel):
+    """The rows of a raw table that are in quarantine now for one reason."""
+
+    source: str
+    table: str
+    asset: str | None = Field(description="id of its asset, if the catalog has it")
+    reason: str = Field(description="`data_type`, `malformed`, `null_key`, `duplicate_key`, ...")
+    rows: int
+    sample: tuple[QuarantinedRowView, ...] = Field((), description="at most 5 of them")
+
+
+class RowsPoint(ApiModel):
+    """The rows of a table after a load, or of a model when it was published."""
+
+    run_id: str
+    at: datetime = Field(description="start of the run, UTC")
+    rows_total: int
+    rows_new: int | None = Field(description="null: it was not compared")
+    rows_changed: int | None = Field(description="null: it was not compared")
+    rows_quarantined: int = Field(description="of that load; 0 of a model")
+    code_version: str
+    is_release: bool = Field(description="whether the code is another than in the point before")
+
+
 class NodeView(ApiModel):
     """A dbt node that a run ran."""
 
@@ -126,6 +160,9 @@ class NodeView(ApiModel):
     failures: int | None = Field(description="rows that a test found")
     message: str | None
     detail: ErrorDetail | None = Field(None, description="of the message: place and excerpt")
+    skipped_by: AssetRef | None = Field(
+        None, description="of a skipped node: the nearest failure upstream of it"
+    )
 
 
 class LogLine(ApiModel):
@@ -236,6 +273,7 @@ class SourceFreshness(ApiModel):
     run_id: str | None
     rows_new: int = Field(0, description="of that load")
     rows_changed: int = Field(0, description="of that load")
+    rows_in_quarantine: int = Field(0, description="now, from all loads")
     status: str | None
     message: str | None = None
     checked_at: datetime | None = None
@@ -318,6 +356,9 @@ class Home(ApiModel):
     )
     failing_total: int = Field(description="how many tests fail or error now")
     warning_total: int = Field(description="how many tests warn now")
+    quarantine: tuple[QuarantineView, ...] = Field(
+        (), description="what is in quarantine, by source, table and reason; without rows"
+    )
     publish: PublishState
     published: tuple[AssetSummary, ...] = Field(
         description="what is published, with its tests: those that fail first, then by name; at "
@@ -438,6 +479,14 @@ class AssetDetail(ApiModel):
     run_times: tuple[RunTime, ...] = Field(description="the newest 50, oldest first")
     freshness: SourceFreshness | None = Field(description="of a raw table: its source's")
     published_rows: int | None = Field(description="None: it is not published")
+    rows: tuple[RowsPoint, ...] = Field(
+        (),
+        description="of a raw table after each load, of a published model at each publish; "
+        "the newest 60, oldest first",
+    )
+    quarantine: tuple[QuarantineView, ...] = Field(
+        (), description="of a raw table: its rows in quarantine, by reason"
+    )
     has_sample: bool = Field(description="whether there are sample rows")
     problems: tuple[str, ...] = Field(description="why its column lineage is not all known")
     changes: tuple[ChangeView, ...] = Field(description="the newest 20, newest first")

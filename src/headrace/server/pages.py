@@ -92,6 +92,7 @@ def asset(
         asset=detail,
         has_impact=has_impact(detail),
         chart=charts.run_times(detail.run_times),
+        rows_chart=charts.rows_over_time(detail.rows),
         sample=sample,
         sample_error=error,
         show_pii=with_pii,

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Literal
 
+from headrace.catalog.evidence import RowCount
 from headrace.catalog.model import Asset
 from headrace.catalog.pii import why_masked
 from headrace.server import models, view_builder
@@ -18,7 +19,7 @@ from headrace.server.home import hint, home
 from headrace.server.search import hits_of, words_of
 from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import MAX_RUNS, ServerState
-from headrace.server.store import lines_of
+from headrace.server.store import ServerStore, lines_of
 from headrace.server.why import last_good, why
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ MAX_CHANGES = 1000
 _RUN_TIMES = 50
 _TEST_HISTORY = 10
 _LAST_GOOD = 20
+_ROW_COUNTS = 60
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
@@ -102,10 +104,22 @@ def asset(state: ServerState, asset_id: str) -> models.AssetDetail:
         if store is not None
         else {}
     )
-    detail = view_builder.detail(now, found, histories)
+    detail = view_builder.detail(now, found, histories, _rows(now, store, found))
     if store is None or not found.is_test:
         return detail
     return detail.model_copy(update={"why": why(now, store, found.dbt_id or found.id)})
+
+
+def _rows(now: ProjectSnapshot, store: ServerStore | None, asset: Asset) -> list[RowCount]:
+    """The rows of a table over time, newest first; empty of what has none."""
+    if store is None or not asset.is_relation:
+        return []
+    if asset.kind != "table":
+        return store.rows_of_model(asset.dbt_id or asset.id, _ROW_COUNTS)
+    loaded = now.verdicts.loads.get(asset.id)
+    source = loaded.source if loaded else now.index.catalog.source_of(asset)
+    name = loaded.table if loaded else asset.identifier or asset.name
+    return store.rows_of_raw(source, name, _ROW_COUNTS) if source else []
 
 
 def sample(
@@ -177,12 +191,13 @@ def run(
     if store is None or found is None:
         raise NotFoundError("there is no such run", hint="/api/v1/runs lists the runs")
     nodes = store.nodes_of(run_id, offset=offset, limit=limit)
+    failed = {one.unique_id for one in found.failed}
     nodes.sort(key=lambda node: node.started_at or found.run.started_at)
     return models.RunDetail(
         run=view_builder.run_line(now, found.run),
         steps=tuple(view_builder.step(now, one) for one in found.steps),
         loads=tuple(view_builder.load(now, one) for one in found.loads),
-        nodes=tuple(view_builder.node(now, one) for one in nodes),
+        nodes=tuple(view_builder.node(now, one, failed) for one in nodes),
         nodes_total=found.nodes,
         offset=offset,
         limit=limit,

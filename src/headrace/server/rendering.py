@@ -1,6 +1,6 @@
 """HTML: the frame of every page, the filters of the templates, and Markdown and SQL made safe."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -153,9 +153,18 @@ def _environment() -> "Environment":
     environment.filters["status_class"] = status_class
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     environment.filters["is_number"] = lambda kind: str(kind).startswith(_NUMBERS)
+    environment.filters["columns_of_rows"] = _columns_of_rows
     environment.filters["by_day"] = _by_day
     environment.filters["is_web"] = lambda url: str(url).startswith(("http://", "https://"))
     return environment
+
+
+def _columns_of_rows(rows: Sequence[Mapping[str, Any]], is_static: bool) -> list[str]:
+    """The columns of rows; a file that is published has none of personal data, even masked."""
+    found = dict.fromkeys(name for row in rows for name in row)
+    if is_static:
+        return [name for name in found if all(row.get(name) != MASK for row in rows)]
+    return list(found)
 
 
 def _brief(message: str) -> str:

@@ -225,8 +225,13 @@ class ProjectSnapshot:
             for asset in self.index.order
             if asset.kind == "resource" and (source := self.index.catalog.source_of(asset))
         }
+        quarantined: Counter[str] = Counter()
+        for one in self.verdicts.evidence.quarantine:
+            quarantined[one.source] += one.rows
         return {
-            name: _freshness(name, self.loads.get(name), checked.get(name))
+            name: _freshness(
+                name, self.loads.get(name), checked.get(name), quarantined.get(name, 0)
+            )
             for name in sorted(names | set(self.loads) | set(checked))
         }
 
@@ -242,13 +247,16 @@ def _rank(node: NodeRun) -> int:
     return _WORST.index(node.status) if node.status in _WORST else len(_WORST)
 
 
-def _freshness(name: str, load: SourceLoad | None, checked: NodeRun | None) -> SourceFreshness:
+def _freshness(
+    name: str, load: SourceLoad | None, checked: NodeRun | None, quarantined: int
+) -> SourceFreshness:
     return SourceFreshness(
         source=name,
         loaded_at=load.started_at if load else None,
         run_id=load.run_id if load else None,
         rows_new=load.rows_new if load else 0,
         rows_changed=load.rows_changed if load else 0,
+        rows_in_quarantine=quarantined,
         status=checked.status if checked else None,
         message=checked.message if checked else None,
         checked_at=checked.started_at if checked else None,

@@ -1,14 +1,15 @@
 """Builds views from the catalog and the run store."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import RUNNING, CatalogChange, NodeRun, StepRun, StoredRun, TableRun
+from headrace.catalog.evidence import QuarantinedTable, RowCount
 from headrace.catalog.model import Asset, TestInfo
 from headrace.formatting import shortened
 from headrace.pipeline.progress import Now
-from headrace.pipeline.verdict import raw_table_id
+from headrace.pipeline.verdict import made_it_skip, raw_table_id
 from headrace.server import models
 from headrace.server.snapshot import ProjectSnapshot
 
@@ -213,13 +214,70 @@ def load(now: ProjectSnapshot, one: TableRun) -> models.LoadView:
     )
 
 
-def node(now: ProjectSnapshot, run: NodeRun) -> models.NodeView:
-    """A node of a run."""
+def quarantine(
+    now: ProjectSnapshot, one: QuarantinedTable, *, with_rows: bool = False
+) -> models.QuarantineView:
+    """What is in quarantine of a raw table for one reason."""
+    return models.QuarantineView(
+        source=one.source,
+        table=one.table,
+        asset=raw_table_id(now.index.catalog, one.source, one.table),
+        reason=one.reason,
+        rows=one.rows,
+        sample=tuple(
+            models.QuarantinedRowView(
+                where=row.where, message=now.relative(row.message) or "", values=dict(row.values)
+            )
+            for row in (one.sample if with_rows else ())
+        ),
+    )
+
+
+def rows_points(counts: Sequence[RowCount]) -> tuple[models.RowsPoint, ...]:
+    """Rows over time, oldest first.
+
+    Args:
+        counts: newest first.
+    """
+    oldest_first = list(reversed(counts))
+    versions = [None, *(one.code_version for one in oldest_first)]
+    return tuple(
+        models.RowsPoint(
+            run_id=one.run_id,
+            at=one.at,
+            rows_total=one.rows_total,
+            rows_new=one.rows_new,
+            rows_changed=one.rows_changed,
+            rows_quarantined=one.rows_quarantined,
+            code_version=one.code_version,
+            is_release=before is not None and before != one.code_version,
+        )
+        for one, before in zip(oldest_first, versions, strict=False)
+    )
+
+
+def node(now: ProjectSnapshot, run: NodeRun, failed: Collection[str] = ()) -> models.NodeView:
+    """A node of a run.
+
+    Args:
+        now: the catalog.
+        run: the node.
+        failed: dbt's ids of the nodes that failed in its run; one of them made it skip.
+    """
     catalog = now.index.catalog
     asset = run.unique_id if run.unique_id in catalog.assets else None
+    asset = asset or catalog.by_dbt_id.get(run.unique_id)
+    cause = None
+    if run.status == "skipped" and asset is not None:
+
+        def status_of(key: str) -> str | None:
+            found = catalog.assets[key]
+            return "error" if (found.dbt_id or key) in failed else None
+
+        cause = made_it_skip(catalog, status_of, asset)
     return models.NodeView(
         unique_id=run.unique_id,
-        asset=asset or catalog.by_dbt_id.get(run.unique_id),
+        asset=asset,
         name=run.name,
         label=run.label,
         resource_type=run.resource_type,
@@ -230,6 +288,7 @@ def node(now: ProjectSnapshot, run: NodeRun) -> models.NodeView:
         failures=run.failures,
         message=now.relative(run.message),
         detail=run.detail,
+        skipped_by=ref(catalog.assets[cause]) if cause else None,
     )
 
 
@@ -249,13 +308,19 @@ def change(now: ProjectSnapshot, one: CatalogChange) -> models.ChangeView:
     )
 
 
-def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> models.AssetDetail:
+def detail(
+    now: ProjectSnapshot,
+    asset: Asset,
+    histories: _Histories,
+    rows: Sequence[RowCount] = (),
+) -> models.AssetDetail:
     """All that is known of an asset.
 
     Args:
         now: the catalog and the newest results.
         asset: one of the catalog's.
         histories: the newest results, newest first, of the asset and its tests.
+        rows: its rows after its newest loads or publications, newest first.
     """
     catalog = now.index.catalog
     own = histories.get(asset.dbt_id or asset.id, ())
@@ -283,6 +348,11 @@ def detail(now: ProjectSnapshot, asset: Asset, histories: _Histories) -> models.
         ),
         freshness=now.freshness.get(source) if source else None,
         published_rows=table.rows if table else None,
+        rows=rows_points(rows),
+        quarantine=tuple(
+            quarantine(now, one, with_rows=True)
+            for one in now.verdicts.quarantine.get(asset.id, ())
+        ),
         has_sample=table is not None,
         problems=now.index.problems.get(asset.id, ()),
         changes=tuple(change(now, one) for one in own_changes),

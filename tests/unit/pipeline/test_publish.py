@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from step_lab import manifest_of, mart, project, stand_in
 
-from headrace.artifacts.dbt_nodes import ColumnInfo
+from headrace.artifacts.dbt_nodes import ColumnInfo, Constraint
 from headrace.errors import DiffError, PublishError
 from headrace.pipeline import published_file
 from headrace.pipeline.diff import compare_published
@@ -114,6 +114,30 @@ def test_the_order_of_rows_is_no_change(resolved: Resolved) -> None:
         "create or replace table marts.orders as select range as id from range(3) order by 1 desc",
     )
     assert not published(resolved).written
+
+
+def test_rows_that_are_new_and_changed_are_counted_by_key(
+    resolved: Resolved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = [Constraint(type="primary_key", columns=["id"])]
+    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("orders", constraints=key)))
+
+    def counted() -> list[tuple[int | None, int | None]]:
+        return [(table.rows_new, table.rows_changed) for table in published(resolved).tables]
+
+    warehouse(resolved, "alter table marts.orders add column amount integer")
+    assert counted() == [(3, 0)]
+    assert counted() == [(0, 0)]
+    warehouse(resolved, "update marts.orders set amount = 5 where id = 1")
+    warehouse(resolved, "insert into marts.orders values (9, 1)")
+    assert counted() == [(1, 1)]
+    warehouse(resolved, "alter table marts.orders add column note varchar")
+    assert counted() == [(0, None)]  # all rows have another shape
+    warehouse(resolved, "alter table marts.orders rename id to order_id")
+    assert counted() == [(None, None)]
+    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("orders")))
+    warehouse(resolved, "insert into marts.orders values (10, 1, 'x')")
+    assert counted() == [(None, None)]
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ def test_what_made_it_skip_is_found_through_what_was_skipped_too() -> None:
 @pytest.mark.parametrize(
     ("key", "text"),
     [
-        (RAW, "quarantined: 3 rows (data_type, malformed)"),
+        (RAW, "quarantined: 3 rows (data type, malformed)"),
         (MART, "quarantined: 3 rows of shop_raw.orders"),
     ],
 )

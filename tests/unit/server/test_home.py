@@ -8,6 +8,8 @@ import pytest
 from server_lab import write_project
 
 from headrace.catalog import RUNNING, NodeFailure
+from headrace.catalog.evidence import NewestBuild, QuarantinedTable
+from headrace.pipeline.verdict import Verdicts
 from headrace.server.home import headline, publish_state
 from headrace.server.models import Headline, PublishState, SourceFreshness
 from headrace.server.snapshot import ProjectSnapshot
@@ -43,7 +45,7 @@ def test_when_all_is_well_it_says_so(now: ProjectSnapshot) -> None:
         (
             {"status": "failed", "failures": (NodeFailure("a", "b"), NodeFailure("c", "d"))},
             {},
-            "2 models or tests did not pass; readers keep the data of 2026-01-01 00:00 UTC",
+            "2 models or tests did not pass; readers have the data of 2026-01-01 00:00 UTC",
             "headrace run",
         ),
         (
@@ -108,3 +110,28 @@ def test_a_message_names_no_path_of_this_machine(now: ProjectSnapshot) -> None:
     failed = {"status": "error", "error": "see /srv/projects/shop/data/x.csv"}
     said = _said(replace(now, root="/srv/projects/shop"), run=failed)
     assert said.advice == "see data/x.csv"
+
+
+def test_rows_in_quarantine_are_said_whatever_else_is(now: ProjectSnapshot) -> None:
+    rows = (
+        QuarantinedTable("shop", "orders", "data_type", 1),
+        QuarantinedTable("shop", "orders", "malformed", 2),
+    )
+    evidence = replace(now.verdicts.evidence, quarantine=rows)
+    bad = replace(now, verdicts=Verdicts(evidence))
+    said = _said(bad)
+    assert (said.mood, said.text) == ("unsure", "3 rows are in quarantine: shop.orders.")
+    assert said.advice is not None
+    assert "`headrace quarantine show shop.orders`" in said.advice
+    said = _said(bad, run={"status": "interrupted"})
+    assert said.mood == "bad"
+    assert said.text.endswith("3 rows are in quarantine.")
+
+
+def test_a_build_that_did_not_pass_is_said_after_a_later_load(now: ProjectSnapshot) -> None:
+    build = NewestBuild("run-001", now.runs[0].started_at, False, False, "mart m is empty")
+    blocked = replace(now, verdicts=Verdicts(replace(now.verdicts.evidence, build=build)))
+    said = _said(blocked)
+    assert said.mood == "bad"
+    assert said.text.startswith("The newest build was not published; readers have the data of")
+    assert (said.advice, said.run_id) == ("Why: mart m is empty", "run-001")

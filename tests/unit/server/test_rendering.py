@@ -1,12 +1,13 @@
 """What pages are made of: safe text, safe file names, charts."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from headrace.server import charts
 from headrace.server.links import FileLinks, ServerLinks, file_name
-from headrace.server.models import NodeView, RunDetail, RunLine, RunTime, StepView
+from headrace.server.models import NodeView, RowsPoint, RunDetail, RunLine, RunTime, StepView
 from headrace.server.rendering import markdown, sql
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -105,6 +106,35 @@ def test_bars_are_as_high_as_runs_are_long() -> None:
     assert 0 < heights[2] < heights[0]
     assert chart.bars[1].title == "2026-01-02 03:04 · 4.00 s · error"
     assert charts.run_times([]) is None
+
+
+def _rows(hours: int, total: int, new: int | None = 0, **more: Any) -> RowsPoint:
+    fields: dict[str, Any] = {"rows_changed": 0, "rows_quarantined": 0, "code_version": "a1"}
+    return RowsPoint(
+        run_id="r", at=START + timedelta(hours=hours), rows_total=total, rows_new=new,
+        is_release=False, **{**fields, **more},
+    )  # fmt: skip
+
+
+def test_rows_are_bars_by_time_with_a_lane_for_each_count_that_is_not_nothing() -> None:
+    points = [
+        _rows(0, 10, 10),
+        _rows(3, 20, 10, rows_quarantined=2),
+        _rows(4, 0, None).model_copy(update={"is_release": True, "code_version": "b2"}),
+    ]
+    chart = charts.rows_over_time(points)
+    assert chart is not None
+    lanes = {lane.name: lane for lane in chart.lanes}
+    assert list(lanes) == ["Total", "New", "Quarantined"]
+    total = lanes["Total"]
+    assert total.most == 20
+    assert total.bars[0].height == pytest.approx(total.bars[1].height / 2)
+    left, middle, right = (bar.x for bar in total.bars)
+    assert (middle - left) == pytest.approx(3 * (right - middle))
+    assert [len(lane.bars) for lane in chart.lanes] == [3, 2, 1]
+    assert lanes["Quarantined"].bars[0].title == "2026-01-02 06:04 UTC · 2 quarantined"
+    assert [mark.text for mark in chart.releases] == ["b2"]
+    assert charts.rows_over_time(points[:1]) is None
 
 
 def _detail(*nodes: NodeView) -> RunDetail:
