@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +30,14 @@ from headrace.ingest.periods import Period, period_of
 from headrace.ingest.stage import stage
 from headrace.pipeline.reports import Report
 from headrace.pipeline.value_forms import Doubt, value_doubts
-from headrace.sql_text import batches, identifier, literal
+from headrace.quality.profile.measure import kind_of, take_sample
+from headrace.quality.profile.model import ColumnProfile
+from headrace.quality.profile.relations import find_keys
+from headrace.sql_text import identifier, literal, scalar
 
 if TYPE_CHECKING:
     import duckdb
 
-_MOST_KEYS = 5
-_PAIR_COLUMNS = 12  # the first ones that may be part of a key
-_PAIR_SAMPLE = 20_000  # rows that rule out most pairs
-_PAIR_ROWS = 1_000_000  # rows in which the others are looked at
 _SHOWN_PAIRS = 3
 _WILD = re.compile(r"[*?\[]")
 _FULL = 0.5  # the least share of an export's keys, and of its values, that the next has, too
@@ -67,7 +65,7 @@ class FilePreview(Report):
     key_pairs: tuple[tuple[str, str], ...] = Field(
         (), description="without such a column: two that have different values together"
     )
-    key_rows: int = Field(0, description="rows in which the pairs were looked at")
+    key_rows: int = Field(0, description="rows in which keys were looked for")
     rows_given: int
     rows_quarantined: int
     quarantined: tuple[str, ...] = Field(description="the first reasons, with file and line")
@@ -100,15 +98,16 @@ def preview(
         texts = [column.name for column in columns if column.data_type == "VARCHAR"]
         doubts = [*found.doubts, *value_doubts(connection, texts)]
         doubts += _full_exports(connection, columns, staged, found.files)
+        keys = _keys(connection, columns)
         return FilePreview(
             directory=shown(found.directory),
             pattern=found.pattern,
             files=tuple(file.name for file in found.files),
             not_read=found.not_read,
             columns=columns,
-            keys=(keys := _keys(connection, columns)),
-            key_pairs=() if keys else _key_pairs(connection, columns),
-            key_rows=0 if keys else min(_rows_of(connection), _PAIR_ROWS),
+            keys=tuple(key[0] for key in keys if len(key) == 1),
+            key_pairs=tuple((key[0], key[1]) for key in keys if len(key) == 2)[:_SHOWN_PAIRS],
+            key_rows=scalar(connection, "select count(*) from found"),
             rows_given=staged.rows_given,
             rows_quarantined=staged.rows_quarantined,
             quarantined=_quarantined(staged, rows),
@@ -263,74 +262,25 @@ def _columns(connection: "duckdb.DuckDBPyConnection", staged: Staged) -> tuple[C
     )
 
 
-def _rows_of(connection: "duckdb.DuckDBPyConnection") -> int:
-    (rows,) = connection.execute("select count(*) from found").fetchone() or (0,)
-    return int(rows)
-
-
-def _key_pairs(
-    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...]
-) -> tuple[tuple[str, str], ...]:
-    """Pairs of columns that differ together in all rows, the most likely key first.
-
-    Few columns can be part of a key, and a sample rules out most pairs of them. A pair with hardly
-    more combinations than there are rows is more likely a key than two columns that are distinct by
-    chance.
-    """
-    rows = _rows_of(connection)
-    likely = [
-        column
-        for column in columns
-        if not column.nulls and column.distinct > 1 and column.data_type not in {"DOUBLE", "JSON"}
-    ][:_PAIR_COLUMNS]
-    pairs = [
-        (one, other)
-        for one, other in combinations(likely, 2)
-        if one.distinct * other.distinct * 10 >= rows * 9  # distinct is an estimate
-    ]
-    pairs.sort(key=lambda pair: pair[0].distinct * pair[1].distinct)  # stable
-    for most in (_PAIR_SAMPLE, _PAIR_ROWS):
-        sample = f"(select * from found limit {most})"
-        pairs = [
-            pair
-            for batch in batches(pairs)
-            for pair, is_key in zip(batch, _differ(connection, sample, batch), strict=True)
-            if is_key
-        ][:_MOST_KEYS]
-    return tuple((one.name, other.name) for one, other in pairs[:_SHOWN_PAIRS])
-
-
-def _differ(
-    connection: "duckdb.DuckDBPyConnection",
-    rows: str,
-    pairs: Sequence[tuple[ColumnPreview, ColumnPreview]],
-) -> tuple[bool, ...]:
-    """Of each pair, whether no two rows have the same values of both."""
-    counts = ", ".join(
-        f"count(distinct ({identifier(one.name)}, {identifier(other.name)})) = count(*)"
-        for one, other in pairs
-    )
-    return connection.execute(f"select {counts} from {rows}").fetchone() or ()
-
-
 def _keys(
     connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...]
-) -> tuple[str, ...]:
-    """The first columns whose values differ in all rows; asked of those that may have it."""
-    (rows,) = connection.execute("select count(*) from found").fetchone() or (0,)
+) -> list[tuple[str, ...]]:
+    """Columns that identify a row: one, or else two; JSON and what is measured are none."""
+    rows = scalar(connection, "select count(*) from found")
+    take_sample(connection, "found")
     likely = [
-        column.name
+        ColumnProfile(
+            name=column.name,
+            data_type=column.data_type,
+            kind=kind_of(column.data_type),
+            nulls=column.nulls,
+            null_share=0,
+            distinct=column.distinct,
+        )
         for column in columns
-        if rows and not column.nulls and column.distinct * 10 >= rows * 9
-        and column.data_type not in {"DOUBLE", "JSON"}
-    ]  # fmt: skip
-    keys = []
-    for name in likely[: 2 * _MOST_KEYS]:
-        query = f"select count(distinct {identifier(name)}) from found"
-        (distinct,) = connection.execute(query).fetchone() or (0,)
-        if distinct == rows:
-            keys.append(name)
-    return tuple(keys[:_MOST_KEYS])
+    ]
+    found = find_keys(connection, "found", "", likely, rows)
+    return [key for key in found if len(key) <= 2]
 
 
 def _full_exports(

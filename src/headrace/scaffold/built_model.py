@@ -6,6 +6,7 @@ manifest, warehouse ─► facts of the table ─► a new entry, or what an ent
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,13 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ScaffoldError
 from headrace.formatting import did_you_mean, one_line
+from headrace.quality.profile import KeyOfTable, TableProfile, is_likely_key, profile_table
+from headrace.quality.profile.measure import columns_of
+from headrace.quality.profile.model import ColumnProfile
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, open_project
 from headrace.scaffold.draft import ByHand, FileReport
 from headrace.scaffold.plan import COMBINATION, entity_of, is_plain, yaml_name
-from headrace.scaffold.table_facts import ColumnFacts, KeyColumn, TableFacts, read_facts
 from headrace.settings import Resolved
 from headrace.sql_text import qualified
 from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlDocument, YamlPath, value_at
@@ -71,7 +74,8 @@ def scaffold_model(resolved: Resolved, name: str, *, dry_run: bool = False) -> M
     with _warehouse(resolved) as connection:
         quoted = qualified(database, schema, table)
         _require_table(connection, database, schema, table, name)
-        facts = read_facts(connection, quoted, name, _keys(manifest, node, database))
+        keys = _keys(connection, manifest, node, database)
+        facts = _facts(profile_table(connection, quoted, name, keys=keys))
     path, texts, additions, by_hand = _write(project, resolved, node, facts)
     file_changes.check(project.root, texts)
     old, new = project.texts.get(path), texts.get(path)
@@ -82,7 +86,7 @@ def scaffold_model(resolved: Resolved, name: str, *, dry_run: bool = False) -> M
         model=name,
         dry_run=dry_run,
         table=f"{schema}.{table}",
-        rows=facts.rows,
+        rows=facts.profile.rows,
         key=facts.key,
         file=FileReport(
             path=project.name(path),
@@ -92,6 +96,37 @@ def scaffold_model(resolved: Resolved, name: str, *, dry_run: bool = False) -> M
         ),
         by_hand=tuple(by_hand),
         to_describe=shown.count("to be described"),
+    )
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What a profile says for a model's yml: the likely key, listed values, references."""
+
+    profile: TableProfile
+    key: tuple[str, ...]
+    values: dict[str, list[str]]
+    refers_to: dict[str, tuple[str, str]]
+
+    @property
+    def columns(self) -> tuple[ColumnProfile, ...]:
+        return self.profile.columns
+
+
+def _facts(profile: TableProfile) -> _Facts:
+    likely = (key for key in profile.keys if is_likely_key(profile.name, profile.columns, key))
+    listed = {
+        str(test.column): test.arguments["values"]
+        for finding in profile.findings
+        for test in finding.tests
+        if test.name == "accepted_values"
+    }
+    whole = [one for one in profile.references if not one.orphans]
+    return _Facts(
+        profile,
+        next(likely, ()),
+        listed,
+        {one.column: (one.table, one.field) for one in whole},
     )
 
 
@@ -158,8 +193,12 @@ def _require_table(
         )
 
 
-def _keys(manifest: Manifest, node: Node, database: str) -> list[KeyColumn]:
+def _keys(
+    connection: "duckdb.DuckDBPyConnection", manifest: Manifest, node: Node, database: str
+) -> list[KeyOfTable]:
     """The tested keys of other models: what the model reads first, then marts."""
+    import duckdb
+
     found = []
     for test in manifest.nodes.values():
         metadata = test.test_metadata
@@ -171,17 +210,24 @@ def _keys(manifest: Manifest, node: Node, database: str) -> list[KeyColumn]:
         if node.unique_id in other.depends_on.nodes:
             continue
         quoted = qualified(database, other.schema_name or "main", other.relation_name)
+        try:
+            kinds = {column.name: column.kind for column in columns_of(connection, quoted)}
+        except duckdb.Error:  # it is not built
+            continue
+        if test.column_name not in kinds:
+            continue
         rank = (
             other.unique_id not in node.depends_on.nodes,
             other.access != "public" and other.config.access != "public",
             other.name,
         )
-        found.append((rank, KeyColumn(other.name, test.column_name, quoted)))
+        is_text = kinds[test.column_name] == "text"
+        found.append((rank, KeyOfTable(other.name, test.column_name, quoted, is_text)))
     return [key for _, key in sorted(found, key=lambda pair: pair[0])]
 
 
 def _write(
-    project: DbtProject, resolved: Resolved, node: Node, facts: TableFacts
+    project: DbtProject, resolved: Resolved, node: Node, facts: _Facts
 ) -> tuple[Path, dict[Path, str], list[str], list[ByHand]]:
     """The yml's path, its new text if it differs, what was added, and what is left to do."""
     entries = project.entries("models", node.name)
@@ -217,7 +263,7 @@ def _write(
     return path, {path: changed.text}, [f"model {node.name}"], []
 
 
-def _entry(node: Node, facts: TableFacts, *, has_contract: bool, is_combination: bool) -> list[str]:
+def _entry(node: Node, facts: _Facts, *, has_contract: bool, is_combination: bool) -> list[str]:
     """The whole entry of a model, as an item of ``models``."""
     lines = [f"- name: {yaml_name(node.name)}", f"  {_grain(node.name, facts.key)}"]
     if has_contract:
@@ -255,9 +301,9 @@ def _words(column: str) -> str:
     return " ".join(plain.replace("_", " ").split()) or "row"
 
 
-def _column(column: ColumnFacts, facts: TableFacts, node: Node) -> list[str]:
+def _column(column: ColumnProfile, facts: _Facts, node: Node) -> list[str]:
     """A column's entry, as an item of ``columns``."""
-    lines = [f"- name: {yaml_name(column.name)}", f"  data_type: {_data_type(column.type)}"]
+    lines = [f"- name: {yaml_name(column.name)}", f"  data_type: {_data_type(column.data_type)}"]
     lines.append(f"  {render.TO_DESCRIBE}")
     if not is_plain(column.name):
         lines.append("  quote: true")
@@ -265,12 +311,13 @@ def _column(column: ColumnFacts, facts: TableFacts, node: Node) -> list[str]:
     if is_key and node.config.materialized in _TABLES and node.language != "python":
         lines += ["  constraints:", "    - type: not_null"]
     tests = ["- unique"] if facts.key == (column.name,) else []
-    tests += ["- not_null"] if facts.rows and not column.nulls else []
-    if column.values:
-        values = ", ".join(json.dumps(value, ensure_ascii=False) for value in column.values)
+    tests += ["- not_null"] if facts.profile.rows and not column.nulls else []
+    if column.name in facts.values and not is_key:
+        listed = facts.values[column.name]
+        values = ", ".join(json.dumps(value, ensure_ascii=False) for value in listed)
         tests += ["- accepted_values:", "    arguments:", f"      values: [{values}]"]
-    if column.refers_to:
-        model, field = column.refers_to
+    if column.name in facts.refers_to and facts.key != (column.name,):
+        model, field = facts.refers_to[column.name]
         tests += [
             "- relationships:",
             "    arguments:",
@@ -296,7 +343,7 @@ def _extend(
     path: Path,
     place: int,
     node: Node,
-    facts: TableFacts,
+    facts: _Facts,
     *,
     has_contract: bool,
 ) -> tuple[Path, dict[Path, str], list[str], list[ByHand]]:
@@ -334,11 +381,13 @@ def _extend(
             continue
         written = items[number].get("data_type")
         if written is None:
-            line = f"data_type: {_data_type(column.type)}"
+            line = f"data_type: {_data_type(column.data_type)}"
             spot = (*where, "columns", number)
             edits.append((MappingKey(spot, (line,)), f"type of {column.name}"))
-        elif not _is_same_type(str(written), column.type):
-            what = f"{column.name} is {_data_type(column.type)} in the table, and {written} here"
+        elif not _is_same_type(str(written), column.data_type):
+            what = (
+                f"{column.name} is {_data_type(column.data_type)} in the table, and {written} here"
+            )
             by_hand.append(
                 ByHand(path=f"{name}:{document.line((*where, 'columns', number))}", what=what)
             )

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from headrace.quality.profile import KeyOfTable, TableProfile, compare, keys_of, profile_table
+from headrace.quality.profile import (
+    KeyOfTable,
+    TableProfile,
+    compare,
+    is_likely_key,
+    keys_of,
+    profile_table,
+)
 from headrace.quality.profile.findings import RULES
 from headrace.quality.profile.model import Finding
 
@@ -283,6 +290,44 @@ def test_awkward_tables_have_a_profile(connection: duckdb.DuckDBPyConnection, ca
         for number in (column.mean, column.deviation, *column.quantiles.values()):
             assert not isinstance(number, float) or math.isfinite(number)
     json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("select", "key"),
+    [
+        ("select range as amount, range + 7 as order_id from range(50)", ("order_id",)),
+        ("select range as other_id, range as order_id from range(50)", ("order_id",)),
+        ("select date '2024-01-01' + range::int as day, 1 as n from range(50)", ("day",)),
+        ("select range as position, 1 as n from range(50)", ("position",)),
+        ("select 1 as n, range as amount from range(50)", ()),
+        ("select range as last_order_id, 1 as n from range(50)", ()),
+        ("select range / 2.0 as order_id from range(50)", ("order_id",)),
+        ("select if(range = 3, null, range) as order_id from range(50)", ()),
+        (
+            "select range % 5 as a_id, date '2024-01-01' + (range // 5)::int as day from range(50)",
+            ("a_id", "day"),
+        ),
+        (
+            "select range % 5 as a_id, range // 5 % 2 as b_id, range // 10 as c_id from range(50)",
+            ("a_id", "b_id", "c_id"),
+        ),
+        ("select 1 as order_id", ()),
+        ("select 1 as order_id where false", ()),
+    ],
+)
+def test_the_likely_key_is_named_or_typed_like_one(
+    connection: duckdb.DuckDBPyConnection, select: str, key: tuple[str, ...]
+) -> None:
+    connection.execute(f"create table t as {select}")
+    found = profile_table(connection, "t", "marts.fct_orders")
+    likely = [one for one in found.keys if is_likely_key(found.name, found.columns, one)]
+    assert next(iter(likely), ()) == key
+
+
+def test_an_estimate_that_is_off_does_not_make_a_key(connection: duckdb.DuckDBPyConnection) -> None:
+    """Of 20,000 rows one is there twice; the estimate cannot tell."""
+    found = of(connection, "select greatest(range, 1) as order_id from range(20000)")
+    assert (found.keys, found.duplicates) == ((), 1)
 
 
 def test_ids_of_20_digits_are_exact(connection: duckdb.DuckDBPyConnection) -> None:

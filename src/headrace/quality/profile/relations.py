@@ -3,8 +3,9 @@
 What a sample refutes is not asked of the whole table; what is left is counted there exactly.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,17 @@ MOST_COLUMNS = 60  # whose pairs are looked at
 _MOST_KEYS = 5
 _MOST_PAIRS = 10  # that are counted in the whole table
 _PAIR_ROWS = 4_000
+_PAIRED = 20  # columns of which two may be a key
+_IN_THREES = 8
 _LEAST_CORRELATION = 0.5
 _MOST_CORRELATIONS = 20
 _MOST_CATEGORIES = 50
 _ORPHANS = 0.05  # of the rows; with more, two columns only have values in common
+_PLAIN_KEYS = ("id", "uuid", "key", "code")
 _KEY_ENDINGS = ("_id", "_key", "_code", "_number", "_uuid")
+_OF_MANY = ("first_", "last_", "latest_", "min_", "max_", "previous_", "next_", "parent_")
+_LAYERS = ("fct_", "dim_", "stg_", "int_", "mart_", "agg_", "raw_")
+_BY_CHANCE = 3  # the rank of a number that is not named like a key
 
 
 @dataclass(frozen=True)
@@ -47,78 +54,117 @@ class KeyOfTable:
 def is_named_like_a_key(column: str) -> bool:
     """Whether a column's name is one that keys have."""
     lowered = column.lower()
-    return lowered in {"id", "uuid", "key", "code"} or lowered.endswith(_KEY_ENDINGS)
+    return not lowered.startswith(_OF_MANY) and (
+        lowered in _PLAIN_KEYS or lowered.endswith(_KEY_ENDINGS)
+    )
 
 
-def single_keys(
+def is_likely_key(table: str, columns: Sequence[ColumnProfile], key: Sequence[str]) -> bool:
+    """Whether a key is one by its name or type, too: an amount is different by chance."""
+    ranks = _ranks(table, columns)
+    return all(ranks[name] < _BY_CHANCE for name in key)
+
+
+def find_keys(
     connection: "duckdb.DuckDBPyConnection",
     quoted: str,
+    table: str,
     columns: Sequence[ColumnProfile],
     rows: int,
-) -> list[str]:
-    """Columns without nulls of which no value comes twice, those named like a key first."""
+) -> list[tuple[str, ...]]:
+    """Columns without nulls that identify a row: one, else two, else three together.
+
+    Those named like a key come first, then texts and times. A combination with hardly more values
+    than there are rows comes before others: it is more likely a key than columns that are distinct
+    by chance.
+
+    Args:
+        connection: that has the sample, too.
+        quoted: the table in SQL.
+        table: its name, which may name its key.
+        columns: of it.
+        rows: how many it has.
+    """
     if rows < 2:
         return []
+    ranks = _ranks(table, columns)
     likely = [
         column
         for column in columns
-        if column.kind in {"number", "text", "time"}
-        and column.data_type not in {"FLOAT", "DOUBLE"}
-        and not column.nulls
-        and column.distinct >= 0.9 * rows
+        if column.name in ranks and not column.nulls and column.distinct > 1
+    ][:MOST_COLUMNS]
+    likely.sort(key=lambda column: ranks[column.name])
+    near = [column for column in likely if column.distinct >= 0.9 * rows][: 2 * _MOST_KEYS]
+    found: list[tuple[str, ...]] = [
+        (column.name,)
+        for column in near
+        if column.is_unique or not _repeated(connection, quoted, [column.name])
     ]
-    likely.sort(key=lambda column: (not is_named_like_a_key(column.name), column.kind == "time"))
-    found = []
-    for column in likely[: 2 * _MOST_KEYS]:
-        count = f"select count(distinct {identifier(column.name)}) from {quoted}"
-        if column.is_unique or scalar(connection, count) == rows:
-            found.append(column.name)
+    for size in (2, 3):
+        if found:
+            break
+        # of three, only those that are keys by name or type
+        some = [one for one in likely if size == 2 or ranks[one.name] < _BY_CHANCE]
+        groups = [
+            group
+            for group in combinations(some[: _PAIRED if size == 2 else _IN_THREES], size)
+            if math.prod(column.distinct for column in group) >= 0.9 * rows
+        ]
+        groups.sort(
+            key=lambda group: (
+                sum(ranks[column.name] for column in group),
+                math.prod(column.distinct for column in group),
+            )
+        )
+        found += _keys_of_several(connection, quoted, groups)
     return found[:_MOST_KEYS]
 
 
-def key_pairs(
+def _keys_of_several(
     connection: "duckdb.DuckDBPyConnection",
     quoted: str,
-    columns: Sequence[ColumnProfile],
-    rows: int,
-) -> list[tuple[str, str]]:
-    """Pairs of columns without nulls that have different values together in every row.
-
-    A pair with hardly more combinations than there are rows comes first: it is more likely a key
-    than two columns that are distinct by chance.
-    """
-    likely = [
-        column
-        for column in columns
-        if not column.nulls
-        and column.distinct > 1
-        and column.kind in {"number", "text", "time"}
-        and column.data_type not in {"FLOAT", "DOUBLE"}
-    ][:MOST_COLUMNS]
-    pairs = [
-        (one, other)
-        for one, other in combinations(likely, 2)
-        if one.distinct * other.distinct >= 0.9 * rows
-    ]
-    pairs.sort(
-        key=lambda pair: (
-            -sum(is_named_like_a_key(column.name) for column in pair),
-            pair[0].distinct * pair[1].distinct,
-        )
-    )
-    found: list[tuple[str, str]] = []
-    asked = 0
-    for one, other in pairs:
-        names = identifiers((one.name, other.name))
-        distinct = "select count(*) - count(distinct ({names})) from {table}"
-        sample = f"(select {names} from {SAMPLE} limit {_PAIR_ROWS})"
-        if scalar(connection, distinct.format(names=names, table=sample)):
+    groups: Sequence[Sequence[ColumnProfile]],
+) -> Iterator[tuple[str, ...]]:
+    asked = found = 0
+    for group in groups:
+        names = tuple(column.name for column in group)
+        sample = f"(select {identifiers(names)} from {SAMPLE} limit {_PAIR_ROWS})"
+        if _repeated(connection, sample, names):
             continue
         asked += 1
-        if not scalar(connection, distinct.format(names=names, table=quoted)):
-            found.append((one.name, other.name))
-        if len(found) == _MOST_KEYS or asked == _MOST_PAIRS:
-            break
+        if not _repeated(connection, quoted, names):
+            found += 1
+            yield names
+        if found == _MOST_KEYS or asked == _MOST_PAIRS:
+            return
+
+
+def _repeated(connection: "duckdb.DuckDBPyConnection", quoted: str, names: Sequence[str]) -> bool:
+    """Whether any values of some columns come twice."""
+    listed = identifiers(names) if len(names) == 1 else f"({identifiers(names)})"
+    return bool(scalar(connection, f"select count(*) > count(distinct {listed}) from {quoted}"))
+
+
+def _ranks(table: str, columns: Sequence[ColumnProfile]) -> dict[str, int]:
+    """How likely columns are the key, or a part of it: 0 by the table's own name."""
+    own = KeyOfTable(table, "id", "", is_text=False)
+    found = {}
+    for place, column in enumerate(columns):
+        if column.kind not in {"number", "text", "time"}:
+            continue
+        is_float = column.data_type in {"FLOAT", "DOUBLE"}
+        if column.name.lower() == "id" or any(
+            is_named_after(column.name, replace(own, column=ending)) for ending in _PLAIN_KEYS
+        ):
+            found[column.name] = 0
+        elif is_named_like_a_key(column.name):
+            found[column.name] = 1
+        elif column.name.lower().startswith(_OF_MANY):
+            found[column.name] = _BY_CHANCE
+        elif column.kind != "number" or (place == 0 and not is_float):
+            found[column.name] = 2
+        elif not is_float:
+            found[column.name] = _BY_CHANCE
     return found
 
 
@@ -242,7 +288,7 @@ def _of_numbers(
     if both.sum() < 10:
         return
     pearson = float(np.corrcoef(a[both], b[both])[0, 1])
-    spearman = float(np.corrcoef(_ranks(a[both]), _ranks(b[both]))[0, 1])
+    spearman = float(np.corrcoef(_places(a[both]), _places(b[both]))[0, 1])
     if not np.isfinite(pearson) or abs(spearman) > abs(pearson) + 0.05:
         if np.isfinite(spearman):
             yield Correlation(one=one, other=other, method="spearman", value=round(spearman, 4))
@@ -250,7 +296,7 @@ def _of_numbers(
     yield Correlation(one=one, other=other, method="pearson", value=round(pearson, 4))
 
 
-def _ranks(values: "NDArray[Any]") -> "NDArray[Any]":
+def _places(values: "NDArray[Any]") -> "NDArray[Any]":
     """Ranks, the mean of them where values are equal."""
     import numpy as np
 
@@ -329,9 +375,9 @@ def is_named_after(column: str, key: KeyOfTable) -> bool:
     A prefix is a role: ``billing_customer_id``.
     """
     lowered, field = column.lower(), key.column.lower()
-    if field in {"id", "uuid", "key", "code"}:
+    if field in _PLAIN_KEYS:
         table = key.table.rpartition(".")[2].rpartition("__")[2].lower()
-        for layer in ("fct_", "dim_", "stg_", "int_", "raw_"):
+        for layer in _LAYERS:
             table = table.removeprefix(layer)
         names = {table, table.removesuffix("s"), table.removesuffix("es")}
         if table.endswith("ies"):
@@ -339,4 +385,6 @@ def is_named_after(column: str, key: KeyOfTable) -> bool:
         field_names = {f"{name}_{field}" for name in names}
     else:
         field_names = {field}
-    return any(lowered == name or lowered.endswith(f"_{name}") for name in field_names)
+    return not lowered.startswith(_OF_MANY) and any(
+        lowered == name or lowered.endswith(f"_{name}") for name in field_names
+    )

@@ -73,8 +73,8 @@ def profile_table(
         personal=personal,
         has_order=is_table and looked_at == rows,
     )
-    singles = relations.single_keys(connection, quoted, columns, looked_at)
-    pairs = [] if singles else relations.key_pairs(connection, quoted, columns, looked_at)
+    keys_found = relations.find_keys(connection, quoted, name, columns, looked_at)
+    singles = {key[0] for key in keys_found if len(key) == 1}
     columns = tuple(
         column.model_copy(
             update={
@@ -104,9 +104,9 @@ def profile_table(
         newest=newest.max if newest else None,
         newest_column=newest.name if newest else None,
         duplicates=0
-        if singles or pairs or looked_at < 2
+        if keys_found or looked_at < 2
         else relations.duplicates(connection, quoted, columns),
-        keys=(*((one,) for one in singles), *pairs),
+        keys=tuple(keys_found),
         references=tuple(relations.references(connection, quoted, columns, keys, looked_at)),
         dependencies=tuple(relations.dependencies(connection, quoted, few, values)),
         correlations=tuple(relations.correlations(few, values)),
