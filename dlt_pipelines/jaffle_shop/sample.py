@@ -5,7 +5,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from headrace import portable
-from headrace.synth.generate import generate
 
 SCHEMA = Path(__file__).parents[2] / "data" / "schemas" / "jaffle_shop.yml"
 
@@ -24,6 +23,8 @@ def complete_sample(directory: Path, names: Collection[str]) -> None:
     present = [name for name in names if (directory / name).exists()]
     if len(present) == len(names):
         return
+    from headrace.synth.generate import generate  # numpy, for the first run alone
+
     directory.mkdir(parents=True, exist_ok=True)
     # in the same directory, so that each file appears by a rename
     with TemporaryDirectory(prefix=".generating-", dir=directory) as made:

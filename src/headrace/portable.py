@@ -246,6 +246,53 @@ def is_running(process: int) -> bool:
     return True
 
 
+def can_fork() -> bool:
+    """Whether a copy of this process can work beside it.
+
+    macOS has forks, which its own libraries do not bear; Windows has none.
+    """
+    return sys.platform == "linux" and cores() > 1
+
+
+def fork(work: Callable[[], None]) -> int:
+    """Have a copy of this process do some work, and end; it ends at once when this process does.
+
+    Returns:
+        Its process id; ``exit_code`` has to be asked until it has ended.
+    """
+    sys.stdout.flush()  # or the copy would write it, too
+    sys.stderr.flush()
+    parent = os.getpid()
+    child = os.fork()
+    if child != 0:
+        return child
+    code = 1
+    try:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of prctl(2)
+        if os.getppid() == parent:
+            work()
+            code = 0
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)  # nothing that this process has open is closed by its copy
+
+
+def end_child(child: int, *, at_once: bool) -> None:
+    """End a child process: as Ctrl-C does, or at once."""
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL if at_once else signal.SIGINT)
+
+
+def exit_code(child: int) -> int | None:
+    """How a child process ended, negative for a signal; None while it works. Asked once."""
+    found, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
 def stop_signals() -> tuple[int, ...]:
     """What asks a process to end: Ctrl-C, `kill`, and on Windows Ctrl-Break."""
     more = getattr(signal, "SIGBREAK", None)

@@ -132,6 +132,17 @@ def learn_environment(variables: Mapping[str, str | None]) -> None:
         _known.set(found)
 
 
+def known() -> frozenset[str]:
+    """The secrets that are masked, for another process to learn."""
+    return _known.values
+
+
+def learn_known(values: frozenset[str]) -> None:
+    """Remember the secrets that another process knows."""
+    if not values <= _known.values:
+        _known.set(_known.values | values)
+
+
 def hide(text: str) -> str:
     """The text with every secret masked: those that are known, and what looks like one."""
     return without_credentials(hide_values(text))

@@ -100,6 +100,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; every failure ends in one line and an exit code."""
+    process.collect_rarely()
     STATE.began_at = time.monotonic() - portable.process_age()
     portable.print_anything(sys.stdout, sys.stderr, is_json="--json" in sys.argv)
     secrets.hide_in_output(sys.stdout, sys.stderr)

@@ -1,6 +1,7 @@
 """``headrace run`` on a terminal: progress while it is in progress, tables at its end."""
 
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 from rich.markup import escape
 from rich.table import Table
@@ -17,14 +18,22 @@ class RunScreen(LiveScreen):
     def __init__(self, *, quiet: bool) -> None:
         super().__init__("starting", quiet=quiet)
         self._quiet = quiet
+        self._is_live = False
         self._running: dict[str, None] = {}
         self._phase = ""
         self._tests = 0
+
+    def __enter__(self) -> Self:
+        """Show nothing yet: what is live is a thread, and a run may copy this process first."""
+        return self
 
     def listen(self, event: Event) -> None:
         """Show an event."""
         if self._quiet:
             return
+        if self.live is not None and not self._is_live:
+            self._is_live = True
+            self.live.start()
         is_step = event.name == event.step
         if event.state == "phase":
             self._phase = event.name

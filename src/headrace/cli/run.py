@@ -184,6 +184,7 @@ def _execute(
             selection=selection or EVERYTHING,
             began_at=STATE.began_at,
             listen=screen.listen,
+            is_process=True,
         )
     if call.json:
         print_json(report)

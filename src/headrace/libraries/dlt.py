@@ -34,6 +34,16 @@ def environment() -> Iterator[None]:
         yield
 
 
+def import_all() -> None:
+    """Import what a load into DuckDB takes, without pauses for the garbage collector."""
+    with process.gc_paused():
+        import dlt.destinations.impl.duckdb.duck
+        import dlt.load
+        import dlt.normalize
+        import duckdb
+    del dlt, duckdb
+
+
 @dataclass(frozen=True)
 class WorkingFiles:
     """What dlt keeps in the working directory of a pipeline.

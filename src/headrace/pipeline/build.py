@@ -1,34 +1,61 @@
 """The build step: dbt builds and tests everything whose sources are loaded, in this process."""
 
+import gc
 import logging
+import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.error_detail import hidden
-from headrace.errors import ProjectError
+from headrace.errors import HeadraceError, ProjectError
+from headrace.exceptions import came_of_ctrl_c
+from headrace.libraries import dbt as libraries_dbt
+from headrace.libraries import dbt_caches
 from headrace.libraries.dbt import reads_files
-from headrace.pipeline import build_state, dbt_errors, dbt_runner
+from headrace.pipeline import build_state, dbt_errors, dbt_packages, dbt_runner, loaded_sources
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.dbt_runner import MADE, NO_OP, NodeEvents, node_report
 from headrace.pipeline.failing_rows import with_failing_rows
 from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.unbuilt import compile_left_out
 from headrace.secrets import hide
-from headrace.settings import Resolved
+from headrace.settings import Resolved, SourceSettings
 from headrace.targets import Target
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner
 
 _LOG = logging.getLogger("headrace.pipeline")
+_MOST_FILES = 5_000  # of a source, whose times are looked at
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A project that was parsed ahead of its build.
+
+    Attributes:
+        inputs: what it was parsed from; of other inputs it is parsed again.
+        parsed: the project.
+    """
+
+    inputs: str
+    parsed: dbt_runner.ParsedProject
 
 
 def build(
-    resolved: Resolved, target: Target, *, full_refresh: bool, listen: Listener
+    resolved: Resolved,
+    target: Target,
+    *,
+    full_refresh: bool,
+    listen: Listener,
+    prepared: Prepared | None = None,
 ) -> BuildReport:
     """Build and test the dbt project.
 
@@ -40,6 +67,7 @@ def build(
         target: where the raw data is.
         full_refresh: build even if nothing changed, incremental models from scratch.
         listen: is told of each node.
+        prepared: of ``prepare``.
 
     Raises:
         TransformError: dbt could not parse or start; nothing was built.
@@ -59,7 +87,10 @@ def build(
     home = dbt_runner.dbt_home(resolved)
     with dbt_runner.environment(home, working_dir=resolved.dbt_working_dir):
         listen(Event("build", "parsing the project", "phase"))
-        parsed = dbt_runner.parse(resolved)
+        if prepared is not None and prepared.inputs == _parse_inputs(inputs, target):
+            parsed = prepared.parsed
+        else:
+            parsed = dbt_runner.parse(resolved)
         is_own = resolved.settings.dbt.profile is not None
         missing = dbt_runner.sources_not_loaded(parsed.graph, target, writes=not is_own)
         if seeds := dbt_runner.seeds_of_sources(parsed.graph, missing):
@@ -67,12 +98,14 @@ def build(
             missing = dbt_runner.sources_not_loaded(parsed.graph, target, writes=not is_own)
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         words += dbt_runner.default_selector(parsed) if missing else []
-        nodes = build_nodes(
-            resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
-        )
+        with dbt_caches.manifest_left_to_caller():
+            nodes = build_nodes(
+                resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
+            )
+        compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
+        parsed.graph.write(str(resolved.artifacts / "manifest.json"))
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)
-        compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
         _describe_relations(resolved, target, parsed.runner)
     if full_refresh and all(
         node.status == "success" for node in nodes if node.resource_type in MADE
@@ -93,6 +126,79 @@ def build(
         ),
     )
     return BuildReport(nodes=nodes, freshness=freshness, seconds=time.monotonic() - started)
+
+
+def start_dbt() -> None:
+    """Import dbt, which takes longer than to parse a small project."""
+    with dbt_runner.environment():
+        libraries_dbt.import_all()
+
+
+def prepare(resolved: Resolved, target: Target) -> Prepared | None:
+    """Import dbt, and parse the project, while its sources are still loaded.
+
+    Returns:
+        What ``build`` takes; None if the project cannot be parsed yet, which the build will tell.
+    """
+    start_dbt()
+    if not loaded_sources.path_of(target).is_file() or dbt_packages.are_missing(resolved):
+        return None  # dbt would parse it all again once they are there
+    try:
+        require_project(resolved)
+        inputs = _parse_inputs(build_state.inputs(resolved, target), target)
+        dbt_runner.write_profile(resolved, target)
+        home = dbt_runner.dbt_home(resolved)
+        with dbt_runner.environment(home, working_dir=resolved.dbt_working_dir):
+            parsed = dbt_runner.parse(resolved)
+        gc.freeze()  # the project stays: no collection need look through it
+        return Prepared(inputs, parsed)
+    except HeadraceError as error:
+        if came_of_ctrl_c(error):
+            raise KeyboardInterrupt from error
+        return None
+
+
+def is_likely(resolved: Resolved, target: Target, chosen: Mapping[str, SourceSettings]) -> bool:
+    """Whether there will be something to build, as far as can be told before the load.
+
+    It is, unless the last build is current and no file of the sources changed since.
+    """
+    last = build_state.read(resolved)
+    if last is None:
+        return True
+    inputs, day = build_state.inputs(resolved, target), build_state.today()
+    if not _is_current(last, inputs, day, target, resolved):
+        return True
+    since = last.finished_at.timestamp()
+    return any(_is_newer(resolved, name, one, since) for name, one in chosen.items())
+
+
+def _is_newer(resolved: Resolved, name: str, settings: SourceSettings, since: float) -> bool:
+    """Whether a source's files changed since; one that has none may always bring something."""
+    paths = [resolved.data_dir / name]
+    if (option := settings.options.get("path")) is not None:
+        paths.append(resolved.source_path(Path(str(option))))
+    found = [path for path in paths if path.exists()]
+    return not found or any(_newest_change(path) > since for path in found)
+
+
+def _newest_change(path: Path) -> float:
+    """When the newest file or folder at or below a path changed; infinity if there are many."""
+    newest, left = path.stat().st_mtime, _MOST_FILES
+    for folder, folders, files in os.walk(path):
+        left -= len(folders) + len(files)
+        if left < 0:
+            return math.inf
+        for name in (*folders, *files):
+            with suppress(OSError):
+                newest = max(newest, Path(folder, name).stat().st_mtime)
+    return newest
+
+
+def _parse_inputs(inputs: str, target: Target) -> str:
+    """Of what dbt parses: the build's inputs, and which sources are loaded."""
+    path = loaded_sources.path_of(target)
+    return f"{inputs} {path.read_text('utf-8') if path.is_file() else ''}"
 
 
 def full_refresh_marker(resolved: Resolved, target: Target) -> Path:

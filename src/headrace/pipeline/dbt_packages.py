@@ -20,6 +20,19 @@ _LOCK = "package-lock.yml"
 _STAMP = "packages.stamp"
 
 
+def are_missing(resolved: Resolved) -> bool:
+    """Whether ``install`` has packages to install."""
+    root = resolved.dbt_project
+    wanted = sum(len(_packages(root / name)) for name in FILES)
+    return wanted > 0 and not _are_current(resolved, wanted)
+
+
+def _are_current(resolved: Resolved, wanted: int) -> bool:
+    root, stamp = resolved.dbt_project, dbt_runner.dbt_home(resolved) / _STAMP
+    there = len(list(folders(root)))
+    return there >= wanted and stamp.is_file() and stamp.read_text("utf-8") == _digest(root)
+
+
 def install(resolved: Resolved, listen: Listener) -> str | None:
     """Have dbt install the packages, where the files that name them are not those of the last time.
 
@@ -41,9 +54,8 @@ def install(resolved: Resolved, listen: Listener) -> str | None:
     if not named:
         return None
     wanted = sum(len(_packages(root / name)) for name in named)
-    there = len(list(folders(root)))
     stamp = dbt_runner.dbt_home(resolved) / _STAMP
-    if there >= wanted and stamp.is_file() and stamp.read_text("utf-8") == _digest(root):
+    if _are_current(resolved, wanted):
         return None
     listen(Event("build", f"installing the packages of {named[0]} (dbt deps)", "phase"))
     problem = _run_deps(resolved)

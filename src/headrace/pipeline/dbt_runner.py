@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from io import SEEK_END, StringIO
@@ -17,6 +17,7 @@ from headrace.error_detail import ErrorDetail, hidden
 from headrace.errors import TransformError, WarehouseError
 from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
+from headrace.libraries import dbt_caches
 from headrace.libraries.duckdb import is_locked
 from headrace.pipeline import dbt_errors, loaded_sources, own_profile
 from headrace.pipeline.loaded_sources import RUN_VAR
@@ -98,7 +99,11 @@ def environment(home: Path | None = None, *, working_dir: Path | None = None) ->
     """
     began = time.time() - 1  # some file systems keep whole seconds
     try:
-        with libraries_dbt.environment(), working_directory(working_dir):
+        with (
+            libraries_dbt.environment(),
+            working_directory(working_dir),
+            dbt_caches.kept(home / "compiled.cache") if home else nullcontext(),
+        ):
             yield
     finally:
         if home is not None:

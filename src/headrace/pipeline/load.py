@@ -1,18 +1,27 @@
 """The load step: the sources, one after the other, each into its raw schema."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c
-from headrace.export.openlineage.emit import Emitter
 from headrace.libraries import dlt as libraries_dlt
+from headrace.pipeline import sources
 from headrace.pipeline.backfill import LoadPart
+from headrace.pipeline.load_process import LoadEvents
 from headrace.pipeline.quarantine import count_open
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport
 from headrace.pipeline.source_loader import SourceLoader, refresh_marker
 from headrace.settings import Resolved, SourceSettings
 from headrace.targets import Target
+
+
+def warm_up(resolved: Resolved, chosen: Mapping[str, SourceSettings]) -> None:
+    """Import dlt and the code of the sources, ahead of their load."""
+    with libraries_dlt.environment():
+        libraries_dlt.import_all()
+        for name, settings in chosen.items():
+            sources.takes_context(resolved, name, settings)
 
 
 @libraries_dlt.environment()
@@ -23,7 +32,7 @@ def load(
     *,
     full_refresh: bool,
     listen: Listener,
-    emitter: Emitter | None = None,
+    emitter: LoadEvents | None = None,
     part: LoadPart | None = None,
     failures: list[LoadFailure] | None = None,
 ) -> LoadReport:

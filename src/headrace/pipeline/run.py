@@ -4,12 +4,13 @@ import logging
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
+from headrace import portable
 from headrace.artifacts import read_manifest
 from headrace.catalog import INTERRUPTED, RunStore
 from headrace.error_detail import ErrorDetail
@@ -25,6 +26,7 @@ from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import (
     dbt_packages,
     editor_manifest,
+    load_process,
     loaded_sources,
     lock,
     notify,
@@ -79,6 +81,7 @@ def run(
     began_at: float | None = None,
     listen: Listener = ignore,
     command: str | None = None,
+    is_process: bool = False,
 ) -> RunReport:
     """Run the steps in order; a failed check ends the run before it publishes.
 
@@ -97,6 +100,8 @@ def run(
         listen: is told what happens.
         command: what to record the run as; by default the command of these steps. Nobody is told
             of the failure of another.
+        is_process: whether this process is there for the run alone, and has no threads: then it
+            loads in a copy of it, and starts dbt meanwhile.
 
     Returns:
         The report; its status is ``failed`` when a check did not pass.
@@ -116,7 +121,18 @@ def run(
     names = (*source_names, *(name for name in part.tables if name not in source_names))
 
     def do() -> RunReport:
-        return _run(resolved, command, steps, names, full_refresh, part, selection, began, listen)
+        return _run(
+            resolved,
+            command,
+            steps,
+            names,
+            full_refresh,
+            part,
+            selection,
+            began,
+            listen,
+            is_process=is_process,
+        )
 
     return notify.telling(resolved, command, do) if tells else do()
 
@@ -131,6 +147,8 @@ def _run(
     selection: Selection,
     began_at: float,
     listen: Listener,
+    *,
+    is_process: bool,
 ) -> RunReport:
     fault = address_space_fault()
     if fault is not None:
@@ -152,12 +170,36 @@ def _run(
     target = resolved.target
     logged = logging_to(resolved.data_dir / "logs", resolved.settings.log_level)
     progress = Progress(progress_path(resolved.data_dir), listen)
-    with lock.hold(target.lock_path, command) as dead, logged, progress:
+    is_apart = is_process and bool(chosen) and "build" in steps and portable.can_fork()
+
+    def load(
+        told: Listener, events: load_process.LoadEvents, failures: list[LoadFailure]
+    ) -> LoadReport:
+        return load_step.load(
+            resolved,
+            target,
+            chosen,
+            full_refresh=full_refresh,
+            listen=told,
+            emitter=events,
+            part=part,
+            failures=failures,
+        )
+
+    def warm_up() -> None:
+        load_step.warm_up(resolved, chosen)
+
+    with (
+        lock.hold(target.lock_path, command) as dead,
+        logged,
+        progress,
+        load_process.started(load, warm_up) if is_apart else nullcontext() as loader,
+    ):
         store = RunStore(resolved.run_store_url)
         try:
             one = _Run(
-                resolved, target, store, command, selection, progress.listen, began_at, part,
-                notes=notes,
+                resolved, target, store, command, selection, progress.listen, began_at, load,
+                loader, is_backfill=part.backfill is not None, notes=notes,
             )  # fmt: skip
             progress.begin(one.run_id)
             return one.execute(steps, chosen, full_refresh=full_refresh, dead=dead)
@@ -222,7 +264,10 @@ class _Run:
     selection: Selection
     listen: Listener
     began_at: float
-    part: LoadPart
+    load: load_process.Load
+    loader: load_process.LoadProcess | None = None
+    prepared: build_step.Prepared | None = None
+    is_backfill: bool = False
     run_id: str = field(default_factory=new_run_id)
     notes: list[str] = field(default_factory=list)
     loaded: LoadReport | None = None
@@ -320,7 +365,7 @@ class _Run:
             self.notes += [note] if note else []
         rebuild = "build" in steps and self._must_rebuild(asked=full_refresh)
         if "load" in steps and chosen:
-            self._load(chosen, full_refresh=full_refresh)
+            self._load(chosen, rebuild=rebuild)
             if self._stops_after_load():
                 return False  # readers keep what is published, and it is of one time
         if "build" in steps:
@@ -368,29 +413,35 @@ class _Run:
             )
         return marker.exists()
 
-    def _load(self, chosen: dict[str, Any], *, full_refresh: bool) -> None:
+    def _load(self, chosen: dict[str, Any], *, rebuild: bool) -> None:
         failures: list[LoadFailure] = []
         with self._step("load") as problems:
             try:
-                self.loaded = load_step.load(
-                    self.resolved,
-                    self.target,
-                    chosen,
-                    full_refresh=full_refresh,
-                    listen=self.listen,
-                    emitter=self.emitter,
-                    part=self.part,
-                    failures=failures,
-                )
+                if self.loader is None:
+                    self.loaded = self.load(self.listen, self.emitter, failures)
+                else:
+                    self.loaded = self.loader.load(
+                        self.listen,
+                        self.emitter,
+                        failures,
+                        lambda: self._prepare(chosen, rebuild=rebuild),
+                    )
             finally:  # also where one source failed
                 with suppress(HeadraceError, OSError):
                     loaded_sources.keep_settings_sources(self.resolved, self.target)
                 with suppress(HeadraceError):
                     RunRecord(self.store, self.run_id).add_load_failures(failures)
             problems.extend(each.sentence for each in failures)
-        if self.part.backfill is not None:
+        if self.is_backfill:
             self.notes += about_incremental_models(self.resolved, self.loaded)
         RunRecord(self.store, self.run_id).add_loads(self.loaded.tables)
+
+    def _prepare(self, chosen: dict[str, Any], *, rebuild: bool) -> None:
+        """Start dbt while the sources are loaded, unless nothing is likely to be built."""
+        if not self.selection.is_whole:
+            build_step.start_dbt()
+        elif rebuild or build_step.is_likely(self.resolved, self.target, chosen):
+            self.prepared = build_step.prepare(self.resolved, self.target)
 
     def _build(self, loaded: list[str], *, full_refresh: bool) -> None:
         with self._step("build") as problems:
@@ -399,7 +450,11 @@ class _Run:
             self.notes += [note] if note else []
             if self.selection.is_whole:
                 self.built = build_step.build(
-                    self.resolved, self.target, full_refresh=full_refresh, listen=self._listen_on
+                    self.resolved,
+                    self.target,
+                    full_refresh=full_refresh,
+                    listen=self._listen_on,
+                    prepared=self.prepared,
                 )
                 editor_manifest.keep(self.resolved)
             else:

@@ -1,7 +1,7 @@
 """Models that a build left out are compiled, so that the catalog can trace their columns.
 
 Models of sources that are not loaded yet, and those that wait for a model or test that failed, have
-SQL, too. dbt fills in the nodes of its manifest, which is written again; nothing is built.
+SQL, too. dbt fills in the nodes of its manifest, which is written then; nothing is built.
 """
 
 import logging
@@ -50,7 +50,7 @@ def compile_left_out(
     missing: Sequence[str],
     nodes: Iterable[NodeReport],
 ) -> None:
-    """Compile what the build left out, and write dbt's manifest with it.
+    """Compile what the build left out, into dbt's own manifest.
 
     Tests by dbt's own generic ones stay as they are: their arguments say what they read. A node
     that cannot be compiled is logged, and has no lineage of columns.
@@ -75,7 +75,6 @@ def compile_left_out(
             _compile(resolved, target, parsed, roots)
             sql = {key: sql for key, sql in compiled_sql(parsed.graph).items() if key not in built}
             _write(resolved, _CompiledNodes(inputs, roots, sql))
-        parsed.graph.write(str(resolved.artifacts / "manifest.json"))
 
 
 def _waiting(graph: Any, nodes: Iterable[NodeReport]) -> list[str]:

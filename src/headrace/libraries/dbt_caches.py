@@ -1,0 +1,234 @@
+"""What dbt works out anew in each process, kept between processes: the same results, sooner.
+
+    a template (a macro, a model's SQL)  ─► Python code by Jinja
+    a class of dbt's settings            ─► JSON schema by mashumaro
+
+Both follow from their input and the versions of the libraries alone. A damaged file counts as none.
+"""
+
+import functools
+import importlib.util
+import inspect
+import json
+import marshal
+import pickle
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from headrace import portable
+
+_PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
+_MOST = 20_000  # templates; where there are more, those that were not used now are dropped
+
+
+@dataclass
+class _Cache:
+    """The content of a file.
+
+    Attributes:
+        path: of the file.
+        code: digest of a template and its environment, to Python's code in marshal's format.
+        schemas: name of a class to its JSON schema, as JSON.
+        used: templates that this process took or added.
+        is_new: whether something was added.
+    """
+
+    path: Path
+    code: dict[bytes, bytes] = field(default_factory=dict)
+    schemas: dict[str, str] = field(default_factory=dict)
+    used: set[bytes] = field(default_factory=set)
+    is_new: bool = False
+
+    def read(self) -> None:
+        with suppress(Exception):  # whatever a damaged file makes of it
+            found = pickle.loads(self.path.read_bytes())  # noqa: S301 - our own
+            if found["versions"] == _versions():
+                self.code, self.schemas = found["code"], found["schemas"]
+
+    def write(self) -> None:
+        if not self.is_new:
+            return
+        code = dict(self.code)
+        if len(code) > _MOST:
+            code = {key: value for key, value in code.items() if key in self.used}
+        content = {"versions": _versions(), "code": code, "schemas": dict(self.schemas)}
+        with suppress(OSError):  # without it the next process works it out again
+            portable.write_file(self.path, pickle.dumps(content))
+            self.is_new = False
+
+
+@functools.cache
+def _versions() -> str:
+    found = [sys.version, importlib.util.MAGIC_NUMBER.hex()]
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return "\n".join(found)
+
+
+_open: dict[Path, _Cache] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Have dbt take what it needs from a file, and add to it what is missing there.
+
+    Args:
+        path: of the file; the caller sees to it that no other process writes it.
+    """
+    with _lock:
+        cache = _open.get(path)
+        if cache is None:
+            cache = _open[path] = _Cache(path)
+            cache.read()
+    with _templates(cache), _schemas(cache), _sources_of_flags(), _fast_json():
+        yield
+    cache.write()
+
+
+@contextmanager
+def _templates(cache: _Cache) -> Iterator[None]:
+    from dbt_common.clients import jinja
+
+    environment: Any = jinja.MacroFuzzEnvironment
+    original = environment.compile
+
+    def compile_(
+        self: Any,
+        source: Any,
+        name: str | None = None,
+        filename: str | None = None,
+        raw: bool = False,
+        defer_init: bool = False,
+    ) -> Any:
+        is_plain = isinstance(source, str) and not (name or filename or raw or defer_init)
+        if not is_plain or jinja.MACRO_DEBUGGING:
+            return original(self, source, name, filename, raw, defer_init)
+        kind = f"{type(self).__qualname__} {sorted(self.extensions)}\0"
+        key = blake2b((kind + source).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        found = cache.code.get(key)
+        cache.used.add(key)
+        if found is not None:
+            code: CodeType = marshal.loads(found)  # noqa: S302 - our own
+            return code
+        made = original(self, source)
+        cache.code[key] = marshal.dumps(made)
+        cache.is_new = True
+        return made
+
+    environment.compile = compile_
+    try:
+        yield
+    finally:
+        environment.compile = original
+
+
+@contextmanager
+def _schemas(cache: _Cache) -> Iterator[None]:
+    from dbt_common.dataclass_schema import dbtClassMixin
+
+    mixin: Any = dbtClassMixin
+    original = mixin.__dict__["json_schema"]
+    build: Callable[[type], dict[str, Any]] = original.__func__
+
+    made_before: dict[type, dict[str, Any]] = {}
+
+    def json_schema(cls: type) -> dict[str, Any]:
+        if cls not in made_before:
+            made_before[cls] = _schema(cls, build, cache)
+        return made_before[cls]
+
+    mixin.json_schema = classmethod(json_schema)
+    try:
+        yield
+    finally:
+        mixin.json_schema = original
+
+
+def _schema(cls: type, build: Callable[[type], dict[str, Any]], cache: _Cache) -> dict[str, Any]:
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    if name in cache.schemas:
+        found: dict[str, Any] = json.loads(cache.schemas[name])
+        return found
+    made = build(cls)
+    with suppress(TypeError, ValueError):  # then it is no JSON, and made anew each time
+        text = json.dumps(made)
+        if json.loads(text) == made:
+            cache.schemas[name] = text
+            cache.is_new = True
+    return made
+
+
+@contextmanager
+def _sources_of_flags() -> Iterator[None]:
+    """dbt asks for the source code of its whole stack to learn the name of one module."""
+    from dbt_common import behavior_flags
+
+    flag: Any = behavior_flags.BehaviorFlagRendered
+    original = flag.__dict__["_default_source"]
+    own = {behavior_flags.__name__, __name__}
+
+    def default_source() -> str:
+        frame = inspect.currentframe()
+        while frame is not None:
+            name = frame.f_globals.get("__name__")
+            if name and name not in own and isinstance(sys.modules.get(name), ModuleType):
+                return str(name)
+            frame = frame.f_back
+        return "Unknown"
+
+    flag._default_source = staticmethod(default_source)  # noqa: SLF001 - it is replaced
+    try:
+        yield
+    finally:
+        flag._default_source = original  # noqa: SLF001
+
+
+@contextmanager
+def manifest_left_to_caller() -> Iterator[None]:
+    """A command of dbt that would write manifest.json leaves that to whoever writes it later."""
+    from dbt.contracts.graph.manifest import Manifest
+
+    graph: Any = Manifest
+    original = graph.write
+    graph.write = lambda self, path: None
+    try:
+        yield
+    finally:
+        graph.write = original
+
+
+class _Json(ModuleType):
+    """The module ``json``, whose ``dump`` writes the same text by C instead of by Python."""
+
+    def __init__(self) -> None:
+        super().__init__("json")
+        self.__dict__.update(vars(json))
+        self.dump = self._dump
+
+    @staticmethod
+    def _dump(content: Any, file: Any, **options: Any) -> None:
+        file.write(json.dumps(content, **options))
+
+
+@contextmanager
+def _fast_json() -> Iterator[None]:
+    """Have dbt encode its artifacts three times as fast, into the same bytes."""
+    from dbt_common.clients import system
+
+    module: Any = system
+    original = module.json
+    module.json = _Json()
+    try:
+        yield
+    finally:
+        module.json = original

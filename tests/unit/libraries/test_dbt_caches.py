@@ -1,0 +1,141 @@
+"""What dbt works out anew in each process: with the caches it is the same."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from headrace.libraries import dbt_caches
+
+
+@pytest.fixture(autouse=True)
+def _nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dbt_caches, "_open", {})
+
+
+def render(text: str, **context: object) -> str:
+    from dbt_common.clients.jinja import get_environment
+
+    return str(get_environment(None).from_string(text).render(context))
+
+
+def test_a_template_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt_common.clients.jinja import MacroFuzzEnvironment
+
+    text = "{% macro twice(x) %}{{ x }}{{ x }}{% endmacro %}{{ 'a' if y else 'b' }}"
+    path = tmp_path / "compiled.cache"
+    with dbt_caches.kept(path):
+        assert render(text, y=1) == "a"
+    dbt_caches._open.clear()
+
+    def generate(*_: object, **__: object) -> Any:
+        raise AssertionError("compiled again")
+
+    monkeypatch.setattr(MacroFuzzEnvironment, "_generate", generate)
+    with dbt_caches.kept(path):
+        assert render(text, y=0) == "b"
+    with pytest.raises(AssertionError, match="compiled again"):
+        render(text)  # outside of it dbt is as it was
+
+
+def test_text_and_native_templates_are_told_apart(tmp_path: Path) -> None:
+    from dbt.clients.jinja import get_rendered
+
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        text = "{{ '1' | as_number }}"
+        found = [get_rendered(text, {}, native=native) for native in (False, True)]
+    assert found == ["1", 1]
+
+
+def test_a_schema_is_that_of_dbt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt.contracts.project import Project
+    from dbt_common import dataclass_schema
+
+    expected = Project.json_schema()
+    path = tmp_path / "compiled.cache"
+    with dbt_caches.kept(path):
+        assert Project.json_schema() == expected
+    dbt_caches._open.clear()
+
+    def build(*_: object, **__: object) -> Any:
+        raise AssertionError("made again")
+
+    monkeypatch.setattr(dataclass_schema, "build_json_schema", build)
+    with dbt_caches.kept(path):
+        assert Project.json_schema() == expected
+
+
+def test_the_module_of_a_flag_is_that_of_dbt(tmp_path: Path) -> None:
+    from dbt_common.behavior_flags import BehaviorFlagRendered
+
+    expected = BehaviorFlagRendered._default_source()
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        assert BehaviorFlagRendered._default_source() == expected == __name__
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04nonsense", b"{}"])
+def test_a_damaged_file_counts_as_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "compiled.cache"
+    path.write_bytes(content)
+    with dbt_caches.kept(path):
+        assert render("{{ 1 + 1 }}") == "2"
+    assert path.read_bytes() != content
+
+
+def test_a_file_of_other_versions_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "compiled.cache"
+    with dbt_caches.kept(path):
+        render("{{ 2 + 2 }}")
+    dbt_caches._open.clear()
+    monkeypatch.setattr(dbt_caches, "_versions", lambda: "others")
+    with dbt_caches.kept(path):
+        assert not dbt_caches._open[path].code
+
+
+def test_templates_that_are_not_used_go_when_there_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "compiled.cache"
+    with dbt_caches.kept(path):
+        render("{{ 3 }}")
+    dbt_caches._open.clear()
+    monkeypatch.setattr(dbt_caches, "_MOST", 1)
+    with dbt_caches.kept(path):
+        render("{{ 4 }}")
+    dbt_caches._open.clear()
+    with dbt_caches.kept(path):
+        assert len(dbt_caches._open[path].code) == 1
+
+
+def test_json_is_written_as_dbt_writes_it(tmp_path: Path) -> None:
+    from dbt_common.clients import system as dbt_system
+    from dbt_common.utils.encoding import JSONEncoder
+
+    content = {"é": [1, 2.5, None, {"a": True}], "when": Path("x").name, "empty": {}}
+    expected = io.StringIO()
+    json.dump(content, expected, cls=JSONEncoder)
+    path, system = tmp_path / "artifact.json", cast("Any", dbt_system)
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        assert system.json is not json
+        system.write_json(str(path), content)
+    assert path.read_text("utf-8") == expected.getvalue()
+    assert system.json is json
+
+
+def test_the_manifest_can_be_left_to_the_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.contracts.graph.manifest import Manifest
+
+    # it asks for the flags of an invocation
+    monkeypatch.setattr(Manifest, "fill_tracking_metadata", lambda self: None)
+    path = tmp_path / "manifest.json"
+    with dbt_caches.manifest_left_to_caller():
+        Manifest().write(str(path))
+        assert not path.exists()
+    Manifest().write(str(path))
+    assert path.exists()
