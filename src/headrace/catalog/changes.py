@@ -1,7 +1,8 @@
 """What changed between two versions of the catalog: assets (renamed, too), columns and tests."""
 
+import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -80,9 +81,14 @@ class AssetPair:
 
 
 def _payload(values: tuple[Any, ...] | None) -> Asset | None:
+    return None if values is None else asset_of(values[1])
+
+
+def asset_of(payload: str) -> Asset:
+    """An asset as the run store has it, without its columns."""
     import msgspec
 
-    return None if values is None else msgspec.json.decode(values[1], type=Asset)
+    return msgspec.json.decode(payload, type=Asset)
 
 
 AssetPairs = Mapping[tuple[int, tuple[str, ...]], AssetPair]
@@ -126,27 +132,50 @@ def renamed(pairs: AssetPairs, columns: RowChanges) -> dict[tuple[int, str], str
     }
 
 
-def tests_of_renamed(
-    pairs: AssetPairs, new_names: Mapping[tuple[int, str], str]
-) -> set[tuple[int, str]]:
-    """The tests, by version and id, that were only removed or added because of a rename."""
-    removed: dict[_Fingerprint, str] = {}
-    added: dict[_Fingerprint, str] = {}
-    for (version, (asset_id,)), pair in pairs.items():
-        asset = pair.before or pair.after
-        test = asset.test if asset is not None else None
-        if test is None or test.attached_to is None or (pair.before and pair.after):
-            continue
-        subject = test.attached_to
-        if pair.after is None:
-            subject = new_names.get((version, subject), "")
-        side = removed if pair.after is None else added
-        checks = (test.name, test.column, repr(test.arguments))
-        side[_Fingerprint(version, subject, checks)] = asset_id
-    found: set[tuple[int, str]] = set()
-    for key in removed.keys() & added.keys():
-        found |= {(key.version, removed[key]), (key.version, added[key])}
+def same_tests(
+    removed: Iterable[Asset], added: Iterable[Asset], new_names: Mapping[str, str]
+) -> dict[str, str]:
+    """Old id to new id of the tests that are about the same: their asset, column and kind.
+
+    dbt's id of a test changes with its values. Of several that are about the same, those whose
+    arguments are most alike are one.
+
+    Args:
+        removed: tests that are gone.
+        added: tests that are new.
+        new_names: old id to new id of assets that were renamed.
+    """
+    olds: dict[tuple[str, ...], list[Asset]] = {}
+    news: dict[tuple[str, ...], list[Asset]] = {}
+    for test in removed:
+        olds.setdefault(subject_of(test, new_names), []).append(test)
+    for test in added:
+        news.setdefault(subject_of(test), []).append(test)
+    found: dict[str, str] = {}
+    for key in olds.keys() & news.keys() - {()}:
+        pairs = sorted(
+            (_unlike(old, new), old.id, new.id) for old in olds[key] for new in news[key]
+        )
+        for _, old_id, new_id in pairs:
+            if old_id not in found and new_id not in found.values():
+                found[old_id] = new_id
     return found
+
+
+def subject_of(test: Asset, new_names: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What a test is about; empty of one that only its name tells from others."""
+    info = test.test
+    if info is None or info.attached_to is None or info.name == "singular":
+        return ()
+    about = (new_names or {}).get(info.attached_to, info.attached_to)
+    own = test.id.rpartition(".")[2] if test.kind == "unit_test" else ""
+    return (info.name, about, (info.column or "").casefold(), own)
+
+
+def _unlike(one: Asset, other: Asset) -> float:
+    """From 0, the same arguments, to 1."""
+    here, there = (repr(asset.test.arguments) if asset.test else "" for asset in (one, other))
+    return 1 - difflib.SequenceMatcher(None, here, there).ratio()
 
 
 What = Literal[
@@ -177,8 +206,8 @@ class CatalogChange:
         asset: the asset's id; for a test, the id of what it tests, where that is known.
         column: the column's name, or None where the asset itself changed.
         what: what kind of change.
-        before: the old type, name, relation, owners, description or test; None where there was
-            none.
+        before: the old type, name, relation, owners, description, code, or what a test checks;
+            None where there was none.
         after: the new one.
     """
 
@@ -205,17 +234,41 @@ def changes(
     pairs = {key: AssetPair.of(move) for key, move in assets.items()}
     new_names = renamed(pairs, columns)
     old_names = {(version, new): old for (version, old), new in new_names.items()}
-    tests = tests_of_renamed(pairs, new_names)
+    for (version, gone), new in _moved_tests(pairs, new_names).items():
+        new_names[version, gone] = new
+        old_names[version, new] = gone
     for (version, (asset_id,)), pair in pairs.items():
         at = created_at[version]
-        if (version, asset_id) in new_names or (version, asset_id) in tests:
-            continue  # reported under the new name; its tests are unchanged
+        if (version, asset_id) in new_names:
+            continue  # reported under the new name
         before, after = pair.before, pair.after
         old = old_names.get((version, asset_id))
         if old is not None:
             before = pairs[version, (old,)].before
         yield from _asset_changes(version, at, asset_id, before, after)
     yield from _column_changes(columns, pairs, created_at)
+
+
+def _moved_tests(
+    pairs: AssetPairs, new_names: Mapping[tuple[int, str], str]
+) -> dict[tuple[int, str], str]:
+    """Version and old id to the new id of tests that are about the same."""
+    removed: dict[int, list[Asset]] = {}
+    added: dict[int, list[Asset]] = {}
+    for (version, _), pair in pairs.items():
+        if pair.before is not None and pair.after is None and pair.before.is_test:
+            removed.setdefault(version, []).append(pair.before)
+        elif pair.after is not None and pair.before is None and pair.after.is_test:
+            added.setdefault(version, []).append(pair.after)
+    return {
+        (version, old): new
+        for version in removed.keys() & added.keys()
+        for old, new in same_tests(
+            removed[version],
+            added[version],
+            {old: new for (at, old), new in new_names.items() if at == version},
+        ).items()
+    }
 
 
 def _asset_changes(
@@ -237,10 +290,16 @@ def _asset_changes(
         )  # fmt: skip
         return
     if asset.is_test:
-        old, new = _checks(before), _checks(after)
-        if old != new:
+        checked = _checks(before, after, after.name)
+        checks = _checks(after, before, after.name)
+        is_written = after.test is not None and after.test.name == "singular"
+        if is_written and before.raw_code != after.raw_code:
+            yield CatalogChange(
+                version, at, asset_id, None, "code changed", before.raw_code, after.raw_code
+            )
+        if checked != checks:
             subject, column = _tested(asset_id, asset)
-            yield CatalogChange(version, at, subject, column, "test changed", old, new)
+            yield CatalogChange(version, at, subject, column, "test changed", checked, checks)
         return
     found: list[tuple[What, str | None, str | None]] = []
     if before.id != after.id:
@@ -254,7 +313,9 @@ def _asset_changes(
     for what, was, now in found:
         yield CatalogChange(version, at, asset_id, None, what, was or None, now or None)
     if before.raw_code != after.raw_code:
-        yield CatalogChange(version, at, asset_id, None, "code changed")
+        yield CatalogChange(
+            version, at, asset_id, None, "code changed", before.raw_code, after.raw_code
+        )
 
 
 def _tested(asset_id: str, test: Asset) -> tuple[str, str | None]:
@@ -264,10 +325,22 @@ def _tested(asset_id: str, test: Asset) -> tuple[str, str | None]:
     return test.test.attached_to or asset_id, test.test.column
 
 
-def _checks(test: Asset) -> str:
-    """What of a test can change while its id stays the same."""
-    severity = test.test.severity if test.test else "error"
-    return f"{test.name}, severity {severity}"
+def _checks(test: Asset, other: Asset, name: str) -> str:
+    """What a test checks, as far as another one checks something else."""
+    there = _settings(other)
+    here = [f"{key} {text}" for key, text in _settings(test).items() if there.get(key) != text]
+    return ", ".join([name, *here])
+
+
+def _settings(test: Asset) -> dict[str, str]:
+    """The severity and the arguments of a test."""
+    if test.test is None:
+        return {}
+    texts = {"severity": test.test.severity}
+    for key, value in test.test.arguments.items():
+        is_list = isinstance(value, list | tuple)
+        texts[key] = ", ".join(map(str, value)) if is_list else str(value)
+    return texts
 
 
 def _location(asset: Asset) -> str:

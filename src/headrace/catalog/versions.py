@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.reading import utc
 from headrace.catalog.catalog_rows import COLUMN_FIELDS, CatalogRows, assemble, readings_of
-from headrace.catalog.changes import CatalogChange, RowChange, changes
+from headrace.catalog.changes import (
+    AssetPair,
+    CatalogChange,
+    RowChange,
+    asset_of,
+    changes,
+    renamed,
+    same_tests,
+    subject_of,
+)
 from headrace.catalog.database import StoreDatabase
-from headrace.catalog.model import Catalog
+from headrace.catalog.model import TESTS, Catalog
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -80,6 +89,7 @@ class CatalogVersions(StoreDatabase):
             self._replace(connection, "catalog_assets", version, new.assets)
             self._replace(connection, "catalog_columns", version, new.columns)
             self._replace(connection, "catalog_lineage", version, new.lineage)
+            self._keep_test_history(connection, version)
             connection.execute(
                 insert(versions).values(
                     version=version,
@@ -90,6 +100,58 @@ class CatalogVersions(StoreDatabase):
                 )
             )
         return version
+
+    def _keep_test_history(self, connection: "Connection", version: int) -> None:
+        """Give the results of tests, whose id is another one now, to the new id.
+
+        So a test that was repaired by other values keeps its past. One that was away for some
+        versions gets it back, unless another one is about the same.
+        """
+        from sqlalchemy import bindparam, or_, select, update
+
+        assets = self._tables["catalog_assets"]
+        moves: dict[str, RowChange] = {}
+        for edge, side in ((assets.c.until, "before"), (assets.c.since, "after")):
+            query = select(assets.c.asset_id, assets.c.kind, assets.c.payload)
+            for key, kind, payload in connection.execute(query.where(edge == version)):
+                setattr(moves.setdefault(key, RowChange()), side, (kind, payload))
+        if version == 1 or not any(
+            move.before is None and move.after and move.after[0] in TESTS for move in moves.values()
+        ):
+            return
+        pairs: dict[tuple[int, tuple[str, ...]], AssetPair] = {
+            (version, (key,)): AssetPair.of(move) for key, move in moves.items()
+        }
+        names = {old: new for (_, old), new in renamed(pairs, {}).items()}
+        gone = [one.before for one in pairs.values() if one.before and one.after is None]
+        added = [one.after for one in pairs.values() if one.after and one.before is None]
+        tests = [one for one in added if one.is_test]
+        found = same_tests([one for one in gone if one.is_test], tests, names)
+        unmatched = [one for one in tests if one.id not in found.values() and subject_of(one)]
+        if unmatched:
+            others = select(assets.c.payload, assets.c.until).where(assets.c.kind.in_(TESTS))
+            earlier: dict[tuple[str, ...], str] = {}
+            alive: dict[tuple[str, ...], set[str]] = {}
+            before = or_(assets.c.until.is_(None), assets.c.until < version)
+            ordered = others.where(before).order_by(assets.c.until)
+            for payload, until in connection.execute(ordered):
+                test = asset_of(payload)
+                if until is None:
+                    alive.setdefault(subject_of(test), set()).add(test.id)
+                else:
+                    earlier[subject_of(test)] = test.id
+            for one in unmatched:
+                old = earlier.get(subject_of(one))
+                if old is not None and alive[subject_of(one)] == {one.id} and old != one.id:
+                    found[old] = one.id
+        if found:
+            nodes = self._tables["nodes"]
+            connection.execute(
+                update(nodes)
+                .where(nodes.c.unique_id == bindparam("old"))
+                .values(unique_id=bindparam("new")),
+                [{"old": old, "new": new} for old, new in found.items()],
+            )
 
     def _replace(
         self,

@@ -441,6 +441,9 @@ class ChangeView(ApiModel):
     what: str = Field(description="`column added`, `column retyped`, `test removed`, ...")
     before: str | None
     after: str | None
+    diff: str | None = Field(
+        None, description="of code: the lines that changed, as a unified diff; at most 400 lines"
+    )
 
 
 class AssetDetail(ApiModel):

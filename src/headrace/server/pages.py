@@ -43,7 +43,7 @@ class AssetQuery:
 
 def home(state: ServerState, frame: PageFrame) -> str:
     """The first page."""
-    lately = queries.changes(state, days=30, limit=_RECENT_CHANGES).changes
+    lately = queries.changes(state, days=30, limit=_RECENT_CHANGES, diffs=0).changes
     return frame.render(
         "home.html", title="Home", here="home", home=queries.home(state), changes=lately
     )

@@ -31,6 +31,7 @@ MAX_SAMPLE = 50
 MAX_NODES = 20_000
 MAX_DAYS = 365
 MAX_CHANGES = 1000
+MAX_DIFFS = 40
 _RUN_TIMES = 50
 _TEST_HISTORY = 10
 _LAST_GOOD = 20
@@ -209,11 +210,17 @@ def run(
 
 
 def changes(
-    state: ServerState, *, days: int = 30, asset_id: str | None = None, limit: int = 500
+    state: ServerState,
+    *,
+    days: int = 30,
+    asset_id: str | None = None,
+    limit: int = 500,
+    diffs: int = MAX_DIFFS,
 ) -> models.Changes:
     """What changed in the catalog since the beginning (UTC) of the day ``days`` days ago.
 
-    The newest 200 versions of the catalog, and 20,000 changes, are known.
+    The newest 200 versions of the catalog, and 20,000 changes, are known. The newest ``diffs``
+    changes have the lines of code that changed.
     """
     now = state.snapshot()
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -223,7 +230,10 @@ def changes(
     return models.Changes(
         since=since,
         asset=asset_id,
-        changes=tuple(view_builder.change(now, one) for one in found[:limit]),
+        changes=tuple(
+            view_builder.change(now, one, with_diff=number < diffs)
+            for number, one in enumerate(found[:limit])
+        ),
         truncated=len(found) > limit,
         versions=sum(1 for version in now.versions if version.created_at >= since),
     )

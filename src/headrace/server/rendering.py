@@ -134,6 +134,7 @@ def _environment() -> "Environment":
     )
     # these write HTML of their own, out of text that they escape
     environment.filters["markdown"] = lambda text: Markup(markdown(text))  # noqa: S704
+    environment.filters["diff"] = lambda text: Markup(_diff(text))  # noqa: S704
     environment.filters["sql"] = lambda text: Markup(sql(text))  # noqa: S704
     environment.filters["sql_template"] = lambda text: Markup(  # noqa: S704
         sql(text, is_template=True)
@@ -165,6 +166,16 @@ def _columns_of_rows(rows: Sequence[Mapping[str, Any]], is_static: bool) -> list
     if is_static:
         return [name for name in found if all(row.get(name) != MASK for row in rows)]
     return list(found)
+
+
+def _diff(text: str) -> str:
+    """HTML of a unified diff: lines that were added and removed are marked as such."""
+    tags = {"+": "ins", "-": "del"}
+    lines = []
+    for line in text.splitlines():
+        tag = tags.get(line[:1])
+        lines.append(f"<{tag}>{escape(line)}</{tag}>" if tag else escape(line))
+    return "\n".join(lines)
 
 
 def _brief(message: str) -> str:

@@ -1,7 +1,10 @@
 """Builds views from the catalog and the run store."""
 
+import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from itertools import islice
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import RUNNING, CatalogChange, NodeRun, StepRun, StoredRun, TableRun
@@ -15,6 +18,7 @@ from headrace.server.snapshot import ProjectSnapshot
 
 _SUMMARY = 200
 _CUT = 500
+_DIFF_LINES = 400
 _ORIGINS = 5
 _OWN_CHANGES = 20
 _Histories = Mapping[str, Sequence[NodeRun]]
@@ -292,8 +296,11 @@ def node(now: ProjectSnapshot, run: NodeRun, failed: Collection[str] = ()) -> mo
     )
 
 
-def change(now: ProjectSnapshot, one: CatalogChange) -> models.ChangeView:
+def change(
+    now: ProjectSnapshot, one: CatalogChange, *, with_diff: bool = True
+) -> models.ChangeView:
     """A change; long texts are cut."""
+    is_code = one.what == "code changed"
     asset = now.index.catalog.assets.get(one.asset)
     return models.ChangeView(
         version=one.version,
@@ -303,9 +310,22 @@ def change(now: ProjectSnapshot, one: CatalogChange) -> models.ChangeView:
         exists=asset is not None,
         column=one.column,
         what=one.what,
-        before=None if one.before is None else shortened(one.before, _CUT),
-        after=None if one.after is None else shortened(one.after, _CUT),
+        before=None if is_code or one.before is None else shortened(one.before, _CUT),
+        after=None if is_code or one.after is None else shortened(one.after, _CUT),
+        diff=_diff(one.before or "", one.after or "") if is_code and with_diff else None,
     )
+
+
+@lru_cache(maxsize=1024)
+def _diff(before: str, after: str) -> str:
+    """The lines that changed, with three around them; the first of many."""
+    lines = difflib.unified_diff(
+        before.splitlines(), after.splitlines(), "before", "after", lineterm=""
+    )
+    shown = list(islice(lines, _DIFF_LINES + 1))
+    if len(shown) > _DIFF_LINES:
+        shown[-1] = "…"
+    return "\n".join(shown[2:])  # without the names of the two
 
 
 def detail(

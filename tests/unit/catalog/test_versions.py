@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, inspect, text
@@ -133,6 +134,72 @@ def test_a_rename_or_a_move_is_recognised(store: RunStore) -> None:
     )  # fmt: skip
 
 
+def accepted(number: int, *values: str, **fields: Any) -> Asset:
+    """A test of values, whose id dbt makes of them."""
+    info = TestInfo("accepted_values", ORDERS.id, "status", "error", {"values": list(values)})
+    return Asset(
+        id=f"test.shop.accepted_values_{number}", kind="test",
+        name="accepted_values(status) on orders", test=replace(info, **fields),
+    )  # fmt: skip
+
+
+def record(store: RunStore, number: int, *tests: str, status: str = "fail") -> None:
+    store.begin_run(f"r{number}", command="c", target="t", lock="l", code_version="v")
+    keys = ("name", "label", "resource_type")
+    row = {**dict.fromkeys(keys, "test"), "status": status, "seconds": 0.0}
+    store.add_nodes(f"r{number}", [{"unique_id": test, **row} for test in tests])
+
+
+def past(store: RunStore, test: Asset) -> list[str]:
+    return [one.run_id for one in store.node_history(test.id, 9)]
+
+
+def test_a_test_whose_values_change_is_the_same_and_keeps_its_past(store: RunStore) -> None:
+    old, new = accepted(1, "paid"), accepted(2, "paid", "open", severity="warn")
+    record(store, 1, old.id)
+    store.save_catalog(catalog_of(RAW, ORDERS, old), "r1")
+    record(store, 2, new.id, status="pass")
+    store.save_catalog(catalog_of(RAW, ORDERS, new), "r2")
+    assert past(store, new) == ["r2", "r1"]
+    (change,) = store.catalog_changes(1, 2)
+    assert (change.asset, change.column, change.what) == (ORDERS.id, "status", "test changed")
+    assert change.before == "accepted_values(status) on orders, severity error, values paid"
+    assert change.after == "accepted_values(status) on orders, severity warn, values paid, open"
+    # back to the first values, and away for a version
+    store.save_catalog(catalog_of(RAW, ORDERS, old), "r3")
+    assert past(store, old) == ["r2", "r1"]
+    store.save_catalog(catalog_of(RAW, ORDERS), "r4")
+    store.save_catalog(catalog_of(RAW, ORDERS, new), "r5")
+    assert past(store, new) == ["r2", "r1"]
+
+
+def test_of_several_tests_of_a_kind_those_most_alike_are_one(store: RunStore) -> None:
+    one, two = accepted(1, "paid", "open"), accepted(2, "yes", "no")
+    record(store, 1, one.id)
+    record(store, 2, two.id)
+    store.save_catalog(catalog_of(RAW, ORDERS, one, two), "r1")
+    first, second = accepted(3, "yes", "no", "maybe"), accepted(4, "paid", "open", "lost")
+    store.save_catalog(catalog_of(RAW, ORDERS, first, second), "r2")
+    assert (past(store, first), past(store, second)) == (["r2"], ["r1"])
+    # one that goes leaves its past to none that was there beside it, and to none that comes later
+    store.save_catalog(catalog_of(RAW, ORDERS, first), "r3")
+    third = accepted(5, "paid", "open")
+    store.save_catalog(catalog_of(RAW, ORDERS, first, third), "r4")
+    assert (past(store, first), past(store, third)) == (["r2"], [])
+
+
+def test_a_test_of_a_renamed_model_keeps_its_past(store: RunStore) -> None:
+    record(store, 1, UNIQUE.id)
+    store.save_catalog(catalog_of(RAW, ORDERS, UNIQUE), "r1")
+    assert UNIQUE.test is not None
+    purchases = replace(ORDERS, id="model.shop.purchases", name="purchases")
+    unique = replace(
+        UNIQUE, id="test.shop.other", test=replace(UNIQUE.test, attached_to=purchases.id)
+    )
+    store.save_catalog(catalog_of(RAW, purchases, unique), "r2")
+    assert past(store, unique) == ["r1"]
+
+
 def test_the_same_catalog_makes_no_version(store: RunStore) -> None:
     assert store.save_catalog(catalog_of(RAW, ORDERS), "r1") == 1
     assert store.save_catalog(catalog_of(RAW, ORDERS), "r2") is None
@@ -158,7 +225,7 @@ def test_what_changed_between_versions(store: RunStore) -> None:
     changes = store.catalog_changes(1, 2)
     at = changes[0].created_at
     assert list(changes) == [
-        CatalogChange(2, at, ORDERS.id, None, "code changed"),
+        CatalogChange(2, at, ORDERS.id, None, "code changed", ORDERS.raw_code, "select 2"),
         CatalogChange(
             2, at, ORDERS.id, None, "description changed", ORDERS.description, "One row per order."
         ),

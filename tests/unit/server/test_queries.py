@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,11 +10,15 @@ from fastapi.testclient import TestClient
 from server_lab import SIZE, Project, write_project
 
 from headrace.catalog import RunStore
+from headrace.catalog.evidence import QuarantinedRow, QuarantinedTable
 from headrace.error_detail import ErrorDetail
-from headrace.server import queries
+from headrace.secrets import MASK
+from headrace.server import pages, queries
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.errors import NotFoundError
+from headrace.server.links import FileLinks, ServerLinks
+from headrace.server.rendering import PageFrame
 from headrace.server.state import ServerState
 from headrace.server.store import lines_of
 
@@ -277,3 +282,51 @@ def test_changes_are_those_of_the_days(state: ServerState, project: Project) -> 
     own = queries.changes(state, asset_id=project.mart)
     assert {change.asset for change in own.changes} == {project.mart}
     assert queries.changes(state, limit=1).truncated
+
+
+def test_a_change_of_code_shows_the_lines(project: Project) -> None:
+    mart = project.catalog.assets[project.mart]
+    for code in ("select 1\nfrom a", "select 2\nfrom a <b>"):
+        changed = replace(mart, raw_code=code)
+        project.save(replace(project.catalog, assets={**project.catalog.assets, mart.id: changed}))
+    state = project.state()
+    newest = queries.changes(state, asset_id=mart.id).changes[0]
+    assert newest.what == "code changed"
+    assert newest.diff == "@@ -1,2 +1,2 @@\n-select 1\n-from a\n+select 2\n+from a <b>"
+    assert (newest.before, newest.after) == (None, None)
+    without = queries.changes(state, asset_id=mart.id, diffs=0).changes[0]
+    assert without.diff is None
+    frame = PageFrame(links=ServerLinks(root="/"), project="lab")
+    page = pages.asset(state, frame, queries.asset(state, mart.id))
+    assert "<del>-select 1</del>" in page
+    assert "<ins>+from a &lt;b&gt;</ins>" in page
+    state.close()
+
+
+def test_quarantine_is_on_home_and_the_raw_table(project: Project) -> None:
+    raw = next(one for one in project.catalog.assets.values() if one.kind == "table")
+    source = project.catalog.source_of(raw)
+    assert source is not None
+    row = QuarantinedRow("a.csv line 2", "n is 'x<y', no number", {"n": "x<y", "email": "***"})
+    store = RunStore(project.url)
+    store.keep_quarantine(
+        "r", [source], [QuarantinedTable(source, raw.name, "data_type", 7, (row,))]
+    )
+    store.close()
+    state = project.state()
+    home = queries.home(state)
+    (one,) = home.quarantine
+    assert (one.asset, one.reason, one.rows, one.sample) == (raw.id, "data_type", 7, ())
+    assert "7 rows are in quarantine" in home.headline.text
+    (fresh,) = [each for each in home.freshness if each.source == source]
+    assert fresh.rows_in_quarantine == 7
+    detail = queries.asset(state, raw.id)
+    assert detail.verdict is not None
+    assert detail.verdict.status == "quarantined"
+    assert detail.quarantine[0].sample[0].values == {"n": "x<y", "email": "***"}
+    for links, shown in ((ServerLinks(root="/"), True), (FileLinks(root="../"), False)):
+        page = pages.asset(state, PageFrame(links=links, project="lab"), detail)
+        assert "x&lt;y" in page
+        assert (f"<bdi>{MASK}</bdi>" in page) == shown
+        assert f"headrace quarantine discard {source}.{raw.name}" in page
+    state.close()
