@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace.errors import AdoptError, TransformError, UserError
 from headrace.libraries import dbt as libraries_dbt
-from headrace.pipeline import dbt_runner, own_profile
+from headrace.pipeline import dbt_runner
 from headrace.settings import resolve
 
 _MARTS = frozenset({"mart", "marts", "gold", "presentation", "reporting", "reports"})
@@ -73,7 +73,7 @@ def read(root: Path, folder: Path) -> DbtSide:
     else:
         output, own, other = _output(profiles, profile, folder)
         try:
-            database = own_profile.database_path(own, folder, root)
+            database = dbt_runner.own_database_path(own, folder, root)
         except ValueError as error:
             raise AdoptError(f"{profiles}: {error}: set it, and run this again") from error
         if database is not None and not Path(database).is_absolute():
@@ -112,7 +112,7 @@ def _profiles_file(root: Path, folder: Path, profile: str) -> Path | None:
     places = [Path(named)] if named else []
     for place in (*places, folder, root, Path.home() / ".dbt"):
         path = place / "profiles.yml"
-        if path.is_file() and profile in own_profile.profiles(path):
+        if path.is_file() and profile in dbt_runner.read_profiles(path):
             return path
     return None
 
@@ -123,7 +123,7 @@ def _output(profiles: Path, profile: str, folder: Path) -> tuple[str, dict[str, 
     Returns:
         Its name, what it holds, and the target where another output is used instead.
     """
-    found = own_profile.profiles(profiles)[profile]
+    found = dbt_runner.read_profiles(profiles)[profile]
     outputs = found.get("outputs") if isinstance(found, dict) else None
     if not isinstance(outputs, dict) or not outputs:
         raise AdoptError(f"{profiles}: the profile {profile!r} has no outputs")

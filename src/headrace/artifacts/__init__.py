@@ -12,9 +12,8 @@ from headrace.artifacts.dbt_manifest import (
 )
 from headrace.artifacts.dbt_nodes import ColumnInfo, Node
 from headrace.artifacts.dbt_results import RunResult, RunResults, SourceResults
-from headrace.artifacts.dlt_load import LoadPackage
+from headrace.artifacts.dlt_load import DltState, LoadPackage
 from headrace.artifacts.dlt_schema import DltColumn, DltSchema, DltTable
-from headrace.artifacts.dlt_state import DltState
 from headrace.artifacts.dlt_trace import DltTrace, dump_trace
 from headrace.artifacts.project_artifacts import (
     Artifacts,

@@ -9,9 +9,15 @@ from typing import TypeVar
 from headrace.artifacts.dbt_catalog import DbtCatalog, load_catalog
 from headrace.artifacts.dbt_manifest import Manifest, load_manifest
 from headrace.artifacts.dbt_results import RunResults, SourceResults, load_run_results, load_sources
-from headrace.artifacts.dlt_load import LoadPackage, entries, load_package, packages
+from headrace.artifacts.dlt_load import (
+    DltState,
+    LoadPackage,
+    entries,
+    load_package,
+    load_state,
+    packages,
+)
 from headrace.artifacts.dlt_schema import DltSchema, load_schema
-from headrace.artifacts.dlt_state import DltState, load_state
 from headrace.artifacts.dlt_trace import DltTrace, load_trace
 from headrace.artifacts.reading import Read, Reading, shown
 from headrace.errors import UserError

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headrace.artifacts.reading import utc
-from headrace.catalog.catalog_rows import COLUMN_FIELDS, CatalogRows, assemble, readings_of
 from headrace.catalog.changes import (
     AssetPair,
     CatalogChange,
@@ -25,6 +24,7 @@ from headrace.catalog.changes import (
 )
 from headrace.catalog.database import StoreDatabase
 from headrace.catalog.model import TESTS, Catalog
+from headrace.catalog.store_tables import COLUMN_FIELDS, CatalogRows, assemble, readings_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -113,8 +113,8 @@ def source(
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(_KINDS)}", param_hint="--kind")
     settings = call.settings()
     from headrace.add import AddReport, AddRequest, add_source
+    from headrace.cli.render_project import show_added, show_proposal
     from headrace.cli.render_run import RunScreen
-    from headrace.cli.render_source import show_added, show_proposal
     from headrace.cli.terminal import is_interactive
 
     request = AddRequest(
@@ -184,7 +184,7 @@ def scaffold(
     if call.json:
         print_json(report)
         return
-    from headrace.cli.render_source import show_scaffold
+    from headrace.cli.render_project import show_scaffold
 
     show_scaffold(report)
 
@@ -196,6 +196,6 @@ def _scaffold_model(call: Call, model: str, *, dry_run: bool) -> None:
     if call.json:
         print_json(report)
         return
-    from headrace.cli.render_source import show_model
+    from headrace.cli.render_project import show_model
 
     show_model(report)

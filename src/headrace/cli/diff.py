@@ -93,7 +93,7 @@ def diff(
     if call.json:
         print_json(report)
     elif form == "markdown":
-        from headrace.cli.markdown_diff import markdown
+        from headrace.cli.render_diff import markdown
 
         typer.echo(markdown(report), nl=False)
     else:

@@ -131,7 +131,7 @@ def _impact(settings: "Resolved", name: str, *, json: bool) -> None:
 
 
 def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: bool) -> None:
-    from headrace.cli.render_verify import VerifyScreen
+    from headrace.cli.render_lineage import VerifyScreen
     from headrace.lineage.verify import ROWS, VerifyOptions, verify, warehouse_alias
     from headrace.pipeline import lock
     from headrace.pipeline.catalog import current

@@ -15,7 +15,6 @@ import typer
 
 from headrace import portable, process, secrets
 from headrace.cli.add import add, scaffold
-from headrace.cli.adopt import adopt
 from headrace.cli.diff import diff
 from headrace.cli.export import export
 from headrace.cli.generate import generate, learn
@@ -23,12 +22,11 @@ from headrace.cli.inspect import doctor, inspect, status, where
 from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
 from headrace.cli.profile import profile
-from headrace.cli.project import new, update
+from headrace.cli.project import adopt, new, update
 from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
-from headrace.cli.run import build, load, publish, run, state
+from headrace.cli.run import build, load, publish, run, state, watch
 from headrace.cli.serve import docs, serve
-from headrace.cli.watch import watch
 from headrace.errors import CheckFailedError, HeadraceError
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ def _list(call: Call, where: str | None) -> None:
     if call.json:
         print_json(report)
         return
-    from headrace.cli.render_quarantine import show_counts
+    from headrace.cli.render_rows import show_counts
 
     show_counts(report)
 
@@ -105,10 +105,10 @@ def show_rows(
     if call.json:
         print_json(report)
         return
-    from headrace.cli.render_query import show
+    from headrace.cli.render_rows import show
 
     if form == "table":
-        from headrace.cli.render_quarantine import narrowed
+        from headrace.cli.render_rows import narrowed
 
         report = narrowed(report)
     show(report, form)
@@ -160,7 +160,7 @@ def replay_rows(
     if call.json:
         print_json(report)
     else:
-        from headrace.cli.render_quarantine import show_replay
+        from headrace.cli.render_rows import show_replay
 
         show_replay(report)
     if report.left:
@@ -177,7 +177,7 @@ def discard_rows(call: Call, table: Table, reason: Reason = None, ids: Ids = Non
     if call.json:
         print_json(report)
         return
-    from headrace.cli.render_quarantine import show_discarded
+    from headrace.cli.render_rows import show_discarded
 
     show_discarded(report, table)
 

@@ -67,7 +67,7 @@ def query(
     if call.json:
         print_json(report)
         return
-    from headrace.cli.render_query import show
+    from headrace.cli.render_rows import show
 
     show(report, form)
 
@@ -113,7 +113,7 @@ def prompt(
     Between statements nothing is open, so a run is never kept waiting, and each statement sees what
     was published last.
     """
-    from headrace.cli.render_query import show
+    from headrace.cli.render_rows import show
     from headrace.pipeline.query import query as run_query
 
     session = _session(source, history)

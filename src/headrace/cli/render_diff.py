@@ -1,5 +1,11 @@
-"""``headrace diff`` on a terminal, and the text that it shares with Markdown."""
+"""``headrace diff`` on a terminal, and as Markdown for a comment on a pull request.
 
+Names and values are the data's: whatever they hold, they must not become markup, a link or a
+mention of somebody. So in Markdown they stand in code elements, and every sign that could mean
+something is an entity.
+"""
+
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.markup import escape
@@ -7,7 +13,7 @@ from rich.table import Table
 
 from headrace.cli.terminal import MARKS, new_console
 from headrace.formatting import count, printable
-from headrace.quality.diff.report import ColumnChange, DiffReport, SampleRow, TableDiff
+from headrace.quality.diff.report import DIFFERENT, ColumnChange, DiffReport, SampleRow, TableDiff
 
 _MARKS = {
     **MARKS,
@@ -151,3 +157,179 @@ def readers(table: TableDiff) -> Sequence[str]:
 
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:,.6g}"
+
+
+MARK = "<!-- headrace diff -->"
+_MOST = 60_000  # GitHub refuses comments of more than 65,536 characters
+_MOST_CHANGES = 100  # rows of the table of changed samples
+_MOST_NAMES = 50  # of tables or columns in one list
+_PLAIN = str.maketrans({sign: f"&#{ord(sign)};" for sign in "\\`*_[]|<>&~$@#"})  # of our own notes
+_WORDS = {"changed": "changed", "added": "**added**", "removed": "**removed**"}
+_MARKUP = re.compile(r"[\\`*\[\]|<>&~$]|(?<!\w)_|_(?!\w)")
+
+
+def markdown(report: DiffReport) -> str:
+    """The comment: a table of what differs, then the details of each table, folded."""
+    different = [table for table in report.tables if table.status in DIFFERENT]
+    title = (
+        f"{len(different)} of {len(report.tables)} tables differ"
+        if different
+        else "no table differs"
+    )
+    head = [MARK, f"### Data diff: {title}", ""]
+    head.append(f"{code(report.before)} → {code(report.after)}")
+    if different:
+        listed = list(_fitting(map(_row, different), _MOST // 2))
+        head += ["", *_table(_HEAD, listed)]
+        if len(listed) < len(different):
+            more = len(different) - len(listed)
+            head += ["", f"*And {more} more tables: run `headrace diff`.*"]
+    for status, words in (
+        ("same", "The same"), ("not built", "Not built here"), ("not compared", "Not compared"),
+    ):  # fmt: skip
+        names = [code(table.name) for table in report.tables if table.status == status]
+        if names:
+            head += ["", f"{words}: {', '.join(_first(names, 'tables'))}."]
+    parts = ["\n".join(head)]
+    left = _MOST - len(parts[0])
+    for table in different:
+        whole, short = ("\n".join(_details(one)) for one in (table, _without_samples(table)))
+        part = whole if len(whole) <= left else short
+        if part and len(part) > left:
+            parts.append("*The rest is too long for a comment: run `headrace diff`.*")
+            break
+        left -= len(part) + 2
+        parts += [part] if part else []
+    return "\n\n".join(parts) + "\n"
+
+
+def _fitting(rows: Iterable[Sequence[str]], most: int) -> Iterator[Sequence[str]]:
+    """The first rows whose text has at most so many characters."""
+    for row in rows:
+        most -= sum(len(cell) + 3 for cell in row) + 2
+        if most < 0:
+            return
+        yield row
+
+
+def _first(names: Sequence[str], of: str) -> Sequence[str]:
+    if len(names) <= _MOST_NAMES:
+        return names
+    return (*names[:_MOST_NAMES], f"and {len(names) - _MOST_NAMES} more {of}")
+
+
+def _without_samples(table: TableDiff) -> TableDiff:
+    note = "sample rows are left out, they are too long for a comment"
+    return table.model_copy(update={"samples": (), "notes": (*table.notes, note)})
+
+
+def code(value: str) -> str:
+    """Text of the data as a code element that reads the same, whatever it holds."""
+    plain = " ".join(value.split())
+    return f"<code>{_MARKUP.sub(lambda found: f'&#{ord(found[0])};', plain)}</code>"
+
+
+_HEAD = ("table", "rows before", "rows after", "added", "removed", "changed", "columns")
+
+
+def _row(table: TableDiff) -> Sequence[str]:
+    columns = [f"{code(column.name)} is new" for column in table.columns_added]
+    columns += [f"{code(column.name)} is gone" for column in table.columns_removed]
+    changed = {change.name for change in table.columns_changed}
+    columns += [code(each.name) for each in table.columns_retyped if each.name not in changed]
+    columns += [
+        code(change.name) + ("" if change.rows is None else f" ({change.rows:,})")
+        for change in table.columns_changed
+    ]
+    shown = columns if len(columns) <= 8 else [*columns[:8], f"and {len(columns) - 8} more"]
+    name = code(table.name)
+    name = name if table.status == "changed" else f"{name} {_WORDS[table.status]}"
+    return name, *numbers(table), ", ".join(shown)
+
+
+def _details(table: TableDiff) -> Iterator[str]:
+    lines = [
+        f"- column {code(one.name)}: {code(one.before)} → {code(one.after)}"
+        for one in table.columns_retyped
+    ]
+    lines += [
+        f"- column {code(one.name)} ({code(one.data_type)}) is {word}"
+        for word, columns in (("new", table.columns_added), ("gone", table.columns_removed))
+        for one in columns
+    ]
+    lines += [
+        f"- column {code(one.before)} was renamed to {code(one.after)}? "
+        f"{share(round(one.share * 1_000_000), 1_000_000)} of the values are the same"
+        for one in table.columns_renamed
+    ]
+    lines += [f"- {note.translate(_PLAIN)}" for note in table.notes]
+    if table.readers:
+        lines.append(f"- read by {', '.join(code(name) for name in readers(table))}")
+    if table.key:
+        lines.append(f"- rows are matched by {', '.join(code(name) for name in table.key)}")
+    if table.hidden:
+        hidden = ", ".join(code(name) for name in table.hidden)
+        lines.append(f"- values are not shown of {hidden}: personal data, or not known")
+    if not lines and not table.samples:
+        return
+    yield f"<details><summary>{code(table.name)}</summary>"
+    yield ""
+    yield from lines
+    if table.columns_changed:
+        yield ""
+        columns = list(_columns(table))
+        yield from _table(("column", "values changed", "", "moved"), columns[:_MOST_NAMES])
+        if len(columns) > _MOST_NAMES:
+            yield ""
+            yield f"and {len(columns) - _MOST_NAMES} more columns"
+    changed = [sample for sample in table.samples if sample.kind == "changed"]
+    if changed:
+        yield ""
+        changes = list(_changes(changed))[:_MOST_CHANGES]
+        yield from _table((*map(code, table.key), "column", "before", "after"), changes)
+    for kind in ("added", "removed"):
+        rows = [sample for sample in table.samples if sample.kind == kind]
+        if rows:
+            names = list(rows[0].key or rows[0].after or rows[0].before)
+            yield ""
+            yield f"Rows {kind}:"
+            yield ""
+            yield from _table(
+                [code(name) for name in names],
+                ([_cell((one.key or one.after or one.before)[name]) for name in names]
+                 for one in rows),
+            )  # fmt: skip
+    yield ""
+    yield "</details>"
+
+
+def _columns(table: TableDiff) -> Iterator[Sequence[str]]:
+    for change in table.columns_changed:
+        moved = (f"{what} {code(old)} → {code(new)}" for what, old, new in profile_changes(change))
+        counted = ("some", "") if change.rows is None else (
+            f"{change.rows:,}", share(change.rows, table.rows_matched)
+        )  # fmt: skip
+        yield code(change.name), *counted, ", ".join(moved)
+
+
+def _changes(samples: Iterable[SampleRow]) -> Iterator[Sequence[str]]:
+    for sample in samples:
+        for name, old in sample.before.items():
+            yield (
+                *(_cell(value) for value in sample.key.values()),
+                code(name),
+                _cell(old),
+                _cell(sample.after[name]),
+            )
+
+
+def _cell(value: str | None) -> str:
+    return "*null*" if value is None else code(value)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table of Markdown; its heads and cells are Markdown already."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"

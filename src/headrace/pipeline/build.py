@@ -19,7 +19,7 @@ from headrace.exceptions import came_of_ctrl_c
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_caches
 from headrace.libraries.dbt import reads_files
-from headrace.pipeline import build_state, dbt_errors, dbt_packages, dbt_runner, loaded_sources
+from headrace.pipeline import build_state, dbt_errors, dbt_packages, dbt_runner, other_tools
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.dbt_runner import MADE, NO_OP, NodeEvents, node_report
 from headrace.pipeline.failing_rows import with_failing_rows
@@ -141,7 +141,7 @@ def prepare(resolved: Resolved, target: Target) -> Prepared | None:
         What ``build`` takes; None if the project cannot be parsed yet, which the build will tell.
     """
     start_dbt()
-    if not loaded_sources.path_of(target).is_file() or dbt_packages.are_missing(resolved):
+    if not other_tools.loaded_sources_path(target).is_file() or dbt_packages.are_missing(resolved):
         return None  # dbt would parse it all again once they are there
     try:
         require_project(resolved)
@@ -197,7 +197,7 @@ def _newest_change(path: Path) -> float:
 
 def _parse_inputs(inputs: str, target: Target) -> str:
     """Of what dbt parses: the build's inputs, and which sources are loaded."""
-    path = loaded_sources.path_of(target)
+    path = other_tools.loaded_sources_path(target)
     return f"{inputs} {path.read_text('utf-8') if path.is_file() else ''}"
 
 

@@ -1,5 +1,9 @@
-"""Calls of dbt in this process, with a profile and paths from the settings, and its results."""
+"""Calls of dbt in this process, with a profile and paths from the settings, and its results.
 
+A dbt project's own output of ``profiles.yml`` is kept next to what the target says.
+"""
+
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,22 +18,23 @@ from headrace.artifacts.dbt_nodes import dbt_label
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.error_detail import ErrorDetail, hidden
-from headrace.errors import TransformError, WarehouseError
+from headrace.errors import ProjectError, SettingsError, TransformError, WarehouseError
 from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_caches
 from headrace.libraries.duckdb import is_locked
-from headrace.pipeline import dbt_errors, loaded_sources, own_profile
-from headrace.pipeline.loaded_sources import RUN_VAR
+from headrace.pipeline import dbt_errors, other_tools
+from headrace.pipeline.other_tools import RUN_VAR
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.process import working_directory
 from headrace.secrets import hide, hide_in_files
-from headrace.settings import Resolved
+from headrace.settings import ProfileSettings, Resolved
 from headrace.system_errors import system_fault
 from headrace.targets import Target
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner, dbtRunnerResult
+
 
 PROFILE = "headrace"
 """The profile of a project that has none of its own."""
@@ -77,7 +82,7 @@ def write_profile(
     name, output_name, output = PROFILE, target.name, target.dbt_output()
     if profile is not None:
         name, output_name = profile.name, profile.output
-        output = own_profile.merged(own_profile.read(resolved, profile), output)
+        output = merged_output(read_own_output(resolved, profile), output)
     attach = [*output.get("attach", ()), *more.pop("attach", ())]
     output |= {**({"attach": attach} if attach else {}), **more}
     document = {name: {"target": output_name, "outputs": {output_name: output}}}
@@ -164,7 +169,7 @@ def sources_not_loaded(graph: Any, target: Target, *, writes: bool = True) -> li
     }
     loaded = {name: bool(target.row_counts(schema)) for name, schema in schemas.items()}
     if writes:
-        loaded_sources.keep(target, loaded)
+        other_tools.keep_loaded(target, loaded)
     return sorted(name for name, is_loaded in loaded.items() if not is_loaded)
 
 
@@ -312,3 +317,81 @@ class NodeEvents:
         state = cast("Any", _STATES.get(status, "failed"))
         detail = "" if state == "done" else status
         self._listen(Event("build", label, state, detail, seconds, node=id_))
+
+
+_TARGETS = ("type", "path")
+"""Keys that are the target's: which file dbt builds in."""
+
+
+def read_profiles(path: Path) -> dict[str, Any]:
+    """The profiles of a ``profiles.yml`` as they are written, with Jinja in them.
+
+    Raises:
+        ProjectError: it is not there, or cannot be read as profiles.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, YAMLError) as error:
+        raise ProjectError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise ProjectError(f"{path} holds no profiles")
+    return document
+
+
+def read_own_output(resolved: Resolved, profile: ProfileSettings) -> dict[str, Any]:
+    """The output that the settings name, as it is written.
+
+    Raises:
+        ProjectError: the file cannot be read.
+        SettingsError: it has no such profile or output.
+    """
+    path = resolved.source_path(profile.path)
+    found = read_profiles(path).get(profile.name)
+    outputs = found.get("outputs") if isinstance(found, dict) else None
+    output = outputs.get(profile.output) if isinstance(outputs, dict) else None
+    if not isinstance(output, dict):
+        raise SettingsError(
+            f"dbt.profile: {path} has no output {profile.output!r} of a profile {profile.name!r}: "
+            "name one that it has"
+        )
+    return output
+
+
+def merged_output(own: dict[str, Any], target: dict[str, Any]) -> dict[str, Any]:
+    """A project's own output, for the database of the target.
+
+    Args:
+        own: as written in its ``profiles.yml``.
+        target: the target's output; its ``type`` and ``path`` hold, else ``own``.
+    """
+    nested = {
+        key: {**target[key], **own[key]}
+        for key in ("config_options", "settings")
+        if isinstance(own.get(key), dict) and isinstance(target.get(key), dict)
+    }
+    return {**target, **own, **nested, **{key: target[key] for key in _TARGETS}}
+
+
+def own_database_path(own: dict[str, Any], project: Path, root: Path) -> str | None:
+    """The database file of a DuckDB output; None if it is in memory.
+
+    dbt-duckdb starts a relative path at the folder where dbt is called: that of the project, or the
+    root of the repository.
+
+    Raises:
+        ValueError: a variable that its path is made from is not set.
+    """
+    from headrace.libraries.dbt import rendered
+
+    path = rendered(str(own.get("path") or ":memory:"))
+    if path.startswith(":memory:"):
+        return None
+    if path.startswith(("md:", "motherduck:")) or "://" in path:
+        return path
+    in_project, in_root = (Path(os.path.normpath(each / path)) for each in (project, root))
+    return str(in_root if in_root.exists() and not in_project.exists() else in_project)

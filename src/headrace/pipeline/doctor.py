@@ -169,7 +169,7 @@ def _published(path: Path) -> CheckReport:
         )
     import duckdb
 
-    from headrace.targets.duckdb_file import explain_duckdb_error
+    from headrace.targets.duckdb import explain_duckdb_error
 
     try:
         with duckdb.connect(str(path), read_only=True):

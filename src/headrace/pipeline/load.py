@@ -1,11 +1,13 @@
-"""The load step: the sources, one after the other, each into its raw schema."""
+"""The load step: the sources in turn, each into its raw schema; what depends on a failed one."""
 
 import time
 from collections.abc import Iterable, Mapping
 
+from headrace.artifacts import Manifest
 from headrace.errors import HeadraceError, SourceError, WarehouseError
 from headrace.exceptions import came_of_ctrl_c
 from headrace.libraries import dlt as libraries_dlt
+from headrace.lineage.trace import reachable
 from headrace.pipeline import sources
 from headrace.pipeline.backfill import LoadPart
 from headrace.pipeline.load_process import LoadEvents
@@ -142,3 +144,32 @@ def _begin_refresh(resolved: Resolved, target: Target, names: Iterable[str]) -> 
             marker.parent.mkdir(parents=True, exist_ok=True)
             marker.touch()
     return frozenset(new)
+
+
+def affected_by(
+    failures: Iterable[LoadFailure], manifest: Manifest, resolved: Resolved
+) -> frozenset[str]:
+    """The ids of the raw tables of failed loads, and of all that is downstream of them.
+
+    A test is affected if any of the models that it reads is.
+
+    Args:
+        failures: of the load; one without a table is of all tables of its source.
+        manifest: of the project.
+        resolved: the settings, which name the schema of a source.
+    """
+    failed = {
+        id_
+        for id_, node in manifest.sources.items()
+        if any(
+            node.schema_name == resolved.raw_schema(failure.source)
+            and _is_of(failure.table, node.relation_name)
+            for failure in failures
+        )
+    }
+    return frozenset(reachable(manifest.child_map(), failed))
+
+
+def _is_of(failed: str | None, table: str) -> bool:
+    """Whether a raw table, or a child table of nested rows, is one that failed; None is all."""
+    return failed is None or table == failed or table.startswith(f"{failed}__")

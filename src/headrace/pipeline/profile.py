@@ -26,7 +26,7 @@ from headrace.quality.profile import KeyOfTable, TableProfile, compare, keys_of,
 from headrace.quality.profile.service import Change
 from headrace.scaffold.add_tests import NewTest, TestsReport, add_tests
 from headrace.sql_text import identifiers, literal, qualified, scalar
-from headrace.targets.duckdb_file import explain_duckdb_error
+from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb

@@ -29,7 +29,7 @@ from headrace.secrets import MASK
 from headrace.settings.resolved import usual_raw_schema
 from headrace.sql_text import identifier, literal
 from headrace.targets import require_file
-from headrace.targets.duckdb_file import explain_duckdb_error
+from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb

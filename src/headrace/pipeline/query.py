@@ -14,7 +14,7 @@ from headrace.errors import QueryError
 from headrace.pipeline.reports import Report
 from headrace.sql_text import literal
 from headrace.targets import require_file
-from headrace.targets.duckdb_file import explain_duckdb_error
+from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb

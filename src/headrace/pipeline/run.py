@@ -25,20 +25,19 @@ from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import (
     dbt_packages,
-    editor_manifest,
     load_process,
-    loaded_sources,
     lock,
     notify,
+    other_tools,
     quarantine,
     slim_build,
     sources,
 )
 from headrace.pipeline import load as load_step
 from headrace.pipeline import publish as publish_step
-from headrace.pipeline.affected import affected_by
 from headrace.pipeline.backfill import LoadPart, about_incremental_models, parse_tables
 from headrace.pipeline.build_state import code_version
+from headrace.pipeline.load import affected_by
 from headrace.pipeline.progress import Progress
 from headrace.pipeline.progress import path_of as progress_path
 from headrace.pipeline.reports import (
@@ -56,8 +55,7 @@ from headrace.pipeline.reports import (
 )
 from headrace.pipeline.run_record import RunRecord, new_run_id
 from headrace.pipeline.slim_build import EVERYTHING, Selection
-from headrace.pipeline.state.folder import read_state
-from headrace.pipeline.state.source_digests import sources_to_load
+from headrace.pipeline.state.folder import read_state, sources_to_load
 from headrace.process import working_directory
 from headrace.settings import Resolved
 from headrace.system_errors import address_space_fault, system_fault
@@ -428,7 +426,7 @@ class _Run:
                     )
             finally:  # also where one source failed
                 with suppress(HeadraceError, OSError):
-                    loaded_sources.keep_settings_sources(self.resolved, self.target)
+                    other_tools.keep_loaded_settings_sources(self.resolved, self.target)
                 with suppress(HeadraceError):
                     RunRecord(self.store, self.run_id).add_load_failures(failures)
             problems.extend(each.sentence for each in failures)
@@ -456,7 +454,7 @@ class _Run:
                     listen=self._listen_on,
                     prepared=self.prepared,
                 )
-                editor_manifest.keep(self.resolved)
+                other_tools.keep_manifest(self.resolved)
             else:
                 self.built = slim_build.build_slim(
                     self.resolved,

@@ -5,7 +5,7 @@ from typing import Any
 
 from headrace.catalog.model import Asset, Catalog
 from headrace.lineage.find import known_columns
-from headrace.server.links import Links
+from headrace.server.rendering import Links
 from headrace.server.snapshot import ProjectSnapshot
 
 KINDS = (

@@ -6,8 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from headrace.server import graph_data, pages, queries
-from headrace.server.links import ServerLinks
-from headrace.server.rendering import frame_of
+from headrace.server.rendering import ServerLinks, frame_of
 from headrace.server.response_cache import ResponseCache
 
 if TYPE_CHECKING:

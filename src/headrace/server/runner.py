@@ -140,11 +140,10 @@ def _address(host: str, port: int) -> str:
 
 
 def config(app: "FastAPI", access: Access) -> "uvicorn.Config":
-    """Uvicorn's configuration; the limits of connections are in ``protocol``."""
+    """Uvicorn's configuration; the limits of connections are in ``security``."""
     import uvicorn
 
-    from headrace.server.protocol import LimitedProtocol
-    from headrace.server.security import MAX_HEAD
+    from headrace.server.security import MAX_HEAD, LimitedProtocol
 
     return uvicorn.Config(
         app,

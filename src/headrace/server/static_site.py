@@ -15,9 +15,8 @@ from headrace import portable
 from headrace.errors import ServeError
 from headrace.server import graph_data, pages, queries
 from headrace.server.errors import NotFoundError
-from headrace.server.links import FileLinks
 from headrace.server.models import AssetDetail
-from headrace.server.rendering import STATIC, PageFrame
+from headrace.server.rendering import STATIC, FileLinks, PageFrame
 from headrace.server.state import ServerState
 
 FILE_LIST = ".headrace-site.json"

@@ -1,23 +1,26 @@
-"""The DuckDB target: one file that one process writes."""
+"""The DuckDB target: one file that one process writes; how it is made, why it cannot be opened."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from headrace import portable
 from headrace.errors import WarehouseError
+from headrace.exceptions import first_line
 from headrace.libraries.dbt import close_duckdb
+from headrace.libraries.duckdb import is_damaged, is_locked, is_of_other_version, lock_holder
 from headrace.sql_text import literal, qualified, scalar
-from headrace.targets import duckdb_file
+from headrace.system_errors import fault_in
 from headrace.targets.base import TargetSettings
-from headrace.targets.duckdb_file import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb
+
 
 _SESSION = {"TimeZone": "UTC"}
 """Of every connection, dlt's and dbt's too: what a cast gives must not follow from the machine."""
@@ -101,7 +104,7 @@ class DuckDbTarget:
 
     def exists(self) -> bool:
         """Whether the file holds a database."""
-        return duckdb_file.exists(self.path)
+        return exists(self.path)
 
     @property
     def lock_path(self) -> Path:
@@ -146,7 +149,7 @@ class DuckDbTarget:
             return None
         is_anew = self.path.exists()
         try:
-            duckdb_file.create(self.path, self.config)
+            create(self.path, self.config)
         except (duckdb.Error, OSError) as error:
             raise self.explain(error) from error
         return f"{self.path} was unfinished and held no data: created anew" if is_anew else None
@@ -208,13 +211,13 @@ class DuckDbTarget:
 
     def attach_sql(self, alias: str) -> str | None:
         """``ATTACH … (READ_ONLY)``; None while there is no file yet."""
-        if not duckdb_file.exists(self.path):
+        if not exists(self.path):
             return None
         return f"attach {literal(str(self.path))} as {alias} (read_only)"
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own tables left out."""
-        if not duckdb_file.exists(self.path):
+        if not exists(self.path):
             return {}
         with self.connect(read_only=True) as connection:
             names = connection.execute(
@@ -234,7 +237,7 @@ class DuckDbTarget:
         """Rows of a table or view of the file; None when there is none of that name."""
         import duckdb
 
-        if not duckdb_file.exists(self.path):
+        if not exists(self.path):
             return None
         with self.connect(read_only=True) as connection:
             try:
@@ -261,3 +264,103 @@ def _nearest_existing(path: Path) -> Path:
     while not path.exists() and path != path.parent:
         path = path.parent
     return path
+
+
+_HEADER_BYTES = 3 * 4096  # https://duckdb.org/docs/stable/internals/storage: three headers
+_MAGIC = slice(8, 12)
+_LONGEST_OF_ZEROS = 1 << 20
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a database; a file that was stopped at its birth is none."""
+    return path.exists() and not is_unfinished(path)
+
+
+def is_unfinished(path: Path) -> bool:
+    """Whether a file holds nothing, since it was stopped while it was created.
+
+    It is shorter than DuckDB's headers (a kill, a full disk), or all zeros (a power cut). A short
+    file that somebody else wrote is not one.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > _LONGEST_OF_ZEROS:
+            return False
+        content = path.read_bytes()
+    except OSError:
+        return False  # whoever opens it says why it cannot be read
+    is_ours = not content.strip(b"\0") or content[_MAGIC] == b"DUCK"
+    return is_ours and (len(content) < _HEADER_BYTES or not content.strip(b"\0"))
+
+
+def create(path: Path, config: Mapping[str, str]) -> None:
+    """Create an empty database: whole, or not at all.
+
+    The caller holds the lock of the warehouse.
+
+    Args:
+        path: where; what is unfinished there is replaced.
+        config: of the connection.
+
+    Raises:
+        OSError: it cannot be written.
+        duckdb.Error: likewise.
+    """
+    import duckdb
+
+    real = path.resolve()  # a link stays one
+    real.parent.mkdir(parents=True, exist_ok=True)
+    temporary = portable.temporary_beside(real)
+    try:
+        with duckdb.connect(str(temporary), config=dict(config)) as connection:
+            connection.execute("checkpoint")
+        portable.make_durable(temporary)
+        # a log without its database has nothing to be replayed on
+        real.with_name(f"{real.name}.wal").unlink(missing_ok=True)
+        portable.replace(temporary, real)
+        portable.make_names_durable(real.parent)
+    finally:
+        for leftover in (temporary, Path(f"{temporary}.wal")):
+            with suppress(OSError):
+                leftover.unlink(missing_ok=True)
+
+
+def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> str:
+    """DuckDB's message about a file as one sentence for the user.
+
+    Args:
+        path: the database file.
+        message: DuckDB's own words.
+        rebuilt: whether `headrace run` makes the file anew; else it is any file, which somebody
+            named.
+    """
+    first = first_line(message or "unknown error")
+    if is_locked(message):
+        holder = lock_holder(message)
+        who = f"process {holder[1]} ({holder[0]})" if holder else "another program"
+        return (
+            f"{path} is open in {who}: close it there, and let readers open the published copy "
+            "instead, which is never locked"
+        )
+    if is_of_other_version(message):
+        anew = "or move the file away and run `headrace run` to load it anew"
+        other = "or have the file written by this version"
+        return (
+            f"{path} was written by another version of DuckDB ({first}): upgrade "
+            f"Headrace's duckdb, {anew if rebuilt else other}"
+        )
+    if is_unfinished(path):
+        anew = "run `headrace run`, which creates it anew" if rebuilt else "name another"
+        return f"{path} is unfinished and holds no data: {anew}"
+    if is_damaged(message):
+        anew = (
+            "move it away (the published copy is untouched) and run `headrace run` to load "
+            "everything anew"
+        )
+        return (
+            f"{path} is not a readable DuckDB file ({first}): "
+            f"{anew if rebuilt else 'name another, or write it anew'}"
+        )
+    fault = fault_in(message, place=path.parent)
+    if fault is not None:
+        return f"{path} cannot be opened: {fault.message}"
+    return f"{path} could not be opened: {first}"

@@ -19,8 +19,8 @@ from headrace.artifacts import Read
 from headrace.artifacts.dbt_catalog import load_catalog
 from headrace.artifacts.dbt_manifest import load_manifest
 from headrace.artifacts.dbt_results import load_run_results, load_sources
+from headrace.artifacts.dlt_load import load_state
 from headrace.artifacts.dlt_schema import load_schema
-from headrace.artifacts.dlt_state import load_state
 from headrace.artifacts.dlt_trace import load_trace
 from headrace.errors import UserError
 

@@ -12,7 +12,7 @@ import pytest
 
 from headrace.catalog import Asset, Catalog, Column, ColumnLineageProblem, RunStore
 from headrace.cli.main import main
-from headrace.cli.render_verify import VerifyScreen
+from headrace.cli.render_lineage import VerifyScreen
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
 from headrace.pipeline import lock

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.export.openlineage.git_repository import browsable, find_repository
+from headrace.export.openlineage.context import browsable, find_repository
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,13 @@ from openlineage.client.event_v2 import RunEvent, RunState
 from openlineage.client.serde import Serde
 from small_catalog import CATALOG, MART, RAW, STAGING, START, TOTALS, UNIQUE, UNIT, node, table
 
-from headrace.export.openlineage.context import RunContext, parent_from
+from headrace.export.openlineage.context import GitRepository, RunContext, parent_from
 from headrace.export.openlineage.events import (
     load_event,
     node_event,
     node_events,
     run_event,
 )
-from headrace.export.openlineage.git_repository import GitRepository
 from headrace.export.openlineage.naming import Names, table_origin
 from headrace.pipeline.reports import NodeReport
 

@@ -6,7 +6,7 @@ import pytest
 from diff_lab import DatabasePair
 from markdown_it import MarkdownIt
 
-from headrace.cli.markdown_diff import MARK, markdown
+from headrace.cli.render_diff import MARK, markdown
 from headrace.quality.diff import DiffReport, TableDiff
 from headrace.quality.diff.report import ColumnChange, SampleRow
 from headrace.sql_text import identifier, literal

@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from server_lab import TOKEN, write_project
 
-from headrace.server import events, protocol
+from headrace.server import events, security
 from headrace.server.access import MAX_TOKENS, Access
 from headrace.server.app import create_app
 from headrace.server.runner import bound, config
@@ -176,7 +176,7 @@ PARTS = (
 def test_a_request_that_never_ends_is_closed(
     server: Server, part: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(security, "REQUEST_SECONDS", 0.2)
     with server.connected() as connection:
         _, whole, rest = part.rpartition(GET + HOST + b"\r\n")
         if whole:
@@ -189,7 +189,7 @@ def test_a_request_that_never_ends_is_closed(
 def test_a_drip_of_headers_does_not_keep_a_connection(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(security, "REQUEST_SECONDS", 0.5)
     dripped = 0
     with server.connected() as connection:
         connection.sendall(GET)
@@ -207,7 +207,7 @@ def test_a_drip_of_headers_does_not_keep_a_connection(
 def test_many_idle_connections_do_not_lock_others_out(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 10)
+    monkeypatch.setattr(security, "MAX_CONNECTIONS", 10)
     held = [socket.create_connection((server.host, server.port)) for _ in range(30)]
     try:
         assert server.get() == 200
@@ -349,7 +349,7 @@ def test_a_client_that_hangs_up_leaves_no_trace(server: Server, start: bytes, ho
 def test_a_client_that_takes_no_response_is_closed(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(protocol, "RESPONSE_SECONDS", 0.2)
+    monkeypatch.setattr(security, "RESPONSE_SECONDS", 0.2)
     bearer = f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()
     ask = b"GET /api/openapi.json HTTP/1.1\r\n" + HOST + bearer
     taken = 0
@@ -370,7 +370,7 @@ def test_the_docs_say_the_limits() -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "serve-the-page.md").read_text("utf-8")
     for words in (
         f"{MAX_HEAD // 1024} KiB", f"{MAX_URL // 1024} KiB", f"{MAX_BODY // 1024} KiB",
-        f"{protocol.REQUEST_SECONDS:g} s", f"{protocol.RESPONSE_SECONDS:g} s",
-        f"connections | {protocol.MAX_CONNECTIONS} |", f"events | {events.MAX_STREAMS}, of",
+        f"{security.REQUEST_SECONDS:g} s", f"{security.RESPONSE_SECONDS:g} s",
+        f"connections | {security.MAX_CONNECTIONS} |", f"events | {events.MAX_STREAMS}, of",
     ):  # fmt: skip
         assert words in page

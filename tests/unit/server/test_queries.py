@@ -17,8 +17,7 @@ from headrace.server import pages, queries
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.errors import NotFoundError
-from headrace.server.links import FileLinks, ServerLinks
-from headrace.server.rendering import PageFrame
+from headrace.server.rendering import FileLinks, PageFrame, ServerLinks
 from headrace.server.state import ServerState
 from headrace.server.store import lines_of
 

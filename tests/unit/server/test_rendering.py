@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from headrace.server import charts
-from headrace.server.links import FileLinks, ServerLinks, file_name
 from headrace.server.models import NodeView, RowsPoint, RunDetail, RunLine, RunTime, StepView
-from headrace.server.rendering import markdown, sql
+from headrace.server.rendering import FileLinks, ServerLinks, file_name, markdown, sql
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

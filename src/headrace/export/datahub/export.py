@@ -20,7 +20,7 @@ from headrace.settings import Resolved
 if TYPE_CHECKING:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
 
-    from headrace.export.datahub.assertions import AssertionResult
+    from headrace.export.datahub.proposals import AssertionResult
 
 
 _ENVIRONMENT = {"DATAHUB_TELEMETRY_ENABLED": "false"}  # read when the package is imported

@@ -1,7 +1,10 @@
-"""State folders: read, and written from what was published last.
+"""State folders: read, and written from what was published last; digests of the sources in them.
 
 A folder holds dbt's ``manifest.json``, a copy of the warehouse, and ``state.json``, which describes
 them. It is written under the run lock, and is complete or not there at all.
+
+A source that is loaded by the same code, settings and schema files as when the state was written
+need not be loaded again by a slim run: its raw tables are in the state.
 """
 
 import json
@@ -14,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import xxhash
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace import __version__, portable
@@ -24,8 +28,9 @@ from headrace.pipeline import build_state, lock
 from headrace.pipeline.publish import PublishedState, read_published_state
 from headrace.pipeline.reports import Report
 from headrace.pipeline.state.portable_views import Views, make_portable
-from headrace.pipeline.state.source_digests import digests
-from headrace.settings import Resolved
+from headrace.secrets import is_secret, without_credentials
+from headrace.settings import Resolved, SourceSettings
+from headrace.settings.layers import yaml_layer
 from headrace.sql_text import identifier, literal
 from headrace.targets import Target, require_file
 
@@ -326,3 +331,93 @@ def _swap(temporary: Path, out: Path) -> None:
         portable.replace(old, out)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+_SKIPPED = {"__pycache__"}
+
+
+def digests(resolved: Resolved) -> dict[str, str]:
+    """A digest of the code, settings and schema files of each enabled source.
+
+    Settings count where a file of ``config/`` sets them: what the environment sets is often a
+    secret, or a path of one machine. Secrets in a file do not count either.
+    """
+    return {
+        name: _digest(resolved, name, source)
+        for name, source in resolved.settings.sources.items()
+        if source.enabled
+    }
+
+
+def sources_to_load(
+    resolved: Resolved, before: Mapping[str, str], chosen: Mapping[str, SourceSettings]
+) -> tuple[dict[str, SourceSettings], list[str]]:
+    """The sources whose code, settings or schema files differ from the state's.
+
+    Args:
+        resolved: the settings.
+        before: the digests of the state.
+        chosen: the sources that would be loaded.
+
+    Returns:
+        The sources to load, and a note on the others where there are any.
+    """
+    changed = {
+        name: source
+        for name, source in chosen.items()
+        if before.get(name) != _digest(resolved, name, source)
+    }
+    same = [name for name in chosen if name not in changed]
+    words = (
+        f"loaded by what the state's was: {', '.join(same)} (--source NAME loads it all the same)"
+    )
+    return changed, [words] if same else []
+
+
+def _digest(resolved: Resolved, name: str, source: SourceSettings) -> str:
+    state = xxhash.xxh3_128(f"{__version__}\0{source.kind or name}\0".encode())
+    folder = resolved.root / "dlt_pipelines" / (source.kind or name)
+    files = _files(folder)
+    text = b"\0".join(path.read_bytes() for path in files)
+    settings = _settings(resolved, name)
+    named = text + repr(settings).encode()
+    schemas = [
+        path
+        for path in _files(resolved.root / "data" / "schemas")
+        if path.stem == name or path.name.encode() in named
+    ]
+    for path in (*files, *schemas):
+        state.update(path.relative_to(resolved.root).as_posix().encode() + b"\0")
+        state.update(path.read_bytes() + b"\0")
+    state.update(repr(settings).encode())
+    return state.hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not _SKIPPED & set(path.parts)
+    )
+
+
+def _settings(resolved: Resolved, name: str) -> list[Any]:
+    """What the project's files set for a source, except whether it is enabled."""
+    names = ["default", *([resolved.env] if resolved.env else [])]
+    found = []
+    for file in names:
+        layer = yaml_layer(resolved.root / "config" / f"{file}.yml", f"config/{file}.yml")
+        sources = layer.values.get("sources") if layer else None
+        options = sources.get(name) if isinstance(sources, Mapping) else None
+        if isinstance(options, Mapping):
+            found.append({key: value for key, value in options.items() if key != "enabled"})
+    return [_plain(options) for options in found]
+
+
+def _plain(value: Any) -> Any:
+    """Options in order, without secrets."""
+    if isinstance(value, Mapping):
+        return {
+            key: _plain(value[key]) for key in sorted(value, key=str) if not is_secret(str(key))
+        }
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return without_credentials(value) if isinstance(value, str) else value

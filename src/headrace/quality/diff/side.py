@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headrace.errors import DiffError
 from headrace.sql_text import identifier, literal, qualified, scalar
-from headrace.targets.duckdb_file import explain_duckdb_error
+from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
     import duckdb

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.pipeline.state.source_digests import digests, sources_to_load
+from headrace.pipeline.state.folder import digests, sources_to_load
 from headrace.settings import Resolved, resolve
 
 CONFIG = """

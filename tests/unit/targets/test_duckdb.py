@@ -8,7 +8,8 @@ import duckdb
 import pytest
 
 from headrace.errors import WarehouseError
-from headrace.targets import DuckDbTarget, duckdb_file
+from headrace.targets import DuckDbTarget
+from headrace.targets.duckdb import create, explain_duckdb_error
 
 
 def target(path: Path) -> DuckDbTarget:
@@ -18,7 +19,7 @@ def target(path: Path) -> DuckDbTarget:
 @pytest.fixture
 def whole(tmp_path: Path) -> bytes:
     path = tmp_path / "whole.duckdb"
-    duckdb_file.create(path, {})
+    create(path, {})
     return path.read_bytes()
 
 
@@ -93,3 +94,47 @@ def test_a_full_disk_at_its_birth_leaves_nothing(tmp_path: Path, limit: int) -> 
     assert list(tmp_path.iterdir()) == []
     assert target(path).prepare() is None
     target(path).check()
+
+
+PATH = Path("x.duckdb")
+
+
+@pytest.mark.parametrize(
+    ("message", "warehouse", "any_file"),
+    [
+        (
+            (
+                'IO Error: Could not set lock on file "x.duckdb": Conflicting lock is held in '
+                "/usr/bin/python3 (PID 12). See also …"
+            ),
+            "x.duckdb is open in process 12 (/usr/bin/python3): close it there",
+            "x.duckdb is open in process 12 (/usr/bin/python3): close it there",
+        ),
+        (
+            "IO Error: … it is being used by another process",
+            "x.duckdb is open in another program: close it there",
+            "x.duckdb is open in another program: close it there",
+        ),
+        (
+            "IO Error: Trying to read a database file with version number 99",
+            "or move the file away and run `headrace run`",
+            "or have the file written by this version",
+        ),
+        (
+            "IO Error: The file exists, but it is not a valid DuckDB database file!",
+            "run `headrace run` to load everything anew",
+            "name another, or write it anew",
+        ),
+        (
+            "IO Error: No space left on device",
+            "x.duckdb cannot be opened: the disk is full",
+            "free some space",
+        ),
+        ("", "could not be opened: unknown error", "could not be opened: unknown error"),
+    ],
+)
+def test_each_message_says_what_to_do(message: str, warehouse: str, any_file: str) -> None:
+    assert warehouse in explain_duckdb_error(PATH, message)
+    found = explain_duckdb_error(PATH, message, rebuilt=False)
+    assert any_file in found
+    assert "headrace run" not in found

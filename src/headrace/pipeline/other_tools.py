@@ -1,4 +1,7 @@
-"""Which sources have raw tables, in a file that dbt reads when it is run without Headrace.
+"""Files for tools that run without Headrace: a manifest for editors, and what is loaded, for dbt.
+
+Headrace's own artifacts are in the data directory; ``target/manifest.json`` of the dbt project is a
+copy of its manifest. One that an editor, or dbt run by hand, has written is theirs, and stays.
 
 ``warehouse.duckdb.sources/loaded_sources.sql`` lies next to the warehouse and defines a dbt macro.
 The project's own ``source`` macro tags what reads a source that is not loaded, and the default
@@ -6,13 +9,48 @@ selector of ``selectors.yml`` leaves out what is made from it (decision 25).
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+
+import xxhash
 
 from headrace import portable
 from headrace.settings import Resolved
 from headrace.targets import Target
+
+_STAMP = "editor_manifest.stamp"
+
+
+def keep_manifest(resolved: Resolved) -> None:
+    """Copy the manifest of the last whole build, unless somebody else has written one.
+
+    A project that cannot be written to is left as it is.
+    """
+    ours = resolved.artifacts / "manifest.json"
+    theirs = resolved.dbt_project / "target" / "manifest.json"
+    stamp = resolved.artifacts.parent / _STAMP
+    with suppress(OSError):
+        content = ours.read_bytes()
+        if theirs.exists():
+            there = theirs.read_bytes()
+            if there == content or _digest(there) != _read_stamp(stamp):
+                return
+        elif not os.access(resolved.dbt_project, os.W_OK):
+            return
+        portable.write_file(theirs, content)
+        portable.write_file(stamp, _digest(content))
+
+
+def _digest(content: bytes) -> str:
+    return xxhash.xxh3_128_hexdigest(content)
+
+
+def _read_stamp(stamp: Path) -> str | None:
+    return stamp.read_text("utf-8") if stamp.is_file() else None
+
 
 RUN_VAR = (
     "headrace_run"  # dbt's variable that says that Headrace itself leaves out what is not loaded
@@ -28,15 +66,15 @@ _PARSE_AGAIN = """
 _VALUE = re.compile(r"^\{\{ return\((\{.*\})\) \}\}$", re.MULTILINE)
 
 
-def path_of(target: Target) -> Path:
+def loaded_sources_path(target: Target) -> Path:
     """The file of a target, next to its lock."""
     return target.lock_path.with_suffix(".sources") / "loaded_sources.sql"
 
 
-def keep(target: Target, loaded: Mapping[str, bool]) -> None:
+def keep_loaded(target: Target, loaded: Mapping[str, bool]) -> None:
     """Write down of dbt sources whether they are loaded; what is known of others stays."""
-    path = path_of(target)
-    known = {**_read(path), **loaded}
+    path = loaded_sources_path(target)
+    known = {**_read_loaded(path), **loaded}
     text = (
         "{# Written by headrace: the sources that have raw tables. selectors.yml leaves out what "
         "is made from the others. #}\n"
@@ -48,15 +86,17 @@ def keep(target: Target, loaded: Mapping[str, bool]) -> None:
         portable.write_file(path, text)
 
 
-def keep_settings_sources(resolved: Resolved, target: Target) -> None:
+def keep_loaded_settings_sources(resolved: Resolved, target: Target) -> None:
     """Write down of the sources of the settings whether they are loaded."""
     if resolved.settings.dbt.profile is not None:
         return  # a project of its own does not read it
     names = resolved.settings.sources
-    keep(target, {name: bool(target.row_counts(resolved.raw_schema(name))) for name in names})
+    keep_loaded(
+        target, {name: bool(target.row_counts(resolved.raw_schema(name))) for name in names}
+    )
 
 
-def _read(path: Path) -> dict[str, bool]:
+def _read_loaded(path: Path) -> dict[str, bool]:
     try:
         found = _VALUE.search(path.read_text("utf-8"))
         return (
