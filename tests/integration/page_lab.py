@@ -157,12 +157,12 @@ def hostile() -> Catalog:
     return Catalog(assets=assets, parents=parents, column_edges=tuple(edges))
 
 
-def stored(catalog: Catalog, path: Path, *, runs: int = 3) -> str:
+def stored(catalog: Catalog, path: Path, *, runs: int = 3, most: int = 60) -> str:
     """The URL of a run store that holds the catalog and some runs over it, the last one bad."""
     url = f"sqlite:///{path}"
     store = RunStore(url)
     now = datetime.now(UTC)
-    nodes = [asset for asset in catalog.assets.values() if asset.kind in {"model", "test"}][-60:]
+    nodes = [asset for asset in catalog.assets.values() if asset.kind in {"model", "test"}][-most:]
     for number in range(runs):
         run_id = f"run-{number}"
         start = now - timedelta(hours=runs - number)

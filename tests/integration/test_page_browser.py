@@ -441,6 +441,43 @@ def test_a_run_in_progress_is_followed(browser: Browser, tmp_path: Path) -> None
     store.close()
 
 
+def test_a_run_of_hundreds_of_nodes_is_worked_with(browser: Browser, tmp_path: Path) -> None:
+    state = _state("many", stored(layered(600), tmp_path / "runs.sqlite", runs=1, most=383))
+    with serving(state) as base:
+        with Eye(browser, base).page() as page:
+            page.goto("runs/run-0")
+            assert page.evaluate("document.querySelectorAll('*').length") < 1500
+            assert violations(page) == []
+            rows = page.locator("svg.timeline g.row")
+            first = rows.count()
+            assert 10 < first < 60
+            page.get_by_label("Show", exact=True).select_option("all")
+            expect(rows).to_have_count(383 + 2)
+            page.get_by_label("Filter by name").fill("not_null daily_1")
+            expect(page.locator("[data-shown]")).not_to_have_text("385 shown")
+            names = page.locator("svg.timeline g.row > title").all_text_contents()
+            assert names
+            assert all("not_null" in name and "daily_1" in name for name in names)
+            width = float(page.evaluate("document.querySelector('svg.timeline').clientWidth"))
+            page.get_by_role("button", name="Zoom in").click()
+            wide = float(page.evaluate("document.querySelector('svg.timeline').clientWidth"))
+            assert wide > width * 1.5
+            assert overflow(page) <= 0
+            page.get_by_role("button", name="Fit").click()
+            assert page.evaluate("document.querySelector('svg.timeline').clientWidth") == width
+            nodes = page.locator("#run-nodes tbody tr")
+            expect(nodes).to_have_count(25)
+            page.get_by_role("button", name="Show all 383").click()
+            expect(nodes).to_have_count(383)
+            page.get_by_label("Filter by name").fill("")
+            expect(rows).to_have_count(383 + 2)
+            rows.get_by_role("link").first.click()
+            expect(page.locator("h1")).not_to_contain_text("Run of")
+        with Eye(browser, base).page(script=False) as page:
+            page.goto("runs/run-0")
+            assert page.locator("tbody tr[data-kind]").count() == 383
+
+
 def test_an_open_page_shows_each_build_and_leaves_a_reader_alone(
     browser: Browser, tmp_path: Path
 ) -> None:

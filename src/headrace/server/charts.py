@@ -1,19 +1,15 @@
-"""Charts as plain numbers for a template to draw in SVG: run times, rows, lanes of a run."""
+"""Charts as plain numbers for a template to draw in SVG: run times, rows, runs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from headrace.server.models import NodeView, RowsPoint, RunDetail, RunTime
+from headrace.server.models import RowsPoint, RunTime
 
 WIDTH = 960
 LABEL_WIDTH = 120
-LANE = 26
 _BAR_LEAST = 2.0
-_TICKS = 6
-_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200)
 _BARS_HEIGHT = 96
-_LETTER = 6.6  # pixels that a letter of a bar's label takes
 
 
 @dataclass(frozen=True)
@@ -26,34 +22,6 @@ class Bar:
     height: float
     status: str
     title: str
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class Lane:
-    """A row of bars."""
-
-    name: str
-    y: float
-    bars: tuple[Bar, ...]
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on the axis."""
-
-    at: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """Lanes of bars over one axis of time."""
-
-    width: int
-    height: float
-    lanes: tuple[Lane, ...]
-    ticks: tuple[Tick, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +32,14 @@ class BarChart:
     height: int
     bars: tuple[Bar, ...]
     most: float
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on an axis."""
+
+    at: float
+    text: str
 
 
 def duration_text(seconds: float | None) -> str:
@@ -188,72 +164,4 @@ def rows_over_time(points: Sequence[RowsPoint]) -> RowsChart | None:
     )
     return RowsChart(
         width=WIDTH, height=height + 22, lanes=tuple(lanes), releases=releases, ticks=ticks
-    )
-
-
-def timeline(detail: RunDetail) -> Timeline | None:
-    """Steps in the first lane, then one lane for each thread of dbt; None without times."""
-    entries = [
-        ("steps", step.step, step.status, step.started_at, step.seconds) for step in detail.steps
-    ] + [
-        (f"dbt {_thread(node)}", node.label, node.status, node.started_at, node.seconds)
-        for node in detail.nodes
-    ]
-    known = [
-        (lane, label, status, start, took)
-        for lane, label, status, start, took in entries
-        if start is not None
-    ]
-    if not known:
-        return None
-    first = min(start for *_, start, _ in known)
-    last = max(start + timedelta(seconds=took) for *_, start, took in known)
-    total = max((last - first).total_seconds(), 0.001)
-    per_second = (WIDTH - LABEL_WIDTH - 8) / total
-    names = sorted({lane for lane, *_ in known}, key=lambda name: (name != "steps", name))
-    lanes = tuple(
-        _lane(name, number, [entry[1:] for entry in known if entry[0] == name], first, per_second)
-        for number, name in enumerate(names)
-    )
-    ticks = _ticks(total, per_second)
-    return Timeline(width=WIDTH, height=len(lanes) * LANE + 24, lanes=lanes, ticks=ticks)
-
-
-def _thread(node: NodeView) -> str:
-    words = (node.thread or "1").split()
-    return f"thread {words[0].rsplit('-', 1)[-1]}" if words else "thread 1"
-
-
-def _lane(
-    name: str,
-    number: int,
-    entries: Sequence[tuple[str, str, datetime, float]],
-    first: datetime,
-    per_second: float,
-) -> Lane:
-    top = number * LANE + 3.0
-    bars = []
-    for label, status, start, took in sorted(entries, key=lambda entry: entry[2]):
-        width = max(_BAR_LEAST, took * per_second - 1)
-        fits = len(label) * _LETTER + 10 <= width
-        bars.append(
-            Bar(
-                x=LABEL_WIDTH + (start - first).total_seconds() * per_second,
-                y=top,
-                width=width,
-                height=LANE - 6,
-                status=status,
-                title=f"{label} · {status} · {duration_text(took)}",
-                label=label if fits else "",
-            )
-        )
-    return Lane(name=name, y=top + (LANE - 6) / 2, bars=tuple(bars))
-
-
-def _ticks(total: float, per_second: float) -> tuple[Tick, ...]:
-    step = next((step for step in _STEPS if total / step <= _TICKS), total / _TICKS)
-    count = int(total / step)
-    return tuple(
-        Tick(at=LABEL_WIDTH + index * step * per_second, text=f"{index * step:g} s")
-        for index in range(count + 1)
     )

@@ -210,6 +210,11 @@ class RunDetail(ApiModel):
         description="the run of the last pass of failed nodes, by `unique_id`; of the first 20",
     )
     log: tuple[LogLine, ...] = Field((), description="its last lines of the log file")
+    critical_path: tuple[str, ...] = Field(
+        (),
+        description="ids of the nodes that the end of the build waited for, one after the other; "
+        "empty on pages of nodes",
+    )
     now: RunNow | None = Field(None, description="of a run in progress, on the same machine")
 
 

@@ -7,9 +7,10 @@ from headrace.catalog.changes import What
 from headrace.server import charts, queries
 from headrace.server.errors import RequestError
 from headrace.server.graph_data import graph_assets
-from headrace.server.models import AssetDetail, AssetRef, Sample
+from headrace.server.models import AssetDetail, AssetRef, RunDetail, Sample
 from headrace.server.rendering import PageFrame
 from headrace.server.state import ServerState
+from headrace.server.timeline import timeline
 from headrace.server.view_builder import ref
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MAX_TABLE = 1500  # assets that the lineage page lists in one table
 MAX_EDGES = 2000
 _RECENT_CHANGES = 10
 _STEPS = 2
+_FIRST_NODES = 25
 CHANGE_KINDS: tuple[str, ...] = get_args(What)
 
 
@@ -189,8 +191,16 @@ def run(state: ServerState, frame: PageFrame, run_id: str, *, offset: int = 0) -
         title=f"Run of {detail.run.started_at:%Y-%m-%d %H:%M}",
         here="runs",
         detail=detail,
-        timeline=charts.timeline(detail),
+        timeline=timeline(detail, state.snapshot().index.catalog),
+        first=_first_nodes(detail),
     )
+
+
+def _first_nodes(detail: RunDetail) -> frozenset[str]:
+    """The nodes that are in the page at once: those that failed or warned, then the longest."""
+    order = {"error": 0, "fail": 0, "warn": 1}
+    chosen = sorted(detail.nodes, key=lambda one: (order.get(one.status, 2), -one.seconds))
+    return frozenset(node.unique_id for node in chosen[:_FIRST_NODES])
 
 
 def changes(

@@ -20,6 +20,7 @@ from headrace.server.search import hits_of, words_of
 from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import MAX_RUNS, ServerState
 from headrace.server.store import ServerStore, lines_of
+from headrace.server.timeline import critical_path
 from headrace.server.why import last_good, why
 
 if TYPE_CHECKING:
@@ -194,17 +195,20 @@ def run(
     nodes = store.nodes_of(run_id, offset=offset, limit=limit)
     failed = {one.unique_id for one in found.failed}
     nodes.sort(key=lambda node: node.started_at or found.run.started_at)
+    views = tuple(view_builder.node(now, one, failed) for one in nodes)
+    is_whole = len(views) == found.nodes
     return models.RunDetail(
         run=view_builder.run_line(now, found.run),
         steps=tuple(view_builder.step(now, one) for one in found.steps),
         loads=tuple(view_builder.load(now, one) for one in found.loads),
-        nodes=tuple(view_builder.node(now, one, failed) for one in nodes),
+        nodes=views,
         nodes_total=found.nodes,
         offset=offset,
         limit=limit,
         errors=tuple(view_builder.node(now, one) for one in found.failed),
         last_good=last_good(store, [one.unique_id for one in found.failed[:_LAST_GOOD]]),
         log=lines_of(state.log_file, run_id, root=now.root) if state.log_file else (),
+        critical_path=critical_path(views, now.index.catalog) if is_whole else (),
         now=view_builder.run_now(state.progress.read(), found.run),
     )
 

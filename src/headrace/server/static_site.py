@@ -37,6 +37,7 @@ _SCRIPTS = {
         ),
     ),
     "site-assets.js": ("assets.js",),
+    "site-run.js": ("run.js",),
     "early.js": ("early.js",),
 }  # fmt: skip
 

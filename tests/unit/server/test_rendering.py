@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from headrace.server import charts
-from headrace.server.models import NodeView, RowsPoint, RunDetail, RunLine, RunTime, StepView
+from headrace.server.models import RowsPoint, RunTime
 from headrace.server.rendering import FileLinks, ServerLinks, file_name, markdown, sql
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -134,46 +134,6 @@ def test_rows_are_bars_by_time_with_a_lane_for_each_count_that_is_not_nothing() 
     assert lanes["Quarantined"].bars[0].title == "2026-01-02 06:04 UTC · 2 quarantined"
     assert [mark.text for mark in chart.releases] == ["b2"]
     assert charts.rows_over_time(points[:1]) is None
-
-
-def _detail(*nodes: NodeView) -> RunDetail:
-    run = RunLine(
-        run_id="r", command="run", status="success", target="duckdb", started_at=START,
-        seconds=10, rows_loaded=0, failures=0, error=None, code_version="1",
-    )  # fmt: skip
-    step = StepView(step="build", status="success", started_at=START, seconds=10)
-    return RunDetail(
-        run=run, steps=(step,), loads=(), nodes=nodes, nodes_total=len(nodes), limit=500, errors=()
-    )
-
-
-def _node(name: str, thread: str | None, start: float, seconds: float) -> NodeView:
-    return NodeView(
-        unique_id=name, asset=None, name=name, label=name, resource_type="model", status="success",
-        started_at=START + timedelta(seconds=start), seconds=seconds, thread=thread, failures=None,
-        message=None,
-    )  # fmt: skip
-
-
-def test_the_timeline_has_a_lane_for_each_thread() -> None:
-    detail = _detail(
-        _node("a", "Thread-1 (worker)", 0, 5), _node("b", "Thread-2", 2, 4), _node("c", None, 5, 5)
-    )
-    timeline = charts.timeline(detail)
-    assert timeline is not None
-    lanes = {lane.name: lane.bars for lane in timeline.lanes}
-    assert list(lanes) == ["steps", "dbt thread 1", "dbt thread 2"]
-    (step,) = lanes["steps"]
-    first, last = lanes["dbt thread 1"]
-    assert step.x == first.x == charts.LABEL_WIDTH
-    assert last.x == pytest.approx(first.x + step.width / 2, abs=1)
-    assert step.x + step.width <= timeline.width
-    assert [tick.text for tick in timeline.ticks] == ["0 s", "2 s", "4 s", "6 s", "8 s", "10 s"]
-
-
-def test_a_run_without_times_has_no_timeline() -> None:
-    step = StepView(step="load", status="success", started_at=None, seconds=1)
-    assert charts.timeline(_detail().model_copy(update={"steps": (step,)})) is None
 
 
 @pytest.mark.parametrize(
