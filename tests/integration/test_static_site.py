@@ -36,7 +36,7 @@ def _graph(out: Path) -> dict[str, Any]:
 def test_scripts_are_plain_ones_and_no_module_is_left(state: ServerState, tmp_path: Path) -> None:
     write_site(state, tmp_path / "docs")
     scripts = {path.name for path in (tmp_path / "docs" / "static" / "js").rglob("*.js")}
-    assert scripts == {"early.js", "site.js", "site-graph.js", "site-assets.js"}
+    assert scripts == {"early.js", "site.js", "site-graph.js", "site-assets.js", "site-run.js"}
     for path in (tmp_path / "docs" / "static" / "js").iterdir():
         lines = path.read_text(encoding="utf-8").splitlines()
         assert not [line for line in lines if line.startswith(("import ", "export "))], path.name
