@@ -253,7 +253,7 @@ class Verdicts:
             text = f"the load failed, {shortened(failed.message, _CUT)}"
             yield VerdictReason(aspect="load", status="failing", text=text, since=failed.since)
         elif (loaded := self.loads.get(asset.id)) is not None:
-            text = f"loaded {_utc(loaded.started_at)}"
+            text = f"loaded {_utc(loaded.started_at)}, {count(loaded.rows_total, 'row')}"
             yield VerdictReason(aspect="load", status="healthy", text=text)
 
     def _building(self, asset: Asset) -> Iterable[VerdictReason]:

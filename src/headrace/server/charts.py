@@ -121,8 +121,11 @@ class RowsChart:
 
 
 def rows_over_time(points: Sequence[RowsPoint]) -> RowsChart | None:
-    """The rows of a table after its loads or publications, oldest first; None of fewer than two."""
-    if len(points) < 2:
+    """The rows of a table after its loads or publications, oldest first; None of fewer than two.
+
+    Also None where there never was a row.
+    """
+    if len(points) < 2 or not any(point.rows_total for point in points):
         return None
     first = min(point.at for point in points)
     last = max(point.at for point in points)
