@@ -8,4 +8,4 @@ if ! command -v uv >/dev/null; then
     # The user's own bin may not be on PATH yet in the shell that creates the container.
     PATH="$(python -m site --user-base)/bin:$PATH"
 fi
-uv sync --locked
+uv sync --locked --compile-bytecode

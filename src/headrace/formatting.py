@@ -22,6 +22,16 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def in_bytes(number: float) -> str:
+    """``340 MB``, ``2.1 GB``; of less than a megabyte, the kilobytes."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if number >= size:
+            return (
+                f"{number / size:,.1f} {unit}" if unit == "GB" else f"{number / size:,.0f} {unit}"
+            )
+    return f"{number / 1e3:,.0f} kB"
+
+
 def one_line(text: str, most: int = 400) -> str:
     """A text of many lines as one, of so many characters at most."""
     line = " ".join(text.split())

@@ -1,9 +1,12 @@
 """``headrace run`` and ``watch`` on a terminal: progress, tables at the end, results of a save."""
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Self
 
+from rich.console import RenderableType
 from rich.markup import escape
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -22,6 +25,9 @@ from headrace.pipeline.reports import (
 from headrace.pipeline.watch import WatchReport
 from headrace.quality.diff import TableDiff
 
+_BAR_AFTER_S = 2.0
+_BAR_WIDTH = 24
+
 
 class RunScreen(LiveScreen):
     """Shows a run: a live line on a terminal, a line per step elsewhere, nothing when quiet."""
@@ -33,6 +39,9 @@ class RunScreen(LiveScreen):
         self._running: dict[str, None] = {}
         self._phase = ""
         self._tests = 0
+        self._share: float | None = None
+        self._how_far = ""
+        self._since = time.monotonic()
 
     def __enter__(self) -> Self:
         """Show nothing yet: what is live is a thread, and a run may copy this process first."""
@@ -46,23 +55,39 @@ class RunScreen(LiveScreen):
             self._is_live = True
             self.live.start()
         is_step = event.name == event.step
-        if event.state == "phase":
+        if event.state == "progress":
+            self._share = event.share
+            self._how_far = event.detail or event.name
+        elif event.state == "phase":
             self._phase = event.name
+            self._share = None
         elif event.state == "started":
             if is_step:
                 self._running.clear()
-                self._phase = ""
+                self._phase, self._share = "", None
+                self._since = time.monotonic()
             else:
                 self._running[event.name] = None
         else:
             self._running.pop(event.name, None)
             self._finished(event, is_step=is_step)
         if self.live is not None:
-            tests = f"{self._tests} tests done · " if event.step == "build" and self._tests else ""
-            words = ", ".join(self._running) or self._phase
-            line = Text.from_markup(f"[cyan]{event.step}[/] {tests}{escape(words)}")
+            self.live.update(self._line(event.step))
+
+    def _line(self, step: str) -> RenderableType:
+        """What is in progress; of what takes longer than two seconds, how far it is."""
+        words = ", ".join(self._running) or self._phase
+        if self._share is None or time.monotonic() - self._since < _BAR_AFTER_S:
+            tests = f"{self._tests} tests done · " if step == "build" and self._tests else ""
+            line = Text.from_markup(f"[cyan]{step}[/] {tests}{escape(words)}")
             line.truncate(self.console.width - 4, overflow="ellipsis")
-            self.live.update(line)
+            return line
+        done = Text(f"{self._how_far} {words if step == 'build' else ''}".rstrip())
+        done.truncate(self.console.width - len(step) - _BAR_WIDTH - 6, overflow="ellipsis")
+        bar = ProgressBar(total=1, completed=self._share, width=_BAR_WIDTH)
+        grid = Table.grid(padding=(0, 1))
+        grid.add_row(Text(step, style="cyan"), bar, done)
+        return grid
 
     def _finished(self, event: Event, *, is_step: bool) -> None:
         is_test = event.name.startswith(("test ", "unit test "))

@@ -284,6 +284,8 @@ class IngestContext:
         backfill: the period that is to be loaded again; None for a load of what is new.
         dialects: of each table, the delimiter and the encoding of its CSV files as they were read
             before a full refresh.
+        progress: takes how much of a table's statement is done, from 0 to 1, and of how many bytes;
+            None where nobody looks.
     """
 
     source: str
@@ -300,6 +302,7 @@ class IngestContext:
     report: Callable[[TableLoad], None]
     backfill: Backfill | None = None
     dialects: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
+    progress: Callable[[str, float, int], None] | None = None
 
 
 @dataclass(frozen=True)

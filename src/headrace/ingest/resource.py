@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from headrace.ingest.quarantine import QUARANTINE_TABLE
 from headrace.ingest.reader import fetch_all
 from headrace.ingest.stage import stage
 from headrace.libraries.dlt import sql_rows
+from headrace.libraries.duckdb import progress_of
 from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 _IN_PART = "a snapshot is loaded as a whole or not at all"
 _BATCH_ROWS = 1_000_000
+_LARGE = 16 * 1024 * 1024  # bytes; what is read sooner needs no word of how far it is
 _TABLE_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -400,7 +403,10 @@ def _load(
         "temp_directory": str(context.scratch_dir / "spill"),
     }
     table = table.normalized(normalize)
-    with duckdb.connect(config=config) as connection:
+    with (
+        duckdb.connect(config=config) as connection,
+        _progress(connection, about, changes, context),
+    ):
         staged = stage(connection, about.table, table, changes, context, normalize, given)
         if staged.quarantine is not None:
             yield dlt.mark.with_hints(
@@ -471,3 +477,17 @@ def _hand_over(
     for batch in connection.execute(staged.select).to_arrow_reader(_BATCH_ROWS):
         yield dlt.mark.with_hints(batch, hints) if first else batch
         first = False
+
+
+def _progress(
+    connection: "duckdb.DuckDBPyConnection",
+    about: TableLoad,
+    changes: Changes,
+    context: IngestContext,
+) -> AbstractContextManager[None]:
+    """Tell how far the reading of large files is, where somebody looks."""
+    bytes_ = sum(file.size for file in changes.read)
+    progress = context.progress
+    if progress is None or bytes_ < _LARGE:
+        return nullcontext()
+    return progress_of(connection, lambda share: progress(about.table, share, bytes_))

@@ -161,6 +161,11 @@ def unmatched_selector(event: Any) -> str | None:
     return str(event.data.spec_raw) if is_it else None
 
 
+def number_of_nodes(event: Any) -> int | None:
+    """How many nodes a command is about to run, if an event of dbt's tells it."""
+    return int(event.data.node_count) if event.info.name == "ConcurrencyLine" else None
+
+
 def close_duckdb() -> None:
     """Close the connection that dbt-duckdb keeps for the next invocation."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace import process
+from headrace.libraries.duckdb import progress_of
 
 if TYPE_CHECKING:
     from dlt.extract import DltResource
@@ -113,6 +114,33 @@ def replace_rows(
     """Have a resource yield what is made of the pages that it would have yielded."""
     pipe: Any = resource._pipe  # noqa: SLF001 - dlt has no public way
     pipe.replace_gen(wrap(pipe.gen))
+
+
+@contextmanager
+def load_progress(tell: Callable[[float], None]) -> Iterator[None]:
+    """Tell how much is done of each statement that dlt runs in DuckDB, from 0 to 1."""
+    from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+
+    client: Any = DuckDbSqlClient
+    opened, closed = client.open_connection, client.close_connection
+
+    def open_connection(self: Any) -> Any:
+        connection = opened(self)
+        self.headrace_progress = progress_of(connection, tell)
+        self.headrace_progress.__enter__()
+        return connection
+
+    def close_connection(self: Any) -> None:
+        progress = self.__dict__.pop("headrace_progress", None)
+        if progress is not None:
+            progress.__exit__(None, None, None)
+        closed(self)
+
+    client.open_connection, client.close_connection = open_connection, close_connection
+    try:
+        yield
+    finally:
+        client.open_connection, client.close_connection = opened, closed
 
 
 @dataclass(frozen=True)

@@ -294,9 +294,12 @@ class NodeEvents:
     def __init__(self, listen: Listener, parsed: ParsedProject) -> None:
         self._listen = listen
         self._parsed = parsed
+        self._ended, self._all = 0, 0
 
     def __call__(self, event: Any) -> None:
         kind = event.info.name
+        if (total := libraries_dbt.number_of_nodes(event)) is not None:
+            self._ended, self._all = 0, total
         if kind not in {"NodeStart", "NodeCompiling", "NodeFinished"}:
             return
         node = event.data.node_info
@@ -310,6 +313,7 @@ class NodeEvents:
             if id_ is not None:
                 self._listen(Event("build", label, "started", node=id_))
             return
+        self._tell_progress()
         status = str(event.data.run_result.status)
         if status == NO_OP:
             return
@@ -317,6 +321,13 @@ class NodeEvents:
         state = cast("Any", _STATES.get(status, "failed"))
         detail = "" if state == "done" else status
         self._listen(Event("build", label, state, detail, seconds, node=id_))
+
+    def _tell_progress(self) -> None:
+        self._ended += 1
+        if 0 < self._ended <= self._all:
+            words = f"{self._ended} of {self._all}"
+            share = self._ended / self._all
+            self._listen(Event("build", "nodes", "progress", words, share=share))
 
 
 _TARGETS = ("type", "path")

@@ -1,6 +1,7 @@
 """``headrace doctor``: checks of the machine and the project, with advice."""
 
 import errno
+import importlib.util
 import os
 import platform
 import shutil
@@ -43,6 +44,7 @@ def doctor(resolved: Resolved) -> DoctorReport:
     checks = (
         _interpreter(),
         _versions(),
+        *_bytecode(),
         _environment(resolved),
         _writable(resolved.data_dir),
         _disk(resolved.data_dir),
@@ -95,6 +97,25 @@ def _versions() -> CheckReport:
         good=not missing,
         found=", ".join(found),
         advice=f"missing: {', '.join(missing)}; run `uv sync`" if missing else "",
+    )
+
+
+def _bytecode() -> tuple[CheckReport, ...]:
+    """A hint where each command compiles dlt and dbt anew; else nothing."""
+    spec = importlib.util.find_spec("dlt")
+    if spec is None or spec.origin is None:
+        return ()
+    is_compiled = Path(importlib.util.cache_from_source(spec.origin)).exists()
+    if is_compiled or not sys.dont_write_bytecode:
+        return ()
+    return (
+        CheckReport(
+            name="bytecode",
+            good=None,
+            found="packages are not compiled, and Python may not write bytecode here",
+            advice="each command compiles them again, which takes seconds: install with "
+            "`uv sync --compile-bytecode`",
+        ),
     )
 
 

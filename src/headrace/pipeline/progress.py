@@ -98,6 +98,8 @@ class Progress:
 
     def _take(self, event: Event, at: str) -> None:
         is_step = event.name == event.step
+        if event.state == "progress":
+            return  # told by the nodes themselves
         if event.state == "phase":
             self._phase, self._phase_since = event.name, at
         elif is_step and event.state == "started":

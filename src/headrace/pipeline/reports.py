@@ -233,18 +233,20 @@ class Event:
     Attributes:
         step: the step it belongs to.
         name: the step's own name, a raw table or a dbt node; of a phase, what is being done.
-        state: ``started``, how it ended, or ``phase``.
+        state: ``started``, how it ended, ``phase``, or ``progress`` for how far it is.
         detail: a few words for people.
         seconds: how long it took; None when it began.
         node: dbt's id of a model, snapshot or seed; None of all else.
+        share: of ``progress``: how much is done, from 0 to 1.
     """
 
     step: Literal["load", "build", "audit", "publish"]
     name: str
-    state: Literal["phase", "started", "done", "warn", "failed", "skipped"]
+    state: Literal["phase", "started", "done", "warn", "failed", "skipped", "progress"]
     detail: str = ""
     seconds: float | None = None
     node: str | None = None
+    share: float | None = None
 
 
 Listener = Callable[[Event], None]

@@ -13,6 +13,7 @@ from headrace.artifacts import dump_trace
 from headrace.artifacts.decoding import BadFileError
 from headrace.errors import HeadraceError, SourceError
 from headrace.exceptions import came_of_ctrl_c
+from headrace.formatting import in_bytes
 from headrace.ingest import IngestContext, SchemaContract, TableLoad
 from headrace.ingest.periods import Backfill
 from headrace.libraries import dlt as libraries_dlt
@@ -205,7 +206,8 @@ class SourceLoader:
         self.order = list(source.resources)
         try:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
-            info = pipeline.run(source, **refresh)
+            with libraries_dlt.load_progress(self._loaded_so_far):
+                info = pipeline.run(source, **refresh)
         except PipelineStepFailed as error:
             if came_of_ctrl_c(error):
                 raise  # the next run drops what is pending
@@ -281,6 +283,16 @@ class SourceLoader:
             report=self._report,
             backfill=self.backfill,
             dialects=self.dialects,
+            progress=self._read_so_far,
+        )
+
+    def _read_so_far(self, table: str, share: float, bytes_: int) -> None:
+        words = f"{self.name}.{table}: {in_bytes(share * bytes_)} of {in_bytes(bytes_)}"
+        self.listen(Event("load", words, "progress", share=share))
+
+    def _loaded_so_far(self, share: float) -> None:
+        self.listen(
+            Event("load", f"{self.name}: writing to the warehouse", "progress", share=share)
         )
 
     def _report(self, table: TableLoad) -> None:

@@ -75,3 +75,16 @@ def test_file_that_is_not_there(tmp_path: Path) -> None:
     with duckdb.connect() as connection, pytest.raises(duckdb.Error) as caught:
         connection.execute(f"select * from read_csv('{(tmp_path / 'gone.csv').as_posix()}')")
     assert libraries_duckdb.is_missing_file(str(caught.value))
+
+
+def test_how_far_a_statement_is_can_be_followed(tmp_path: Path) -> None:
+    path = tmp_path / "numbers.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (from range(4_000_000)) to '{path}'")
+        seen: list[float] = []
+        with libraries_duckdb.progress_of(connection, seen.append):
+            while not seen:
+                connection.execute(
+                    f"create or replace table numbers as select hash(range) from '{path}'"
+                )
+    assert all(0 <= share <= 1 for share in seen)
