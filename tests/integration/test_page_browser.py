@@ -346,7 +346,7 @@ def test_sample_rows_are_shown_when_asked_and_personal_data_is_not(shop: Eye) ->
         expect(switch).not_to_be_checked()
         expect(page.locator("table.sample")).to_have_count(0)
         switch.check()
-        expect(page.locator("table.sample tbody tr")).to_have_count(10)
+        expect(page.locator("table.sample tbody tr")).to_have_count(20)
         heads = page.locator("table.sample thead th").all_text_contents()
         row = page.locator("table.sample tbody tr").first.locator("td").all_text_contents()
         shown = dict(zip(heads, row, strict=True))
@@ -369,7 +369,7 @@ def test_pages_say_the_same_without_scripts(shop: Eye) -> None:
         page.goto(f"assets/{CUSTOMERS}")
         page.get_by_role("switch", name="Show sample rows").check()
         page.get_by_role("button", name="Apply").click()
-        expect(page.locator("table.sample tbody tr")).to_have_count(10)
+        expect(page.locator("table.sample tbody tr")).to_have_count(20)
 
 
 def test_hostile_names_stay_names(evil: Eye) -> None:

@@ -12,6 +12,7 @@ from headrace.lineage.report import ImpactReport, LineageGraph
 from headrace.server import models, queries
 from headrace.server.errors import MEDIA_TYPE
 from headrace.server.events import EventStream, EventStreams
+from headrace.server.published import RowFilter
 from headrace.server.response_cache import ResponseCache
 from headrace.server.state import MAX_RUNS
 
@@ -161,11 +162,25 @@ async def sample(
     pii: Annotated[
         bool, Query(description="Show personal data; the server must allow it (`--allow-pii`).")
     ] = False,
+    search: Annotated[
+        str, Query(max_length=200, description="Only rows that hold this text, in any case.")
+    ] = "",
+    column: Annotated[
+        str | None, Query(max_length=200, description="The column to search; by default, all.")
+    ] = None,
+    sort: Annotated[
+        str | None, Query(max_length=200, description="The column to sort the table by.")
+    ] = None,
+    descending: Annotated[bool, Query(description="The greatest first.")] = False,
 ) -> Response:
-    """From the published file alone. Columns of personal data are masked."""
+    """From the published file alone: a sample of the whole table, or the rows that are asked for.
+
+    Columns of personal data are masked; rows are neither searched nor sorted by them.
+    """
+    wanted = RowFilter(search, column, sort, descending)
     return await cache.respond(
         request,
-        lambda: queries.sample(cache.state, asset_id, limit=limit, pii=pii),
+        lambda: queries.sample(cache.state, asset_id, limit=limit, pii=pii, wanted=wanted),
         reads="file",
     )
 

@@ -8,7 +8,7 @@ RequestError         400
     └── TooManyStreamsError  503: as many clients follow the server as may
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from headrace.server.rendering import frame_of
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from headrace.server.models import AssetRef
 
 MEDIA_TYPE = "application/problem+json"
 _CODES = {
@@ -95,6 +97,18 @@ def problem(status: int, detail: str, *, hint: str | None = None) -> Problem:
     )
 
 
+def _proposals(request: "Request") -> "Sequence[AssetRef]":
+    """What somebody may have meant who asked for what is not there."""
+    from headrace.errors import HeadraceError
+    from headrace.server import queries
+
+    asked = request.query_params.get("asset") or request.url.path
+    try:
+        return queries.proposals(request.app.state.server, asked)
+    except (RequestError, HeadraceError):  # nothing can be read: the page is shown without them
+        return ()
+
+
 def problem_response(
     request: "Request", found: Problem, *, headers: Mapping[str, str] | None = None
 ) -> "Response":
@@ -108,6 +122,7 @@ def problem_response(
             status=found.status,
             detail=found.detail,
             hint=found.hint,
+            proposals=_proposals(request) if found.status == 404 else (),
         )
         return HTMLResponse(page, found.status, headers=headers)
     body = found.model_dump_json(exclude_none=True)

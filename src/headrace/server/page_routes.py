@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from headrace.server import graph_data, pages, queries
+from headrace.server.published import RowFilter
 from headrace.server.rendering import ServerLinks, frame_of
 from headrace.server.response_cache import ResponseCache
 
@@ -50,12 +51,23 @@ def assets(
 
 @router.get("/assets/{asset_id:path}")
 def asset(
-    request: Request, asset_id: str, *, sample: bool = False, pii: bool = False
+    request: Request,
+    asset_id: str,
+    *,
+    sample: bool = False,
+    pii: bool = False,
+    rows: Text = "",
+    column: Text = "",
+    sort: Text = "",
+    descending: bool = False,
 ) -> HTMLResponse:
     """The page of an asset."""
     state = _state(request)
     detail = queries.asset(state, asset_id)
-    page = pages.asset(state, frame_of(request), detail, with_sample=sample, with_pii=pii)
+    wanted = RowFilter(rows.strip(), column or None, sort or None, descending)
+    page = pages.asset(
+        state, frame_of(request), detail, with_sample=sample, with_pii=pii, wanted=wanted
+    )
     return HTMLResponse(page)
 
 

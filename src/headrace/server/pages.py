@@ -8,6 +8,7 @@ from headrace.server import charts, queries
 from headrace.server.errors import RequestError
 from headrace.server.graph_data import graph_assets
 from headrace.server.models import AssetDetail, AssetRef, RunDetail, Sample
+from headrace.server.published import ALL_ROWS, RowFilter
 from headrace.server.rendering import PageFrame
 from headrace.server.state import ServerState
 from headrace.server.timeline import timeline
@@ -21,6 +22,7 @@ MAX_EDGES = 2000
 _RECENT_CHANGES = 10
 _STEPS = 2
 _FIRST_NODES = 25
+_SAMPLE_ROWS = 20
 CHANGE_KINDS: tuple[str, ...] = get_args(What)
 
 
@@ -77,12 +79,15 @@ def asset(
     *,
     with_sample: bool = False,
     with_pii: bool = False,
+    wanted: RowFilter = ALL_ROWS,
 ) -> str:
     """The page of an asset; personal data only if asked, and allowed."""
     sample, error = None, None
     if with_sample and detail.has_sample:
         try:
-            sample = queries.sample(state, detail.id, pii=with_pii)
+            sample = queries.sample(
+                state, detail.id, limit=_SAMPLE_ROWS, pii=with_pii, wanted=wanted
+            )
         except RequestError as refused:
             error = refused.detail
     if sample is not None and frame.links.is_static:
@@ -97,6 +102,7 @@ def asset(
         rows_chart=charts.rows_over_time(detail.rows),
         sample=sample,
         sample_error=error,
+        wanted=wanted,
         show_pii=with_pii,
         pii_allowed=state.allow_pii,
     )

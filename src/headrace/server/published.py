@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from headrace import portable
-from headrace.server.errors import UnavailableError
+from headrace.server.errors import RequestError, UnavailableError
 from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
@@ -85,6 +85,25 @@ class SampleRows:
     rows: tuple[tuple[Any, ...], ...]
 
 
+@dataclass(frozen=True)
+class RowFilter:
+    """Which rows are asked for, and in which order; by itself, a sample of the whole table.
+
+    Attributes:
+        text: rows hold it, in any case; empty for all.
+        column: where they hold it; None for any column that is not hidden.
+        sort: by which column the whole table is sorted, before the first rows are taken.
+        descending: whether the greatest come first.
+    """
+
+    text: str = ""
+    column: str | None = None
+    sort: str | None = None
+    descending: bool = False
+
+
+ALL_ROWS = RowFilter()
+
 _RowsKey = tuple[Stamp | None, TableInFile, frozenset[str]]
 
 
@@ -144,42 +163,51 @@ class PublishedFile:
         )
 
     def rows(
-        self, table: TableInFile, *, limit: int, is_hidden: Callable[[str], bool]
+        self,
+        table: TableInFile,
+        *,
+        limit: int,
+        is_hidden: Callable[[str], bool],
+        wanted: RowFilter = ALL_ROWS,
     ) -> SampleRows:
-        """The first rows of a table.
+        """Rows drawn from the whole table, the same ones each time; or those that are asked for.
 
         Args:
             table: one of the publication's.
             limit: of rows.
             is_hidden: says whether a column of that name is hidden: it is not even read.
+            wanted: what the rows hold, and how they are sorted; not by a hidden column.
 
         Raises:
+            RequestError: there is no such column to filter or to sort by.
             UnavailableError: the file cannot be read, or took too long.
         """
         stamp = self.stamp()
         columns = self._known.get(table) if stamp == self._opened else None
-        if columns is not None:
+        if columns is not None and wanted == ALL_ROWS:
             kept = self._kept.get((stamp, table, _hidden(columns, is_hidden)))
             if kept is not None and limit <= _KEPT_ROWS:
-                return replace(kept, rows=kept.rows[:limit])
+                return replace(kept, rows=_spread(kept.rows, limit))
         with self.reading() as connection:
             columns = self._columns(connection, table)
             hidden = _hidden(columns, is_hidden)
             chosen = ", ".join(
                 f"'{MASK}'" if name in hidden else _readable(name, kind) for name, kind in columns
             )
-            found = connection.execute(
-                f"select {chosen} from {identifier(table.schema)}.{identifier(table.name)} "
-                f"limit {max(int(limit), _KEPT_ROWS)}"
-            ).fetchall()
+            shown = {name: kind for name, kind in columns if name not in hidden}
+            query, values = _rows_query(
+                f"{identifier(table.schema)}.{identifier(table.name)}", chosen, shown, wanted, limit
+            )
+            found = connection.execute(query, values).fetchall()
         rows = SampleRows(
             columns=tuple(name for name, _ in columns),
             types=tuple(kind for _, kind in columns),
             masked=tuple(name for name, _ in columns if name in hidden),
             rows=tuple(tuple(_value(value) for value in row) for row in found),
         )
-        self._keep((stamp, table, hidden), rows)
-        return replace(rows, rows=rows.rows[:limit])
+        if wanted == ALL_ROWS:
+            self._keep((stamp, table, hidden), rows)
+        return replace(rows, rows=_spread(rows.rows, limit))
 
     @contextmanager
     def reading(self) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -297,6 +325,34 @@ def _table(name: str, rows: int) -> TableInFile:
 
 def _hidden(columns: list[tuple[str, str]], is_hidden: Callable[[str], bool]) -> frozenset[str]:
     return frozenset(name for name, _ in columns if is_hidden(name))
+
+
+def _rows_query(
+    relation: str, chosen: str, shown: Mapping[str, str], wanted: RowFilter, limit: int
+) -> tuple[str, list[str]]:
+    """The query for rows, and the values of its parameters."""
+    for column in (wanted.column, wanted.sort):
+        if column is not None and column not in shown:
+            raise RequestError(f"rows cannot be filtered or sorted by {column}: it is not shown")
+    if wanted == ALL_ROWS:
+        sample = f"tablesample reservoir({max(limit, _KEPT_ROWS)} rows) repeatable (42)"
+        return f"select {chosen} from {relation} {sample} order by rowid", []
+    columns = [wanted.column] if wanted.column is not None else list(shown)
+    holds = [f"contains(lower({identifier(name)}::varchar), lower(?))" for name in columns]
+    where = f" where {' or '.join(holds) or 'false'}" if wanted.text else ""
+    order = ""
+    if wanted.sort is not None:
+        direction = "desc" if wanted.descending else "asc"
+        order = f" order by {identifier(wanted.sort)} {direction} nulls last"
+    query = f"select {chosen} from {relation}{where}{order} limit {int(limit)}"
+    return query, [wanted.text] * len(holds) if wanted.text else []
+
+
+def _spread(rows: tuple[tuple[Any, ...], ...], limit: int) -> tuple[tuple[Any, ...], ...]:
+    """So many of the rows, from the first to the last of them."""
+    if len(rows) <= limit:
+        return rows
+    return tuple(rows[number * len(rows) // limit] for number in range(limit))
 
 
 def _readable(name: str, kind: str) -> str:

@@ -5,6 +5,7 @@ what may not be shown a ``ForbiddenError``
 (all in ``headrace.server.errors``). Callers check the limits of parameters.
 """
 
+import difflib
 import re
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
@@ -16,6 +17,7 @@ from headrace.catalog.pii import why_masked
 from headrace.server import models, view_builder
 from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.home import hint, home
+from headrace.server.published import ALL_ROWS, RowFilter
 from headrace.server.search import hits_of, words_of
 from headrace.server.snapshot import ProjectSnapshot
 from headrace.server.state import MAX_RUNS, ServerState
@@ -37,6 +39,8 @@ _RUN_TIMES = 50
 _TEST_HISTORY = 10
 _LAST_GOOD = 20
 _ROW_COUNTS = 60
+_COMPARED = 5000
+_PROPOSED = 5
 
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 
@@ -125,11 +129,17 @@ def _rows(now: ProjectSnapshot, store: ServerStore | None, asset: Asset) -> list
 
 
 def sample(
-    state: ServerState, asset_id: str, *, limit: int = 10, pii: bool = False
+    state: ServerState,
+    asset_id: str,
+    *,
+    limit: int = 10,
+    pii: bool = False,
+    wanted: RowFilter = ALL_ROWS,
 ) -> models.Sample:
     """Rows of the published table of an asset; personal data is masked unless asked and allowed.
 
     Raises:
+        RequestError: rows are filtered or sorted by a column that is not there, or masked.
         NotFoundError: there is no such asset, or it is not published.
         ForbiddenError: personal data is asked for and this server does not show it.
         UnavailableError: the published file cannot be read now.
@@ -155,7 +165,9 @@ def sample(
             why_masked(index.catalog, index.personal, asset_id, name, is_read=is_read)
         )
 
-    rows = state.published.rows(table, limit=min(limit, MAX_SAMPLE), is_hidden=is_hidden)
+    rows = state.published.rows(
+        table, limit=min(limit, MAX_SAMPLE), is_hidden=is_hidden, wanted=wanted
+    )
     return models.Sample(
         id=found.id,
         relation=f"{table.schema}.{table.name}",
@@ -282,6 +294,21 @@ def impact(state: ServerState, asset_id: str, *, column: str | None = None) -> "
 
     now = state.snapshot()
     return impact_of(now.index.catalog, _node_ref(now, asset_id, column))
+
+
+def proposals(state: ServerState, asked: str) -> list[models.AssetRef]:
+    """The assets whose names are spelled most like the end of an id or address that is not known.
+
+    Tests are left out, and of a very large catalog only the first names are compared.
+    """
+    name = asked.rstrip("/").rpartition("/")[2].rpartition(".")[2].casefold()[:200]
+    assets = [one for one in state.snapshot().index.catalog.assets.values() if not one.is_test]
+    by_name: dict[str, list[Asset]] = {}
+    for one in assets[:_COMPARED]:
+        by_name.setdefault(one.name.casefold(), []).append(one)
+    near = difflib.get_close_matches(name, by_name, n=_PROPOSED, cutoff=0.5) if name else []
+    found = [one for text in near for one in by_name[text]]
+    return [view_builder.ref(one) for one in found[:_PROPOSED]]
 
 
 def _asset(now: ProjectSnapshot, asset_id: str) -> Asset:

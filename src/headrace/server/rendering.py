@@ -47,6 +47,10 @@ _UNSURE = frozenset(
 )
 
 
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d) UTC")
+_NAMES = re.compile(r"(<bdi[^>]*>)([^<&]{17,})(</bdi>)")
+_PIECES = re.compile(r"([^_./(,]{6,}?[_./(,]+)(?=[^_./(,)])")
+_BREAK = r"\1<wbr>"
 _MAX_SQL = 200_000  # characters; longer texts are shown as they are
 _HEADING_BELOW = 2
 
@@ -217,7 +221,7 @@ class PageFrame:
             here: the page of `PAGES` that it belongs to.
             context: what the template shows.
         """
-        return (
+        return with_breaks(
             _environment()
             .get_template(template)
             .render(
@@ -233,6 +237,11 @@ class PageFrame:
                 **context,
             )
         )
+
+
+def with_breaks(html: str) -> str:
+    """Let long names (in ``bdi``) break after an underscore or a dot, and not within words."""
+    return _NAMES.sub(lambda name: f"{name[1]}{_PIECES.sub(_BREAK, name[2])}{name[3]}", html)
 
 
 def frame_of(request: "Request") -> PageFrame:
@@ -367,9 +376,16 @@ def _restrict(state: object) -> None:
 
 
 def code_spans(text: str) -> str:
-    """HTML of one of our own sentences, with code in backticks."""
+    """HTML of one of our own sentences, with code in backticks, and times that can be switched."""
     parts = escape(text).split("`")
-    return "".join(f"<code>{part}</code>" if n % 2 else part for n, part in enumerate(parts))
+    return "".join(
+        f"<code>{part}</code>" if n % 2 else _TIME.sub(_time_element, part)
+        for n, part in enumerate(parts)
+    )
+
+
+def _time_element(found: re.Match[str]) -> str:
+    return f'<time datetime="{found[1]}T{found[2]}Z" data-at>{found[0]}</time>'
 
 
 def sql(text: str, *, is_template: bool = False) -> str:

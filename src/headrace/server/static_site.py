@@ -29,6 +29,7 @@ _SCRIPTS = {
     "site.js": ("page_data.js", "quick.js", "sort.js", "live.js", "main.js"),
     "site-graph.js": (
         "page_data.js",
+        "states.js",
         *(
             f"graph/{name}.js"
             for name in (

@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -12,8 +13,14 @@ from server_lab import Project
 
 from headrace.catalog import Asset, Catalog, Column, ColumnEdge, ColumnLineageProblem
 from headrace.server import queries
-from headrace.server.errors import ForbiddenError, NotFoundError, UnavailableError
-from headrace.server.published import PublishedFile
+from headrace.server.errors import (
+    ForbiddenError,
+    NotFoundError,
+    RequestError,
+    UnavailableError,
+)
+from headrace.server.published import ALL_ROWS, PublishedFile, RowFilter
+from headrace.server.state import ServerState
 
 
 def pii_catalog() -> Catalog:
@@ -54,7 +61,8 @@ def test_personal_data_is_masked_unless_asked_for_and_allowed(people: Project) -
     state = people.state()
     found = queries.sample(state, "model.lab.people", limit=3)
     assert found.masked == ("mail_domain", "declared", "unread", "not_in_the_catalog")
-    assert found.rows == tuple((f"id {n}", *["***"] * 4) for n in range(3))
+    assert len(found.rows) == 3
+    assert all(row[1:] == ("***",) * 4 for row in found.rows)
     with pytest.raises(ForbiddenError):
         queries.sample(state, "model.lab.people", pii=True)
     state.close()
@@ -63,7 +71,8 @@ def test_personal_data_is_masked_unless_asked_for_and_allowed(people: Project) -
     assert queries.sample(state, "model.lab.people", limit=3).masked == found.masked
     shown = queries.sample(state, "model.lab.people", limit=3, pii=True)
     assert shown.masked == ()
-    assert shown.rows[2][1] == "mail_domain 2"
+    number = shown.rows[2][0].removeprefix("id ")
+    assert shown.rows[2][1] == f"mail_domain {number}"
     assert {c.name: c.pii_from for c in queries.asset(state, "model.lab.people").columns}[
         "mail_domain"
     ] == "people.mail"
@@ -78,6 +87,39 @@ def test_a_sample_has_at_most_fifty_rows(people: Project) -> None:
     state.close()
 
 
+def test_a_sample_is_of_the_whole_table_and_the_same_each_time(people: Project) -> None:
+    state = people.state()
+    numbers = [int(row[0].removeprefix("id ")) for row in _sample(state, limit=20)]
+    assert numbers == sorted(set(numbers))
+    assert numbers[-1] > 40
+    state.close()
+    again = people.state()
+    assert [int(row[0].removeprefix("id ")) for row in _sample(again, limit=20)] == numbers
+    again.close()
+
+
+def test_rows_are_searched_and_sorted_in_the_whole_table_but_not_by_what_is_masked(
+    people: Project,
+) -> None:
+    state = people.state()
+    assert [row[0] for row in _sample(state, RowFilter("ID 59"))] == ["id 59"]
+    assert [row[0] for row in _sample(state, RowFilter("59", "id"))] == ["id 59"]
+    assert _sample(state, RowFilter("mail_domain 59")) == ()
+    ordered = _sample(state, RowFilter(sort="id", descending=True), limit=2)
+    assert [row[0] for row in ordered] == ["id 9", "id 8"]
+    for wanted in (RowFilter("x", "mail_domain"), RowFilter(sort="declared"), RowFilter("x", "no")):
+        with pytest.raises(RequestError, match="it is not shown"):
+            _sample(state, wanted)
+    assert _sample(state, RowFilter("'; drop table x; --")) == ()
+    state.close()
+
+
+def _sample(
+    state: ServerState, wanted: RowFilter = ALL_ROWS, *, limit: int = 10
+) -> tuple[tuple[Any, ...], ...]:
+    return queries.sample(state, "model.lab.people", limit=limit, wanted=wanted).rows
+
+
 def test_rows_that_were_looked_at_are_not_read_again(
     people: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,8 +132,8 @@ def test_rows_that_were_looked_at_are_not_read_again(
     with monkeypatch.context() as patched:
         patched.setattr(PublishedFile, "reading", closed)
         more = queries.sample(state, people.mart, limit=5)
-        assert more.rows[:3] == first.rows
-        assert len(more.rows) > 3
+        assert len(more.rows) == 5
+        assert queries.sample(state, people.mart, limit=3).rows == first.rows
         with pytest.raises(AssertionError):
             queries.sample(state, people.mart, limit=3, pii=True)
     assert queries.sample(state, people.mart, limit=3, pii=True).rows != first.rows
@@ -206,4 +248,14 @@ def test_a_query_that_takes_too_long_is_ended(
     looked.set()
     ending.join()
     assert len(queries.sample(state, "model.lab.people").rows) == 10
+    state.close()
+
+
+def test_an_asset_that_is_not_there_has_proposals(people: Project) -> None:
+    state = people.state()
+    ids = {"table.raw.people", "model.lab.people"}
+    for asked in ("/assets/model.lab.poeple", "model.lab.PEOPLE", "/peple"):
+        assert {one.id for one in queries.proposals(state, asked)} == ids, asked
+    assert queries.proposals(state, "/assets/zzzzzz") == []
+    assert queries.proposals(state, "/") == []
     state.close()

@@ -7,7 +7,15 @@ import pytest
 
 from headrace.server import charts
 from headrace.server.models import RowsPoint, RunTime
-from headrace.server.rendering import FileLinks, ServerLinks, file_name, markdown, sql
+from headrace.server.rendering import (
+    FileLinks,
+    ServerLinks,
+    code_spans,
+    file_name,
+    markdown,
+    sql,
+    with_breaks,
+)
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -148,3 +156,17 @@ def test_rows_are_bars_by_time_with_a_lane_for_each_count_that_is_not_nothing() 
 )
 def test_durations_are_read_at_a_glance(seconds: float, text: str) -> None:
     assert charts.duration_text(seconds) == text
+
+
+def test_long_names_break_after_their_parts_and_not_within_words() -> None:
+    name = "<bdi>int_payments_pivoted_to_orders</bdi>"
+    wanted = "<bdi>int_payments_<wbr>pivoted_<wbr>to_orders</bdi>"
+    assert with_breaks(name) == wanted
+    for kept in ("<bdi>short_name</bdi>", "<bdi>a&lt;b&gt;_of_something</bdi>", "a_name_of_no_bdi"):
+        assert with_breaks(kept) == kept
+
+
+def test_a_time_in_a_sentence_can_be_switched_to_local() -> None:
+    made = code_spans("readers have the data of 2026-11-28 03:52 UTC; run `headrace run`")
+    assert '<time datetime="2026-11-28T03:52Z" data-at>2026-11-28 03:52 UTC</time>' in made
+    assert made.endswith("<code>headrace run</code>")

@@ -44,13 +44,14 @@ function timesChoice() {
   });
 }
 
-/** A long table shows its first rows; a button below it, which says how many there are, shows the rest. */
+/** A long table shows its first rows, and on a phone its main columns; buttons below it show the rest. */
 function unfolding() {
   for (const button of document.querySelectorAll("[data-unfold]")) {
     button.addEventListener("click", () => {
       const box = button.parentNode.previousElementSibling;
-      box.classList.remove("folded");
-      button.parentNode.remove();
+      if (button.dataset.unfold === "minor") box.classList.add("all-columns");
+      else box.classList.remove("folded");
+      button.remove();
       box.focus({ preventScroll: true });
     });
   }
@@ -122,6 +123,30 @@ function again() {
   }, AGAIN_MS);
 }
 
+/** The rows of a table that are shown can be copied as CSV. */
+function copyCsv() {
+  if (!navigator.clipboard) return;
+  for (const table of document.querySelectorAll("table[data-copy-csv]")) {
+    const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const value = (cell) => (cell.querySelector("[data-null]") ? "" : quoted(cell.textContent));
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "button plain-button small";
+    button.textContent = "Copy as CSV";
+    button.addEventListener("click", async () => {
+      const lines = [...table.rows].map((row) => [...row.cells].map(value).join(","));
+      try {
+        await navigator.clipboard.writeText(`${lines.join("\n")}\n`);
+        button.textContent = "Copied";
+      } catch {
+        button.textContent = "Not copied";
+      }
+      setTimeout(() => { button.textContent = "Copy as CSV"; }, 2000);
+    });
+    table.closest("section").querySelector("[data-csv-place]").append(" ", button);
+  }
+}
+
 function inside() {
   headrace.times();
   unfolding();
@@ -129,6 +154,7 @@ function inside() {
   changeFilters();
   sortable();
   copyable();
+  copyCsv();
 }
 
 theme();

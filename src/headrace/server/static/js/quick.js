@@ -17,7 +17,17 @@ export function quickSearch(root) {
     return index;
   };
   input.addEventListener("focus", () => load().catch(() => { index = null; }));
-  input.addEventListener("input", async () => show(input.value, await load()));
+  input.addEventListener("input", async () => {
+    const text = input.value;
+    if (!index) only(text, "Loading names… Search all assets for ");
+    try {
+      const data = await load();
+      if (input.value === text) show(text, data);
+    } catch {
+      index = null;
+      only(text, "The names could not be loaded. Search all assets for ");
+    }
+  });
   input.addEventListener("keydown", (event) => {
     const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (move && list.children.length) activate((active + move + list.children.length) % list.children.length);
@@ -42,9 +52,20 @@ export function quickSearch(root) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const found = words.length === 0 ? [] : search(data, words);
     list.replaceChildren(...found.map((node, number) => option(data, node, number)));
-    if (words.length) list.append(everywhere(text, found.length));
-    list.hidden = words.length === 0;
-    input.setAttribute("aria-expanded", String(words.length > 0));
+    if (words.length) list.append(everywhere(text, found.length ? "Columns and descriptions with " : "No name has this; columns and descriptions with "));
+    open(words.length > 0);
+  }
+
+  /** The names are not there (yet): the list of assets can be searched all the same. */
+  function only(text, before) {
+    list.replaceChildren();
+    list.append(everywhere(text, before));
+    open(text.trim() !== "");
+  }
+
+  function open(isOpen) {
+    list.hidden = !isOpen;
+    input.setAttribute("aria-expanded", String(isOpen));
     active = -1;
     input.removeAttribute("aria-activedescendant");
   }
@@ -65,12 +86,11 @@ export function quickSearch(root) {
   }
 
   /** The last choice: columns, descriptions, tags and owners are searched by the list of assets. */
-  function everywhere(text, number) {
+  function everywhere(text, before) {
     const assets = "static" in document.documentElement.dataset ? "assets.html" : "assets";
     const words = document.createElement("bdi");
     words.textContent = text;
-    const before = number ? "Columns and descriptions with " : "No name has this; columns and descriptions with ";
-    return line(number, `${root}${assets}?${new URLSearchParams({ search: text })}`, before, words);
+    return line(list.children.length, `${root}${assets}?${new URLSearchParams({ search: text })}`, before, words);
   }
 
   function option(data, node, number) {

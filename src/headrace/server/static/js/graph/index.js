@@ -4,6 +4,7 @@ import { columnPath, loadColumns, loadGraph, within } from "./data.js";
 import { attachFinder } from "./find.js";
 import { Panel } from "./panel.js";
 import { attach } from "./pointer.js";
+import { failed, loading } from "../states.js";
 import { makeScene, mark } from "./scene.js";
 import { View } from "./view.js";
 
@@ -314,10 +315,12 @@ class Lineage {
 async function main() {
   const place = document.querySelector("[data-graph]");
   if (!place) return;
-  place.hidden = false;
+  const notice = place.querySelector("[data-part=notice]");
+  loading(notice, "Loading the graph…");
   try {
     const lineage = new Lineage(place, await loadGraph(place.dataset.root));
     await lineage.start();
+    notice.remove();
     place.lineage = lineage;
     requestAnimationFrame(() => requestAnimationFrame(() => {
       performance.mark("graph-ready");
@@ -325,7 +328,7 @@ async function main() {
       lineage.ahead();
     }));
   } catch (error) {
-    place.querySelector("[data-part=say]").textContent = `The graph cannot be shown: ${error.message}`;
+    failed(notice, `The graph could not be loaded: ${error.message}. The table below says the same.`, () => location.reload());
     throw error;
   }
 }
