@@ -54,9 +54,10 @@ def progress_of(
         connection: is used by other threads meanwhile.
         tell: is called by a thread of its own.
     """
-    for setting in ("enable_progress_bar", "progress_bar_time"):
-        connection.execute(f"set {setting} = 1")
+    # first of all, or the bar of the next of these would be printed
     connection.execute("set enable_progress_bar_print = false")
+    connection.execute("set enable_progress_bar = true")
+    connection.execute("set progress_bar_time = 1")
     over = threading.Event()
 
     def follow() -> None:

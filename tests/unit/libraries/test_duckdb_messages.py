@@ -88,3 +88,17 @@ def test_how_far_a_statement_is_can_be_followed(tmp_path: Path) -> None:
                     f"create or replace table numbers as select hash(range) from '{path}'"
                 )
     assert all(0 <= share <= 1 for share in seen)
+
+
+def test_to_follow_a_statement_prints_nothing() -> None:
+    script = """
+import duckdb, time
+from headrace.libraries.duckdb import progress_of
+
+for _ in range(10):
+    with duckdb.connect() as connection, progress_of(connection, lambda share: None):
+        connection.execute("create table numbers as select hash(range) from range(1_000_000)")
+        connection.execute("create table more as select * from numbers order by 1")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert ended.stdout == ended.stderr == b""
