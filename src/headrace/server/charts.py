@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from headrace.server.models import RowsPoint, RunTime
+from headrace.server.models import RowsPoint, RunLine, RunTime
 
 WIDTH = 960
 LABEL_WIDTH = 120
@@ -167,4 +167,73 @@ def rows_over_time(points: Sequence[RowsPoint]) -> RowsChart | None:
     )
     return RowsChart(
         width=WIDTH, height=height + 22, lanes=tuple(lanes), releases=releases, ticks=ticks
+    )
+
+
+_STRIP_HEIGHT = 56.0
+_STRIP_ROWS = 18.0
+_STRIP_BAR = 16.0
+
+
+@dataclass(frozen=True)
+class RunBar:
+    """A run in a strip: its duration above the line, its rows below it."""
+
+    run_id: str
+    x: float
+    seconds: Bar
+    rows: Bar | None
+    title: str
+
+
+@dataclass(frozen=True)
+class RunStrip:
+    """Runs side by side, the oldest first; both scales end at the largest value."""
+
+    width: float
+    height: float
+    line: float
+    bars: tuple[RunBar, ...]
+    most_seconds: float
+    most_rows: int
+
+
+def run_strip(runs: Sequence[RunLine]) -> RunStrip | None:
+    """Runs over time, of those given newest first; None of fewer than two.
+
+    Args:
+        runs: newest first; at most 60 fit.
+    """
+    if len(runs) < 2:
+        return None
+    most = max((run.seconds or 0 for run in runs), default=0) or 1.0
+    most_rows = max((run.rows_loaded or 0 for run in runs), default=0)
+    bars = []
+    for place, run in enumerate(reversed(runs)):
+        x, loaded = place * _STRIP_BAR, run.rows_loaded or 0
+        high = max(3.0, (run.seconds or 0) / most * _STRIP_HEIGHT)
+        deep = max(2.0, loaded / most_rows * _STRIP_ROWS) if loaded else 0.0
+        width = _STRIP_BAR - 4
+        title = " \N{MIDDLE DOT} ".join(
+            (
+                f"{run.started_at:%Y-%m-%d %H:%M} UTC", run.command, run.status,
+                duration_text(run.seconds), f"{loaded:,} {'row' if loaded == 1 else 'rows'}",
+            )
+        )  # fmt: skip
+        bars.append(
+            RunBar(
+                run_id=run.run_id,
+                x=x,
+                seconds=Bar(x + 2, _STRIP_HEIGHT - high, width, high, run.status, title),
+                rows=Bar(x + 2, _STRIP_HEIGHT + 3, width, deep, "none", title) if deep else None,
+                title=title,
+            )
+        )
+    return RunStrip(
+        width=max(len(runs), 30) * _STRIP_BAR,
+        height=_STRIP_HEIGHT + _STRIP_ROWS + 4,
+        line=_STRIP_HEIGHT + 1.5,
+        bars=tuple(bars),
+        most_seconds=most,
+        most_rows=most_rows,
     )

@@ -267,6 +267,26 @@ class TestView(ApiModel):
     history: tuple[TestResult, ...] = ()
 
 
+class TestRow(ApiModel):
+    """A test, and its results in the runs of a grid."""
+
+    __test__ = False
+
+    id: str
+    name: str
+    results: tuple[str | None, ...] = Field(description="for each run; None: it was not in it")
+
+
+class TestGrid(ApiModel):
+    """Tests by run."""
+
+    __test__ = False
+
+    runs: tuple[RunAt, ...] = Field(description="that ran tests, the oldest first; at most 20")
+    tests: tuple[TestRow, ...] = Field(description="those that are bad now first, then by name")
+    more: int = Field(description="tests that are not in it")
+
+
 class SourceFreshness(ApiModel):
     """How fresh a source is.
 

@@ -23,6 +23,7 @@ _RECENT_CHANGES = 10
 _STEPS = 2
 _FIRST_NODES = 25
 _SAMPLE_ROWS = 20
+_STRIP = 60  # runs
 CHANGE_KINDS: tuple[str, ...] = get_args(What)
 
 
@@ -49,7 +50,13 @@ def home(state: ServerState, frame: PageFrame) -> str:
     """The first page."""
     lately = queries.changes(state, days=30, limit=_RECENT_CHANGES, diffs=0).changes
     return frame.render(
-        "home.html", title="Home", here="home", home=queries.home(state), changes=lately
+        "home.html",
+        title="Home",
+        here="home",
+        home=queries.home(state),
+        changes=lately,
+        strip=charts.run_strip(queries.runs(state, limit=_STRIP).runs),
+        grid=queries.results_by_run(state),
     )
 
 
@@ -97,6 +104,7 @@ def asset(
         title=detail.name,
         here="assets",
         asset=detail,
+        grid=queries.results_by_run(state, detail.id) if detail.tests else None,
         has_impact=has_impact(detail),
         chart=charts.run_times(detail.run_times),
         rows_chart=charts.rows_over_time(detail.rows),
@@ -184,7 +192,8 @@ def runs(state: ServerState, frame: PageFrame, *, limit: int = 100) -> str:
         "runs.html",
         title="Runs",
         here="runs",
-        runs=queries.runs(state, limit=limit).runs,
+        runs=(found := queries.runs(state, limit=limit).runs),
+        strip=charts.run_strip(found[:_STRIP]),
         catalog_only=state.catalog_only,
     )
 

@@ -38,6 +38,8 @@ MAX_DIFFS = 40
 _RUN_TIMES = 50
 _TEST_HISTORY = 10
 _LAST_GOOD = 20
+_GRID_RUNS = 20
+_GRID_TESTS = 20
 _ROW_COUNTS = 60
 _COMPARED = 5000
 _PROPOSED = 5
@@ -48,7 +50,8 @@ Direction = Literal["upstream", "downstream", "both"]
 
 __all__ = [
     "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "Direction", "asset",
-    "assets", "changes", "home", "impact", "lineage", "run", "runs", "sample", "search",
+    "assets", "changes", "home", "impact", "lineage", "results_by_run", "run", "runs", "sample",
+    "search",
 ]  # fmt: skip
 
 
@@ -222,6 +225,50 @@ def run(
         log=lines_of(state.log_file, run_id, root=now.root) if state.log_file else (),
         critical_path=critical_path(views, now.index.catalog) if is_whole else (),
         now=view_builder.run_now(state.progress.read(), found.run),
+    )
+
+
+def results_by_run(state: ServerState, asset_id: str | None = None) -> models.TestGrid | None:
+    """Tests by run, over the newest runs that ran tests; None where there are fewer than two.
+
+    Args:
+        state: what is asked.
+        asset_id: an asset, for all tests of it; None for the tests that were bad in these runs.
+
+    Raises:
+        RunStoreError: the run store cannot be read.
+    """
+    now, store = state.snapshot(), state.store()
+    if store is None:
+        return None
+    catalog = now.index.catalog
+    of_asset = None if asset_id is None else catalog.tests_of.get(asset_id, ())
+    runs, found = store.test_results(of_asset, most=_GRID_RUNS)
+    known = [key for key in found if key in catalog.assets]
+    if len(runs) < 2 or not known:
+        return None
+    bad = {test.id for test in now.bad_tests}
+    known.sort(key=lambda key: (key not in bad, catalog.assets[key].name))
+    lines = {run.run_id: run for run in now.runs}
+    shown = [run for run in reversed(runs) if run in lines]
+    return models.TestGrid(
+        runs=tuple(
+            models.RunAt(
+                run_id=run,
+                started_at=lines[run].started_at,
+                code_version=lines[run].code_version,
+            )
+            for run in shown
+        ),
+        tests=tuple(
+            models.TestRow(
+                id=key,
+                name=catalog.assets[key].name,
+                results=tuple(found[key].get(run) for run in shown),
+            )
+            for key in known[:_GRID_TESTS]
+        ),
+        more=max(0, len(known) - _GRID_TESTS),
     )
 
 

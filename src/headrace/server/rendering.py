@@ -295,6 +295,7 @@ def _environment() -> "Environment":
     environment.filters["seconds_since"] = lambda at: (datetime.now(UTC) - utc(at)).total_seconds()
     environment.filters["count"] = lambda number: "\N{EN DASH}" if number is None else f"{number:,}"
     environment.filters["day"] = lambda at: f"{utc(at):%Y-%m-%d}"
+    environment.filters["day_of_month"] = lambda at: f"{utc(at):%d}"
     environment.filters["minute"] = lambda at: f"{utc(at):%Y-%m-%d %H:%M}"
     environment.filters["second"] = lambda at: f"{utc(at):%H:%M:%S}"
     environment.filters["iso"] = lambda at: utc(at).isoformat(timespec="seconds")

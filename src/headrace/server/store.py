@@ -155,6 +155,46 @@ class ServerStore(RunStore):
             .order_by(numbered.c.unique_id, numbered.c.place)
         )
 
+    def test_results(
+        self, tests: Sequence[str] | None, *, most: int
+    ) -> tuple[list[str], dict[str, dict[str, str]]]:
+        """The results of tests in the newest runs that ran any.
+
+        Args:
+            tests: their ids; None for those that were bad in one of these runs.
+            most: runs.
+
+        Returns:
+            The runs' ids, newest first, and the status by run by test.
+        """
+        from sqlalchemy import func, select
+
+        nodes = self._tables["nodes"]
+        mine = [nodes.c.resource_type.in_(["test", "unit_test"])]
+        if tests is not None:
+            mine.append(nodes.c.unique_id.in_(tests))
+        with self._begin() as connection:
+            newest = func.max(nodes.c.id)
+            runs = [
+                str(run_id)
+                for run_id, _ in connection.execute(
+                    select(nodes.c.run_id, newest)
+                    .where(*mine)
+                    .group_by(nodes.c.run_id)
+                    .order_by(newest.desc())
+                    .limit(most)
+                )
+            ]
+            mine.append(nodes.c.run_id.in_(runs))
+            if tests is None:
+                bad = select(nodes.c.unique_id).where(*mine, nodes.c.status.in_([*FAILED, "warn"]))
+                mine.append(nodes.c.unique_id.in_(bad))
+            query = select(nodes.c.unique_id, nodes.c.run_id, nodes.c.status).where(*mine)
+            found: dict[str, dict[str, str]] = {}
+            for key, run_id, status in connection.execute(query.order_by(nodes.c.id)):
+                found.setdefault(key, {})[run_id] = status
+        return runs, found
+
     def run_without_nodes(self, run_id: str) -> RunSummary | None:
         """A run without its nodes, but for those that failed; None where there is none."""
         from sqlalchemy import func, select

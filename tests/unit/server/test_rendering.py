@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from headrace.server import charts
-from headrace.server.models import RowsPoint, RunTime
+from headrace.server.models import RowsPoint, RunLine, RunTime
 from headrace.server.rendering import (
     FileLinks,
     ServerLinks,
@@ -170,3 +170,30 @@ def test_a_time_in_a_sentence_can_be_switched_to_local() -> None:
     made = code_spans("readers have the data of 2026-11-28 03:52 UTC; run `headrace run`")
     assert '<time datetime="2026-11-28T03:52Z" data-at>2026-11-28 03:52 UTC</time>' in made
     assert made.endswith("<code>headrace run</code>")
+
+
+def _run(number: int, status: str, seconds: float | None, rows: int | None) -> RunLine:
+    return RunLine(
+        run_id=f"r{number}", command="headrace run", status=status, target="duckdb",
+        started_at=START + timedelta(hours=number), seconds=seconds, rows_loaded=rows, failures=0,
+        error=None, code_version="1",
+    )  # fmt: skip
+
+
+def test_runs_over_time_are_a_strip_of_duration_outcome_and_rows() -> None:
+    runs = [_run(3, "running", None, None), _run(2, "failed", 5, 1), _run(1, "success", 10, 4)]
+    strip = charts.run_strip(runs)
+    assert strip is not None
+    assert [bar.run_id for bar in strip.bars] == ["r1", "r2", "r3"], "the oldest first"
+    first, second, third = strip.bars
+    assert first.seconds.height == pytest.approx(2 * second.seconds.height)
+    assert (first.seconds.status, second.seconds.status) == ("success", "failed")
+    assert first.rows is not None
+    assert second.rows is not None
+    assert first.rows.height > second.rows.height
+    assert third.rows is None
+    assert second.title == "2026-01-02 05:04 UTC · headrace run · failed · 5.00 s · 1 row"
+    assert charts.run_strip(runs[:1]) is None
+    nothing = charts.run_strip([_run(2, "error", 0, 0), _run(1, "error", 0, None)])
+    assert nothing is not None
+    assert nothing.most_rows == 0

@@ -11,6 +11,7 @@ from server_lab import Client
 
 from headrace.catalog import Asset, Catalog, Column, RunStore, TestInfo
 from headrace.error_detail import ErrorDetail
+from headrace.server import queries
 from headrace.server.state import ServerState
 from headrace.server.static_site import write_site
 
@@ -159,6 +160,26 @@ def test_rows_are_shown_with_their_number_and_the_query(history: History) -> Non
         assert "1 of 1,234 rows" in page
         assert "of_the_query" in page
         assert "run of <time" in page, "the last good one"
+
+
+def test_tests_are_a_grid_by_run(history: History) -> None:
+    assert "Tests by run" not in history.page("/assets/model.p.orders"), "one run is no history"
+    runs = [history.run(status) for status in ("pass", "fail", "skipped", "reused", "warn")]
+    state = history.state()
+    for asset_id in (None, "model.p.orders"):
+        grid = queries.results_by_run(state, asset_id)
+        assert grid is not None
+        assert [run.run_id for run in grid.runs] == runs, "the oldest first"
+        (row,) = grid.tests
+        assert (row.id, grid.more) == (TEST, 0)
+        assert row.results == ("pass", "fail", "skipped", "reused", "warn")
+    assert queries.results_by_run(state, "table.s_raw.orders") is None
+    state.close()
+    for path in ("/", "/assets/model.p.orders"):
+        page = history.page(path)
+        for sign in ("✓", "✕", "○", "=", "!"):
+            assert f">{sign}</td>" in page
+        assert all(f'href="/runs/{run}"' in page for run in runs)
 
 
 @pytest.mark.parametrize("samples", [False, True])
