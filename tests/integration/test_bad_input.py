@@ -14,6 +14,7 @@ from headrace.errors import SettingsError, SourceError, WarehouseError
 from headrace.ingest import stage
 from headrace.ingest.model import Staged
 from headrace.ingest.scan import FileScan, scan_file
+from headrace.pipeline.status import status
 from headrace.settings import resolve
 
 CUSTOMERS = "id,first_name,last_name\n1,Ada,L.\n"
@@ -86,9 +87,15 @@ def test_marts_that_do_not_depend_on_a_bad_file_are_published_if_so_set(done: La
     assert (changed, report.publish.left) == (["marts.orders"], ("marts.customers",))
     after = done.query("select * from marts.customers order by all", path=done.published)
     assert after == before
+    verdicts = {one.name: one for one in status(own.resolved, limit=1).tables}
+    assert verdicts["jaffle_shop_raw.raw_customers"].text.startswith("failing: the load failed")
+    assert "raw_customers could not be loaded" in verdicts["marts.customers"].text
+    assert verdicts["marts.orders"].status == "healthy"
 
     customers.write_bytes(good)
     report = own.run()
+    found = status(own.resolved, limit=1).tables
+    assert {one.status for one in found} == {"healthy"}, found[-1]
     assert (report.status, report.publish and report.publish.left) == ("success", ())
     after = done.query("select * from marts.customers order by all", path=done.published)
     assert after != before

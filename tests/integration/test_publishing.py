@@ -9,7 +9,9 @@ import duckdb
 import pytest
 from lab import Lab, fingerprint
 
+from headrace.catalog import RunStore
 from headrace.pipeline.reports import RunReport
+from headrace.pipeline.status import status
 
 
 def raw(lab: Lab, name: str) -> Path:
@@ -53,7 +55,22 @@ def test_failed_test_blocks_the_publish(done: Lab, file: str, line: str, node: s
             "select nodes.name, runs.status from nodes join runs using (run_id) "
             "where nodes.status = 'fail' order by nodes.name"
         ).fetchall()
+        steps = store.execute(
+            "select step, status, message from steps where run_id = ? order by id", [report.run_id]
+        ).fetchall()
     assert stored == sorted((found.name, "failed") for found in failed)
+    assert [step[:2] for step in steps] == [
+        ("load", "success"), ("build", "failed"), ("audit", "failed"), ("catalog", "success"),
+    ]  # fmt: skip
+    assert all(node in step[2] for step in steps[1:3])
+
+    verdicts = {one.name: one for one in status(done.resolved, limit=1).tables}
+    mart = verdicts["marts.orders"]
+    assert mart.status in {"skipped", "behind"}
+    assert f"readers have the data of {mart.readers_have:%Y-%m-%d %H:%M} UTC" in mart.text
+    assert {"failing", "healthy"} <= {one.status for one in verdicts.values()}
+    skipped = [one for one in verdicts.values() if one.status == "skipped"]
+    assert all(node in (one.reasons[0].asset or "") for one in skipped)
 
     alone = done.run("publish")
     assert (alone.status, alone.publish) == ("failed", None)
@@ -64,6 +81,12 @@ def test_failed_test_blocks_the_publish(done: Lab, file: str, line: str, node: s
     corrected = done.run()
     assert corrected.status == "success"
     assert changed(corrected) >= {"marts.orders"}
+    assert {one.status for one in status(done.resolved, limit=1).tables} == {"healthy"}
+    store = RunStore(done.resolved.run_store_url)
+    newest, *earlier = store.rows_of_model("model.headrace.orders", 10)
+    store.close()
+    assert newest.run_id == corrected.run_id
+    assert newest.rows_total == earlier[0].rows_total + (newest.rows_new or 0)
 
 
 def test_only_marts_that_changed_are_written(done: Lab) -> None:

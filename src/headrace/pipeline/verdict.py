@@ -192,9 +192,9 @@ class Verdicts:
         self._known: dict[str, Verdict] = {}
 
     def of(self, asset_id: str) -> Verdict | None:
-        """The verdict on a table; None of what has no rows, such as a test or an exposure."""
+        """The verdict on a table; None of what has no rows of its own, such as a test."""
         asset = self.evidence.catalog.assets.get(asset_id)
-        if asset is None or not asset.is_relation:
+        if asset is None or not asset.is_relation or _is_internal(asset):
             return None
         if asset_id not in self._known:
             self._known[asset_id] = self._made(asset)
@@ -416,6 +416,11 @@ class Verdicts:
                     seen.add(child)
                     found.setdefault(child, []).append(reason)
                     waiting.append(child)
+
+
+def _is_internal(asset: Asset) -> bool:
+    """Whether it is a table of dlt or of the quarantine, and not of a source."""
+    return asset.kind == "table" and asset.name.startswith(("_dlt_", "_quarantine"))
 
 
 def _since(at: datetime | None) -> str:

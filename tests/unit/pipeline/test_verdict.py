@@ -72,6 +72,8 @@ def test_what_has_no_rows_has_no_verdict() -> None:
     verdicts = Verdicts(evidence(*GOOD))
     assert verdicts.of("exposure.p.board") is None
     assert verdicts.of(TEST) is None
+    loads = asset("table.shop_raw._dlt_loads")
+    assert Verdicts(Evidence(Catalog({loads.id: loads}, {loads.id: ()}), {})).of(loads.id) is None
     assert verdicts.of("no.such") is None
 
 
