@@ -17,6 +17,8 @@ RECORD = Path(__file__).with_suffix(".json")
 UNKNOWN_S = 10.0
 """Taken for a file that is not in the record, if it holds slow tests."""
 _WORTH_A_LINE_S = 0.5
+elsewhere = 0.0
+"""CPU seconds of commands that another process has started for the tests."""
 _BEGAN = pytest.StashKey[float]()
 
 
@@ -90,5 +92,5 @@ def _file(nodeid: str) -> str:
 
 
 def _now() -> float:
-    """CPU seconds of this process and of its children that have ended."""
-    return sum(os.times()[:4])
+    """CPU seconds of this process, and of what it has started and what has ended."""
+    return sum(os.times()[:4]) + elsewhere

@@ -6,7 +6,6 @@ attempts go on side by side. What they saw is printed as JSON, and ``test_kills`
     python kill_harness.py WORK_DIRECTORY SEED [KILLS_PER_STEP [GROUP,...]]
 """
 
-import gc
 import json
 import math
 import os
@@ -15,10 +14,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -37,6 +34,7 @@ from kill_places import (
     write_input,
 )
 from small_project import copy_models
+from warm_process import freeze, import_all
 
 LANES = 2
 GROUPS = ("publish", "interrupt", "load", "first", "refresh", "build", "damage")
@@ -528,31 +526,12 @@ def slim(source: Path, destination: Path) -> None:
 
 def warm_up(bench: Bench) -> None:
     """Import all that a run needs, and let dbt make its classes; opens nothing."""
-    import dbt.adapters.duckdb
-    import dbt.task.build
-    import dbt.task.docs.generate
-    import dbt.task.freshness
-    import dlt.destinations.impl.duckdb.duck
-    import dlt.destinations.impl.duckdb.factory
-    import dlt.sources.helpers.requests
-    import pyarrow
-    import sqlalchemy.dialects.sqlite
+    import_all()
     from dbt.cli.main import dbtRunner
-    from dbt_common.tests import enable_test_caching
 
-    import headrace.catalog.build
-    import headrace.cli.render_run
-    import headrace.lineage.columns
-    import headrace.pipeline.run
     from headrace.pipeline import dbt_runner
     from headrace.settings import resolve
 
-    del dbt, dlt, pyarrow, sqlalchemy, headrace
-    with suppress(ImportError):
-        import pandas  # DuckDB imports it where an extra has brought it
-
-        del pandas
-    enable_test_caching()  # what Jinja has parsed here, the children need not
     place = bench.place("warm")
     resolved = resolve(ROOT, flags=place.flags, environ={})
     dbt_runner.write_profile(resolved, resolved.target)
@@ -563,10 +542,7 @@ def warm_up(bench: Bench) -> None:
         )
     if not result.success:
         raise RuntimeError(f"dbt cannot parse: {result.exception}")
-    if threading.active_count() > 1:
-        raise RuntimeError(f"a parent with threads must not fork: {threading.enumerate()}")
-    gc.collect()
-    gc.freeze()
+    freeze()
 
 
 def in_lanes(tasks: Sequence[Callable[[], list[Any]]]) -> list[Any]:

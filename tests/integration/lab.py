@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 from small_project import copy_models
+from warm_process import run_module
 
 from headrace.errors import UserError
 from headrace.pipeline import build_state
@@ -98,6 +98,7 @@ class Lab:
     def query(self, sql: str, *, path: Path | None = None) -> Rows:
         """Rows of the warehouse, or of another DuckDB file."""
         with duckdb.connect(str(path or self.warehouse), read_only=True) as connection:
+            connection.execute("set timezone = 'UTC'")  # not the machine's
             return connection.execute(sql).fetchall()
 
     def schema(self, table: str) -> dict[str, str]:
@@ -118,15 +119,8 @@ class Lab:
         flags = [
             word for flag in (f"data_dir={self.data_dir}", *self.flags) for word in ("--set", flag)
         ]
-        return subprocess.run(
-            [sys.executable, "-m", "headrace", *arguments, *flags],
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=600,
-            env=plain | dict(self.environ),
-        )
+        environ = plain | dict(self.environ)
+        return run_module("headrace", [*arguments, *flags], cwd=self.root, env=environ)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
 pytest.importorskip("datahub", reason="uv sync --extra datahub")
 
-from lab import Lab, copy_project
+from lab import ROOT, Lab, copy_project
 from openlineage_spec import problems
 from typer.testing import CliRunner
 
@@ -251,6 +252,7 @@ def test_export_writes_valid_events_and_proposals(done_once: Lab, tmp_path: Path
 
 def test_failures_are_told_as_they_are(tmp_path: Path) -> None:
     root = copy_project(tmp_path / "project")
+    shutil.copytree(ROOT / "data" / "schemas", root / "data" / "schemas")
     models = root / "dbt_project" / "models" / "marts"
     loose = "{{ config(contract={'enforced': false}) }} "
     (models / "broken.sql").write_text(f"{loose}select error('no luck') as x", encoding="utf-8")

@@ -1,6 +1,7 @@
 """Real loads, scaffolded and built: the first time, after edits and changes, with odd names."""
 
 import json
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -289,6 +290,7 @@ def test_names_that_need_quotes(store: Store) -> None:
 def test_the_projects_own_sources_are_left_as_they_are(tmp_path: Path) -> None:
     names = ("jaffle_shop", "shop", "web_analytics")
     root = copy_project(tmp_path / "project", whole=True)
+    shutil.copytree(ROOT / "data" / "schemas", root / "data" / "schemas")
     lab = replace(Lab(tmp_path / "data"), root=root).set(
         *(f"sources.{name}.as_of=2024-01-20" for name in names[1:]),
         *(f"sources.{name}.scale=0.005" for name in names[1:]),
