@@ -82,9 +82,9 @@ def test_failed_test_blocks_the_publish(done: Lab, file: str, line: str, node: s
     assert corrected.status == "success"
     assert changed(corrected) >= {"marts.orders"}
     assert {one.status for one in status(done.resolved, limit=1).tables} == {"healthy"}
-    store = RunStore(done.resolved.run_store_url)
-    newest, *earlier = store.rows_of_model("model.headrace.orders", 10)
-    store.close()
+    runs = RunStore(done.resolved.run_store_url)
+    newest, *earlier = runs.rows_of_model("model.headrace.orders", 10)
+    runs.close()
     assert newest.run_id == corrected.run_id
     assert newest.rows_total == earlier[0].rows_total + (newest.rows_new or 0)
 
