@@ -91,6 +91,7 @@ SHOP_PAGES = {
     "graph": f"lineage?asset={CUSTOMERS}",
     "column": f"lineage?asset={CUSTOMERS}&column=customer_lifetime_value",
     "impact": "impact?asset=table.jaffle_shop_raw.raw_payments&column=amount",
+    "comparison": "comparison",
     "runs": "runs",
     "changes": "changes",
 }
@@ -163,6 +164,34 @@ def test_what_no_name_has_is_searched_in_columns_and_descriptions(shop: Eye) -> 
         page.keyboard.press("Enter")
         expect(page.locator("h1")).to_have_text("Assets")
         expect(page.get_by_role("link", name="customers", exact=True)).to_be_visible()
+
+
+def test_the_first_hit_is_the_mart_and_the_address_keeps_what_was_chosen(shop: Eye) -> None:
+    names = "table.assets tbody tr:visible a.name"
+    with shop.page() as page:
+        page.goto("assets?search=order")
+        assert page.locator(names).first.text_content() == "orders"
+        expect(page.locator("[data-quick][data-ready]")).to_be_visible()
+        page.get_by_role("combobox", name="Find an asset").fill("order")
+        expect(page.get_by_role("option").first).to_contain_text("orders model marts.orders")
+        page.keyboard.press("Escape")
+        page.goto("assets")
+        marts = page.locator(names).all_text_contents()
+        assert {"customers", "orders"} == set(marts[:2])
+        head = page.locator("button.sort", has_text="Columns")
+        head.click()
+        assert page.url.endswith("?sort=columns")
+        head.press("Enter")
+        assert page.url.endswith("?sort=-columns")
+        most = page.locator(names).all_text_contents()
+        page.go_back()
+        expect(page.locator("th[aria-sort=ascending]")).to_have_count(1)
+        page.go_back()
+        expect(page.locator("th[aria-sort]")).to_have_count(0)
+        assert page.locator(names).all_text_contents() == marts
+        page.goto("assets?sort=-columns")
+        expect(page.locator("th[aria-sort=descending]")).to_have_count(1)
+        assert page.locator(names).all_text_contents() == most
 
 
 def _tab_to(page: Page, name: str) -> None:
@@ -658,6 +687,17 @@ def test_the_static_site_works_below_a_path_and_from_a_folder(
         expect(page.locator("table.assets tbody tr:visible")).to_have_count(models)
         page.get_by_label("Search").fill("stg_jaffle_shop customers")
         expect(page.locator("table.assets tbody tr:visible")).to_have_count(1)
+        page.get_by_label("Search").fill("customer_lifetime_value")
+        expect(page.locator("tr:visible .matched").first).to_contain_text("customer_lifetime_value")
+        page.get_by_label("Kind").select_option("")
+        page.get_by_label("Search").fill("order")
+        expect(page.locator("table.assets tbody tr:visible a.name").first).to_have_text("orders")
+        if way == "server":  # the address of a page from a folder stays
+            page.go_back()
+            expect(page.get_by_label("Kind")).to_have_value("")
+            page.go_back()
+            expect(page.get_by_label("Kind")).to_have_value("model")
+            page.go_forward()
         if way == "server":  # axe reads the style sheets, which a page from a folder may not
             assert violations(page) == []
         page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})

@@ -69,6 +69,26 @@ def compare_published(options: DiffOptions, resolved: Resolved) -> DiffReport:
     return diff(Side(before.path, before.label), after, options)
 
 
+def compare_copies(
+    published: Path, built: Path, options: DiffOptions, resolved: Resolved
+) -> DiffReport:
+    """Compare what is published with what is built, in copies of the two files.
+
+    Args:
+        published: a copy of the published file.
+        built: a copy of the warehouse, of the same name, so that views that name it are recognised.
+        options: how to compare.
+        resolved: the project's settings.
+
+    Raises:
+        DiffError: a file cannot be opened or compared.
+    """
+    warehouse = resolved.target.database_file
+    assert warehouse is not None  # it was copied
+    before = replace(_side(resolved.published, resolved), path=published, label="published")
+    return diff(before, replace(_side(warehouse, resolved), path=built, label="built"), options)
+
+
 def key_of(text: str) -> tuple[str, tuple[str, ...]]:
     """``marts.orders=order_id,line`` as a table and the columns of its key.
 

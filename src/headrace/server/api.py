@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from headrace.lineage.report import ImpactReport, LineageGraph
 from headrace.server import models, queries
+from headrace.server.comparison import ComparisonView
 from headrace.server.errors import MEDIA_TYPE
 from headrace.server.events import EventStream, EventStreams
 from headrace.server.published import RowFilter
@@ -113,13 +114,22 @@ async def assets(
         str | None,
         Query(max_length=200, description="Only those of this schema.", examples=["marts"]),
     ] = None,
+    sort: Annotated[
+        str,
+        Query(
+            pattern=f"^(-?({'|'.join(queries.SORTS)}))?$",
+            description=f"By {', '.join(f'`{one}`' for one in queries.SORTS)}, with `-` before it "
+            "downwards; else the best first.",
+            examples=["-columns"],
+        ),
+    ] = "",
     offset: Offset = 0,
     limit: Annotated[
         int,
         Query(ge=1, le=queries.MAX_PAGE, description="How many at most; `total` says of how many."),
     ] = 50,
 ) -> Response:
-    """Sorted by kind and name; with `search`, the best first, at most 1,000 in all."""
+    """The best first: that very name, then marts, then what is read most; of a `search` 1,000."""
     return await cache.respond(
         request,
         lambda: queries.assets(
@@ -129,6 +139,7 @@ async def assets(
             tag=tag,
             owner=owner,
             schema=schema,
+            sort=sort,
             offset=offset,
             limit=limit,
         ),
@@ -231,6 +242,21 @@ async def impact(
     return await cache.respond(
         request, lambda: queries.impact(cache.state, asset_id, column=column), reads="graph"
     )
+
+
+@router.get(
+    "/comparison",
+    tags=["assets"],
+    summary="What a publish of the newest build would change",
+)
+def comparison(
+    request: Request,
+    wait: Annotated[
+        float, Query(ge=0, le=30, description="Seconds to wait for it, if it has to be made.")
+    ] = 5,
+) -> ComparisonView:
+    """By table: rows, columns and values, with masked samples. It is made in the background."""
+    return queries.comparison(_responses(request).state, wait=wait)
 
 
 @router.get("/runs", tags=["runs"], summary="The newest runs", response_model=models.RunList)

@@ -32,7 +32,11 @@ def graph_assets(catalog: Catalog) -> list[Asset]:
 
 
 def graph_data(
-    catalog: Catalog, *, page: Callable[[str], str], failing: Mapping[str, int]
+    catalog: Catalog,
+    *,
+    page: Callable[[str], str],
+    failing: Mapping[str, int],
+    ranks: Mapping[str, int],
 ) -> dict[str, Any]:
     """Nodes and edges.
 
@@ -40,10 +44,11 @@ def graph_data(
         catalog: the graph.
         page: of an asset's id the address of its page, from the site's root.
         failing: asset id to how many of its tests fail now.
+        ranks: asset id to its place in lists: marts first, then what is read most.
 
     Returns:
-        ``ids``, ``names``, ``kinds`` (numbers into ``kind_names``), ``relations``, ``pages`` and
-        ``failing`` by node; ``edges``: parent, child, parent, child, ...
+        ``ids``, ``names``, ``kinds`` (numbers into ``kind_names``), ``relations``, ``pages``,
+        ``ranks`` and ``failing`` by node; ``edges``: parent, child, parent, child, ...
     """
     assets = graph_assets(catalog)
     number = {asset.id: index for index, asset in enumerate(assets)}
@@ -54,6 +59,7 @@ def graph_data(
         "kinds": [KINDS.index(asset.kind) for asset in assets],
         "relations": [asset.relation for asset in assets],
         "pages": [page(asset.id) for asset in assets],
+        "ranks": [ranks[asset.id] for asset in assets],
         "failing": [failing.get(asset.id, 0) for asset in assets],
         "edges": [
             place
@@ -104,7 +110,8 @@ def column_data(catalog: Catalog) -> dict[str, Any]:
 def graph_json(now: ProjectSnapshot, *, links: Links) -> bytes:
     """`graph_data` of a snapshot as JSON."""
     failing = {key: fails for key, (fails, _) in now.test_counts.items() if fails}
-    return _json(graph_data(now.index.catalog, page=links.asset, failing=failing))
+    ranks = {asset.id: place for place, asset in enumerate(now.index.order)}
+    return _json(graph_data(now.index.catalog, page=links.asset, failing=failing, ranks=ranks))
 
 
 def column_json(now: ProjectSnapshot) -> bytes:

@@ -358,6 +358,7 @@ class AssetSummary(ApiModel):
     has_pii: bool = Field(description="whether a column is declared to hold personal data")
     published: bool
     published_rows: int | None = Field(description="None: it is not published")
+    matched: tuple[str, ...] = Field((), description="columns that the search found it by")
 
 
 class Home(ApiModel):

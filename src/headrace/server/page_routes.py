@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headrace.server.state import ServerState
 
 PAGE = 100
+QUICK = 0.5  # seconds that a page waits for a comparison before it says that one is made
 
 Text = Annotated[str, Query(max_length=1000)]
 
@@ -41,10 +42,13 @@ def assets(
     tag: Text = "",
     owner: Text = "",
     schema: Text = "",
+    sort: Text = "",
     offset: Offset = 0,
 ) -> HTMLResponse:
     """The list of assets."""
-    query = pages.AssetQuery(search=search, kind=kind, tag=tag, owner=owner, schema=schema)
+    query = pages.AssetQuery(
+        search=search, kind=kind, tag=tag, owner=owner, schema=schema, sort=sort
+    )
     page = pages.assets(_state(request), frame_of(request), query, offset=offset, limit=PAGE)
     return HTMLResponse(page)
 
@@ -87,6 +91,13 @@ def impact(request: Request, asset: Text = "", column: Text = "") -> Response:
         return RedirectResponse(frame_of(request).links.page("assets"))
     page = pages.impact(_state(request), frame_of(request), asset, column=column or None)
     return HTMLResponse(page)
+
+
+@router.get("/comparison")
+def comparison(request: Request) -> HTMLResponse:
+    """What a publish would change; 202 while that is found out: the page asks again."""
+    page, is_made = pages.comparison(_state(request), frame_of(request), wait=QUICK)
+    return HTMLResponse(page, 202 if is_made else 200)
 
 
 @router.get("/runs")

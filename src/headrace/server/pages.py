@@ -36,6 +36,7 @@ class AssetQuery:
     tag: str = ""
     owner: str = ""
     schema: str = ""
+    sort: str = ""
 
     def __getitem__(self, name: str) -> str:
         return str(getattr(self, name))
@@ -71,6 +72,7 @@ def assets(
         tag=query.tag or None,
         owner=query.owner or None,
         schema=query.schema or None,
+        sort=query.sort,
         offset=offset,
         limit=limit,
     )
@@ -184,6 +186,22 @@ def impact(
         names={key: ref(found[key]) for owner in report.owners for key in owner.assets},
         columns=[one.name for one in found[asset_id].columns],
     )
+
+
+def comparison(state: ServerState, frame: PageFrame, *, wait: float = 0.0) -> tuple[str, bool]:
+    """What a publish would change, and whether that is still being found out."""
+    view = queries.comparison(state, wait=wait)
+    now = state.snapshot()
+    page = frame.render(
+        "comparison.html",
+        title="Published against built",
+        view=view,
+        report=view.report,
+        assets={one.relation: ref(one) for one in now.index.order if one.is_relation},
+        published_at=now.publication.published_at,
+        build=now.build,
+    )
+    return page, view.status == "comparing"
 
 
 def runs(state: ServerState, frame: PageFrame, *, limit: int = 100) -> str:

@@ -7,14 +7,16 @@ what may not be shown a ``ForbiddenError``
 
 import difflib
 import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from headrace.catalog.evidence import RowCount
 from headrace.catalog.model import Asset
 from headrace.catalog.pii import why_masked
 from headrace.server import models, view_builder
+from headrace.server.comparison import ComparisonView
 from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.home import hint, home
 from headrace.server.published import ALL_ROWS, RowFilter
@@ -49,9 +51,9 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 Direction = Literal["upstream", "downstream", "both"]
 
 __all__ = [
-    "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "Direction", "asset",
-    "assets", "changes", "home", "impact", "lineage", "results_by_run", "run", "runs", "sample",
-    "search",
+    "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "SORTS", "Direction",
+    "asset", "assets", "changes", "compared", "comparison", "home", "impact", "lineage",
+    "results_by_run", "run", "runs", "sample", "search",
 ]  # fmt: skip
 
 
@@ -63,10 +65,23 @@ def assets(
     tag: str | None = None,
     owner: str | None = None,
     schema: str | None = None,
+    sort: str = "",
     offset: int = 0,
     limit: int = 50,
 ) -> models.AssetPage:
-    """A page of assets; ``kind=None`` leaves tests out."""
+    """A page of assets, the best first; ``kind=None`` leaves tests out.
+
+    Args:
+        state: what is shown.
+        search: beginnings of words, all of which must match.
+        kind: of which kind; and so on for the filters that follow.
+        tag: with this tag.
+        owner: of this owner.
+        schema: in this schema.
+        sort: one of ``SORTS``, with ``-`` before it downwards; else by rank.
+        offset: how many to skip.
+        limit: how many at most.
+    """
     now = state.snapshot()
     index = now.index
     filters = {"kind": kind, "tag": tag, "owner": owner, "schema": schema}
@@ -78,9 +93,12 @@ def assets(
         found = [position for position in found if position < index.tests_from]
     elif kind is None:
         found = range(index.tests_from)
+    if sort.removeprefix("-") in SORTS:
+        found = _sorted(now, found, sort)
+    words = words_of(search)
     return models.AssetPage(
         assets=tuple(
-            view_builder.summary(now, index.order[position])
+            view_builder.summary(now, index.order[position], words)
             for position in found[offset : offset + limit]
         ),
         total=len(found),
@@ -91,6 +109,42 @@ def assets(
         owners=index.facets["owner"],
         schemas=index.facets["schema"],
     )
+
+
+def _sorted(now: ProjectSnapshot, found: Sequence[int], sort: str) -> list[int]:
+    """Positions sorted by a column of the list; what has no value comes last both ways."""
+    name, order = sort.removeprefix("-"), now.index.order
+    valued = [(SORTS[name](now, order[position]), position) for position in found]
+    known = [pair for pair in valued if pair[0] is not None]
+    known.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
+    return [position for _, position in (*known, *(p for p in valued if p[0] is None))]
+
+
+def _tests(now: ProjectSnapshot, asset: Asset) -> tuple[int, int, int] | None:
+    tests = now.index.catalog.tests_of.get(asset.id)
+    return (*now.test_counts.get(asset.id, (0, 0)), len(tests)) if tests else None
+
+
+def _ran_at(now: ProjectSnapshot, asset: Asset) -> datetime | None:
+    node = now.newest(asset)
+    return node.started_at if node else None
+
+
+def _verdict(now: ProjectSnapshot, asset: Asset) -> int | None:
+    verdict = now.verdicts.of(asset.id)
+    return verdict.rank if verdict else None
+
+
+SORTS: Mapping[str, Callable[[ProjectSnapshot, Asset], Any]] = {
+    "name": lambda _, asset: asset.name.casefold(),
+    "verdict": _verdict,
+    "kind": lambda _, asset: asset.kind,
+    "schema": lambda _, asset: asset.schema,
+    "columns": lambda _, asset: len(asset.columns),
+    "tests": _tests,
+    "last-run": _ran_at,
+    "owners": lambda _, asset: ", ".join(asset.owners) or None,
+}
 
 
 def asset(state: ServerState, asset_id: str) -> models.AssetDetail:
@@ -356,6 +410,16 @@ def proposals(state: ServerState, asked: str) -> list[models.AssetRef]:
     near = difflib.get_close_matches(name, by_name, n=_PROPOSED, cutoff=0.5) if name else []
     found = [one for text in near for one in by_name[text]]
     return [view_builder.ref(one) for one in found[:_PROPOSED]]
+
+
+def comparison(state: ServerState, *, wait: float = 0.0) -> ComparisonView:
+    """What a publish of the newest build would change; see `Comparison.view`."""
+    if state.comparison is None:
+        return ComparisonView(
+            status="unavailable",
+            why="This page shows a dbt project that Headrace does not publish.",
+        )
+    return state.comparison.view(wait=wait)
 
 
 def _asset(now: ProjectSnapshot, asset_id: str) -> Asset:

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from headrace.catalog.model import Asset
 from headrace.formatting import shortened
@@ -13,6 +14,7 @@ from headrace.server.models import SearchHit
 MAX_HITS = 1000
 _WORD = re.compile(r"\w+")
 _MAX_LENGTH = 12  # words of a query that count
+_MATCHED = 3  # columns that a list names as the reason why an asset was found
 _TEXT = 2000  # characters of a description that are searched
 # without columnsize, bm25 does not mind the length: a table of many columns is no worse a hit
 _TABLE = """
@@ -72,7 +74,7 @@ class SearchIndex:
             self._database.executemany(
                 "insert into ranks values (?, ?, ?, ?)",
                 (
-                    (position, _spaced(asset.name), _tier(asset), len(children.get(asset.id, ())))
+                    (position, _spaced(asset.name), tier(asset), len(children.get(asset.id, ())))
                     for position, asset in enumerate(assets)
                 ),
             )
@@ -108,8 +110,9 @@ def _spaced(name: str) -> str:
     return " ".join(words_of(name))
 
 
-def _tier(asset: Asset) -> int:
-    """The rank of its kind; a model is a mart by its folder, contract or access."""
+def tier(asset: Asset) -> int:
+    """The rank of its kind, marts first, tests last; a model is a mart by its folder, contract or
+    access."""
     if asset.is_test:
         return _TESTS
     is_mart = asset.kind == "model" and (
@@ -128,6 +131,19 @@ def _documents(assets: Sequence[Asset]) -> Iterable[tuple[int, str, str, str, st
             " ".join((*asset.tags, *asset.owners, asset.group or "")),
             asset.description[:_TEXT],
         )
+
+
+def matched_columns(found: Asset, words: Sequence[str]) -> tuple[str, ...]:
+    """The first columns with a word of a search in their name; none if its own name has all."""
+    starts = [f" {word}" for word in words]
+    if not starts or all(start in _padded(found.name) for start in starts):
+        return ()
+    named = (
+        column.name
+        for column in found.columns
+        if any(start in _padded(column.name) for start in starts)
+    )
+    return tuple(islice(named, _MATCHED))
 
 
 def hits_of(found: Asset, words: list[str]) -> list[SearchHit]:

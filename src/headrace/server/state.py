@@ -20,6 +20,7 @@ from headrace.errors import RunStoreError
 from headrace.pipeline import lock
 from headrace.pipeline.progress import ProgressFile, path_of
 from headrace.pipeline.verdict import Evidence, Verdicts, evidence_of
+from headrace.server.comparison import Comparison
 from headrace.server.errors import RequestError, StartingError, UnavailableError
 from headrace.server.published import Publication, PublishedFile
 from headrace.server.snapshot import EMPTY, CatalogIndex, ProjectSnapshot
@@ -51,6 +52,7 @@ class ServerState:
         log_file: the newest log file; None where there is no log.
         progress: what a run in progress does now.
         catalog_only: it is a dbt project that Headrace does not load, build or publish.
+        comparison: of what is published with what is built; None without a warehouse.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class ServerState:
         allow_pii: bool = False,
         is_long_lived: bool = False,
         catalog_only: bool = False,
+        comparison: Comparison | None = None,
     ) -> None:
         """Note where things are; nothing is opened.
 
@@ -83,11 +86,13 @@ class ServerState:
             is_long_lived: of a process that does nothing else: the garbage collector does
                 not scan a snapshot's objects again and again.
             catalog_only: see the attribute.
+            comparison: see the attribute.
         """
         self.project = project
         self.environment = environment
         self.catalog_only = catalog_only
         self.allow_pii = allow_pii
+        self.comparison = comparison
         self.published = PublishedFile(published)
         self.log_file = log_file
         self.progress = ProgressFile(progress_file)
@@ -198,6 +203,8 @@ class ServerState:
             self._watcher.join(timeout=5)
             self._watcher = None
         self.published.close()
+        if self.comparison is not None:
+            self.comparison.close()
         if self._store is not None:
             self._store.close()
             self._store = None
@@ -358,4 +365,5 @@ def open_state(
         allow_pii=allow_pii,
         is_long_lived=is_long_lived,
         catalog_only=catalog_only,
+        comparison=None if catalog_only else Comparison(resolved),
     )

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace import portable
 from headrace.errors import ServeError
 from headrace.server import graph_data, pages, queries
+from headrace.server.comparison import MAX_SECONDS
 from headrace.server.errors import NotFoundError
 from headrace.server.models import AssetDetail
 from headrace.server.rendering import STATIC, FileLinks, PageFrame
@@ -26,10 +27,14 @@ _DAYS = 90
 # a browser loads no module from a folder (``file://``), so that modules become plain scripts: each
 # of them after those that it imports, without their imports and exports
 _SCRIPTS = {
-    "site.js": ("page_data.js", "quick.js", "sort.js", "live.js", "main.js"),
+    "site.js": (
+        "page_data.js", "rank.js", "address.js", "quick.js", "sort.js", "live.js", "main.js"
+    ),
     "site-graph.js": (
         "page_data.js",
         "states.js",
+        "rank.js",
+        "address.js",
         *(
             f"graph/{name}.js"
             for name in (
@@ -37,7 +42,7 @@ _SCRIPTS = {
             )
         ),
     ),
-    "site-assets.js": ("assets.js",),
+    "site-assets.js": ("page_data.js", "rank.js", "address.js", "assets.js"),
     "site-run.js": ("run.js",),
     "early.js": ("early.js",),
 }  # fmt: skip
@@ -161,6 +166,7 @@ class _Site:
         yield "assets.html", pages.assets(state, top, pages.AssetQuery(), limit=MAX_LISTED)
         yield "lineage.html", pages.lineage(state, top)
         yield "runs.html", pages.runs(state, top, limit=_RUNS)
+        yield "comparison.html", pages.comparison(state, top, wait=MAX_SECONDS)[0]
         yield "changes.html", pages.changes(state, top, days=_DAYS)
         for one in queries.runs(state, limit=_RUNS).runs:
             self._runs[one.run_id] = None

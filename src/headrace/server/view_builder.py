@@ -14,6 +14,7 @@ from headrace.formatting import shortened
 from headrace.pipeline.progress import Now
 from headrace.pipeline.verdict import made_it_skip, raw_table_id
 from headrace.server import models
+from headrace.server.search import matched_columns
 from headrace.server.snapshot import ProjectSnapshot
 
 _SUMMARY = 200
@@ -54,8 +55,8 @@ def refs(now: ProjectSnapshot, ids: Iterable[str]) -> tuple[models.AssetRef, ...
     return tuple(ref(asset) for asset in sorted(found, key=lambda a: (a.name.casefold(), a.id)))
 
 
-def summary(now: ProjectSnapshot, asset: Asset) -> models.AssetSummary:
-    """An asset in a list."""
+def summary(now: ProjectSnapshot, asset: Asset, words: Sequence[str] = ()) -> models.AssetSummary:
+    """An asset in a list; ``words`` of a search say which columns it was found by."""
     node, table = now.newest(asset), now.table_of(asset.id)
     failing, warning = now.test_counts.get(asset.id, (0, 0))
     return models.AssetSummary(
@@ -80,6 +81,7 @@ def summary(now: ProjectSnapshot, asset: Asset) -> models.AssetSummary:
         has_pii=any(column.pii for column in asset.columns),
         published=table is not None,
         published_rows=table.rows if table else None,
+        matched=matched_columns(asset, words),
     )
 
 

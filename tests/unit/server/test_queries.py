@@ -18,6 +18,7 @@ from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.errors import NotFoundError
 from headrace.server.rendering import FileLinks, PageFrame, ServerLinks
+from headrace.server.search import tier
 from headrace.server.state import ServerState
 from headrace.server.store import lines_of
 
@@ -49,6 +50,48 @@ def test_home_says_how_things_are(state: ServerState, project: Project) -> None:
     assert home.publish.tables == 3
     assert home.publish.is_current is True
     assert [reading.mode for reading in home.readings] == ["strict"]
+
+
+def test_lists_begin_with_marts_and_what_is_read_most(state: ServerState) -> None:
+    ids = [one.id for one in queries.assets(state, limit=500).assets]
+    catalog = state.snapshot().index.catalog
+    readers = [
+        sum(1 for child in catalog.children[key] if not catalog.assets[child].is_test)
+        for key in ids
+    ]
+    ranks = [(tier(catalog.assets[key]), -count) for key, count in zip(ids, readers, strict=True)]
+    assert ranks == sorted(ranks)
+    assert ranks[0][0] == 0 < ranks[-1][0]
+    assert {catalog.assets[key].kind for key in ids[-10:]} == {"resource"}
+
+
+def test_a_search_names_the_columns_that_it_found(state: ServerState) -> None:
+    order = state.snapshot().index.order
+    found = next(
+        (asset, column.name)
+        for asset in order
+        for column in asset.columns
+        if column.name.split("_")[0] not in asset.name and not asset.is_test
+    )
+    asset, name = found
+    hits = queries.assets(state, search=name, limit=500).assets
+    assert name in next(hit for hit in hits if hit.id == asset.id).matched
+    assert all(not one.matched for one in queries.assets(state, search=asset.name, limit=1).assets)
+    assert all(not one.matched for one in queries.assets(state).assets)
+
+
+@pytest.mark.parametrize("sort", sorted(queries.SORTS))
+def test_a_list_is_sorted_as_a_whole_both_ways(state: ServerState, sort: str) -> None:
+    up = [one.id for one in queries.assets(state, sort=sort, limit=500).assets]
+    down = [one.id for one in queries.assets(state, sort=f"-{sort}", limit=500).assets]
+    now = state.snapshot()
+    value = {key: queries.SORTS[sort](now, now.index.catalog.assets[key]) for key in up}
+    known = [key for key in up if value[key] is not None]
+    assert up[: len(known)] == known, "what has no value comes last"
+    assert [value[key] for key in known] == sorted(value[key] for key in known)
+    assert [value[key] for key in down[: len(known)]] == [value[key] for key in reversed(known)]
+    first = queries.assets(state, sort=sort, limit=7, offset=7).assets
+    assert [one.id for one in first] == up[7:14]
 
 
 def test_home_lists_what_is_published_with_its_tests(state: ServerState, project: Project) -> None:

@@ -5,6 +5,7 @@ two files ─► side: their tables, by name ─► table: columns, and rows ─
                                       rows: hashes, key, or whole rows
 """
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import duckdb
 
 _PREFIX = "headrace_diff_"
+_STOP_SECONDS = 0.05
 _DEFAULTS = DiffOptions()
 
 
@@ -38,33 +40,12 @@ def diff(before: Side, after: Side, options: DiffOptions = _DEFAULTS) -> DiffRep
     import duckdb
 
     started = time.monotonic()
-    with _connected(options) as connection:
-        first = attached(connection, before, f"{_PREFIX}a", options.schemas)
-        second = attached(connection, after, f"{_PREFIX}b", options.schemas)
-        names = sorted({*first, *second})
-        if options.tables is not None:
-            names = [name for name in names if name in options.tables]
-        keys = _keys(options, names)
-        _check_ignored(options, [*first.values(), *second.values()])
-        if not names:
-            raise DiffError(
-                f"neither {before.label} nor {after.label} has a table in "
-                f"{', '.join(options.schemas)}: name another schema by --schema"
-            )
-        try:
-            tables = tuple(
-                _with_readers(
-                    _compare_readable(
-                        connection, name, first.get(name), second.get(name),
-                        before=before, after=after, options=options, key=keys.get(name),
-                    ),
-                    before, after,
-                )
-                for name in names
-            )  # fmt: skip
-        except duckdb.Error as error:
-            message = f"{before.label} and {after.label}: {first_line(error)}"
-            raise DiffError(message) from error
+    try:
+        with _connected(options) as connection:
+            tables = _compared(connection, before, after, options)
+    except duckdb.Error as error:
+        message = f"{before.label} and {after.label}: {first_line(error)}"
+        raise DiffError(message) from error
     return DiffReport(
         before=before.label,
         after=after.label,
@@ -72,6 +53,33 @@ def diff(before: Side, after: Side, options: DiffOptions = _DEFAULTS) -> DiffRep
         tables=tables,
         seconds=time.monotonic() - started,
     )
+
+
+def _compared(
+    connection: "duckdb.DuckDBPyConnection", before: Side, after: Side, options: DiffOptions
+) -> tuple[TableDiff, ...]:
+    first = attached(connection, before, f"{_PREFIX}a", options.schemas)
+    second = attached(connection, after, f"{_PREFIX}b", options.schemas)
+    names = sorted({*first, *second})
+    if options.tables is not None:
+        names = [name for name in names if name in options.tables]
+    keys = _keys(options, names)
+    _check_ignored(options, [*first.values(), *second.values()])
+    if not names:
+        raise DiffError(
+            f"neither {before.label} nor {after.label} has a table in "
+            f"{', '.join(options.schemas)}: name another schema by --schema"
+        )
+    return tuple(
+        _with_readers(
+            _compare_readable(
+                connection, name, first.get(name), second.get(name),
+                before=before, after=after, options=options, key=keys.get(name),
+            ),
+            before, after,
+        )
+        for name in names
+    )  # fmt: skip
 
 
 def _compare_readable(
@@ -129,4 +137,29 @@ def _connected(options: DiffOptions) -> "Iterator[duckdb.DuckDBPyConnection]":
     with duckdb.connect(config=config) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set preserve_insertion_order = false")
-        yield connection
+        with _stoppable(connection, options.stop):
+            yield connection
+
+
+@contextmanager
+def _stoppable(
+    connection: "duckdb.DuckDBPyConnection", stop: threading.Event | None
+) -> Iterator[None]:
+    """Interrupt what the connection does, and whatever it begins next, once ``stop`` is set."""
+    if stop is None:
+        yield
+        return
+    is_done = threading.Event()
+
+    def watch() -> None:
+        while not is_done.wait(_STOP_SECONDS):
+            if stop.is_set():
+                connection.interrupt()
+
+    watcher = threading.Thread(target=watch, name="stop", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_done.set()
+        watcher.join()

@@ -1,5 +1,6 @@
 """A side of a comparison: the file, what is known of it, its tables; and the options."""
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,6 +51,7 @@ class DiffOptions:
             on the order of its terms.
         memory_limit: DuckDB's.
         spill: the folder that DuckDB spills to; by default in the working directory.
+        stop: when it is set, by another thread, the comparison ends with an error.
     """
 
     schemas: tuple[str, ...] = ("marts",)
@@ -61,6 +63,7 @@ class DiffOptions:
     tolerance: float = 1e-9
     memory_limit: str = "2GB"
     spill: Path | None = None
+    stop: threading.Event | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 /** What every page has: colours, the quick search, sortable tables, times. */
 
+import { addressedForm } from "./address.js";
 import { follow } from "./live.js";
 import { quickSearch } from "./quick.js";
 import { sortable } from "./sort.js";
@@ -83,8 +84,7 @@ function changeFilters() {
       group.querySelector("[data-count]").textContent = String(count);
     }
   };
-  form.addEventListener("input", apply);
-  form.addEventListener("submit", (event) => event.preventDefault());
+  addressedForm(form, apply);
 }
 
 /** Code can be copied. */
@@ -117,7 +117,7 @@ function again() {
   setTimeout(async () => {
     try {
       const answer = await fetch(location.href, { credentials: "same-origin", headers: { accept: "text/html" } });
-      if (answer.status !== 503) return location.reload();
+      if (![202, 503].includes(answer.status)) return location.reload();
     } catch { /* the server is away: it may come back */ }
     return again();
   }, AGAIN_MS);

@@ -1,6 +1,7 @@
 /** The search in the head of each page: `/` goes there, arrows choose, Enter opens. */
 
 import { pageData } from "./page_data.js";
+import { rankedNames } from "./rank.js";
 
 const SHOWN = 10;
 
@@ -50,7 +51,7 @@ export function quickSearch(root) {
 
   function show(text, data) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const found = words.length === 0 ? [] : search(data, words);
+    const found = words.length === 0 ? [] : rankedNames(data.names, data.relations, data.ranks, words).slice(0, SHOWN);
     list.replaceChildren(...found.map((node, number) => option(data, node, number)));
     if (words.length) list.append(everywhere(text, found.length ? "Columns and descriptions with " : "No name has this; columns and descriptions with "));
     open(words.length > 0);
@@ -114,16 +115,4 @@ export function quickSearch(root) {
     list.hidden = true;
     input.setAttribute("aria-expanded", "false");
   }
-}
-
-function search(data, words) {
-  const scored = [];
-  data.names.forEach((name, node) => {
-    const low = name.toLowerCase();
-    const where = `${low} ${(data.relations[node] ?? "").toLowerCase()}`;
-    if (!words.every((word) => where.includes(word))) return;
-    scored.push([low === words[0] ? 0 : low.startsWith(words[0]) ? 1 : 2, node]);
-  });
-  scored.sort((one, two) => one[0] - two[0] || data.names[one[1]].length - data.names[two[1]].length);
-  return scored.slice(0, SHOWN).map(([, node]) => node);
 }

@@ -28,6 +28,7 @@ export async function loadGraph(root) {
     relations: raw.relations,
     pages: raw.pages.map((page) => root + page),
     failing: raw.failing,
+    ranks: raw.ranks,
     parents,
     children,
     at: new Map(raw.ids.map((id, index) => [id, index])),

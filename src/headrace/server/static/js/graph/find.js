@@ -1,5 +1,7 @@
 /** The search in the graph: what is found is marked, listed, and gone to by Enter. */
 
+import { rankedNames } from "../rank.js";
+
 const FOUND = 12; // that are listed
 const MARKED = 500;
 
@@ -9,7 +11,7 @@ export function attachFinder(lineage) {
 
   function find(text) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const hits = words.length ? matches(graph, words) : [];
+    const hits = words.length ? rankedNames(graph.names, graph.relations, graph.ranks, words) : [];
     lineage.hits = new Set(hits.slice(0, MARKED));
     lineage.remark();
     found.replaceChildren(...hits.slice(0, FOUND).map((node) => panel.choice(node)));
@@ -39,20 +41,4 @@ export function attachFinder(lineage) {
     (buttons[buttons.indexOf(document.activeElement) + step] ?? search).focus();
     event.preventDefault();
   });
-}
-
-function matches(graph, words) {
-  const scored = [];
-  graph.names.forEach((name, node) => {
-    const low = name.toLowerCase();
-    const where = `${low} ${(graph.relations[node] ?? "").toLowerCase()}`;
-    if (words.every((word) => where.includes(word))) scored.push([rank(low, words[0]), node]);
-  });
-  return scored.sort(([one, first], [two, second]) => one - two || first - second).map(([, node]) => node);
-}
-
-function rank(name, word) {
-  if (name === word) return 0;
-  if (name.startsWith(word)) return 1;
-  return name.includes(word) ? 2 : 3;
 }
