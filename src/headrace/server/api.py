@@ -249,14 +249,15 @@ async def impact(
     tags=["assets"],
     summary="What a publish of the newest build would change",
 )
-def comparison(
-    request: Request,
+async def comparison(
+    cache: Cache,
     wait: Annotated[
         float, Query(ge=0, le=30, description="Seconds to wait for it, if it has to be made.")
     ] = 5,
 ) -> ComparisonView:
     """By table: rows, columns and values, with masked samples. It is made in the background."""
-    return queries.comparison(_responses(request).state, wait=wait)
+    await queries.compared(cache.state, wait=wait)
+    return queries.comparison(cache.state)
 
 
 @router.get("/runs", tags=["runs"], summary="The newest runs", response_model=models.RunList)

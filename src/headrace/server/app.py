@@ -39,12 +39,13 @@ Where to begin: `/api/v1/home` gives the project's status in its `headline`, and
 `/api/v1/search?q=words` finds an asset; its `id` is what `/api/v1/asset`, `/api/v1/lineage`,
 `/api/v1/impact` and `/api/v1/sample` ask for. `/api/v1/runs` lists runs, `/api/v1/run?id=` says
 what failed in one, with its log. `/api/v1/changes?days=1` is what changed since yesterday.
-`/api/v1/events` says as it happens when to ask again.
+`/api/v1/comparison` is what a publish would change. `/api/v1/events` says as it happens when to
+ask again.
 
 Ids are those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`,
 `table.<schema>.<name>`. Times are UTC, durations are seconds, `null` means unknown or missing.
-Lists are paged with `offset` and `limit`. Every response has an `ETag`; every error is a `Problem`
-(RFC 9457, `application/problem+json`) whose `hint` says what to do.
+Lists are paged with `offset` and `limit`. Every response but a comparison has an
+`ETag`; every error is a `Problem` (RFC 9457, `application/problem+json`) whose `hint` says what to do.
 """
 _THREADS = 2
 _log = logging.getLogger("headrace.server")

@@ -94,9 +94,10 @@ def impact(request: Request, asset: Text = "", column: Text = "") -> Response:
 
 
 @router.get("/comparison")
-def comparison(request: Request) -> HTMLResponse:
+async def comparison(request: Request) -> HTMLResponse:
     """What a publish would change; 202 while that is found out: the page asks again."""
-    page, is_made = pages.comparison(_state(request), frame_of(request), wait=QUICK)
+    await queries.compared(_state(request), wait=QUICK)
+    page, is_made = pages.comparison(_state(request), frame_of(request))
     return HTMLResponse(page, 202 if is_made else 200)
 
 

@@ -37,6 +37,7 @@ MAX_NODES = 20_000
 MAX_DAYS = 365
 MAX_CHANGES = 1000
 MAX_DIFFS = 40
+_AGAIN_SECONDS = 0.05
 _RUN_TIMES = 50
 _TEST_HISTORY = 10
 _LAST_GOOD = 20
@@ -51,6 +52,7 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 Direction = Literal["upstream", "downstream", "both"]
 
 __all__ = [
+    "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "SORTS", "Direction",
     "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "SORTS", "Direction",
     "asset", "assets", "changes", "compared", "comparison", "home", "impact", "lineage",
     "results_by_run", "run", "runs", "sample", "search",
@@ -410,6 +412,15 @@ def proposals(state: ServerState, asked: str) -> list[models.AssetRef]:
     near = difflib.get_close_matches(name, by_name, n=_PROPOSED, cutoff=0.5) if name else []
     found = [one for text in near for one in by_name[text]]
     return [view_builder.ref(one) for one in found[:_PROPOSED]]
+
+
+async def compared(state: ServerState, *, wait: float) -> None:
+    """Wait so many seconds for a comparison, in no thread that others need."""
+    from anyio import move_on_after, sleep
+
+    with move_on_after(wait):
+        while comparison(state).status == "comparing":
+            await sleep(_AGAIN_SECONDS)
 
 
 def comparison(state: ServerState, *, wait: float = 0.0) -> ComparisonView:
