@@ -45,7 +45,8 @@ ask again.
 Ids are those of the catalog: dbt's `unique_id`, `resource.<source>.<name>`,
 `table.<schema>.<name>`. Times are UTC, durations are seconds, `null` means unknown or missing.
 Lists are paged with `offset` and `limit`. Every response but a comparison has an
-`ETag`; every error is a `Problem` (RFC 9457, `application/problem+json`) whose `hint` says what to do.
+`ETag`; every error is a `Problem` (RFC 9457, `application/problem+json`) whose `hint` says what to
+do.
 """
 _THREADS = 2
 _log = logging.getLogger("headrace.server")

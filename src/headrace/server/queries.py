@@ -7,10 +7,9 @@ what may not be shown a ``ForbiddenError``
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from headrace.catalog.evidence import RowCount
 from headrace.catalog.model import Asset
@@ -21,7 +20,7 @@ from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.home import hint, home
 from headrace.server.published import ALL_ROWS, RowFilter
 from headrace.server.search import hits_of, words_of
-from headrace.server.snapshot import ProjectSnapshot
+from headrace.server.snapshot import SORTS, ProjectSnapshot, sorted_assets
 from headrace.server.state import MAX_RUNS, ServerState
 from headrace.server.store import ServerStore, lines_of
 from headrace.server.timeline import critical_path
@@ -52,10 +51,26 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 Direction = Literal["upstream", "downstream", "both"]
 
 __all__ = [
-    "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "SORTS", "Direction",
-    "MAX_CHANGES", "MAX_DAYS", "MAX_NODES", "MAX_PAGE", "MAX_SAMPLE", "SORTS", "Direction",
-    "asset", "assets", "changes", "compared", "comparison", "home", "impact", "lineage",
-    "results_by_run", "run", "runs", "sample", "search",
+    "MAX_CHANGES",
+    "MAX_DAYS",
+    "MAX_NODES",
+    "MAX_PAGE",
+    "MAX_SAMPLE",
+    "SORTS",
+    "Direction",
+    "asset",
+    "assets",
+    "changes",
+    "compared",
+    "comparison",
+    "home",
+    "impact",
+    "lineage",
+    "results_by_run",
+    "run",
+    "runs",
+    "sample",
+    "search",
 ]  # fmt: skip
 
 
@@ -96,7 +111,7 @@ def assets(
     elif kind is None:
         found = range(index.tests_from)
     if sort.removeprefix("-") in SORTS:
-        found = _sorted(now, found, sort)
+        found = sorted_assets(now, found, sort)
     words = words_of(search)
     return models.AssetPage(
         assets=tuple(
@@ -111,42 +126,6 @@ def assets(
         owners=index.facets["owner"],
         schemas=index.facets["schema"],
     )
-
-
-def _sorted(now: ProjectSnapshot, found: Sequence[int], sort: str) -> list[int]:
-    """Positions sorted by a column of the list; what has no value comes last both ways."""
-    name, order = sort.removeprefix("-"), now.index.order
-    valued = [(SORTS[name](now, order[position]), position) for position in found]
-    known = [pair for pair in valued if pair[0] is not None]
-    known.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
-    return [position for _, position in (*known, *(p for p in valued if p[0] is None))]
-
-
-def _tests(now: ProjectSnapshot, asset: Asset) -> tuple[int, int, int] | None:
-    tests = now.index.catalog.tests_of.get(asset.id)
-    return (*now.test_counts.get(asset.id, (0, 0)), len(tests)) if tests else None
-
-
-def _ran_at(now: ProjectSnapshot, asset: Asset) -> datetime | None:
-    node = now.newest(asset)
-    return node.started_at if node else None
-
-
-def _verdict(now: ProjectSnapshot, asset: Asset) -> int | None:
-    verdict = now.verdicts.of(asset.id)
-    return verdict.rank if verdict else None
-
-
-SORTS: Mapping[str, Callable[[ProjectSnapshot, Asset], Any]] = {
-    "name": lambda _, asset: asset.name.casefold(),
-    "verdict": _verdict,
-    "kind": lambda _, asset: asset.kind,
-    "schema": lambda _, asset: asset.schema,
-    "columns": lambda _, asset: len(asset.columns),
-    "tests": _tests,
-    "last-run": _ran_at,
-    "owners": lambda _, asset: ", ".join(asset.owners) or None,
-}
 
 
 def asset(state: ServerState, asset_id: str) -> models.AssetDetail:

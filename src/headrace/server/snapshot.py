@@ -4,10 +4,11 @@ A snapshot is never changed, only replaced.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
-from typing import get_args
+from typing import Any, get_args
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.catalog import CatalogChange, CatalogVersion, NodeRun, StoredRun, pii
@@ -285,3 +286,39 @@ def _frequent(what: str, facets: list[Facet]) -> tuple[Facet, ...]:
         return tuple(sorted(facets, key=lambda facet: KINDS.index(facet.value)))
     most = sorted(facets, key=lambda facet: (-facet.count, facet.value))[:_FACETS]
     return tuple(sorted(most, key=lambda facet: (facet.value.casefold(), facet.value)))
+
+
+def sorted_assets(now: ProjectSnapshot, found: Sequence[int], sort: str) -> list[int]:
+    """Positions sorted by a column of the list; what has no value comes last both ways."""
+    name, order = sort.removeprefix("-"), now.index.order
+    valued = [(SORTS[name](now, order[position]), position) for position in found]
+    known = [pair for pair in valued if pair[0] is not None]
+    known.sort(key=lambda pair: pair[0], reverse=sort.startswith("-"))
+    return [position for _, position in (*known, *(p for p in valued if p[0] is None))]
+
+
+def _tests(now: ProjectSnapshot, asset: Asset) -> tuple[int, int, int] | None:
+    tests = now.index.catalog.tests_of.get(asset.id)
+    return (*now.test_counts.get(asset.id, (0, 0)), len(tests)) if tests else None
+
+
+def _ran_at(now: ProjectSnapshot, asset: Asset) -> datetime | None:
+    node = now.newest(asset)
+    return node.started_at if node else None
+
+
+def _verdict(now: ProjectSnapshot, asset: Asset) -> int | None:
+    verdict = now.verdicts.of(asset.id)
+    return verdict.rank if verdict else None
+
+
+SORTS: Mapping[str, Callable[[ProjectSnapshot, Asset], Any]] = {
+    "name": lambda _, asset: asset.name.casefold(),
+    "verdict": _verdict,
+    "kind": lambda _, asset: asset.kind,
+    "schema": lambda _, asset: asset.schema,
+    "columns": lambda _, asset: len(asset.columns),
+    "tests": _tests,
+    "last-run": _ran_at,
+    "owners": lambda _, asset: ", ".join(asset.owners) or None,
+}
