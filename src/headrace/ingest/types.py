@@ -243,7 +243,8 @@ def from_text(
             f"and {_digits(text)} = {_digits(f'cast({typed} as varchar)')} then {typed} end"
         )
     if stored == "BOOLEAN":
-        return f"case when lower({text}) in ('true', 'false') then {typed} end"
+        cases = (f"{value} in ('true', 'false')" for value in (text, f"lower({text})"))
+        return f"case {' '.join(f'when {case} then {typed}' for case in cases)} end"
     if stored == "DATE":
         day = f"length({text}) = 10 and {same}"
         if first:

@@ -48,6 +48,25 @@ def test_a_file_that_was_stopped_at_its_birth_is_created_anew(
     assert place.row_counts("main") == {"t": 1}
 
 
+def test_only_the_warehouse_has_the_newer_storage(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    target(path).prepare()
+    with duckdb.connect(str(path)) as connection:  # as dlt and dbt open it
+        connection.execute("create table t as select 'one' as same from range(200_000)")
+        connection.execute(f"attach '{tmp_path / 'published.duckdb'}' as published")
+        connection.execute("create table published.t as from t")
+        connection.execute("checkpoint")
+        rows = connection.execute(
+            "select database_name, tags['storage_version'] from duckdb_databases() where path <> ''"
+        ).fetchall()
+        used = connection.execute(
+            "select distinct compression from pragma_storage_info('t') "
+            "where segment_type = 'VARCHAR'"
+        ).fetchall()
+    assert dict(rows) == {"warehouse": "v1.3.0+", "published": "v1.0.0+"}
+    assert used == [("DICT_FSST",)]
+
+
 def test_what_somebody_else_wrote_is_not_taken_for_ours(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     path.write_text("a note of mine")
