@@ -238,6 +238,29 @@ def test_the_graph_is_walked_by_keyboard(big: Eye, big_state: ServerState) -> No
         expect(page.locator("h1")).to_have_text("dash_orders_daily_0")
 
 
+SEEN_WHOLE = (
+    "(({left, right, top, bottom}, v) => left * v.scale + v.left >= 0 && right * v.scale + v.left"
+    " <= v.width && top * v.scale + v.top >= 0 && bottom * v.scale + v.top <= v.height)"
+    "(l.view.bounds(), l.view)"
+)
+
+
+def test_a_picture_opens_whole_or_on_what_was_asked_for_with_a_hint(shop: Eye) -> None:
+    with shop.page() as page:
+        for path in ("lineage", f"lineage?asset={CUSTOMERS}"):
+            page.goto(path)
+            ready(page)
+            assert _lineage(page, SEEN_WHOLE) is True, path
+    with shop.page(size=PHONE) as page:
+        page.goto(f"lineage?asset={CUSTOMERS}&column=customer_lifetime_value")
+        ready(page)
+        expect(page.locator("[data-part=say]")).to_contain_text("Fit, or the key 0, shows all")
+        node = "l.view.box(l.scene.local.get(l.chosen))"
+        assert _lineage(page, f"{node}.left >= 0 && {node}.right <= l.view.width")
+        page.get_by_role("button", name="Fit").click()
+        assert _lineage(page, SEEN_WHOLE) is True
+
+
 def _lineage(page: Page, expression: str) -> Any:
     """An expression over the page's lineage object ``l``."""
     return page.evaluate(f"(l => {expression})(document.querySelector('[data-graph]').lineage)")

@@ -49,17 +49,6 @@ export class Camera {
     this.ask();
   }
 
-  /** Large enough to read, with the beginning of the graph in sight. */
-  widen(least = 0.7) {
-    if (this.scale >= least) return;
-    this.scale = least;
-    const { x, y } = this.scene;
-    const first = x.indexOf(Math.min(...x));
-    this.left = ROOM - x[first] * least;
-    this.top = this.height / 2 - y[first] * least;
-    this.ask();
-  }
-
   /** Bring a node to the middle, near enough to be read. */
   centre(node, { least = 0.8, onlyIfOutside = false } = {}) {
     const at = this.box(node);

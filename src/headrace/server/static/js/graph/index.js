@@ -11,8 +11,8 @@ import { View } from "./view.js";
 const ALL = 1500; // up to so many nodes, all are shown at first
 const MOST = 6000; // more are never shown at once
 const STEPS = 2;
-const READABLE = 0.7;
-const FEW = 40; // so few are shown large enough to be read, even if not all fit
+const READABLE = 0.42; // from this scale on names can be read
+const READABLE_COLUMNS = 0.6; // and names of columns
 const ENOUGH = 80; // around an asset, fewer steps where these would be more
 
 class Lineage {
@@ -67,14 +67,16 @@ class Lineage {
 
   /** Where all would be too small to read, begin near the asset. */
   readable(node) {
-    if (this.view.scale < READABLE) this.view.centre(this.scene.local.get(node), { least: READABLE });
+    const least = this.path ? READABLE_COLUMNS : READABLE;
+    if (this.view.scale >= least) return;
+    this.view.centre(this.scene.local.get(node), { least });
+    this.say(`${this.parts.say.textContent} A part is shown: Fit, or the key 0, shows all of it.`);
   }
 
   showAll() {
     this.visible = new Set(this.graph.ids.keys());
     this.layout();
     this.view.fit();
-    if (this.graph.count <= FEW) this.view.widen();
     this.panel.show(this.chosen);
     this.say(`The whole graph: ${this.graph.count} assets. ${this.graph.count ? "Arrow keys walk along its edges." : ""}`);
   }
