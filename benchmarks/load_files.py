@@ -26,6 +26,8 @@ from benchmarks.measure import (
 from benchmarks.report import Report, parser, work_dir
 from headrace.targets import DuckDbSettings
 
+CSV_ROW_BYTES = 109
+"""Of a row in the CSV files of `data`, on average."""
 PROMISE_ROWS = 10_000_000
 PROMISE = 1.4
 WARM = "Headrace, imports done before"
@@ -141,6 +143,13 @@ def add_options(options: argparse.ArgumentParser) -> None:
         "--rows", type=float, nargs="+", default=[1, 10, 50], metavar="M", help="millions of rows"
     )
     options.add_argument(
+        "--gigabytes",
+        type=float,
+        nargs="+",
+        metavar="GB",
+        help="sizes of the CSV files, in place of --rows; 10 needs 30 GB of disk",
+    )
+    options.add_argument(
         "--formats", nargs="+", choices=("parquet", "csv"), default=["parquet", "csv"]
     )
     options.add_argument(
@@ -153,6 +162,13 @@ def add_options(options: argparse.ArgumentParser) -> None:
     )
 
 
+def sizes_of(chosen: argparse.Namespace) -> list[int]:
+    """The rows that the options ask for."""
+    if chosen.gigabytes:
+        return [int(size * 1e9 / CSV_ROW_BYTES) for size in chosen.gigabytes]
+    return [int(millions * 1e6) for millions in chosen.rows]
+
+
 def main() -> None:
     """Measure, print the table."""
     options = parser(__doc__)
@@ -161,7 +177,7 @@ def main() -> None:
     with work_dir(chosen.work_dir) as work:
         report = measure(
             work,
-            sizes=[int(millions * 1e6) for millions in chosen.rows],
+            sizes=sizes_of(chosen),
             forms=chosen.formats,
             runs=chosen.runs,
             memory_limit=chosen.memory_limit,

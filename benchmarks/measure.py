@@ -80,6 +80,18 @@ def python(*arguments: str | Path) -> list[str]:
     return [sys.executable, *(str(argument) for argument in arguments)]
 
 
+def environment() -> dict[str, str]:
+    """The variables of a measured process: this repository's code, and no telemetry."""
+    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "DO_NOT_TRACK": "1",
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+    }
+
+
 def run_process(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Sample:
     """Run a command to its end.
 
@@ -93,18 +105,11 @@ def run_process(command: Sequence[str], *, env: Mapping[str, str] | None = None)
     Raises:
         BenchmarkError: it ended with an exit code other than 0.
     """
-    paths = [str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
-        "DO_NOT_TRACK": "1",
-        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
-        "RUNTIME__DLTHUB_TELEMETRY": "false",
-        **(env or {}),
-    }
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=errors)
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**environment(), **(env or {})}, stdout=output, stderr=errors
+        )
         with _watch(process.pid) as watched:
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - started

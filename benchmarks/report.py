@@ -4,6 +4,9 @@ import argparse
 import json
 import os
 import platform
+import shlex
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.measure import Sample, Summary, summarize
+from benchmarks.measure import ROOT, Sample, Summary, summarize
 
 _PACKAGES = ("duckdb", "dlt", "dbt-core", "dbt-duckdb", "pyarrow")
 
@@ -107,7 +110,8 @@ class Report:
         facts = "; ".join(f"{key}: {value}" for key, value in self.facts.items())
         note = (
             f"{'/'.join(map(str, runs))} rounds, whole processes, contenders in turn; seconds and "
-            f"ratios are medians, peaks maxima. {machine()}.{f' {facts}.' if facts else ''}"
+            f"ratios are medians, peaks maxima. {machine()}.{f' {facts}.' if facts else ''} "
+            f"Measured on {datetime.now(UTC):%Y-%m-%d} at commit {commit()} by `{command()}`."
         )
         return "\n".join([*lines, "", note])
 
@@ -121,6 +125,8 @@ class Report:
             "name": self.name,
             "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
+            "commit": commit(),
+            "command": command(),
             "facts": self.facts,
             "rows": [asdict(row) for row in self.rows],
         }
@@ -135,6 +141,29 @@ def _verdict(row: Row) -> str:
         return f"{row.ratio:.2f}"
     kept = "kept" if row.ratio <= row.promise else "**missed**"
     return f"{row.ratio:.2f} (promise: at most {row.promise:g}; {kept})"
+
+
+def commit() -> str:
+    """The commit that is measured, with ``, changed`` where files differ from it."""
+
+    def git(*words: str) -> str:
+        found = subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return found.stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no")
+    return (git("rev-parse", "--short", "HEAD") or "unknown") + (", changed" if changed else "")
+
+
+def command() -> str:
+    """The command that measures, to be run again; without where it writes."""
+    words = [word for word in sys.orig_argv[1:] if not word.startswith(("--out=", "--work-dir="))]
+    for option in ("--out", "--work-dir"):
+        if option in words:
+            at = words.index(option)
+            del words[at : at + 2]
+    return shlex.join(["python", *words])
 
 
 def machine() -> str:

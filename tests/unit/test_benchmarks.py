@@ -1,10 +1,14 @@
 """Benchmarks run in small: what they measure is there."""
 
+import argparse
+import re
 from pathlib import Path
 
 import pytest
-from benchmarks import profile
+from benchmarks import load_files, profile, three_jobs
+from benchmarks.__main__ import BENCHMARKS, DOCS, write_tables
 from benchmarks.detection import measure
+from benchmarks.report import Report
 
 
 @pytest.mark.slow
@@ -25,3 +29,79 @@ def test_a_profile_is_measured_beside_summarize(tmp_path: Path) -> None:
     report = profile.measure(tmp_path, sizes=[2000], runs=1)
     assert [row.who for row in report.rows[:2]] == ["headrace profile", "SUMMARIZE"]
     assert "promise: at most 3" in report.markdown()
+
+
+@pytest.mark.slow
+def test_the_three_jobs_are_measured_for_each_way(tmp_path: Path) -> None:
+    report = three_jobs.measure(tmp_path, runs=1)
+    ways = ["Headrace", three_jobs.BOTH, "dlt alone", "dbt alone"]
+    jobs = (three_jobs.FIRST, three_jobs.NOTHING, three_jobs.CHANGED)
+    assert [(row.case, row.who) for row in report.rows] == [
+        *((job, way) for job in jobs for way in ways),
+        (three_jobs.WATCHED, "Headrace"),
+    ]
+    assert all((row.ratio is None) == (row.who == "Headrace") for row in report.rows)
+
+
+@pytest.mark.slow
+def test_files_are_loaded_beside_create_table_as(tmp_path: Path) -> None:
+    report = load_files.measure(
+        tmp_path, sizes=[2000], forms=["csv"], runs=1, memory_limit="256MB", defaults_too=False
+    )
+    assert [row.who for row in report.rows] == [
+        "Headrace",
+        load_files.WARM,
+        "DuckDB, memory_limit 256MB",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"), [((), [1_000_000]), (("--gigabytes", "0.000109"), [1000])]
+)
+def test_sizes_are_rows_or_gigabytes(options: tuple[str, ...], rows: list[int]) -> None:
+    parser = argparse.ArgumentParser()
+    load_files.add_options(parser)
+    assert load_files.sizes_of(parser.parse_args(["--rows", "1", *options])) == rows
+
+
+def test_a_changed_model_has_other_sql_each_time(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "a.sql").write_text("select 1 as x\n", "utf-8")
+    way = three_jobs.Contender(tmp_path / "way", project, "a.sql")
+    texts = []
+    for number in (0, 1):
+        way.change(number)
+        texts.append(way.model.read_text("utf-8"))
+    assert texts == ["select 1 as x\nwhere 0 < 1\n", "select 1 as x\nwhere 0 < 2\n"]
+
+
+def test_tables_of_a_page_are_replaced_by_those_that_were_measured(tmp_path: Path) -> None:
+    page, begin, end = (
+        tmp_path / "page.md",
+        "<!-- table of benchmarks.{} -->",
+        "<!-- end of table -->",
+    )
+    kept = f"{begin.format('other')}\nkept\n{end}\n"
+    page.write_text(f"# Page\n{begin.format('one')}\nold\n{end}\n{kept}", "utf-8")
+    (tmp_path / "one.md").write_text("### One\n\n| a |\n|---|\n\nMeasured.\n", "utf-8")
+    write_tables(page, tmp_path)
+    assert page.read_text("utf-8") == (
+        f"# Page\n{begin.format('one')}\n| a |\n|---|\n\nMeasured.\n{end}\n{kept}"
+    )
+
+
+def test_the_page_of_the_docs_has_tables_of_benchmarks_that_there_are() -> None:
+    named = re.findall(r"<!-- table of benchmarks\.(\w+) -->", DOCS.read_text("utf-8"))
+    assert named
+    assert set(named) <= set(BENCHMARKS)
+
+
+def test_a_table_says_when_and_by_which_command_it_was_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["python3", "-m", "benchmarks.merge", "--out", "x.json", "--runs", "1"]
+    monkeypatch.setattr("sys.orig_argv", words)
+    text = Report("merge", "Merge").markdown()
+    assert text.endswith("by `python -m benchmarks.merge --runs 1`.")
+    assert re.search(r"Measured on \d{4}-\d\d-\d\d at commit \w+", text)

@@ -1,0 +1,3 @@
+MODEL (name raw.customers, kind FULL);
+
+SELECT * FROM read_csv(@files || '/raw_customers.csv')

@@ -1,0 +1,3 @@
+MODEL (name raw.orders, kind FULL);
+
+SELECT * FROM read_csv(@files || '/raw_orders.csv')

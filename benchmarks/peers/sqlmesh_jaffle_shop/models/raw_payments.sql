@@ -1,0 +1,3 @@
+MODEL (name raw.payments, kind FULL);
+
+SELECT * FROM read_csv(@files || '/raw_payments.csv')
