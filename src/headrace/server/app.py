@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from anyio import to_thread
@@ -15,7 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from headrace import __version__
 from headrace.errors import RunStoreError, UserError
-from headrace.server import api, models, page_routes
+from headrace.server import api, models, page_routes, queries
 from headrace.server.access import Access
 from headrace.server.errors import RequestError, UnavailableError, problem, problem_response
 from headrace.server.events import EventStreams
@@ -83,6 +84,7 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.server = state
+    app.state.propose = partial(queries.proposals, state)
     app.state.responses = ResponseCache(state)
     app.state.streams = EventStreams(state)
     app.include_router(api.health)

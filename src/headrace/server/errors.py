@@ -8,19 +8,18 @@ RequestError         400
     └── TooManyStreamsError  503: as many clients follow the server as may
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from headrace.secrets import hide
-from headrace.server.models import Problem
+from headrace.server.models import AssetRef, Problem
 from headrace.server.rendering import frame_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from headrace.server.models import AssetRef
 
 MEDIA_TYPE = "application/problem+json"
 _CODES = {
@@ -100,11 +99,11 @@ def problem(status: int, detail: str, *, hint: str | None = None) -> Problem:
 def _proposals(request: "Request") -> "Sequence[AssetRef]":
     """What somebody may have meant who asked for what is not there."""
     from headrace.errors import HeadraceError
-    from headrace.server import queries
 
     asked = request.query_params.get("asset") or request.url.path
+    propose: Callable[[str], Sequence[AssetRef]] = request.app.state.propose
     try:
-        return queries.proposals(request.app.state.server, asked)
+        return propose(asked)
     except (RequestError, HeadraceError):  # nothing can be read: the page is shown without them
         return ()
 
