@@ -238,6 +238,20 @@ def test_the_graph_is_walked_by_keyboard(big: Eye, big_state: ServerState) -> No
         expect(page.locator("h1")).to_have_text("dash_orders_daily_0")
 
 
+def test_the_graph_shows_verdict_freshness_rows_and_run_time(shop: Eye) -> None:
+    told = "[...l.scene.nodes.keys()].map(node => l.scene.told(node))"
+    with shop.page() as page:
+        page.goto(f"lineage?asset={CUSTOMERS}&overlay=rows")
+        ready(page)
+        assert "100" in _lineage(page, told)
+        page.locator("[data-part=overlay]").select_option("verdict")
+        assert "overlay=verdict" in page.url
+        assert set(_lineage(page, told)) & {"healthy", "failing", "behind"}
+        page.locator("[data-part=overlay]").select_option("seconds")
+        assert any(text.endswith(" s") for text in _lineage(page, told))
+        expect(page.locator("[data-part=panel]")).to_contain_text("Rows: 100")
+
+
 SEEN_WHOLE = (
     "(({left, right, top, bottom}, v) => left * v.scale + v.left >= 0 && right * v.scale + v.left"
     " <= v.width && top * v.scale + v.top >= 0 && bottom * v.scale + v.top <= v.height)"
@@ -503,7 +517,7 @@ def test_a_run_of_hundreds_of_nodes_is_worked_with(browser: Browser, tmp_path: P
             rows = page.locator("svg.timeline g.row")
             first = rows.count()
             assert 10 < first < 60
-            page.get_by_label("Show", exact=True).select_option("all")
+            page.locator("[data-part=overlay]").select_option("all")
             expect(rows).to_have_count(383 + 2)
             page.get_by_label("Filter by name").fill("not_null daily_1")
             expect(page.locator("[data-shown]")).not_to_have_text("385 shown")

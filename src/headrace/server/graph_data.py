@@ -111,7 +111,31 @@ def graph_json(now: ProjectSnapshot, *, links: Links) -> bytes:
     """`graph_data` of a snapshot as JSON."""
     failing = {key: fails for key, (fails, _) in now.test_counts.items() if fails}
     ranks = {asset.id: place for place, asset in enumerate(now.index.order)}
-    return _json(graph_data(now.index.catalog, page=links.asset, failing=failing, ranks=ranks))
+    data = graph_data(now.index.catalog, page=links.asset, failing=failing, ranks=ranks)
+    return _json({**data, "overlays": overlays(now)})
+
+
+def overlays(now: ProjectSnapshot) -> dict[str, list[Any]]:
+    """What the graph can show of each node, None where it is not known.
+
+    Returns:
+        By node ``verdict`` and its ``mood``, ``freshness`` (when its rows were loaded or built,
+        seconds since 1970), ``rows`` (published, else of the newest load), ``seconds`` (run time).
+    """
+    found: dict[str, list[Any]] = {
+        name: [] for name in ("verdict", "mood", "freshness", "rows", "seconds")
+    }
+    for asset in graph_assets(now.index.catalog):
+        verdict, node = now.verdicts.of(asset.id), now.newest(asset)
+        load, table = now.verdicts.loads.get(asset.id), now.table_of(asset.id)
+        built = node if node is not None and asset.kind != "table" else None
+        at = load.started_at if load else built.started_at if built else None
+        found["verdict"].append(verdict.status if verdict else None)
+        found["mood"].append(verdict.mood if verdict else None)
+        found["freshness"].append(round(at.timestamp()) if at else None)
+        found["rows"].append(table.rows if table else load.rows_total if load else None)
+        found["seconds"].append(built.seconds if built else None)
+    return found
 
 
 def column_json(now: ProjectSnapshot) -> bytes:

@@ -29,10 +29,22 @@ export async function loadGraph(root) {
     pages: raw.pages.map((page) => root + page),
     failing: raw.failing,
     ranks: raw.ranks,
+    overlays: raw.overlays,
     parents,
     children,
     at: new Map(raw.ids.map((id, index) => [id, index])),
   };
+}
+
+/** What an overlay says of a node, short enough for its box; empty where that is not known. */
+export function overlayText(graph, name, node) {
+  const value = graph.overlays[name]?.[node] ?? null;
+  if (value === null) return "";
+  if (name === "rows") return new Intl.NumberFormat("en", { notation: "compact" }).format(value);
+  if (name === "seconds") return value < 100 ? `${value.toFixed(1)} s` : `${Math.round(value / 60)} min`;
+  if (name !== "freshness") return value;
+  const hours = Math.max(0, (Date.now() / 1000 - value) / 3600);
+  return hours < 1 ? `${Math.round(hours * 60)} min` : hours < 48 ? `${Math.round(hours)} h` : `${Math.round(hours / 24)} d`;
 }
 
 /** Names of all columns by node, and the column edges by both ends. */

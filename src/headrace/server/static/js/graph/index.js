@@ -30,9 +30,10 @@ class Lineage {
     this.onlyPath = false;
     this.indirect = true;
     this.hits = new Set();
+    this.overlay = "";
     const find = (name) => place.querySelector(`[data-part=${name}]`);
     this.parts = Object.fromEntries(["stage", "canvas", "say", "search", "found", "count", "only", "indirect",
-      "clear", "all", "column-tools", "hint"].map((name) => [name, find(name)]));
+      "clear", "all", "overlay", "column-tools", "hint"].map((name) => [name, find(name)]));
     this.view = new View(this.parts.canvas);
     this.panel = new Panel(find("panel"), this);
     this.bind();
@@ -41,6 +42,8 @@ class Lineage {
   async start() {
     const query = new URLSearchParams(location.search);
     const asset = query.get("asset") ?? this.place.dataset.asset;
+    const shown = query.get("overlay");
+    if ([...this.parts.overlay.options].some((one) => one.value === shown)) this.parts.overlay.value = this.overlay = shown;
     const column = query.get("column") ?? this.place.dataset.column;
     const node = asset ? this.graph.at.get(asset) : undefined;
     if (node === undefined) {
@@ -104,6 +107,7 @@ class Lineage {
     return {
       path: this.path, names: this.columns?.names ?? null, chosen: this.chosen,
       origin: this.origin, column: this.column, related: this.related, hits: this.hits,
+      overlay: this.overlay,
     };
   }
 
@@ -223,6 +227,7 @@ class Lineage {
     const query = new URLSearchParams();
     const node = this.origin ?? this.chosen;
     if (node !== null) query.set("asset", this.graph.ids[node]);
+    if (this.overlay) query.set("overlay", this.overlay);
     if (this.path) query.set("column", this.columns.names[node][this.column]);
     const text = query.toString();
     try {
@@ -252,6 +257,11 @@ class Lineage {
       this.walk();
     });
     clear.addEventListener("click", () => this.clearColumn());
+    this.parts.overlay.addEventListener("change", () => {
+      this.overlay = this.parts.overlay.value;
+      this.address();
+      if (this.scene) this.anchored(this.chosen, () => {});
+    });
     all.addEventListener("click", () => this.showAll());
     const button = (name, act) => this.place.querySelector(`[data-do=${name}]`).addEventListener("click", act);
     button("in", () => this.view.zoom(1.3));

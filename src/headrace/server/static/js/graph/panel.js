@@ -1,5 +1,7 @@
 /** The list beside the graph: the chosen asset, its columns, and what it touches. */
 
+import { overlayText } from "./data.js";
+
 const SHOWN = 60;
 const FIRST = 12; // of each kind of place to begin at
 
@@ -21,7 +23,11 @@ export class Panel {
       badge(graph.kinds[node]), " ", make("bdi", {}, graph.relations[node] ?? ""));
     const fails = graph.failing[node]
       ? [make("p", { class: "bad" }, `${graph.failing[node]} failing ${graph.failing[node] === 1 ? "test" : "tests"}`)] : [];
-    this.place.replaceChildren(title, about, ...fails, this.columns(node),
+    const known = Object.entries({ verdict: "Verdict", freshness: "Loaded or built", rows: "Rows", seconds: "Run time" })
+      .map(([name, label]) => [label, overlayText(graph, name, node), name]).filter(([, text]) => text)
+      .map(([label, text, name]) => `${label}: ${text}${name === "freshness" ? " ago" : ""}`);
+    const facts = known.length ? [make("p", { class: "small" }, known.join(" · "))] : [];
+    this.place.replaceChildren(title, about, ...facts, ...fails, this.columns(node),
       this.neighbours(node, "parents", "up", "Upstream"), this.neighbours(node, "children", "down", "Downstream"));
   }
 

@@ -2,7 +2,7 @@
 
 import { NODE_WIDTH, place } from "./layout.js";
 import { HEAD, ROW } from "./camera.js";
-import { ROWS } from "./data.js";
+import { overlayText, ROWS } from "./data.js";
 
 /**
  * Make a scene.
@@ -31,6 +31,8 @@ export function makeScene(graph, visible, marks) {
     more: nodes.map((node) => ({ up: hidden(graph.parents[node]), down: hidden(graph.children[node]) })),
     name: (node) => graph.names[nodes[node]],
     kind: (node) => graph.kinds[nodes[node]],
+    told: (node) => (marks.overlay ? overlayText(graph, marks.overlay, nodes[node]) : ""),
+    mood: (node) => (marks.overlay === "verdict" ? graph.overlays.mood[nodes[node]] : null),
     failing: (node) => graph.failing[nodes[node]] > 0,
   };
   mark(scene, marks);

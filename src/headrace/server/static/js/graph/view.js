@@ -201,7 +201,13 @@ export class View extends Camera {
     pen.font = `500 12.5px ${FONT}`;
     pen.textBaseline = "middle";
     const bad = scene.failing(node);
-    pen.fillText(this.text(scene.name(node), NODE_WIDTH - (bad ? 36 : 22), pen.font), x + 13, top + HEAD / 2 + 0.5);
+    const told = scene.told(node);
+    const used = told ? pen.measureText(told).width + 8 : 0;
+    pen.fillText(this.text(scene.name(node), NODE_WIDTH - used - (bad ? 36 : 22), pen.font), x + 13, top + HEAD / 2 + 0.5);
+    if (told) {
+      pen.fillStyle = { bad: colour.bad, unsure: colour.hit }[scene.mood(node)] ?? colour.soft;
+      pen.fillText(told, x + NODE_WIDTH - used - (bad ? 18 : 2), top + HEAD / 2 + 0.5);
+    }
     if (bad) this.mark(x + NODE_WIDTH - 13, top + HEAD / 2);
     this.columns(node, x, top);
     this.ring(node, top, 2.5);
