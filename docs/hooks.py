@@ -77,17 +77,29 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return _parted(_relinked(markdown, source=source, here=here))
 
 
+_ONWARD = (
+    "<p>There is no page at this address. Search for it above, or choose a part from the menu.</p>"
+)
+
+
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
     """Take the script that lets the search work from a disk from here, not from a CDN."""
     del config
     ours = posixpath.relpath("javascripts/search-from-disk.js", posixpath.dirname(page.url) or ".")
-    return _SHIM.sub(f'<script src="{ours}"></script>', output)
+    return _named_search(_SHIM.sub(f'<script src="{ours}"></script>', output))
 
 
 def on_post_template(output_content: str, template_name: str, config: MkDocsConfig) -> str:
-    """Leave that script out of 404.html: it is served, at any depth, and so does not need it."""
-    del template_name, config
-    return _SHIM.sub("", output_content)
+    """Leave that script out of 404.html, which is served at any depth; let it say where to go."""
+    del config
+    found = _named_search(_SHIM.sub("", output_content))
+    return found.replace("</h1>", f"</h1>{_ONWARD}", 1) if template_name == "404.html" else found
+
+
+def _named_search(html: str) -> str:
+    """The dialog of the search has a name, which the theme leaves out."""
+    role = 'data-md-component="search" role="dialog"'
+    return html.replace(role, f'{role} aria-label="Search"')
 
 
 def _read(path: str) -> str:
