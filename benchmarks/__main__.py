@@ -63,6 +63,7 @@ def main() -> None:
     options.add_argument(
         "--docs", action="store_true", help=f"write the tables to {DOCS.relative_to(ROOT)}, too"
     )
+    options.add_argument("--sqlmesh", type=Path, help="SQLMesh's command, for `three_jobs`")
     chosen = options.parse_args()
     out: Path = chosen.out.resolve()
     shared = ["--work-dir", str(chosen.work_dir.resolve())] if chosen.work_dir else []
@@ -72,6 +73,8 @@ def main() -> None:
         module = f"benchmarks.{name}"
         # the server's `--runs` are those of the project that it serves
         more = [*shared, *(rounds if name != "server" else ())]
+        if name == "three_jobs" and chosen.sqlmesh:
+            more += ["--sqlmesh", str(chosen.sqlmesh.absolute())]
         command = python("-m", module, *more, "--out", out / f"{name}.json")
         if subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode:
             failed.append(name)
