@@ -225,7 +225,7 @@ def write_html(report: ProfileReport, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text = templates.get_template("page.html.jinja").render(report=report)
+    text = templates.get_template("page.html").render(report=report)
     temporary = portable.temporary_beside(path.absolute())
     try:
         temporary.write_text(text, encoding="utf-8")
