@@ -325,12 +325,35 @@ def test_column_mode_highlights_what_the_command_lists(
         assert _lineage(page, "l.chosen") is None
 
 
+def test_resources_and_tables_of_dlt_are_folded_until_asked_for(shop: Eye) -> None:
+    names = "l.scene.nodes.map(node => l.graph.names[node] + ' ' + l.graph.kinds[node])"
+    with shop.page() as page:
+        page.goto("lineage")
+        ready(page)
+        shown = _lineage(page, names)
+        assert "orders model" in shown
+        assert "raw_orders table" in shown
+        assert [name for name in shown if "_dlt_" in name or name.endswith(" resource")] == []
+        expect(page.locator("[data-part=count]")).to_contain_text(" folded")
+        page.locator("[data-part=fold]").uncheck()
+        everything = _lineage(page, names)
+        assert any(name.startswith("_dlt_loads") for name in everything)
+        resource = next(name for name in everything if name.endswith(" resource"))
+        page.locator("[data-part=fold]").check()
+        assert _lineage(page, names) == shown
+        # a table shows its resource when that is asked for
+        told = f"l.graph.names[node] + ' ' + l.graph.kinds[node] === '{resource}'"
+        _lineage(page, f"l.goto([...l.graph.ids.keys()].find(node => {told}))")
+        assert set(_lineage(page, names)) == {*shown, resource}
+
+
 def test_a_thousand_nodes_are_drawn_found_panned_and_pressed(big: Eye) -> None:
     for theme in ("light", "dark"):
         with big.page("dark" if theme == "dark" else "light") as page:
             page.goto("lineage")
             ready(page)
-            assert int(_lineage(page, "l.scene.nodes.length")) == 1000
+            folded = int(_lineage(page, "l.graph.folded.size"))
+            assert int(_lineage(page, "l.scene.nodes.length")) == 1000 - folded
             keep(page, f"graph-1000-{theme}")
     with big.page() as page:
         page.goto("lineage")

@@ -20,11 +20,16 @@ export async function loadGraph(root) {
     parents[child].push(parent);
     children[parent].push(child);
   }
+  const kinds = raw.kinds.map((kind) => raw.kind_names[kind]);
+  // a resource that fills one table says what the table says; dlt's own tables are read by every staging model
+  const folded = new Set([...raw.ids.keys()].filter((node) => raw.names[node].startsWith("_dlt_")
+    || (kinds[node] === "resource" && children[node].length === 1)));
   return {
     count,
+    folded,
     ids: raw.ids,
     names: raw.names,
-    kinds: raw.kinds.map((kind) => raw.kind_names[kind]),
+    kinds,
     relations: raw.relations,
     pages: raw.pages.map((page) => root + page),
     failing: raw.failing,

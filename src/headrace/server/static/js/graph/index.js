@@ -21,6 +21,7 @@ class Lineage {
     this.root = place.dataset.root;
     this.graph = graph;
     this.visible = new Set();
+    this.asked = new Set(); // shown although they are among the folded
     this.chosen = null;
     this.origin = null; // of the path: whose column it is
     this.column = null;
@@ -33,7 +34,7 @@ class Lineage {
     this.overlay = "";
     const find = (name) => place.querySelector(`[data-part=${name}]`);
     this.parts = Object.fromEntries(["stage", "canvas", "say", "search", "found", "count", "only", "indirect",
-      "clear", "all", "overlay", "column-tools", "hint"].map((name) => [name, find(name)]));
+      "clear", "all", "fold", "overlay", "column-tools", "hint"].map((name) => [name, find(name)]));
     this.view = new View(this.parts.canvas);
     this.panel = new Panel(find("panel"), this);
     this.bind();
@@ -85,6 +86,7 @@ class Lineage {
   }
 
   around(node) {
+    this.asked.add(node);
     for (let steps = STEPS; steps > 0; steps -= 1) {
       const up = within(this.graph.parents, node, steps);
       const down = within(this.graph.children, node, steps);
@@ -95,12 +97,27 @@ class Lineage {
   }
 
   layout() {
-    const shown = this.onlyPath && this.path ? [...this.path.columns.keys()] : this.visible;
+    const shown = this.onlyPath && this.path ? [...this.path.columns.keys()] : this.drawn();
     this.scene = makeScene(this.graph, shown, this.marks());
     this.view.show(this.scene);
-    this.parts.count.textContent = `${this.scene.nodes.length} of ${this.graph.count} assets`;
+    const hidden = this.onlyPath ? 0 : this.visible.size - shown.length;
+    this.parts.count.textContent = `${this.scene.nodes.length} of ${this.graph.count} assets${hidden ? `, ${hidden} folded` : ""}`;
     this.parts.all.disabled = this.visible.size === this.graph.count || this.graph.count > MOST;
     this.parts.hint.hidden = this.scene.nodes.length > 0 || this.graph.count === 0;
+  }
+
+  /** Without what is folded, unless it was asked for. */
+  drawn() {
+    return [...this.visible].filter((node) => !this.isFolded(node));
+  }
+
+  isFolded(node) {
+    return this.parts.fold.checked && this.graph.folded.has(node) && node !== this.chosen && !this.asked.has(node)
+      && !this.path?.columns.has(node);
+  }
+
+  hiddenOf(nodes) {
+    return nodes.filter((one) => !this.visible.has(one) || this.isFolded(one));
   }
 
   marks() {
@@ -149,6 +166,7 @@ class Lineage {
   goto(node) {
     this.parts.found.hidden = true;
     if (!this.scene?.local.has(node)) {
+      this.asked.add(node);
       if (this.visible.size && this.visible.size < MOST && this.touches(node)) this.anchored(this.chosen, () => this.visible.add(node));
       else this.around(node);
     }
@@ -162,14 +180,18 @@ class Lineage {
   }
 
   expand(node, way) {
-    const more = (way === "up" ? this.graph.parents : this.graph.children)[node].filter((one) => !this.visible.has(one));
+    const all = (way === "up" ? this.graph.parents : this.graph.children)[node];
+    const more = this.hiddenOf(all);
     if (more.length === 0) {
       this.say(`Nothing more ${way === "up" ? "upstream" : "downstream"} of ${this.graph.names[node]}.`);
       return;
     }
     this.anchored(node, () => {
       this.onlyPath = this.parts.only.checked = false;
-      more.forEach((one) => this.visible.add(one));
+      more.forEach((one) => {
+        this.visible.add(one);
+        this.asked.add(one);
+      });
     });
     this.choose(node);
     this.say(`${more.length} more shown ${way === "up" ? "upstream" : "downstream"} of ${this.graph.names[node]}.`);
@@ -263,6 +285,10 @@ class Lineage {
       if (this.scene) this.anchored(this.chosen, () => {});
     });
     all.addEventListener("click", () => this.showAll());
+    this.parts.fold.addEventListener("change", () => {
+      this.asked.clear();
+      if (this.scene) this.anchored(this.chosen, () => {});
+    });
     const button = (name, act) => this.place.querySelector(`[data-do=${name}]`).addEventListener("click", act);
     button("in", () => this.view.zoom(1.3));
     button("out", () => this.view.zoom(1 / 1.3));

@@ -74,9 +74,9 @@ export class Panel {
   }
 
   neighbours(node, way, direction, title) {
-    const { graph, visible } = this.lineage;
+    const { graph } = this.lineage;
     const all = graph[way][node];
-    const hidden = all.filter((one) => !visible.has(one)).length;
+    const hidden = this.lineage.hiddenOf(all).length;
     const place = make("section", {}, make("h3", {}, `${title} (${all.length})`));
     if (hidden) {
       place.append(button(`Show ${hidden} more`, () => this.lineage.expand(node, direction),
