@@ -1,12 +1,13 @@
 """The pages: each asks `queries` and fills a template; shared by the server and the static site."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from headrace.catalog.changes import What
 from headrace.server import charts, queries
 from headrace.server.errors import RequestError
-from headrace.server.graph_data import graph_assets
+from headrace.server.graph_data import graph_assets, overlays
 from headrace.server.models import AssetDetail, AssetRef, RunDetail, Sample
 from headrace.server.published import ALL_ROWS, RowFilter
 from headrace.server.rendering import PageFrame
@@ -141,8 +142,9 @@ def lineage(
     """The graph, and the same as a table."""
     context: dict[str, Any] = {"root": None, "column": column, "graph": None, "nodes": {}}
     title = "Lineage"
-    everything: list[tuple[AssetRef, list[AssetRef]]] | None = None
-    catalog = state.snapshot().index.catalog
+    everything: list[tuple[AssetRef, list[AssetRef], dict[str, Any]]] | None = None
+    now = state.snapshot()
+    catalog = now.index.catalog
     if asset_id is not None:
         depth = None if column else _STEPS
         graph = queries.lineage(state, asset_id, column=column, depth=depth)
@@ -155,13 +157,24 @@ def lineage(
     else:
         listed = graph_assets(catalog)
         if len(listed) <= MAX_TABLE:
+            told = overlays(now)
             everything = [
-                (ref(one), [ref(catalog.assets[key]) for key in catalog.parents[one.id]])
-                for one in listed
+                (
+                    ref(one),
+                    [ref(catalog.assets[key]) for key in catalog.parents[one.id]],
+                    _told({name: values[place] for name, values in told.items()}),
+                )
+                for place, one in enumerate(listed)
             ]
     return frame.render(
         "lineage.html", title=title, here="lineage", everything=everything, **context
     )
+
+
+def _told(values: dict[str, Any]) -> dict[str, Any]:
+    """What the graph shows of a node, its time as a time."""
+    at = values["freshness"]
+    return {**values, "fresh": None if at is None else datetime.fromtimestamp(at, UTC)}
 
 
 def impact(
