@@ -31,6 +31,10 @@ def home(state: ServerState) -> models.Home:
         failing=tuple(view_builder.data_test(now, test) for test in now.bad_tests[:_LINES]),
         failing_total=now.failing,
         warning_total=len(now.bad_tests) - now.failing,
+        passing_total=sum(
+            node.status == "pass" and key in catalog.assets and catalog.assets[key].is_test
+            for key, node in now.latest.items()
+        ),
         quarantine=tuple(
             view_builder.quarantine(now, one) for one in now.verdicts.evidence.quarantine[:_LINES]
         ),

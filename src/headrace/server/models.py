@@ -382,6 +382,7 @@ class Home(ApiModel):
     )
     failing_total: int = Field(description="how many tests fail or error now")
     warning_total: int = Field(description="how many tests warn now")
+    passing_total: int = Field(description="how many tests pass; others may not have run")
     quarantine: tuple[QuarantineView, ...] = Field(
         (), description="what is in quarantine, by source, table and reason; without rows"
     )
