@@ -454,6 +454,6 @@ def test_a_dev_container_without_uv_gets_it(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert notes.read_text("utf-8").splitlines() == [
-        "sync --locked",
+        "sync --locked --compile-bytecode",
         "run --no-sync headrace doctor",
     ]

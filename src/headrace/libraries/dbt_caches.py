@@ -26,6 +26,7 @@ from typing import Any
 from headrace import portable
 
 _PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
+_DIGEST = 16  # bytes before the content, by which a damaged file is known
 _MOST = 20_000  # templates; where there are more, those that were not used now are dropped
 
 
@@ -49,7 +50,11 @@ class _Cache:
 
     def read(self) -> None:
         with suppress(Exception):  # whatever a damaged file makes of it
-            found = pickle.loads(self.path.read_bytes())  # noqa: S301 - our own
+            whole = self.path.read_bytes()
+            digest, content = whole[:_DIGEST], whole[_DIGEST:]
+            if blake2b(content, digest_size=_DIGEST).digest() != digest:
+                return  # damaged code could stop Python itself
+            found = pickle.loads(content)  # noqa: S301 - our own
             if found["versions"] == _versions():
                 self.code, self.schemas = found["code"], found["schemas"]
 
@@ -60,8 +65,9 @@ class _Cache:
         if len(code) > _MOST:
             code = {key: value for key, value in code.items() if key in self.used}
         content = {"versions": _versions(), "code": code, "schemas": dict(self.schemas)}
+        data = pickle.dumps(content)
         with suppress(OSError):  # without it the next process works it out again
-            portable.write_file(self.path, pickle.dumps(content))
+            portable.write_file(self.path, blake2b(data, digest_size=_DIGEST).digest() + data)
             self.is_new = False
 
 

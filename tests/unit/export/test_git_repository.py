@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
+
 from headrace.export.openlineage.context import browsable, find_repository
 
 

@@ -84,6 +84,20 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path, content: bytes) -> None:
     assert path.read_bytes() != content
 
 
+def test_a_file_of_which_one_bit_is_wrong_counts_as_none(tmp_path: Path) -> None:
+    """Python itself may end when it reads damaged code."""
+    path = tmp_path / "compiled.cache"
+    with dbt_caches.kept(path):
+        render("{{ 3 + 3 }}")
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1
+    path.write_bytes(content)
+    dbt_caches._open.clear()
+    with dbt_caches.kept(path):
+        assert not dbt_caches._open[path].code
+        assert render("{{ 3 + 3 }}") == "6"
+
+
 def test_a_file_of_other_versions_counts_as_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
