@@ -540,7 +540,7 @@ def test_a_run_of_hundreds_of_nodes_is_worked_with(browser: Browser, tmp_path: P
             rows = page.locator("svg.timeline g.row")
             first = rows.count()
             assert 10 < first < 60
-            page.locator("[data-part=overlay]").select_option("all")
+            page.locator("[data-timeline] select[name=what]").select_option("all")
             expect(rows).to_have_count(383 + 2)
             page.get_by_label("Filter by name").fill("not_null daily_1")
             expect(page.locator("[data-shown]")).not_to_have_text("385 shown")

@@ -1,5 +1,6 @@
-"""Pages use the words of docs/reference/vocabulary.md."""
+"""Pages, messages and help texts use the words of docs/reference/vocabulary.md."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -27,6 +28,29 @@ def pattern(phrases: list[str]) -> re.Pattern[str]:
     """Any of the phrases, with its endings, wherever a line breaks."""
     words = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in phrases)
     return re.compile(rf"\b(?:{words})(?:s|ed|ing)?\b", re.IGNORECASE)
+
+
+def strings(path: Path) -> list[str]:
+    """What people read of a file of code: its messages, help texts and docstrings."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".html":
+        return [re.sub(r"\{[{%#].*?[}%#]\}", " ", text, flags=re.DOTALL)]
+    nodes = ast.walk(ast.parse(text))
+    return [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+
+
+@pytest.mark.parametrize("folder", ["src/headrace", "dlt_pipelines"])
+def test_messages_help_texts_and_pages_use_the_words_of_the_vocabulary(folder: str) -> None:
+    find = pattern(unused_phrases())
+    files = [p for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".html"}]
+    assert files
+    found = [
+        f"{path.relative_to(ROOT)}: {match[0]}"
+        for path in files
+        for text in strings(path)
+        for match in find.finditer(text)
+    ]
+    assert not found, "say it as docs/reference/vocabulary.md does"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -101,7 +101,7 @@ class HashCache:
     It only saves work: a hash is trusted when size, modification time, change time, inode and
     device are what they were, and when the file was not touched within two seconds of hashing it
     (git's rule for racy files). ``cp -p`` and tar set the modification time; nobody sets the
-    change time. A cache or an entry that is lost or malformed is made anew.
+    change time. A cache or an entry that is lost or malformed is made again.
     """
 
     def __init__(self, path: Path) -> None:

@@ -101,7 +101,7 @@ class _Names:
         if before.get(key, raw) != raw:
             self.notes.append(
                 f"{_shown(key)} is now {raw}; rows loaded before have it in {before[key]} "
-                "(--full-refresh reads all anew)"
+                "(--full-refresh reads all again)"
             )
         self._take(key, raw)
 

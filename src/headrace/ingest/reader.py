@@ -122,7 +122,7 @@ def unpacked(file: SourceFile, scratch: Path) -> SourceFile:
 
 
 def vanished(file: SourceFile) -> SourceError:
-    """A file that was there a moment ago."""
+    """A file that was there just now."""
     return SourceError(f"{file.name} vanished while it was read: put it back and run again")
 
 

@@ -1,9 +1,9 @@
 """Stage a table's changed files: check them, keep bad rows aside, find what is new or changed.
 
-Two ways lead to the same rows. Files that are large and come first are only checked for their
-keys and then handed over as they are, as a ``SELECT`` that the warehouse runs itself. All others
-are read into a local DuckDB, where every value is checked, the rows that break a rule are put
-aside, and the rest is compared with the raw table, so that only what is new or changed is loaded.
+Two ways lead to the same rows. Files that are large and come first are only checked for their keys
+and then handed over as they are, as a ``SELECT`` that the warehouse runs itself. All others are
+read into a local DuckDB, where every value is checked, the rows that break a rule are quarantined,
+and the rest is compared with the raw table, so that only what is new or changed is loaded.
 """
 
 import uuid
@@ -430,7 +430,7 @@ class _Stager:
                 )
 
     def _read(self) -> None:
-        """Read the files into ``incoming``, one row each, numbered as they stand in the file."""
+        """Read the files into ``incoming``, one row each, numbered in the order of the file."""
         for number, scan in enumerate(self.scans):
             names = {raw: name for name, raw in scan.columns.items()}
             selected = ", ".join(
@@ -620,7 +620,7 @@ class _Stager:
         )
 
     def _check_keys(self) -> None:
-        """Put aside rows with a null key, and all but the newest of a file's rows with one key."""
+        """Quarantine rows with a null key, and all but the newest of a file's rows with one key."""
         key = self.table.primary_key
         if not key:
             return

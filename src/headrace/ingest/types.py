@@ -15,7 +15,7 @@ DECIMAL       as DOUBLE; never more digits than its scale
 BOOLEAN       any case
 DATE          none; in a date column that is there already, also midnight
 TIMESTAMP     ``T``, no seconds, zeros at the end of a fraction, a date for its midnight
-TIMESTAMPTZ   the same with an offset: the moment is kept, not the offset
+TIMESTAMPTZ   the same with an offset: the time is kept, not the offset
 TIMESTAMP_NS  as TIMESTAMP, with up to nine digits
 ============  =====================================================================================
 

@@ -1,4 +1,4 @@
-"""What dbt works out anew in each process, kept between processes: the same results, sooner.
+"""What dbt works out again in each process, kept between processes: the same results, sooner.
 
     a template (a macro, a model's SQL)  ─► Python code by Jinja
     a class of dbt's settings            ─► JSON schema by mashumaro

@@ -101,7 +101,7 @@ def _versions() -> CheckReport:
 
 
 def _bytecode() -> tuple[CheckReport, ...]:
-    """A hint where each command compiles dlt and dbt anew; else nothing."""
+    """A hint where each command compiles dlt and dbt again; else nothing."""
     spec = importlib.util.find_spec("dlt")
     if spec is None or spec.origin is None:
         return ()

@@ -157,7 +157,7 @@ def _words(error: Exception, source: str) -> str:
 
 @contextmanager
 def names_compiled_once() -> Iterator[None]:
-    """For each file of a template copier compiles the same few names anew: half of its time."""
+    """For each file of a template copier compiles the same few names again: half of its time."""
     from jinja2 import Environment, Template
 
     compiled: dict[tuple[Environment, Any], Template] = {}

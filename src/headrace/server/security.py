@@ -398,7 +398,7 @@ class LimitedProtocol(Connection):
         self._linger()
 
     def _linger(self) -> None:
-        """Close for writing now, for reading a moment later."""
+        """Close for writing now, for reading shortly afterwards."""
         if self.transport.is_closing():
             return
         self._is_refused = True

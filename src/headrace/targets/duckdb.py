@@ -152,7 +152,7 @@ class DuckDbTarget:
             create(self.path, self.config)
         except (duckdb.Error, OSError) as error:
             raise self.explain(error) from error
-        return f"{self.path} was unfinished and held no data: created anew" if is_anew else None
+        return f"{self.path} was unfinished and held no data: created again" if is_anew else None
 
     @contextmanager
     def connect(self, *, read_only: bool) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -334,7 +334,7 @@ def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> s
     Args:
         path: the database file.
         message: DuckDB's own words.
-        rebuilt: whether `headrace run` makes the file anew; else it is any file, which somebody
+        rebuilt: whether `headrace run` makes the file again; else it is any file, which somebody
             named.
     """
     first = first_line(message or "unknown error")
@@ -346,23 +346,23 @@ def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> s
             "instead, which is never locked"
         )
     if is_of_other_version(message):
-        anew = "or move the file away and run `headrace run` to load it anew"
+        anew = "or move the file away and run `headrace run` to load it again"
         other = "or have the file written by this version"
         return (
             f"{path} was written by another version of DuckDB ({first}): upgrade "
             f"Headrace's duckdb, {anew if rebuilt else other}"
         )
     if is_unfinished(path):
-        anew = "run `headrace run`, which creates it anew" if rebuilt else "name another"
+        anew = "run `headrace run`, which creates it again" if rebuilt else "name another"
         return f"{path} is unfinished and holds no data: {anew}"
     if is_damaged(message):
         anew = (
             "move it away (the published copy is untouched) and run `headrace run` to load "
-            "everything anew"
+            "everything again"
         )
         return (
             f"{path} is not a readable DuckDB file ({first}): "
-            f"{anew if rebuilt else 'name another, or write it anew'}"
+            f"{anew if rebuilt else 'name another, or write it again'}"
         )
     fault = fault_in(message, place=path.parent)
     if fault is not None:

@@ -119,7 +119,7 @@ def test_rename_of_a_loaded_column_says_where_its_rows_are() -> None:
     names = named(["id", "Name"], given=named(["id", "Name"]), rename={"Name": "title"})
     assert names.raw == (("id", "title"),)
     assert names.notes == (
-        "'Name' is now title; rows loaded before have it in name (--full-refresh reads all anew)",
+        "'Name' is now title; rows loaded before have it in name (--full-refresh reads all again)",
     )
 
 

@@ -119,7 +119,7 @@ def test_a_value_that_does_not_fit_a_column_that_is_there(tmp_path: Path) -> Non
     both = '[{"id": 1, "total": 5}, {"id": 2, "total": 6.5}]'
     assert failure(lab, both) == (
         "source crm: orders.total is bigint, and a row came with '6.5' there (id 2): to have the "
-        "type decided anew from all rows, run `headrace load --full-refresh --source crm`; or set "
+        "type decided again from all rows, run `headrace load --full-refresh --source crm`; or set "
         "sources.crm.schema_contract to {data_type: evolve} (such values go to a column of their "
         "own), discard_value or discard_row"
     )

@@ -141,8 +141,8 @@ PATH = Path("x.duckdb")
         ),
         (
             "IO Error: The file exists, but it is not a valid DuckDB database file!",
-            "run `headrace run` to load everything anew",
-            "name another, or write it anew",
+            "run `headrace run` to load everything again",
+            "name another, or write it again",
         ),
         (
             "IO Error: No space left on device",

@@ -25,7 +25,7 @@ class FieldType:
         data_type: ``bigint``, ``double``, ``decimal``, ``bool``, ``timestamp`` or ``text``.
         precision: digits of a decimal.
         scale: those behind its point.
-        timezone: whether a timestamp is a moment.
+        timezone: whether a timestamp has an offset.
     """
 
     data_type: str

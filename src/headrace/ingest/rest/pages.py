@@ -98,7 +98,7 @@ class CheckedPages(BasePaginator):
         return self._inner is None or self._inner.has_next_page
 
     def init_request(self, request: Request) -> None:
-        """Begin anew."""
+        """Begin again."""
         self._inner, self._seen, self._request = self._given, _Seen(), request
         self._rules.start(request)
         if self._inner is not None:

@@ -273,7 +273,7 @@ class RowSpool:
         raise SourceError(
             f"source {self.source}: {column} is {kind}, and a row came with "
             f"{written(value)[:60]!r} there{f' ({where})' if where else ''}: to have the type "
-            "decided anew from all rows, run "
+            "decided again from all rows, run "
             f"`headrace load --full-refresh --source {self.source}`; or set {setting} to "
             "{data_type: evolve} (such values go to a column of their own), discard_value or "
             "discard_row"

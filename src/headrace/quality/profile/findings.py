@@ -146,7 +146,7 @@ def few_nulls(table: TableProfile, *, most: float = 0.05) -> Iterator[Seen]:
         if 0 < column.null_share <= most:
             yield Seen(
                 f"{column.name} is null in {_share(column.nulls, table.rows)} of the rows",
-                "decide whether it may be; if not, mend the source and test not_null",
+                "decide whether it may be; if not, fix the source and test not_null",
                 (column.name,),
                 tests=(TestProposal(column=column.name, name="not_null"),),
             )
@@ -343,7 +343,7 @@ def few_negatives(table: TableProfile, *, most: float = 0.02) -> Iterator[Seen]:
 
 
 def future_times(table: TableProfile, *, most: float = 0.05) -> Iterator[Seen]:
-    """A date that is yet to come makes the newest row look fresh for ever: a wrong time zone, or
+    """A date that is yet to come makes the newest row look fresh forever: a wrong time zone, or
     day and month exchanged."""
     for column in table.columns:
         filled = table.rows - column.nulls

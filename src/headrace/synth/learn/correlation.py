@@ -1,7 +1,7 @@
 """Correlations of a table's columns, and the order of categories that shows them.
 
 A column is a rising step function of a hidden standard normal number: its classes in order (the
-values of a number, the categories as they stand in the schema file) cut the normal distribution
+values of a number, the categories in the order of the schema file) cut the normal distribution
 where their cumulative shares say. Between two such columns the correlation of the scores is
 sum over k of rho**k * a_k * b_k with their Hermite coefficients (Mehler's formula, 1866; see
 https://en.wikipedia.org/wiki/Mehler_kernel), so the hidden ``rho`` is found by halving. Between

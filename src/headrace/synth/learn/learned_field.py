@@ -19,7 +19,7 @@ FEW_NUMBERS: Final = 1_500
 FEW_INTEGERS: Final = 20
 """Of so few different values, each is in a few rows at least."""
 ROOM: Final = 10_000
-"""Unique patterns have room for so many times the rows of the sample."""
+"""Unique patterns have values for so many times the rows of the sample."""
 UUID: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
 

@@ -46,7 +46,7 @@ def patterns_of(texts: Sequence[str], counts: Sequence[int] | None = None) -> di
 def with_room(patterns: dict[str, int], rows: int) -> dict[str, int]:
     """The patterns, and a last one for more rows than the others can give.
 
-    It has no weight: as long as there is room, the shapes are those of the sample.
+    It has no weight: as long as there are enough, the shapes are those of the sample.
     """
     largest = max(patterns, key=lambda pattern: (capacity(pattern, MARKS), pattern))
     place = max((n for n, mark in enumerate(largest) if mark in MARKS), default=len(largest) - 1)
