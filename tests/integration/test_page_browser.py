@@ -5,6 +5,7 @@ import random
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -669,7 +670,8 @@ def site_files(
 ) -> Path:
     """Two static sites in a folder."""
     root = tmp_path_factory.mktemp("www")
-    write_site(open_state(shop_lab.resolved), root / "docs" / "shop", samples=True)
+    with closing(open_state(shop_lab.resolved)) as state:
+        write_site(state, root / "docs" / "shop", samples=True)
     write_site(evil_state, root / "docs" / "evil")
     return root
 

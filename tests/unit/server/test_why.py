@@ -1,6 +1,7 @@
 """Why a test fails: since when, and what changed upstream of it in between."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -188,7 +189,8 @@ def test_the_static_site_has_rows_only_where_it_has_samples(
 ) -> None:
     history.run("fail", failures=1234, message="broken by 1,234 rows", detail=DETAIL)
     out = history.folder / "site"
-    write_site(history.state(), out, samples=samples)
+    with closing(history.state()) as state:
+        write_site(state, out, samples=samples)
     texts = [one.read_text("utf-8") for one in out.rglob("*.html")]
     for part in ("&lt;b&gt;lost", "of_the_query"):
         assert any(part in text for text in texts) == samples
