@@ -63,7 +63,7 @@ def compare_published(options: DiffOptions, resolved: Resolved) -> DiffReport:
         current.path,
         current.label,
         keys=_keys(manifest),
-        harmless=_harmless(resolved),
+        harmless=harmless_columns(resolved),
         readers=readers_of(manifest),
     )
     return diff(Side(before.path, before.label), after, options)
@@ -129,7 +129,7 @@ def _side(path: Path, resolved: Resolved | None) -> Side:
         path if was_built else None,
         str(path),
         keys=_keys(manifest),
-        harmless=_harmless(resolved),
+        harmless=harmless_columns(resolved),
         declared=_declared(manifest),
         readers=readers_of(manifest),
     )
@@ -170,8 +170,11 @@ def _declared(manifest: Manifest | None) -> set[str] | None:
     }
 
 
-def _harmless(resolved: Resolved) -> Mapping[str, tuple[str, ...]] | None:
-    """From the newest catalog; None where only slim builds were made."""
+def harmless_columns(resolved: Resolved) -> Mapping[str, tuple[str, ...]] | None:
+    """By ``schema.table`` the columns whose values may be shown, as the newest catalog says.
+
+    None where there is none: only slim builds were made, or nothing.
+    """
     from headrace.pipeline.catalog import current, known_columns
 
     try:

@@ -98,7 +98,8 @@ def preview(
         texts = [column.name for column in columns if column.data_type == "VARCHAR"]
         doubts = [*found.doubts, *value_doubts(connection, texts)]
         doubts += _full_exports(connection, columns, staged, found.files)
-        keys = _keys(connection, columns)
+        rows_found = scalar(connection, "select count(*) from found")
+        keys = _keys(connection, columns, rows_found)
         return FilePreview(
             directory=shown(found.directory),
             pattern=found.pattern,
@@ -107,7 +108,7 @@ def preview(
             columns=columns,
             keys=tuple(key[0] for key in keys if len(key) == 1),
             key_pairs=tuple((key[0], key[1]) for key in keys if len(key) == 2)[:_SHOWN_PAIRS],
-            key_rows=scalar(connection, "select count(*) from found"),
+            key_rows=rows_found,
             rows_given=staged.rows_given,
             rows_quarantined=staged.rows_quarantined,
             quarantined=_quarantined(staged, rows),
@@ -263,10 +264,9 @@ def _columns(connection: "duckdb.DuckDBPyConnection", staged: Staged) -> tuple[C
 
 
 def _keys(
-    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...]
+    connection: "duckdb.DuckDBPyConnection", columns: tuple[ColumnPreview, ...], rows: int
 ) -> list[tuple[str, ...]]:
     """Columns that identify a row: one, or else two; JSON and what is measured are none."""
-    rows = scalar(connection, "select count(*) from found")
     take_sample(connection, "found")
     likely = [
         ColumnProfile(

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from headrace import portable
-from headrace.errors import HeadraceError, ProfileError
+from headrace.errors import ProfileError
 from headrace.formatting import count, did_you_mean, first_few, one_line
 from headrace.ingest.locations import is_address
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE
+from headrace.pipeline.diff import harmless_columns
 from headrace.pipeline.file_preview import staged_files
 from headrace.pipeline.query import database
 from headrace.pipeline.reports import Report
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _FILES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xlsx", ".xls",
           ".avro", ".gz", ".zst", ".zip", ".bz2")  # fmt: skip
+_OWN = {"published", "warehouse"}  # the project's, of which its catalog tells
 _HIDDEN = ("_dlt", "_headrace")
 _BLOCK = 262_144  # bytes of a block of a DuckDB file
 
@@ -99,8 +101,8 @@ def profile(
             if relation is None:
                 continue
             keys = _keys(connection, relations, but=relation)
-            personal = _personal(resolved, place)
-            found = _one(connection, relation, keys, personal, sample)
+            harmless = harmless_columns(resolved) if resolved and place in _OWN else None
+            found = _one(connection, relation, keys, harmless, sample)
             return ProfileReport(on=path, tables=(found,))
     raise ProfileError(_unknown(resolved, what, on))
 
@@ -127,6 +129,7 @@ def profile_all(
     """
     import duckdb
 
+    known = harmless_columns(resolved)
     done: dict[str, TableProfile] = {}
     unread, paths = [], []
     for place in _places(resolved, on):
@@ -139,12 +142,12 @@ def profile_all(
                 and (on is not None or place == "published" or relation.is_table)
             ]
             keys = _keys(connection, relations)
-            personal = _personal(resolved, place)
+            harmless = known if place in _OWN else None
             for relation in chosen:
                 listen(relation.name)
                 own = [key for key in keys if key.table != relation.name]
                 try:
-                    done[relation.name] = _one(connection, relation, own, personal, sample)
+                    done[relation.name] = _one(connection, relation, own, harmless, sample)
                 except duckdb.Error as error:
                     unread.append(f"{relation.name}: {one_line(str(error))}")
     return ProfileReport(on=" and ".join(paths), tables=tuple(done.values()), unread=tuple(unread))
@@ -312,9 +315,8 @@ def _opened(
         try:
             connection.execute(attach)
         except duckdb.Error as error:
-            is_rebuilt = on in {"published", "warehouse"}
             raise ProfileError(
-                explain_duckdb_error(Path(path), str(error), rebuilt=is_rebuilt)
+                explain_duckdb_error(Path(path), str(error), rebuilt=on in _OWN)
             ) from error
         try:
             yield connection, _relations(connection, alias), path
@@ -378,18 +380,6 @@ def _keys(
         if relation.is_table and relation != but
         for key in keys_of(connection, relation.quoted, relation.name)
     ]
-
-
-def _personal(resolved: "Resolved | None", place: str) -> Mapping[str, Sequence[str]] | None:
-    """By table the columns whose values may be shown; None where no catalog tells."""
-    from headrace.pipeline.catalog import current, known_columns
-
-    if resolved is None or place not in {"published", "warehouse"}:
-        return None
-    try:
-        return known_columns(current(resolved)).harmless
-    except HeadraceError:
-        return None
 
 
 def _one(

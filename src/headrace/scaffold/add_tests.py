@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict
 
 from headrace import file_changes, yaml_editor
 from headrace.artifacts import Manifest, read_manifest
+from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, declared_tables, open_project
 from headrace.scaffold.draft import ByHand, FileReport
-from headrace.scaffold.plan import yaml_name
+from headrace.scaffold.plan import GenericTest, yaml_name
 from headrace.settings import Resolved
 from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlPath, value_at
 
@@ -166,9 +167,10 @@ def _edits(
             spot = where if column is None else (*where, "columns", places[column.lower()])
             found += _at(value_at(data, spot), spot, own, names)
         else:
-            lines = [line for test in own for line in _lines(test, names)]
+            tests_of_it = [_generic(test, names) for test in own]
+            lines = [line for test in tests_of_it for line in render.test(test)]
             item = ["data_tests:", *_indented(lines)]
-            label = f"column {column} with {_words(own)}"
+            label = f"column {column} with {render.words_of_tests(tests_of_it)}"
             new.append(([f"- name: {yaml_name(column)}", *_indented(item)], label))
     if new and not items:
         block = ["columns:", *(f"  {line}" for lines, _ in new for line in lines)]
@@ -185,52 +187,30 @@ def _at(
     entry: Any, where: YamlPath, tests: Sequence[NewTest], names: Mapping[str, str]
 ) -> list[tuple[Edit, str]]:
     """The tests that an entry lacks."""
-    key = next((name for name in ("data_tests", "tests") if name in entry), None)
-    present = entry[key] if key else None
-    present = present if isinstance(present, list) else []
-    there = [next(iter(item), "") if isinstance(item, dict) else str(item) for item in present]
     constraints = entry.get("constraints")
-    there += [
+    there = render.names_of_tests(entry) | {
         str(item.get("type"))
         for item in (constraints if isinstance(constraints, list) else [])
         if isinstance(item, dict)
-    ]
-    new = [test for test in tests if test.name not in there]
-    of = entry.get("name", "")
-    if new and not present:
-        lines = ("data_tests:", *_indented(line for test in new for line in _lines(test, names)))
-        return [(MappingKey(where, lines), f"{_words(new)} of {of}")]
-    return [
-        (
-            ListItem((*where, str(key)), len(present) - 1, tuple(_lines(test, names))),
-            f"{_words([test])} of {of}",
-        )
-        for test in new
-    ]
-
-
-def _lines(test: NewTest, names: Mapping[str, str]) -> list[str]:
-    """A test as an item of ``data_tests``."""
-    arguments = {
-        name: names.get(str(value), value) if name == "to" else value
-        for name, value in test.arguments.items()
     }
-    if not arguments and not test.warns:
-        return [f"- {test.name}"]
-    lines = [f"- {test.name}:"]
-    if arguments:
-        lines.append("    arguments:")
-        lines += [
-            f"      {name}: {value if name == 'to' else json.dumps(value, ensure_ascii=False)}"
-            for name, value in arguments.items()
-        ]
-    return [*lines, "    config:", "      severity: warn"] if test.warns else lines
+    new = [_generic(test, names) for test in tests if test.name not in there]
+    added = render.more_tests(entry, where, new, str(entry.get("name", "")))
+    return [(edit, label) for edit, label, _ in added]
+
+
+def _generic(test: NewTest, names: Mapping[str, str]) -> GenericTest:
+    """A test as the yml has it."""
+    arguments = tuple(
+        (
+            name,
+            names.get(str(value), str(value))
+            if name == "to"
+            else json.dumps(value, ensure_ascii=False),
+        )
+        for name, value in test.arguments.items()
+    )
+    return GenericTest(test.name, arguments, warns=test.warns)
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def _words(tests: Sequence[NewTest]) -> str:
-    noun = "test" if len(tests) == 1 else "tests"
-    return f"{noun} {' and '.join(test.name for test in tests)}"

@@ -219,12 +219,14 @@ class GenericTest:
     Attributes:
         name: of the generic test.
         arguments: in YAML, one line each, in order.
+        warns: whether its failure is a warning.
     """
 
     __test__ = False  # no test case, whatever pytest thinks of the name
 
     name: str
     arguments: tuple[tuple[str, str], ...] = ()
+    warns: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from headrace.scaffold.plan import (
     TO_QUOTE,
@@ -17,6 +18,7 @@ from headrace.scaffold.plan import (
     yaml_name,
 )
 from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, RawColumn, RawTable
+from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlPath
 
 WIDTH = 88
 # Reserved in DuckDB, which the linter takes to need no quotes
@@ -127,10 +129,66 @@ def column_entry(plan: ColumnPlan, name: str, more: tuple[GenericTest, ...] = ()
 
 def test(plan: GenericTest) -> list[str]:
     """A generic test, as an item of ``data_tests``."""
-    if not plan.arguments:
+    if not plan.arguments and not plan.warns:
         return [f"- {plan.name}"]
-    arguments = [f"      {key}: {text}" for key, text in plan.arguments]
-    return [f"- {plan.name}:", "    arguments:", *arguments]
+    lines = [f"- {plan.name}:"]
+    if plan.arguments:
+        lines.append("    arguments:")
+        lines += [f"      {key}: {text}" for key, text in plan.arguments]
+    return [*lines, "    config:", "      severity: warn"] if plan.warns else lines
+
+
+def names_of_tests(entry: Mapping[str, Any]) -> set[str]:
+    """The generic tests that an entry of a yml has."""
+    names = set()
+    for item in _tests_of(entry):
+        if isinstance(item, dict):
+            names.add(str(item.get("test_name") or next(iter(item), "")))
+        else:
+            names.add(str(item))
+    return names
+
+
+def more_tests(
+    entry: Mapping[str, Any], where: YamlPath, tests: Sequence[GenericTest], of: str
+) -> list[tuple[Edit, str, tuple[GenericTest, ...]]]:
+    """Tests to add to an entry: each edit, what it is for the report, and its tests.
+
+    Args:
+        entry: as the yml has it.
+        where: its place.
+        tests: that it lacks.
+        of: what people call it.
+    """
+    key = _tests_key(entry)
+    if tests and key is None:
+        lines = [f"  {line}" for each in tests for line in test(each)]
+        edit = MappingKey(where, ("data_tests:", *lines))
+        return [(edit, f"{words_of_tests(tests)} of {of}", tuple(tests))]
+    last = len(_tests_of(entry)) - 1
+    return [
+        (
+            ListItem((*where, str(key)), last, tuple(test(each))),
+            f"{words_of_tests([each])} of {of}",
+            (each,),
+        )
+        for each in tests
+    ]
+
+
+def words_of_tests(tests: Sequence[GenericTest]) -> str:
+    """``test unique``, ``tests unique and not_null``."""
+    noun = "test" if len(tests) == 1 else "tests"
+    return f"{noun} {' and '.join(each.name for each in tests)}"
+
+
+def _tests_key(entry: Mapping[str, Any]) -> str | None:
+    return next((name for name in ("data_tests", "tests") if name in entry), None)
+
+
+def _tests_of(entry: Mapping[str, Any]) -> list[Any]:
+    present = entry.get(_tests_key(entry) or "")
+    return present if isinstance(present, list) else []
 
 
 def description(text: str) -> list[str]:

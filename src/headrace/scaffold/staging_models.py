@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from headrace import yaml_editor
 from headrace.scaffold import render
@@ -153,32 +152,14 @@ class ModelYml:
         """The tests of one entry that were never offered and are not there."""
         draft = self._draft
         entry = value_at(draft.document(file).data, where)
-        key = next((name for name in ("data_tests", "tests") if name in entry), None)
-        present = entry[key] if key else None
-        present = present if isinstance(present, list) else []
-        there = {_test_name(each) for each in present}
+        there = render.names_of_tests(entry)
         offers = {test.name: ("test", self._table, raw, test.name) for test in tests}
         draft.offers.update(offers[name] for name in there & offers.keys())
         new = [test for test in tests if offers[test.name] not in draft.offers]
-        if new and key is None:
-            lines = [f"  {line}" for test in new for line in render.test(test)]
-            label = f"{_words(new)} of {of}"
-            every = tuple(offers[test.name] for test in new)
-            return [Change(MappingKey(where, ("data_tests:", *lines)), label, every)]
-        last = len(present) - 1
         return [
-            Change(
-                ListItem((*where, str(key)), last, tuple(render.test(test))),
-                f"{_words([test])} of {of}",
-                (offers[test.name],),
-            )
-            for test in new
+            Change(edit, label, tuple(offers[test.name] for test in added))
+            for edit, label, added in render.more_tests(entry, where, new, of)
         ]
-
-
-def _words(tests: Sequence[GenericTest]) -> str:
-    noun = "test" if len(tests) == 1 else "tests"
-    return f"{noun} {' and '.join(test.name for test in tests)}"
 
 
 def _place(names: Sequence[str], order: Sequence[str], output: str) -> int:
@@ -188,12 +169,6 @@ def _place(names: Sequence[str], order: Sequence[str], output: str) -> int:
         if other in names:
             return list(names).index(other)
     return len(names) - 1
-
-
-def _test_name(item: Any) -> str:
-    if isinstance(item, dict):
-        return str(item.get("test_name") or next(iter(item), ""))
-    return str(item)
 
 
 def merge_models(draft: Draft, tables: Mapping[str, str], *, has_combination: bool) -> None:

@@ -21,9 +21,7 @@ class Change(Part):
     """A number that differs between two profiles."""
 
     column: str | None = None
-    what: Literal[
-        "rows", "column", "type", "nulls", "distinct", "mean", "min", "max", "values", "median"
-    ]
+    what: Literal["rows", "column", "type", "nulls", "distinct", "mean", "min", "max", "values"]
     before: str
     after: str
     is_large: bool = False
