@@ -165,7 +165,7 @@ class RestLab:
             cache_path=self.folder / "cache.json",
             dataset="crm_raw",
             contract=contract or SchemaContract(),
-            attach_warehouse=lambda _: None,
+            attach_warehouse=lambda *_: False,
             accepts_sql=True,
             full_refresh=False,
             thorough=False,

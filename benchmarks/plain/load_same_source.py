@@ -7,6 +7,7 @@ skips files that did not change, in a plain ``pipeline.run``.
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import dlt
 from dlt_pipelines.jaffle_shop import build_source
@@ -22,8 +23,10 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 def main(directory: Path, warehouse: Path, pipelines_dir: Path) -> None:
     """Load what changed in the three files into ``jaffle_shop_raw``."""
 
-    def attach(alias: str) -> str | None:
-        return f"attach '{warehouse}' as {alias} (read_only)" if warehouse.exists() else None
+    def attach(connection: Any, alias: str) -> bool:
+        if warehouse.exists():
+            connection.execute(f"attach '{warehouse}' as {alias} (read_only)")
+        return warehouse.exists()
 
     def ignore(table: TableLoad) -> None:
         del table

@@ -263,7 +263,7 @@ def held(path: Path) -> Iterator[None]:
     taken, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with lock.hold(path, "headrace run"):
+        with lock.hold_file(path, "headrace run"):
             taken.set()
             done.wait(30)
 

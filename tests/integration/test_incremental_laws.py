@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -54,15 +55,18 @@ class Warehouse:
             cache_path=folder / "hashes.json",
             dataset="store_raw",
             contract=SchemaContract(),
-            attach_warehouse=lambda name: (
-                f"attach '{self.path}' as {name} (read_only)" if self.path.exists() else None
-            ),
+            attach_warehouse=self._attach,
             accepts_sql=True,
             full_refresh=False,
             thorough=False,
             memory_limit="512MB",
             report=self._reported,
         )
+
+    def _attach(self, connection: Any, name: str) -> bool:
+        if self.path.exists():
+            connection.execute(f"attach '{self.path}' as {name} (read_only)")
+        return self.path.exists()
 
     def _reported(self, table: TableLoad) -> None:
         raise AssertionError(table)

@@ -29,11 +29,15 @@ def catalog(lab: Lab) -> Catalog:
 
 
 def _verify(lab: Lab, catalog: Catalog, *names: str) -> VerifyReport:
-    attach = lab.resolved.target.attach_sql(warehouse_alias())
-    assert attach is not None
+    target = lab.resolved.target
     marts = [key for key, asset in catalog.assets.items() if asset.schema == "marts"]
     places = [find(catalog, name) for name in names]
-    return verify(catalog, attach, only=places, options=VerifyOptions(rows=ROWS, marts=marts))
+    return verify(
+        catalog,
+        lambda connection: target.attach(connection, warehouse_alias()),
+        only=places,
+        options=VerifyOptions(rows=ROWS, marts=marts),
+    )
 
 
 def test_all_that_changes_with_a_raw_column_is_claimed(lab: Lab, catalog: Catalog) -> None:

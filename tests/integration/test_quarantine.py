@@ -252,7 +252,7 @@ def test_what_cannot_be_replayed_is_said(shop: Shop, tmp_path: Path) -> None:
         replay(lab)
     with pytest.raises(SourceError, match="there is no source 'stor' in the settings"):
         quarantine.parse_table(lab.resolved, "stor.orders")
-    with lock.hold(lab.resolved.target.lock_path, "a run"), pytest.raises(LockedError):
+    with lock.hold(lab.resolved.target, "a run"), pytest.raises(LockedError):
         replay(lab)
     for name, text, words in (
         ("a.csv", "id\n1\n", "has no column _quarantine_id"),

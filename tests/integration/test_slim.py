@@ -133,7 +133,7 @@ def test_a_state_is_written_after_a_publish_only(lab: Lab, tmp_path: Path) -> No
     assert report.bytes > 0
     assert "jaffle_shop_raw.more" in relations(tmp_path / "state" / "warehouse.duckdb")
 
-    with lock.hold(lab.resolved.target.lock_path, "headrace run"), pytest.raises(LockedError):
+    with lock.hold(lab.resolved.target, "headrace run"), pytest.raises(LockedError):
         write_state(lab.resolved, tmp_path / "state")
     other = tmp_path / "other"
     other.mkdir()

@@ -188,7 +188,7 @@ def test_the_warehouse_is_free_between_saves_and_waited_for(lab: Lab, watch: Wat
     assert not lock.is_held(target.lock_path)
     reports: list[WatchReport] = []
     with edited(lab, CUSTOMERS, "from", "-- waits\nfrom") as path:
-        with lock.hold(target.lock_path, "headrace run"):
+        with lock.hold(target, "headrace run"):
             thread = threading.Thread(target=lambda: reports.append(saved(watch, path)))
             thread.start()
             time.sleep(0.5)

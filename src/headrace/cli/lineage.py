@@ -139,11 +139,10 @@ def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: b
     catalog = current(settings)
     places = [_find(catalog, name) for name in names]
     target = settings.target
-    attach = target.attach_sql(warehouse_alias())
-    if attach is None:
+    if not target.exists():
         raise LineageError(
-            f"there is no data to check against, {target.location} is not there (or is no DuckDB "
-            "file): run `headrace run` first"
+            f"there is no data to check against, {target.location} is not there: run "
+            "`headrace run` first"
         )
     marts = [
         key
@@ -153,12 +152,12 @@ def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: b
     with VerifyScreen(quiet=json) as screen:
         report = verify(
             catalog,
-            attach,
+            lambda connection: target.attach(connection, warehouse_alias()),
             only=places,
             options=VerifyOptions(
                 rows=rows or ROWS, workers=min(4, os.cpu_count() or 2), marts=marts
             ),
-            guard=lock.hold(target.lock_path, "headrace lineage --verify"),
+            guard=lock.hold(target, "headrace lineage --verify"),
             progress=screen.advance,
         )
     if json:

@@ -273,8 +273,8 @@ class IngestContext:
         cache_path: the file that remembers the content hash of files by size and time.
         dataset: the raw schema, for example ``jaffle_shop_raw``.
         contract: the source's schema contract.
-        attach_warehouse: gives SQL that attaches the warehouse read-only to a local DuckDB, or
-            None where there is no warehouse yet (or it cannot be attached).
+        attach_warehouse: attaches the warehouse read-only to a local DuckDB, under a name; False
+            where there is no warehouse yet.
         accepts_sql: whether the warehouse can run a ``SELECT`` over local files itself.
         full_refresh: whether what was loaded before is to be forgotten.
         thorough: whether every value is to be checked before anything is handed over, whatever
@@ -294,7 +294,7 @@ class IngestContext:
     cache_path: Path
     dataset: str
     contract: SchemaContract
-    attach_warehouse: Callable[[str], str | None]
+    attach_warehouse: Callable[[Any, str], bool]
     accepts_sql: bool
     full_refresh: bool
     thorough: bool

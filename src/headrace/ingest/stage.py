@@ -218,10 +218,8 @@ def _ways_to_write(file: SourceFile) -> set[str]:
 def _existing(
     connection: "duckdb.DuckDBPyConnection", name: str, context: IngestContext
 ) -> Existing:
-    attach = None if context.full_refresh else context.attach_warehouse("warehouse")
-    if attach is None:
+    if context.full_refresh or not context.attach_warehouse(connection, "warehouse"):
         return Existing()
-    connection.execute(attach)
     schema = f"warehouse.{identifier(context.dataset)}"
     kept = _columns(connection, context.dataset, QUARANTINE_TABLE)
     has_history = bool(_columns(connection, context.dataset, HISTORY_TABLE))

@@ -1,10 +1,16 @@
-"""DuckDB: what its messages say, as it has no codes for these, and how far a statement is."""
+"""DuckDB: what its messages say, as it has no codes for these, its extensions, its progress."""
 
+import importlib.util
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from headrace.errors import WarehouseError
+from headrace.extras import how_to_install
+from headrace.sql_text import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,6 +46,37 @@ def is_damaged(message: str) -> bool:
 def is_missing_file(message: str) -> bool:
     """Whether a file that is read by ``read_csv`` and the like is not there."""
     return any(words in message for words in _NO_FILE)
+
+
+def load_extension(connection: "duckdb.DuckDBPyConnection", name: str, *, extra: str) -> None:
+    """Load an extension from its package (``duckdb-extension-…``): nothing is downloaded.
+
+    Args:
+        connection: gets it.
+        name: DuckDB's, for example ``postgres_scanner``.
+        extra: the extra of Headrace that brings the package.
+
+    Raises:
+        WarehouseError: the package is missing, or of another version of DuckDB.
+    """
+    path = extension_path(name)
+    if path is None:
+        raise WarehouseError(
+            f"DuckDB's extension {name} is not installed: run `{how_to_install(extra)}`"
+        )
+    connection.execute(f"load {literal(str(path))}")
+
+
+def extension_path(name: str) -> Path | None:
+    """The file of an extension that came as a package for this version of DuckDB."""
+    import duckdb
+
+    found = importlib.util.find_spec(f"duckdb_extension_{name}")
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / "extensions" / f"v{duckdb.__version__}"
+    path = folder / f"{name}.duckdb_extension"
+    return path if path.is_file() else None
 
 
 @contextmanager

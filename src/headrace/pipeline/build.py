@@ -175,7 +175,7 @@ def is_likely(resolved: Resolved, target: Target, chosen: Mapping[str, SourceSet
 
 def _is_newer(resolved: Resolved, name: str, settings: SourceSettings, since: float) -> bool:
     """Whether a source's files changed since; one that has none may always bring something."""
-    paths = [resolved.data_dir / name]
+    paths = [resolved.common_data_dir / name]
     if (option := settings.options.get("path")) is not None:
         paths.append(resolved.source_path(Path(str(option))))
     found = [path for path in paths if path.exists()]

@@ -79,7 +79,7 @@ def inputs(resolved: Resolved, target: Target) -> str:
     for part in (
         __version__,
         version("dbt-core"),
-        version("dbt-duckdb"),
+        version(target.adapter),
         target.name,
         target.location,
         repr(sorted(resolved.settings.dbt.vars.items())),

@@ -80,8 +80,7 @@ def with_failing_rows(
         for node in nodes
         if node.failures and node.resource_type == "test" and node.unique_id in found
     }
-    attach = target.attach_sql(identifier(target.database)) if failed else None
-    if attach is None:
+    if not failed:
         return tuple(nodes)
     import duckdb
 
@@ -93,7 +92,8 @@ def with_failing_rows(
     ends = time.monotonic() + _SECONDS
     try:
         with duckdb.connect() as connection:
-            connection.execute(attach)
+            if not target.attach(connection, target.database):
+                return tuple(nodes)
             for id_, test in list(failed.items())[:_TESTS]:
                 rows = _Rows(connection, graph, test, catalog, harmless)
                 details[id_] = rows.detail(ends - time.monotonic())

@@ -218,7 +218,7 @@ def _context(scratch: Path) -> IngestContext:
         cache_path=scratch / "hashes.json",
         dataset="inspect_raw",
         contract=SchemaContract(),
-        attach_warehouse=lambda _: None,
+        attach_warehouse=lambda *_: False,
         accepts_sql=True,
         full_refresh=True,
         thorough=False,

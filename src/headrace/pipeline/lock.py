@@ -1,7 +1,8 @@
 """The run lock: one run at a time per warehouse.
 
 The lock is the operating system's (``filelock``): it ends with the process that holds it. A file
-beside it says who holds it, for people.
+beside it says who holds it, for people. A target that several machines write has a lock of its own
+besides, which all of them see.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 from headrace import portable
 from headrace.errors import LockedError, WarehouseError
 from headrace.system_errors import system_fault
+from headrace.targets import Target
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,26 @@ class Holder:
 
 
 @contextmanager
-def hold(path: Path, command: str) -> Iterator[Holder | None]:
+def hold(target: Target, command: str) -> Iterator[Holder | None]:
+    """Hold a target's locks, this machine's and its own, while the block runs.
+
+    Args:
+        target: what is about to be written.
+        command: what this process is about to do.
+
+    Yields:
+        The dead process of this machine that the lock was taken over from, or None.
+
+    Raises:
+        LockedError: another process holds it, here or elsewhere.
+        WarehouseError: the lock file cannot be written, or the target cannot be reached.
+    """
+    with hold_file(target.lock_path, command) as dead, target.lock(command):
+        yield dead
+
+
+@contextmanager
+def hold_file(path: Path, command: str) -> Iterator[Holder | None]:
     """Hold the lock at ``path`` while the block runs.
 
     Args:

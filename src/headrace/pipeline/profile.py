@@ -298,26 +298,26 @@ def _opened(
     if on == "warehouse" and resolved is not None:
         resolved.target.check()
         alias, path = resolved.target.database, resolved.target.location
-        attach = resolved.target.attach_sql(alias)
-        if attach is None:
-            raise ProfileError(f"{path} does not exist yet: run `headrace run` first")
     else:
         file = database(resolved, on).path
         # views name their database, which DuckDB calls by its file
         alias, path = file.stem, str(file)
-        attach = f"attach {literal(path)} as {qualified(alias)} (read_only)"
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         if resolved is not None:
             spill = resolved.data_dir / "spill"
             connection.execute(f"set temp_directory = {literal(str(spill))}")
             connection.execute(f"set memory_limit = {literal(resolved.target.load_memory_limit)}")
-        try:
-            connection.execute(attach)
-        except duckdb.Error as error:
-            raise ProfileError(
-                explain_duckdb_error(Path(path), str(error), rebuilt=on in _OWN)
-            ) from error
+        if on == "warehouse" and resolved is not None:
+            if not resolved.target.attach(connection, alias):
+                raise ProfileError(f"{path} does not exist yet: run `headrace run` first")
+        else:
+            try:
+                connection.execute(f"attach {literal(path)} as {qualified(alias)} (read_only)")
+            except duckdb.Error as error:
+                raise ProfileError(
+                    explain_duckdb_error(Path(path), str(error), rebuilt=on in _OWN)
+                ) from error
         try:
             yield connection, _relations(connection, alias), path
         except duckdb.Error as error:

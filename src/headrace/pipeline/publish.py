@@ -125,12 +125,10 @@ def publish(
         with duckdb.connect() as connection:
             # views name their own database, so it must keep its name here
             warehouse = identifier(target.database)
-            attach = target.attach_sql(warehouse)
-            if attach is None:
+            if not target.attach(connection, target.database):
                 raise PublishError(
                     f"there is no warehouse at {target.location}: run `headrace run`"
                 )
-            connection.execute(attach)
             marts = [_fingerprinted(connection, warehouse, node) for node in nodes]
             published = _published_fingerprints(connection, path)
             changed = [mart for mart in marts if published.get(mart.name) != mart.fingerprint]

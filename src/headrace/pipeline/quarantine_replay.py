@@ -111,7 +111,7 @@ def replay(
     """
     command = "headrace quarantine replay"
     with (
-        lock.hold(resolved.target.lock_path, command),
+        lock.hold(resolved.target, command),
         opened(resolved, read_only=dry_run) as connection,
     ):
         rows = quarantined_rows(connection, chosen)
@@ -143,7 +143,7 @@ def discard(resolved: "Resolved", chosen: Chosen) -> DiscardReport:
     """
     command = "headrace quarantine discard"
     with (
-        lock.hold(resolved.target.lock_path, command),
+        lock.hold(resolved.target, command),
         opened(resolved, read_only=False) as connection,
     ):
         rows = quarantined_rows(connection, chosen)

@@ -178,16 +178,12 @@ class RowHashes:
 
     def _is_attached(self) -> bool:
         """Attach the warehouse to a DuckDB in memory; False if that is not possible."""
-        attach = self.target.attach_sql("warehouse")
-        if attach is None:
-            return False
         if self._connection is None:
             import duckdb
 
             self._connection = duckdb.connect(config={"threads": 2, "memory_limit": "1GB"})
             self._connection.execute("set timezone = 'UTC'")
-        self._connection.execute(attach)
-        return True
+        return self.target.attach(self._connection, "warehouse")
 
     def _name(self, table: str) -> str:
         return f"warehouse.{identifier(self.dataset)}.{identifier(table)}"

@@ -188,7 +188,7 @@ def _run(
         load_step.warm_up(resolved, chosen)
 
     with (
-        lock.hold(target.lock_path, command) as dead,
+        lock.hold(target, command) as dead,
         logged,
         progress,
         load_process.started(load, warm_up) if is_apart else nullcontext() as loader,

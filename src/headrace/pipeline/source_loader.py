@@ -270,12 +270,12 @@ class SourceLoader:
     def _context(self, *, thorough: bool) -> IngestContext:
         return IngestContext(
             source=self.name,
-            sample_dir=self.resolved.data_dir / self.name,
+            sample_dir=self.resolved.common_data_dir / self.name,
             scratch_dir=self._scratch,
             cache_path=self.resolved.data_dir / "dlt" / "file_hashes.json",
             dataset=self.resolved.raw_schema(self.name),
             contract=SchemaContract(**self.settings.schema_contract.model_dump()),
-            attach_warehouse=self.target.attach_sql,
+            attach_warehouse=self.target.attach,
             accepts_sql=self.target.reads_local_files,
             full_refresh=self.full_refresh,
             thorough=thorough,

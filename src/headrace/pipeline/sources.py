@@ -110,7 +110,7 @@ def paths(resolved: Resolved, name: str, settings: SourceSettings) -> list[Path]
         for value in _arguments(resolved, name, settings, factory).values()
         if isinstance(value, Path)
     ]
-    return [path for path in (*found, resolved.data_dir / name) if path.exists()]
+    return [path for path in (*found, resolved.common_data_dir / name) if path.exists()]
 
 
 def forget_code() -> None:

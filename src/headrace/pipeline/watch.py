@@ -157,7 +157,7 @@ class Watch:
     def _parse(self) -> None:
         """Parse the project as the next build does, which then finds what changed since."""
         home, target = slim_folder(self.resolved), self.resolved.target
-        with lock.hold(target.lock_path, _COMMAND), dbt_runner.environment(home):
+        with lock.hold(target, _COMMAND), dbt_runner.environment(home):
             dbt_runner.write_profile(self.resolved, target, home)
             self._kept = KeptProject(dbt_runner.parse(self.resolved, home).graph)
             target.release()

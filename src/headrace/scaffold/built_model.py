@@ -166,11 +166,9 @@ def _warehouse(resolved: Resolved) -> Iterator["duckdb.DuckDBPyConnection"]:
 
     target = resolved.target
     target.check()
-    attach = target.attach_sql(target.database)  # views name their database
-    if attach is None:
-        raise ScaffoldError("there is no warehouse yet: run `headrace run` first")
     with duckdb.connect() as connection:
-        connection.execute(attach)
+        if not target.attach(connection, target.database):  # views name their database
+            raise ScaffoldError("there is no warehouse yet: run `headrace run` first")
         try:
             yield connection
         except duckdb.Error as error:

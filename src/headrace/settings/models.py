@@ -26,6 +26,7 @@ from headrace import portable
 from headrace.targets import DuckDbSettings
 from headrace.targets.registry import settings_of_type
 
+DEFAULT_TARGET = "duckdb"
 _TRUE = {"true", "yes", "on", "1"}
 _FALSE = {"false", "no", "off", "0"}
 
@@ -324,7 +325,9 @@ class Settings(BaseModel):
         description="everything that Headrace writes; relative to the project. Another environment "
         "than the default one has its folder in it, unless it sets its own",
     )
-    target: str = Field("duckdb", description="the entry of `targets` to load into and build in")
+    target: str = Field(
+        DEFAULT_TARGET, description="the entry of `targets` to load into and build in"
+    )
     # another type is possible; the annotation gives editors the keys of this one
     targets: dict[Name, Annotated[SerializeAsAny[DuckDbSettings], WrapValidator(_by_type)]] = Field(
         default_factory=lambda: {"duckdb": DuckDbSettings()}, description="the targets by name"

@@ -18,14 +18,15 @@ from headrace import portable, secrets
 from headrace.errors import ProjectError, SettingsError
 from headrace.formatting import did_you_mean
 from headrace.settings import layers
-from headrace.settings.models import Settings
+from headrace.settings.models import DEFAULT_TARGET, Settings
 from headrace.targets import Target, TargetSettings
+from headrace.targets.registry import OWN_TYPES
 
 DEFAULT_ENV = "default"
 """The environment without a name: ``config/default.yml`` alone."""
 
 # folders of the default environment's data, beside which the other environments have theirs
-_TAKEN = frozenset({"dbt", "dlt", "logs", "refreshing", "schemas", "scratch", "spill"})
+_TAKEN = frozenset({"dbt", "dlt", "logs", "refreshing", "schemas", "scratch", "spill", "targets"})
 _COMMON = "config/default.yml"
 
 
@@ -52,7 +53,18 @@ class Resolved:
 
     @property
     def data_dir(self) -> Path:
-        """Where Headrace writes; of an environment, by default a folder of its name in ``data``."""
+        """Where Headrace writes; of an environment, by default a folder of its name in ``data``.
+
+        A target that is no DuckDB file has a folder in it: dlt's and dbt's state is of one target.
+        """
+        name = self.settings.target
+        if self.settings.targets[name].has_own_folder:
+            return self.common_data_dir / "targets" / name
+        return self.common_data_dir
+
+    @property
+    def common_data_dir(self) -> Path:
+        """The folder of all targets; the sample files of sources are there."""
         return self._path(self.settings.data_dir)
 
     @property
@@ -190,6 +202,7 @@ def resolve(
     stack += [dotenv, variables, layers.flags_layer(flags)]
     present = [_without_env(layer) for layer in stack if layer is not None]
     merged = layers.merge(present)
+    _add_own_target(merged)
     _learn_secrets(root, merged, os.environ if environ is None else environ)
     try:
         settings = Settings.model_validate(merged)
@@ -200,7 +213,8 @@ def resolve(
     if settings.target not in settings.targets:
         where = _locate(("target",), present)
         raise SettingsError(
-            f"{where}: target {settings.target!r} is not one of {sorted(settings.targets)}",
+            f"{where}: target {settings.target!r} is not one of "
+            f"{sorted({*settings.targets, *OWN_TYPES})}",
             detail=layers.detail_at(root, where),
         )
     origins = {".".join(path): layer.name for layer in present for path, _ in layer.leaves()}
@@ -209,6 +223,14 @@ def resolve(
         settings = settings.model_copy(update={"data_dir": settings.data_dir / env})
         origins["data_dir"] = _own(env)
     return Resolved(root, env, settings, origins)
+
+
+def _add_own_target(merged: dict[str, Any]) -> None:
+    """A target that is named as its type needs no entry in ``targets``."""
+    name = str(merged.get("target", DEFAULT_TARGET))
+    targets = merged.get("targets", {})
+    if isinstance(targets, dict) and name not in targets and name in OWN_TYPES:
+        merged["targets"] = {**targets, name: {"type": name}}
 
 
 def _check_is_free(env: str, settings: Settings) -> None:

@@ -1,6 +1,25 @@
 """What a target is; one module each."""
 
-from headrace.targets.base import Target, TargetSettings, require_file
+from headrace.targets.base import (
+    Capabilities,
+    RemoteTarget,
+    Target,
+    TargetSettings,
+    require_file,
+)
 from headrace.targets.duckdb import DuckDbSettings, DuckDbTarget
+from headrace.targets.publication import BuiltTable, Publication, PublishedTable, Publisher
 
-__all__ = ["DuckDbSettings", "DuckDbTarget", "Target", "TargetSettings", "require_file"]
+__all__ = [
+    "BuiltTable",
+    "Capabilities",
+    "DuckDbSettings",
+    "DuckDbTarget",
+    "Publication",
+    "PublishedTable",
+    "Publisher",
+    "RemoteTarget",
+    "Target",
+    "TargetSettings",
+    "require_file",
+]

@@ -1,12 +1,38 @@
-"""What a target is: a dlt destination, a dbt profile, a SQL dialect, and how to reach it."""
+"""What a target is: a dlt destination, a dbt output, a dialect, how it is read and published.
 
-from collections.abc import Callable
+DuckDB reads every target: what compares, profiles or proves attaches it to a DuckDB in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
+from headrace.exceptions import first_line
+from headrace.sql_text import literal, qualified, scalar
+from headrace.targets.publication import Publisher
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What a target can do, beyond what all can.
+
+    Attributes:
+        snapshots: whether dbt's snapshots can be run again and again.
+        incremental: whether dbt's incremental models can.
+        longest_name: of a table or column, in bytes; None where there is no limit to think of.
+    """
+
+    snapshots: bool = True
+    incremental: bool = True
+    longest_name: int | None = None
 
 
 class Target(Protocol):
@@ -22,6 +48,14 @@ class Target(Protocol):
     @property
     def dialect(self) -> str:
         """sqlglot's name of its SQL dialect."""
+
+    @property
+    def adapter(self) -> str:
+        """The package of its dbt adapter, for example ``dbt-duckdb``."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
 
     @property
     def location(self) -> str:
@@ -41,7 +75,7 @@ class Target(Protocol):
 
     @property
     def lock_path(self) -> Path:
-        """The file whose lock stands for "one run at a time"."""
+        """The file whose lock stands for "one run at a time" on this machine."""
 
     @property
     def load_memory_limit(self) -> str:
@@ -76,8 +110,36 @@ class Target(Protocol):
     def release(self) -> None:
         """Close what dbt left open in this process, so that others can open the target."""
 
-    def attach_sql(self, alias: str) -> str | None:
-        """SQL that lets a local DuckDB read it as ``alias``; None where that is not possible."""
+    def lock(self, command: str) -> AbstractContextManager[None]:
+        """A lock that other machines see, too; it is taken within the one of this machine.
+
+        Args:
+            command: what this process is about to do, for whoever has to wait.
+
+        Raises:
+            LockedError: another machine holds it.
+            WarehouseError: the target cannot be reached.
+        """
+
+    def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """Let a DuckDB in memory read it: ``alias.schema.table``, until ``detach alias``.
+
+        Args:
+            connection: gets what the target needs, such as an extension and a secret.
+            alias: the name, as it is; views of a DuckDB file work under ``database`` alone.
+
+        Returns:
+            Whether there is a database yet; if not, nothing was attached.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
+
+    def publisher(self) -> Publisher | None:
+        """What makes tables visible to readers of the target; None for a DuckDB file.
+
+        Readers of a DuckDB file have the published copy, see ``headrace.pipeline.publish``.
+        """
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows per table of a schema; empty when there is no such schema."""
@@ -103,10 +165,95 @@ def require_file(target: Target) -> Path:
     return target.database_file
 
 
+class RemoteTarget:
+    """What targets that are no DuckDB file have in common: DuckDB asks them by ``attach``."""
+
+    @property
+    def location(self) -> str:
+        """See ``Target``."""
+        raise NotImplementedError
+
+    @property
+    def database_file(self) -> None:
+        """It is no file."""
+        return None
+
+    @property
+    def reads_local_files(self) -> bool:
+        """What is loaded is written as Parquet first."""
+        return False
+
+    def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """See ``Target``."""
+        raise NotImplementedError
+
+    def lock(self, command: str) -> AbstractContextManager[None]:
+        """None but the one of this machine."""
+        del command
+        return nullcontext()
+
+    @contextmanager
+    def reader(self, alias: str = "target") -> "Iterator[duckdb.DuckDBPyConnection | None]":
+        """A DuckDB in memory that reads it as ``alias``; None where there is no database yet.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
+        import duckdb
+
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            try:
+                yield connection if self.attach(connection, alias) else None
+            except duckdb.Error as error:
+                raise self.explain(error) from error
+
+    def explain(self, error: Exception) -> WarehouseError:
+        """An error of its engine as one sentence; each type says more."""
+        return WarehouseError(f"{self.location} cannot be read: {first_line(error)}")
+
+    def row_counts(self, schema: str) -> dict[str, int]:
+        """Rows of each table of ``schema``, dlt's own left out."""
+        with self.reader() as connection:
+            if connection is None:
+                return {}
+            names = connection.execute(
+                "select table_name from duckdb_tables() where database_name = 'target' "
+                "and schema_name = ? and not starts_with(table_name, '_dlt')",
+                [schema],
+            ).fetchall()
+            return {
+                str(name): scalar(
+                    connection, f"select count(*) from {qualified('target', schema, name)}"
+                )
+                for (name,) in names
+            }
+
+    def count_rows(self, schema: str, name: str) -> int | None:
+        """Rows of a table or view; None when there is none of that name."""
+        with self.reader() as connection:
+            if connection is None:
+                return None
+            there = scalar(
+                connection,
+                "select count(*) from information_schema.tables where table_catalog = 'target' "
+                f"and table_schema = {literal(schema)} and table_name = {literal(name)}",
+            )
+            table = qualified("target", schema, name)
+            return scalar(connection, f"select count(*) from {table}") if there else None
+
+
 class TargetSettings(BaseModel):
-    """Settings of a target (``targets.<name>``); each type of target adds its own."""
+    """Settings of a target (``targets.<name>``); each type of target adds its own.
+
+    Attributes:
+        has_own_folder: whether what is kept on this machine, such as dlt's state, is in a folder of
+            its own in ``data_dir``; DuckDB files had none from the beginning.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    has_own_folder: ClassVar[bool] = True
 
     type: str = Field(
         "duckdb", description="`duckdb`, or a type of target that an installed package adds"

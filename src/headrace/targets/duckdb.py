@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -14,9 +14,9 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import is_damaged, is_locked, is_of_other_version, lock_holder
-from headrace.sql_text import literal, qualified, scalar
+from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.system_errors import fault_in
-from headrace.targets.base import TargetSettings
+from headrace.targets.base import Capabilities, TargetSettings
 
 if TYPE_CHECKING:
     import duckdb
@@ -28,6 +28,8 @@ _SESSION = {"TimeZone": "UTC"}
 
 class DuckDbSettings(TargetSettings):
     """Settings of a DuckDB target (``targets.<name>`` in the settings)."""
+
+    has_own_folder: ClassVar[bool] = False
 
     path: Path | None = Field(
         None, description="the warehouse file; by default `warehouse.duckdb` in `data_dir`"
@@ -81,6 +83,12 @@ class DuckDbTarget:
     threads: int | None
     temp_directory: Path
     dialect: str = "duckdb"
+    adapter: str = "dbt-duckdb"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All of them."""
+        return Capabilities()
 
     @property
     def location(self) -> str:
@@ -209,11 +217,32 @@ class DuckDbTarget:
         """Close the connection that dbt-duckdb keeps for the next invocation."""
         close_duckdb()
 
-    def attach_sql(self, alias: str) -> str | None:
-        """``ATTACH … (READ_ONLY)``; None while there is no file yet."""
+    def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """Attach the file read-only; False while there is none yet.
+
+        Raises:
+            WarehouseError: see ``check``.
+        """
+        import duckdb
+
         if not exists(self.path):
-            return None
-        return f"attach {literal(str(self.path))} as {alias} (read_only)"
+            return False
+        try:
+            connection.execute(
+                f"attach {literal(str(self.path))} as {identifier(alias)} (read_only)"
+            )
+        except duckdb.Error as error:
+            raise self.explain(error) from error
+        return True
+
+    def lock(self, command: str) -> AbstractContextManager[None]:
+        """None but the one of this machine: DuckDB lets no other machine write the file."""
+        del command
+        return nullcontext()
+
+    def publisher(self) -> None:
+        """Readers open the published copy."""
+        return
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own tables left out."""

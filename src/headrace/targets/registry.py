@@ -1,12 +1,16 @@
-"""The types of targets: DuckDB, and those that installed packages add by an entry point."""
+"""The types of targets: Headrace's own, and those that installed packages add by an entry point."""
 
 import importlib.metadata
+from importlib.metadata import EntryPoint
 
 from headrace.targets.base import TargetSettings
-from headrace.targets.duckdb import DuckDbSettings
 
 GROUP = "headrace.targets"
 """Of entry points: the name is the type, and what it leads to a class of ``TargetSettings``."""
+
+
+OWN_TYPES = {"duckdb": "headrace.targets.duckdb:DuckDbSettings"}
+"""Headrace's own, each imported when it is asked for; a target of such a name needs no entry."""
 
 
 def settings_of_type(name: str) -> type[TargetSettings]:
@@ -15,11 +19,10 @@ def settings_of_type(name: str) -> type[TargetSettings]:
     Raises:
         ValueError: there is no such type, or what the entry point leads to is no settings class.
     """
-    if name == "duckdb":
-        return DuckDbSettings
     points = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
+    points |= {key: EntryPoint(key, value, GROUP) for key, value in OWN_TYPES.items()}
     if name not in points:
-        known = ", ".join(["duckdb", *points])
+        known = ", ".join(sorted(points))
         raise ValueError(f"there is no type of target {name!r}; known: {known}")
     found = points[name].load()
     if not (isinstance(found, type) and issubclass(found, TargetSettings)):

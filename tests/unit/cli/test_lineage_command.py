@@ -226,7 +226,7 @@ def test_without_a_run_or_its_data_it_says_what_to_run(lineage: Command, tmp_pat
 
 
 def test_a_run_that_holds_the_warehouse_is_waited_for_by_the_user(lineage: Command) -> None:
-    with lock.hold(lineage.data / "warehouse.duckdb.lock", "headrace run"):
+    with lock.hold_file(lineage.data / "warehouse.duckdb.lock", "headrace run"):
         code, out, err = lineage("--verify")
     assert (code, out) == (2, "")
     assert "another run holds the warehouse: `headrace run`" in err

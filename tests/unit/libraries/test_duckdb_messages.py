@@ -7,6 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from headrace.errors import WarehouseError
 from headrace.libraries import duckdb as libraries_duckdb
 
 _FACTOR = 0xBF58476D1CE4E5B9  # a block's checksum: all words of 8 bytes times this, by xor
@@ -102,3 +103,21 @@ for _ in range(10):
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert ended.stdout == ended.stderr == b""
+
+
+def test_an_extension_is_loaded_from_its_package() -> None:
+    pytest.importorskip("duckdb_extension_sqlite_scanner", reason="uv sync --extra ducklake")
+    with duckdb.connect() as connection:
+        libraries_duckdb.load_extension(connection, "sqlite_scanner", extra="ducklake")
+        loaded = connection.execute(
+            "select loaded from duckdb_extensions() where extension_name = 'sqlite_scanner'"
+        ).fetchone()
+    assert loaded == (True,)
+
+
+def test_an_extension_that_is_not_installed_names_its_extra() -> None:
+    with (
+        duckdb.connect() as connection,
+        pytest.raises(WarehouseError, match=r"extension nothing is not installed: run `uv .*lake"),
+    ):
+        libraries_duckdb.load_extension(connection, "nothing", extra="lake")

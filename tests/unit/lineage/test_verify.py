@@ -89,7 +89,12 @@ def _with_lineage(catalog: Catalog) -> Catalog:
 def _verify(catalog: Catalog, path: Path, *only: NodeRef, rows: int = 1000) -> VerifyReport:
     written = str(path).replace("'", "''")
     attach = f"attach '{written}' as {warehouse_alias()} (read_only)"
-    return verify(catalog, attach, only=only, options=VerifyOptions(rows=rows, workers=2))
+    return verify(
+        catalog,
+        lambda one: one.execute(attach),
+        only=only,
+        options=VerifyOptions(rows=rows, workers=2),
+    )
 
 
 def _without(catalog: Catalog, *edge: str) -> Catalog:

@@ -34,6 +34,7 @@ class NumbersTarget:
 
     name = "duckdb"
     dialect = "duckdb"
+    adapter = "dbt-duckdb"
     location = "warehouse.duckdb"
     load_memory_limit = "512MB"
     database_file = None

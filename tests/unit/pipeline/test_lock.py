@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import LockedError, WarehouseError
-from headrace.pipeline.lock import hold, is_held
+from headrace.pipeline.lock import hold_file, is_held
 
 
 def _hold(path: str, started: Connection) -> None:
-    with hold(Path(path), "headrace run"):
+    with hold_file(Path(path), "headrace run"):
         started.send(os.getpid())
         signal.pause()
 
@@ -31,7 +31,7 @@ def test_a_second_run_says_who_and_since_when_and_takes_over_after_a_kill(tmp_pa
         assert ours.poll(300)
         pid = ours.recv()
         assert is_held(path)
-        with pytest.raises(LockedError) as caught, hold(path, "headrace build"):
+        with pytest.raises(LockedError) as caught, hold_file(path, "headrace build"):
             pass
         message = str(caught.value)
         assert f"process {pid}" in message
@@ -42,17 +42,17 @@ def test_a_second_run_says_who_and_since_when_and_takes_over_after_a_kill(tmp_pa
         process.kill()
         process.join()
     assert not is_held(path)
-    with hold(path, "headrace run") as dead:
+    with hold_file(path, "headrace run") as dead:
         assert dead is not None
         assert dead.pid == pid
-    with hold(path, "headrace run") as dead:
+    with hold_file(path, "headrace run") as dead:
         assert dead is None
 
 
 def test_the_note_of_the_holder_goes_with_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     note = tmp_path / "x.lock.json"
-    with hold(path, "headrace load"):
+    with hold_file(path, "headrace load"):
         assert json.loads(note.read_text())["command"] == "headrace load"
     assert not note.exists()
 
@@ -61,7 +61,7 @@ def test_no_place_for_a_lock_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
         pytest.raises(WarehouseError, match="no lock can be taken"),
-        hold(tmp_path / "file" / "x.lock", "headrace run"),
+        hold_file(tmp_path / "file" / "x.lock", "headrace run"),
     ):
         pass
 
@@ -85,9 +85,9 @@ def test_a_malformed_note_is_made_anew(tmp_path: Path, note: str) -> None:
     path = tmp_path / "x.lock"
     info = tmp_path / "x.lock.json"
     info.write_text(note)
-    with hold(path, "headrace load") as dead:
+    with hold_file(path, "headrace load") as dead:
         assert dead is None
         info.write_text(note)
-        with pytest.raises(LockedError, match="another run holds"), hold(path, "headrace run"):
+        with pytest.raises(LockedError, match="another run holds"), hold_file(path, "headrace run"):
             pass
     assert not info.exists()

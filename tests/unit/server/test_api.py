@@ -227,7 +227,10 @@ def test_a_run_that_goes_on_is_not_remembered(tmp_path_factory: Any) -> None:
     from headrace.pipeline import lock
 
     project = write_project(tmp_path_factory.mktemp("running"))
-    with lock.hold(project.directory / "lock", "headrace run"), Client(project.state()) as client:
+    with (
+        lock.hold_file(project.directory / "lock", "headrace run"),
+        Client(project.state()) as client,
+    ):
         store = RunStore(project.url)
         store.begin_run("now", command="headrace run", target="x", lock="y", code_version="1")
         answer = client.get("/api/v1/run", {"id": "now"})

@@ -73,7 +73,7 @@ def test_it_is_made_again_when_a_file_changed(compared: Comparison, resolved: Re
 
 def test_a_run_is_neither_met_nor_held_up(compared: Comparison, resolved: Resolved) -> None:
     with (
-        lock.hold(resolved.target.lock_path, "headrace run"),
+        lock.hold(resolved.target, "headrace run"),
         duckdb.connect(str(warehouse(resolved))) as writer,
     ):
         writer.execute("insert into marts.orders values (100, 'eve')")

@@ -81,7 +81,7 @@ def test_a_list_or_mapping_is_read_as_yaml(project: Path) -> None:
         ("a: [1\n", r"config/default.yml line 2: not valid YAML"),
         ("a: 1\na: 2\n", r"config/default.yml line 2: not valid YAML: found duplicate key"),
         ("just text\n", r"config/default.yml: a settings file is a mapping"),
-        ("target: lake\n", r"config/default.yml line 1: target 'lake' is not one of \['duckdb'\]"),
+        ("target: odd\n", r"config/default.yml line 1: target 'odd' is not one of \['duckdb'"),
         ("sources: {Shop-1: {}}\n", r"sources.Shop-1"),
         ("log_level: loud\n", r"'debug', 'info', 'warning' or 'error'"),
     ],
@@ -171,3 +171,9 @@ def test_the_bare_dbt_profile_is_the_one_that_the_settings_give() -> None:
     del bare["threads"], ours["threads"]  # of as many cores as there are
     assert bare == ours
     assert read(".devcontainer/dbt/profiles.yml")["published"]["settings"] == ours["settings"]
+
+
+def test_a_target_of_its_type_needs_no_entry(project: Path) -> None:
+    (project / "config" / "default.yml").write_text("targets: {other: {threads: 2}}\n")
+    assert resolve(project, environ={}).target.name == "duckdb"
+    assert resolve(project, flags=["target=other"], environ={}).target.name == "other"

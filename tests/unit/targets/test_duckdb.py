@@ -38,7 +38,8 @@ def test_a_file_that_was_stopped_at_its_birth_is_created_anew(
     place = target(path)
     place.check()
     assert place.row_counts("x_raw") == {}
-    assert place.attach_sql("w") is None
+    with duckdb.connect() as connection:
+        assert not place.attach(connection, "w")
     note = place.prepare()
     assert note is not None
     assert "unfinished" in note

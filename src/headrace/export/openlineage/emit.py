@@ -247,7 +247,7 @@ class Emitter:
             return str(path)
         if path is not None:
             return self._resolved.source_path(Path(str(path)))
-        sample = self._resolved.data_dir / source
+        sample = self._resolved.common_data_dir / source
         return sample if sample.is_dir() else None
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 from headrace.catalog.model import Catalog
 from headrace.errors import LineageError
@@ -27,7 +28,7 @@ Progress = Callable[[int, int], None]
 
 def verify(
     catalog: Catalog,
-    attach: str,
+    attach: Callable[[Any], object],
     *,
     only: Sequence[NodeRef] = (),
     options: VerifyOptions | None = None,
@@ -40,7 +41,7 @@ def verify(
 
     Args:
         catalog: the claim.
-        attach: SQL that attaches the warehouse as the alias that ``warehouse_alias()`` gives.
+        attach: attaches the warehouse to a DuckDB connection, as ``warehouse_alias()``.
         only: limit the check, see ``headrace.lineage.verify.plan``.
         options: how.
         guard: is held while the warehouse is read.
@@ -71,7 +72,11 @@ def warehouse_alias() -> str:
 
 
 def _take(
-    catalog: Catalog, attach: str, sample: Path, only: Sequence[NodeRef], rows: int
+    catalog: Catalog,
+    attach: Callable[[Any], object],
+    sample: Path,
+    only: Sequence[NodeRef],
+    rows: int,
 ) -> SampledPlan:
     """Plan, and copy the raw tables."""
     import duckdb
@@ -80,7 +85,7 @@ def _take(
         made = plan(catalog, connection, only=only)
         main = main_database(catalog)
         try:
-            connection.execute(attach)
+            attach(connection)
             connection.execute(f"attach {literal(str(sample))} as {SAMPLE}")
             there = {
                 (schema.casefold(), name.casefold())

@@ -185,7 +185,7 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
     out = out.absolute()
     _check_destination(out, resolved)
     target = resolved.target
-    with lock.hold(target.lock_path, "headrace state"):
+    with lock.hold(target, "headrace state"):
         note = _published_state(resolved, target)
         temporary = portable.temporary_beside(out)
         try:
@@ -244,13 +244,11 @@ def _write(resolved: Resolved, target: Target, note: PublishedState, folder: Pat
     file, database = require_file(target), target.database
     try:
         with duckdb.connect() as connection:
-            attach = target.attach_sql("original")
-            if attach is None:
+            # as long as it is attached, nobody can write it
+            if not target.attach(connection, "original"):
                 raise StateError(
                     f"there is no warehouse at {target.location}: run `headrace run` first"
                 )
-            # as long as it is attached, nobody can write it
-            connection.execute(attach)
             portable.copy_file(file, copy)
             log = Path(f"{file}.wal")
             if log.exists():

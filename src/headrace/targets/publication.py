@@ -1,0 +1,109 @@
+"""How a target makes tables visible to its readers in one step, and what they had before."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table as it was published.
+
+    Attributes:
+        schema: dbt's schema, for example ``marts``.
+        name: of the table.
+        unique_id: dbt's id of it.
+        rows: how many it has.
+        fingerprint: changes with any value, column, type or description.
+    """
+
+    schema: str
+    name: str
+    unique_id: str
+    rows: int
+    fingerprint: str
+
+    @property
+    def full_name(self) -> str:
+        """``schema.name``."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class BuiltTable(PublishedTable):
+    """A table that is to be published.
+
+    Attributes:
+        description: dbt's, of the table.
+        columns: the description of each column that has one.
+    """
+
+    description: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What readers get at once.
+
+    Attributes:
+        run_id: of the run that published it.
+        published_at: UTC.
+        code_version: of the project.
+        tables: all of its tables.
+    """
+
+    run_id: str
+    published_at: datetime
+    code_version: str
+    tables: tuple[PublishedTable, ...]
+
+
+class Publisher(Protocol):
+    """Publishes in the engine of a target; the caller holds the target's lock."""
+
+    def fingerprints(
+        self, relations: Sequence[tuple[str, str]]
+    ) -> dict[tuple[str, str], tuple[int, str]]:
+        """Rows and fingerprint of built tables, by schema and name.
+
+        A fingerprint changes with any value, column or type, whatever the order of the rows. A
+        relation that is not there is left out.
+        """
+
+    def current(self) -> Publication | None:
+        """What readers have; None before the first publication."""
+
+    def publish(
+        self,
+        publication: Publication,
+        changed: Sequence[BuiltTable],
+        *,
+        keep: int,
+        tell: Callable[[BuiltTable, float], None],
+    ) -> None:
+        """Show readers a publication, in one step.
+
+        They never see half of it, and are never blocked. The cost is in proportion to what changed.
+        Tables of the current publication that the new one lacks are dropped.
+
+        Args:
+            publication: what readers have afterwards.
+            changed: its tables that are to be copied; the others stay as they are published.
+            keep: how many earlier publications are kept.
+            tell: is told of each table that was copied, and of the seconds that it took.
+
+        Raises:
+            PublishError: it cannot; readers have what they had.
+        """
+
+    def history(self) -> list[Publication]:
+        """What can be gone back to, newest first; the current one is the first."""
+
+    def restore(self, run_id: str) -> Publication:
+        """Show readers an earlier publication again, in one step.
+
+        Raises:
+            PublishError: it is not kept, or cannot be shown.
+        """
