@@ -23,6 +23,7 @@ from headrace.cli.lineage import lineage
 from headrace.cli.options import STATE
 from headrace.cli.profile import profile
 from headrace.cli.project import adopt, new, update
+from headrace.cli.published import published
 from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
 from headrace.cli.run import build, load, publish, run, state, watch
@@ -56,6 +57,7 @@ for _command in (
     load,
     build,
     publish,
+    published,
     state,
     diff,
     query,

@@ -135,7 +135,7 @@ class RunScreen(LiveScreen):
 
     def _published(self, publish: PublishReport) -> None:
         if publish.tables:
-            word = "published" if publish.written else "published file is current:"
+            word = "published" if publish.written else "what is published is current:"
             rows = ", ".join(f"{table.name} {table.rows:,}" for table in publish.tables)
             path = escape(from_here(publish.path))
             self.console.print(f"[green]✓[/] {word} [bold]{path}[/] ({escape(rows)} rows)")

@@ -10,9 +10,8 @@ from pydantic import Field
 
 from headrace.artifacts import read_manifest
 from headrace.artifacts.dbt_results import FAILED
-from headrace.pipeline import build_state
+from headrace.pipeline import build_state, published_file
 from headrace.pipeline.build_state import BuildState
-from headrace.pipeline.published_file import published_rows
 from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport
 from headrace.rules import Rule, chosen_rules, find_rules, rule
 from headrace.settings import Resolved
@@ -124,7 +123,8 @@ def marts_keep_their_rows(
             now = f"has {mart.rows:,} rows" if mart.rows else "is empty"
             yield (
                 f"{mart.name} {now} now, and {mart.published_rows:,} rows of it are published: "
-                f"look at its sources; if it is right, delete {build.published} and publish again"
+                "look at its sources; if it is right, run `headrace publish --set "
+                "audit.checks.marts_keep_their_rows=false`"
             )
 
 
@@ -176,7 +176,12 @@ def _without_contract(resolved: Resolved, state: BuildState) -> tuple[str, ...]:
 
 def _marts(resolved: Resolved, target: Target, built: Collection[str]) -> BuiltMarts:
     marts = []
-    published = published_rows(resolved.published)
+    publisher = target.publisher()
+    if publisher is None:
+        published = published_file.published_rows(resolved.published)
+    else:
+        current = publisher.current()
+        published = {table.full_name: table.rows for table in current.tables} if current else {}
     for mart in read_manifest(resolved.artifacts).relations(*resolved.published_relations):
         if mart.unique_id in built:
             name = f"{mart.schema_name}.{mart.relation_name}"

@@ -5,18 +5,22 @@
 
 An earlier file is a hard link that is made just before the rename that publishes: it costs no time
 and no copy, and a kill between the two leaves a second name of the file that is still current,
-which counts as no earlier one. Each takes the disk space of a published file.
+which counts as no earlier one. Each takes the disk space of a published file. `rolled_back.jsonl`
+in that folder has a line for each time that an earlier one took the current one's place again.
 """
 
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from headrace import portable
+from headrace.errors import PublishError
+from headrace.targets.publication import Publication, PublishedTable
 
 INFO_SCHEMA = "_headrace"
 _LOG = logging.getLogger("headrace.pipeline")
@@ -87,6 +91,98 @@ def contents(path: Path) -> Contents | None:
     return Contents(found, frozenset(map(str, ids or ())))
 
 
+def publication(path: Path) -> Publication | None:
+    """All that a published file says of itself; None if it is missing or cannot be read."""
+    rows = _query(
+        path,
+        "select run_id, published_at, code_version, (select list(t order by name) "
+        f"from {INFO_SCHEMA}.tables t) from {INFO_SCHEMA}.publication",
+    )
+    if not rows:
+        return None
+    run_id, at, version, tables = rows[0]
+    found = []
+    for table in tables or ():
+        schema, _, name = str(table["name"]).partition(".")
+        rows_, print_ = int(table["row_count"]), str(table["fingerprint"])
+        found.append(PublishedTable(schema, name, str(table["unique_id"]), rows_, print_))
+    return Publication(str(run_id), at.astimezone(UTC), str(version), tuple(found))
+
+
+def history(path: Path) -> list[Publication]:
+    """What readers had and can have again, newest first; the current one is the first.
+
+    One that was gone back to is there twice, the second time from when that was.
+    """
+    by_run: dict[str, Publication] = {}
+    for kept in (path, *_kept(path)):
+        found = publication(kept)
+        if found is not None:
+            by_run.setdefault(found.run_id, found)
+    times = [*by_run.values()]
+    for run_id, at in _rolled_back(path):
+        if run_id in by_run:
+            times.append(replace(by_run[run_id], published_at=at))
+    times.sort(key=lambda one: one.published_at, reverse=True)
+    current = publication(path)
+    if current is not None and times[0].run_id != current.run_id:
+        # a rollback was stopped before it was noted
+        times.insert(0, replace(current, published_at=times[0].published_at))
+    return times
+
+
+def restore(path: Path, run_id: str, most: int) -> None:
+    """Put an earlier file in the place of the published one, in one step; that one is kept.
+
+    Args:
+        path: the published file; the caller holds the lock.
+        run_id: of the earlier one.
+        most: how many earlier files are kept.
+
+    Raises:
+        PublishError: it is not kept, or the file cannot be replaced.
+    """
+    wanted = next((kept.path for kept in earlier(path) if kept.run_id == run_id), None)
+    if wanted is None:
+        raise PublishError(f"the published file of run {run_id} is not kept")
+    temporary = portable.temporary_beside(path)
+    line = json.dumps({"run_id": run_id, "at": datetime.now(UTC).isoformat()})
+    try:
+        temporary.unlink(missing_ok=True)
+        portable.add_name(wanted, temporary)
+        keep(path, max(most, 1))
+        path.with_name(path.name + ".wal").unlink(missing_ok=True)
+        portable.replace(temporary, path)
+        portable.make_names_durable(path.parent)
+        with _journal(path).open("a", encoding="utf-8") as journal:
+            journal.write(f"{line}\n")
+        prune(path, max(most, 1))
+    except OSError as error:
+        raise PublishError(
+            f"{path} cannot be replaced ({error.strerror or error}): close the programs that have "
+            "it open, or make its directory writable"
+        ) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _journal(path: Path) -> Path:
+    return folder(path) / "rolled_back.jsonl"
+
+
+def _rolled_back(path: Path) -> Iterator[tuple[str, datetime]]:
+    """Which runs were gone back to, and when; a line that was cut short is none."""
+    try:
+        lines = _journal(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return
+    for line in lines:
+        with suppress(ValueError, KeyError, TypeError):
+            found = json.loads(line)
+            yield str(found["run_id"]), datetime.fromisoformat(found["at"]).astimezone(UTC)
+
+
 def _query(path: Path, sql: str) -> list[Any]:
     if not path.exists():
         return []
@@ -135,6 +231,7 @@ def prune(path: Path, most: int) -> None:
         portable.remove(old)
     if not most:
         with suppress(OSError):
+            _journal(path).unlink(missing_ok=True)
             folder(path).rmdir()
 
 

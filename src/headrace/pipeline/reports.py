@@ -181,12 +181,13 @@ class PublishedTable(Report):
 class PublishReport(Report):
     """The publish step."""
 
-    path: str
-    written: bool = Field(description="false when the published file was current already")
+    path: str = Field(description="the published file, or where readers of the target find it")
+    written: bool = Field(description="false when what is published was current already")
     tables: tuple[PublishedTable, ...]
     left: tuple[str, ...] = Field(
         (), description="tables that stay as they were, because a load upstream of them failed"
     )
+    note: str | None = None
     bytes: int
     seconds: float
 

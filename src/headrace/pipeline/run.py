@@ -494,6 +494,7 @@ class _Run:
                 listen=self.listen,
                 affected=self._affected(),
             )
+            self.notes += [self.published.note] if self.published.note else []
             RunRecord(self.store, self.run_id).add_row_counts(self.published.tables)
             if self.published.left:
                 return  # the warehouse has what is not published

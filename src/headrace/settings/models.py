@@ -141,6 +141,15 @@ class PublishSettings(BaseModel):
         1, ge=0, le=100, description="how many earlier published files are kept beside it, for "
         "`headrace diff`; each takes as much disk space as the published file",
     )  # fmt: skip
+    local_copy: Literal["always", "never"] = Field(
+        "always", description="whether the published file is also written where the target "
+        "publishes in its own engine, such as Postgres: the page, `headrace diff` and notebooks "
+        "read it; of a DuckDB warehouse it is always written",
+    )  # fmt: skip
+    local_copy_limit: int = Field(
+        10 * 1024**3, gt=0, description="bytes; a copy beside a target's own publication that would"
+        " take more is left out",
+    )  # fmt: skip
     on_failed_load: Literal["nothing", "unaffected"] = Field(
         "nothing", description="what is published when a source or table could not be loaded: "
         "`nothing`, so that all marts are of one time, or the marts that do not depend on it",

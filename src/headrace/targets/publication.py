@@ -63,6 +63,10 @@ class Publication:
 class Publisher(Protocol):
     """Publishes in the engine of a target; the caller holds the target's lock."""
 
+    @property
+    def location(self) -> str:
+        """Where readers find the tables, for people; never a secret."""
+
     def fingerprints(
         self, relations: Sequence[tuple[str, str]]
     ) -> dict[tuple[str, str], tuple[int, str]]:

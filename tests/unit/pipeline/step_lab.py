@@ -52,6 +52,9 @@ class NumbersTarget:
     def signature(self) -> str | None:
         return self.now
 
+    def publisher(self) -> None:
+        return
+
 
 def target(rows: dict[str, int] | None = None, signature: str | None = "now") -> Target:
     stand_in: Any = NumbersTarget(rows or {}, signature)
