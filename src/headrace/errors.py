@@ -15,6 +15,7 @@
     │   ├── TransformError   dbt could not parse or compile the project
     │   ├── GenerateError    no data could be generated or learned from
     │   ├── PublishError     the published copy could not be written
+    │   ├── MonitorError     a metric or an alarm is not known, or its monitor cannot be set up so
     │   ├── QueryError       a query cannot be run
     │   ├── RunStoreError    the run store cannot be opened or written
     │   ├── ArtifactError    a file that dbt or dlt left behind cannot be read
@@ -45,6 +46,7 @@ __all__ = [
     "HeadraceError",
     "LineageError",
     "LockedError",
+    "MonitorError",
     "NoCursorError",
     "ProjectError",
     "ProjectFileError",
@@ -146,6 +148,10 @@ class QueryError(UserError):
 
 class ProfileError(UserError):
     """A table or file cannot be profiled: there is none of that name, or it cannot be read."""
+
+
+class MonitorError(UserError):
+    """A metric or an alarm is not known, or a monitor cannot be set up as the settings say."""
 
 
 class RunStoreError(UserError):
