@@ -25,6 +25,7 @@
     │   ├── ServeError       the page cannot be served or written as asked
     │   ├── StateError       a state folder cannot be written or used
     │   ├── DiffError        two databases cannot be compared as asked
+    │   ├── ParityError      targets cannot be compared as asked
     │   ├── ScaffoldError    no models can be written for a source as things stand
     │   └── TemplateError    no project can be copied or updated from the template as asked
     └── CheckFailedError     everything ran, a check did not pass (exit code 1)
@@ -48,6 +49,7 @@ __all__ = [
     "LockedError",
     "MonitorError",
     "NoCursorError",
+    "ParityError",
     "ProjectError",
     "ProjectFileError",
     "PublishError",
@@ -184,6 +186,10 @@ class StateError(UserError):
 
 class DiffError(UserError):
     """Two databases cannot be compared as asked."""
+
+
+class ParityError(UserError):
+    """Targets cannot be compared as asked."""
 
 
 class AddError(UserError):

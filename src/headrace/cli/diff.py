@@ -1,5 +1,6 @@
-"""``headrace diff``: what changed between two DuckDB files or state folders."""
+"""``headrace diff``: two DuckDB files or state folders; ``headrace parity``: targets."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -101,4 +102,54 @@ def diff(
 
         show_diff(report)
     if fail_on_change and report.is_different:
+        raise typer.Exit(1)
+
+
+@shared_options()
+def parity(
+    call: Call,
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET…", help="The others must equal the first."),
+    ],
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="NAME", help="Load this; else what is enabled."),
+    ] = None,
+    as_of: Annotated[
+        datetime,
+        typer.Option(
+            "--as-of",
+            metavar="DATE",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"],
+            help="Of simulated sources at the second run, UTC; the first is 30 days before.",
+        ),
+    ] = datetime(2024, 6, 1),  # noqa: DTZ001 - typer parses times without a zone
+    scale: Annotated[
+        float, typer.Option("--scale", min=0.001, max=10_000.0, help="Of simulated sources.")
+    ] = 0.05,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            "--tolerance", min=0.0, max=1.0, help="Relative, of floating point numbers; 0 is exact."
+        ),
+    ] = 1e-9,
+) -> None:
+    """Build the project on several targets, from the same data, and compare every mart.
+
+    Each gets an empty place of its own, which is removed: what you have stays untouched.
+    """
+    from datetime import UTC
+
+    from headrace.cli.render_diff import show_parity
+    from headrace.pipeline.parity import ParityOptions, parity
+
+    options = ParityOptions(tuple(source or ()), as_of.replace(tzinfo=UTC), scale, tolerance)
+    tell = (lambda _: None) if call.json else lambda text: typer.echo(f"{text} …", err=True)
+    report = parity(call.settings(), targets, options, flags=call.sets or (), listen=tell)
+    if call.json:
+        print_json(report)
+    else:
+        show_parity(report)
+    if not report.is_good:
         raise typer.Exit(1)

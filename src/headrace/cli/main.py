@@ -15,7 +15,7 @@ import typer
 
 from headrace import portable, process, secrets
 from headrace.cli.add import add, scaffold
-from headrace.cli.diff import diff
+from headrace.cli.diff import diff, parity
 from headrace.cli.export import export
 from headrace.cli.generate import generate, learn
 from headrace.cli.inspect import doctor, inspect, status, where
@@ -60,6 +60,7 @@ for _command in (
     published,
     state,
     diff,
+    parity,
     query,
     profile,
     inspect,

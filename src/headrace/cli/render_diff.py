@@ -8,11 +8,13 @@ something is an entity.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from headrace.cli.terminal import MARKS, new_console
 from headrace.formatting import count, printable
+from headrace.pipeline.parity import ParityReport
 from headrace.quality.diff.report import DIFFERENT, ColumnChange, DiffReport, SampleRow, TableDiff
 
 _MARKS = {
@@ -23,6 +25,12 @@ _MARKS = {
     "not compared": "[yellow]![/]",
 }
 _MOST_READERS = 8
+_PARITY = {
+    "identical": "[green]=[/]",
+    "equal": "[green]≈[/]",
+    "different": "[red]≠[/]",
+    "missing": "[red]missing[/]",
+}
 
 
 def show_diff(report: DiffReport) -> None:
@@ -333,3 +341,49 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     yield f"|{'---|' * len(head)}"
     for row in rows:
         yield f"| {' | '.join(row)} |"
+
+
+def show_parity(report: ParityReport) -> None:
+    """Print it: a line for each mart and target, then what differs."""
+    console = new_console()
+    dates = " and ".join(f"{at:%Y-%m-%d}" for at in report.as_of)
+    console.print(f"{', '.join(report.sources)} as of {dates}, one run each")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("mart", overflow="fold")
+    table.add_column("rows", justify="right")
+    for target in report.targets:
+        table.add_column(escape(target.target))
+    names = sorted({one.name for target in report.targets for one in target.tables})
+    found = [{one.name: one for one in target.tables} for target in report.targets]
+    for name in names:
+        rows = next((one[name].rows for one in found if name in one), None)
+        cells = [_PARITY[one[name].outcome] if name in one else "[dim]-[/]" for one in found]
+        table.add_row(escape(name), f"{rows:,}" if rows is not None else "-", *cells)
+    table.add_section()
+    taken = [f"{sum(target.seconds):.1f} s" if target.seconds else "-" for target in report.targets]
+    table.add_row("[dim]both runs[/]", "", *(f"[dim]{text}[/]" for text in taken))
+    console.print(table)
+    for target in report.targets:
+        if target.error is not None:
+            console.print(f"\n[red]✗[/] {escape(target.target)}: {escape(printable(target.error))}")
+        for one in target.tables:
+            if one.difference is not None:
+                _show_differences(console, target.target, one.difference)
+    for note in report.notes:
+        console.print(f"[dim]note: {escape(note)}[/]")
+    if report.is_good:
+        told = f"all {count(len(names), 'mart')} are equal on {count(len(found), 'target')}"
+        console.print(f"\n{told}")
+    elif not names:
+        console.print("\n[red]no mart was published[/]")
+    else:
+        bad = [one.target for one in report.targets if not (one.is_good and one.tables)]
+        console.print(f"\n[red]not equal:[/] {escape(', '.join(bad))}")
+
+
+def _show_differences(console: Console, target: str, table: TableDiff) -> None:
+    added, removed, changed = table.rows_added, table.rows_removed, table.rows_changed
+    told = [f"{added:,} rows more", f"{removed:,} rows fewer", f"{changed or 0:,} rows changed"]
+    console.print(f"\n[bold]{escape(table.name)}[/] on {escape(target)}: {', '.join(told)}")
+    for line in (*what_changed(table), *_sample_lines(table), *table.notes):
+        console.print(f"  {escape(printable(line))}")

@@ -259,6 +259,20 @@ class TargetSettings(BaseModel):
         "duckdb", description="`duckdb`, or a type of target that an installed package adds"
     )
 
+    def apart(self, folder: Path) -> AbstractContextManager[dict[str, str]]:
+        """An empty place of the same engine, which is removed at the end: for `headrace parity`.
+
+        Args:
+            folder: an empty folder of this machine, for what it keeps in files.
+
+        Returns:
+            Changes to these settings, by key, which lead there.
+
+        Raises:
+            WarehouseError: there can be none.
+        """
+        raise WarehouseError(f"targets of the type {self.type} have no empty place to compare in")
+
     def target(self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]) -> Target:
         """The target.
 

@@ -48,6 +48,10 @@ class DuckDbSettings(TargetSettings):
         None, ge=1, le=256, description="DuckDB's threads; all cores by default"
     )
 
+    def apart(self, folder: Path) -> AbstractContextManager[dict[str, str]]:
+        """A file of its own."""
+        return nullcontext({"path": str(folder / "warehouse.duckdb")})
+
     def target(
         self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]
     ) -> "DuckDbTarget":
