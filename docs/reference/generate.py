@@ -245,6 +245,7 @@ def _type(annotation: Any) -> str:
 def pages() -> dict[str, str]:
     """Every generated page by its name in this folder."""
     import other_pages  # noqa: PLC0415 (beside this file, which a test loads by its path)
+    import tests_page  # noqa: PLC0415
 
     return {
         "commands.md": commands(),
@@ -255,6 +256,7 @@ def pages() -> dict[str, str]:
         "questions.md": other_pages.questions(),
         "rest-api.md": other_pages.rest_api(),
         "checks.md": other_pages.checks(),
+        "generic-tests.md": tests_page.generic_tests(),
         "source-kinds.md": other_pages.source_kinds(),
     }
 

@@ -27,7 +27,7 @@ PAGES = [
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = (
     "commands.md", "settings.md", "schema-file.md", "schema-file.schema.json", "errors.md",
-    "questions.md", "rest-api.md", "source-kinds.md", "checks.md",
+    "questions.md", "rest-api.md", "source-kinds.md", "checks.md", "generic-tests.md",
 )  # fmt: skip
 
 

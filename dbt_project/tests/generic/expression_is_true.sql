@@ -1,7 +1,7 @@
-{% test expression_is_true(model, expression) %}
+{% test expression_is_true(model, expression, column_name=none) %}
 
 select *
 from {{ model }}
-where case when {{ expression }} then 0 else 1 end = 1
+where case when {{ column_name or '' }} {{ expression }} then 0 else 1 end = 1
 
 {% endtest %}

@@ -1,6 +1,7 @@
 """The rows that make a test fail, personal data masked: the first ones, and how many there are."""
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from headrace.catalog.model import Asset
 from headrace.error_detail import ErrorDetail, hidden
 from headrace.errors import CatalogError, RunStoreError
 from headrace.formatting import count, one_line
+from headrace.pipeline import failure_words
 from headrace.pipeline.catalog import current, known_columns
 from headrace.pipeline.reports import NodeReport
 from headrace.secrets import MASK
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("headrace.pipeline")
 _MOST = 20  # rows of a test
 _COLUMNS = 12  # of a row
+_WORD = re.compile(r"\w+")
 _LONGEST = 60  # characters of a value
 _TESTS = 50  # of a build; the rows of the others are found by their queries
 _SECONDS = 20.0  # for all of them
@@ -35,8 +38,20 @@ _VALUES = {
     "relationships": "from_field",
 }
 """What dbt's own tests call the column that they test, by the test's name."""
-_OF_THE_COLUMN = frozenset(_VALUES.values())
+_OF_ITS_COLUMNS = frozenset(
+    {
+        *_VALUES.values(), "value", "expected_value", "value_before", "next_lower_bound",
+        "first_quartile", "third_quartile", "period", "period_before", "next_period",
+    }
+)  # fmt: skip
+"""What generic tests call values of the columns that they are about."""
 _COUNTS = frozenset({"n_records"})
+_COMPUTED = _COUNTS | {
+    "number_of_rows", "expected_rows", "number_of_columns", "distinct_values", "filled_values",
+    "proportion", "divergence", "cramers_phi", "deviations", "quantile", "place", "at_least",
+    "at_most", "column_name", "problem", "found_in",
+}  # fmt: skip
+"""Columns that generic tests compute, and that hold no value of a row."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +60,10 @@ class _Query:
 
     Attributes:
         sql: the query.
-        renamed: its columns that have another name in the table that is tested.
         per_value: whether the test finds values, each of which may be in several rows.
     """
 
     sql: str
-    renamed: Mapping[str, str]
     per_value: bool = False
 
 
@@ -99,14 +112,21 @@ def with_failing_rows(
                 details[id_] = rows.detail(ends - time.monotonic())
     except duckdb.Error as error:  # the result of the test stands without them
         _LOG.warning("the rows that tests found cannot be read: %s", one_line(str(error)))
-    return tuple(_told(node, details.get(node.unique_id)) for node in nodes)
+    return tuple(
+        _told(node, details.get(node.unique_id), failed.get(node.unique_id)) for node in nodes
+    )
 
 
-def _told(node: NodeReport, detail: ErrorDetail | None) -> NodeReport:
+def _told(node: NodeReport, detail: ErrorDetail | None, test: Any) -> NodeReport:
     if detail is None:
         return node
     rows, values, message = detail.rows_total, node.failures, node.message
-    if rows is not None and values is not None and rows != values and message is not None:
+    words = failure_words.of(_metadata(test), getattr(test, "column_name", None), detail.rows)
+    if words and message is not None:
+        more = max(rows or 0, len(detail.rows)) - 1
+        words += f" ({more} more)" if more > 0 else ""
+        message = message.replace(f"broken by {count(values or 0, 'row')}", words)
+    elif rows is not None and values is not None and rows != values and message is not None:
         said = f"{count(rows, 'row')} with {count(values, 'value')}"
         message = message.replace(f"broken by {count(values, 'row')}", f"broken by {said}")
     return node.model_copy(
@@ -144,13 +164,13 @@ class _Rows:
 
     def _read(self, query: _Query) -> ErrorDetail:
         described = self.connection.execute(f"describe {query.sql}").fetchall()
-        names = [str(row[0]) for row in described][:_COLUMNS]
+        names = self._first([str(row[0]) for row in described])
         values = ", ".join(f"left({identifier(name)}::varchar, {_LONGEST})" for name in names)
         found = self.connection.execute(
             f"select {values} from ({query.sql}) as found limit {_MOST}"
         ).fetchall()
         total = scalar(self.connection, f"select count(*) from ({query.sql}) as found")
-        shown = [self._is_shown(query.renamed.get(name, name)) for name in names]
+        shown = [self._is_shown(name) for name in names]
         rows = tuple(
             {
                 name: value if is_shown or value is None else MASK
@@ -177,14 +197,14 @@ class _Rows:
         if not base:
             return None
         tested, column = self._tested(), getattr(self.test, "column_name", None)
-        metadata = getattr(self.test, "test_metadata", None)
-        name = metadata.name if metadata is not None and not metadata.namespace else None
+        metadata = _metadata(self.test)
+        name = metadata.name if metadata is not None else None
         if tested is None or not column or name not in {*_VALUES, "not_null"}:
-            return _Query(base, dict.fromkeys(_OF_THE_COLUMN, column) if column else {})
+            return _Query(base)
         columns = self._columns(tested)
         known = next((one for one in columns if one.casefold() == column.casefold()), None)
         if known is None:  # an expression
-            return _Query(base, dict.fromkeys(_OF_THE_COLUMN, column))
+            return _Query(base)
         keys = self._keys(tested, columns)
         wanted = list(dict.fromkeys([*keys, known])) if keys else [known, *columns]
         chosen = list(dict.fromkeys(wanted))[:_COLUMNS]
@@ -200,7 +220,7 @@ class _Rows:
         listed = ", ".join(identifier(one) for one in chosen)
         order = ", ".join(identifier(one) for one in dict.fromkeys([known, *chosen]))
         sql = f"select {listed}\nfrom {source}\nwhere {condition}\norder by {order}"
-        return _Query(sql, {}, per_value=name != "not_null")
+        return _Query(sql, per_value=name != "not_null")
 
     def _tested(self) -> Any:
         """What a generic test is attached to: a node of dbt's graph, or a source."""
@@ -222,16 +242,52 @@ class _Rows:
         wanted = {key.casefold() for key in keys}
         return [one for one in columns if one.casefold() in wanted]
 
+    def _first(self, names: Sequence[str]) -> list[str]:
+        """The columns to show: the key, what the test is about, what it computed, the others."""
+        tested = self._tested()
+        keys = self._keys(tested, names) if tested is not None else []
+        about = {one.casefold() for one in self._named}
+        order = [
+            *keys,
+            *(name for name in names if name.casefold() in about),
+            *(name for name in names if name in _COMPUTED | _OF_ITS_COLUMNS),
+            *names,
+        ]
+        return list(dict.fromkeys(order))[:_COLUMNS]
+
+    @property
+    def _named(self) -> tuple[str, ...]:
+        """The words that the test's column and its arguments consist of: columns are among them."""
+        metadata = _metadata(self.test)
+        given = metadata.kwargs if hasattr(metadata, "kwargs") else {}
+        lists = [each if isinstance(each, list) else [each] for each in given.values()]
+        texts = [getattr(self.test, "column_name", None), *(one for each in lists for one in each)]
+        words = [word for text in texts if isinstance(text, str) for word in _WORD.findall(text)]
+        return tuple(dict.fromkeys(words))
+
     def _is_shown(self, name: str) -> bool:
         """Whether a column of the rows holds no personal data, as far as is known."""
-        if name in _COUNTS:
-            return True
-        read = list(self._assets(self.test.depends_on.nodes))
-        having = [asset for asset in read if asset.column(name) is not None]
-        return bool(having) and all(
-            name in self.harmless.get(f"{one.schema or 'main'}.{one.identifier or one.name}", ())
-            for one in having
+        if self._holds(name):
+            return self._is_harmless(name)
+        if name in _OF_ITS_COLUMNS:
+            columns = [one for one in self._named if self._holds(one)]
+            return bool(columns) and all(map(self._is_harmless, columns))
+        return name in _COMPUTED
+
+    def _holds(self, column: str) -> bool:
+        return any(one.column(column) is not None for one in self._assets(self._read_by_it))
+
+    def _is_harmless(self, column: str) -> bool:
+        return all(
+            column in self.harmless.get(f"{one.schema or 'main'}.{one.identifier or one.name}", ())
+            for one in self._assets(self._read_by_it)
+            if one.column(column) is not None
         )
+
+    @property
+    def _read_by_it(self) -> Sequence[str]:
+        ids: Sequence[str] = self.test.depends_on.nodes
+        return ids
 
     def _assets(self, ids: Iterable[str]) -> Iterable[Asset]:
         catalog = self.catalog
@@ -241,6 +297,12 @@ class _Rows:
             key = id_ if id_ in catalog.assets else catalog.by_dbt_id.get(id_, "")
             if key in catalog.assets:
                 yield catalog.assets[key]
+
+
+def _metadata(test: Any) -> Any:
+    """Of a generic test that is dbt's or the project's own; None of any other."""
+    metadata = getattr(test, "test_metadata", None)
+    return metadata if metadata is not None and not metadata.namespace else None
 
 
 def _table(node: Any) -> str:

@@ -73,7 +73,9 @@ def test_column_that_a_test_renames(resolved: Resolved, tested: str, shown: str)
     assert rows(resolved, stored("u", tested)) == ({"unique_field": shown, "n_records": "2"},)
 
 
-def of_dbt(resolved: Resolved, name: str, column: str, compiled: str, **more: Any) -> NodeReport:
+def of_dbt(
+    resolved: Resolved, name: str, column: str | None, compiled: str, **more: Any
+) -> NodeReport:
     """What is told of one of dbt's own tests of the orders, whose key is the id."""
     path = str(resolved.target.location)
     with duckdb.connect(path) as connection:
@@ -173,3 +175,53 @@ def test_rows_are_shown_in_columns(resolved: Resolved) -> None:
         "id  status  email  made",
         "0   a b     ***    ***",
     ]
+
+
+ORDERS_TABLE = "warehouse.marts.orders"
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "sql", "said"),
+    [
+        ("expect_column_mean_to_be_between", "id",
+         f"select avg(id) as value, null::int as at_least, 40 as at_most from {ORDERS_TABLE}",
+         "the mean of id is 49.0, expected at most 40"),
+        ("expect_column_max_to_be_between", "email",
+         f"select max(email) as value, 'm' as at_least, 'z' as at_most from {ORDERS_TABLE}",
+         "the greatest value of email is ***, expected m to z"),
+        ("expect_table_row_count_to_equal", None,
+         "select 'lost' as status, 4 as number_of_rows, 9 as at_least, 9 as at_most",
+         "the number of rows of status lost is 4, expected 9"),
+        ("equal_rowcount", None, "select 12 as number_of_rows, 1 as expected_rows",
+         "the number of rows is 12, the other table has 1 row"),
+        ("expect_column_to_exist", "gone",
+         "select 'gone' as column_name, 'missing' as problem", "gone: missing"),
+        ("not_null_proportion", "status", "select null::double as proportion, 0.5 as at_least",
+         "the proportion of status is missing, expected at least 0.5"),
+    ],
+)  # fmt: skip
+def test_what_was_measured_is_told_in_words(
+    resolved: Resolved, name: str, column: str | None, sql: str, said: str
+) -> None:
+    found = of_dbt(resolved, name, column, sql)
+    assert found.message == f"{said}; the query that finds them: q.sql".replace(
+        ";", " (1 more);" if found.detail and len(found.detail.rows) > 1 else ";"
+    )
+
+
+def test_rows_of_a_generic_test_begin_with_the_key_and_what_it_is_about(
+    resolved: Resolved,
+) -> None:
+    sql = f"select of_no_interest, email, status, id from {ORDERS_TABLE} where id < 2"
+    found = of_dbt(resolved, "expect_column_values_to_be_in_set", "status", sql)
+    assert found.detail is not None
+    assert tuple(found.detail.rows[0].items()) == (
+        ("id", "0"), ("status", "lost"), ("of_no_interest", "***"), ("email", "***"),
+    )  # fmt: skip
+
+
+def test_column_of_the_table_is_not_taken_for_what_a_test_computes(resolved: Resolved) -> None:
+    """What is called like a computed column, and is in the table, is judged as its column."""
+    found = of_dbt(resolved, "t", "email", "select 'a@b' as value, 3 as deviations")
+    assert found.detail is not None
+    assert found.detail.rows == ({"value": "***", "deviations": "3"},)

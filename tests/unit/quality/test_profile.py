@@ -88,6 +88,15 @@ def test_a_large_column_has_its_top_values_counted_exactly(
     assert (first.value, first.rows) == ("often", 5000)
 
 
+def test_a_shape_becomes_a_regular_expression(connection: duckdb.DuckDBPyConnection) -> None:
+    profile = of(
+        connection,
+        "select case when i = 3 then 'x' else 'AB-' || (100 + i) end as a from range(400) r(i)",
+    )
+    (test,) = finding(profile, "mixed_shapes").tests
+    assert test.arguments == {"regex": r"^[A-Za-z]{2}\-[0-9]{3}$"}
+
+
 def test_a_histogram_is_not_flattened_by_an_outlier(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
@@ -109,24 +118,29 @@ FAULTS: tuple[tuple[str, int, str, str | None, tuple[str, ...]], ...] = (
      "order_id", ("unique",)),
     ("all_null", 40, "i, null::int as a", "a", ()),
     ("few_nulls", 40, "i, nullif(i, 7) as a", "a", ("not_null",)),
-    ("empty_texts", 40, "i, case when i % 9 = 0 then ' ' else 'x' end as a", "a", ()),
-    ("padded_texts", 40, "i, case when i % 9 = 0 then 'x ' else 'x' end as a", "a", ()),
-    ("placeholders", 40, "i, case when i % 9 = 0 then 'N/A' else 'x' || i end as a", "a", ()),
+    ("empty_texts", 40, "i, case when i % 9 = 0 then ' ' else 'x' end as a", "a",
+     ("not_empty_string",)),
+    ("padded_texts", 40, "i, case when i % 9 = 0 then 'x ' else 'x' end as a", "a",
+     ("expect_column_values_to_not_match_regex",)),
+    ("placeholders", 40, "i, case when i % 9 = 0 then 'N/A' else 'x' || i end as a", "a",
+     ("not_accepted_values",)),
     ("placeholders", 40,
      "i, case when i % 9 = 0 then date '1900-01-01' else date '2024-01-01' end as a",
      "a", ()),
     ("placeholders", 400, "i, case when i % 9 = 0 then -999 else i % 10 end as a", "a", ()),
-    ("letter_case", 40, "i, ['Paid', 'paid', 'open'][1 + i % 3] as a", "a", ()),
+    ("letter_case", 40, "i, ['Paid', 'paid', 'open'][1 + i % 3] as a", "a",
+     ("expect_column_values_to_have_consistent_casing",)),
     ("not_finite", 40, "i, case when i = 3 then 'nan'::double else i end as a", "a", ()),
     ("few_negatives", 400,
      "i, case when i % 90 = 3 then -i else i end as a",
-     "a", ("expression_is_true",)),
+     "a", ("expect_column_values_to_be_between",)),
     ("future_times", 400,
      "i, now()::timestamp + interval (case when i = 3 then 9 else -i end) day as a",
-     "a", ()),
+     "a", ("expect_column_values_to_be_between",)),
     ("stored_as_text", 40, "i, cast(i * 2 as varchar) as a", "a", ()),
     ("stored_as_text", 40, "i, cast(date '2024-01-01' + cast(i as int) as varchar) as a", "a", ()),
-    ("mixed_shapes", 400, "i, case when i = 3 then 'x' else 'AB-' || (100 + i) end as a", "a", ()),
+    ("mixed_shapes", 400, "i, case when i = 3 then 'x' else 'AB-' || (100 + i) end as a", "a",
+     ("expect_column_values_to_match_regex",)),
     ("constant", 40, "i, 'x' as a", "a", ()),
     ("few_values", 40, "i, ['new', 'paid'][1 + i % 2] as a", "a", ("accepted_values",)),
     ("key", 400,

@@ -5,8 +5,11 @@ limits from which on it speaks.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 from headrace.formatting import count, first_few, printable, shortened
 from headrace.quality.profile.model import (
@@ -64,7 +67,11 @@ def find(profile: TableProfile) -> tuple[Finding, ...]:
 def empty_table(table: TableProfile) -> Iterator[Seen]:
     """A join with an empty table gives no rows, and a sum over it null: both look like results."""
     if not table.rows:
-        yield Seen("there are no rows", "check whether the source was loaded, or a filter is wrong")
+        yield Seen(
+            "there are no rows",
+            "check whether the source was loaded, or a filter is wrong",
+            tests=(_test(None, "expect_table_row_count_to_be_between", min_value=1),),
+        )
 
 
 def duplicate_rows(table: TableProfile) -> Iterator[Seen]:
@@ -176,6 +183,7 @@ def empty_texts(table: TableProfile) -> Iterator[Seen]:
                 f"{column.name} is empty in {_rows(column.empty, table.rows, verb=False)}",
                 f"make it null in staging: nullif(trim({column.name}), '')",
                 (column.name,),
+                tests=(_test(column.name, "not_empty_string"),),
             )
 
 
@@ -188,6 +196,9 @@ def padded_texts(table: TableProfile) -> Iterator[Seen]:
                 f"{_rows(column.padded, table.rows, verb=False)}",
                 f"trim it in staging: trim({column.name})",
                 (column.name,),
+                tests=(
+                    _test(column.name, "expect_column_values_to_not_match_regex", regex="^ | $"),
+                ),
             )
 
 
@@ -206,6 +217,11 @@ def placeholders(table: TableProfile) -> Iterator[Seen]:
                     "rows, which seems to stand for no value",
                     f"make it null in staging: nullif({column.name}, {one.value!r})",
                     (column.name,),
+                    tests=(
+                        (_test(column.name, "not_accepted_values", values=[one.value]),)
+                        if column.kind == "text"
+                        else ()
+                    ),
                 )
 
 
@@ -223,6 +239,7 @@ def letter_case(table: TableProfile) -> Iterator[Seen]:
                     f"{column.name} has {' and '.join(_quoted(one) for one in same)}",
                     f"write them alike in staging: lower({column.name})",
                     (column.name,),
+                    tests=(_test(column.name, "expect_column_values_to_have_consistent_casing"),),
                 )
 
 
@@ -332,13 +349,7 @@ def few_negatives(table: TableProfile, *, most: float = 0.02) -> Iterator[Seen]:
                 f"{column.name} is negative in {_rows(column.negatives, table.rows, verb=False)}",
                 "decide whether it may be; if not, test that it is not",
                 (column.name,),
-                tests=(
-                    TestProposal(
-                        column=None,
-                        name="expression_is_true",
-                        arguments={"expression": f"coalesce({column.name} >= 0, true)"},
-                    ),
-                ),
+                tests=(_test(column.name, "expect_column_values_to_be_between", min_value=0),),
             )
 
 
@@ -352,6 +363,13 @@ def future_times(table: TableProfile, *, most: float = 0.05) -> Iterator[Seen]:
                 f"{column.name} is in the future in {_rows(column.future, table.rows, verb=False)}",
                 "look at time zones, and at dates whose day and month could be exchanged",
                 (column.name,),
+                tests=(
+                    _test(
+                        column.name,
+                        "expect_column_values_to_be_between",
+                        max_value="current_timestamp",
+                    ),
+                ),
             )
 
 
@@ -380,6 +398,13 @@ def mixed_shapes(table: TableProfile, *, least: float = 0.95) -> Iterator[Seen]:
                 f"values, and otherwise {first_few([one.value for one in shapes[1:]], 3)}",
                 "look at the others: another source, or typing errors",
                 (column.name,),
+                tests=(
+                    _test(
+                        column.name,
+                        "expect_column_values_to_match_regex",
+                        regex=_regex(shapes[0].value),
+                    ),
+                ),
             )
 
 
@@ -442,6 +467,21 @@ RULES: tuple[Rule, ...] = (
     mixed_shapes, reference, key, few_values, never_null, constant, personal_data, follows,
     go_together,
 )  # fmt: skip
+
+
+def _test(column: str | None, name: str, **arguments: Any) -> TestProposal:
+    return TestProposal(column=column, name=name, arguments=arguments)
+
+
+def _regex(shape: str) -> str:
+    """A regular expression of a shape: ``AA-9+`` is ``^[A-Za-z]{2}-[0-9]+$``."""
+    kinds = {"A": "[A-Za-z]", "9": "[0-9]"}
+    found = []
+    for letter, same in groupby(re.findall(r"[A9]\+|.", shape, flags=re.DOTALL)):
+        size = len(list(same))
+        one = f"{kinds[letter[0]]}+" if len(letter) == 2 else kinds.get(letter, re.escape(letter))
+        found.append(one if size == 1 else f"{one}{{{size}}}")
+    return f"^{''.join(found)}$"
 
 
 def _share(rows: int, of: int) -> str:

