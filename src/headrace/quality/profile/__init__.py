@@ -2,7 +2,7 @@
 
 from headrace.quality.profile.model import TableProfile
 from headrace.quality.profile.relations import KeyOfTable, is_likely_key
-from headrace.quality.profile.service import compare, keys_of, profile_table
+from headrace.quality.profile.service import compare, keys_of, profile_quickly, profile_table
 
 __all__ = [
     "KeyOfTable",
@@ -10,5 +10,6 @@ __all__ = [
     "compare",
     "is_likely_key",
     "keys_of",
+    "profile_quickly",
     "profile_table",
 ]

@@ -27,6 +27,8 @@ _EXACT = 1000  # a column of fewer values is counted value by value
 _LARGEST = "1e150"  # a square above it is no number any more
 _LONGEST = 200  # signs of a value that are shown
 _SHAPES = 5
+_MOST_COUNTED = 5_000_000  # rows of which a quick profile estimates no number of values
+_FEW = 200  # values that are looked at first
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
             "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM")  # fmt: skip
 _READINGS = (
@@ -96,13 +98,123 @@ def columns_of(connection: "duckdb.DuckDBPyConnection", quoted: str) -> list[Col
     return [Column(str(name), str(kind), kind_of(str(kind))) for name, kind, *_ in described]
 
 
-def take_sample(connection: "duckdb.DuckDBPyConnection", quoted: str) -> int:
-    """Keep a random sample of the table, the same one each time; how many rows it has."""
+def take_sample(
+    connection: "duckdb.DuckDBPyConnection",
+    quoted: str,
+    *,
+    rows: int | None = None,
+    most: int = SAMPLE_ROWS,
+) -> int:
+    """Keep a random sample of the table, the same one each time; how many rows it has.
+
+    Args:
+        connection: gets it as the temporary table ``SAMPLE``.
+        quoted: the table in SQL.
+        rows: of a table that is stored by DuckDB; then only the rows of the sample are read,
+            and there are about as many as asked for.
+        most: rows of the sample.
+    """
+    chosen = f"using sample reservoir({most} rows) repeatable (1)"
+    if rows is not None:
+        chosen = f"where hash(rowid) % {max(1, rows // most)} = 0"
     connection.execute(
-        f"create or replace temp table {SAMPLE} as select * from {quoted} "
-        f"using sample reservoir({SAMPLE_ROWS} rows) repeatable (1)"
+        f"create or replace temp table {SAMPLE} as select * from {quoted} {chosen}"
     )
     return scalar(connection, f"select count(*) from {SAMPLE}")
+
+
+def measure_quickly(
+    connection: "duckdb.DuckDBPyConnection",
+    quoted: str,
+    columns: Sequence[Column],
+    rows: int,
+    sampled: int,
+    *,
+    personal: Collection[str],
+) -> tuple[ColumnProfile, ...]:
+    """Measure all columns by one pass for counts, extremes and means, and a sample for the rest.
+
+    Args:
+        connection: whose time zone is UTC; it has the sample.
+        quoted: the table in SQL.
+        columns: of it.
+        rows: how many it has.
+        sampled: how many of them are in the sample.
+        personal: columns of which no value may be shown.
+    """
+    found = measure(connection, SAMPLE, columns, sampled, personal=personal, has_order=False)
+    if sampled == rows:
+        return found
+    whole: dict[str, dict[str, Any]] = {}
+    for batch in batches(columns):
+        asked = []
+        for column in batch:
+            whole[column.name] = {"distinct": _estimated(connection, column, rows)}
+            asked += [(column, name, sql) for name, sql in _cheap(column).items()]
+            if whole[column.name]["distinct"] is None:
+                counted = f"approx_count_distinct({column.sql})"
+                asked.append((column, "distinct", counted))
+        values = connection.execute(
+            f"select {', '.join(sql for _, _, sql in asked)} from {quoted}"
+        ).fetchone()
+        for (column, name, _), value in zip(asked, values or (), strict=True):
+            whole[column.name][name] = value
+    return tuple(_of_all_rows(one, whole[one.name], rows) for one in found)
+
+
+def _cheap(column: Column) -> dict[str, str]:
+    """What costs little more than reading the column."""
+    asked = {"count": f"count({column.sql})"}
+    if column.kind in {"number", "time", "boolean"}:
+        only = f" filter (isfinite({column.sql}))" if column.is_float else ""
+        asked["min"] = f"cast(min({column.sql}){only} as varchar)"
+        asked["max"] = f"cast(max({column.sql}){only} as varchar)"
+        if column.kind == "number":
+            mean = f"avg({column.number})" if column.is_float else f"avg({column.sql})"
+            asked["mean"] = f"cast({mean} as double)"
+    return asked
+
+
+def _of_all_rows(one: ColumnProfile, whole: dict[str, Any], rows: int) -> ColumnProfile:
+    """A profile of the sample, with what is known of all rows."""
+    filled = int(whole.pop("count"))
+    distinct = min(filled, int(whole.pop("distinct")))
+    shown: dict[str, Any] = {"min": None, "max": None, "mean": None} | whole
+    if one.personal is not None:
+        shown = {}
+    elif shown["mean"] is not None:
+        shown["mean"] = float(f"{shown['mean']:.6g}")
+    return one.model_copy(
+        update={
+            **shown,
+            "nulls": rows - filled,
+            "null_share": (rows - filled) / rows if rows else 0.0,
+            "distinct": distinct,
+            "is_unique": False,
+        }
+    )
+
+
+def _estimated(
+    connection: "duckdb.DuckDBPyConnection", column: Column, rows: int
+) -> int | None:
+    """How many values a column has, as far as a sample tells: if they repeat, or hardly ever do.
+
+    None if it does not tell, and the table is small enough to count them. The estimate is the unsmoothed first-order jackknife of Haas and
+    Stokes, "Estimating the number of classes in a finite population", JASA 93 (1998).
+    """
+    if column.kind in {"nested", "binary"}:
+        return 0
+    row = connection.execute(
+        "select count(*), count(*) filter (rows = 1), sum(rows), (select count(*) from "
+        f"{SAMPLE}) from (select count(*) as rows from {SAMPLE} where {column.sql} is not null "
+        f"group by {column.sql})"
+    ).fetchone()
+    values, once, looked_at, sampled = row or (0, 0, 0, 0)
+    share = once / looked_at if looked_at else 0.0
+    if rows <= _MOST_COUNTED and (not looked_at or 0.002 < share < 0.95):
+        return None
+    return round(values / (1 - (1 - sampled / rows) * share))
 
 
 def measure(
@@ -276,31 +388,49 @@ def _texts(connection: "duckdb.DuckDBPyConnection", column: Column) -> None:
     """Shapes of the texts in the sample, and what else all of them could be."""
     if column.data_type != "VARCHAR" or not column.found["count"]:
         return
-    text = f"trim({column.sql})"
-    tests = [
-        f"bool_and(regexp_full_match({text}, {literal(pattern)})"
-        + (f" and try_cast({text} as {cast}) is not null)" if cast else ")")
-        for _, pattern, cast in _READINGS
-    ]
-    given = f"from {SAMPLE} where {column.sql} is not null and {text} <> ''"
-    reads = connection.execute(f"select {', '.join(tests)} {given}").fetchone() or ()
-    column.found["reads_as"] = next(
-        (name for (name, _, _), all_do in zip(_READINGS, reads, strict=True) if all_do), None
+    # each value once: what a text looks like is asked by regular expressions, which cost most
+    connection.execute(
+        f"create or replace temp table profile_texts as select trim({column.sql}) as text, "
+        f"count(*) as rows from {SAMPLE} where {column.sql} is not null group by 1 "
+        "having text <> ''"
     )
-    shape = (
-        f"regexp_replace(regexp_replace(left({text}, 60), '[0-9]', '9', 'g'), "
-        r"'\p{L}', 'A', 'g')"
+    column.found["reads_as"] = _reading(connection)
+    forms = (
+        "select regexp_replace(regexp_replace(left(text, 60), '[0-9]', '9', 'g'), "
+        r"'\p{L}', 'A', 'g') as form, rows from profile_texts"
     )
-    runs = f"regexp_replace(regexp_replace({shape}, 'A+', 'A+', 'g'), '9+', '9+', 'g')"
-    total = scalar(connection, f"select count(*) {given}")
-    for form in (shape, runs):
+    connection.execute(
+        "create or replace temp table profile_forms as "
+        f"select form, sum(rows)::bigint as rows from ({forms}) group by 1"
+    )
+    total = scalar(connection, "select sum(rows) from profile_forms")
+    runs = "regexp_replace(regexp_replace(form, 'A+', 'A+', 'g'), '9+', '9+', 'g')"
+    shapes: list[tuple[str, int, float]] = []
+    for form in ("form", runs):
         found = connection.execute(
-            f"select {form} as form, count(*) {given} group by 1 order by 2 desc, 1 limit {_SHAPES}"
+            f"select {form} as form, sum(rows)::bigint from profile_forms group by 1 "
+            f"order by 2 desc, 1 limit {_SHAPES}"
         ).fetchall()
         shapes = [(str(one), int(rows), rows / total) for one, rows in found]
         if sum(rows for _, rows, _ in shapes) * 2 >= total:
             break
     column.found["shapes"] = shapes
+
+
+def _reading(connection: "duckdb.DuckDBPyConnection") -> str | None:
+    """What all texts could be; a few of them refute most of it."""
+    left = list(_READINGS)
+    for source in (f"(from profile_texts limit {_FEW})", "profile_texts"):
+        tests = [
+            f"bool_and(regexp_full_match(text, {literal(pattern)})"
+            + (f" and try_cast(text as {cast}) is not null)" if cast else ")")
+            for _, pattern, cast in left
+        ]
+        reads = connection.execute(f"select {', '.join(tests)} from {source}").fetchone() or ()
+        left = [one for one, all_do in zip(left, reads, strict=True) if all_do]
+        if not left:
+            return None
+    return left[0][0]
 
 
 def _order(connection: "duckdb.DuckDBPyConnection", quoted: str, column: Column) -> str | None:
