@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
 from headrace.catalog.evidence import EvidenceStore
+from headrace.catalog.kept_profiles import ProfileStore
 from headrace.error_detail import ErrorDetail
 from headrace.secrets import hide, hide_in
 
@@ -156,7 +157,7 @@ def newest_first(runs: "Table") -> "tuple[ColumnElement[Any], ...]":
     return (number.desc(), runs.c.started_at.desc(), runs.c.run_id.desc())
 
 
-class RunStore(EvidenceStore):
+class RunStore(EvidenceStore, ProfileStore):
     """Records runs as they happen; reads them, and the versions of the catalog."""
 
     def begin_run(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 # Columns that came after version 1, by the version that brought them.
 _NEW_COLUMNS = {
@@ -25,6 +25,7 @@ _NEW_COLUMNS = {
     4: (("runs", "number"),),
     5: (("runs", "detail"), ("nodes", "detail")),
     6: (("steps", "message"),),  # and the tables of what is known of each table, see below
+    # 7: the profiles
 }
 
 
@@ -168,6 +169,17 @@ def tables() -> "dict[str, Table]":
         Column("reason", String(80), nullable=False),
         Column("rows", BigInteger, nullable=False),
         Column("sample", Text, nullable=False),  # a few of the rows, masked: JSON
+    )
+    Table(
+        "profiles",
+        metadata,
+        identity(),
+        run_column(),
+        Column("asset_id", Text, nullable=False),
+        Column("rows", BigInteger, nullable=False),
+        Column("stamp", String(80), nullable=False),  # of the table's content
+        Column("payload", Text, nullable=False),  # JSON
+        Index("ix_profiles_asset_id", "asset_id", "id"),
     )
     _catalog_tables(metadata)
     return dict(metadata.tables)

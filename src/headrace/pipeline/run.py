@@ -25,6 +25,7 @@ from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import (
     dbt_packages,
+    kept_profiles,
     load_process,
     lock,
     notify,
@@ -306,6 +307,7 @@ class _Run:
             passed = self._steps(steps, chosen, version, full_refresh=full_refresh)
             if self.selection.is_whole:
                 self._keep_catalog()
+                self._watch_quality()
                 self._emit_build()
             self._keep_quarantine()
         except BaseException as error:
@@ -527,6 +529,30 @@ class _Run:
         else:
             status = "success"
         self.store.add_step(self.run_id, "catalog", status, time.monotonic() - started, started_at)
+
+    def _watch_quality(self) -> None:
+        """Keep profiles of the tables that changed; an error there does not fail the run."""
+        started_at, started = datetime.now(UTC), time.monotonic()
+        status: Status = "success"
+        profiled: list[str] = []
+        problems: list[str] = []
+        try:
+            profiled, problems = kept_profiles.keep(self.resolved, self.store, self.run_id)
+        except HeadraceError as error:
+            problems = [str(error)]
+        except Exception as error:
+            if came_of_ctrl_c(error):
+                raise
+            _LOG.exception("no profiles were kept", extra=self._fields())
+            problems = [f"unexpected {type(error).__name__} (please report it)"]
+        if problems:
+            status = "error"
+            self.notes.append(f"profiles are those of an earlier run: {first_few(problems, 3)}")
+        if profiled or problems:
+            seconds = time.monotonic() - started
+            self.store.add_step(
+                self.run_id, "quality", status, seconds, started_at, "; ".join(problems) or None
+            )
 
     def _keep_quarantine(self) -> None:
         """Note what is in quarantine, for the page; an error there does not fail the run."""

@@ -177,6 +177,17 @@ class AuditSettings(BaseModel):
     )
 
 
+class QualitySettings(BaseModel):
+    """What each run keeps to watch the data by."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keep_profiles: int = Field(
+        30, ge=0, le=1000, description="profiles of each raw table and mart that are kept, one for "
+        "each run in which it changed; 0: none are made",
+    )  # fmt: skip
+
+
 class OnFailureSettings(BaseModel):
     """Whom a run that failed is reported to."""
 
@@ -350,6 +361,9 @@ class Settings(BaseModel):
     )
     audit: AuditSettings = Field(
         default_factory=AuditSettings, description="what has to hold before a build is published"
+    )
+    quality: QualitySettings = Field(
+        default_factory=QualitySettings, description="what runs keep to watch the data by"
     )
     run_store: RunStoreSettings = Field(
         default_factory=RunStoreSettings, description="where runs are recorded"

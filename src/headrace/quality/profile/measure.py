@@ -27,7 +27,6 @@ _EXACT = 1000  # a column of fewer values is counted value by value
 _LARGEST = "1e150"  # a square above it is no number any more
 _LONGEST = 200  # signs of a value that are shown
 _SHAPES = 5
-_MOST_COUNTED = 5_000_000  # rows of which a quick profile estimates no number of values
 _FEW = 200  # values that are looked at first
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
             "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM")  # fmt: skip
@@ -117,104 +116,21 @@ def take_sample(
     chosen = f"using sample reservoir({most} rows) repeatable (1)"
     if rows is not None:
         chosen = f"where hash(rowid) % {max(1, rows // most)} = 0"
-    connection.execute(
-        f"create or replace temp table {SAMPLE} as select * from {quoted} {chosen}"
-    )
+    connection.execute(f"create or replace temp table {SAMPLE} as select * from {quoted} {chosen}")
     return scalar(connection, f"select count(*) from {SAMPLE}")
 
 
-def measure_quickly(
-    connection: "duckdb.DuckDBPyConnection",
-    quoted: str,
-    columns: Sequence[Column],
-    rows: int,
-    sampled: int,
-    *,
-    personal: Collection[str],
-) -> tuple[ColumnProfile, ...]:
-    """Measure all columns by one pass for counts, extremes and means, and a sample for the rest.
-
-    Args:
-        connection: whose time zone is UTC; it has the sample.
-        quoted: the table in SQL.
-        columns: of it.
-        rows: how many it has.
-        sampled: how many of them are in the sample.
-        personal: columns of which no value may be shown.
-    """
-    found = measure(connection, SAMPLE, columns, sampled, personal=personal, has_order=False)
-    if sampled == rows:
-        return found
-    whole: dict[str, dict[str, Any]] = {}
-    for batch in batches(columns):
-        asked = []
-        for column in batch:
-            whole[column.name] = {"distinct": _estimated(connection, column, rows)}
-            asked += [(column, name, sql) for name, sql in _cheap(column).items()]
-            if whole[column.name]["distinct"] is None:
-                counted = f"approx_count_distinct({column.sql})"
-                asked.append((column, "distinct", counted))
-        values = connection.execute(
-            f"select {', '.join(sql for _, _, sql in asked)} from {quoted}"
-        ).fetchone()
-        for (column, name, _), value in zip(asked, values or (), strict=True):
-            whole[column.name][name] = value
-    return tuple(_of_all_rows(one, whole[one.name], rows) for one in found)
-
-
-def _cheap(column: Column) -> dict[str, str]:
-    """What costs little more than reading the column."""
-    asked = {"count": f"count({column.sql})"}
-    if column.kind in {"number", "time", "boolean"}:
-        only = f" filter (isfinite({column.sql}))" if column.is_float else ""
-        asked["min"] = f"cast(min({column.sql}){only} as varchar)"
-        asked["max"] = f"cast(max({column.sql}){only} as varchar)"
-        if column.kind == "number":
-            mean = f"avg({column.number})" if column.is_float else f"avg({column.sql})"
-            asked["mean"] = f"cast({mean} as double)"
-    return asked
-
-
-def _of_all_rows(one: ColumnProfile, whole: dict[str, Any], rows: int) -> ColumnProfile:
-    """A profile of the sample, with what is known of all rows."""
-    filled = int(whole.pop("count"))
-    distinct = min(filled, int(whole.pop("distinct")))
-    shown: dict[str, Any] = {"min": None, "max": None, "mean": None} | whole
-    if one.personal is not None:
-        shown = {}
-    elif shown["mean"] is not None:
-        shown["mean"] = float(f"{shown['mean']:.6g}")
-    return one.model_copy(
-        update={
-            **shown,
-            "nulls": rows - filled,
-            "null_share": (rows - filled) / rows if rows else 0.0,
-            "distinct": distinct,
-            "is_unique": False,
-        }
-    )
-
-
-def _estimated(
-    connection: "duckdb.DuckDBPyConnection", column: Column, rows: int
-) -> int | None:
-    """How many values a column has, as far as a sample tells: if they repeat, or hardly ever do.
-
-    None if it does not tell, and the table is small enough to count them. The estimate is the unsmoothed first-order jackknife of Haas and
-    Stokes, "Estimating the number of classes in a finite population", JASA 93 (1998).
-    """
-    if column.kind in {"nested", "binary"}:
-        return 0
-    row = connection.execute(
-        "select count(*), count(*) filter (rows = 1), sum(rows), (select count(*) from "
-        f"{SAMPLE}) from (select count(*) as rows from {SAMPLE} where {column.sql} is not null "
-        f"group by {column.sql})"
-    ).fetchone()
-    values, once, looked_at, sampled = row or (0, 0, 0, 0)
-    share = once / looked_at if looked_at else 0.0
-    if rows <= _MOST_COUNTED and (not looked_at or 0.002 < share < 0.95):
-        return None
-    return round(values / (1 - (1 - sampled / rows) * share))
+def newest_of(columns: Sequence[ColumnProfile]) -> ColumnProfile | None:
+    """The time column that tells how fresh the table is: the one with the newest value."""
+    times = [
+        column
+        for column in columns
+        if column.data_type.startswith(("DATE", "TIMESTAMP"))
+        and column.max is not None
+        and not column.future
+        and column.max != "infinity"
+    ]
+    return max(times, key=lambda column: str(column.max), default=None)
 
 
 def measure(
@@ -396,7 +312,7 @@ def _texts(connection: "duckdb.DuckDBPyConnection", column: Column) -> None:
     )
     column.found["reads_as"] = _reading(connection)
     forms = (
-        "select regexp_replace(regexp_replace(left(text, 60), '[0-9]', '9', 'g'), "
+        r"select regexp_replace(regexp_replace(left(text, 60), '\p{Nd}', '9', 'g'), "
         r"'\p{L}', 'A', 'g') as form, rows from profile_texts"
     )
     connection.execute(

@@ -2,11 +2,11 @@
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from headrace.quality.profile.model import Kind, Personal
+from headrace.quality.profile.model import Kind, Personal, TableProfile
 from headrace.sql_text import identifier
 from headrace.synth.pii import kind_by_name
 
@@ -62,6 +62,31 @@ def find_personal(
     if found is None and declared:
         found = "declared"
     return None if found is None else Personal(kind=found, share=share)
+
+
+def without_values(profile: TableProfile, personal: Collection[str]) -> TableProfile:
+    """A profile without the values of some columns, of which shapes and counts remain.
+
+    Args:
+        profile: of a table.
+        personal: the columns; those that the profile knows to be personal have no values anyway.
+    """
+    nothing: dict[str, Any] = {
+        "min": None, "max": None, "mean": None, "deviation": None,
+        "quantiles": {}, "top": (), "histogram": (),
+    }  # fmt: skip
+    columns = tuple(
+        column.model_copy(
+            update={**nothing, "personal": column.personal or Personal(kind="declared", share=None)}
+        )
+        if column.name in personal
+        else column
+        for column in profile.columns
+    )
+    if columns == profile.columns:
+        return profile
+    newest = {"newest": None, "newest_column": None} if profile.newest_column in personal else {}
+    return profile.model_copy(update={"columns": columns, **newest})
 
 
 def _is_email(value: str) -> bool:

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Literal
 from headrace.quality.profile import findings, measure, relations
 from headrace.quality.profile.model import ColumnProfile, Part, TableProfile
 from headrace.quality.profile.relations import MOST_COLUMNS, KeyOfTable
-from headrace.sql_text import identifier, identifiers, scalar
+from headrace.sql_text import identifier, scalar
 
 if TYPE_CHECKING:
     import duckdb
 
 _KEPT = "profile_rows"
-_QUICK_ROWS = 10_000  # of the sample of a quick profile
-_QUICK_COLUMNS = 300
-_MOST_COPIED = 5_000_000
 
 
 class Change(Part):
@@ -95,7 +92,7 @@ def profile_table(
             f"pairs of columns were looked for among the first {MOST_COLUMNS} of {len(own):,} only"
         )
     values = relations.read_sample(connection, few)
-    newest = _newest(columns)
+    newest = measure.newest_of(columns)
     profile = TableProfile(
         name=name,
         rows=rows,
@@ -115,73 +112,6 @@ def profile_table(
         notes=tuple(notes),
     )
     return profile.model_copy(update={"findings": findings.find(profile)})
-
-
-def profile_quickly(
-    connection: "duckdb.DuckDBPyConnection",
-    quoted: str,
-    name: str,
-    *,
-    personal: Collection[str],
-    is_stored: bool,
-) -> TableProfile:
-    """A profile that costs little: one pass for counts, extremes and means, a sample for the rest.
-
-    Keys, references, correlations and findings are left out.
-
-    Args:
-        connection: of a DuckDB that can read it, whose time zone is UTC; temporary tables are made.
-        quoted: the table in SQL.
-        name: what people call it.
-        personal: columns that hold personal data.
-        is_stored: whether it is a table of a DuckDB file; others are read once, and kept meanwhile.
-    """
-    rows = scalar(connection, f"select count(*) from {quoted}")
-    notes: list[str] = []
-    every = measure.columns_of(connection, quoted)
-    columns = [column for column in every if not column.name.startswith("_dlt")]
-    if len(columns) > _QUICK_COLUMNS:
-        notes.append(f"the first {_QUICK_COLUMNS} of {len(columns):,} columns only")
-        columns = columns[:_QUICK_COLUMNS]
-    if columns and not is_stored and rows <= _MOST_COPIED:
-        names = identifiers(column.name for column in columns)
-        connection.execute(f"create or replace temp table {_KEPT} as select {names} from {quoted}")
-        quoted, is_stored = _KEPT, True
-    sampled = measure.take_sample(
-        connection, quoted, rows=rows if is_stored else None, most=_QUICK_ROWS
-    )
-    if sampled < rows:
-        notes.append(
-            "nulls, range and mean are of all rows; the rest is of a sample, and the number of "
-            "values an estimate from it"
-        )
-    measured = measure.measure_quickly(
-        connection, quoted, columns, rows, sampled, personal=personal
-    )
-    newest = _newest(measured)
-    return TableProfile(
-        name=name,
-        rows=rows,
-        rows_looked_at=rows,
-        sample_rows=sampled,
-        newest=newest.max if newest else None,
-        newest_column=newest.name if newest else None,
-        columns=measured,
-        notes=tuple(notes),
-    )
-
-
-def _newest(columns: Sequence[ColumnProfile]) -> ColumnProfile | None:
-    """The time column that tells how fresh the table is: the one with the newest value."""
-    times = [
-        column
-        for column in columns
-        if column.data_type.startswith(("DATE", "TIMESTAMP"))
-        and column.max is not None
-        and not column.future
-        and column.max != "infinity"
-    ]
-    return max(times, key=lambda column: str(column.max), default=None)
 
 
 def keys_of(connection: "duckdb.DuckDBPyConnection", quoted: str, table: str) -> list[KeyOfTable]:

@@ -1,0 +1,163 @@
+"""The profiles that runs keep: of what changed, for a while, without personal values."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+from step_lab import project
+
+from headrace.catalog import Catalog, RunStore
+from headrace.catalog.model import Asset, Column, ColumnEdge
+from headrace.pipeline import kept_profiles
+from headrace.quality.profile import TableProfile
+from headrace.settings import Resolved
+
+MART = "model.p.orders"
+RAW = "table.shop_raw.orders"
+CHILD = "table.shop_raw.orders__lines"
+
+
+def asset(key: str, kind: str, schema: str, columns: str, **more: object) -> Asset:
+    name = key.rpartition(".")[2]
+    return Asset(
+        id=key, kind=kind, name=name, schema=schema, identifier=name,  # type: ignore[arg-type]
+        columns=tuple(Column(one) for one in columns.split()), **more,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def catalog_of(**pii: str) -> Catalog:
+    assets = (
+        asset(RAW, "table", "shop_raw", "id city _dlt_load_id"),
+        asset(CHILD, "table", "shop_raw", "sku", parent_table=RAW),
+        asset("table.shop_raw.gone", "table", "shop_raw", "id"),
+        asset(MART, "model", "marts", "id city"),
+    )
+    marked = {
+        one.id: replace(
+            one,
+            columns=tuple(
+                replace(column, pii=pii.get(column.name) if one.id == MART else None)
+                for column in one.columns
+            ),
+        )
+        for one in assets
+    }
+    return Catalog(
+        assets=marked,
+        parents={**dict.fromkeys(marked, ()), MART: (RAW,)},
+        column_edges=tuple(ColumnEdge(RAW, name, MART, name, "copied") for name in ("id", "city")),
+    )
+
+
+class Shop:
+    """A project whose warehouse and published file are written by hand."""
+
+    def __init__(self, root: Path, config: str = "{}\n") -> None:
+        self.resolved: Resolved = project(root, config)
+        self.resolved.published.parent.mkdir(parents=True, exist_ok=True)
+        self.store = RunStore(self.resolved.run_store_url)
+        self.runs = 0
+        self.store.save_catalog(catalog_of(), None)
+
+    def fill(self, rows: int, *, load: int = 1, print_: str = "one") -> None:
+        file = self.resolved.target.database_file
+        assert file is not None
+        with duckdb.connect(str(file)) as connection:
+            connection.execute("create schema if not exists shop_raw")
+            connection.execute(
+                "create or replace table shop_raw.orders as select i as id, "
+                f"['Oslo', 'Bergen'][1 + i % 2] as city, '{load}' as _dlt_load_id "
+                f"from range({rows}) r(i)"
+            )
+            connection.execute(
+                "create or replace table shop_raw.orders__lines as select 'A1' as sku from range(5)"
+            )
+        with duckdb.connect(str(self.resolved.published)) as connection:
+            for schema in ("marts", "_headrace"):
+                connection.execute(f"create schema if not exists {schema}")
+            connection.execute(
+                "create or replace table marts.orders as select i as id, "
+                f"['Oslo', 'Bergen'][1 + i % 2] as city from range({rows}) r(i)"
+            )
+            connection.execute(
+                "create or replace table _headrace.tables as select 'marts.orders' as name, "
+                f"{rows} as row_count, '{MART}' as unique_id, '{print_}' as fingerprint"
+            )
+            connection.execute(
+                "create or replace table _headrace.publication as select 'r' as run_id, "
+                "now() as published_at, 'c' as code_version, 'duckdb' as target"
+            )
+
+    def keep(self) -> list[str]:
+        self.runs += 1
+        run_id = f"r{self.runs}"
+        self.store.begin_run(run_id, command="c", target="t", lock="l", code_version="v")
+        done, problems = kept_profiles.keep(self.resolved, self.store, run_id)
+        assert not problems
+        return done
+
+    def newest(self, asset_id: str) -> TableProfile:
+        return TableProfile.model_validate_json(self.store.profiles(asset_id, 1)[0].payload)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(tmp_path)
+    with closing(made.store):
+        yield made
+
+
+def test_only_what_changed_is_profiled(shop: Shop) -> None:
+    shop.fill(20)
+    assert shop.keep() == ["shop_raw.orders", "shop_raw.orders__lines", "marts.orders"]
+    assert shop.newest(RAW).column("city").distinct == 2
+    assert shop.newest(RAW).rows == 20
+    assert "_dlt_load_id" not in [one.name for one in shop.newest(RAW).columns]
+    assert shop.keep() == []
+    shop.fill(20)  # the file is another one, the content is not
+    assert shop.keep() == []
+    shop.fill(20, load=2)  # rows that changed: of the child table nothing else tells
+    assert shop.keep() == ["shop_raw.orders", "shop_raw.orders__lines"]
+    shop.fill(21, load=2, print_="two")
+    assert shop.keep() == ["shop_raw.orders", "shop_raw.orders__lines", "marts.orders"]
+    assert [one.rows for one in shop.store.profiles(MART, 9)] == [21, 20]
+    assert set(shop.store.newest_profiles("r5")) == {RAW, CHILD, MART}
+    assert set(shop.store.newest_profiles("r1")) == set()
+
+
+def test_so_many_are_kept_as_the_settings_say(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, "quality: {keep_profiles: 2}\n")
+    with closing(shop.store):
+        for number in range(4):
+            shop.fill(10 + number, load=number, print_=str(number))
+            assert len(shop.keep()) == 3
+        assert [one.rows for one in shop.store.profiles(RAW, 9)] == [13, 12]
+        assert [one.rows for one in shop.store.profiles(MART, 9)] == [13, 12]
+
+
+def test_none_are_made_if_none_are_kept(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, "quality: {keep_profiles: 0}\n")
+    with closing(shop.store):
+        shop.fill(10)
+        assert shop.keep() == []
+
+
+def test_what_becomes_personal_is_removed_from_earlier_profiles(shop: Shop) -> None:
+    shop.fill(20)
+    shop.keep()
+    shop.fill(21, load=2, print_="two")
+    shop.keep()
+    assert [one.value for one in shop.newest(MART).column("city").top] == ["Oslo", "Bergen"]
+    shop.store.save_catalog(catalog_of(city="city"), None)
+    assert shop.keep() == []
+    for key in (MART, RAW):  # of the raw column, only the model above says what it holds
+        kept = shop.store.profiles(key, 9)
+        assert len(kept) == 2
+        assert not any("Oslo" in one.payload for one in kept)
+    shop.fill(22, load=3, print_="three")
+    shop.keep()
+    assert not any("Oslo" in one.payload for one in shop.store.profiles(MART, 9))
+    assert shop.newest(MART).column("id").max == "21"
