@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from benchmarks import load_files, profile, three_jobs
+from benchmarks import load_files, profile, targets, three_jobs
 from benchmarks.__main__ import BENCHMARKS, DOCS, write_tables
 from benchmarks.detection import measure
 from benchmarks.report import Report
@@ -41,6 +41,18 @@ def test_the_three_jobs_are_measured_for_each_way(tmp_path: Path) -> None:
         (three_jobs.WATCHED, "Headrace"),
     ]
     assert all((row.ratio is None) == (row.who == "Headrace") for row in report.rows)
+
+
+@pytest.mark.slow
+def test_targets_are_measured_by_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_TARGETS", '{"other": {"threads": 1}}')
+    two = ["duckdb", "other"]
+    report = targets.measure(
+        tmp_path, targets=two, scale=0.01, rows=1000, runs=1, cases=(targets.TABLE,)
+    )
+    assert [(row.case, row.who) for row in report.rows] == [(targets.TABLE, name) for name in two]
+    assert [row.ratio is None for row in report.rows] == [True, False]
+    assert "load of one table on other, seconds of the steps: load" in report.markdown()
 
 
 @pytest.mark.slow

@@ -1,0 +1,122 @@
+"""The shop, and one large table, on each target, with DuckDB as the measure.
+
+Each target is an empty place of its own (`TargetSettings.apart`), as `headrace parity` has it. What
+a server does in its own processes is in the seconds, not in the CPU seconds and not in the peak.
+"""
+
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from benchmarks.data import folder_of
+from benchmarks.headrace_cli import files_source, headrace
+from benchmarks.measure import ROOT, BenchmarkError, Sample, alternate, ratio
+from benchmarks.report import Report, parser, work_dir
+from headrace.settings import resolve
+
+SHOP, AGAIN, TABLE = "first run of the shop", "the shop, a day later", "load of one table"
+_STEPS = ("load", "build", "publish")
+
+
+class OnTarget:
+    """A target in an empty place.
+
+    Args:
+        name: the target's name; a built-in type's needs no entry in the settings.
+        folder: of what it keeps on this machine.
+        places: closes the place at the end.
+    """
+
+    def __init__(self, name: str, folder: Path, places: ExitStack) -> None:
+        self.name, self.folder = name, folder
+        self.folder.mkdir(parents=True)
+        self.steps: dict[str, list[dict[str, float]]] = {}
+        settings = resolve(ROOT, flags=[f"target={name}"]).settings.targets[name]
+        changes = places.enter_context(settings.apart(folder))
+        at_place = [f"targets.{name}.{key}={value}" for key, value in changes.items()]
+        self.sets = (f"target={name}", *at_place)
+
+    def run(self, case: str, command: str, sets: tuple[str, ...], _: int) -> Sample:
+        """Run it; the seconds of its steps are kept by case."""
+        sample, report = headrace(command, data_dir=self.folder, sets=(*self.sets, *sets))
+        if report["status"] != "success":
+            raise BenchmarkError(f"{self.name}: headrace {command}: {report['status']}")
+        steps = {step: report[step]["seconds"] for step in _STEPS if report.get(step)}
+        self.steps.setdefault(case, []).append(steps)
+        return replace(sample, inner_seconds=None)
+
+    def last_steps(self, case: str) -> str:
+        """The seconds of the steps of its last run of a case."""
+        return ", ".join(f"{step} {taken:.1f}" for step, taken in self.steps[case][-1].items())
+
+
+def measure(
+    work: Path,
+    *,
+    targets: list[str],
+    scale: float,
+    rows: int,
+    runs: int,
+    cases: tuple[str, ...] = (SHOP, AGAIN, TABLE),
+) -> Report:
+    """Run the shop twice on each target, and load one table of orders.
+
+    Args:
+        work: where everything is written.
+        targets: their names; the first is what the others are measured by.
+        scale: of the shop.
+        rows: of the table.
+        runs: rounds, each in an empty place.
+        cases: of the three.
+
+    Raises:
+        BenchmarkError: a run failed.
+    """
+    report = Report("targets", "Targets")
+    files = files_source(folder_of(work, rows=rows, form="parquet"), pattern="*.parquet")
+    none = "sources.jaffle_shop.enabled=false"
+    shop = (none, "sources.shop.enabled=true", f"sources.shop.scale={scale}")
+    jobs = {
+        SHOP: ("run", (*shop, "sources.shop.as_of=2024-05-31")),
+        AGAIN: ("run", (*shop, "sources.shop.as_of=2024-06-01")),
+        TABLE: ("load", (none, files)),
+    }
+    jobs = {case: job for case, job in jobs.items() if case in cases}
+    found: dict[str, dict[str, list[Sample]]] = {case: {} for case in jobs}
+    last: dict[str, OnTarget] = {}
+    for number in range(runs):
+        with ExitStack() as places:
+            last = {name: OnTarget(name, work / f"{number}.{name}", places) for name in targets}
+            for case, (command, sets) in jobs.items():
+                ways = {name: partial(one.run, case, command, sets) for name, one in last.items()}
+                for name, samples in alternate(ways, runs=1).items():
+                    found[case].setdefault(name, []).extend(samples)
+    for case, by_target in found.items():
+        for name, taken in by_target.items():
+            first = by_target[targets[0]]
+            report.add(case, name, taken, ratio=None if taken is first else ratio(first, taken))
+            report.facts[f"{case} on {name}, seconds of the steps"] = last[name].last_steps(case)
+    return report
+
+
+def main() -> None:
+    """Measure, print the table."""
+    options = parser(__doc__)
+    options.add_argument("--targets", nargs="+", default=["duckdb", "ducklake", "lake"])
+    options.add_argument("--scale", type=float, default=1.0, help="of the shop")
+    options.add_argument("--rows", type=float, default=10, help="of the table, in millions")
+    chosen = options.parse_args()
+    with work_dir(chosen.work_dir) as work:
+        report = measure(
+            work,
+            targets=chosen.targets,
+            scale=chosen.scale,
+            rows=int(chosen.rows * 1e6),
+            runs=chosen.runs,
+        )
+    report.finish(chosen.out)
+
+
+if __name__ == "__main__":
+    main()
