@@ -134,6 +134,12 @@ def parity(
             "--tolerance", min=0.0, max=1.0, help="Relative, of floating point numbers; 0 is exact."
         ),
     ] = 1e-9,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep", metavar="DIR", help="Keep each target's files there, to look at differences."
+        ),
+    ] = None,
 ) -> None:
     """Build the project on several targets, from the same data, and compare every mart.
 
@@ -144,7 +150,7 @@ def parity(
     from headrace.cli.render_diff import show_parity
     from headrace.pipeline.parity import ParityOptions, parity
 
-    options = ParityOptions(tuple(source or ()), as_of.replace(tzinfo=UTC), scale, tolerance)
+    options = ParityOptions(tuple(source or ()), as_of.replace(tzinfo=UTC), scale, tolerance, keep)
     tell = (lambda _: None) if call.json else lambda text: typer.echo(f"{text} …", err=True)
     report = parity(call.settings(), targets, options, flags=call.sets or (), listen=tell)
     if call.json:

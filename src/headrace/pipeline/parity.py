@@ -100,12 +100,15 @@ class ParityOptions:
         as_of: the time of the second run, UTC; the first is 30 days before.
         scale: of simulated sources.
         tolerance: relative difference up to which floating-point numbers are equal.
+        keep: a new folder for what each target keeps in files, by its name: dbt's artifacts, what
+            is published, logs; None to remove it.
     """
 
     sources: tuple[str, ...] = ()
     as_of: datetime = datetime(2024, 6, 1, tzinfo=UTC)
     scale: float = 0.05
     tolerance: float = 1e-9
+    keep: Path | None = None
 
 
 def parity(
@@ -141,13 +144,7 @@ def parity(
         raise ParityError(f"there is {asked}: name one by --source; the settings have {known}")
     times = (options.as_of - _BETWEEN, options.as_of)
     resolved.data_dir.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(
-            prefix="parity-", dir=resolved.data_dir, ignore_cleanup_errors=True
-        ) as made,
-        ExitStack() as places,
-    ):
-        folder = Path(made)
+    with _folder(resolved, options.keep) as folder, ExitStack() as places:
         given = _Sources(resolved, names, folder, options)
         sides = []
         for name in targets:
@@ -172,6 +169,25 @@ def parity(
         targets=found,
         notes=tuple(given.notes),
     )
+
+
+@contextmanager
+def _folder(resolved: Resolved, keep: Path | None) -> Iterator[Path]:
+    """An empty folder for all of it, which is removed at the end unless it is to be kept."""
+    if keep is None:
+        with tempfile.TemporaryDirectory(
+            prefix="parity-", dir=resolved.data_dir, ignore_cleanup_errors=True
+        ) as made:
+            yield Path(made)
+        return
+    keep = keep.absolute()
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        if any(keep.iterdir()):
+            raise ParityError(f"{keep} is not empty: name another folder by --keep")
+    except OSError as error:
+        raise ParityError(f"{keep} cannot be used ({error.strerror or error})") from error
+    yield keep
 
 
 class _Sources:
@@ -242,6 +258,7 @@ class _Side:
                 "target": self.name,
                 "data_dir": str(self.folder),
                 "publish.path": str(self.published),
+                "publish.local_copy": "always",
                 "run_store.url": f"sqlite:///{self.folder / 'runs.sqlite'}",
                 "openlineage.enabled": "false",
                 **{f"targets.{self.name}.{key}": value for key, value in changes.items()},

@@ -166,6 +166,15 @@ def test_nothing_to_compare_is_not_equal(compare: Compare) -> None:
     assert not compare(Runs({}), "one", "two").is_good
 
 
+def test_what_targets_have_is_kept_on_request(compare: Compare, tmp_path: Path) -> None:
+    runs = Runs({"one": [ORDERS], "two": [ORDERS]})
+    keep = tmp_path / "kept"
+    assert compare(runs, "one", "two", keep=keep).is_good
+    assert (keep / "two" / "published.duckdb").is_file()
+    with pytest.raises(ParityError, match="is not empty"):
+        compare(runs, "one", "two", keep=keep)
+
+
 @pytest.mark.parametrize(
     ("targets", "sources", "words"),
     [
