@@ -72,6 +72,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Eye, dict[
             "mart": f"assets/{ORDERS}?sample=1",
             "quarantine": "assets/table.parcels_raw.parcels",
             "test": f"assets/{failing}",
+            "profile": f"profile?asset={ORDERS}&column=amount",
             "lineage": "lineage",
             "column": f"lineage?asset={ORDERS}&column=amount",
             "impact": "impact?asset=table.jaffle_shop_raw.raw_payments&column=amount",

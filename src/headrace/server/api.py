@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from headrace.lineage.report import ImpactReport, LineageGraph
-from headrace.server import models, queries
+from headrace.server import models, profiles, queries
 from headrace.server.comparison import ComparisonView
 from headrace.server.errors import MEDIA_TYPE
 from headrace.server.events import EventStream, EventStreams
+from headrace.server.profiles import ProfileView
 from headrace.server.published import RowFilter
 from headrace.server.response_cache import ResponseCache
 from headrace.server.state import MAX_RUNS
@@ -193,6 +194,40 @@ async def sample(
         request,
         lambda: queries.sample(cache.state, asset_id, limit=limit, pii=pii, wanted=wanted),
         reads="file",
+    )
+
+
+@router.get(
+    "/profile",
+    tags=["quality"],
+    summary="What is in a table, and how it moved",
+    response_model=ProfileView,
+    responses=_MISSING,
+)
+async def profile(
+    request: Request,
+    cache: Cache,
+    asset_id: AssetId,
+    run_id: Annotated[
+        str | None,
+        Query(alias="run", pattern=_RUN_ID, description="The run that kept it; else the newest."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        Query(pattern=_RUN_ID, description="The run to compare with; else the one before."),
+    ] = None,
+    column: ColumnName = None,
+) -> Response:
+    """As a run kept it, beside another: nulls, values, ranges, histograms, top values, shapes.
+
+    Values of personal data are never in it.
+    """
+    return await cache.respond(
+        request,
+        lambda: profiles.profile(
+            cache.state, asset_id, run_id=run_id, against=against, column=column
+        ),
+        reads="store",
     )
 
 

@@ -1,9 +1,10 @@
-"""Charts as plain numbers for a template to draw in SVG: run times, rows, runs."""
+"""Charts as plain numbers for a template to draw in SVG: run times, rows, runs, histograms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
+from headrace.quality.profile.model import Bin, ColumnProfile
 from headrace.server.models import RowsPoint, RunLine, RunTime
 
 WIDTH = 960
@@ -237,3 +238,137 @@ def run_strip(runs: Sequence[RunLine]) -> RunStrip | None:
         most_seconds=most,
         most_rows=most_rows,
     )
+
+
+SMALL = (120, 28)
+_HISTOGRAM = (420.0, 72.0)
+
+
+def small_histogram(bins: Sequence[Bin]) -> str:
+    """The bars of a histogram side by side, as one path of ``SMALL`` size."""
+    most = max((one.rows for one in bins), default=0) or 1
+    width, height = SMALL
+    step = width / max(len(bins), 1)
+    return "".join(
+        _box(place * step, one.rows / most * height, step * 0.86, height)
+        for place, one in enumerate(bins)
+        if one.rows
+    )
+
+
+def _box(x: float, high: float, width: float, bottom: float) -> str:
+    tall = max(high, 1.0)
+    return f"M{x:.1f} {bottom:.1f}v{-tall:.1f}h{width:.1f}v{tall:.1f}z"
+
+
+def spark_line(values: Sequence[float | None]) -> str:
+    """A line through values, of which the newest is first, as a path of ``SMALL`` size.
+
+    Empty where there are fewer than two, or all are the same.
+    """
+    known = [value for value in values if value is not None]
+    if len(known) < 2 or min(known) == max(known):
+        return ""
+    low, span = min(known), max(known) - min(known)
+    width, height = SMALL
+    step = (width - 4) / (len(values) - 1)
+    parts, is_on = [], False
+    for place, value in enumerate(reversed(values)):
+        if value is not None:
+            y = 2 + (1 - (value - low) / span) * (height - 4)
+            parts.append(f"{'L' if is_on else 'M'}{2 + place * step:.1f} {y:.1f}")
+        is_on = value is not None
+    return "".join(parts)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Two histograms over one axis; the second may be empty.
+
+    Attributes:
+        width: in pixels.
+        height: of each.
+        now: a path.
+        before: a path.
+        low: the label at the left end.
+        high: the label at the right end.
+    """
+
+    width: int
+    height: int
+    now: str
+    before: str
+    low: str
+    high: str
+
+
+def histograms(column: ColumnProfile, before: ColumnProfile | None) -> Histogram | None:
+    """A column's histogram, and the one of another version on the same scales; None without one.
+
+    A bar's area is its share of the rows. The first and the last bar may reach far beyond the
+    others, and are drawn as wide as those.
+    """
+    now = _spans(column.histogram)
+    then = _spans(before.histogram) if before is not None else []
+    if not now:
+        return None
+    low = min(one[0] for one in (*now, *then))
+    high = max(one[1] for one in (*now, *then))
+    if high <= low:
+        return None
+    width, height = _HISTOGRAM
+    most = max((share / (right - left) for left, right, share in (*now, *then)), default=0) or 1
+
+    def drawn(spans: Sequence[tuple[float, float, float]]) -> str:
+        return "".join(
+            _box(
+                (left - low) / (high - low) * width,
+                share / (right - left) / most * (height - 2),
+                max(1.0, (right - left) / (high - low) * width - 1),
+                height,
+            )
+            for left, right, share in spans
+            if share
+        )
+
+    return Histogram(
+        int(width), int(height), drawn(now), drawn(then), _label(column, low), _label(column, high)
+    )
+
+
+def _spans(bins: Sequence[Bin]) -> list[tuple[float, float, float]]:
+    """Left, right and share of each bar; empty where the edges are no numbers and no times."""
+    try:
+        edges = [(_value(one.low), _value(one.high)) for one in bins]
+    except ValueError:
+        return []
+    total = sum(one.rows for one in bins)
+    if not total or len(edges) < 2:
+        return []
+    inner = edges[1:-1] or edges
+    usual = max(right - left for left, right in inner)
+    if usual <= 0:
+        return []
+    spans = [
+        (left, right, one.rows / total) for (left, right), one in zip(edges, bins, strict=True)
+    ]
+    left, right, share = spans[0]
+    spans[0] = (max(left, right - usual), right, share)
+    left, right, share = spans[-1]
+    spans[-1] = (left, min(right, left + usual), share)
+    return [(left, right, share) for left, right, share in spans if right > left]
+
+
+def _value(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return datetime.fromisoformat(
+            f"{text}+00:00" if ":" in text else f"{text}T00:00+00:00"
+        ).timestamp()
+
+
+def _label(column: ColumnProfile, value: float) -> str:
+    if column.kind == "number":
+        return f"{value:,.6g}"
+    return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d}"

@@ -75,6 +75,24 @@ def asset(
     return HTMLResponse(page)
 
 
+@router.get("/profile")
+def profile(
+    request: Request, asset: Text = "", column: Text = "", run: Text = "", against: Text = ""
+) -> Response:
+    """What is in a table, as a run kept it, beside another run."""
+    if not asset:
+        return RedirectResponse(frame_of(request).links.page("assets"))
+    page = pages.profile(
+        _state(request),
+        frame_of(request),
+        asset,
+        column=column or None,
+        run_id=run or None,
+        against=against or None,
+    )
+    return HTMLResponse(page)
+
+
 @router.get("/lineage")
 def lineage(request: Request, asset: Text = "", column: Text = "") -> HTMLResponse:
     """The graph."""

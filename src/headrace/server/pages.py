@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, get_args
 
 from headrace.catalog.changes import What
-from headrace.server import charts, queries
-from headrace.server.errors import RequestError
+from headrace.server import charts, profiles, queries
+from headrace.server.errors import NotFoundError, RequestError
 from headrace.server.graph_data import graph_assets, overlays
 from headrace.server.models import AssetDetail, AssetRef, RunDetail, Sample
 from headrace.server.published import ALL_ROWS, RowFilter
@@ -25,6 +25,8 @@ _STEPS = 2
 _FIRST_NODES = 25
 _SAMPLE_ROWS = 20
 _STRIP = 60  # runs
+_STATIC_COLUMNS = 40  # of a profile that are shown in full
+NUMBERS = ("nulls", "distinct", "mean", "min", "max")
 CHANGE_KINDS: tuple[str, ...] = get_args(What)
 
 
@@ -113,6 +115,7 @@ def asset(
         rows_chart=charts.rows_over_time(detail.rows),
         sample=sample,
         sample_error=error,
+        profile=profiles.newest_profile(state, state.snapshot().index.catalog.assets[detail.id]),
         wanted=wanted,
         show_pii=with_pii,
         pii_allowed=state.allow_pii,
@@ -134,6 +137,57 @@ def _without_masked(sample: Sample) -> Sample:
 def has_impact(detail: AssetDetail) -> bool:
     """Whether anything depends on an asset, so that there is a page that says what."""
     return bool(detail.downstream or detail.tests)
+
+
+def profile(
+    state: ServerState,
+    frame: PageFrame,
+    asset_id: str,
+    *,
+    column: str | None = None,
+    run_id: str | None = None,
+    against: str | None = None,
+) -> str:
+    """What is in a table, as a run kept it, beside another run; one column of it in full.
+
+    A static page has all columns in full, up to a limit.
+    """
+    only = None if frame.links.is_static else column
+    view = profiles.profile(state, asset_id, run_id=run_id, against=against, column=only)
+    if not view.has_column:
+        raise NotFoundError("the table has no such column", hint=f"see {view.name} as a whole")
+    columns = view.profile.columns if view.profile else ()
+    in_full = columns[:_STATIC_COLUMNS] if frame.links.is_static else ()
+    if column is not None and not frame.links.is_static:
+        in_full = tuple(one for one in columns if one.name == column)
+    before = {one.name: one for one in view.before.columns} if view.before else {}
+    moved: dict[tuple[str | None, str], tuple[float | None, ...]] = {
+        (one.column, one.number): one.values for one in view.over_time
+    }
+    return frame.render(
+        "profile.html",
+        title=f"Profile of {view.name}",
+        here="assets",
+        view=view,
+        column=column,
+        columns=columns,
+        in_full=[
+            (
+                one,
+                before.get(one.name),
+                charts.histograms(one, before.get(one.name)),
+                {number: moved.get((one.name, number)) for number in NUMBERS},
+            )
+            for one in in_full
+        ],
+        moved=moved,
+    )
+
+
+def has_profile(state: ServerState, asset_id: str) -> bool:
+    """Whether a run kept a profile of an asset."""
+    asset = state.snapshot().index.catalog.assets[asset_id]
+    return profiles.newest_profile(state, asset) is not None
 
 
 def lineage(

@@ -71,7 +71,7 @@ class Links(Protocol):
         """The prefix of every address."""
 
     def page(self, name: str) -> str:
-        """``home``, ``assets``, ``lineage``, ``runs`` or ``changes``."""
+        """One of `PAGES`."""
 
     def asset(self, asset_id: str) -> str:
         """The page of an asset."""
@@ -81,6 +81,16 @@ class Links(Protocol):
 
     def impact(self, asset_id: str, column: str | None = None) -> str:
         """What breaks if an asset, or a column of it, is removed."""
+
+    def profile(
+        self,
+        asset_id: str,
+        column: str | None = None,
+        *,
+        run: str | None = None,
+        against: str | None = None,
+    ) -> str:
+        """What is in a table, or in a column of it, as a run kept it, beside another run."""
 
     def lineage(self, asset_id: str, column: str | None = None) -> str:
         """The graph around an asset, or of the path of a column."""
@@ -135,6 +145,18 @@ class ServerLinks:
         """See `Links`."""
         return f"{self.root}impact{_query(asset=asset_id, column=column)}"
 
+    def profile(
+        self,
+        asset_id: str,
+        column: str | None = None,
+        *,
+        run: str | None = None,
+        against: str | None = None,
+    ) -> str:
+        """See `Links`."""
+        query = _query(asset=asset_id, column=column, run=run, against=against)
+        return f"{self.root}profile{query}{'#column' if column else ''}"
+
     def lineage(self, asset_id: str, column: str | None = None) -> str:
         """See `Links`."""
         return f"{self.root}lineage{_query(asset=asset_id, column=column)}"
@@ -176,6 +198,19 @@ class FileLinks:
         if column is not None:
             return self.lineage(asset_id, column)
         return f"{self.root}impact/{file_name(asset_id)}"
+
+    def profile(
+        self,
+        asset_id: str,
+        column: str | None = None,
+        *,
+        run: str | None = None,
+        against: str | None = None,
+    ) -> str:
+        """See `Links`; there is a page for each table, of its newest profile."""
+        del run, against
+        part = f"#{file_name(column).removesuffix('.html')}" if column else ""
+        return f"{self.root}profiles/{file_name(asset_id)}{part}"
 
     def lineage(self, asset_id: str, column: str | None = None) -> str:
         """See `Links`."""
@@ -302,10 +337,31 @@ def _environment() -> "Environment":
     environment.filters["status_class"] = status_class
     environment.filters["words"] = lambda text: str(text).replace("_", " ")
     environment.filters["is_number"] = lambda kind: str(kind).startswith(_NUMBERS)
+    environment.filters["mini"] = charts.small_histogram
+    environment.filters["spark"] = charts.spark_line
+    environment.filters["percent"] = _percent
+    environment.filters["figure"] = _figure
+    environment.filters["anchor"] = lambda name: file_name(name).removesuffix(".html")
     environment.filters["columns_of_rows"] = _columns_of_rows
     environment.filters["by_day"] = _by_day
     environment.filters["is_web"] = lambda url: str(url).startswith(("http://", "https://"))
     return environment
+
+
+def _percent(share: float | None) -> str:
+    """``0%``, ``<0.1%``, ``12.3%``; never 0 of what is there, nor 100 of what is not all."""
+    if share is None:
+        return "\N{EN DASH}"
+    if 0 < share < 0.001:
+        return "<0.1%"
+    return f"{min(share, 0.999) if share < 1 else 1:.1%}".replace(".0%", "%")
+
+
+def _figure(number: float | None) -> str:
+    """A number for people: whole ones as such, others with six digits."""
+    if number is None:
+        return "\N{EN DASH}"
+    return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.6g}"
 
 
 def _columns_of_rows(rows: Sequence[Mapping[str, Any]], is_static: bool) -> list[str]:

@@ -96,6 +96,11 @@ class CatalogIndex:
         return [p for p in smallest if all(p in other for other in others)]
 
     @cached_property
+    def personal_sources(self) -> frozenset[tuple[str, str]]:
+        """Columns that personal data is made from, see ``pii.sources_of``."""
+        return pii.sources_of(self.catalog)
+
+    @cached_property
     def tests_from(self) -> int:
         """The position of the first test."""
         return sum(1 for asset in self.order if not asset.is_test)

@@ -184,6 +184,8 @@ class _Site:
         yield FileLinks().asset(key), text
         if pages.has_impact(detail):
             yield FileLinks().impact(key), pages.impact(self._state, self._below, key)
+        if pages.has_profile(self._state, key):
+            yield FileLinks().profile(key), pages.profile(self._state, self._below, key)
 
     def _note_runs(self, detail: AssetDetail) -> None:
         """Note the runs that the page links to, old ones too."""

@@ -47,6 +47,7 @@ def addresses(project: Project) -> dict[str, dict[str, Any]]:
         "/api/v1/assets": {"search": "order", "kind": "model", "limit": 5},
         "/api/v1/asset": {"id": project.mart},
         "/api/v1/sample": {"id": project.mart, "limit": 2},
+        "/api/v1/profile": {"id": project.mart},
         "/api/v1/lineage": {"id": project.mart, "column": column, "direction": "upstream"},
         "/api/v1/impact": {"id": project.mart},
         "/api/v1/runs": {"limit": 2},

@@ -279,25 +279,16 @@ def _values(
             return
         frequent = f"select unnest(approx_top_k({column.sql}, {TOP})) from {quoted}"
         where = f"{column.sql} in ({frequent})"
-    value = f"left(cast({column.sql} as varchar), {_LONGEST})"
+    found = connection.execute(
+        f"select left(cast(value as varchar), {_LONGEST}), rows, count(*) over () from (select "
+        f"{column.sql} as value, count(*) as rows from {quoted} where {where} group by 1) "
+        f"order by rows desc, value limit {TOP}"
+    ).fetchall()
     if distinct <= _EXACT * 1.2:
-        connection.execute(
-            "create or replace temp table profile_values as "
-            f"select {column.sql} as value, count(*) as rows from {quoted} where {where} group by 1"
-        )
-        column.found["distinct"] = scalar(connection, "select count(*) from profile_values")
+        column.found["distinct"] = int(found[0][2])
         column.found["is_unique"] = column.found["distinct"] == filled == rows
-        found = connection.execute(
-            f"select left(cast(value as varchar), {_LONGEST}), rows from profile_values "
-            f"order by rows desc, value limit {TOP}"
-        ).fetchall()
-    else:
-        found = connection.execute(
-            f"select {value}, count(*) from {quoted} where {where} group by {column.sql} "
-            f"order by 2 desc, {column.sql} limit {TOP}"
-        ).fetchall()
     if not column.found.get("is_unique"):
-        column.found["top"] = [(str(one), int(count), count / filled) for one, count in found]
+        column.found["top"] = [(str(one), int(count), count / filled) for one, count, _ in found]
 
 
 def _texts(connection: "duckdb.DuckDBPyConnection", column: Column) -> None:
@@ -319,16 +310,16 @@ def _texts(connection: "duckdb.DuckDBPyConnection", column: Column) -> None:
         "create or replace temp table profile_forms as "
         f"select form, sum(rows)::bigint as rows from ({forms}) group by 1"
     )
-    total = scalar(connection, "select sum(rows) from profile_forms")
     runs = "regexp_replace(regexp_replace(form, 'A+', 'A+', 'g'), '9+', '9+', 'g')"
     shapes: list[tuple[str, int, float]] = []
     for form in ("form", runs):
         found = connection.execute(
-            f"select {form} as form, sum(rows)::bigint from profile_forms group by 1 "
-            f"order by 2 desc, 1 limit {_SHAPES}"
+            "select form, rows, sum(rows) over () from (select "
+            f"{form} as form, sum(rows)::bigint as rows from profile_forms group by 1) "
+            f"order by rows desc, form limit {_SHAPES}"
         ).fetchall()
-        shapes = [(str(one), int(rows), rows / total) for one, rows in found]
-        if sum(rows for _, rows, _ in shapes) * 2 >= total:
+        shapes = [(str(one), int(rows), int(rows) / int(total)) for one, rows, total in found]
+        if sum(share for _, _, share in shapes) >= 0.5:
             break
     column.found["shapes"] = shapes
 

@@ -13,7 +13,7 @@ from headrace.synth.pii import kind_by_name
 if TYPE_CHECKING:
     import duckdb
 
-_LOOKED_AT = 500  # different values of a column
+_LOOKED_AT = 200  # different values of a column
 _FEWEST = 3
 _SHARE = 0.6  # of the values that must match
 _EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")

@@ -192,7 +192,8 @@ def _columns(one: ColumnProfile, other: ColumnProfile) -> list[Change]:
     if one.mean is not None and other.mean is not None:
         spread = max(one.deviation or 0, other.deviation or 0)
         is_large = abs(one.mean - other.mean) > spread / 2 > 0
-        differ("mean", f"{one.mean:.6g}", f"{other.mean:.6g}", is_large=is_large)
+        if is_large or _is_far(one.mean, other.mean, 0.01, least=0.0):
+            differ("mean", f"{one.mean:.6g}", f"{other.mean:.6g}", is_large=is_large)
     differ("min", one.min, other.min)
     differ("max", one.max, other.max)
     gone = {value.value for value in one.top} - {value.value for value in other.top}
@@ -207,5 +208,5 @@ def _columns(one: ColumnProfile, other: ColumnProfile) -> list[Change]:
     return found
 
 
-def _is_far(before: float, after: float, share: float) -> bool:
-    return abs(after - before) > share * max(abs(before), 1)
+def _is_far(before: float, after: float, share: float, *, least: float = 1.0) -> bool:
+    return abs(after - before) > share * max(abs(before), least)
