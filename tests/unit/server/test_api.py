@@ -10,7 +10,7 @@ from server_lab import Client, Project, assert_problem, write_project
 
 from headrace.catalog import Asset, Catalog, Column, RunStore
 from headrace.errors import RunStoreError
-from headrace.server import models
+from headrace.server import models, profiles
 from headrace.server.response_cache import MAX_BYTES, ResponseCache
 
 AWKWARD = (
@@ -66,7 +66,7 @@ def test_every_route_answers_as_its_description_says(client: Client, project: Pr
         "/api/v1/events",
         "/api/v1/comparison",
     }  # tested elsewhere
-    known = {**vars(models), **lineage_models()}
+    known = {**vars(models), **lineage_models(), **vars(profiles)}
     for path, params in asked.items():
         described = schema["paths"][path]["get"]
         reference = described["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
