@@ -88,7 +88,11 @@ def test_every_command_and_setting_is_documented(
     from headrace.cli.main import app
 
     titles = set(re.findall(r"^## headrace ?(.*)$", generated["commands.md"], flags=re.MULTILINE))
-    names = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    names = {
+        command.name or command.callback.__name__
+        for command in app.registered_commands
+        if command.callback
+    }
     assert names <= titles
     assert {"", "add", "add source"} <= titles
     page = generated["settings.md"]

@@ -31,7 +31,10 @@ GUARDED = ROOT / "src" / "headrace" / "portable.py"
 # glibc's allocator, on Linux alone; synth is to stand alone
 EXCUSED = {ROOT / "src" / "headrace" / "synth" / "writer.py"}
 # sqlglot's trees have a replace() of their own
-TREES = {ROOT / "src" / "headrace" / "lineage" / "verify" / "plan.py"}
+TREES = {
+    ROOT / "src" / "headrace" / "lineage" / "verify" / "plan.py",
+    ROOT / "src" / "headrace" / "quality" / "strength" / "mutations.py",
+}
 
 SOURCES = sorted(
     path

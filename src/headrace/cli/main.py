@@ -28,6 +28,7 @@ from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
 from headrace.cli.run import build, load, publish, run, state, watch
 from headrace.cli.serve import docs, serve
+from headrace.cli.strength import strength
 from headrace.errors import CheckFailedError, HeadraceError
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ for _command in (
     doctor,
 ):
     app.command()(_command)
+
+app.command("test-strength")(strength)
 
 app.add_typer(add, name="add")
 app.add_typer(quarantine, name="quarantine")
@@ -192,7 +195,7 @@ def _fail(message: str, code: int, error: Exception | None = None) -> None:
 
 def _print_json(message: str, code: int, detail: "ErrorDetail | None" = None) -> None:
     """With ``--json``, print the error as JSON on stdout; see docs/reference/errors.md."""
-    if "--json" not in sys.argv:
+    if "--json" not in sys.argv or STATE.reported:
         return
     words = sys.argv[1 : 3 if sys.argv[1] in {"add", "quarantine"} else 2]
     report: dict[str, Any] = {

@@ -22,6 +22,7 @@ class _ProcessState:
     began_at: float | None = None  # the process, on the monotonic clock; None where it is not ours
     debug: bool = False
     stopped: bool = False
+    reported: bool = False  # the command has printed what it found before it was stopped
 
 
 STATE = _ProcessState()
