@@ -132,13 +132,13 @@ def _impact(settings: "Resolved", name: str, *, json: bool) -> None:
 
 def _verify(settings: "Resolved", names: list[str], *, rows: int | None, json: bool) -> None:
     from headrace.cli.render_lineage import VerifyScreen
-    from headrace.lineage.verify import ROWS, VerifyOptions, verify, warehouse_alias
+    from headrace.lineage.verify import ROWS, VerifyOptions, in_duckdb, verify, warehouse_alias
     from headrace.pipeline import lock
     from headrace.pipeline.catalog import current
 
-    catalog = current(settings)
-    places = [_find(catalog, name) for name in names]
     target = settings.target
+    catalog = in_duckdb(current(settings), target.dialect)
+    places = [_find(catalog, name) for name in names]
     if not target.exists():
         raise LineageError(
             f"there is no data to check against, {target.location} is not there: run "

@@ -19,7 +19,13 @@ from headrace.errors import LineageError
 from headrace.lineage.columns import column_lineage
 from headrace.lineage.find import NodeRef
 from headrace.lineage.trace import closure
-from headrace.lineage.verify import VerifyOptions, VerifyReport, verify, warehouse_alias
+from headrace.lineage.verify import (
+    VerifyOptions,
+    VerifyReport,
+    in_duckdb,
+    verify,
+    warehouse_alias,
+)
 from headrace.lineage.verify.strategies import expressions
 
 RAW = {
@@ -482,3 +488,21 @@ def test_odd_names_views_and_python_models_are_no_obstacle(path: Path) -> None:
     }
     assert report.missed == ()
     assert report.notes == ("by_python has no compiled SQL: its table was taken as it is",)
+
+
+def test_sql_of_another_engine_is_built_by_duckdb() -> None:
+    sqls = {
+        "a": "select date_trunc('day', at)::date, x::jsonb ->> 'k' from t",
+        "b": "select from where (",
+        "c": None,
+    }
+    assets = {name: Asset(name, "model", name, compiled_code=sql) for name, sql in sqls.items()}
+    catalog = Catalog(assets, {})
+    found = in_duckdb(catalog, "postgres")
+    a, b, c = (found.assets[name].compiled_code for name in sqls)
+    assert (b, c) == (None, None)
+    with duckdb.connect() as connection:
+        connection.execute("create table t as select now() as \"at\", '{}' as x")
+        assert a is not None
+        connection.execute(a)
+    assert in_duckdb(catalog, "duckdb") is catalog

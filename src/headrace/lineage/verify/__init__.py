@@ -5,6 +5,7 @@ catalog ─► plan ─► sample of the raw tables ─► one replica per threa
 """
 
 from headrace.lineage.verify.check import verify, warehouse_alias
+from headrace.lineage.verify.plan import in_duckdb
 from headrace.lineage.verify.report import ROWS, VerifyOptions, VerifyReport
 
-__all__ = ["ROWS", "VerifyOptions", "VerifyReport", "verify", "warehouse_alias"]
+__all__ = ["ROWS", "VerifyOptions", "VerifyReport", "in_duckdb", "verify", "warehouse_alias"]

@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headrace.catalog.model import Asset, Catalog
@@ -92,6 +92,32 @@ def without_itself(sql: str, name: Name) -> str | None:
             return None
         condition.replace(exp.true())
     return tree.sql(dialect="duckdb")
+
+
+def in_duckdb(catalog: Catalog, dialect: str) -> Catalog:
+    """A catalog whose models' SQL is DuckDB's, which builds them here, whatever the target.
+
+    SQL that sqlglot cannot translate is left out: the check says that it is missing.
+
+    Args:
+        catalog: with compiled SQL.
+        dialect: sqlglot's name of the SQL.
+    """
+    import sqlglot
+
+    if dialect == "duckdb":
+        return catalog
+    assets = dict(catalog.assets)
+    for key, asset in assets.items():
+        if asset.compiled_code is not None:
+            try:
+                (sql,) = sqlglot.transpile(
+                    asset.compiled_code, read=dialect, write="duckdb", identify=True
+                )
+            except (sqlglot.errors.SqlglotError, ValueError):
+                sql = None
+            assets[key] = replace(asset, compiled_code=sql)
+    return replace(catalog, assets=assets)
 
 
 def _own(tree: "exp.Expr", name: Name) -> "exp.Expr | None":
