@@ -114,6 +114,7 @@ def _options(
             instance=instance,
             indirect=indirect,
             vanished=vanished_assets(store, current(settings)) if remove_vanished else (),
+            profiles=store.newest_profiles(),
         )
     finally:
         store.close()

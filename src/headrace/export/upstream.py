@@ -1,6 +1,11 @@
-"""The datasets and columns that an asset reads, through ephemeral models, which hold no data."""
+"""What exports ask of the graph: datasets and columns that an asset reads, and alarms on it.
+
+Ephemeral models hold no data; what they read is read through them.
+"""
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Protocol
 
 from headrace.catalog.model import DIRECT, Asset, Catalog, ColumnEdge, EdgeKind
 
@@ -85,3 +90,36 @@ def _joined(first: EdgeKind, then: EdgeKind) -> EdgeKind:
     if first not in DIRECT:
         return first
     return max(first, then, key=_STRENGTH.index)
+
+
+class Alarm(Protocol):
+    """An alarm of a monitor; see ``catalog.metric_tables.StoredAlarm``."""
+
+    @property
+    def asset_id(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def status(self) -> str: ...
+    @property
+    def last(self) -> datetime: ...
+    @property
+    def last_run_id(self) -> str: ...
+
+
+def column_of(metric: str, asset: Asset) -> str | None:
+    """The column that a metric is of: ``amount`` of ``amount.mean``; None of the table's own."""
+    parts = metric.split(".")
+    for end in range(len(parts) - 1, 0, -1):
+        column = asset.column(".".join(parts[:end]))
+        if column is not None:
+            return column.name
+    return None

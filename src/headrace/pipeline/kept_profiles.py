@@ -86,6 +86,18 @@ def keep(resolved: Resolved, store: RunStore, run_id: str) -> tuple[list[str], l
     return [name for _, name in done], problems
 
 
+def kept(store: RunStore, run_id: str | None = None) -> dict[str, TableProfile]:
+    """Each table's newest profile by asset id; with a run, only those that it kept.
+
+    Raises:
+        RunStoreError: the store cannot be read.
+    """
+    return {
+        key: TableProfile.model_validate_json(one.payload)
+        for key, one in store.newest_profiles(run_id).items()
+    }
+
+
 def personal_columns(
     asset: "Asset",
     columns: Collection[str],

@@ -550,6 +550,11 @@ class _Run:
             self.notes.append(f"profiles are those of an earlier run: {first_few(problems, 3)}")
         if profiled or problems:
             seconds = time.monotonic() - started
+            self.emitter.quality_kept(
+                partial(catalog_step.current, self.resolved),
+                partial(kept_profiles.kept, self.store, self.run_id),
+                began=started_at,
+            )
             self.store.add_step(
                 self.run_id, "quality", status, seconds, started_at, "; ".join(problems) or None
             )

@@ -1,9 +1,13 @@
 """A catalog of a few assets of every kind, by hand; and reports of a build of it."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import duckdb
 
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, TestInfo
 from headrace.pipeline.reports import NodeReport, TableReport
+from headrace.quality.profile import TableProfile, profile_quickly
 
 START = datetime(2024, 6, 1, 8, 0, 0, tzinfo=UTC)
 RESOURCE = "resource.shop.orders"
@@ -130,3 +134,30 @@ def table(name: str = "orders", new: int = 3, changed: int = 1) -> TableReport:
         rows_changed=changed,
         rows_total=10,
     )
+
+
+@dataclass(frozen=True)
+class SmallAlarm:
+    """An alarm on the mart's amounts."""
+
+    asset_id: str = MART
+    metric: str = "amount.mean"
+    text: str = "the mean of amount fell to 3"
+    value: float | None = 3.0
+    low: float | None = 10.0
+    high: float | None = 20.0
+    status: str = "open"
+    last: datetime = START
+    last_run_id: str = "r-9"
+
+
+def profile_of_mart() -> TableProfile:
+    """A profile of the mart, 400 rows; of its e-mail addresses it has shapes alone."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(
+            "create table t as select i as order_id, (i % 5)::decimal(18, 2) as amount, "
+            "'p' || i || '@example.org' as email, case when i % 4 = 0 then null else 1 end as n "
+            "from range(400) r(i)"
+        )
+        return profile_quickly(connection, "t", "marts.fct_orders", personal=(), is_stored=True)

@@ -10,9 +10,22 @@ from typing import Any
 
 import pytest
 from recording_server import Recorder, serving
-from small_catalog import CATALOG, EXPOSURE, ITEMS, MART, RAW, START, TOTALS, UNIQUE, UNIT
+from small_catalog import (
+    CATALOG,
+    EXPOSURE,
+    ITEMS,
+    MART,
+    RAW,
+    START,
+    TOTALS,
+    UNIQUE,
+    UNIT,
+    SmallAlarm,
+    profile_of_mart,
+)
 
 from headrace.catalog import RunStore
+from headrace.catalog.kept_profiles import KeptProfile
 from headrace.catalog.model import Asset, Catalog, Column
 from headrace.errors import ExportError
 from headrace.export.datahub.export import DataHubOptions, to_file, to_server, vanished_assets
@@ -359,3 +372,50 @@ def test_missing_extra_says_how_to_get_it(
 
     with pytest.raises(ExportError, match="uv sync --extra datahub"):
         to_file(resolved, CATALOG, resolved.data_dir / "x.json")
+
+
+def test_profiles_and_alarms(resolved: Resolved) -> None:
+    text = profile_of_mart().model_dump_json(exclude_defaults=True)
+    kept = KeptProfile(MART, "r-1", START, "abc", 400, text)
+    options = DataHubOptions(
+        profiles={MART: kept, "model.demo.gone": kept},
+        alarms=(SmallAlarm(), SmallAlarm(metric="rows", high=None, status="over")),
+    )
+    found = written(resolved, options=options)
+
+    profile = found[FCT, "datasetProfile"]
+    assert profile.timestampMillis == int(START.timestamp() * 1000)
+    assert (profile.rowCount, profile.columnCount) == (400, 4)
+    fields = {one.fieldPath: one for one in profile.fieldProfiles}
+    amount = fields["amount"]
+    assert (amount.min, amount.max, amount.uniqueCount, amount.median) == ("0.00", "4.00", 5, "2.0")
+    assert sum(amount.histogram.heights) == 400
+    assert len(amount.histogram.boundaries) == len(amount.histogram.heights) + 1
+    assert (fields["n"].nullCount, fields["n"].nullProportion) == (100, 0.25)
+    assert fields["email"].distinctValueFrequencies is None
+    assert "example.org" not in str(profile)
+    runs = [aspect for (_, name), aspect in found.items() if name == "assertionRunEvent"]
+    of_alarms = {one.result.nativeResults["status"]: one for one in runs}
+    assert of_alarms["open"].result.type == "FAILURE"
+    assert of_alarms["open"].result.actualAggValue == 3.0
+    assert of_alarms["over"].result.type == "SUCCESS"
+    info = found[of_alarms["open"].assertionUrn, "assertionInfo"].datasetAssertion
+    assert (info.scope, info.operator, info.nativeType) == ("DATASET_COLUMN", "BETWEEN", "monitor")
+    assert info.parameters.maxValue.value == "20"
+    other = found[of_alarms["over"].assertionUrn, "assertionInfo"].datasetAssertion
+    assert (other.scope, other.fields) == ("DATASET_ROWS", None)
+
+
+def test_a_column_that_became_personal_since_its_profile_is_masked(resolved: Resolved) -> None:
+    asset = CATALOG.assets[MART]
+    columns = tuple(
+        replace(one, pii="declared") if one.name == "amount" else one for one in asset.columns
+    )
+    catalog = replace(CATALOG, assets={**CATALOG.assets, MART: replace(asset, columns=columns)})
+    text = profile_of_mart().model_dump_json(exclude_defaults=True)
+    kept = KeptProfile(MART, "r-1", START, "abc", 400, text)
+    found = written(resolved, catalog, DataHubOptions(profiles={MART: kept}))
+
+    fields = {one.fieldPath: one for one in found[FCT, "datasetProfile"].fieldProfiles}
+    assert (fields["amount"].min, fields["amount"].histogram) == (None, None)
+    assert fields["amount"].uniqueCount == 5

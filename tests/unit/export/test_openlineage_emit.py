@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from recording_server import Recorder, serving
-from small_catalog import CATALOG, MART, UNIQUE, node, table
+from small_catalog import CATALOG, MART, START, UNIQUE, node, profile_of_mart, table
 
 from headrace.export.openlineage.emit import Emitter, Ending
 from headrace.settings import Resolved, resolve
@@ -297,3 +297,17 @@ def test_reused_build_tells_of_no_node(tmp_path: Path) -> None:
     start, end = of_file(tmp_path / "data" / "openlineage.jsonl")
     assert states([start, end]) == [("build", "START"), ("build", "FAIL")]
     assert end["run"]["facets"]["errorMessage"]["message"] == "the audit found 2 problems"
+
+
+def test_what_a_run_saw_of_tables_is_sent_before_its_end(tmp_path: Path) -> None:
+    emitter = Emitter(settings(tmp_path), run_id="r", command="headrace run", patience=120)
+    emitter.run_started()
+    emitter.quality_kept(lambda: CATALOG, lambda: {MART: profile_of_mart()}, began=START)
+    assert emitter.run_ended("success") is None
+
+    events = of_file(tmp_path / "data" / "openlineage.jsonl")
+    assert states(events) == [
+        ("run", "START"), (f"{MART}.quality", "START"), (f"{MART}.quality", "COMPLETE"),
+        ("run", "COMPLETE"),
+    ]  # fmt: skip
+    assert "example.org" not in json.dumps(events)

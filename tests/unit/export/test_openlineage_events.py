@@ -14,7 +14,20 @@ pytest.importorskip("openlineage.client", reason="uv sync --extra openlineage")
 
 from openlineage.client.event_v2 import RunEvent, RunState
 from openlineage.client.serde import Serde
-from small_catalog import CATALOG, MART, RAW, STAGING, START, TOTALS, UNIQUE, UNIT, node, table
+from small_catalog import (
+    CATALOG,
+    MART,
+    RAW,
+    STAGING,
+    START,
+    TOTALS,
+    UNIQUE,
+    UNIT,
+    SmallAlarm,
+    node,
+    profile_of_mart,
+    table,
+)
 
 from headrace.export.openlineage.context import GitRepository, RunContext, parent_from
 from headrace.export.openlineage.events import (
@@ -24,6 +37,7 @@ from headrace.export.openlineage.events import (
     run_event,
 )
 from headrace.export.openlineage.naming import Names, table_origin
+from headrace.export.openlineage.quality_events import quality_events
 from headrace.pipeline.reports import NodeReport
 
 NAMES = Names("demo", "/srv/my data/wh.duckdb", "wh")
@@ -396,3 +410,38 @@ def test_node_that_was_told_of_when_it_began_is_not_begun_again(context: RunCont
     assert first["run"]["runId"] == end["run"]["runId"]
     assert first["job"]["facets"]["jobType"] == end["job"]["facets"]["jobType"]
     assert end["eventType"] == "COMPLETE"
+
+
+def test_profiles_and_alarms_are_what_a_run_saw_of_a_table(context: RunContext) -> None:
+    found = plain(
+        quality_events(
+            context, CATALOG, {MART: profile_of_mart(), "model.demo.gone": profile_of_mart()},
+            [SmallAlarm(), SmallAlarm(asset_id=RAW, metric="rows", high=None, status="over")],
+            began=START, at=END,
+        )
+    )  # fmt: skip
+
+    assert [(one["job"]["name"], one["eventType"]) for one in found] == [
+        (f"{MART}.quality", "START"), (f"{MART}.quality", "COMPLETE"),
+        (f"{RAW}.quality", "START"), (f"{RAW}.quality", "COMPLETE"),
+    ]  # fmt: skip
+    assert found[0]["inputs"] == []
+    (mart,) = found[1]["inputs"]
+    assert mart["name"] == "wh.marts.fct_orders"
+    metrics = mart["inputFacets"]["dataQualityMetrics"]
+    assert metrics["rowCount"] == 400
+    columns = metrics["columnMetrics"]
+    assert columns["n"]["nullCount"] == 100
+    assert (columns["amount"]["min"], columns["amount"]["max"]) == (0.0, 4.0)
+    assert columns["amount"]["distinctCount"] == 5
+    assert columns["amount"]["quantiles"]["0.5"] == 2.0
+    assert not {"min", "max"} & set(columns["email"])
+    (assertion,) = mart["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert (assertion["assertion"], assertion["column"]) == ("monitor(amount.mean)", "amount")
+    assert (assertion["success"], assertion["severity"]) == (False, "warn")
+    assert (assertion["expected"], assertion["actual"]) == ("10 to 20", "3")
+    (raw,) = found[3]["inputs"]
+    assert set(raw["inputFacets"]) == {"dataQualityAssertions"}
+    (assertion,) = raw["inputFacets"]["dataQualityAssertions"]["assertions"]
+    assert (assertion["success"], assertion["expected"]) == (True, "at least 10")
+    assert assertion.get("column") is None

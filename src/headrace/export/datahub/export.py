@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,9 @@ from headrace.settings import Resolved
 if TYPE_CHECKING:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
 
+    from headrace.catalog.kept_profiles import KeptProfile
     from headrace.export.datahub.proposals import AssertionResult
+    from headrace.export.upstream import Alarm
 
 
 _ENVIRONMENT = {"DATAHUB_TELEMETRY_ENABLED": "false"}  # read when the package is imported
@@ -40,6 +43,8 @@ class DataHubOptions:
         instance: the platform instance, which tells two projects apart.
         indirect: whether columns that only decide (filters, joins) are sent, too.
         vanished: datasets and exposures to mark as removed.
+        profiles: the newest profile of each table by asset id, as runs kept them.
+        alarms: of monitors.
     """
 
     results: "Mapping[str, AssertionResult]" = field(default_factory=dict)
@@ -47,6 +52,8 @@ class DataHubOptions:
     instance: str | None = None
     indirect: bool = False
     vanished: Sequence[Asset] = ()
+    profiles: "Mapping[str, KeptProfile]" = field(default_factory=dict)
+    alarms: "Sequence[Alarm]" = ()
 
 
 @process.environment(_ENVIRONMENT)
@@ -120,6 +127,7 @@ def _proposals(
         from datahub.metadata.schema_classes import FabricTypeClass
 
         from headrace.export.datahub.proposals import proposals
+        from headrace.export.datahub.quality import quality
         from headrace.export.datahub.urns import Urns
     known = [name for name in vars(FabricTypeClass) if name.isupper()]
     if options.fabric not in known:
@@ -135,6 +143,7 @@ def _proposals(
     found = proposals(
         catalog, urns, options.results, indirect=options.indirect, vanished=options.vanished
     )
+    found = chain(found, quality(catalog, urns, options.profiles, options.alarms))
     return list(found)
 
 

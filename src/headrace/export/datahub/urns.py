@@ -66,6 +66,11 @@ class Urns:
         key = {"platform": "dbt", "instance": self.instance, "id": asset.id}
         return build.make_assertion_urn(build.datahub_guid(key))
 
+    def monitor(self, asset: Asset, metric: str) -> str:
+        """A monitor of a table; the same in each export."""
+        key = {"platform": "headrace", "instance": self.instance, "id": f"{asset.id}.{metric}"}
+        return build.make_assertion_urn(build.datahub_guid(key))
+
     def dashboard(self, asset: Asset) -> str:
         """An exposure."""
         name = UrnEncoder.encode_string(asset.id.removeprefix("exposure."))

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
     from headrace.export.openlineage.context import NodeResult, RunContext, TableResult
+    from headrace.export.upstream import Alarm
+    from headrace.quality.profile.model import TableProfile
 
 _LONGEST_WAIT_S = 60.0
 _LOG = logging.getLogger("headrace.export")
@@ -119,6 +121,19 @@ class Emitter:
             self._nodes = {}
             make = partial(_node_events, catalog=known, nodes=ran, at=at, began=began)
             self._put(partial(make, rows=rows or {}))
+
+    def quality_kept(
+        self,
+        catalog: Callable[[], Catalog],
+        profiles: "Callable[[], Mapping[str, TableProfile]]",
+        alarms: "Callable[[], Sequence[Alarm]]" = tuple,
+        *,
+        began: datetime,
+    ) -> None:
+        """The run looked at tables; what it saw is read where events are sent."""
+        if self._worker is not None:
+            make = partial(_quality_events, catalog=catalog, began=began, at=datetime.now(UTC))
+            self._put(partial(make, profiles=profiles(), alarms=alarms()))
 
     def run_ended(
         self, status: Ending, error: str | None = None, *, stack: str | None = None
@@ -294,3 +309,19 @@ def _node_events(
     from headrace.export.openlineage.events import node_events
 
     return node_events(context, catalog(), nodes, ended_at=at, began=began, rows=rows)
+
+
+def _quality_events(
+    context: "RunContext",
+    *,
+    catalog: Callable[[], Catalog],
+    profiles: "Mapping[str, TableProfile]",
+    alarms: "Sequence[Alarm]",
+    began: datetime,
+    at: datetime,
+) -> "Iterable[RunEvent]":
+    from headrace.export.openlineage.quality_events import quality_events
+
+    if not profiles and not alarms:
+        return ()
+    return quality_events(context, catalog(), profiles, alarms, began=began, at=at)
