@@ -8,6 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from s3_lab import s3_server
+
 
 @dataclass(frozen=True)
 class Place:
@@ -28,5 +32,31 @@ def _duckdb(folder: Path) -> Iterator[Place]:
     yield Place("duckdb")
 
 
-PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {"duckdb": _duckdb}
+@contextmanager
+def _lake(folder: Path) -> Iterator[Place]:
+    pytest.importorskip("deltalake", reason="uv sync --extra lake")
+    yield Place("lake", (f"targets.lake.url={folder / 'files'}",))
+
+
+@contextmanager
+def _lake_in_s3(folder: Path) -> Iterator[Place]:
+    pytest.importorskip("deltalake", reason="uv sync --extra lake")
+    del folder
+    with s3_server() as server:
+        yield Place("lake", (*server.flags("somewhere"), "targets.lake.marts_format=delta"))
+
+
+@contextmanager
+def _lake_of_iceberg(folder: Path) -> Iterator[Place]:
+    pytest.importorskip("pyiceberg", reason="uv sync --extra lake")
+    del folder
+    yield Place("lake", ("targets.lake.table_format=iceberg",))
+
+
+PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
+    "duckdb": _duckdb,
+    "lake": _lake,
+    "lake in S3": _lake_in_s3,
+    "lake of Iceberg": _lake_of_iceberg,
+}
 """By type; a function skips the test where its extra is not installed (``pytest.importorskip``)."""

@@ -226,11 +226,18 @@ def resolve(
 
 
 def _add_own_target(merged: dict[str, Any]) -> None:
-    """A target that is named as its type needs no entry in ``targets``."""
+    """A target that is named as its type needs no entry in ``targets``, and no type in one."""
     name = str(merged.get("target", DEFAULT_TARGET))
     targets = merged.get("targets", {})
-    if isinstance(targets, dict) and name not in targets and name in OWN_TYPES:
-        merged["targets"] = {**targets, name: {"type": name}}
+    if not isinstance(targets, dict):
+        return  # which the settings' model says
+    typed = {
+        key: {"type": key, **value} if key in OWN_TYPES and isinstance(value, dict) else value
+        for key, value in targets.items()
+    }
+    if name not in targets and name in OWN_TYPES:
+        typed[name] = {"type": name}
+    merged["targets"] = typed
 
 
 def _check_is_free(env: str, settings: Settings) -> None:

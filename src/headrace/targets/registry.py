@@ -9,7 +9,10 @@ GROUP = "headrace.targets"
 """Of entry points: the name is the type, and what it leads to a class of ``TargetSettings``."""
 
 
-OWN_TYPES = {"duckdb": "headrace.targets.duckdb:DuckDbSettings"}
+OWN_TYPES = {
+    "duckdb": "headrace.targets.duckdb:DuckDbSettings",
+    "lake": "headrace.targets.lake:LakeSettings",
+}
 """Headrace's own, each imported when it is asked for; a target of such a name needs no entry."""
 
 

@@ -25,7 +25,7 @@ class LakeSettings(TargetSettings):
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     points = [
-        importlib.metadata.EntryPoint("lake", f"{__name__}:LakeSettings", GROUP),
+        importlib.metadata.EntryPoint("pond", f"{__name__}:LakeSettings", GROUP),
         importlib.metadata.EntryPoint("odd", f"{__name__}:GROUP", GROUP),
     ]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda *, group: points)
@@ -48,7 +48,7 @@ def test_duckdb_is_the_type_by_default(project: Path) -> None:
 
 
 def test_a_type_of_a_package_is_made_from_its_own_settings(project: Path) -> None:
-    target = resolved_target(project, "type: lake", "bucket: sales", "workers: 5")
+    target = resolved_target(project, "type: pond", "bucket: sales", "workers: 5")
     assert isinstance(target, DuckDbTarget)
     assert (target.name, target.threads) == ("sales", 5)
 
@@ -56,10 +56,10 @@ def test_a_type_of_a_package_is_made_from_its_own_settings(project: Path) -> Non
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (("type: lke",), "there is no type of target 'lke'; known: duckdb, lake, odd"),
+        (("type: pnd",), "there is no type of target 'pnd'; known: duckdb, lake, odd, pond"),
         (("type: odd",), "is not a subclass of TargetSettings"),
-        (("type: lake",), "bucket: Field required"),
-        (("type: lake", "bucket: a", "threads: 1"), "threads: Extra inputs are not permitted"),
+        (("type: pond",), "bucket: Field required"),
+        (("type: pond", "bucket: a", "threads: 1"), "threads: Extra inputs are not permitted"),
         (
             ("bucket: a",),
             "unknown key 'targets.main.bucket' Allowed: load_memory_limit, memory_limit,",

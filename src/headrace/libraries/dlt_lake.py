@@ -1,0 +1,550 @@
+"""dlt's filesystem destination, with merges that leave what they leave in a database.
+
+dlt merges a Delta or Iceberg table by itself, row by row on its key. What it lacks there is what
+its SQL destinations do: tables without a key that are replaced file by file (``merge_key``), rows
+that come twice, deleted rows in a first load, and rows of nested lists that are gone. So a table
+and its nested tables are merged together here, the parent first.
+
+A load that is stopped between two tables leaves rows of an incomplete load, as anywhere; the next
+load of the same rows removes them, and nested rows whose parent row is gone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from dlt.common.destination import DestinationCapabilitiesContext
+from dlt.common.destination.exceptions import (
+    DestinationTerminalException,
+    DestinationUndefinedEntity,
+)
+from dlt.common.schema.utils import (
+    get_columns_names_with_prop,
+    get_dedup_sort_tuple,
+    get_first_column_name_with_prop,
+    get_root_table,
+    is_nested_table,
+)
+from dlt.common.storages.load_package import ParsedLoadJobFileName
+from dlt.destinations import filesystem
+from dlt.destinations.impl.filesystem.filesystem import (
+    FilesystemClient,
+    ReferenceFollowupJob,
+    TableFormatLoadFilesystemJob,
+)
+
+from headrace.sql_text import identifier, identifiers, literal
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+PreparedTable = Any
+"""dlt's schema of a table, with what the destination adds."""
+_MOST_IN_FILTER = 10_000  # keys of one Iceberg filter
+
+
+@dataclass(frozen=True)
+class LakeOptions:
+    """How raw tables are stored.
+
+    Attributes:
+        table_format: ``delta``, ``iceberg`` or ``parquet``.
+        setting: the target in the settings, for messages: ``targets.lake``.
+        partitions: columns by ``schema.table``.
+        compact_after: files of a Delta table beyond which small ones are put together; 0 for never.
+        retention: how long files that a table no longer names are kept.
+        memory_limit: of the DuckDB that prepares a merge.
+    """
+
+    table_format: str
+    setting: str
+    partitions: Mapping[str, Sequence[str]]
+    compact_after: int
+    retention: timedelta
+    memory_limit: str
+
+
+class _Table:
+    """An open table, or one that is still to be made."""
+
+    def __init__(self, client: "LakeClient", table: PreparedTable) -> None:
+        self.client, self.table, self.name = client, table, table["name"]
+
+    @property
+    def partitions(self) -> list[str]:
+        full_name = f"{self.client.dataset_name}.{self.name}"
+        given = self.client.options.partitions.get(full_name, ())
+        return list(given) or get_columns_names_with_prop(self.table, "partition")
+
+
+class _DeltaTable(_Table):
+    """A Delta table, through deltalake."""
+
+    def __init__(self, client: "LakeClient", table: PreparedTable) -> None:
+        super().__init__(client, table)
+        from dlt.common.libs.deltalake import deltalake_storage_options
+
+        self.storage = deltalake_storage_options(
+            client.config.credentials, client.config.deltalake_storage_options
+        )
+        from deltalake import DeltaTable
+        from deltalake.exceptions import TableNotFoundError
+
+        try:
+            # dlt asks is_deltatable, which stops all threads of this process until it has an answer
+            url = client.get_open_table_location("delta", self.name)
+            self.open: Any = DeltaTable(url, storage_options=self.storage)
+        except TableNotFoundError:
+            self.open = None
+
+    @property
+    def exists(self) -> bool:
+        return self.open is not None
+
+    @property
+    def columns(self) -> "pa.Schema":
+        import pyarrow as pa
+
+        return pa.schema(self.open.schema().to_arrow())
+
+    def read(self, column: str) -> Any:
+        return self.open.to_pyarrow_dataset().scanner(columns=[column]).to_reader()
+
+    def write(self, rows: "pa.RecordBatchReader", *, replace: bool) -> None:
+        from dlt.common.libs.deltalake import write_delta_table
+
+        write_delta_table(
+            table_or_uri=self.open or self.client.get_open_table_location("delta", self.name),
+            data=rows,
+            write_disposition="replace" if replace else "append",
+            partition_by=self.partitions or None,
+            storage_options=None if self.open else self.storage,
+            configuration=self.client.config.deltalake_configuration,
+        )
+
+    def empty(self) -> None:
+        self.open.delete()
+
+    def delete(self, keys: "pa.Table") -> None:
+        """Delete the rows that have one of these keys."""
+        columns = keys.column_names
+        self.open.merge(
+            source=keys,
+            predicate=_equal(columns),
+            source_alias="source",
+            target_alias="target",
+            streamed_exec=False,
+        ).when_matched_delete().execute()
+
+    def upsert(
+        self, rows: "pa.RecordBatchReader", key: list[str], deleted: str | None, *, only_new: bool
+    ) -> None:
+        """Merge rows on a key, in one commit; rows that ``deleted`` selects are deleted."""
+        from dlt.common.libs.deltalake import (
+            ensure_delta_compatible_arrow_data,
+            evolve_delta_table_schema,
+        )
+
+        self.open = evolve_delta_table_schema(self.open, rows.schema)
+        merge = self.open.merge(
+            source=ensure_delta_compatible_arrow_data(rows, self.partitions),
+            predicate=_equal(key),
+            source_alias="source",
+            target_alias="target",
+            streamed_exec=self.client.config.deltalake_streamed_exec,
+        )
+        kept = None
+        if deleted:
+            merge = merge.when_matched_delete(predicate=f"({deleted})")
+            kept = f"not ({deleted})"
+        if not only_new:
+            merge = merge.when_matched_update_all()
+        merge.when_not_matched_insert_all(predicate=kept).execute()
+
+    def tidy(self) -> None:
+        """Put small files together, and delete those that no version within the retention has."""
+        options = self.client.options
+        if options.compact_after and len(self.open.file_uris()) > options.compact_after:
+            self.open.optimize.compact()
+        self.open.vacuum(
+            retention_hours=int(options.retention.total_seconds() // 3600),
+            dry_run=False,
+            enforce_retention_duration=False,
+        )
+
+
+class _IcebergTable(_Table):
+    """An Iceberg table, through pyiceberg; a delete rewrites the files that it concerns."""
+
+    def __init__(self, client: "LakeClient", table: PreparedTable) -> None:
+        super().__init__(client, table)
+        try:
+            self.open: Any = client.load_open_table("iceberg", self.name)
+        except DestinationUndefinedEntity:
+            self.open = None
+
+    @property
+    def exists(self) -> bool:
+        return self.open is not None
+
+    @property
+    def columns(self) -> "pa.Schema":
+        from pyiceberg.io.pyarrow import schema_to_pyarrow
+
+        return schema_to_pyarrow(self.open.schema(), include_field_ids=False)
+
+    def read(self, column: str) -> Any:
+        return self.open.scan(selected_fields=(column,)).to_arrow_batch_reader()
+
+    def write(self, rows: "pa.RecordBatchReader", *, replace: bool) -> None:
+        from dlt.common.libs.pyiceberg import ensure_iceberg_compatible_arrow_data
+
+        data = ensure_iceberg_compatible_arrow_data(rows.read_all())
+        self._fit(data.schema)
+        if replace:
+            self.open.overwrite(data)
+        else:
+            self.open.append(data)
+
+    def empty(self) -> None:
+        from pyiceberg.expressions import AlwaysTrue
+
+        self.open.delete(AlwaysTrue())
+
+    def delete(self, keys: "pa.Table") -> None:
+        """Delete the rows that have one of these keys."""
+        for at in range(0, keys.num_rows, _MOST_IN_FILTER):
+            self.open.delete(_filter(keys.slice(at, _MOST_IN_FILTER)))
+
+    def upsert(
+        self, rows: "pa.RecordBatchReader", key: list[str], deleted: str | None, *, only_new: bool
+    ) -> None:
+        """Merge rows on a key, in one commit; rows that ``deleted`` selects are deleted."""
+        import duckdb
+        from dlt.common.libs.pyiceberg import ensure_iceberg_compatible_arrow_data
+
+        data = ensure_iceberg_compatible_arrow_data(rows.read_all())
+        self._fit(data.schema)
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            connection.register("source", data)
+            where = f"where not ({deleted})" if deleted else ""
+            if only_new:
+                connection.register("known", self.open.scan(selected_fields=tuple(key)).to_arrow())
+                known = f"({identifiers(key)}) not in (select ({identifiers(key)}) from known)"
+                where += f" {'and' if where else 'where'} {known}"
+            kept = connection.execute(f"select * from source {where}").to_arrow_table()
+        kept = ensure_iceberg_compatible_arrow_data(kept).cast(data.schema)
+        with self.open.transaction() as transaction:
+            if not only_new:
+                keys = data.select(key)
+                for at in range(0, keys.num_rows, _MOST_IN_FILTER):
+                    transaction.delete(_filter(keys.slice(at, _MOST_IN_FILTER)))
+            if kept.num_rows:
+                transaction.append(kept)
+
+    def tidy(self) -> None:
+        """Nothing: pyiceberg neither compacts nor deletes files."""
+
+    def _fit(self, schema: "pa.Schema") -> None:
+        """Make the table, or add the columns that it lacks."""
+        if self.open is not None:
+            with self.open.update_schema() as update:
+                update.union_by_name(schema)
+            return
+        from dlt.common.libs.pyiceberg import create_table
+        from dlt.destinations.impl.filesystem.iceberg_adapter import create_identity_specs
+        from dlt.destinations.impl.filesystem.iceberg_partition_spec import (
+            build_iceberg_partition_spec,
+        )
+        from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC
+
+        spec, shape = UNPARTITIONED_PARTITION_SPEC, schema
+        if self.partitions:
+            spec, shape = build_iceberg_partition_spec(
+                schema, create_identity_specs(self.partitions)
+            )
+        catalog = self.client.get_open_table_catalog("iceberg")
+        create_table(
+            catalog,
+            f"{self.client.dataset_name}.{self.name}",
+            table_location=self.client.get_open_table_location("iceberg", self.name),
+            schema=shape,
+            partition_spec=spec,
+        )
+        self.open = self.client.load_open_table("iceberg", self.name)
+
+
+def _equal(columns: Sequence[str]) -> str:
+    """What DataFusion merges on."""
+    return " and ".join(
+        f"target.{identifier(name)} = source.{identifier(name)}" for name in columns
+    )
+
+
+def _filter(keys: "pa.Table") -> Any:
+    """An Iceberg filter for rows that have one of these keys."""
+    import pyiceberg.expressions
+
+    # its stubs know another constructor than its docs
+    make: Any = pyiceberg.expressions
+    names = keys.column_names
+    if len(names) == 1:
+        return make.In(names[0], set(keys.column(0).to_pylist()))
+    rows = [
+        make.And(*(make.EqualTo(name, row[name]) for name in names)) for row in keys.to_pylist()
+    ]
+    return rows[0] if len(rows) == 1 else make.Or(*rows)
+
+
+class ChainJob(TableFormatLoadFilesystemJob):
+    """Loads the files of a table and of its nested tables, as its write disposition says."""
+
+    _job_client: "LakeClient"
+
+    def run(self) -> None:
+        """Write them; the parent first."""
+        import duckdb
+
+        client = self._job_client
+        files: dict[str, list[str]] = {}
+        for path in self.file_paths:
+            files.setdefault(ParsedLoadJobFileName.parse(path).table_name, []).append(path)
+        # dlt names the job after any of the files
+        named: Any = self._load_table["name"]
+        root: Any = get_root_table(client.schema.tables, named)
+        chain = client.chain_of(root["name"])
+        config: Any = {"memory_limit": client.options.memory_limit, "threads": "2"}
+        with duckdb.connect(config=config) as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            for name, paths in files.items():
+                listed = ", ".join(map(literal, paths))
+                connection.execute(
+                    f"create view {identifier(name)} as select * "
+                    f"from read_parquet([{listed}], union_by_name = true)"
+                )
+            _Chain(connection, client, chain, frozenset(files)).write()
+
+
+@dataclass
+class _Chain:
+    connection: "duckdb.DuckDBPyConnection"
+    client: "LakeClient"
+    tables: Sequence[PreparedTable]
+    files: frozenset[str]
+
+    def write(self) -> None:
+        root, *nested = [self.client.open_table(table) for table in self.tables]
+        if root.table["write_disposition"] == "merge":
+            self._merge(root, nested)
+            return
+        replace = root.table["write_disposition"] == "replace"
+        for each in (root, *nested):
+            if each.name in self.files:
+                each.write(self._rows(f"select * from {identifier(each.name)}"), replace=replace)
+            elif replace and each.exists:
+                each.empty()
+
+    def _merge(self, root: Any, nested: Sequence[Any]) -> None:
+        key = get_columns_names_with_prop(root.table, "primary_key")
+        merge_key = get_columns_names_with_prop(root.table, "merge_key")
+        deleted = _deleted(root.table)
+        if root.name in self.files:
+            fresh = self._deduplicated(root, key, nested)
+            kept = f"{fresh} where not ({deleted})" if deleted else fresh
+            if not root.exists:
+                root.write(self._rows(kept), replace=False)
+            else:
+                if merge_key:
+                    columns = identifiers(merge_key)
+                    keys = self._rows(f"select distinct {columns} from {identifier(root.name)}")
+                    root.delete(keys.read_all())
+                if key:
+                    only_new = root.table.get("x-merge-strategy") == "insert-only"
+                    # a column that no row has any more becomes null
+                    self.connection.register("shape", root.columns.empty_table())
+                    rows = f"{fresh} union all by name from shape"
+                    root.upsert(self._rows(rows), key, deleted, only_new=only_new)
+                    self.connection.unregister("shape")
+                else:
+                    root.write(self._rows(kept), replace=False)
+        for each in nested:
+            self._merge_nested(root, each)
+            if each.name in self.files:
+                rows = f"select * from {identifier(each.name)}"
+                root_id = _root_id(each.table)
+                if root.name in self.files and root_id:
+                    rows += f" where {identifier(root_id)} in (from kept_ids)"
+                each.write(self._rows(rows), replace=False)
+
+    def _merge_nested(self, root: Any, each: Any) -> None:
+        """Delete the nested rows of rows that are written again, or are gone."""
+        root_id, row_id = _root_id(each.table), _row_id(root.table)
+        if not (each.exists and root_id and row_id):
+            return
+        reopened = self.client.open_table(root.table)
+        self.connection.register("parents", reopened.read(row_id))
+        self.connection.execute("create or replace temp table parent_ids as from parents")
+        self.connection.unregister("parents")
+        self.connection.register("nested", each.read(root_id))
+        again = (
+            f"union select {identifier(row_id)} from {identifier(root.name)}"
+            if root.name in self.files
+            else ""
+        )
+        gone = self._rows(
+            f"select distinct {identifier(root_id)} from nested where {identifier(root_id)} "
+            f"not in (from parent_ids) {again}"
+        ).read_all()
+        self.connection.unregister("nested")
+        if gone.num_rows:
+            each.delete(gone.rename_columns([root_id]))
+
+    def _deduplicated(self, root: Any, key: list[str], nested: Sequence[Any]) -> str:
+        """A query for the root's rows, of each key one; the ids of those that stay are kept."""
+        source = identifier(root.name)
+        if key:
+            sort = get_dedup_sort_tuple(root.table)
+            order = f"{identifier(sort[0])} {sort[1]}" if sort else "1"
+            source = (
+                f"(select * from {source} qualify row_number() over "
+                f"(partition by {identifiers(key)} order by {order}) = 1)"
+            )
+        row_id = _row_id(root.table)
+        if nested and row_id:
+            deleted = _deleted(root.table)
+            where = f"where not ({deleted})" if deleted else ""
+            self.connection.execute(
+                f"create or replace temp table kept_ids as select {identifier(row_id)} "
+                f"from {source} as source {where}"
+            )
+        elif nested:
+            self.connection.execute("create or replace temp table kept_ids (id varchar)")
+        return f"select * from {source} as source"
+
+    def _rows(self, sql: str) -> "pa.RecordBatchReader":
+        return self.connection.execute(sql).to_arrow_reader(100_000)
+
+
+def _deleted(table: PreparedTable) -> str | None:
+    """A condition for rows that are marked as deleted; None where no column marks them."""
+    column = get_first_column_name_with_prop(table, "hard_delete")
+    if column is None:
+        return None
+    is_flag = table["columns"][column].get("data_type") == "bool"
+    condition = f"source.{identifier(column)}"
+    return f"coalesce({condition}, false)" if is_flag else f"{condition} is not null"
+
+
+def _row_id(table: PreparedTable) -> str | None:
+    return get_first_column_name_with_prop(table, "row_key")
+
+
+def _root_id(table: PreparedTable) -> str | None:
+    return get_first_column_name_with_prop(table, "root_key")
+
+
+class LakeClient(FilesystemClient):
+    """dlt's client, of which each table is loaded together with its nested tables."""
+
+    options: ClassVar[LakeOptions]
+    batch_table_chain: ClassVar[bool] = True
+
+    @staticmethod
+    def get_reference_followup_job_class(
+        table: PreparedTable,
+    ) -> type[ReferenceFollowupJob] | None:
+        """The job that loads a table's files."""
+        return ChainJob if table.get("table_format") in {"delta", "iceberg"} else None
+
+    def open_table(self, table: PreparedTable) -> Any:
+        """The table, or what makes it."""
+        is_delta = table.get("table_format") == "delta"
+        return (_DeltaTable if is_delta else _IcebergTable)(self, table)
+
+    def chain_of(self, root: str) -> list[PreparedTable]:
+        """A table and the nested tables that have had rows, the parents first."""
+        from dlt.common.schema.utils import get_nested_tables
+
+        return [
+            self.prepare_load_table(str(table["name"]))
+            for table in get_nested_tables(self.schema.tables, root)
+        ]
+
+    def verify_schema_table_format(self, load_tables: Sequence[PreparedTable]) -> list[Exception]:
+        """What dlt refuses of Delta and Iceberg works here; a merge into plain files does not."""
+        return [
+            DestinationTerminalException(_no_merge(self.options.setting, table["name"]))
+            for table in load_tables
+            if table["write_disposition"] == "merge"
+            and not is_nested_table(table)
+            and table.get("table_format") not in {"delta", "iceberg"}
+            and not self.is_dlt_table(table["name"])
+        ]
+
+    def prepare_load_table(self, table_name: str) -> PreparedTable:
+        """The table as it is loaded; dlt would append what it cannot merge."""
+        asked = self.schema.tables.get(table_name, {}).get("write_disposition")
+        table = super().prepare_load_table(table_name)
+        if asked == "merge" and table["write_disposition"] == "append":
+            raise DestinationTerminalException(_no_merge(self.options.setting, table_name))
+        return table
+
+    def complete_load(self, load_id: str) -> None:
+        """Note that a load is complete; then tidy the tables that it wrote."""
+        super().complete_load(load_id)
+        for name in sorted(self._tables_with_jobs):
+            table = self.prepare_load_table(name)
+            if table.get("table_format") == "delta" and not self.is_dlt_table(name):
+                found = self.open_table(table)
+                if found.exists:
+                    found.tidy()
+
+
+def _no_merge(setting: str, table: str) -> str:
+    return (
+        f"the table {table} is merged on its key, which plain Parquet files cannot be: set "
+        f"{setting}.table_format to delta or iceberg"
+    )
+
+
+def destination(options: LakeOptions, *, url: str, credentials: Any) -> Any:
+    """A dlt destination.
+
+    Args:
+        options: how tables are stored.
+        url: of the folder of the raw tables.
+        credentials: dlt's, of S3; None for a local folder.
+    """
+
+    class Client(LakeClient):
+        pass
+
+    Client.options = options
+
+    class Lake(filesystem):
+        @property
+        def client_class(self) -> type[FilesystemClient]:
+            return Client
+
+        def _raw_capabilities(self) -> DestinationCapabilitiesContext:
+            caps = super()._raw_capabilities()
+            caps.preferred_loader_file_format = "parquet"
+            if options.table_format != "parquet":
+                caps.preferred_table_format = cast("Any", options.table_format)
+            caps.supported_merge_strategies = ["upsert", "delete-insert", "insert-only"]
+            caps.merge_strategies_selector = _strategies
+            return caps
+
+    return Lake(bucket_url=url, credentials=credentials, destination_name="lake")
+
+
+def _strategies(supported: Sequence[Any], /, *, table_schema: Any) -> Sequence[Any]:
+    """The ways to merge a table, the default one first: ids of rows follow from a key."""
+    if table_schema.get("table_format") not in {"delta", "iceberg"}:
+        return []
+    if get_columns_names_with_prop(table_schema, "primary_key", include_incomplete=True):
+        return supported
+    return ["delete-insert", *(each for each in supported if each != "delete-insert")]

@@ -1,0 +1,520 @@
+"""The target ``lake``: files in a local folder or in S3; DuckDB is the engine that builds.
+
+The lake holds all that matters. A DuckDB file on this machine (the *engine*) is where dbt builds;
+it may be deleted at any time, since each build starts from what the lake has and what a build made
+is written to the lake at its end.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from headrace.errors import WarehouseError
+from headrace.extras import how_to_install
+from headrace.libraries.dbt import close_duckdb
+from headrace.libraries.duckdb import extension_path, is_damaged, load_extension
+from headrace.sql_text import literal, qualified, scalar
+from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.targets.duckdb import DuckDbTarget
+from headrace.targets.lake_files import FORMAT, HOME, LAKE, LakeFiles
+from headrace.targets.lake_publisher import LakePublisher
+from headrace.targets.lake_state import EngineState
+from headrace.targets.lake_tables import RawTables, make_views
+from headrace.targets.lease import file_locked, leased
+from headrace.targets.object_store import ABSENT, LocalStore, ObjectStore, S3Access, S3Store
+
+if TYPE_CHECKING:
+    import duckdb
+
+EXTRA = "lake"
+_FOLDER = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
+
+
+class LayoutSettings(BaseModel):
+    """The folders of a lake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bronze: str = Field("bronze", pattern=_FOLDER, description="of raw tables")
+    silver: str = Field(
+        "silver", pattern=_FOLDER, description="of tables that dbt built and that are no marts"
+    )
+    gold: str = Field("gold", pattern=_FOLDER, description="of marts")
+    gold_schemas: tuple[str, ...] = Field(
+        ("marts",), description="the dbt schemas whose tables are marts"
+    )
+
+    @model_validator(mode="after")
+    def _are_apart(self) -> "LayoutSettings":
+        folders = [self.bronze, self.silver, self.gold, HOME]
+        for one in folders:
+            for other in folders:
+                if one is not other and f"{other}/".startswith(f"{one}/"):
+                    raise ValueError(f"the folders {one} and {other} must not be in one another")
+        return self
+
+
+class LakeSettings(TargetSettings):
+    """Settings of a lake (``targets.<name>`` in the settings)."""
+
+    url: str | None = Field(
+        None, description="where it is: a local folder, or `s3://bucket/prefix`; by default the "
+        "folder `files` in its own data folder",
+    )  # fmt: skip
+    table_format: Literal["delta", "iceberg", "parquet"] = Field(
+        "delta", description="of raw tables; plain `parquet` takes no table that is merged on a key"
+    )
+    marts_format: Literal["parquet", "delta"] = Field(
+        "parquet", description="of marts: files that the manifest names, or these as a Delta "
+        "table, too",
+    )  # fmt: skip
+    endpoint: str | None = Field(
+        None, description="URL of a server that speaks S3, such as `http://127.0.0.1:8333`; by "
+        "default AWS",
+    )  # fmt: skip
+    region: str = Field("us-east-1", description="of the bucket")
+    url_style: Literal["auto", "path", "vhost"] = Field(
+        "auto", description="whether the bucket is in the path of URLs or in the host name; "
+        "`auto` is `path` with an `endpoint`",
+    )  # fmt: skip
+    access_key_id: SecretStr | None = Field(
+        None, description="by default what AWS's tools find: variables, profile, role"
+    )
+    secret_access_key: SecretStr | None = Field(None, description="of the access key")
+    session_token: SecretStr | None = Field(None, description="of a temporary access key")
+    layout: LayoutSettings = Field(LayoutSettings(), description="its folders")
+    partitions: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="columns by which a table's files are divided: `marts.orders: [ordered_on]`",
+    )
+    compact_after: int = Field(
+        64, ge=0, description="files of a raw Delta table beyond which small ones are put together "
+        "after a load; 0 for never",
+    )  # fmt: skip
+    retention_hours: int = Field(
+        168, ge=0, description="how long files are kept that no table and no kept publication has "
+        "any more: for queries that still read them, and for Delta's time travel",
+    )  # fmt: skip
+    lock_seconds: float = Field(
+        120, ge=1, description="in S3: when the lock of a machine that died ends"
+    )
+    memory_limit: str = Field(
+        "2GB", description="DuckDB's, while dbt builds", pattern=r"^\d+ ?[KMG]i?B$"
+    )
+    load_memory_limit: str = Field(
+        "512MB", description="DuckDB's, while dlt loads", pattern=r"^\d+ ?[KMG]i?B$"
+    )
+    threads: int | None = Field(None, ge=1, le=256, description="DuckDB's; all cores by default")
+
+    @field_validator("url")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value and "://" in value and not value.startswith("s3://"):
+            raise ValueError("a lake is a local folder or s3://bucket/prefix")
+        if value and value.startswith("s3://") and not value[5:].strip("/"):
+            raise ValueError("the bucket is missing: s3://bucket/prefix")
+        return value
+
+    @field_validator("partitions")
+    @classmethod
+    def _names_tables(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        for name in value:
+            if name.count(".") != 1 or name.startswith(".") or name.endswith("."):
+                raise ValueError(f"{name} is not schema.table, such as marts.orders")
+        return value
+
+    def target(self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]) -> "LakeTarget":
+        """The target."""
+        url = self.url or str(data_dir / "files")
+        if not url.startswith("s3://"):
+            url = str(path_of(Path(url)))
+        return LakeTarget(name, url, self, data_dir)
+
+
+@dataclass(frozen=True)
+class LakeTarget(RemoteTarget):
+    """A lake.
+
+    Attributes:
+        name: its name in the settings.
+        url: an absolute path, or ``s3://bucket/prefix``.
+        settings: all others.
+        data_dir: where the engine is, on this machine.
+    """
+
+    name: str
+    url: str
+    settings: LakeSettings
+    data_dir: Path
+    dialect: str = "duckdb"
+    adapter: str = "dbt-duckdb"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """All that DuckDB has."""
+        return Capabilities()
+
+    @property
+    def location(self) -> str:
+        """Its URL."""
+        return self.url
+
+    @property
+    def database(self) -> str:
+        """DuckDB's name of the engine."""
+        return self.engine.database
+
+    @property
+    def lock_path(self) -> Path:
+        """Beside the engine."""
+        return self.engine.lock_path
+
+    @property
+    def load_memory_limit(self) -> str:
+        """See ``Target``."""
+        return self.settings.load_memory_limit
+
+    @cached_property
+    def engine(self) -> DuckDbTarget:
+        """The DuckDB file that dbt builds in; the lake holds all that is in it."""
+        return DuckDbTarget(
+            name=self.name,
+            path=self.data_dir / "engine.duckdb",
+            memory_limit=self.settings.memory_limit,
+            load_memory_limit=self.settings.load_memory_limit,
+            threads=self.settings.threads,
+            temp_directory=self.data_dir / "spill",
+        )
+
+    @cached_property
+    def access(self) -> S3Access | None:
+        """How the bucket is reached; None for a local folder."""
+        if not self.url.startswith("s3://"):
+            return None
+        given = self.settings
+        bucket, _, prefix = self.url[5:].strip("/").partition("/")
+        path_style = given.url_style == "path" or (given.url_style == "auto" and given.endpoint)
+
+        def secret(value: SecretStr | None) -> str | None:
+            return value.get_secret_value() if value else None
+
+        return S3Access(
+            bucket=bucket,
+            prefix=prefix.strip("/"),
+            endpoint=given.endpoint,
+            region=given.region,
+            path_style=bool(path_style),
+            key_id=secret(given.access_key_id),
+            secret=secret(given.secret_access_key),
+            token=secret(given.session_token),
+            setting=f"targets.{self.name}",
+        )  # fmt: skip
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """Its objects."""
+        return S3Store(self.access) if self.access else LocalStore(Path(self.url))
+
+    @cached_property
+    def files(self) -> LakeFiles:
+        """Its built tables."""
+        layout = self.settings.layout
+        return LakeFiles(
+            store=self.store,
+            silver=layout.silver,
+            gold=layout.gold,
+            gold_schemas=layout.gold_schemas,
+            partitions=self.settings.partitions,
+            for_delta=self.settings.marts_format == "delta",
+            retention=timedelta(hours=self.settings.retention_hours),
+        )
+
+    @cached_property
+    def state(self) -> EngineState:
+        """What ties the engine to the lake."""
+        return EngineState(self.files, self.engine.path, self.raw_tables)
+
+    def raw_tables(self, schema: str | None = None) -> RawTables:
+        """The raw tables as they are now.
+
+        Raises:
+            WarehouseError: the lake cannot be read.
+        """
+        return RawTables.of(self.store, self.settings.layout.bronze, schema)
+
+    def exists(self) -> bool:
+        """Whether something was ever written."""
+        return self.store.get(LAKE) is not None
+
+    def prepare(self) -> str | None:
+        """Write what marks it as a lake, and see that the engine can be opened.
+
+        Raises:
+            WarehouseError: it cannot be written, or a newer Headrace has written it.
+        """
+        self.check()
+        if not self.exists():
+            body = {"format": FORMAT, "written_by": f"headrace {version('headrace')}"}
+            self.store.put(LAKE, json.dumps(body).encode(), tag=ABSENT)
+        note = None
+        if self.engine.exists():
+            try:
+                self.engine.check()
+            except WarehouseError as error:
+                if not is_damaged(str(error.__cause__)):
+                    raise
+                self.state.forget()
+                note = f"{self.engine.path} was damaged: it is made again from the lake"
+        self.engine.prepare()
+        return note
+
+    def check(self) -> None:
+        """See that the lake can be read, and that what reads it is installed.
+
+        Raises:
+            WarehouseError: it cannot, a package is missing, or a newer Headrace has written it.
+        """
+        for name in self._extensions():
+            if extension_path(name) is None:
+                raise WarehouseError(
+                    f"DuckDB's extension {name} is not installed: run `{how_to_install(EXTRA)}`"
+                )
+        found = self.store.get(LAKE)
+        if found is None:
+            return
+        try:
+            written = int(json.loads(found.body)["format"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise WarehouseError(
+                f"{self.url}/{LAKE} cannot be read: restore it from a backup, or write "
+                f'{{"format": {FORMAT}}} there'
+            ) from error
+        if written > FORMAT:
+            raise WarehouseError(
+                f"the lake at {self.url} was written by a newer Headrace (format {written}, this "
+                f"one knows {FORMAT}): update Headrace"
+            )
+
+    def _extensions(self) -> list[str]:
+        return [
+            *(["httpfs"] if self.access else []),
+            *{"delta": ["delta"], "iceberg": ["avro", "iceberg"], "parquet": []}[
+                self.settings.table_format
+            ],
+        ]
+
+    def open(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        """Give a connection what it takes to read and write the files of the lake.
+
+        Raises:
+            WarehouseError: a package is missing, or there are no credentials.
+        """
+        for name in self._extensions():
+            load_extension(connection, name, extra=EXTRA)
+        if self.access is None:
+            return
+        key_id, secret, token = self.access.credentials()
+        options = {
+            "key_id": key_id,
+            "secret": secret,
+            "region": self.access.region,
+            "url_style": "path" if self.access.path_style else "vhost",
+        }
+        if token:
+            options["session_token"] = token
+        plain = ""
+        if self.access.endpoint:
+            scheme, _, host = self.access.endpoint.rpartition("://")
+            options["endpoint"] = host.rstrip("/")
+            plain = f", use_ssl {'false' if scheme == 'http' else 'true'}"
+        given = ", ".join(f"{key} {literal(value)}" for key, value in options.items())
+        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
+        connection.execute(
+            f"create or replace temporary secret lake_{name} (type s3, {given}{plain}, "
+            f"scope {literal(f's3://{self.access.bucket}')})"
+        )
+
+    def dlt_destination(self) -> Any:
+        """dlt's filesystem destination, with whole merges."""
+        try:
+            from headrace.libraries.dlt_lake import LakeOptions, destination
+        except ImportError as error:
+            raise WarehouseError(
+                f"a lake needs more packages: run `{how_to_install(EXTRA)}`"
+            ) from error
+        from dlt.common.configuration.specs import AwsCredentials
+
+        credentials = None
+        if self.access:
+            key_id, secret, token = self.access.credentials()
+            credentials = AwsCredentials(
+                aws_access_key_id=key_id,
+                aws_secret_access_key=secret,
+                aws_session_token=token,
+                region_name=self.access.region,
+                endpoint_url=self.access.endpoint,
+            )
+        options = LakeOptions(
+            table_format=self.settings.table_format,
+            setting=f"targets.{self.name}",
+            partitions=self.settings.partitions,
+            compact_after=self.settings.compact_after,
+            retention=timedelta(hours=self.settings.retention_hours),
+            memory_limit=self.settings.load_memory_limit,
+        )
+        bronze = f"{self.url}/{self.settings.layout.bronze}"
+        url = bronze if self.access else Path(bronze).as_uri()
+        return destination(options, url=url, credentials=credentials)
+
+    def dbt_output(self) -> dict[str, Any]:
+        """dbt-duckdb's, for the engine; a plugin lets it read the lake."""
+        from headrace.libraries import dbt_lake
+
+        dbt_lake.register(self.name, self._prepare_engine)
+        plugin = {"module": "headrace.libraries.dbt_lake", "config": {"target": self.name}}
+        return {**self.engine.dbt_output(), "plugins": [plugin]}
+
+    def _prepare_engine(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        self.open(connection)
+        self.state.fetch(connection, self.database)
+
+    def release(self) -> None:
+        """Close dbt's connection, and write to the lake what it built.
+
+        Raises:
+            WarehouseError: it cannot be written.
+        """
+        import duckdb
+
+        close_duckdb()
+        if not self.engine.exists() or not self.state.is_stale():
+            return
+        with self.engine.connect(read_only=False) as connection:
+            try:
+                self.open(connection)
+                self.state.save(connection, self.database)
+            except duckdb.Error as error:
+                raise self.explain(error) from error
+
+    def lock(self, command: str) -> AbstractContextManager[None]:
+        """A lease in S3, a file lock in a folder."""
+        if self.access is None:
+            return file_locked(Path(self.url) / HOME, command)
+        key = f"{HOME}/lock.json"
+        return leased(
+            self.store, key, command, seconds=self.settings.lock_seconds,
+            unlock=f", or delete {self.url}/{key}",
+        )  # fmt: skip
+
+    def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """Views over its files: raw tables as they are now, and what the last build made.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
+        import duckdb
+
+        if not self.exists():
+            return False
+        try:
+            self.open(connection)
+            self._attach(connection, alias)
+        except duckdb.Error as error:
+            raise self.explain(error) from error
+        return True
+
+    def _attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> None:
+        name = self.database  # the views of dbt name it
+        connection.execute(f"attach if not exists ':memory:' as {qualified(name)}")
+        raw, (state, _) = self.raw_tables(), self.state.read()
+        raw.write_loads(connection, name)
+        queries = {(one.schema, one.name): one.sql for one in raw.tables()}
+        if state is not None:
+            queries |= {one.key: self.files.select(one) for one in state.tables}
+            queries |= {(one.schema_name, one.name): one.sql for one in state.views}
+        left = make_views(connection, name, queries)
+        if alias == name:
+            return
+        connection.execute(f"attach ':memory:' as {qualified(alias)}")
+        there = {f"{schema}.{table}" for schema, table in queries} - set(left)
+        passed = {
+            key: f"from {qualified(name, *key)}"
+            for key in [*queries, *((schema, "_dlt_loads") for schema in raw.schemas())]
+            if f"{key[0]}.{key[1]}" in there or key[1] == "_dlt_loads"
+        }
+        make_views(connection, alias, passed)
+
+    def publisher(self) -> LakePublisher:
+        """Versions of tables, and one manifest that readers follow."""
+        return LakePublisher(self.files, self.reader, self._delta_storage())
+
+    def _delta_storage(self) -> dict[str, str] | None:
+        """How deltalake reaches the lake; None where marts are no Delta tables."""
+        if self.settings.marts_format != "delta":
+            return None
+        if self.access is None:
+            return {}
+        key_id, secret, token = self.access.credentials()
+        options = {
+            "aws_access_key_id": key_id,
+            "aws_secret_access_key": secret,
+            "region": self.access.region,
+        }
+        if token:
+            options["aws_session_token"] = token
+        if self.access.endpoint:
+            options["endpoint_url"] = self.access.endpoint
+            options["aws_allow_http"] = str(self.access.endpoint.startswith("http://")).lower()
+        if not self.access.path_style:
+            options["aws_virtual_hosted_style_request"] = "true"
+        return options
+
+    def explain(self, error: Exception) -> WarehouseError:
+        """An error of DuckDB or the store as one line that says what to do."""
+        if isinstance(error, WarehouseError):
+            return error
+        return self.store.explain(error)
+
+    def row_counts(self, schema: str) -> dict[str, int]:
+        """Rows of each table of ``schema``, dlt's own left out."""
+        import duckdb
+
+        raw = {one.name: one.sql for one in self.raw_tables(schema).tables()}
+        if not raw:
+            state, _ = self.state.read()
+            tables = state.tables if state else ()
+            return {one.name: one.rows for one in tables if one.schema_name == schema}
+        with duckdb.connect() as connection:
+            try:
+                self.open(connection)
+                return {
+                    name: scalar(connection, f"select count(*) from ({sql})")
+                    for name, sql in raw.items()
+                }
+            except duckdb.Error as error:
+                raise self.explain(error) from error
+
+    def count_rows(self, schema: str, name: str) -> int | None:
+        """Rows of a table or view; None when there is none of that name."""
+        state, _ = self.state.read()
+        for one in state.tables if state else ():
+            if one.key == (schema, name):
+                return one.rows
+        return super().count_rows(schema, name)
+
+    def signature(self) -> str | None:
+        """The names and tags of all raw files, and the state of the last build."""
+        digest = hashlib.sha256()
+        for entry in self.raw_tables().entries:
+            digest.update(f"{entry.key}\0{entry.size}\0{entry.tag}\n".encode())
+        state, _ = self.state.read()
+        return f"{digest.hexdigest()[:32]}/{state.id if state else '-'}"
