@@ -15,6 +15,7 @@
     │   ├── TransformError   dbt could not parse or compile the project
     │   ├── GenerateError    no data could be generated or learned from
     │   ├── PublishError     the published copy could not be written
+    │   ├── ContractError    a data contract cannot be read or written, or its table is not known
     │   ├── MonitorError     a metric or an alarm is not known, or its monitor cannot be set up so
     │   ├── QueryError       a query cannot be run
     │   ├── RunStoreError    the run store cannot be opened or written
@@ -41,6 +42,7 @@ __all__ = [
     "ArtifactError",
     "CatalogError",
     "CheckFailedError",
+    "ContractError",
     "DiffError",
     "ExportError",
     "GenerateError",
@@ -150,6 +152,10 @@ class QueryError(UserError):
 
 class ProfileError(UserError):
     """A table or file cannot be profiled: there is none of that name, or it cannot be read."""
+
+
+class ContractError(UserError):
+    """A data contract cannot be read or written, or is about a table that there is none of."""
 
 
 class MonitorError(UserError):

@@ -1,13 +1,18 @@
 """What is changed in this process: environment, garbage collector, where modules are found."""
 
+import ctypes
 import gc
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -62,6 +67,48 @@ def skip_last_collection() -> None:
     After a run with dlt and dbt it takes half a second, and frees what the system frees anyway.
     """
     gc.freeze()
+
+
+class TookTooLongError(Exception):
+    """A function did not end in its time."""
+
+
+class _StopThreadError(BaseException):
+    """Raised within a thread that is to end: no ``except Exception`` of its code catches it."""
+
+
+def within(seconds: float, function: Callable[[], T], stop: Callable[[], None]) -> T:
+    """Call a function in a thread of its own, and leave it when its time is over.
+
+    A loop in Python ends then. What waits in a library ends if ``stop`` makes it; else its thread
+    goes on until the process ends, which does not wait for it.
+
+    Raises:
+        TookTooLongError: it did not end in time.
+    """
+    found: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(function())
+        except BaseException as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        stop()
+        if thread.ident is not None:
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(thread.ident), ctypes.py_object(_StopThreadError)
+            )
+        thread.join(1.0)
+        raise TookTooLongError
+    if raised:
+        raise raised[0]
+    return found[0]
 
 
 def import_from(root: Path, name: str) -> ModuleType:

@@ -24,7 +24,7 @@ from headrace.error_detail import hidden, user_frame
 from headrace.errors import SettingsError
 from headrace.exceptions import first_line
 from headrace.formatting import did_you_mean
-from headrace.process import import_from
+from headrace.process import TookTooLongError, import_from, within
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,30 @@ class Rule:
         parameters = list(inspect.signature(self.function).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
 
-    def problems(self, subject: Any, options: Mapping[str, Any]) -> list[str]:
-        """What it finds; an error within the rule counts as a problem.
+    def problems(
+        self,
+        subject: Any,
+        options: Mapping[str, Any],
+        *,
+        seconds: float | None = None,
+        stop: Callable[[], None] = lambda: None,
+    ) -> list[str]:
+        """What it finds; an error within the rule, or one that never ends, counts as a problem.
 
         Args:
             subject: what is checked.
             options: settings that differ from the defaults.
+            seconds: that it may take; None for as long as it likes.
+            stop: is called when it took longer, to end what it waits for.
         """
+
+        def run() -> list[str]:
+            return [str(one) for one in self.function(subject, **options)]
+
         try:
-            return list(self.function(subject, **options))
+            return run() if seconds is None else within(seconds, run, stop)
+        except TookTooLongError:
+            return [f"the check {self.name} took more than {seconds:g} s, and was stopped"]
         except Exception as error:
             said = f"{type(error).__name__}: {first_line(error)}"
             return [f"the check {self.name} failed{self._place(error)}: {said}"]

@@ -15,6 +15,7 @@ import typer
 
 from headrace import portable, process, secrets
 from headrace.cli.add import add, scaffold
+from headrace.cli.contract import contract
 from headrace.cli.diff import diff, parity
 from headrace.cli.export import export
 from headrace.cli.generate import generate, learn
@@ -82,6 +83,7 @@ app.command("test-strength")(strength)
 
 app.add_typer(add, name="add")
 app.add_typer(quarantine, name="quarantine")
+app.add_typer(contract, name="contract")
 
 
 def _version(value: bool) -> None:
@@ -197,7 +199,7 @@ def _print_json(message: str, code: int, detail: "ErrorDetail | None" = None) ->
     """With ``--json``, print the error as JSON on stdout; see docs/reference/errors.md."""
     if "--json" not in sys.argv or STATE.reported:
         return
-    words = sys.argv[1 : 3 if sys.argv[1] in {"add", "quarantine"} else 2]
+    words = sys.argv[1 : 3 if sys.argv[1] in {"add", "contract", "quarantine"} else 2]
     report: dict[str, Any] = {
         "command": " ".join(["headrace", *(word for word in words if not word.startswith("-"))]),
         "status": _STATUS.get(code, "error"),

@@ -15,6 +15,7 @@ from headrace.cli.terminal import MARKS, STATUS_COLORS, LiveScreen, from_here, s
 from headrace.error_detail import ErrorDetail
 from headrace.formatting import count, first_few
 from headrace.pipeline.reports import (
+    CHECKS,
     BuildReport,
     Event,
     LoadReport,
@@ -359,7 +360,7 @@ def _build_lines(build: BuildReport, took: str) -> Iterator[str]:
     elif build.reused:
         yield f"[green]✓[/] everything is current {took}"
     else:
-        made = [node.name for node in nodes if node.resource_type not in {"test", "unit_test"}]
+        made = [node.name for node in nodes if node.resource_type not in CHECKS]
         good = sum(node.status in {"success", "pass"} for node in nodes)
         mark = "[green]✓[/]" if good == len(nodes) else "[yellow]![/]"
         what = ", ".join([first_few(made, _MOST_PATHS)] * bool(made))

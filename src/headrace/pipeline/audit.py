@@ -1,21 +1,28 @@
 """The audit step: whether the last build may be published."""
 
+import inspect
 import time
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from headrace.artifacts import read_manifest
 from headrace.artifacts.dbt_results import FAILED
+from headrace.errors import SettingsError
 from headrace.pipeline import build_state, published_file
 from headrace.pipeline.build_state import BuildState
+from headrace.pipeline.checked_tables import BuiltMart, BuiltMarts, RawTable, RawTables
+from headrace.pipeline.contract import RunContracts, sentence
 from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport
 from headrace.rules import Rule, chosen_rules, find_rules, rule
 from headrace.settings import Resolved
 from headrace.targets import Target
+
+__all__ = [
+    "BuiltMart", "BuiltMarts", "RawTable", "RawTables", "audit", "chosen_checks", "failed_nodes",
+    "find_checks", "judge", "marts_exist", "marts_keep_their_rows", "problems_of",
+]  # fmt: skip
 
 
 def audit(
@@ -43,7 +50,7 @@ def audit(
     """
     started = time.monotonic()
     state = build_state.read(resolved)
-    problems = _problems(resolved, target, state, affected)
+    problems, warnings = _problems(resolved, target, state, affected)
     passed = not problems
     seconds = time.monotonic() - started
     detail = "passed" if passed else f"{len(problems)} against publishing"
@@ -51,6 +58,7 @@ def audit(
     return AuditReport(
         passed=passed,
         problems=tuple(problems),
+        warnings=tuple(warnings),
         without_contract=_without_contract(resolved, state) if passed and state else (),
         seconds=seconds,
     )
@@ -70,34 +78,6 @@ def failed_nodes(nodes: Iterable[NodeReport]) -> Iterator[str]:
     for node in nodes:
         if node.status in FAILED:
             yield node.problem
-
-
-@dataclass(frozen=True)
-class BuiltMart:
-    """A table that is to be published.
-
-    Attributes:
-        name: ``schema.table``.
-        rows: in the warehouse; None where it is missing.
-        published_rows: in the published file; 0 where it is not there.
-    """
-
-    name: str
-    rows: int | None
-    published_rows: int
-
-
-@dataclass(frozen=True)
-class BuiltMarts:
-    """What a check gets: the marts that the last build made.
-
-    Attributes:
-        marts: those whose models were built.
-        published: the file that readers open.
-    """
-
-    marts: tuple[BuiltMart, ...]
-    published: Path
 
 
 @rule
@@ -141,23 +121,92 @@ def find_checks(resolved: Resolved) -> dict[str, Rule]:
     return find_rules(CHECKS, group="headrace.checks", modules=modules, root=resolved.root)
 
 
+def chosen_checks(
+    resolved: Resolved, *, raw: bool
+) -> list[tuple[Rule, dict[str, Any], Literal["error", "warn"]]]:
+    """The checks that the settings leave on, with what is set of each and its severity.
+
+    Args:
+        resolved: the settings.
+        raw: those of raw tables, before the build; else those of what was built.
+
+    Raises:
+        SettingsError: a check cannot be found, or takes no such setting.
+    """
+    options, severities = {}, {}
+    for name, given in resolved.settings.audit.checks.items():
+        options[name] = given
+        if isinstance(given, dict) and "severity" in given:
+            severity = given["severity"]
+            if severity not in {"error", "warn"}:
+                raise SettingsError(f"audit.checks.{name}.severity = {severity!r}: error or warn")
+            severities[name] = severity
+            options[name] = {key: value for key, value in given.items() if key != "severity"}
+    rules = find_checks(resolved)
+    return [
+        (check, given, severities.get(check.name, "error"))
+        for check, given in chosen_rules(rules, options, key="audit.checks")
+        if _is_of_raw(check) == raw
+    ]
+
+
+def problems_of(
+    check: Rule, options: Mapping[str, Any], tables: RawTables | BuiltMarts, resolved: Resolved
+) -> list[str]:
+    """What a check finds; one that raises or takes too long has that as its problem."""
+    seconds = resolved.settings.audit.timeout
+    return check.problems(tables, options, seconds=seconds, stop=tables.interrupt)
+
+
+def _is_of_raw(check: Rule) -> bool:
+    """Whether a check is one of raw tables, by the annotation of its first parameter."""
+    first = next(iter(inspect.signature(check.function).parameters.values()), None)
+    annotation = first.annotation if first is not None else None
+    name = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return name.rpartition(".")[2] == RawTables.__name__
+
+
 def _problems(
     resolved: Resolved, target: Target, state: BuildState | None, affected: Collection[str]
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
+    """What is against publishing, and what is only to be said."""
     if state is None:
-        return ["there is no finished build: run `headrace build`"]
+        return ["there is no finished build: run `headrace build`"], []
     if state.signature is not None and state.signature != target.signature():
-        return ["the warehouse changed after the last build: run `headrace build`"]
+        return ["the warehouse changed after the last build: run `headrace build`"], []
     if state.inputs != build_state.inputs(resolved, target):
-        return ["the dbt project changed after the last build: run `headrace build`"]
-    checks = chosen_rules(find_checks(resolved), resolved.settings.audit.checks, key="audit.checks")
+        return ["the dbt project changed after the last build: run `headrace build`"], []
+    checks = chosen_checks(resolved, raw=False)
     judged = [node for node in state.nodes if node.unique_id not in affected]
     fresh = [node for node in state.freshness if node.unique_id not in affected]
     problems = list(failed_nodes((*judged, *fresh)))
+    good = {node.unique_id for node in judged if node.status not in FAILED | {"skipped"}}
+    broken, warnings = _broken_promises(resolved, good)
+    problems += broken
     if problems:
-        return problems
+        return problems, warnings
     built = _marts(resolved, target, {node.unique_id for node in judged})
-    return [problem for check, options in checks for problem in check.problems(built, options)]
+    for check, options, severity in checks:
+        found = problems_of(check, options, built, resolved)
+        (warnings if severity == "warn" else problems).extend(found)
+    return problems, warnings
+
+
+def _broken_promises(resolved: Resolved, built: Collection[str]) -> tuple[list[str], list[str]]:
+    """The promises of contracts about models that are not kept: against publishing, and to say."""
+    contracts = RunContracts(resolved)
+    problems, warnings = list(contracts.broken_files), contracts.notes
+    if not contracts.contracts:
+        return problems, warnings
+    manifest = read_manifest(resolved.artifacts)
+    for id_, check, to in contracts.check(manifest, of="models"):
+        if id_ and id_ not in built:
+            continue  # the model itself failed, which is told
+        if check.status in {"fail", "error"}:
+            problems.append(sentence(check, to))
+        elif check.status == "warn":
+            warnings.append(sentence(check, to))
+    return problems, warnings
 
 
 def _without_contract(resolved: Resolved, state: BuildState) -> tuple[str, ...]:
@@ -187,4 +236,4 @@ def _marts(resolved: Resolved, target: Target, built: Collection[str]) -> BuiltM
             name = f"{mart.schema_name}.{mart.relation_name}"
             rows = target.count_rows(mart.schema_name or "", mart.relation_name)
             marts.append(BuiltMart(name, rows, published.get(name, 0)))
-    return BuiltMarts(tuple(marts), resolved.published)
+    return BuiltMarts(tuple(marts), resolved.published, target=target)

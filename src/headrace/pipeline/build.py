@@ -23,6 +23,7 @@ from headrace.pipeline import build_state, dbt_errors, dbt_packages, dbt_runner,
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.dbt_runner import MADE, NO_OP, NodeEvents, node_report
 from headrace.pipeline.failing_rows import with_failing_rows
+from headrace.pipeline.raw_checks import check_raw
 from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.unbuilt import compile_left_out
 from headrace.secrets import hide
@@ -96,12 +97,15 @@ def build(
         if seeds := dbt_runner.seeds_of_sources(parsed.graph, missing):
             _seed(resolved, target, parsed, seeds)
             missing = dbt_runner.sources_not_loaded(parsed.graph, target, writes=not is_own)
+        raw = check_raw(resolved, target, parsed.graph, listen=listen)
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
-        words += dbt_runner.default_selector(parsed) if missing else []
+        words += [word for one in raw.excluded for word in ("--exclude", one)]
+        words += dbt_runner.default_selector(parsed) if missing or raw.excluded else []
         with dbt_caches.manifest_left_to_caller():
             nodes = build_nodes(
                 resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
             )
+        nodes = (*raw.nodes, *nodes)
         compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
         parsed.graph.write(str(resolved.artifacts / "manifest.json"))
         listen(Event("build", "looking at the age of the sources", "phase"))

@@ -89,6 +89,8 @@ def inputs(resolved: Resolved, target: Target) -> str:
     if profile is not None:
         state.update(profile.model_dump_json().encode())
         state.update(_content(resolved.source_path(profile.path)))
+    for path in resolved.contract_files:
+        state.update(path.name.encode() + b"\0" + _content(path))
     project = resolved.dbt_project
     packages = sorted(project.glob("dbt_packages/*"))  # links to local packages, too
     for root in (project, *packages, *_folders_outside(project)):

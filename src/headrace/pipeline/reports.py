@@ -17,6 +17,10 @@ Status = Literal["success", "failed", "error"]
 NodeStatus = Literal["success", "pass", "warn", "fail", "error", "skipped", "reused"]
 
 
+CHECKS = frozenset({"test", "unit_test", "contract", "check"})
+"""Types of nodes that say whether something holds; all others are built."""
+
+
 class Report(BaseModel):
     """Base of all reports: frozen."""
 
@@ -148,7 +152,7 @@ class BuildReport(Report):
         return sum(
             node.status in statuses
             for node in self.nodes
-            if (node.resource_type in {"test", "unit_test"}) == tests
+            if (node.resource_type in CHECKS) == tests
         )
 
 
@@ -157,6 +161,9 @@ class AuditReport(Report):
 
     passed: bool
     problems: tuple[str, ...] = Field(description="one sentence for each reason against it")
+    warnings: tuple[str, ...] = Field(
+        (), description="what does not hold and does not stop it: one sentence each"
+    )
     without_contract: tuple[str, ...] = Field(
         (), description="models of marts whose yml does not say whether columns are enforced"
     )

@@ -377,6 +377,7 @@ class _Run:
             with self._step("audit") as problems:
                 self.audited = self._audit()
                 problems.extend(self.audited.problems)
+            self.notes += self.audited.warnings
             if self.audited.without_contract:
                 self.notes.append(_no_contract(self.audited.without_contract))
             if not self.audited.passed:

@@ -25,7 +25,7 @@ _MOST = 40  # rows of nodes that are drawn at once
 _LONGEST = 10
 _WAITED = 0.1  # seconds; less is no waiting
 _SKIPPED = 8
-_TESTS = frozenset({"test", "unit_test"})
+_TESTS = frozenset({"test", "unit_test", "contract", "check"})
 _SLACK = timedelta(seconds=0.1)  # dbt counts a node's time from before its recorded start
 _LETTERS = 38  # of a name
 _MARKS = {

@@ -173,7 +173,25 @@ class AuditSettings(BaseModel):
     )
     checks: dict[Name, bool | dict[str, Any]] = Field(
         default_factory=dict,
-        description="settings by the name of a check; `false` switches it off",
+        description="settings by the name of a check, `severity: warn` among them; `false` "
+        "switches it off",
+    )
+    timeout: float = Field(
+        60.0, gt=0, le=3600, description="seconds that one check in Python may take"
+    )
+
+
+class ContractsSettings(BaseModel):
+    """The contracts between teams, in the Open Data Contract Standard, that each run holds to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    files: tuple[str, ...] = Field(
+        ("contracts/*.yaml", "contracts/*.yml"),
+        description="the files, as paths or patterns below the project",
+    )
+    timeout: float = Field(
+        60.0, gt=0, le=3600, description="seconds that the checks of one contract may take"
     )
 
 
@@ -364,6 +382,9 @@ class Settings(BaseModel):
     )
     quality: QualitySettings = Field(
         default_factory=QualitySettings, description="what runs keep to watch the data by"
+    )
+    contracts: ContractsSettings = Field(
+        default_factory=ContractsSettings, description="the contracts that each run holds to"
     )
     run_store: RunStoreSettings = Field(
         default_factory=RunStoreSettings, description="where runs are recorded"

@@ -108,6 +108,20 @@ class Resolved:
         return self._path(path) if path else None
 
     @property
+    def contract_files(self) -> tuple[Path, ...]:
+        """The contracts that each run holds to, in the order of their names."""
+        found: set[Path] = set()
+        for pattern in self.settings.contracts.files:
+            if set("*?[") & set(pattern):
+                start = Path(pattern).anchor
+                root = Path(start) if start else self.root
+                inner = pattern.removeprefix(start)
+                found.update(path for path in root.glob(inner) if path.is_file())
+            else:  # also one that is not there, which its reader will tell
+                found.add(self._path(Path(pattern)))
+        return tuple(sorted(found))
+
+    @property
     def artifacts(self) -> Path:
         """Where dbt writes its artifacts when Headrace runs it."""
         return self.data_dir / "dbt" / "target"
