@@ -22,6 +22,28 @@ _STARTS = 60
 def postgres(factory: pytest.TempPathFactory) -> "Iterator[PostgresServer]":
     """A server that listens to a socket in a folder of its own, until the block ends.
 
+    Args:
+        factory: knows the folder that all processes of pytest share.
+    """
+    with _server(factory.getbasetemp().parent) as server:
+        yield server
+
+
+@contextmanager
+def server_in(folder: Path) -> Iterator[str]:
+    """The same, by its URL.
+
+    Args:
+        folder: a temporary one of this test's.
+    """
+    with _server(folder.parent.parent) as server:
+        yield server.get_uri()
+
+
+@contextmanager
+def _server(common: Path) -> "Iterator[PostgresServer]":
+    """A server of its own; ``common`` is where processes of pytest wait for each other.
+
     As root it runs as another user. So its folder stands outside of pytest's, which every other
     session of root closes to others; and who starts one makes that user, which only one process
     may do at a time. A socket's path has 100 characters at most, which TMPDIR alone may have.
@@ -37,7 +59,7 @@ def postgres(factory: pytest.TempPathFactory) -> "Iterator[PostgresServer]":
         folder = Path(name)
         patch.setenv("XDG_RUNTIME_DIR", str(folder))
         (folder / "data").mkdir()
-        with FileLock(factory.getbasetemp().parent / "postgres.lock"):
+        with FileLock(common / "headrace-postgres.lock"):
             server = _started(folder / "data")
         yield server
         server.cleanup()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from postgres_lab import server_in
 from s3_lab import s3_server
 
 
@@ -53,10 +54,18 @@ def _lake_of_iceberg(folder: Path) -> Iterator[Place]:
     yield Place("lake", ("targets.lake.table_format=iceberg",))
 
 
+@contextmanager
+def _postgres(folder: Path) -> Iterator[Place]:
+    pytest.importorskip("psycopg2", reason="uv sync --extra postgres")
+    with server_in(folder) as url:
+        yield Place("postgres", (f"targets.postgres.url={url}",))
+
+
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "duckdb": _duckdb,
     "lake": _lake,
     "lake in S3": _lake_in_s3,
     "lake of Iceberg": _lake_of_iceberg,
+    "postgres": _postgres,
 }
 """By type; a function skips the test where its extra is not installed (``pytest.importorskip``)."""

@@ -5,3 +5,7 @@
 {% macro duckdb__from_microseconds(column_name) -%}
     make_timestamp({{ column_name }})
 {%- endmacro %}
+
+{% macro postgres__from_microseconds(column_name) -%}
+    timestamp '1970-01-01' + {{ column_name }} * interval '1 microsecond'
+{%- endmacro %}

@@ -5,3 +5,7 @@
 {% macro duckdb__json_text(column_name, path) -%}
     json_extract_string({{ column_name }}, '$.{{ path }}')
 {%- endmacro %}
+
+{% macro postgres__json_text(column_name, path) -%}
+    cast({{ column_name }} as jsonb) #>> '{ {{- path | replace('.', ',') -}} }'
+{%- endmacro %}

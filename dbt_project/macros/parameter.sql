@@ -5,3 +5,11 @@
 {% macro duckdb__parameter(key, field, keys, parameters) -%}
     list_extract({{ parameters }}, list_position({{ keys }}, '{{ key }}')).value.{{ field }}
 {%- endmacro %}
+
+{% macro postgres__parameter(key, field, keys, parameters) -%}
+    cast(
+        jsonb_path_query_first(
+            {{ parameters }}, '$[*] ? (@.key == "{{ key }}").value.{{ field }}'
+        ) #>> '{}' as {{ {'int_value': 'bigint', 'double_value': 'double precision'}.get(field, 'text') }}
+    )
+{%- endmacro %}

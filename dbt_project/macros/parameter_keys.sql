@@ -5,3 +5,7 @@
 {% macro duckdb__parameter_keys(column_name) -%}
     json_extract_string({{ column_name }}, '$[*].key')
 {%- endmacro %}
+
+{% macro postgres__parameter_keys(column_name) -%}
+    jsonb_path_query_array(cast({{ column_name }} as jsonb), '$[*].key')
+{%- endmacro %}

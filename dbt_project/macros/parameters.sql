@@ -9,3 +9,7 @@
         '[{"key":"varchar","value":{"string_value":"varchar","int_value":"bigint","double_value":"double"}}]'
     )
 {%- endmacro %}
+
+{% macro postgres__parameters(column_name) -%}
+    cast({{ column_name }} as jsonb)
+{%- endmacro %}

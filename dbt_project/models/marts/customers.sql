@@ -25,7 +25,9 @@ final as (
         customers.first_name,
         customers.last_name,
         coalesce(history.number_of_orders, 0) as number_of_orders,
-        coalesce(history.customer_lifetime_value, 0) as customer_lifetime_value,
+        cast(
+            coalesce(history.customer_lifetime_value, 0) as decimal(16, 2)
+        ) as customer_lifetime_value,
         history.first_order_date,
         history.most_recent_order_date
     from stg_jaffle_shop__customers as customers

@@ -13,11 +13,17 @@ final as (
         orders.order_id,
         orders.customer_id,
         orders.status,
-        coalesce(payments.credit_card_amount, 0) as credit_card_amount,
-        coalesce(payments.coupon_amount, 0) as coupon_amount,
-        coalesce(payments.bank_transfer_amount, 0) as bank_transfer_amount,
-        coalesce(payments.gift_card_amount, 0) as gift_card_amount,
-        coalesce(payments.amount, 0) as amount,
+        cast(
+            coalesce(payments.credit_card_amount, 0) as decimal(16, 2)
+        ) as credit_card_amount,
+        cast(coalesce(payments.coupon_amount, 0) as decimal(16, 2)) as coupon_amount,
+        cast(
+            coalesce(payments.bank_transfer_amount, 0) as decimal(16, 2)
+        ) as bank_transfer_amount,
+        cast(
+            coalesce(payments.gift_card_amount, 0) as decimal(16, 2)
+        ) as gift_card_amount,
+        cast(coalesce(payments.amount, 0) as decimal(16, 2)) as amount,
         orders.order_date
     from stg_jaffle_shop__orders as orders
     left outer join int_payments_pivoted_to_orders as payments

@@ -84,6 +84,8 @@ class SourceLoader:
                 options=lambda: sources.parameters(self.resolved, self.name, self.settings),
             ) from error
         shutil.rmtree(self._scratch, ignore_errors=True)
+        if ids:
+            self.target.refresh_statistics(dataset)
         after = self.target.row_counts(dataset)
         try:
             return [_accounted(one) for one in self._reports(after, pipeline, ids)], ids

@@ -147,6 +147,13 @@ class Target(Protocol):
     def count_rows(self, schema: str, name: str) -> int | None:
         """Rows of a table or view; None when there is none of that name."""
 
+    def refresh_statistics(self, schema: str) -> None:
+        """Told when a source was loaded into a schema, before anything is built on it.
+
+        Raises:
+            WarehouseError: the target cannot be reached.
+        """
+
     def signature(self) -> str | None:
         """Changes whenever anything in the target changed; None where that cannot be known."""
 
@@ -186,6 +193,9 @@ class RemoteTarget:
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """See ``Target``."""
         raise NotImplementedError
+
+    def refresh_statistics(self, schema: str) -> None:
+        """Nothing: most engines know what is in their files."""
 
     def lock(self, command: str) -> AbstractContextManager[None]:
         """None but the one of this machine."""

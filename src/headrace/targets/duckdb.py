@@ -248,6 +248,9 @@ class DuckDbTarget:
         """Readers open the published copy."""
         return
 
+    def refresh_statistics(self, schema: str) -> None:
+        """Nothing: DuckDB keeps them as it writes."""
+
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own tables left out."""
         if not exists(self.path):

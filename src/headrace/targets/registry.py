@@ -12,6 +12,7 @@ GROUP = "headrace.targets"
 OWN_TYPES = {
     "duckdb": "headrace.targets.duckdb:DuckDbSettings",
     "lake": "headrace.targets.lake:LakeSettings",
+    "postgres": "headrace.targets.postgres:PostgresSettings",
 }
 """Headrace's own, each imported when it is asked for; a target of such a name needs no entry."""
 

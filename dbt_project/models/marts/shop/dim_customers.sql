@@ -29,7 +29,7 @@ final as (
         customers.account_state,
         coalesce(history.number_of_orders, 0) as number_of_orders,
         customers.orders_count as reported_number_of_orders,
-        coalesce(history.lifetime_amount, 0) as lifetime_amount,
+        cast(coalesce(history.lifetime_amount, 0) as decimal(18, 2)) as lifetime_amount,
         customers.total_spent as reported_lifetime_amount,
         customers.is_marketing_accepted,
         history.first_order_date,

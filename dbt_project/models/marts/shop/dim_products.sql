@@ -16,8 +16,8 @@ variants as (
     select
         product_id,
         count(*) as number_of_variants,
-        min(price) as lowest_price,
-        max(price) as highest_price
+        cast(min(price) as decimal(18, 2)) as lowest_price,
+        cast(max(price) as decimal(18, 2)) as highest_price
     from stg_shop__product_variants
     group by product_id
 ),
@@ -45,7 +45,7 @@ final as (
         variants.highest_price,
         coalesce(sales.ordered_quantity, 0) as ordered_quantity,
         coalesce(sales.returned_quantity, 0) as returned_quantity,
-        coalesce(sales.ordered_amount, 0) as ordered_amount,
+        cast(coalesce(sales.ordered_amount, 0) as decimal(18, 2)) as ordered_amount,
         products.created_at,
         products.updated_at
     from stg_shop__products as products

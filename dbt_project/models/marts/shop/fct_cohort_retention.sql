@@ -63,7 +63,7 @@ final as (
             coalesce(activity.number_of_active_customers, 0) * 1.0
             / sizes.number_of_customers as decimal(9, 6)
         ) as retention_rate,
-        coalesce(activity.net_amount, 0) as net_amount,
+        cast(coalesce(activity.net_amount, 0) as decimal(18, 2)) as net_amount,
         sizes.cohort_month,
         months.order_month
     from cohort_sizes as sizes

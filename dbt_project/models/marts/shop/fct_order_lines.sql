@@ -43,10 +43,14 @@ final as (
         ) as gross_amount,
         order_lines.discount_amount,
         order_lines.net_amount,
-        coalesce(taxes.tax_amount, 0) as tax_amount,
+        cast(coalesce(taxes.tax_amount, 0) as decimal(18, 2)) as tax_amount,
         coalesce(returned.returned_quantity, 0) as returned_quantity,
-        coalesce(returned.returned_amount, 0) as returned_amount,
-        coalesce(returned.returned_tax_amount, 0) as returned_tax_amount,
+        cast(
+            coalesce(returned.returned_amount, 0) as decimal(18, 2)
+        ) as returned_amount,
+        cast(
+            coalesce(returned.returned_tax_amount, 0) as decimal(18, 2)
+        ) as returned_tax_amount,
         orders.order_date,
         orders.created_at
     from stg_shop__order_lines as order_lines

@@ -40,13 +40,19 @@ final as (
         ) as customer_order_number,
         coalesce(line_totals.number_of_lines, 0) as number_of_lines,
         coalesce(line_totals.quantity, 0) as quantity,
-        coalesce(line_totals.lines_amount, 0) as lines_amount,
-        coalesce(line_totals.discount_amount, 0) as discount_amount,
-        coalesce(line_totals.tax_amount, 0) as tax_amount,
-        coalesce(shipping.shipping_amount, 0) as shipping_amount,
+        cast(coalesce(line_totals.lines_amount, 0) as decimal(18, 2)) as lines_amount,
+        cast(
+            coalesce(line_totals.discount_amount, 0) as decimal(18, 2)
+        ) as discount_amount,
+        cast(coalesce(line_totals.tax_amount, 0) as decimal(18, 2)) as tax_amount,
+        cast(
+            coalesce(shipping.shipping_amount, 0) as decimal(18, 2)
+        ) as shipping_amount,
         orders.total_amount,
-        coalesce(payments.paid_amount, 0) as paid_amount,
-        coalesce(payments.refunded_amount, 0) as refunded_amount,
+        cast(coalesce(payments.paid_amount, 0) as decimal(18, 2)) as paid_amount,
+        cast(
+            coalesce(payments.refunded_amount, 0) as decimal(18, 2)
+        ) as refunded_amount,
         cast(
             coalesce(payments.paid_amount, 0) - coalesce(payments.refunded_amount, 0)
             as decimal(18, 2)

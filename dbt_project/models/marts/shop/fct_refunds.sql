@@ -67,11 +67,17 @@ final as (
         orders.customer_id,
         refunds.refund_reason,
         coalesce(lines.quantity, 0) as quantity,
-        coalesce(lines.lines_amount, 0) as lines_amount,
-        coalesce(lines.tax_amount, 0) as tax_amount,
-        coalesce(adjustments.shipping_amount, 0) as shipping_amount,
-        coalesce(adjustments.discrepancy_amount, 0) as discrepancy_amount,
-        coalesce(payments.refunded_amount, 0) as refunded_amount,
+        cast(coalesce(lines.lines_amount, 0) as decimal(18, 2)) as lines_amount,
+        cast(coalesce(lines.tax_amount, 0) as decimal(18, 2)) as tax_amount,
+        cast(
+            coalesce(adjustments.shipping_amount, 0) as decimal(18, 2)
+        ) as shipping_amount,
+        cast(
+            coalesce(adjustments.discrepancy_amount, 0) as decimal(18, 2)
+        ) as discrepancy_amount,
+        cast(
+            coalesce(payments.refunded_amount, 0) as decimal(18, 2)
+        ) as refunded_amount,
         refunds.is_restocked,
         {{ utc_date('refunds.created_at') }} as refund_date,
         refunds.created_at

@@ -1,0 +1,132 @@
+"""dlt's Postgres destination by COPY: what its CSV files cannot tell or hold, they do here.
+
+Its own way loads an empty text as null, refuses lists, structs and bytes of Arrow tables, and by
+default sends rows as INSERT statements. Here null is what is empty without quotes, JSON and
+hexadecimal stand for what is nested and binary, and the server reads the file.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from dlt.common.data_writers.writers import ArrowToCsvWriter, CsvWriter
+from dlt.common.storages.file_storage import FileStorage
+from dlt.common.storages.load_package import ParsedLoadJobFileName
+from dlt.destinations.impl.postgres.factory import postgres
+from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+
+from headrace.sql_text import identifier
+
+
+class _CopyJob(PostgresCsvCopyJob):
+    """Loads a CSV file whose first line names the columns."""
+
+    def run(self) -> None:
+        client = self._job_client.sql_client
+        with FileStorage.open_zipsafe_ro(self._file_path, "rb") as file:
+            header = file.readline().decode("utf-8").strip()
+            names = [client.escape_column_name(name.strip('"')) for name in header.split(",")]
+            table = client.make_qualified_table_name(self.load_table_name)
+            sql = (
+                f"copy {table} ({', '.join(names)}) from stdin with (format csv, encoding 'utf-8')"
+            )
+            with client.begin_transaction(), client.native_connection.cursor() as cursor:
+                cursor.copy_expert(sql, file, size=1 << 16)
+
+
+class _Client(PostgresClient):
+    def create_load_job(
+        self, table: Any, file_path: str, load_id: str, restore: bool = False
+    ) -> Any:
+        job = super().create_load_job(table, file_path, load_id, restore)
+        if ParsedLoadJobFileName.parse(file_path).file_format == "csv":
+            return _CopyJob(file_path)
+        return job
+
+
+class PostgresByCopy(postgres):
+    """The destination."""
+
+    @property
+    def client_class(self) -> type[PostgresClient]:
+        """Its client."""
+        return _Client
+
+
+def destination(credentials: Any) -> Any:
+    """The destination with these credentials; from now on dlt writes CSV as it needs it."""
+    _write_as_needed()
+    return PostgresByCopy(credentials=credentials, preferred_loader_file_format="csv")
+
+
+def _write_as_needed() -> None:
+    writer: Any = ArrowToCsvWriter
+    if hasattr(writer, "headrace_write_data"):
+        return
+    writer.headrace_write_data = write_data = writer.write_data
+
+    def write_texts(self: Any, items: Sequence[Any]) -> None:
+        write_data(self, [as_texts(item) for item in items])
+
+    def write_rows(self: Any, items: Sequence[dict[str, Any]]) -> None:
+        names = list(self._columns_schema)
+        types = {name: column["data_type"] for name, column in self._columns_schema.items()}
+        for row in items:
+            values = (_written(row.get(name), types[name]) for name in names)
+            self._f.write(",".join(values) + "\n")
+
+    writer.write_data = write_texts
+    rows_writer: Any = CsvWriter
+    rows_writer.write_data = write_rows
+
+
+def _written(value: Any, kind: str) -> str:
+    """A value of a row as COPY reads it."""
+    if value is None:
+        return ""
+    if kind == "json":
+        value = json.dumps(value, default=str)
+    elif isinstance(value, bool):
+        return "true" if value else "false"
+    elif isinstance(value, int | float | Decimal):
+        return str(value)
+    elif isinstance(value, bytes | bytearray):
+        value = "\\x" + value.hex()
+    elif isinstance(value, datetime | date | time):
+        value = value.isoformat()
+    return '"' + str(value).replace('"', '""') + '"'
+
+
+def as_texts(item: Any) -> Any:
+    """An Arrow table in which nested columns are JSON and binary ones hexadecimal; others as is."""
+    import duckdb
+    import pyarrow as pa
+
+    if not isinstance(item, pa.Table | pa.RecordBatch):
+        return item
+    changed = dict(_changed(item.schema))
+    if not changed:
+        return item
+    table = pa.Table.from_batches([item]) if isinstance(item, pa.RecordBatch) else item
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.register("given", table)
+        replaced = ", ".join(f"{sql} as {identifier(name)}" for name, sql in changed.items())
+        found = connection.execute(f"select {replaced} from given").to_arrow_table()
+    for name in changed:
+        table = table.set_column(table.schema.get_field_index(name), name, found.column(name))
+    return table
+
+
+def _changed(schema: Any) -> Iterator[tuple[str, str]]:
+    """Columns that CSV cannot hold, and what stands for them in DuckDB's SQL."""
+    import pyarrow as pa
+
+    for column in schema:
+        name = identifier(column.name)
+        if pa.types.is_nested(column.type):
+            yield column.name, f"cast(to_json({name}) as varchar)"
+        elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            yield column.name, f"'\\x' || lower(hex({name}))"
