@@ -8,14 +8,12 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headrace.quality.strength.project import Model, Project
 from headrace.quality.strength.report import ProposedTest
-from headrace.sql_text import identifier, qualified, scalar
-
-if TYPE_CHECKING:
-    from headrace.quality.strength.warehouse_copy import WarehouseCopy
+from headrace.quality.strength.warehouse_copy import Stopped, WarehouseCopy
+from headrace.sql_text import identifier, qualified
 
 _MOST_TABLES = 3  # that a fault changed, in which a test is looked for
 _MOST_PROPOSALS = 3
@@ -48,7 +46,7 @@ class _Table:
 class Proposer:
     """Looks for tests, on the copy of one worker."""
 
-    def __init__(self, copy: "WarehouseCopy", project: Project) -> None:
+    def __init__(self, copy: WarehouseCopy, project: Project) -> None:
         self._copy = copy
         self._project = project
         self._models = {model.id: model for model in project.models}
@@ -76,12 +74,12 @@ class Proposer:
             with self._copy.faulty(change):
                 for model in tables:
                     found += self._of(model, changed[model.id])
+        except duckdb.InterruptException as error:
+            raise Stopped from error
         except duckdb.Error:  # what is downstream cannot be built from it: a test upstream is found
             pass
         kept = [
-            proposal
-            for proposal, to_hold in found
-            if to_hold is None or not scalar(self._copy.connection, to_hold)
+            proposal for proposal, to_hold in found if to_hold is None or not self._number(to_hold)
         ]
         return tuple(kept[:_MOST_PROPOSALS])
 
@@ -89,6 +87,10 @@ class Proposer:
         children = [one for one in self._project.models if model.id in one.parents]
         parents = [self._models[key] for key in sorted(model.parents) if key in self._models]
         return [one for one in (*parents, *children) if one.name is not None]
+
+    def _number(self, sql: str) -> int:
+        row = self._copy.query(sql).fetchone()
+        return int(row[0]) if row else 0
 
     def _measured(self, model: Model) -> _Table:
         if model.id not in self._before:
@@ -98,7 +100,7 @@ class Proposer:
     def _measure(self, model: Model, only: Sequence[str] | None = None) -> _Table:
         assert model.name is not None  # an ephemeral model is no table
         relation = qualified(*model.name)
-        described = self._copy.connection.execute(f"from {relation} limit 0").description or []
+        described = self._copy.query(f"from {relation} limit 0").description or []
         kinds = {str(one[0]): str(one[1].id) for one in described}
         names = [name for name in kinds if only is None or name in only]
         sums = ["count(*)"]
@@ -112,7 +114,7 @@ class Proposer:
                 f"max({quoted})" if ordered else "null",
                 f"sum({quoted})" if kind in _EXACT else "null",
             ]
-        row = self._copy.connection.execute(f"select {', '.join(sums)} from {relation}").fetchone()
+        row = self._copy.query(f"select {', '.join(sums)} from {relation}").fetchone()
         assert row is not None  # an aggregate
         columns = {
             name: _Column(name, kinds[name], *row[1 + 5 * at : 6 + 5 * at])
@@ -125,7 +127,7 @@ class Proposer:
 
     def _values(self, relation: str, name: str) -> tuple[Any, ...]:
         quoted = identifier(name)
-        rows = self._copy.connection.execute(
+        rows = self._copy.query(
             f"select distinct {quoted} from {relation} where {quoted} is not null order by 1"
         ).fetchall()
         return tuple(row[0] for row in rows)
@@ -169,7 +171,7 @@ class Proposer:
 
     def _total(self, model: Model, name: str) -> Any:
         assert model.name is not None
-        row = self._copy.connection.execute(
+        row = self._copy.query(
             f"select sum({identifier(name)}) from {qualified(*model.name)}"
         ).fetchone()
         return row[0] if row else None
@@ -183,7 +185,7 @@ class Proposer:
         for other in self._neighbours(model):
             there = self._before[other.id].rows
             assert other.name is not None
-            rows = scalar(self._copy.connection, f"select count(*) from {qualified(*other.name)}")
+            rows = self._number(f"select count(*) from {qualified(*other.name)}")
             if there == before.rows and rows != now.rows:
                 name = "expect_table_row_count_to_equal_other_table"
                 yield _proposal(model, None, name, {"compare_model": other.label})
@@ -207,7 +209,7 @@ class Proposer:
                 for sign in ("=", "<=", ">="):
                     law = f"{identifier(first)} {sign} {identifier(second)}"
                     broken = f"select count(*) from {relation} where not ({law})"
-                    if scalar(self._copy.connection, broken):
+                    if self._number(broken):
                         words = law.replace('"', "")
                         arguments = {
                             "expression": f"{words} or {first} is null or {second} is null"

@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.exceptions import first_line
 from headrace.fingerprints import Fingerprint, FingerprintQueries, differences
 from headrace.quality.strength.mutations import rewritten
 from headrace.quality.strength.project import DataTest, Model, Name, Project, Raw, UnitTest
 from headrace.sql_text import identifier, literal, qualified
+
+if TYPE_CHECKING:
+    import duckdb
 
 FILE = "__headrace_baseline"
 _LEAST_SECONDS = 10.0
@@ -110,6 +114,7 @@ class WarehouseCopy:
         self.project = project
         self.seconds = seconds
         self.baseline = Baseline()
+        self._is_stopped = False
         self._kills: dict[str, int] = {}
         self._cost: dict[str, float] = {}
         self._at = {model.id: place for place, model in enumerate(project.models)}
@@ -132,8 +137,19 @@ class WarehouseCopy:
         self.connection.close()
 
     def interrupt(self) -> None:
-        """Stop what runs, from another thread."""
+        """Stop what runs, and what would run next, from another thread."""
+        self._is_stopped = True
         self.connection.interrupt()
+
+    def query(self, sql: str) -> "duckdb.DuckDBPyConnection":
+        """Run a query.
+
+        Raises:
+            Stopped: the copy was interrupted.
+        """
+        if self._is_stopped:
+            raise Stopped
+        return self.connection.execute(sql)
 
     def _mirror(self) -> None:
         """A view for each table of the file, and the views of models."""
@@ -198,7 +214,7 @@ class WarehouseCopy:
             self._create(model, sql)
             again = queries.fingerprint(self.connection)
         finally:
-            self._run("rollback")
+            self.connection.execute("rollback")
         assert again is not None
         self.baseline.unstable[model.id] = frozenset(differences(first, again)[0])
         if again.whole[0] != first.whole[0]:
@@ -265,7 +281,7 @@ class WarehouseCopy:
             change()
             yield
         finally:
-            self._run("rollback")
+            self.connection.execute("rollback")
 
     def put_raw(self, raw: Raw, sql: str) -> None:
         """Put a fault into a raw table and build all that is downstream; in a transaction."""
@@ -308,7 +324,7 @@ class WarehouseCopy:
             kill = Kill("time", "", f"it took more than {self.seconds:.0f} s")
         finally:
             timer.cancel()
-            self._run("rollback")
+            self.connection.execute("rollback")
         outcome.append(Effect(kill, dict(trial.changed)))
 
     def _is_measured(self, model: Model) -> bool:
@@ -360,14 +376,12 @@ class WarehouseCopy:
         )
         self._run(f"insert into {relation} select {names} from (\n{sql}\n)")
         for words, condition in contract.checks.items():
-            row = self.connection.execute(
-                f"select 1 from {relation} where not ({condition}) limit 1"
-            ).fetchone()
+            row = self.query(f"select 1 from {relation} where not ({condition}) limit 1").fetchone()
             if row is not None:
                 raise _Found(Kill("contract", model.label, words))
         for key in contract.keys:
             columns = ", ".join(identifier(name) for name in key)
-            row = self.connection.execute(
+            row = self.query(
                 f"select 1 from {relation} group by {columns} having count(*) > 1 limit 1"
             ).fetchone()
             if row is not None:
@@ -420,7 +434,7 @@ class WarehouseCopy:
 
         began = time.monotonic()
         try:
-            row = self.connection.execute(test.sql).fetchone()
+            row = self.query(test.sql).fetchone()
         except duckdb.InterruptException:
             raise
         except duckdb.Error as error:
@@ -435,7 +449,7 @@ class WarehouseCopy:
         import duckdb
 
         try:
-            rows = self.connection.execute(unit.compared.replace(unit.sql, sql)).fetchall()
+            rows = self.query(unit.compared.replace(unit.sql, sql)).fetchall()
         except duckdb.InterruptException:
             raise
         except duckdb.Error as error:
@@ -446,7 +460,7 @@ class WarehouseCopy:
             raise _Found(Kill("unit test", unit.label, "other rows than it expects"))
 
     def _run(self, sql: str) -> None:
-        self.connection.execute(sql)
+        self.query(sql)
 
 
 def baseline_relation(name: Name) -> str:
