@@ -60,6 +60,7 @@ class SourceConfig(TagsMeta, frozen=True, kw_only=True):
     freshness: Freshness | None = None
     loaded_at_field: str | None = None
     loaded_at_query: str | None = None
+    event_time: str | None = None
 
 
 class SourceNode(Resource, frozen=True, kw_only=True):

@@ -119,6 +119,7 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
         access: ``public``, ``protected`` or ``private``.
         store_failures: of a test.
         where: of a test.
+        event_time: the column that says when what a row tells of happened.
     """
 
     materialized: str | None = None
@@ -139,6 +140,7 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
     access: str | None = None
     store_failures: bool | None = None
     where: str | None = None
+    event_time: str | None = None
 
 
 class DependsOn(ArtifactPart, frozen=True, kw_only=True):

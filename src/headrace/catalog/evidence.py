@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
-from headrace.catalog.versions import CatalogVersions
+from headrace.catalog.metrics import MetricStore
 
 _CHUNK = 500  # ids in one query
 
@@ -120,7 +120,7 @@ class NewestBuild:
     problem: str | None = None
 
 
-class EvidenceStore(CatalogVersions):
+class EvidenceStore(MetricStore):
     """Records and reads what a verdict on a table is made from."""
 
     def add_load_failures(self, run_id: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from headrace.artifacts.reading import Reading
+from headrace.catalog.metric_tables import metric_tables
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, ColumnLineageProblem
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 # Columns that came after version 1, by the version that brought them.
 _NEW_COLUMNS = {
@@ -25,7 +26,7 @@ _NEW_COLUMNS = {
     4: (("runs", "number"),),
     5: (("runs", "detail"), ("nodes", "detail")),
     6: (("steps", "message"),),  # and the tables of what is known of each table, see below
-    # 7: the profiles
+    # 7: the profiles; 8: the tables of metrics and alarms
 }
 
 
@@ -181,6 +182,7 @@ def tables() -> "dict[str, Table]":
         Column("payload", Text, nullable=False),  # JSON
         Index("ix_profiles_asset_id", "asset_id", "id"),
     )
+    metric_tables(metadata)
     _catalog_tables(metadata)
     return dict(metadata.tables)
 

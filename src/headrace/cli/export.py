@@ -115,6 +115,7 @@ def _options(
             indirect=indirect,
             vanished=vanished_assets(store, current(settings)) if remove_vanished else (),
             profiles=store.newest_profiles(),
+            alarms=store.alarms(),
         )
     finally:
         store.close()

@@ -25,6 +25,7 @@ from headrace.cli.options import STATE
 from headrace.cli.profile import profile
 from headrace.cli.project import adopt, new, update
 from headrace.cli.published import published
+from headrace.cli.quality import quality
 from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
 from headrace.cli.run import build, load, publish, run, state, watch
@@ -84,6 +85,7 @@ app.command("test-strength")(strength)
 app.add_typer(add, name="add")
 app.add_typer(quarantine, name="quarantine")
 app.add_typer(contract, name="contract")
+app.add_typer(quality, name="quality")
 
 
 def _version(value: bool) -> None:
@@ -199,7 +201,8 @@ def _print_json(message: str, code: int, detail: "ErrorDetail | None" = None) ->
     """With ``--json``, print the error as JSON on stdout; see docs/reference/errors.md."""
     if "--json" not in sys.argv or STATE.reported:
         return
-    words = sys.argv[1 : 3 if sys.argv[1] in {"add", "contract", "quarantine"} else 2]
+    groups = {"add", "contract", "quality", "quarantine"}
+    words = sys.argv[1 : 3 if sys.argv[1] in groups else 2]
     report: dict[str, Any] = {
         "command": " ".join(["headrace", *(word for word in words if not word.startswith("-"))]),
         "status": _STATUS.get(code, "error"),

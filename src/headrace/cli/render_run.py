@@ -21,6 +21,7 @@ from headrace.pipeline.reports import (
     LoadReport,
     NodeReport,
     PublishReport,
+    QualityReport,
     RunReport,
 )
 from headrace.pipeline.watch import WatchReport
@@ -132,6 +133,8 @@ class RunScreen(LiveScreen):
                 f"[green]✓[/] catalog version {catalog.version}: "
                 f"{count(catalog.changes, 'change')} since the last one (headrace serve shows them)"
             )
+        for line in _quality_lines(report.quality):
+            console.print(line)
         console.print(_took(report), soft_wrap=True)
 
     def _published(self, publish: PublishReport) -> None:
@@ -262,6 +265,28 @@ def _node_line(node: NodeReport) -> str:
 
 
 _SHOWN_S = 0.05
+_MOST_ALARMS = 5
+
+
+def _quality_lines(quality: QualityReport | None) -> Iterator[str]:
+    """What monitors found: each new alarm with the rows that carry it, and how many are open."""
+    if quality is None:
+        return
+    new = [one for one in quality.alarms if one.is_new]
+    for one in new[:_MOST_ALARMS]:
+        yield f"[yellow]![/] {escape(f'alarm {one.number}, {one.table}: {one.text}')}"
+        for line in (one.segment, *one.causes[:1]):
+            if line:
+                yield f"  [dim]·[/] {escape(line)}"
+    more = len(new) - _MOST_ALARMS
+    old = len(quality.alarms) - len(new)
+    words = [f"{count(more, 'more new alarm')}"] if more > 0 else []
+    words += [f"{count(old, 'alarm')} open from earlier runs"] if old else []
+    if words:
+        yield f"[yellow]![/] {' and '.join(words)} (headrace quality status)"
+    if quality.ended:
+        names = first_few([f"{one.table} {one.metric}" for one in quality.ended], 3)
+        yield f"[green]✓[/] {count(len(quality.ended), 'alarm')} over: {escape(names)}"
 
 
 def _took(report: RunReport) -> str:
@@ -272,6 +297,7 @@ def _took(report: RunReport) -> str:
         ("audit", report.audit.seconds if report.audit else None),
         ("publish", report.publish.seconds if report.publish else None),
         ("catalog", report.catalog.seconds if report.catalog else None),
+        ("monitors", report.quality.seconds if report.quality else None),
     )
     parts = " · ".join(f"{name} {took:.1f} s" for name, took in steps if took is not None)
     color = STATUS_COLORS[report.status]

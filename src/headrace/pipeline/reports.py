@@ -212,6 +212,41 @@ class CatalogReport(Report):
     seconds: float
 
 
+class AlarmReport(Report):
+    """An alarm of a monitor: what was expected, what came, and what is known of why."""
+
+    number: int = Field(description="by which `headrace quality expected` names it")
+    table: str = Field(description="`schema.table`")
+    asset: str = Field(description="id of the asset")
+    metric: str = Field(description="`rows`, `amount.mean`, `status.share(paid)`, `schema`")
+    status: Literal["open", "over", "expected"]
+    text: str = Field(description="in words")
+    since: datetime = Field(description="start of the first period that was outside; UTC")
+    last: datetime = Field(description="start of the newest one; UTC")
+    grain: str = Field(description="`hour`, `day`, `week`, `month`, `run`")
+    value: float | None = Field(None, description="of the period that is farthest outside")
+    expected: float | None = Field(None, description="the middle of the band there")
+    low: float | None = Field(None, description="its lower end; none: open")
+    high: float | None = Field(None, description="its upper end; none: open")
+    score: float = Field(description="how far outside, in usual deviations; negative: below")
+    segment: str | None = Field(None, description="the rows that carry most of it, in words")
+    causes: tuple[str, ...] = Field((), description="what changed upstream, in words")
+    downstream: tuple[str, ...] = Field((), description="what is made from it: marts, exposures")
+    note: str | None = Field(None, description="what a person said of it")
+    run_id: str = Field(description="the run that found it")
+    is_new: bool = Field(False, description="whether this run found it")
+
+
+class QualityReport(Report):
+    """The quality step: metrics and alarms of raw tables and marts."""
+
+    alarms: tuple[AlarmReport, ...] = Field((), description="those that are open, the worst first")
+    ended: tuple[AlarmReport, ...] = Field((), description="those that this run found to be over")
+    measured: tuple[str, ...] = Field((), description="tables that changed, and were measured")
+    notes: tuple[str, ...] = Field((), description="what could not be monitored, and why")
+    seconds: float
+
+
 class RunReport(Report):
     """A whole run; its `status` is `failed` when a check did not pass."""
 
@@ -229,6 +264,7 @@ class RunReport(Report):
     audit: AuditReport | None = None
     publish: PublishReport | None = None
     catalog: CatalogReport | None = None
+    quality: QualityReport | None = None
     published_path: str | None = Field(None, description="the file that readers open")
     notes: tuple[str, ...] = ()
     error: str | None = None

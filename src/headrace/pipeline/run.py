@@ -13,6 +13,7 @@ from typing import Any, Literal
 from headrace import portable
 from headrace.artifacts import read_manifest
 from headrace.catalog import INTERRUPTED, RunStore
+from headrace.catalog.metric_tables import StoredAlarm
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, SettingsError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
@@ -28,6 +29,7 @@ from headrace.pipeline import (
     kept_profiles,
     load_process,
     lock,
+    monitor,
     notify,
     other_tools,
     quarantine,
@@ -50,6 +52,7 @@ from headrace.pipeline.reports import (
     LoadFailure,
     LoadReport,
     PublishReport,
+    QualityReport,
     RunReport,
     Status,
     ignore,
@@ -64,6 +67,7 @@ from headrace.targets import Target
 
 Step = Literal["load", "build", "publish"]
 _LOG = logging.getLogger("headrace.pipeline")
+_MONITOR_NOTES = 5  # that are told
 _PROBLEMS = 20  # that are kept with a step
 ALL_STEPS: tuple[Step, ...] = ("load", "build", "publish")
 
@@ -223,6 +227,11 @@ def _about_environment(resolved: Resolved) -> list[str]:
     return notes
 
 
+def _alarms_of(store: RunStore, run_id: str) -> list[StoredAlarm]:
+    """The alarms that a run found, saw again, or found to be over."""
+    return [one for one in store.alarms() if one.last_run_id == run_id]
+
+
 def _no_contract(marts: tuple[str, ...]) -> str:
     of_others = "" if len(marts) == 1 else ", and so on"
     return (
@@ -274,6 +283,8 @@ class _Run:
     audited: AuditReport | None = None
     published: PublishReport | None = None
     catalogued: CatalogReport | None = None
+    watched: QualityReport | None = None
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     emitter: Emitter = field(init=False)
 
     def __post_init__(self) -> None:
@@ -287,7 +298,7 @@ class _Run:
         full_refresh: bool,
         dead: lock.Holder | None,
     ) -> RunReport:
-        started_at, started = datetime.now(UTC), self.began_at
+        started_at, started = self.started_at, self.began_at
         startup = time.monotonic() - started
         version = code_version(self.resolved.root)
         self.store.begin_run(
@@ -306,7 +317,9 @@ class _Run:
         try:
             passed = self._steps(steps, chosen, version, full_refresh=full_refresh)
             if self.selection.is_whole:
-                self._keep_catalog()
+                if self.watched is None:  # else both were done before the publication
+                    self._keep_catalog()
+                    self._monitor()
                 self._watch_quality()
                 self._emit_build()
             self._keep_quarantine()
@@ -351,6 +364,7 @@ class _Run:
             audit=self.audited,
             publish=self.published,
             catalog=self.catalogued,
+            quality=self.watched,
             published_path=str(path) if path.exists() else None,
             notes=tuple(self.notes),
             error=unloaded or None,
@@ -381,6 +395,11 @@ class _Run:
             if self.audited.without_contract:
                 self.notes.append(_no_contract(self.audited.without_contract))
             if not self.audited.passed:
+                return False
+        if "publish" in steps and self.resolved.settings.monitors.on_alarm == "block":
+            self._keep_catalog()
+            self._monitor()
+            if self._is_blocked():
                 return False
         if "publish" in steps:
             self._publish(version)
@@ -531,6 +550,56 @@ class _Run:
             status = "success"
         self.store.add_step(self.run_id, "catalog", status, time.monotonic() - started, started_at)
 
+    def _monitor(self) -> None:
+        """Measure and judge the tables that changed; an error there does not fail the run."""
+        if not self.resolved.settings.monitors.enabled:
+            return
+        started_at, started = datetime.now(UTC), time.monotonic()
+        built = self.built is not None and not self.built.reused
+        problems: list[str] = []
+        try:
+            self.watched = monitor.watch(
+                self.resolved,
+                self.store,
+                self.run_id,
+                now=self.started_at,
+                has_built=built and self.audited is not None and self.audited.passed,
+                is_published=self.published is not None,
+            )
+            problems = list(self.watched.notes)
+        except HeadraceError as error:
+            problems = [str(error)]
+        except Exception as error:
+            if came_of_ctrl_c(error):
+                raise
+            _LOG.exception("nothing was monitored", extra=self._fields())
+            logs = self.resolved.data_dir / "logs"
+            said = f"unexpected {type(error).__name__}, see {logs} (please report it)"
+            problems = [f"nothing was monitored: {said}"]
+        self.notes += problems[:_MONITOR_NOTES]
+        if problems or (self.watched and (self.watched.measured or self.watched.alarms)):
+            self.store.add_step(
+                self.run_id,
+                "monitors",
+                "error" if problems else "success",
+                time.monotonic() - started,
+                started_at,
+                first_few(problems, _PROBLEMS) or None,
+            )
+
+    def _is_blocked(self) -> bool:
+        """Whether an open alarm keeps the build from being published; the audit says so."""
+        alarms = self.watched.alarms if self.watched else ()
+        if self.audited is None or not alarms:
+            return False
+        problems = tuple(
+            f"alarm {one.number}, {one.table}: {one.text} (correct the data, or say that it was "
+            f"expected: `headrace quality expected {one.number}`)"
+            for one in alarms
+        )
+        self.audited = self.audited.model_copy(update={"passed": False, "problems": problems})
+        return True
+
     def _watch_quality(self) -> None:
         """Keep profiles of the tables that changed; an error there does not fail the run."""
         started_at, started = datetime.now(UTC), time.monotonic()
@@ -549,11 +618,12 @@ class _Run:
         if problems:
             status = "error"
             self.notes.append(f"profiles are those of an earlier run: {first_few(problems, 3)}")
-        if profiled or problems:
+        if profiled or problems or (self.watched and self.watched.alarms):
             seconds = time.monotonic() - started
             self.emitter.quality_kept(
                 partial(catalog_step.current, self.resolved),
                 partial(kept_profiles.kept, self.store, self.run_id),
+                partial(_alarms_of, self.store, self.run_id),
                 began=started_at,
             )
             self.store.add_step(

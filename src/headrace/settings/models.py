@@ -252,6 +252,77 @@ class OnFailureSettings(BaseModel):
         return value
 
 
+class TableMonitorSettings(BaseModel):
+    """How one table is monitored; a model's `meta: {monitor: ...}` in dbt takes the same keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(True, description="whether it is monitored")
+    event_time: str | None = Field(
+        None, min_length=1, description="the column that says when what a row tells of happened; "
+        "by default dbt's `event_time`, else found by name and type",
+    )  # fmt: skip
+    grain: Literal["hour", "day", "week", "month"] | None = Field(
+        None, description="the length of its periods; by default chosen from the data"
+    )
+    sensitivity: float | None = Field(
+        None, gt=0, le=50, description="half the width of a band in usual deviations; less is more "
+        "alarms",
+    )  # fmt: skip
+    direction: Literal["both", "up", "down"] | None = Field(
+        None, description="the side of the band that is an alarm; by default as fits the metric"
+    )
+    model: Literal["baseline", "prophet", "isolation_forest"] | None = Field(
+        None, description="what draws the bands; the latter two need the extra `anomaly`"
+    )
+    training_periods: int | None = Field(
+        None, ge=5, le=5000, description="how many periods a model looks at"
+    )
+    ignore: tuple[str, ...] = Field(
+        (), description="metrics that never alarm: `amount.mean`, `*.drift`, `status.*`"
+    )
+    columns: tuple[str, ...] | None = Field(
+        None, description="the only columns that are measured; by default all"
+    )
+    fresh_within: str | None = Field(
+        None, pattern=r"^[0-9]+ ?(minutes?|hours?|days?|m|h|d)$", description="the promise to its "
+        "readers: its newest data are never older, as `26 hours`",
+    )  # fmt: skip
+
+
+class MonitorSettings(BaseModel):
+    """Metrics of raw tables and marts, taken by each run, and alarms on them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    enabled: bool = Field(True, description="whether a run takes metrics")
+    on_alarm: Literal["warn", "block"] = Field(
+        "warn", description="what an open alarm on a mart, or on what it is made from, does: "
+        "`warn`, or `block` the publication",
+    )  # fmt: skip
+    sensitivity: float = Field(
+        4.0, gt=0, le=50, description="half the width of a band in usual deviations; less is more "
+        "alarms",
+    )  # fmt: skip
+    model: Literal["baseline", "prophet", "isolation_forest"] = Field(
+        "baseline", description="what draws the bands"
+    )
+    country: str | None = Field(
+        None, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{1,4})?$", description="whose public holidays "
+        "are known: an ISO code, `DE` or `US-CA`",
+    )  # fmt: skip
+    training_periods: int | None = Field(
+        None, ge=5, le=5000, description="how many periods a model looks at; by default 1344 "
+        "hours, 400 days, 156 weeks or 72 months",
+    )  # fmt: skip
+    exclude: tuple[str, ...] = Field(
+        (), description="tables that are not monitored: `shop_raw.tmp_*`, `marts.orders`"
+    )
+    tables: dict[str, TableMonitorSettings] = Field(
+        default_factory=dict, description="what is otherwise of a table, by `schema.table`"
+    )
+
+
 class RunStoreSettings(BaseModel):
     """Where runs are recorded."""
 
@@ -385,6 +456,9 @@ class Settings(BaseModel):
     )
     contracts: ContractsSettings = Field(
         default_factory=ContractsSettings, description="the contracts that each run holds to"
+    )
+    monitors: MonitorSettings = Field(
+        default_factory=MonitorSettings, description="metrics of tables, and alarms on them"
     )
     run_store: RunStoreSettings = Field(
         default_factory=RunStoreSettings, description="where runs are recorded"

@@ -121,7 +121,7 @@ def test_a_holiday_may_be_as_a_sunday_where_the_country_is_known() -> None:
     assert judge(days(400), values, known).alarms == ()
     part = MonitorOptions(kind="count", country="US-CA")
     assert len(judge(days(400), values, part).alarms) == 1
-    with pytest.raises(MonitorError, match=r"no holidays of 'ENGLAND' are known: set quality"):
+    with pytest.raises(MonitorError, match=r"no holidays of 'ENGLAND' are known: set monitors"):
         judge(days(400), values, MonitorOptions(country="ENGLAND"))
 
 

@@ -110,7 +110,8 @@ class Scale:
                 found = np.maximum(0.5, error / (2 * np.sqrt(size + 0.375)))
             elif kind == "share":
                 with np.errstate(divide="ignore"):
-                    found = np.where(error > 0, 0.5 / np.sqrt(error), 0.0)
+                    # of few rows the arc sine is not normal yet
+                    found = np.where(error > 0, 0.5 / np.sqrt(error) * (1 + 10 / error), 0.0)
             else:
                 found = np.maximum(error, np.maximum(_SMALL * size, 1e-12))
                 least[:, columns] = found
@@ -158,7 +159,13 @@ class _Level:
         return _Guess(self.level + slope, usual)
 
     def step(
-        self, value: Floats, guess: "_Guess", alpha: Floats, is_out: Mask, expected: Mask
+        self,
+        value: Floats,
+        guess: "_Guess",
+        alpha: Floats,
+        slope: Floats,
+        is_out: Mask,
+        expected: Mask,
     ) -> Mask:
         """Go on by a period.
 
@@ -166,6 +173,7 @@ class _Level:
             value: that came, without season.
             guess: for it.
             alpha: how fast the level follows.
+            slope: of the trend, by period.
             is_out: whether the value is outside of the band.
             expected: whether a person expected it.
 
@@ -188,7 +196,8 @@ class _Level:
         level = np.where(there & ~out, followed, guess.middle)
         level = np.where(returned, value, level)
         if moved.any():
-            level = np.where(moved, np.median(self.recent, axis=0), level)
+            ahead = np.arange(len(self.recent))[::-1, None] * slope
+            level = np.where(moved, np.median(self.recent + ahead, axis=0), level)
         left = moved | returned
         former = np.where(left, guess.middle, np.where(expected & is_out, value, self.former))
         self.former_age = np.where(left | (expected & is_out), 0, self.former_age + 1)
@@ -278,7 +287,9 @@ def bands(
             away = y[index] - season - guess.middle
             former = fit.level.former - guess.middle
             is_out = (away < low - reach) | (away > high + reach)
-            out = fit.level.step(y[index] - season, guess, fit.alpha, is_out, expected[index])
+            out = fit.level.step(
+                y[index] - season, guess, fit.alpha, fit.slope, is_out, expected[index]
+            )
             back = np.where(is_out & ~out & ~expected[index], former, 0.0)
             centre[index] = np.where(is_known, guess.middle + season, np.nan)
             half[index] = reach
@@ -330,7 +341,7 @@ def _fit(
     flat = past - season[:history]
     slope = _slope(flat, grain)
     alpha, scale = _speed(flat, slope, grain)
-    level = _Level.at(_beginning(flat), _PATIENCE[grain])
+    level = _Level.at(_beginning(flat, slope), _PATIENCE[grain])
     residuals = _follow(
         level, flat, slope, alpha, scale, least[:history], width, expected[:history]
     )
@@ -396,9 +407,10 @@ def _slope(flat: Floats, grain: Grain) -> Floats:
     return np.where(abs(middle) > 2.5 * error, middle / lag, 0.0)
 
 
-def _beginning(flat: Floats) -> Floats:
-    """A first level: the median of the first values."""
-    return np.nan_to_num(_median(_filled(flat)[: max(5, min(15, len(flat) // 3))]))
+def _beginning(flat: Floats, slope: Floats) -> Floats:
+    """A first level: the median of the first values, without their trend."""
+    first = _filled(flat)[: max(5, min(15, len(flat) // 3))]
+    return np.nan_to_num(_median(first - np.arange(1, len(first) + 1)[:, None] * slope))
 
 
 def _speed(flat: Floats, slope: Floats, grain: Grain) -> tuple[Floats, Floats]:
@@ -408,7 +420,7 @@ def _speed(flat: Floats, slope: Floats, grain: Grain) -> tuple[Floats, Floats]:
     alphas = np.repeat(np.array(_ALPHAS), series)
     many = np.tile(flat, (1, len(_ALPHAS)))
     slopes, limits = np.tile(slope, len(_ALPHAS)), _CLIP * np.tile(rough, len(_ALPHAS))
-    level = np.tile(_beginning(flat), len(_ALPHAS))
+    level = np.tile(_beginning(flat, slope), len(_ALPHAS))
     residuals = np.empty_like(many)
     away, patience = np.zeros_like(level), _PATIENCE[grain]
     for index, value in enumerate(many):
@@ -460,7 +472,7 @@ def _follow(
         guess = level.predict(slope, alpha, scale, least[index])
         residuals[index] = value - guess.middle
         is_out = abs(residuals[index]) > width * guess.usual
-        level.step(value, guess, alpha, is_out, expected[index])
+        level.step(value, guess, alpha, slope, is_out, expected[index])
     return residuals
 
 

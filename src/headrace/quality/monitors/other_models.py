@@ -154,5 +154,5 @@ def isolation_forest(
 def _missing(name: str, error: ModuleNotFoundError) -> MonitorError:
     return MonitorError(
         f"this model needs {error.name or name}: install it, `{how_to_install('anomaly')}`, or set "
-        "quality.model to baseline"
+        "monitors.model to baseline"
     )

@@ -107,7 +107,7 @@ def _holidays(country: str, first: int, last: int) -> Times:
             country.upper(), [*known, *(f"{c}-{p}" for c, parts in known.items() for p in parts)]
         )
         raise MonitorError(
-            f"no holidays of {country!r} are known: set quality.country to an ISO code such as DE "
+            f"no holidays of {country!r} are known: set monitors.country to an ISO code such as DE "
             f"or US-CA{f'; {meant}' if meant else ''}"
         ) from None
     return np.array(sorted(found), dtype="datetime64[D]")

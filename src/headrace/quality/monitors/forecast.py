@@ -1,0 +1,116 @@
+"""Ahead of time: when a table will be fresh again, and whether it misses a promise.
+
+times at which its newest event moved ─► usual intervals, usual age ─► next, promise
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+_FEW = 4  # updates that tell of the next
+_LATE = 0.9  # of the intervals are shorter; past that an update is late
+
+
+@dataclass(frozen=True)
+class Update:
+    """A run that brought newer data.
+
+    Attributes:
+        at: when readers had them, UTC.
+        newest: the newest event then, UTC; None where the table has no event time.
+    """
+
+    at: datetime
+    newest: datetime | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is to be expected of a table.
+
+    Attributes:
+        next_at: when newer data are expected; None where too few updates are known.
+        next_by: by when they come nine times of ten.
+        is_late: whether that has passed.
+        misses_at: when the promise is broken unless newer data come before; None without one.
+        will_miss: whether they are not expected before.
+        is_broken: whether the promise is broken now.
+        usual_age: of the newest event when readers get it.
+    """
+
+    next_at: datetime | None
+    next_by: datetime | None
+    is_late: bool
+    misses_at: datetime | None
+    will_miss: bool
+    is_broken: bool
+    usual_age: timedelta | None
+
+
+def forecast(
+    updates: Sequence[Update],
+    *,
+    now: datetime,
+    promise: timedelta | None = None,
+    by_event: bool = True,
+    upstream: Sequence[datetime] = (),
+) -> Forecast:
+    """When a table will be fresh, from when it was.
+
+    Intervals are compared with those of the same number of days, so that a table that has no update
+    at weekends is not late on a Sunday: from the update before, the interval that followed updates
+    of the same weekday is expected, where three of them are known.
+
+    Args:
+        updates: ascending; only runs that brought newer data.
+        now: UTC.
+        promise: how old the newest data may be.
+        by_event: whether their event counts, where there is one; else the update that brought them.
+        upstream: when newer data of what it is made from are expected; it cannot be fresh before.
+    """
+    last = updates[-1] if updates else None
+    intervals = [(before.at.weekday(), after.at - before.at) for before, after in pairwise(updates)]
+    ages = sorted(one.at - one.newest for one in updates if one.newest is not None)
+    usual_age = ages[len(ages) // 2] if ages else None
+    next_at = next_by = None
+    if last is not None and len(intervals) >= _FEW - 1:
+        same = sorted(length for day, length in intervals if day == last.at.weekday())
+        chosen = same if len(same) >= 3 else sorted(length for _, length in intervals)
+        middle = chosen[len(chosen) // 2]
+        longest = chosen[min(len(chosen) - 1, int(_LATE * len(chosen)))]
+        next_at = max([last.at + middle, *upstream])
+        next_by = max(last.at + longest + max(longest, middle) / 10, next_at)
+    is_late = next_by is not None and now > next_by
+    misses_at = None
+    will_miss = is_broken = False
+    if promise is not None and last is not None:
+        misses_at = ((last.newest if by_event else None) or last.at) + promise
+        is_broken = now > misses_at
+        will_miss = is_broken or (next_at is not None and max(next_at, now) > misses_at)
+    return Forecast(
+        next_at=next_at,
+        next_by=next_by,
+        is_late=is_late,
+        misses_at=misses_at,
+        will_miss=will_miss,
+        is_broken=is_broken,
+        usual_age=usual_age,
+    )
+
+
+def updates_of(looks: Sequence[tuple[datetime, datetime | None, bool]]) -> list[Update]:
+    """The runs that brought newer data.
+
+    Args:
+        looks: of each run, ascending: when it began, the newest event then, whether the content of
+            the table had changed.
+    """
+    found: list[Update] = []
+    for at, newest, changed in looks:
+        moved = newest is not None and (
+            not found or found[-1].newest is None or newest > found[-1].newest
+        )
+        if moved or (newest is None and changed):
+            found.append(Update(at, newest))
+    return found
