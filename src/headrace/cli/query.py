@@ -117,7 +117,7 @@ def prompt(
     from headrace.pipeline.query import query as run_query
 
     session = _session(source, history)
-    typer.echo(f"{source.path} (read-only). End a statement with ; and leave with Ctrl-D.")
+    typer.echo(f"{source.location} (read-only). End a statement with ; and leave with Ctrl-D.")
     while True:
         try:
             sql = session.prompt("sql> ")

@@ -6,17 +6,23 @@ hexadecimal stand for what is nested and binary, and the server reads the file.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+import psycopg2
+import psycopg2.errors
 from dlt.common.data_writers.writers import ArrowToCsvWriter, CsvWriter
 from dlt.common.storages.file_storage import FileStorage
 from dlt.common.storages.load_package import ParsedLoadJobFileName
+from dlt.destinations.exceptions import DatabaseTerminalException
 from dlt.destinations.impl.postgres.factory import postgres
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
 
+from headrace.errors import SourceError
+from headrace.exceptions import first_line
 from headrace.sql_text import identifier
 
 
@@ -32,8 +38,25 @@ class _CopyJob(PostgresCsvCopyJob):
             sql = (
                 f"copy {table} ({', '.join(names)}) from stdin with (format csv, encoding 'utf-8')"
             )
-            with client.begin_transaction(), client.native_connection.cursor() as cursor:
-                cursor.copy_expert(sql, file, size=1 << 16)
+            try:
+                with client.begin_transaction(), client.native_connection.cursor() as cursor:
+                    cursor.copy_expert(sql, file, size=1 << 16)
+            except psycopg2.DataError as error:
+                problem = SourceError(_unfit(error, self.load_table_name))
+                raise DatabaseTerminalException(problem) from problem
+
+
+def _unfit(error: Any, table: str) -> str:
+    """A value that the server cannot hold: where it is, and what to do."""
+    found = re.search(r"line \d+, column (\w+)", str(error.diag.context or ""))
+    where = f" in the column {found[1]}" if found else ""
+    if isinstance(error, psycopg2.errors.CharacterNotInRepertoire):
+        return (
+            f"{table} has a text with the character NUL{where}, which PostgreSQL cannot hold: "
+            "remove it from the source, or load into another target"
+        )
+    said = error.diag.message_primary or first_line(error)
+    return f"{table} has a value that PostgreSQL cannot hold{where}: {said}"
 
 
 class _Client(PostgresClient):

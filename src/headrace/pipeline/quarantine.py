@@ -28,7 +28,7 @@ from headrace.pipeline.reports import Report
 from headrace.secrets import MASK
 from headrace.settings.resolved import usual_raw_schema
 from headrace.sql_text import identifier, literal
-from headrace.targets import require_file
+from headrace.targets import reading, require_file
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def listed(resolved: "Resolved", chosen: Chosen) -> QuarantineReport:
                 for table, reason, *numbers, example in rows
             ]
     return QuarantineReport(
-        path=str(require_file(resolved.target)),
+        path=resolved.target.location,
         rows_open=sum(count.open for count in counts),
         counts=tuple(counts),
     )
@@ -226,7 +226,7 @@ def shown(
                 ).fetchall()
             ]
     return QueryReport(
-        path=str(require_file(resolved.target)),
+        path=resolved.target.location,
         columns=tuple(QueryColumn(name=name, data_type="VARCHAR") for name in names),
         rows=tuple(rows if limit is None else rows[:limit]),
         truncated=limit is not None and len(rows) > limit,
@@ -316,15 +316,20 @@ def _as_text(value: Any) -> str | None:
 
 @contextmanager
 def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A connection to the warehouse.
+    """A connection to the warehouse; a target that is no DuckDB file is read by DuckDB.
 
     Raises:
-        WarehouseError: there is none, or it cannot be opened.
+        WarehouseError: there is none, it cannot be opened, or is no file and is to be written.
     """
     import duckdb
 
-    path = require_file(resolved.target)
-    if not resolved.target.exists():
+    target = resolved.target
+    if read_only and target.database_file is None:
+        with reading(target) as connection:
+            yield connection
+        return
+    path = require_file(target)
+    if not target.exists():
         raise WarehouseError(f"{path} does not exist yet: run `headrace load` first")
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
@@ -419,7 +424,7 @@ def keep(
         WarehouseError: the warehouse cannot be read.
         RunStoreError: the store cannot be written.
     """
-    if resolved.target.database_file is None or not resolved.target.exists():
+    if not resolved.target.exists():
         return
     with opened(resolved, read_only=True) if connection is None else nullcontext(connection) as it:
         found = in_quarantine(it, _schemas(resolved), sources, store.load_catalog())
@@ -427,12 +432,12 @@ def keep(
 
 
 def count_open(resolved: "Resolved", sources: Iterable[str]) -> int:
-    """The rows of some sources that are in quarantine; 0 of a target that is no DuckDB file.
+    """The rows of some sources that are in quarantine.
 
     Raises:
         WarehouseError: the warehouse cannot be read.
     """
-    if resolved.target.database_file is None or not resolved.target.exists():
+    if not resolved.target.exists():
         return 0
     with opened(resolved, read_only=True) as connection:
         return sum(
@@ -462,7 +467,8 @@ def _known(connection: "duckdb.DuckDBPyConnection", chosen: Chosen) -> dict[str,
     found = {}
     named = {schema: source for source, schema in chosen.schemas.items()}
     for (schema,) in connection.execute(
-        "select schema_name from duckdb_tables() where table_name = ? order by all",
+        "select schema_name from duckdb_tables() where table_name = ? "
+        "and database_name = current_database() order by all",
         [QUARANTINE_TABLE],
     ).fetchall():
         source = named.get(schema) or str(schema).removesuffix(usual_raw_schema(""))

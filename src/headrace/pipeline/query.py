@@ -1,7 +1,7 @@
 """``headrace query``: SQL on the published file, the warehouse or any DuckDB file, read-only."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,7 @@ from headrace.error_detail import ErrorDetail
 from headrace.errors import QueryError
 from headrace.pipeline.reports import Report
 from headrace.sql_text import literal
-from headrace.targets import require_file
+from headrace.targets import Target, reading
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -52,16 +52,23 @@ class QueryReport(Report):
 
 @dataclass(frozen=True)
 class Database:
-    """A DuckDB file that is queried.
+    """A DuckDB file that is queried, or a target that is none.
 
     Attributes:
         path: the file.
         kind: decides what an error advises: the published file and the warehouse are made by
             `headrace run`.
+        target: what is queried instead of a file.
     """
 
     path: Path
     kind: Literal["published", "warehouse", "file"]
+    target: Target | None = None
+
+    @property
+    def location(self) -> str:
+        """The file, or where the target is."""
+        return self.target.location if self.target is not None else str(self.path)
 
 
 def database(resolved: "Resolved | None", on: str) -> Database:
@@ -84,7 +91,10 @@ def database(resolved: "Resolved | None", on: str) -> Database:
     if on == "published":
         found = Database(resolved.published, "published")
     else:
-        found = Database(require_file(resolved.target), "warehouse")
+        target = resolved.target
+        if target.database_file is None:
+            return Database(resolved.data_dir, "warehouse", target)
+        found = Database(target.database_file, "warehouse")
     if not found.path.exists():
         raise QueryError(f"{found.path} does not exist yet: run `headrace run` first")
     return found
@@ -108,7 +118,7 @@ def query(source: Database, sql: str, *, limit: int | None = None) -> QueryRepor
         )
         rows = result.fetchall() if limit is None else result.fetchmany(limit + 1)
     return QueryReport(
-        path=str(source.path),
+        path=source.location,
         columns=columns,
         rows=tuple(tuple(_plain(value) for value in row) for row in rows[:limit]),
         truncated=limit is not None and len(rows) > limit,
@@ -157,30 +167,33 @@ def names(source: Database) -> tuple[str, ...]:
     report = query(
         source,
         "select distinct unnest([table_schema || '.' || table_name, column_name]) as name "
-        "from information_schema.columns where not starts_with(table_schema, '_') order by name",
+        "from information_schema.columns where not starts_with(table_schema, '_') "
+        "and table_schema not in ('information_schema', 'pg_catalog') order by name",
     )
     return tuple(str(row[0]) for row in report.rows)
 
 
 @contextmanager
 def _open(source: Database, *, writes: Path | None = None) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A connection that reads one file, and writes at most one other."""
+    """A connection that reads one file or target, and writes at most one file."""
     import duckdb
 
-    try:
-        connection = duckdb.connect(str(source.path), read_only=True)
-    except duckdb.Error as error:
-        raise QueryError(
-            explain_duckdb_error(source.path, str(error), rebuilt=source.kind != "file")
-        ) from error
-    try:
+    with ExitStack() as stack:
+        if source.target is not None:
+            connection = stack.enter_context(reading(source.target))
+        else:
+            try:
+                connection = duckdb.connect(str(source.path), read_only=True)
+            except duckdb.Error as error:
+                raise QueryError(
+                    explain_duckdb_error(source.path, str(error), rebuilt=source.kind != "file")
+                ) from error
+            stack.callback(connection.close)
         connection.execute("set TimeZone = 'UTC'")
         if writes is not None:
             connection.execute(f"set allowed_paths = [{literal(str(writes))}]")
         connection.execute("set enable_external_access = false")
         yield connection
-    finally:
-        connection.close()
 
 
 def _execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "duckdb.DuckDBPyConnection":

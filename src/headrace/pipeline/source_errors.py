@@ -18,7 +18,13 @@ _UNREACHABLE = "is it right, and is the server there?"
 
 
 def load_error(
-    error: Exception, name: str, *, place: Path, root: Path, options: Callable[[], Iterable[str]]
+    error: Exception,
+    name: str,
+    *,
+    place: Path,
+    root: Path,
+    options: Callable[[], Iterable[str]],
+    explain_server: Callable[[Exception], WarehouseError] | None = None,
 ) -> HeadraceError:
     """The error of a load that is meant for the user, from inside dlt's wrapping.
 
@@ -28,6 +34,7 @@ def load_error(
         place: a folder on the disk that may be full.
         root: of the project, whose own code is named where the error came from there.
         options: gives what the source's ``build_source`` takes.
+        explain_server: explains what the server said that was loaded into; None of a file.
     """
     import duckdb
 
@@ -40,6 +47,10 @@ def load_error(
     fault = system_fault(error, place=place)
     if fault is not None:
         return WarehouseError(f"source {name}: {fault.message}")
+    if explain_server is not None and getattr(error, "step", None) in {"load", "sync"}:
+        said = next((one for one in chain if type(one).__module__.startswith("psycopg")), None)
+        if isinstance(said, Exception):
+            return explain_server(said)
     found = next((first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
     found = found or explain(name, chain, options()) or ""
     detail = user_frame(error, root)

@@ -82,6 +82,7 @@ class SourceLoader:
                 place=self.resolved.data_dir,
                 root=self.resolved.root,
                 options=lambda: sources.parameters(self.resolved, self.name, self.settings),
+                explain_server=self.target.explain if self.target.database_file is None else None,
             ) from error
         shutil.rmtree(self._scratch, ignore_errors=True)
         if ids:

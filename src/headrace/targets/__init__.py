@@ -5,6 +5,7 @@ from headrace.targets.base import (
     RemoteTarget,
     Target,
     TargetSettings,
+    reading,
     require_file,
 )
 from headrace.targets.duckdb import DuckDbSettings, DuckDbTarget
@@ -21,5 +22,6 @@ __all__ = [
     "RemoteTarget",
     "Target",
     "TargetSettings",
+    "reading",
     "require_file",
 ]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
-from headrace.sql_text import literal, qualified, scalar
+from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.targets.publication import Publisher
 
 if TYPE_CHECKING:
@@ -110,6 +110,9 @@ class Target(Protocol):
     def release(self) -> None:
         """Close what dbt left open in this process, so that others can open the target."""
 
+    def explain(self, error: Exception) -> WarehouseError:
+        """An error of its engine as one sentence that says what to do."""
+
     def lock(self, command: str) -> AbstractContextManager[None]:
         """A lock that other machines see, too; it is taken within the one of this machine.
 
@@ -170,6 +173,23 @@ def require_file(target: Target) -> Path:
             "with --target"
         )
     return target.database_file
+
+
+@contextmanager
+def reading(target: Target) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A DuckDB in memory in which ``schema.table`` is a table of the target; read-only, UTC.
+
+    Raises:
+        WarehouseError: there is no database yet, or it cannot be read.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        if not target.attach(connection, target.database):
+            raise WarehouseError(f"{target.location} does not exist yet: run `headrace load` first")
+        connection.execute(f"use {identifier(target.database)}")
+        yield connection
 
 
 class RemoteTarget:

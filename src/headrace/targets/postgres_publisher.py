@@ -216,14 +216,17 @@ class PostgresPublisher:
         columns = [name for name, _ in shape_of(connection, OWN_SCHEMA, stored.parent_name)]
         columns.remove(VERSION_COLUMN)
         name = stored.table.full_name
-        since = f"{name} has other columns since this transaction began: begin a new one, version "
+        pointer = f"from {OWN_SCHEMA}.pointers where table_name = {literal(name)}"
+        # an older transaction would see an empty table: the server evaluates this before it reads,
+        # and what cannot be cast is an error
+        since = f"{name} has other columns since this transaction began: begin a new one "
+        guard = (
+            f"select case when parent = {stored.parent} then true "
+            f"else ({literal(since)} || version)::boolean end {pointer}"
+        )
         select = (
             f"select {identifiers(columns)} from {qualified(OWN_SCHEMA, stored.parent_name)} "
-            f"where {VERSION_COLUMN} = (select case when parent = {stored.parent} "
-            "then version else "
-            # a transaction from before would see an empty table: the cast is an error instead
-            f"({literal(since)} || version)::bigint end from {OWN_SCHEMA}.pointers "
-            f"where table_name = {literal(name)})"
+            f"where {VERSION_COLUMN} = (select version {pointer}) and ({guard})"
         )
         return View(self.schema, stored.table.name, select)
 
