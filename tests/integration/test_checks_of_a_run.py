@@ -63,6 +63,12 @@ FOUND = {
     "title": "payments_are_small",
     "said": "113 payments of 3 tables are above 0",
 }
+NO_MICHAEL = """\
+            data_tests:
+              - expect_column_values_to_not_be_in_set:
+                  name: nobody_is_called_michael
+                  arguments: {value_set: [Michael]}
+"""
 SWITCHED_OFF = [
     f"audit.checks.{name}=false"
     for name in ("payments_are_small", "never_ends", "asks_forever", "raises", "orders_are_many")
@@ -174,23 +180,19 @@ def bad_raw(lab: Lab) -> RunReport:
     """Raw data that a contract, a test of a source and a check have something against."""
     contract = lab.root / "contracts" / "payments.yaml"
     yml = next((lab.root / "dbt_project").rglob("_jaffle_shop__sources.yml"))
-    before = {path: path.read_text() for path in (contract, yml)}
+    before = contract.read_text()
     rule = {"name": "few", "metric": "rowCount", "mustBeLessThan": 10}
     edit(contract, table={"quality": [rule]}, support=[{"channel": "#payments"}])
     text = yml.read_text()
     place = "          - name: first_name\n"
     assert place in text
-    test = "expect_column_values_to_not_be_in_set:\n"
-    test += "                  arguments: {value_set: [Michael]}\n"
-    yml.write_text(
-        text.replace(place, f"{place}            data_tests:\n              - {test}", 1)
-    )
+    yml.write_text(text.replace(place, place + NO_MICHAEL, 1))
     try:
         off = [one for one in SWITCHED_OFF if "payments_are_small" not in one]
         return lab.set(*off, "audit.checks.payments_are_small.severity=warn").run()
     finally:
-        for path, old in before.items():
-            path.write_text(old)
+        contract.write_text(before)
+        yml.write_text(text.replace(place, place + NO_MICHAEL.replace("Michael]", "Nobody]"), 1))
 
 
 def statuses(report: RunReport) -> dict[str, str]:
@@ -210,6 +212,16 @@ def test_a_failed_test_of_a_source_blocks_what_depends_on_it(bad_raw: RunReport)
     built = statuses(bad_raw)
     assert built["stg_jaffle_shop__customers"] == "skipped"
     assert built["stg_jaffle_shop__orders"] == "success"
+
+
+def test_rows_that_failed_are_kept_until_the_test_passes(lab: Lab, bad_raw: RunReport) -> None:
+    """That a later run, in which it passes, empties the table is seen at the end."""
+    assert bad_raw.build is not None
+    (node,) = [one for one in bad_raw.build.nodes if one.name == "nobody_is_called_michael"]
+    assert node.detail is not None
+    assert "dbt_test__audit.nobody_is_called_michael" in node.detail.excerpt
+    assert node.detail.rows
+    assert node.failures == len(node.detail.rows)
 
 
 def test_a_broken_promise_names_who_relies_on_it(bad_raw: RunReport) -> None:
@@ -276,6 +288,8 @@ def test_a_check_that_raises_or_never_ends_leaves_the_others(
         "the check raises failed at my_checks.py line 34: KeyError: 'gone'",
     )
     assert "there are only 99 orders" in report.notes
+    kept = lab.query("select count(*) from dbt_test__audit.nobody_is_called_michael")
+    assert kept == [(0,)]
 
 
 def test_a_contract_of_a_table_that_is_not_there(lab: Lab, tmp_path: Path) -> None:

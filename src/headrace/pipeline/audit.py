@@ -13,7 +13,7 @@ from headrace.errors import SettingsError
 from headrace.pipeline import build_state, published_file
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.checked_tables import BuiltMart, BuiltMarts, RawTable, RawTables
-from headrace.pipeline.contract import RunContracts, sentence
+from headrace.pipeline.contract import SERVICE_LEVELS, RunContracts, sentence
 from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport
 from headrace.rules import Rule, chosen_rules, find_rules, rule
 from headrace.settings import Resolved
@@ -199,8 +199,9 @@ def _broken_promises(resolved: Resolved, built: Collection[str]) -> tuple[list[s
     if not contracts.contracts:
         return problems, warnings
     manifest = read_manifest(resolved.artifacts)
-    for id_, check, to in contracts.check(manifest, of="models"):
-        if id_ and id_ not in built:
+    raw = [one for one in contracts.check(manifest, of="sources") if one[1].kind in SERVICE_LEVELS]
+    for id_, check, to in (*raw, *contracts.check(manifest, of="models")):
+        if id_ and id_ not in built and check.kind not in SERVICE_LEVELS:
             continue  # the model itself failed, which is told
         if check.status in {"fail", "error"}:
             problems.append(sentence(check, to))

@@ -22,7 +22,7 @@ from headrace.libraries.dbt import reads_files
 from headrace.pipeline import build_state, dbt_errors, dbt_packages, dbt_runner, other_tools
 from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.dbt_runner import MADE, NO_OP, NodeEvents, node_report
-from headrace.pipeline.failing_rows import with_failing_rows
+from headrace.pipeline.failing_rows import store_failures, with_failing_rows
 from headrace.pipeline.raw_checks import check_raw
 from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.unbuilt import compile_left_out
@@ -103,7 +103,13 @@ def build(
         words += dbt_runner.default_selector(parsed) if missing or raw.excluded else []
         with dbt_caches.manifest_left_to_caller():
             nodes = build_nodes(
-                resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
+                resolved,
+                target,
+                parsed,
+                words,
+                full_refresh=full_refresh,
+                listen=listen,
+                keeps_rows=resolved.settings.dbt.store_failures,
             )
         nodes = (*raw.nodes, *nodes)
         compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
@@ -254,6 +260,7 @@ def build_nodes(
     *,
     full_refresh: bool,
     listen: Listener,
+    keeps_rows: bool = False,
 ) -> tuple[NodeReport, ...]:
     """Have dbt build and test.
 
@@ -264,6 +271,7 @@ def build_nodes(
         words: dbt's arguments: places, and what to build.
         full_refresh: incremental models from scratch.
         listen: is told of each node.
+        keeps_rows: whether the rows that tests found are kept in tables; of a whole build.
 
     Raises:
         TransformError: dbt could not start.
@@ -282,7 +290,8 @@ def build_nodes(
     results = cast("Any", result.result)
     nodes = [node_report(item, parsed) for item in results.results if str(item.status) != NO_OP]
     tests = {item.node.unique_id: item.node for item in results.results}
-    return with_failing_rows(resolved, target, parsed.graph, nodes, tests)
+    stored = store_failures(resolved, target, parsed, results.results) if keeps_rows else {}
+    return with_failing_rows(resolved, target, parsed.graph, nodes, tests, stored)
 
 
 def _seed(

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from headrace.settings import Resolved
 
 _BROKEN = {"fail", "error"}
+SERVICE_LEVELS = frozenset({"freshness", "retention"})
+"""Kinds of promises that time alone breaks."""
 Relation = Node | SourceNode
 
 

@@ -14,7 +14,7 @@ from headrace.catalog.model import Asset
 from headrace.error_detail import ErrorDetail, hidden
 from headrace.errors import CatalogError, RunStoreError
 from headrace.formatting import count, one_line
-from headrace.pipeline import failure_words
+from headrace.pipeline import dbt_runner, failure_words
 from headrace.pipeline.catalog import current, known_columns
 from headrace.pipeline.reports import NodeReport
 from headrace.secrets import MASK
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("headrace.pipeline")
 _MOST = 20  # rows of a test
 _COLUMNS = 12  # of a row
+_MOST_KEPT = 1_000_000  # rows of a test, in a table of their own
 _WORD = re.compile(r"\w+")
 _LONGEST = 60  # characters of a value
 _TESTS = 50  # of a build; the rows of the others are found by their queries
@@ -67,12 +68,54 @@ class _Query:
     per_value: bool = False
 
 
+def store_failures(
+    resolved: Resolved, target: Target, parsed: dbt_runner.ParsedProject, results: Sequence[Any]
+) -> dict[str, str]:
+    """Have dbt keep the rows that tests found in tables, and empty the tables of those that pass.
+
+    dbt would make a table for each test that passes, too, so these are run a second time. A test
+    of more rows than are worth a copy keeps none; nor does one whose config says so.
+
+    Returns:
+        ``schema.table`` by the id of the test.
+    """
+    tests = [item.node for item in results if str(item.node.resource_type) == "test"]
+    found = {item.node.unique_id: item.failures or 0 for item in results}
+    schemas = {node.schema for node in tests}
+    kept = {schema: target.row_counts(schema) for schema in schemas}
+    names = [
+        node.name
+        for node in tests
+        if 0 < found[node.unique_id] <= _MOST_KEPT
+        or (not found[node.unique_id] and kept[node.schema].get(node.alias))
+    ]
+    if not names:
+        return {}
+    words = ["test", *dbt_runner.arguments(resolved), "--store-failures", "--no-write-json"]
+    try:
+        result = parsed.runner.invoke(
+            [*words, "--indirect-selection", "empty", "--select", *dict.fromkeys(names)]
+        )
+    finally:
+        target.release()
+    if result.exception is not None or result.result is None:
+        _LOG.warning("the rows that tests found are not kept: %s", result.exception)
+        return {}
+    again: Any = result.result
+    return {
+        item.node.unique_id: f"{item.node.schema}.{item.node.alias}"
+        for item in again.results
+        if item.node.relation_name and str(item.status) in {"fail", "warn"}
+    }
+
+
 def with_failing_rows(
     resolved: Resolved,
     target: Target,
     graph: Any,
     nodes: Sequence[NodeReport],
     tests: Mapping[str, Any] | None = None,
+    stored: Mapping[str, str] | None = None,
 ) -> tuple[NodeReport, ...]:
     """The nodes, those of tests that found something with the first rows that they found.
 
@@ -86,6 +129,7 @@ def with_failing_rows(
         graph: dbt's own manifest.
         nodes: the results.
         tests: dbt's nodes with their compiled SQL, by id; by default those of the graph.
+        stored: ``schema.table`` where the rows of a test are kept, by its id.
     """
     found = graph.nodes if tests is None else tests
     failed = {
@@ -108,7 +152,8 @@ def with_failing_rows(
             if not target.attach(connection, target.database):
                 return tuple(nodes)
             for id_, test in list(failed.items())[:_TESTS]:
-                rows = _Rows(connection, graph, test, catalog, harmless)
+                place = (stored or {}).get(id_)
+                rows = _Rows(connection, graph, test, catalog, harmless, place)
                 details[id_] = rows.detail(ends - time.monotonic())
     except duckdb.Error as error:  # the result of the test stands without them
         _LOG.warning("the rows that tests found cannot be read: %s", one_line(str(error)))
@@ -143,6 +188,7 @@ class _Rows:
     test: Any
     catalog: Catalog | None
     harmless: Mapping[str, tuple[str, ...]]
+    kept_in: str | None = None
 
     def detail(self, seconds: float) -> ErrorDetail | None:
         """The rows; None where they cannot be read, or not in time."""
@@ -178,8 +224,10 @@ class _Rows:
             }
             for row in found
         )
-        stored, test = self._stored, self.test
-        where = f"the rows are in {test.schema}.{test.alias} of the warehouse" if stored else ""
+        place = self.kept_in
+        if place is None and self._stored:
+            place = f"{self.test.schema}.{self.test.alias}"
+        where = f"the rows are in {place} of the warehouse" if place else ""
         # what a test of its own counts is its own affair
         counted = total if query.per_value or not _COUNTS.intersection(names) else None
         return ErrorDetail(excerpt=where, rows=rows, rows_total=counted, query=query.sql)

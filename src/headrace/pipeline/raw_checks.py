@@ -11,10 +11,11 @@ import time
 from dataclasses import dataclass
 from typing import Any, cast
 
+from headrace.error_detail import ErrorDetail
 from headrace.errors import UserError
 from headrace.pipeline.audit import chosen_checks, problems_of
 from headrace.pipeline.checked_tables import RawTable, RawTables
-from headrace.pipeline.contract import RunContracts, sentence
+from headrace.pipeline.contract import SERVICE_LEVELS, RunContracts, sentence
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.settings import Resolved
 from headrace.targets import Target
@@ -85,11 +86,13 @@ def _contracts(resolved: Resolved, graph: Any) -> tuple[list[NodeReport], list[s
     except UserError as error:
         return [*nodes, _node("contracts", "contracts", "error", str(error))], []
     for id_, check, to in found:
-        if check.status == "skipped":
-            continue
+        if check.status == "skipped" or check.kind in SERVICE_LEVELS:
+            continue  # the audit judges what changes while the data does not
         label = f"{check.contract}: {check.label}"
         said = sentence(check, to).partition(": ")[2] if check.status != "pass" else None
         node = _node(f"contract.{check.contract}.{check.label}", label, check.status, said)
+        if check.status != "pass" and check.query:
+            node = node.model_copy(update={"detail": ErrorDetail(query=check.query)})
         if check.status in {"fail", "error"}:
             source = graph.sources[id_]
             excluded.append(f"source:{source.source_name}.{source.name}+")

@@ -127,6 +127,10 @@ class DbtSettings(BaseModel):
         "`read_csv('x.csv')`; by default the current one",
     )  # fmt: skip
     vars: dict[str, Any] = Field(default_factory=dict, description="dbt variables")
+    store_failures: bool = Field(
+        True, description="whether the rows that a test found are kept, in a table of the schema "
+        "that dbt names `dbt_test__audit`, until the test passes; a million at most",
+    )  # fmt: skip
 
 
 class PublishSettings(BaseModel):

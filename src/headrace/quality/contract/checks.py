@@ -4,17 +4,16 @@ Each check is one query over a DuckDB connection that reads the table, whatever 
 Source of the metrics and operators: Open Data Contract Standard 3.1, "Data quality".
 """
 
-import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.formatting import count, one_line
+from headrace.quality.contract import keywords
 from headrace.quality.contract.document import Contract
 from headrace.sql_text import identifier, identifiers, literal
 
@@ -29,28 +28,6 @@ if TYPE_CHECKING:
 
 CheckStatus = Literal["pass", "fail", "warn", "error", "skipped"]
 _WARNS = frozenset({"warn", "warning", "info", "low", "minor"})
-_LOGICAL = {
-    "string": ("VARCHAR", "ENUM", "UUID"),
-    "number": ("DECIMAL", "DOUBLE", "FLOAT", "INT", "UBIGINT", "UINTEGER", "USMALLINT"),
-    "integer": ("BIGINT", "INTEGER", "SMALLINT", "TINYINT", "HUGEINT", "UBIGINT", "UINTEGER",
-                "USMALLINT", "UTINYINT", "UHUGEINT"),
-    "date": ("DATE",),
-    "timestamp": ("TIMESTAMP",),
-    "time": ("TIME",),
-    "boolean": ("BOOLEAN",),
-    "object": ("STRUCT", "JSON", "MAP", "VARCHAR"),
-    "array": ("[]", "JSON"),
-}  # fmt: skip
-"""DuckDB's types, by how they begin, that a logical type of the standard can be."""
-_UNITS = {
-    "y": "year", "yr": "year", "year": "year", "years": "year",
-    "mo": "month", "month": "month", "months": "month",
-    "w": "week", "week": "week", "weeks": "week",
-    "d": "day", "day": "day", "days": "day",
-    "h": "hour", "hr": "hour", "hour": "hour", "hours": "hour",
-    "m": "minute", "min": "minute", "minute": "minute", "minutes": "minute",
-    "s": "second", "sec": "second", "second": "second", "seconds": "second",
-}  # fmt: skip
 _FRESHNESS = frozenset({"latency", "ly", "freshness"})
 _RETENTION = frozenset({"retention", "re"})
 _METRICS = {"nullCheck": "nullValues", "uniqueCheck": "duplicateValues",
@@ -219,7 +196,7 @@ class _Checker:
                     return self._check(name, "schema", "type", "pass")
                 said = f"the type is {there}, promised {column.physicalType}"
                 return self._check(name, "schema", "type", "fail", said)
-        kinds = _LOGICAL.get(column.logicalType or "")
+        kinds = keywords.LOGICAL.get(column.logicalType or "")
         if kinds is None:
             return self._check(name, "schema", "exists", "pass")
         if any(there.startswith(one) or there.endswith(one) for one in kinds):
@@ -252,7 +229,7 @@ class _Checker:
             listed = ", ".join(literal(str(one)) for one in values)
             rows = self._rows(f"{quoted}::varchar not in ({listed})")
             yield self._none(name, "enum", rows, "other value")
-        for option, condition in _options(quoted, column.logicalTypeOptions or {}):
+        for option, condition in keywords.options(quoted, column.logicalTypeOptions or {}):
             yield self._none(name, option, self._rows(condition), "row", "beyond it")
         for one in column.relationships or ():
             to = one.to if isinstance(one.to, str) else None
@@ -299,11 +276,10 @@ class _Checker:
         else:
             said = f"of kind {kind}{f' ({rule.engine})' if rule.engine else ''}: not run here"
             return self._check(column, "quality", name, "skipped", said)
-        expected = list(_expected(rule))
+        expected = list(keywords.expected(rule))
         if not expected and kind == "library":
             is_count = metric == "rowCount"
-            holds = partial(_compares, operator.gt if is_count else operator.eq, 0)
-            expected = [("more than 0" if is_count else "0", holds)]
+            expected = [keywords.MORE_THAN_0 if is_count else keywords.NONE]
         if not expected:
             said = "it says nothing of what must be: give mustBe, mustBeBetween, ..."
             return self._check(column, "quality", name, "skipped", said, query)
@@ -314,7 +290,7 @@ class _Checker:
         if not broken:
             return self._check(column, "quality", name, "pass", "", query)
         unit = "%" if rule.unit == "percent" else ""
-        is_ = "there is no value" if number is None else f"it is {_shown(number)}{unit}"
+        is_ = "there is no value" if number is None else f"it is {keywords.shown(number)}{unit}"
         status: CheckStatus = "warn" if (rule.severity or "").casefold() in _WARNS else "fail"
         said = f"{is_}, promised {' and '.join(f'{one}{unit}' for one in broken)}"
         return self._check(column, "quality", name, status, said, query)
@@ -394,7 +370,7 @@ class _Checker:
         self, promise: "ServiceLevelAgreementProperty", column: str | None,
         kind: Literal["freshness", "retention"],
     ) -> ContractCheck:  # fmt: skip
-        unit = _UNITS.get((promise.unit or "d").casefold())
+        unit = keywords.UNITS.get((promise.unit or "d").casefold())
         try:
             value = float(str(promise.value))
         except ValueError:
@@ -419,7 +395,7 @@ class _Checker:
         if wrong or row is None:
             return self._check(column, kind, name, "error", wrong or "no answer", times)
         at, is_older = row
-        warns = "fail" if _severity(promise) == "error" else "warn"
+        warns = "fail" if keywords.severity_of(promise) == "error" else "warn"
         status: CheckStatus = "fail" if warns == "fail" else "warn"
         age = f"{promise.value} {unit}{'' if value == 1 else 's'}"
         if at is None:
@@ -458,65 +434,3 @@ class _Checker:
             return None, one_line(str(error), 200)
         finally:
             timer.cancel()
-
-
-def _severity(promise: "ServiceLevelAgreementProperty") -> str:
-    given = [one.value for one in promise.customProperties or () if one.property == "severity"]
-    return str(given[0]) if given else "warn"
-
-
-def _options(quoted: str, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Conditions that are true of rows beyond the options of a logical type."""
-    for name, sign, measure in (
-        ("minimum", "<", quoted), ("maximum", ">", quoted),
-        ("exclusiveMinimum", "<=", quoted), ("exclusiveMaximum", ">=", quoted),
-        ("minLength", "<", f"length({quoted})"), ("maxLength", ">", f"length({quoted})"),
-    ):  # fmt: skip
-        value = options.get(name)
-        if isinstance(value, bool) or value is None:
-            continue
-        text = str(value) if isinstance(value, (int, float)) else literal(str(value))
-        yield f"{name} {value}", f"{measure} {sign} {text}"
-    if options.get("pattern"):
-        pattern = literal(str(options["pattern"]))
-        yield f"pattern {options['pattern']}", f"not regexp_matches({quoted}::varchar, {pattern})"
-
-
-_OPERATORS: tuple[tuple[str, str, Callable[[float, float], bool]], ...] = (
-    ("mustBe", "{}", operator.eq),
-    ("mustNotBe", "not {}", operator.ne),
-    ("mustBeGreaterThan", "more than {}", operator.gt),
-    ("mustBeGreaterOrEqualTo", "at least {}", operator.ge),
-    ("mustBeLessThan", "less than {}", operator.lt),
-    ("mustBeLessOrEqualTo", "at most {}", operator.le),
-)
-
-
-def _expected(rule: "DataQuality") -> Iterator[tuple[str, Callable[[float], bool]]]:
-    """The operators of a rule: in words, and as a function of the number that was measured."""
-    for name, words, holds in _OPERATORS:
-        value = getattr(rule, name)
-        if isinstance(value, (int, float)):
-            yield words.format(_shown(value)), partial(_compares, holds, value)
-    for name, words, is_inside in (
-        ("mustBeBetween", "{} to {}", True),
-        ("mustNotBeBetween", "not {} to {}", False),
-    ):
-        bounds = getattr(rule, name)
-        if bounds:
-            low, high = bounds
-            said = words.format(_shown(low), _shown(high))
-            yield said, partial(_lies, low, high, is_inside)
-
-
-def _compares(holds: Callable[[float, float], bool], value: float, number: float) -> bool:
-    return holds(number, value)
-
-
-def _lies(low: float, high: float, is_inside: bool, number: float) -> bool:
-    return (low <= number <= high) == is_inside
-
-
-def _shown(number: float) -> str:
-    """At most ten digits, with commas: 1,000,000 and 0.25."""
-    return f"{number:,.10g}" if abs(number) < 1e10 else f"{number:,.0f}"
