@@ -128,8 +128,11 @@ def test_tests_that_a_profile_proposes_are_written(own: Lab) -> None:
         {"relationships": {"arguments": {"to": "ref('customers')", "field": "customer_id"}}}
     ]
     assert columns["status"][0]["accepted_values"]["arguments"]["values"][0] == "completed"
-    (law,) = entry["data_tests"]
-    assert law["expression_is_true"]["config"] == {"severity": "warn"}
+    (law,) = columns["paid"] or []
+    assert law["expect_column_values_to_be_between"] == {
+        "arguments": {"min_value": 0},
+        "config": {"severity": "warn"},
+    }
     report = own.run("build")
     assert report.status == "success", "what fails today is a warning"
     assert report.build is not None
