@@ -46,7 +46,8 @@ class Project:
     """A project on one target: what is loaded, and what is read."""
 
     def __init__(self, root: Path, flags: Sequence[str]) -> None:
-        self.resolved: Resolved = resolve(root, flags=list(flags), environ={})
+        self.flags = list(flags)
+        self.resolved: Resolved = resolve(root, flags=self.flags, environ={})
         self.target: Target = self.resolved.target
 
     def load(self, table: pa.Table, *, name: str = "orders", schema: str = "shop_raw") -> None:
@@ -219,3 +220,16 @@ def test_a_fingerprint_is_of_the_content_alone(loaded: Project, publisher: Publi
     other = ORDERS.select(["id", "name"]).set_column(1, "name", pa.array(["", None, "x"]))
     loaded.load(other, name="people", schema="marts")
     assert publisher.fingerprints(relations) != before
+
+
+def test_there_is_an_empty_place_of_the_same_engine(loaded: Project, tmp_path: Path) -> None:
+    name = loaded.target.name
+    with loaded.resolved.settings.targets[name].apart(tmp_path) as changes:
+        given = [f"targets.{name}.{key}={value}" for key, value in changes.items()]
+        flags = [*loaded.flags, *given, f"data_dir={tmp_path / 'data'}"]
+        other = resolve(loaded.resolved.root, flags=flags, environ={}).target
+        other.check()
+        assert not other.exists()
+        assert other.location != loaded.target.location
+        other.prepare()
+    assert loaded.target.row_counts("shop_raw") == {"orders": 3}

@@ -7,8 +7,9 @@ is written to the lake at its end.
 
 import hashlib
 import json
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
@@ -131,6 +132,19 @@ class LakeSettings(TargetSettings):
             if name.count(".") != 1 or name.startswith(".") or name.endswith("."):
                 raise ValueError(f"{name} is not schema.table, such as marts.orders")
         return value
+
+    @contextmanager
+    def apart(self, folder: Path) -> Iterator[dict[str, str]]:
+        """A local folder, or a prefix of its own below this one in S3."""
+        if self.url is None or not self.url.startswith("s3://"):
+            yield {"url": str(folder / "files")}
+            return
+        url = f"{self.url.rstrip('/')}/parity-{secrets.token_hex(4)}"
+        try:
+            yield {"url": url}
+        finally:
+            store = LakeTarget("apart", url, self, folder).store
+            store.delete([entry.key for entry in store.list()])
 
     def target(self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]) -> "LakeTarget":
         """The target."""

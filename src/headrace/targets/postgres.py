@@ -1,8 +1,9 @@
 """The PostgreSQL target: a database, of which readers read one schema; its settings and lock."""
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,6 +75,19 @@ class PostgresSettings(TargetSettings):
         if value is not None and not re.match(r"postgres(ql)?://", value.get_secret_value()):
             raise ValueError("write it like postgresql://user:password@host:5432/dbname")
         return value
+
+    @contextmanager
+    def apart(self, folder: Path) -> Iterator[dict[str, str]]:
+        """A database of its own on the same server; the role must be allowed to create one."""
+        target = self.target("apart", data_dir=folder, path_of=lambda path: path)
+        name = f"headrace_parity_{secrets.token_hex(4)}"
+        with target.server.connect() as connection:
+            connection.execute(f"create database {identifier(name)}".encode())
+        try:
+            yield {"dbname": name}
+        finally:
+            with target.server.connect() as connection:
+                connection.execute(f"drop database {identifier(name)} with (force)".encode())
 
     def target(
         self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]
