@@ -288,6 +288,8 @@ class LakeTarget(RemoteTarget):
                     raise
                 self.state.forget()
                 note = f"{self.engine.path} was damaged: it is made again from the lake"
+        else:
+            self.state.forget()
         self.engine.prepare()
         return note
 

@@ -113,10 +113,17 @@ def take_sample(
             and there are about as many as asked for.
         most: rows of the sample.
     """
-    chosen = f"using sample reservoir({most} rows) repeatable (1)"
-    if rows is not None:
-        chosen = f"where hash(rowid) % {max(1, rows // most)} = 0"
-    connection.execute(f"create or replace temp table {SAMPLE} as select * from {quoted} {chosen}")
+    import duckdb
+
+    kept = f"create or replace temp table {SAMPLE} as select * from {quoted}"
+    by_reservoir = f"{kept} using sample reservoir({most} rows) repeatable (1)"
+    if rows is None:
+        connection.execute(by_reservoir)
+    else:
+        try:
+            connection.execute(f"{kept} where hash(rowid) % {max(1, rows // most)} = 0")
+        except duckdb.BinderException:  # a view, as of files or another database's
+            connection.execute(by_reservoir)
     return scalar(connection, f"select count(*) from {SAMPLE}")
 
 
