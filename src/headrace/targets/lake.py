@@ -15,123 +15,34 @@ from datetime import timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import SecretStr
 
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import extension_path, is_damaged, load_extension
-from headrace.sql_text import literal, qualified, scalar
-from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.sql_text import qualified, scalar
+from headrace.targets.base import Capabilities, RemoteTarget
 from headrace.targets.duckdb import DuckDbTarget
 from headrace.targets.lake_files import FORMAT, HOME, LAKE, LakeFiles
 from headrace.targets.lake_publisher import LakePublisher
+from headrace.targets.lake_settings import LakeFields
 from headrace.targets.lake_state import EngineState
-from headrace.targets.lake_tables import RawTables, make_views
+from headrace.targets.lake_tables import LOADS, RawTables, make_views
 from headrace.targets.lease import file_locked, leased
-from headrace.targets.object_store import ABSENT, LocalStore, ObjectStore, S3Access, S3Store
+from headrace.targets.object_store import ABSENT, LocalStore, ObjectStore, S3Store
+from headrace.targets.s3_access import S3Access
 
 if TYPE_CHECKING:
     import duckdb
 
 EXTRA = "lake"
-_FOLDER = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
 
 
-class LayoutSettings(BaseModel):
-    """The folders of a lake."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    bronze: str = Field("bronze", pattern=_FOLDER, description="of raw tables")
-    silver: str = Field(
-        "silver", pattern=_FOLDER, description="of tables that dbt built and that are no marts"
-    )
-    gold: str = Field("gold", pattern=_FOLDER, description="of marts")
-    gold_schemas: tuple[str, ...] = Field(
-        ("marts",), description="the dbt schemas whose tables are marts"
-    )
-
-    @model_validator(mode="after")
-    def _are_apart(self) -> "LayoutSettings":
-        folders = [self.bronze, self.silver, self.gold, HOME]
-        for one in folders:
-            for other in folders:
-                if one is not other and f"{other}/".startswith(f"{one}/"):
-                    raise ValueError(f"the folders {one} and {other} must not be in one another")
-        return self
-
-
-class LakeSettings(TargetSettings):
-    """Settings of a lake (``targets.<name>`` in the settings)."""
-
-    url: str | None = Field(
-        None, description="where it is: a local folder, or `s3://bucket/prefix`; by default the "
-        "folder `files` in its own data folder",
-    )  # fmt: skip
-    table_format: Literal["delta", "iceberg", "parquet"] = Field(
-        "delta", description="of raw tables; plain `parquet` takes no table that is merged on a key"
-    )
-    marts_format: Literal["parquet", "delta"] = Field(
-        "parquet", description="of marts: files that the manifest names, or these as a Delta "
-        "table, too",
-    )  # fmt: skip
-    endpoint: str | None = Field(
-        None, description="URL of a server that speaks S3, such as `http://127.0.0.1:8333`; by "
-        "default AWS",
-    )  # fmt: skip
-    region: str = Field("us-east-1", description="of the bucket")
-    url_style: Literal["auto", "path", "vhost"] = Field(
-        "auto", description="whether the bucket is in the path of URLs or in the host name; "
-        "`auto` is `path` with an `endpoint`",
-    )  # fmt: skip
-    access_key_id: SecretStr | None = Field(
-        None, description="by default what AWS's tools find: variables, profile, role"
-    )
-    secret_access_key: SecretStr | None = Field(None, description="of the access key")
-    session_token: SecretStr | None = Field(None, description="of a temporary access key")
-    layout: LayoutSettings = Field(LayoutSettings(), description="its folders")
-    partitions: dict[str, tuple[str, ...]] = Field(
-        default_factory=dict,
-        description="columns by which a table's files are divided: `marts.orders: [ordered_on]`",
-    )
-    compact_after: int = Field(
-        64, ge=0, description="files of a raw Delta table beyond which small ones are put together "
-        "after a load; 0 for never",
-    )  # fmt: skip
-    retention_hours: int = Field(
-        168, ge=0, description="how long files are kept that no table and no kept publication has "
-        "any more: for queries that still read them, and for Delta's time travel",
-    )  # fmt: skip
-    lock_seconds: float = Field(
-        120, ge=1, description="in S3: when the lock of a machine that died ends"
-    )
-    memory_limit: str = Field(
-        "2GB", description="DuckDB's, while dbt builds", pattern=r"^\d+ ?[KMG]i?B$"
-    )
-    load_memory_limit: str = Field(
-        "512MB", description="DuckDB's, while dlt loads", pattern=r"^\d+ ?[KMG]i?B$"
-    )
-    threads: int | None = Field(None, ge=1, le=256, description="DuckDB's; all cores by default")
-
-    @field_validator("url")
-    @classmethod
-    def _is_known(cls, value: str | None) -> str | None:
-        if value and "://" in value and not value.startswith("s3://"):
-            raise ValueError("a lake is a local folder or s3://bucket/prefix")
-        if value and value.startswith("s3://") and not value[5:].strip("/"):
-            raise ValueError("the bucket is missing: s3://bucket/prefix")
-        return value
-
-    @field_validator("partitions")
-    @classmethod
-    def _names_tables(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        for name in value:
-            if name.count(".") != 1 or name.startswith(".") or name.endswith("."):
-                raise ValueError(f"{name} is not schema.table, such as marts.orders")
-        return value
+class LakeSettings(LakeFields):
+    """Settings of a lake."""
 
     @contextmanager
     def apart(self, folder: Path) -> Iterator[dict[str, str]]:
@@ -167,7 +78,7 @@ class LakeTarget(RemoteTarget):
 
     name: str
     url: str
-    settings: LakeSettings
+    settings: LakeFields
     data_dir: Path
     dialect: str = "duckdb"
     adapter: str = "dbt-duckdb"
@@ -338,26 +249,7 @@ class LakeTarget(RemoteTarget):
             load_extension(connection, name, extra=EXTRA)
         if self.access is None:
             return
-        key_id, secret, token = self.access.credentials()
-        options = {
-            "key_id": key_id,
-            "secret": secret,
-            "region": self.access.region,
-            "url_style": "path" if self.access.path_style else "vhost",
-        }
-        if token:
-            options["session_token"] = token
-        plain = ""
-        if self.access.endpoint:
-            scheme, _, host = self.access.endpoint.rpartition("://")
-            options["endpoint"] = host.rstrip("/")
-            plain = f", use_ssl {'false' if scheme == 'http' else 'true'}"
-        given = ", ".join(f"{key} {literal(value)}" for key, value in options.items())
-        name = hashlib.sha256(self.url.encode()).hexdigest()[:16]
-        connection.execute(
-            f"create or replace temporary secret lake_{name} (type s3, {given}{plain}, "
-            f"scope {literal(f's3://{self.access.bucket}')})"
-        )
+        connection.execute(self.access.duckdb_secret())
 
     def dlt_destination(self) -> Any:
         """dlt's filesystem destination, with whole merges."""
@@ -367,18 +259,6 @@ class LakeTarget(RemoteTarget):
             raise WarehouseError(
                 f"a lake needs more packages: run `{how_to_install(EXTRA)}`"
             ) from error
-        from dlt.common.configuration.specs import AwsCredentials
-
-        credentials = None
-        if self.access:
-            key_id, secret, token = self.access.credentials()
-            credentials = AwsCredentials(
-                aws_access_key_id=key_id,
-                aws_secret_access_key=secret,
-                aws_session_token=token,
-                region_name=self.access.region,
-                endpoint_url=self.access.endpoint,
-            )
         options = LakeOptions(
             table_format=self.settings.table_format,
             setting=f"targets.{self.name}",
@@ -389,6 +269,7 @@ class LakeTarget(RemoteTarget):
         )
         bronze = f"{self.url}/{self.settings.layout.bronze}"
         url = bronze if self.access else Path(bronze).as_uri()
+        credentials = self.access.dlt_credentials() if self.access else None
         return destination(options, url=url, credentials=credentials)
 
     def dbt_output(self) -> dict[str, Any]:
@@ -461,13 +342,9 @@ class LakeTarget(RemoteTarget):
         if alias == name:
             return
         connection.execute(f"attach ':memory:' as {qualified(alias)}")
-        there = {f"{schema}.{table}" for schema, table in queries} - set(left)
-        passed = {
-            key: f"from {qualified(name, *key)}"
-            for key in [*queries, *((schema, "_dlt_loads") for schema in raw.schemas())]
-            if f"{key[0]}.{key[1]}" in there or key[1] == "_dlt_loads"
-        }
-        make_views(connection, alias, passed)
+        there = [key for key in queries if ".".join(key) not in left]
+        there += [(schema, LOADS) for schema in raw.schemas()]
+        make_views(connection, alias, {key: f"from {qualified(name, *key)}" for key in there})
 
     def publisher(self) -> LakePublisher:
         """Versions of tables, and one manifest that readers follow."""
@@ -477,22 +354,7 @@ class LakeTarget(RemoteTarget):
         """How deltalake reaches the lake; None where marts are no Delta tables."""
         if self.settings.marts_format != "delta":
             return None
-        if self.access is None:
-            return {}
-        key_id, secret, token = self.access.credentials()
-        options = {
-            "aws_access_key_id": key_id,
-            "aws_secret_access_key": secret,
-            "region": self.access.region,
-        }
-        if token:
-            options["aws_session_token"] = token
-        if self.access.endpoint:
-            options["endpoint_url"] = self.access.endpoint
-            options["aws_allow_http"] = str(self.access.endpoint.startswith("http://")).lower()
-        if not self.access.path_style:
-            options["aws_virtual_hosted_style_request"] = "true"
-        return options
+        return self.access.deltalake_options() if self.access else {}
 
     def explain(self, error: Exception) -> WarehouseError:
         """An error of DuckDB or the store as one line that says what to do."""

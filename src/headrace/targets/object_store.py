@@ -17,9 +17,9 @@ from typing import Any, Protocol
 from headrace import portable
 from headrace.errors import HeadraceError, WarehouseError
 from headrace.exceptions import first_line
-from headrace.extras import how_to_install
 from headrace.secrets import hide
 from headrace.system_errors import system_fault
+from headrace.targets.s3_access import S3Access, botocore
 from headrace.targets.s3_errors import code, problem
 
 ABSENT = ""
@@ -191,50 +191,6 @@ class LocalStore:
         return WarehouseError(f"the lake at {self.folder}: {why}")
 
 
-@dataclass(frozen=True)
-class S3Access:
-    """How a bucket is reached.
-
-    Attributes:
-        bucket: its name.
-        prefix: of all keys, without slashes at its ends; may be empty.
-        endpoint: URL of a server other than AWS; None for AWS.
-        region: of the bucket.
-        path_style: whether the bucket is in the path of URLs rather than in the host name.
-        key_id: of the access key; None for the credentials that AWS's tools find.
-        secret: of the access key.
-        token: of a session.
-        setting: where in the settings this is, for messages: ``targets.lake``.
-    """
-
-    bucket: str
-    prefix: str
-    endpoint: str | None
-    region: str
-    path_style: bool
-    key_id: str | None
-    secret: str | None
-    token: str | None
-    setting: str
-
-    def credentials(self) -> tuple[str, str, str | None]:
-        """Key id, secret and token, as they are now: those of AWS's tools may expire.
-
-        Raises:
-            WarehouseError: there are none.
-        """
-        if self.key_id and self.secret:
-            return self.key_id, self.secret, self.token
-        found = _botocore().session.Session().get_credentials()
-        if found is None:
-            raise WarehouseError(
-                f"no credentials for s3://{self.bucket}: set {self.setting}.access_key_id and "
-                "secret_access_key, or those of AWS's tools (AWS_ACCESS_KEY_ID, AWS_PROFILE)"
-            )
-        frozen = found.get_frozen_credentials()
-        return frozen.access_key, frozen.secret_key, frozen.token
-
-
 class S3Store:
     """A bucket, or what is below a prefix in it."""
 
@@ -340,7 +296,7 @@ class S3Store:
         if self._client is None or self._client[0] != os.getpid():
             access = self.access
             key_id, secret, token = access.credentials()
-            options = _botocore().config.Config(
+            options = botocore().config.Config(
                 connect_timeout=_CONNECT_S,
                 read_timeout=_READ_S,
                 retries={"mode": "standard", "total_max_attempts": _TRIES},
@@ -349,7 +305,7 @@ class S3Store:
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             )
-            client = _botocore().session.Session().create_client(
+            client = botocore().session.Session().create_client(
                 "s3",
                 region_name=access.region,
                 endpoint_url=access.endpoint,
@@ -363,22 +319,6 @@ class S3Store:
 
     def _key(self, key: str) -> str:
         return f"{self.access.prefix}/{key}" if self.access.prefix else key
-
-
-def _botocore() -> Any:
-    """AWS's library.
-
-    Raises:
-        WarehouseError: it is not installed.
-    """
-    try:
-        import botocore.config  # type: ignore[import-untyped]
-        import botocore.session  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise WarehouseError(f"a lake needs more packages: run `{how_to_install('lake')}`") from (
-            error
-        )
-    return botocore
 
 
 def _digest(body: bytes) -> str:

@@ -1,0 +1,134 @@
+"""How a bucket is reached, in the words of each library that reads or writes there."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.errors import WarehouseError
+from headrace.extras import how_to_install
+from headrace.sql_text import literal
+
+
+@dataclass(frozen=True)
+class S3Access:
+    """How a bucket is reached.
+
+    Attributes:
+        bucket: its name.
+        prefix: of all keys, without slashes at its ends; may be empty.
+        endpoint: URL of a server other than AWS; None for AWS.
+        region: of the bucket.
+        path_style: whether the bucket is in the path of URLs rather than in the host name.
+        key_id: of the access key; None for the credentials that AWS's tools find.
+        secret: of the access key.
+        token: of a session.
+        setting: where in the settings this is, for messages: ``targets.lake``.
+    """
+
+    bucket: str
+    prefix: str
+    endpoint: str | None
+    region: str
+    path_style: bool
+    key_id: str | None
+    secret: str | None
+    token: str | None
+    setting: str
+
+    def credentials(self) -> tuple[str, str, str | None]:
+        """Key id, secret and token, as they are now: those of AWS's tools may expire.
+
+        Raises:
+            WarehouseError: there are none.
+        """
+        if self.key_id and self.secret:
+            return self.key_id, self.secret, self.token
+        found = botocore().session.Session().get_credentials()
+        if found is None:
+            raise WarehouseError(
+                f"no credentials for s3://{self.bucket}: set {self.setting}.access_key_id and "
+                "secret_access_key, or those of AWS's tools (AWS_ACCESS_KEY_ID, AWS_PROFILE)"
+            )
+        frozen = found.get_frozen_credentials()
+        return frozen.access_key, frozen.secret_key, frozen.token
+
+    def duckdb_secret(self) -> str:
+        """SQL that gives a connection of DuckDB these credentials, for this bucket alone.
+
+        Raises:
+            WarehouseError: there are none.
+        """
+        key_id, secret, token = self.credentials()
+        options = {
+            "key_id": key_id,
+            "secret": secret,
+            "region": self.region,
+            "url_style": "path" if self.path_style else "vhost",
+        }
+        if token:
+            options["session_token"] = token
+        plain = ""
+        if self.endpoint:
+            scheme, _, host = self.endpoint.rpartition("://")
+            options["endpoint"] = host.rstrip("/")
+            plain = f", use_ssl {'false' if scheme == 'http' else 'true'}"
+        given = ", ".join(f"{key} {literal(value)}" for key, value in options.items())
+        name = hashlib.sha256(f"{self.bucket}/{self.prefix}".encode()).hexdigest()[:16]
+        return (
+            f"create or replace temporary secret lake_{name} (type s3, {given}{plain}, "
+            f"scope {literal(f's3://{self.bucket}')})"
+        )
+
+    def deltalake_options(self) -> dict[str, str]:
+        """deltalake's ``storage_options``.
+
+        Raises:
+            WarehouseError: there are no credentials.
+        """
+        key_id, secret, token = self.credentials()
+        options = {
+            "aws_access_key_id": key_id,
+            "aws_secret_access_key": secret,
+            "region": self.region,
+        }
+        if token:
+            options["aws_session_token"] = token
+        if self.endpoint:
+            options["endpoint_url"] = self.endpoint
+            options["aws_allow_http"] = str(self.endpoint.startswith("http://")).lower()
+        if not self.path_style:
+            options["aws_virtual_hosted_style_request"] = "true"
+        return options
+
+    def dlt_credentials(self) -> Any:
+        """dlt's.
+
+        Raises:
+            WarehouseError: there are none.
+        """
+        from dlt.common.configuration.specs import AwsCredentials
+
+        key_id, secret, token = self.credentials()
+        return AwsCredentials(
+            aws_access_key_id=key_id,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+        )
+
+
+def botocore() -> Any:
+    """AWS's library.
+
+    Raises:
+        WarehouseError: it is not installed.
+    """
+    try:
+        import botocore.config  # type: ignore[import-untyped]
+        import botocore.session  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise WarehouseError(f"a lake needs more packages: run `{how_to_install('lake')}`") from (
+            error
+        )
+    return botocore
