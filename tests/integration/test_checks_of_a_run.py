@@ -229,7 +229,8 @@ def test_a_broken_promise_names_who_relies_on_it(bad_raw: RunReport) -> None:
     (broken,) = [one for one in bad_raw.audit.problems if one.startswith("contract ")]
     assert broken == (
         "contract raw_payments: jaffle_shop_raw.raw_payments: few: it is 113, promised less than "
-        "10; promised to Customer value (Analytics), data_platform, support #payments"
+        "10; promised to Customer value (Analytics), data_platform, support #payments; not built: "
+        "customers, int_payments_pivoted_to_orders, orders, stg_jaffle_shop__payments"
     )
 
 
@@ -251,11 +252,15 @@ def bad_marts(lab: Lab, bad_raw: RunReport) -> RunReport:
          "customProperties": [{"property": "severity", "value": "error"}]},
     ]  # fmt: skip
     edit(contract, slaProperties=promises)
+    raw = lab.root / "contracts" / "payments.yaml"
+    before_raw = raw.read_text()
+    edit(raw, slaProperties=[{"property": "freshness", "value": 0, "unit": "min"}])
     (lab.root / "contracts" / "broken.yaml").write_text("kind: DataContract\n")
     try:
         return lab.set("audit.checks.payments_are_small=false").run()
     finally:
         contract.write_text(before)
+        raw.write_text(before_raw)
         (lab.root / "contracts" / "broken.yaml").unlink()
 
 
@@ -271,6 +276,8 @@ def test_everything_that_is_wrong_is_told_in_one_line_each(bad_marts: RunReport)
     ):
         assert any(re.search(words, one) for one in problems), (words, problems)
     assert any("latency 2 d: the newest is of" in note for note in bad_marts.notes)
+    raw = "contract raw_payments: jaffle_shop_raw.raw_payments: freshness 0 min: the newest is of"
+    assert any(note.startswith(raw) for note in bad_marts.notes), "by dlt's record of loads"
 
 
 def test_a_check_that_raises_or_never_ends_leaves_the_others(

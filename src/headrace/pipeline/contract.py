@@ -384,7 +384,8 @@ def _promised_to(contract: Contract, manifest: Any, id_: str | None = None) -> s
             for each in contract.objects
             if (node := _found(manifest, contract, each)) is not None
         }  # fmt: skip
-        for exposure in _exposures(manifest, ids):
+        seen = downstream(manifest, ids)
+        for exposure in (one for id_, one in manifest.exposures.items() if id_ in seen):
             owner = getattr(exposure.owner, "name", None) or ""
             words.append(f"{exposure.label or exposure.name}{f' ({owner})' if owner else ''}")
     consumers = [
@@ -398,8 +399,8 @@ def _promised_to(contract: Contract, manifest: Any, id_: str | None = None) -> s
     return first_few(named, 4)
 
 
-def _exposures(manifest: Any, ids: set[str]) -> list[Any]:
-    """The exposures that read some tables, directly or through others."""
+def downstream(manifest: Any, ids: set[str]) -> set[str]:
+    """The ids of what reads some tables, directly or through others, and their own."""
     readers: dict[str, list[str]] = {}
     for node in (*manifest.nodes.values(), *manifest.exposures.values()):
         for parent in node.depends_on.nodes:
@@ -410,7 +411,7 @@ def _exposures(manifest: Any, ids: set[str]) -> list[Any]:
             if one not in seen:
                 seen.add(one)
                 left.append(one)
-    return [one for id_, one in manifest.exposures.items() if id_ in seen]
+    return seen
 
 
 def told(report: ContractTest) -> str:

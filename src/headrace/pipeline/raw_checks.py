@@ -13,9 +13,11 @@ from typing import Any, cast
 
 from headrace.error_detail import ErrorDetail
 from headrace.errors import UserError
+from headrace.formatting import first_few
 from headrace.pipeline.audit import chosen_checks, problems_of
 from headrace.pipeline.checked_tables import RawTable, RawTables
-from headrace.pipeline.contract import SERVICE_LEVELS, RunContracts, sentence
+from headrace.pipeline.contract import SERVICE_LEVELS, RunContracts, downstream, sentence
+from headrace.pipeline.dbt_runner import MADE
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.settings import Resolved
 from headrace.targets import Target
@@ -93,14 +95,24 @@ def _contracts(resolved: Resolved, graph: Any) -> tuple[list[NodeReport], list[s
         node = _node(f"contract.{check.contract}.{check.label}", label, check.status, said)
         if check.status != "pass" and check.query:
             node = node.model_copy(update={"detail": ErrorDetail(query=check.query)})
+        message = said.removeprefix(f"{check.label}: ") if said else None
         if check.status in {"fail", "error"}:
             source = graph.sources[id_]
             excluded.append(f"source:{source.source_name}.{source.name}+")
-        if check.status == "pass" or said is None:
-            nodes.append(node)
-            continue
-        nodes.append(node.model_copy(update={"message": said.removeprefix(f"{check.label}: ")}))
+            message = f"{message}; not built: {_models_below(graph, id_)}"
+        nodes.append(node.model_copy(update={"message": message}))
     return nodes, excluded
+
+
+def _models_below(graph: Any, id_: str) -> str:
+    """The models that read a source's table, directly or through others, in words."""
+    below = downstream(graph, {id_})
+    names = [node.name for key, node in graph.nodes.items() if key in below and _is_made(node)]
+    return first_few(sorted(names), 4) or "no model reads it"
+
+
+def _is_made(node: Any) -> bool:
+    return str(node.resource_type) in MADE
 
 
 def _node(id_: str, label: str, status: str, message: str | None) -> NodeReport:
