@@ -145,7 +145,7 @@ class TestCopies:
     def test_it_has_the_services_of_its_extras(self, project: Project) -> None:
         """Compose has the services of the extras, and their volumes."""
         compose = YAML(typ="safe").load((project.root / "docker-compose.yml").read_text("utf-8"))
-        services, volumes = {"headrace"}, {"data"}
+        services, volumes = {"headrace", "seaweedfs"}, {"data", "seaweedfs"}
         if "serve" in project.extras:
             services |= {"page"}
         if "postgres" in project.extras:
