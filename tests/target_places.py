@@ -61,11 +61,27 @@ def _postgres(folder: Path) -> Iterator[Place]:
         yield Place("postgres", (f"targets.postgres.url={url}",))
 
 
+@contextmanager
+def _spark(folder: Path) -> Iterator[Place]:
+    for module in ("pyspark", "dbt.adapters.spark", "deltalake"):
+        pytest.importorskip(module, reason="uv sync --extra spark")
+    yield Place("spark", (f"targets.spark.path={folder / 'files'}",))
+
+
+@contextmanager
+def _sail(folder: Path) -> Iterator[Place]:
+    for module in ("pysail", "dbt.adapters.sail", "deltalake"):
+        pytest.importorskip(module, reason="uv sync --extra sail")
+    yield Place("sail", (f"targets.sail.path={folder / 'files'}",))
+
+
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "duckdb": _duckdb,
     "lake": _lake,
     "lake in S3": _lake_in_s3,
     "lake of Iceberg": _lake_of_iceberg,
     "postgres": _postgres,
+    "spark": _spark,
+    "sail": _sail,
 }
 """By type; a function skips the test where its extra is not installed (``pytest.importorskip``)."""

@@ -9,3 +9,7 @@
 {% macro postgres__from_microseconds(column_name) -%}
     timestamp '1970-01-01' + {{ column_name }} * interval '1 microsecond'
 {%- endmacro %}
+
+{% macro spark__from_microseconds(column_name) -%}
+    timestamp_micros({{ column_name }})
+{%- endmacro %}

@@ -9,3 +9,7 @@
 {% macro postgres__json_text(column_name, path) -%}
     cast({{ column_name }} as jsonb) #>> '{ {{- path | replace('.', ',') -}} }'
 {%- endmacro %}
+
+{% macro spark__json_text(column_name, path) -%}
+    get_json_object({{ column_name }}, '$.{{ path }}')
+{%- endmacro %}

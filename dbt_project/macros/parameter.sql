@@ -13,3 +13,7 @@
         ) #>> '{}' as {{ {'int_value': 'bigint', 'double_value': 'double precision'}.get(field, 'text') }}
     )
 {%- endmacro %}
+
+{% macro spark__parameter(key, field, keys, parameters) -%}
+    get({{ parameters }}, cast(array_position({{ keys }}, '{{ key }}') as int) - 1).value.{{ field }}
+{%- endmacro %}

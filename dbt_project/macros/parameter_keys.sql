@@ -9,3 +9,7 @@
 {% macro postgres__parameter_keys(column_name) -%}
     jsonb_path_query_array(cast({{ column_name }} as jsonb), '$[*].key')
 {%- endmacro %}
+
+{% macro spark__parameter_keys(column_name) -%}
+    from_json({{ column_name }}, 'array<struct<key:string>>').key
+{%- endmacro %}

@@ -13,3 +13,10 @@
 {% macro postgres__parameters(column_name) -%}
     cast({{ column_name }} as jsonb)
 {%- endmacro %}
+
+{% macro spark__parameters(column_name) -%}
+    from_json(
+        {{ column_name }},
+        'array<struct<key:string,value:struct<string_value:string,int_value:bigint,double_value:double>>>'
+    )
+{%- endmacro %}

@@ -6,3 +6,8 @@
 {% macro default__utc_date(column_name) -%}
     cast(timezone('UTC', {{ column_name }}) as date)
 {%- endmacro %}
+
+{#- Spark's sessions are in UTC. -#}
+{% macro spark__utc_date(column_name) -%}
+    cast({{ column_name }} as date)
+{%- endmacro %}

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,6 +69,47 @@ def read_sources_from(manifest: Any, sources: Collection[str], database: str) ->
         if source.source_name in sources:
             source.database = database
             source.relation_name = f'"{database}"."{source.schema}"."{source.identifier}"'
+
+
+def configure(manifest: Any, config_of: Callable[[str], Mapping[str, Any]]) -> None:
+    """Configure the nodes that dbt writes, as an engine needs it.
+
+    Args:
+        manifest: dbt's own.
+        config_of: the config of nodes of a schema; ``view_as`` is how a view is materialized, and
+            ``first_sql`` what is run before a model; without ``constraints`` those that contracts
+            have are left to tests.
+    """
+    from dbt.artifacts.resources.v1.config import Hook
+
+    for node in manifest.nodes.values():
+        if str(node.resource_type) not in {"model", "seed", "snapshot", "test"}:
+            continue
+        config = dict(config_of(node.schema))
+        view_as = config.pop("view_as", None)
+        if view_as and node.config.materialized == "view":
+            node.config.materialized = view_as
+        first_sql = config.pop("first_sql", None)
+        if first_sql and str(node.resource_type) == "model":
+            node.config.pre_hook = [Hook(first_sql), *node.config.pre_hook]
+        if not config.pop("constraints", True) and hasattr(node, "constraints"):
+            node.constraints = []
+            for column in node.columns.values():
+                column.constraints = []
+        for key, value in config.items():
+            node.config[key] = value
+
+
+def needing(manifest: Any, *, snapshots: bool, incremental: bool) -> dict[str, list[str]]:
+    """The names of snapshots and of incremental models, of the kinds that are asked for."""
+    found: dict[str, list[str]] = {}
+    for node in manifest.nodes.values():
+        kind = str(node.resource_type)
+        if snapshots and kind == "snapshot":
+            found.setdefault("snapshot", []).append(node.name)
+        if incremental and kind == "model" and node.config.materialized == "incremental":
+            found.setdefault("incremental model", []).append(node.name)
+    return found
 
 
 _READS_FILES = re.compile(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.error_detail import hidden
-from headrace.errors import HeadraceError, ProjectError
+from headrace.errors import HeadraceError, ProjectError, TransformError
 from headrace.exceptions import came_of_ctrl_c
+from headrace.formatting import count
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_caches
 from headrace.libraries.dbt import reads_files
@@ -278,6 +279,9 @@ def build_nodes(
         WarehouseError: the target cannot be opened.
     """
     flags = ["--full-refresh"] if full_refresh else []
+    _require_capabilities(target, parsed)
+    if (config_of := target.node_config()) is not None:
+        libraries_dbt.configure(parsed.graph, config_of)
     events = NodeEvents(listen, parsed)
     parsed.runner.callbacks.append(events)
     try:
@@ -292,6 +296,21 @@ def build_nodes(
     tests = {item.node.unique_id: item.node for item in results.results}
     stored = store_failures(resolved, target, parsed, results.results) if keeps_rows else {}
     return with_failing_rows(resolved, target, parsed.graph, nodes, tests, stored)
+
+
+def _require_capabilities(target: Target, parsed: dbt_runner.ParsedProject) -> None:
+    """Refuse what the target cannot build, before anything is built."""
+    can = target.capabilities
+    needing = libraries_dbt.needing(
+        parsed.graph, snapshots=not can.snapshots, incremental=not can.incremental
+    )
+    for kind, names in needing.items():
+        raise TransformError(
+            f"the target {target.name} builds no {kind}s, and there "
+            f"{'is' if len(names) == 1 else 'are'} {count(len(names), kind)} "
+            f"({', '.join(sorted(names)[:5])}): take another target, or switch them off on this "
+            "one with `+enabled: \"{{ target.name != '" + target.name + "' }}\"`"
+        )
 
 
 def _seed(

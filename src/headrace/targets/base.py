@@ -3,7 +3,7 @@
 DuckDB reads every target: what compares, profiles or proves attaches it to a DuckDB in memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +106,12 @@ class Target(Protocol):
 
     def dbt_output(self) -> dict[str, Any]:
         """Its entry under ``outputs`` in a dbt ``profiles.yml``."""
+
+    def node_config(self) -> Callable[[str], Mapping[str, Any]] | None:
+        """What dbt's nodes of a schema are configured as here; asked for before each build.
+
+        ``view_as`` is what a view is built as, ``first_sql`` is run before a model.
+        """
 
     def release(self) -> None:
         """Close what dbt left open in this process, so that others can open the target."""
@@ -221,6 +227,10 @@ class RemoteTarget:
         """None but the one of this machine."""
         del command
         return nullcontext()
+
+    def node_config(self) -> Callable[[str], Mapping[str, Any]] | None:
+        """Nothing but what the project says."""
+        return None
 
     @contextmanager
     def reader(self, alias: str = "target") -> "Iterator[duckdb.DuckDBPyConnection | None]":

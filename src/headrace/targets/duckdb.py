@@ -217,6 +217,10 @@ class DuckDbTarget:
             "settings": dict(_SESSION),
         }
 
+    def node_config(self) -> None:
+        """Nothing but what the project says."""
+        return
+
     def release(self) -> None:
         """Close the connection that dbt-duckdb keeps for the next invocation."""
         close_duckdb()

@@ -187,9 +187,7 @@ class LakeTarget(RemoteTarget):
             WarehouseError: it cannot be written, or a newer Headrace has written it.
         """
         self.check()
-        if not self.exists():
-            body = {"format": FORMAT, "written_by": f"headrace {version('headrace')}"}
-            self.store.put(LAKE, json.dumps(body).encode(), tag=ABSENT)
+        self.mark()
         note = None
         if self.engine.exists():
             try:
@@ -203,6 +201,16 @@ class LakeTarget(RemoteTarget):
             self.state.forget()
         self.engine.prepare()
         return note
+
+    def mark(self) -> None:
+        """Write what marks it as a lake, where there is none yet.
+
+        Raises:
+            WarehouseError: it cannot be written.
+        """
+        if not self.exists():
+            body = {"format": FORMAT, "written_by": f"headrace {version('headrace')}"}
+            self.store.put(LAKE, json.dumps(body).encode(), tag=ABSENT)
 
     def check(self) -> None:
         """See that the lake can be read, and that what reads it is installed.

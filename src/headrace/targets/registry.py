@@ -13,6 +13,8 @@ OWN_TYPES = {
     "duckdb": "headrace.targets.duckdb:DuckDbSettings",
     "lake": "headrace.targets.lake:LakeSettings",
     "postgres": "headrace.targets.postgres:PostgresSettings",
+    "sail": "headrace.targets.sail:SailSettings",
+    "spark": "headrace.targets.spark:SparkSettings",
 }
 """Headrace's own, each imported when it is asked for; a target of such a name needs no entry."""
 

@@ -28,8 +28,7 @@ bounds as (
 
 calendar as (
     select
-        cast({{ each_day('bounds.first_date', 'bounds.last_date') }} as date)
-            as calendar_date
+        {{ each_day('bounds.first_date', 'bounds.last_date') }} as calendar_date
     from bounds
 ),
 
