@@ -135,9 +135,14 @@ def _profile(
         if connection is None:
             return done, problems
         tables = [*_raw_tables(resolved, catalog), *_marts(resolved, catalog)]
-        kinds = dict(
-            connection.execute("select database_name, type from duckdb_databases()").fetchall()
-        )
+        # DuckDB's own tables; a view over files has no numbers of rows
+        stored = {
+            qualified(*row)
+            for row in connection.execute(
+                "select database_name, schema_name, table_name from duckdb_tables() join "
+                "duckdb_databases() using (database_name) where type = 'duckdb'"
+            ).fetchall()
+        }
         raw: dict[str, str] = {}
         for table in tables:
             try:
@@ -154,7 +159,7 @@ def _profile(
                     table.quoted,
                     table.name,
                     personal=personal_columns(table.asset, columns, known, sources),
-                    is_stored=kinds.get(_alias(table, resolved)) == "duckdb",
+                    is_stored=table.quoted in stored,
                 )
             except duckdb.CatalogException as error:  # it has gone since, or was never built
                 _LOG.info("no profile of %s: %s", table.name, one_line(str(error)))
@@ -186,10 +191,6 @@ def _opened(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
             path = literal(str(resolved.published))
             connection.execute(f"attach {path} as {identifier(_FILE)} (read_only)")
         yield connection
-
-
-def _alias(table: _Table, resolved: Resolved) -> str:
-    return _FILE if table.quoted.startswith(f"{identifier(_FILE)}.") else resolved.target.database
 
 
 def _raw_tables(resolved: Resolved, catalog: Catalog) -> list[_Table]:
