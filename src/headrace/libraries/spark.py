@@ -1,7 +1,7 @@
 """Spark's session in this process, and what of pyspark's and dbt-spark's insides is relied on.
 
 There is one session in a process: dbt-spark asks pyspark for it, and gets the one made here. Spark
-keeps its catalog in memory, so the tables are registered anew before dbt connects.
+keeps its catalog in memory, so the tables are registered again before dbt connects.
 """
 
 import atexit
