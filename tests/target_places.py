@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from postgres_lab import server_in
-from s3_lab import s3_server
+from s3_lab import BUCKET, KEY, SECRET, s3_server
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,31 @@ def _lake_of_iceberg(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
+def _ducklake(folder: Path) -> Iterator[Place]:
+    del folder
+    pytest.importorskip("duckdb_extension_ducklake", reason="uv sync --extra ducklake")
+    yield Place("ducklake")
+
+
+@contextmanager
+def _ducklake_on_servers(folder: Path) -> Iterator[Place]:
+    """Its catalog in PostgreSQL, its files in S3."""
+    pytest.importorskip("duckdb_extension_ducklake", reason="uv sync --extra ducklake")
+    pytest.importorskip("psycopg", reason="uv sync --extra ducklake")
+    with server_in(folder) as url, s3_server() as storage:
+        yield Place(
+            "ducklake",
+            (
+                f"targets.ducklake.catalog={url}",
+                f"targets.ducklake.storage=s3://{BUCKET}/some/prefix",
+                f"targets.ducklake.endpoint={storage.url}",
+                f"targets.ducklake.access_key_id={KEY}",
+                f"targets.ducklake.secret_access_key={SECRET}",
+            ),
+        )
+
+
+@contextmanager
 def _postgres(folder: Path) -> Iterator[Place]:
     pytest.importorskip("psycopg2", reason="uv sync --extra postgres")
     with server_in(folder) as url:
@@ -77,6 +102,8 @@ def _sail(folder: Path) -> Iterator[Place]:
 
 PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "duckdb": _duckdb,
+    "ducklake": _ducklake,
+    "ducklake on servers": _ducklake_on_servers,
     "lake": _lake,
     "lake in S3": _lake_in_s3,
     "lake of Iceberg": _lake_of_iceberg,

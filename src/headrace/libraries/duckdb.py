@@ -3,11 +3,12 @@
 import importlib.util
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.sql_text import literal
@@ -61,9 +62,7 @@ def load_extension(connection: "duckdb.DuckDBPyConnection", name: str, *, extra:
     """
     path = extension_path(name)
     if path is None:
-        raise WarehouseError(
-            f"DuckDB's extension {name} is not installed: run `{how_to_install(extra)}`"
-        )
+        raise WarehouseError(_not_installed(name, extra))
     connection.execute(f"load {literal(str(path))}")
 
 
@@ -77,6 +76,49 @@ def extension_path(name: str) -> Path | None:
     folder = Path(found.origin).parent / "extensions" / f"v{duckdb.__version__}"
     path = folder / f"{name}.duckdb_extension"
     return path if path.is_file() else None
+
+
+def extension_folder(folder: Path, names: Iterable[str], *, extra: str) -> Path:
+    """A folder for DuckDB's setting ``extension_directory``, with extensions from their packages.
+
+    With it whatever opens a connection, dlt and dbt too, loads them by their names, and nothing is
+    downloaded.
+
+    Args:
+        folder: is made.
+        names: DuckDB's, for example ``ducklake``.
+        extra: the extra of Headrace that brings the packages.
+
+    Raises:
+        WarehouseError: a package is missing, or of another version of DuckDB.
+        OSError: the folder cannot be written.
+    """
+    import duckdb
+
+    with duckdb.connect() as connection:
+        platform = connection.execute("pragma platform").fetchone()
+    inner = folder / f"v{duckdb.__version__}" / (str(platform[0]) if platform else "")
+    for name in names:
+        path = extension_path(name)
+        if path is None:
+            raise WarehouseError(_not_installed(name, extra))
+        link = inner / f"{name}.duckdb_extension"
+        if link.exists() and link.resolve() == path.resolve():
+            continue
+        inner.mkdir(parents=True, exist_ok=True)
+        temporary = portable.temporary_beside(link)
+        try:
+            temporary.symlink_to(path.resolve())
+        except OSError:  # Windows, where links are for administrators
+            if link.exists() and link.stat().st_size == path.stat().st_size:
+                continue
+            portable.copy_file(path, temporary)
+        portable.replace(temporary, link)
+    return folder
+
+
+def _not_installed(name: str, extra: str) -> str:
+    return f"DuckDB's extension {name} is not installed: run `{how_to_install(extra)}`"
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
 from headrace.targets import Target
+from headrace.targets.publication import content_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -124,20 +125,11 @@ class PublishedCopy:
             PublishError: there is no warehouse.
             WarehouseError: it cannot be read.
         """
-        import duckdb
-
         self._attach()
         relation = f"{identifier(node.schema_name or 'main')}.{identifier(node.relation_name)}"
         name = f"{self._warehouse}.{relation}"
-        described = self._connection.execute(f"describe {name}").fetchall()
-        columns = ", ".join(identifier(str(row[0])) for row in described)
-        row = self._connection.execute(
-            f"select count(*), bit_xor(hash({columns})), sum(hash({columns})::hugeint) from {name}"
-        ).fetchone()
-        rows, xor, total = row if row is not None else (0, None, None)
-        shape = [(str(column[0]), str(column[1])) for column in described]
-        fingerprint = repr((duckdb.__version__, rows, xor, total, shape, about(node)))
-        return Mart(node, int(rows), fingerprint)
+        rows, content = content_of(self._connection, name)
+        return Mart(node, rows, repr((content, about(node))))
 
     def write(
         self,

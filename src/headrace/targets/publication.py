@@ -1,9 +1,15 @@
 """How a target makes tables visible to its readers in one step, and what they had before."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from headrace.errors import PublishError
+from headrace.sql_text import identifiers
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)
@@ -111,3 +117,41 @@ class Publisher(Protocol):
         Raises:
             PublishError: it is not kept, or cannot be shown.
         """
+
+
+def content_of(connection: "duckdb.DuckDBPyConnection", relation: str) -> tuple[int, str]:
+    """Rows and fingerprint of a relation that DuckDB reads, whatever the order of the rows.
+
+    Args:
+        connection: reads it.
+        relation: its name, quoted.
+
+    Raises:
+        duckdb.Error: it cannot be read.
+    """
+    import duckdb
+
+    described = connection.execute(f"describe {relation}").fetchall()
+    columns = identifiers(str(row[0]) for row in described)
+    row = connection.execute(
+        f"select count(*), bit_xor(hash({columns})), sum(hash({columns})::hugeint) from {relation}"
+    ).fetchone()
+    rows, xor, total = row if row is not None else (0, None, None)
+    shape = [(str(column[0]), str(column[1])) for column in described]
+    return int(rows), repr((duckdb.__version__, rows, xor, total, shape))
+
+
+def require_different_names(tables: Iterable[PublishedTable], schema: str) -> None:
+    """Check that no two tables are published by one name.
+
+    Raises:
+        PublishError: two are.
+    """
+    seen: dict[str, str] = {}
+    for table in tables:
+        other = seen.setdefault(table.name, table.full_name)
+        if other != table.full_name:
+            raise PublishError(
+                f"{other} and {table.full_name} would both be {schema}.{table.name}: give one of "
+                "them an alias, or leave its schema out of publish.schemas"
+            )

@@ -11,6 +11,7 @@ GROUP = "headrace.targets"
 
 OWN_TYPES = {
     "duckdb": "headrace.targets.duckdb:DuckDbSettings",
+    "ducklake": "headrace.targets.ducklake:DuckLakeSettings",
     "lake": "headrace.targets.lake:LakeSettings",
     "postgres": "headrace.targets.postgres:PostgresSettings",
     "sail": "headrace.targets.sail:SailSettings",

