@@ -19,7 +19,8 @@ from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
 from headrace.targets.ducklake_catalog import VERSION, Catalog, FileCatalog, ServerCatalog
 from headrace.targets.ducklake_connection import DATABASE, SESSION, LakeConnections
 from headrace.targets.ducklake_publisher import DuckLakePublisher, built
-from headrace.targets.object_store import S3Access, S3Store
+from headrace.targets.object_store import S3Store
+from headrace.targets.s3_access import S3Access
 
 if TYPE_CHECKING:
     import duckdb

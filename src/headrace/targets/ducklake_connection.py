@@ -15,7 +15,8 @@ from headrace.secrets import hide
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
 from headrace.targets.ducklake_catalog import Catalog, create_secret, version_problem
-from headrace.targets.object_store import S3Access, S3Store
+from headrace.targets.object_store import S3Store
+from headrace.targets.s3_access import S3Access
 from headrace.targets.s3_errors import problem
 
 if TYPE_CHECKING:
