@@ -73,6 +73,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Eye, dict[
             "quarantine": "assets/table.parcels_raw.parcels",
             "test": f"assets/{failing}",
             "profile": f"profile?asset={ORDERS}&column=amount",
+            "quality": "quality",
+            "metrics": f"metrics?asset={ORDERS}&metric=rows",
             "lineage": "lineage",
             "column": f"lineage?asset={ORDERS}&column=amount",
             "impact": "impact?asset=table.jaffle_shop_raw.raw_payments&column=amount",

@@ -22,7 +22,7 @@ from headrace.pipeline.monitor_words import length
 from headrace.pipeline.reports import AlarmReport, Report
 from headrace.pipeline.status import has_store
 from headrace.quality.monitors.forecast import Forecast, forecast, updates_of
-from headrace.quality.monitors.series import Judged, Series, Unit
+from headrace.quality.monitors.series import Judged, Unit
 from headrace.settings import DEFAULT_ENV, Resolved
 
 
@@ -226,23 +226,51 @@ def history(resolved: Resolved, name: str, *, now: datetime | None = None) -> Me
         tables = monitored(resolved, catalog).by_id
         measured = store.plans()
         table, wanted = _table(name, [one for key, one in tables.items() if key in measured])
-        rows = store.run_metrics(RUNS).get(table.asset.id, [])
-        alarms = [one for one in store.alarms() if one.asset_id == table.asset.id]
-        names = []
-        for judged in judge_table(resolved, store, table, rows, alarms, now=at, recent=False):
-            for index, series in enumerate(judged.series):
-                names.append(series.name)
-                if series.name.casefold() == wanted.casefold():
-                    return MetricHistory(
-                        table=table.name,
-                        asset=table.asset.id,
-                        metric=series.name,
-                        unit=series.unit,
-                        grain=judged.grain,
-                        points=_points(judged, index),
-                        alarms=tuple(report_of(one) for one in alarms if one.metric == series.name),
-                    )
-    raise MonitorError(_no_metric(table.name, wanted, names))
+        found = {one.metric: one for one in _histories(resolved, store, table, at)}
+    for metric, one in found.items():
+        if metric.casefold() == wanted.casefold():
+            return one
+    raise MonitorError(_no_metric(table.name, wanted, list(found)))
+
+
+def histories(
+    resolved: Resolved, asset_id: str, *, now: datetime | None = None
+) -> tuple[MetricHistory, ...]:
+    """How all metrics of a table moved, with their bands; empty of one that is not measured.
+
+    Args:
+        resolved: the settings.
+        asset_id: the catalog's id of the table.
+        now: UTC.
+
+    Raises:
+        MonitorError: no run has measured anything yet.
+        RunStoreError: the run store cannot be read.
+    """
+    with _known(resolved) as (store, catalog):
+        table = monitored(resolved, catalog).by_id.get(asset_id)
+        if table is None:
+            return ()
+        return tuple(_histories(resolved, store, table, now or datetime.now(UTC)))
+
+
+def _histories(
+    resolved: Resolved, store: RunStore, table: MonitoredTable, now: datetime
+) -> Iterator[MetricHistory]:
+    key = table.asset.id
+    rows = store.run_metrics(RUNS).get(key, [])
+    alarms = [one for one in store.alarms() if one.asset_id == key]
+    for judged in judge_table(resolved, store, table, rows, alarms, now=now, recent=False):
+        for index, series in enumerate(judged.series):
+            yield MetricHistory(
+                table=table.name,
+                asset=key,
+                metric=series.name,
+                unit=series.unit,
+                grain=judged.grain,
+                points=_points(judged, index),
+                alarms=tuple(report_of(one) for one in alarms if one.metric == series.name),
+            )
 
 
 def _points(judged: Judged, index: int) -> tuple[MetricPoint, ...]:
@@ -320,26 +348,3 @@ def expect(resolved: Resolved, number: int, *, note: str | None, undo: bool) -> 
         changed = replace(found, status=status, note=note if note is not None else found.note)
         store.keep_alarms([changed])
         return report_of(changed)
-
-
-def metric_names(resolved: Resolved, table: str) -> list[Series]:
-    """All series of a table, as `history` knows them: for pages that list them.
-
-    Args:
-        resolved: the settings.
-        table: ``schema.table``.
-
-    Raises:
-        MonitorError: it is not measured.
-    """
-    with _known(resolved) as (store, catalog):
-        tables = monitored(resolved, catalog).by_id
-        chosen, _ = _table(table, list(tables.values()))
-        rows = store.run_metrics(RUNS).get(chosen.asset.id, [])
-        return [
-            series
-            for judged in judge_table(
-                resolved, store, chosen, rows, (), now=datetime.now(UTC), recent=True
-            )
-            for series in judged.series
-        ]

@@ -38,6 +38,7 @@ _FILES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xl
           ".avro", ".gz", ".zst", ".zip", ".bz2")  # fmt: skip
 _OWN = {"published", "warehouse"}  # the project's, of which its catalog tells
 _HIDDEN = ("_dlt", "_headrace")
+_MEMORY = "512MB"
 _BLOCK = 262_144  # bytes of a block of a DuckDB file
 
 
@@ -304,10 +305,11 @@ def _opened(
         alias, path = file.stem, str(file)
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
+        limit = _MEMORY if resolved is None else resolved.target.load_memory_limit
+        connection.execute(f"set memory_limit = {literal(limit)}")
         if resolved is not None:
             spill = resolved.data_dir / "spill"
             connection.execute(f"set temp_directory = {literal(str(spill))}")
-            connection.execute(f"set memory_limit = {literal(resolved.target.load_memory_limit)}")
         if on == "warehouse" and resolved is not None:
             if not resolved.target.attach(connection, alias):
                 raise ProfileError(f"{path} does not exist yet: run `headrace run` first")

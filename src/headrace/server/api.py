@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from headrace.lineage.report import ImpactReport, LineageGraph
-from headrace.server import models, profiles, queries
+from headrace.server import models, profiles, quality, queries
 from headrace.server.comparison import ComparisonView
 from headrace.server.errors import MEDIA_TYPE
 from headrace.server.events import EventStream, EventStreams
 from headrace.server.profiles import ProfileView
 from headrace.server.published import RowFilter
+from headrace.server.quality import MetricsView, QualityView
 from headrace.server.response_cache import ResponseCache
 from headrace.server.state import MAX_RUNS
 
@@ -228,6 +229,44 @@ async def profile(
             cache.state, asset_id, run_id=run_id, against=against, column=column
         ),
         reads="store",
+    )
+
+
+@router.get(
+    "/quality",
+    tags=["quality"],
+    summary="What is wrong now, what moved, and which promises are kept",
+    response_model=QualityView,
+)
+async def project_quality(request: Request, cache: Cache) -> Response:
+    """Alarms of monitors, tests, verdicts, freshness, contracts, and tests by run."""
+    return await cache.respond(request, lambda: quality.quality(cache.state), reads="store")
+
+
+@router.get(
+    "/metrics",
+    tags=["quality"],
+    summary="The metrics of a table with their bands",
+    response_model=MetricsView,
+    responses=_MISSING,
+)
+async def metrics(
+    request: Request,
+    cache: Cache,
+    asset_id: AssetId,
+    metric: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=MAX_ID,
+            description="One that is wanted in full.",
+            examples=["amount.mean"],
+        ),
+    ] = None,
+) -> Response:
+    """The newest values of each, its band, and the alarms; of one metric all periods."""
+    return await cache.respond(
+        request, lambda: quality.metrics(cache.state, asset_id, metric=metric), reads="store"
     )
 
 

@@ -38,9 +38,9 @@ The catalog, the history of runs and a few rows of what is published; read-only.
 
 Where to begin: `/api/v1/home` gives the project's status in its `headline`, and what is published.
 `/api/v1/search?q=words` finds an asset; its `id` is what `/api/v1/asset`, `/api/v1/lineage`,
-`/api/v1/impact`, `/api/v1/profile` and `/api/v1/sample` ask for. `/api/v1/runs` lists runs,
-`/api/v1/run?id=` says what failed in one, with its log. `/api/v1/changes?days=1` is what changed
-since yesterday.
+`/api/v1/impact`, `/api/v1/profile`, `/api/v1/metrics` and `/api/v1/sample` ask for.
+`/api/v1/quality` is what is wrong with the data now. `/api/v1/runs` lists runs, `/api/v1/run?id=`
+says what failed in one, with its log. `/api/v1/changes?days=1` is what changed since yesterday.
 `/api/v1/comparison` is what a publish would change. `/api/v1/events` says as it happens when to
 ask again.
 

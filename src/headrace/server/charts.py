@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from headrace.pipeline.monitor_status import MetricPoint
 from headrace.quality.profile.model import Bin, ColumnProfile
-from headrace.server.models import RowsPoint, RunLine, RunTime
+from headrace.server.models import RowsPoint, RunLine, RunQuality, RunTime
 
 WIDTH = 960
 LABEL_WIDTH = 120
@@ -372,3 +373,117 @@ def _label(column: ColumnProfile, value: float) -> str:
     if column.kind == "number":
         return f"{value:,.6g}"
     return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d}"
+
+
+@dataclass(frozen=True)
+class BandChart:
+    """A metric over time in its band.
+
+    Attributes:
+        width: in pixels.
+        height: likewise.
+        band: a path that encloses what was expected; empty where nothing was.
+        line: a path through the values.
+        alarms: x and y of the values that are alarms.
+        low: the label at the bottom.
+        high: the label at the top.
+        first: the label at the left end.
+        last: the label at the right end.
+    """
+
+    width: int
+    height: int
+    band: str
+    line: str
+    alarms: tuple[tuple[float, float], ...]
+    low: float
+    high: float
+    first: datetime
+    last: datetime
+
+
+_BAND = (WIDTH, 180)
+
+
+def band(points: Sequence[MetricPoint]) -> BandChart | None:
+    """A metric over its periods; None where fewer than two have a value."""
+    numbers = [point.value for point in points if point.value is not None]
+    if len(numbers) < 2:
+        return None
+    ends = [
+        *numbers,
+        *(one for point in points for one in (point.low, point.high) if one is not None),
+    ]
+    low, high = min(ends), max(ends)
+    span = (high - low) or abs(high) or 1.0
+    width, height = _BAND
+    step = (width - 8) / max(len(points) - 1, 1)
+
+    def y(value: float) -> float:
+        return 6 + (1 - (value - low) / span) * (height - 12)
+
+    upper: list[str] = []
+    lower: list[str] = []
+    shapes: list[str] = []
+    line: list[str] = []
+    alarms: list[tuple[float, float]] = []
+    is_on = False
+    for place, point in enumerate(points):
+        x = 4 + place * step
+        if point.expected is None:
+            shapes += _closed(upper, lower)
+            upper, lower = [], []
+        else:
+            upper.append(f"{x:.1f} {y(high if point.high is None else point.high):.1f}")
+            lower.append(f"{x:.1f} {y(low if point.low is None else point.low):.1f}")
+        if point.value is not None:
+            line.append(f"{'L' if is_on else 'M'}{x:.1f} {y(point.value):.1f}")
+            if point.is_alarm:
+                alarms.append((round(x, 1), round(y(point.value), 1)))
+        is_on = point.value is not None
+    shapes += _closed(upper, lower)
+    return BandChart(
+        width, height, "".join(shapes), "".join(line), tuple(alarms), low, high,
+        points[0].at, points[-1].at,
+    )  # fmt: skip
+
+
+def _closed(upper: Sequence[str], lower: Sequence[str]) -> list[str]:
+    return [f"M{'L'.join((*upper, *reversed(lower)))}z"] if len(upper) > 1 else []
+
+
+@dataclass(frozen=True)
+class TestStrip:
+    """Tests by run, the oldest at the left: three paths over one line."""
+
+    __test__ = False
+
+    width: float
+    height: float
+    passed: str
+    warned: str
+    failed: str
+    most: int
+
+
+def tests_strip(runs: Sequence[RunQuality]) -> TestStrip | None:
+    """How many tests passed, warned and failed in each run; None of fewer than two."""
+    if len(runs) < 2:
+        return None
+    most = max(run.passed + run.warned + run.failed for run in runs) or 1
+    bad = max((run.warned + run.failed for run in runs), default=0) or 1
+    parts: dict[str, list[str]] = {"passed": [], "warned": [], "failed": []}
+    for place, run in enumerate(reversed(runs)):
+        x = place * _STRIP_BAR + 2
+        wide = _STRIP_BAR - 4
+        parts["passed"].append(_box(x, run.passed / most * _STRIP_HEIGHT, wide, _STRIP_HEIGHT))
+        bottom = _STRIP_HEIGHT + 3 + _STRIP_ROWS
+        high = run.failed / bad * _STRIP_ROWS
+        if run.failed:
+            parts["failed"].append(_box(x, high, wide, bottom))
+        if run.warned:
+            parts["warned"].append(_box(x, run.warned / bad * _STRIP_ROWS, wide, bottom - high))
+    return TestStrip(
+        max(len(runs), 30) * _STRIP_BAR, _STRIP_HEIGHT + _STRIP_ROWS + 4,
+        "".join(parts["passed"]), "".join(parts["warned"]), "".join(parts["failed"]), most,
+    )  # fmt: skip

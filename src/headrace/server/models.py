@@ -287,6 +287,16 @@ class TestGrid(ApiModel):
     more: int = Field(description="tests that are not in it")
 
 
+class RunQuality(ApiModel):
+    """What the tests of a run said."""
+
+    run_id: str
+    at: datetime
+    passed: int
+    warned: int
+    failed: int
+
+
 class SourceFreshness(ApiModel):
     """How fresh a source is.
 

@@ -93,6 +93,21 @@ def profile(
     return HTMLResponse(page)
 
 
+@router.get("/quality")
+def quality(request: Request) -> HTMLResponse:
+    """What is wrong now, trends, promises."""
+    return HTMLResponse(pages.quality(_state(request), frame_of(request)))
+
+
+@router.get("/metrics")
+def metrics(request: Request, asset: Text = "", metric: Text = "") -> Response:
+    """The metrics of a table with their bands."""
+    if not asset:
+        return RedirectResponse(frame_of(request).links.page("quality"))
+    page = pages.metrics(_state(request), frame_of(request), asset, metric=metric or None)
+    return HTMLResponse(page)
+
+
 @router.get("/lineage")
 def lineage(request: Request, asset: Text = "", column: Text = "") -> HTMLResponse:
     """The graph."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from headrace.catalog.changes import What
 from headrace.server import charts, profiles, queries
+from headrace.server import quality as quality_of
 from headrace.server.errors import NotFoundError, RequestError
 from headrace.server.graph_data import graph_assets, overlays
 from headrace.server.models import AssetDetail, AssetRef, RunDetail, Sample
@@ -111,6 +112,7 @@ def asset(
         asset=detail,
         grid=queries.results_by_run(state, detail.id) if detail.tests else None,
         has_impact=has_impact(detail),
+        has_metrics=has_metrics(state, detail.id),
         chart=charts.run_times(detail.run_times),
         rows_chart=charts.rows_over_time(detail.rows),
         sample=sample,
@@ -182,6 +184,39 @@ def profile(
         ],
         moved=moved,
     )
+
+
+def quality(state: ServerState, frame: PageFrame) -> str:
+    """What is wrong now, trends, promises."""
+    view = quality_of.quality(state)
+    return frame.render(
+        "quality.html",
+        title="Quality",
+        here="quality",
+        view=view,
+        strip=charts.tests_strip(view.runs),
+        grid=queries.results_by_run(state),
+    )
+
+
+def metrics(
+    state: ServerState, frame: PageFrame, asset_id: str, *, metric: str | None = None
+) -> str:
+    """The metrics of a table with their bands; one of them in full."""
+    view = quality_of.metrics(state, asset_id, metric=None if frame.links.is_static else metric)
+    return frame.render(
+        "metrics.html",
+        title=f"Metrics of {view.name}",
+        here="quality",
+        view=view,
+        chart=charts.band(view.chosen.points) if view.chosen else None,
+    )
+
+
+def has_metrics(state: ServerState, asset_id: str) -> bool:
+    """Whether a run measured a table."""
+    store = state.store()
+    return store is not None and asset_id in store.plans()
 
 
 def has_profile(state: ServerState, asset_id: str) -> bool:

@@ -82,7 +82,7 @@ def profile(
     if asset is None:
         raise NotFoundError("there is no such asset", hint="/api/v1/search finds assets by words")
     kept = store.profiles(asset_id, MOST) if store is not None and asset.is_relation else []
-    read = {one.run_id: _read(now, asset, one) for one in kept}
+    by_run = {one.run_id: read(now, asset, one) for one in kept}
     versions = {one.run_id: _version(one) for one in kept}
     order = list(versions)
     for wanted in (run_id, against):
@@ -95,7 +95,7 @@ def profile(
     if against is None and chosen is not None:
         earlier = order[order.index(chosen) + 1 :]
         against = earlier[0] if earlier else None
-    found, before = read.get(chosen or ""), read.get(against or "")
+    found, before = by_run.get(chosen or ""), by_run.get(against or "")
     return ProfileView(
         id=asset.id,
         name=asset.name,
@@ -106,7 +106,7 @@ def profile(
         against=versions.get(against or ""),
         before=before,
         changes=compare(before, found) if found is not None and before is not None else (),
-        over_time=_over_time(found, [read[one] for one in order], column),
+        over_time=_over_time(found, [by_run[one] for one in order], column),
         has_column=found is None
         or column is None
         or any(one.name == column for one in found.columns),
@@ -117,7 +117,7 @@ def newest_profile(state: ServerState, asset: Asset) -> tuple[ProfileVersion, Ta
     """The newest profile of a table; None where no run kept one."""
     store = state.store()
     kept = store.profiles(asset.id, 1) if store is not None and asset.is_relation else []
-    return (_version(kept[0]), _read(state.snapshot(), asset, kept[0])) if kept else None
+    return (_version(kept[0]), read(state.snapshot(), asset, kept[0])) if kept else None
 
 
 def _version(one: KeptProfile) -> ProfileVersion:
@@ -126,7 +126,7 @@ def _version(one: KeptProfile) -> ProfileVersion:
     )
 
 
-def _read(now: ProjectSnapshot, asset: Asset, kept: KeptProfile) -> TableProfile:
+def read(now: ProjectSnapshot, asset: Asset, kept: KeptProfile) -> TableProfile:
     """A profile, with what is personal by the catalog of today masked."""
     found = TableProfile.model_validate_json(kept.payload)
     return without_values(found, personal_of(now, asset, [one.name for one in found.columns]))

@@ -30,6 +30,7 @@ PAGES = (
     ("home", "Home"),
     ("assets", "Assets"),
     ("lineage", "Lineage"),
+    ("quality", "Quality"),
     ("runs", "Runs"),
     ("changes", "Changes"),
 )
@@ -91,6 +92,9 @@ class Links(Protocol):
         against: str | None = None,
     ) -> str:
         """What is in a table, or in a column of it, as a run kept it, beside another run."""
+
+    def metrics(self, asset_id: str, metric: str | None = None) -> str:
+        """The metrics of a table, or one of them, with their bands."""
 
     def lineage(self, asset_id: str, column: str | None = None) -> str:
         """The graph around an asset, or of the path of a column."""
@@ -157,6 +161,11 @@ class ServerLinks:
         query = _query(asset=asset_id, column=column, run=run, against=against)
         return f"{self.root}profile{query}{'#column' if column else ''}"
 
+    def metrics(self, asset_id: str, metric: str | None = None) -> str:
+        """See `Links`."""
+        query = _query(asset=asset_id, metric=metric)
+        return f"{self.root}metrics{query}{'#metric' if metric else ''}"
+
     def lineage(self, asset_id: str, column: str | None = None) -> str:
         """See `Links`."""
         return f"{self.root}lineage{_query(asset=asset_id, column=column)}"
@@ -211,6 +220,11 @@ class FileLinks:
         del run, against
         part = f"#{file_name(column).removesuffix('.html')}" if column else ""
         return f"{self.root}profiles/{file_name(asset_id)}{part}"
+
+    def metrics(self, asset_id: str, metric: str | None = None) -> str:
+        """See `Links`; there is a page for each table."""
+        part = f"#{file_name(metric).removesuffix('.html')}" if metric else ""
+        return f"{self.root}metrics/{file_name(asset_id)}{part}"
 
     def lineage(self, asset_id: str, column: str | None = None) -> str:
         """See `Links`."""
@@ -341,6 +355,7 @@ def _environment() -> "Environment":
     environment.filters["spark"] = charts.spark_line
     environment.filters["percent"] = _percent
     environment.filters["figure"] = _figure
+    environment.filters["in_unit"] = _in_unit
     environment.filters["anchor"] = lambda name: file_name(name).removesuffix(".html")
     environment.filters["columns_of_rows"] = _columns_of_rows
     environment.filters["by_day"] = _by_day
@@ -362,6 +377,17 @@ def _figure(number: float | None) -> str:
     if number is None:
         return "\N{EN DASH}"
     return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.6g}"
+
+
+def _in_unit(value: float | None, unit: str) -> str:
+    """A value of a metric: a share as a percentage, seconds as a duration, else a number."""
+    if value is None:
+        return "\N{EN DASH}"
+    if unit == "share":
+        return f"{value:.2%}"
+    if unit == "seconds" and value >= 0:
+        return charts.duration_text(value)
+    return _figure(round(value, 6))
 
 
 def _columns_of_rows(rows: Sequence[Mapping[str, Any]], is_static: bool) -> list[str]:

@@ -53,6 +53,7 @@ class ServerState:
         progress: what a run in progress does now.
         catalog_only: it is a dbt project that Headrace does not load, build or publish.
         comparison: of what is published with what is built; None without a warehouse.
+        resolved: the settings of a project that Headrace runs, else None.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class ServerState:
         is_long_lived: bool = False,
         catalog_only: bool = False,
         comparison: Comparison | None = None,
+        resolved: "Resolved | None" = None,
     ) -> None:
         """Note where things are; nothing is opened.
 
@@ -87,12 +89,14 @@ class ServerState:
                 not scan a snapshot's objects again and again.
             catalog_only: see the attribute.
             comparison: see the attribute.
+            resolved: see the attribute.
         """
         self.project = project
         self.environment = environment
         self.catalog_only = catalog_only
         self.allow_pii = allow_pii
         self.comparison = comparison
+        self.resolved = resolved
         self.published = PublishedFile(published)
         self.log_file = log_file
         self.progress = ProgressFile(progress_file)
@@ -366,4 +370,5 @@ def open_state(
         is_long_lived=is_long_lived,
         catalog_only=catalog_only,
         comparison=None if catalog_only else Comparison(resolved),
+        resolved=None if catalog_only else resolved,
     )

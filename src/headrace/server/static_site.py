@@ -166,6 +166,7 @@ class _Site:
         yield "assets.html", pages.assets(state, top, pages.AssetQuery(), limit=MAX_LISTED)
         yield "lineage.html", pages.lineage(state, top)
         yield "runs.html", pages.runs(state, top, limit=_RUNS)
+        yield "quality.html", pages.quality(state, top)
         yield "comparison.html", pages.comparison(state, top, wait=MAX_SECONDS)[0]
         yield "changes.html", pages.changes(state, top, days=_DAYS)
         for one in queries.runs(state, limit=_RUNS).runs:
@@ -184,6 +185,8 @@ class _Site:
         yield FileLinks().asset(key), text
         if pages.has_impact(detail):
             yield FileLinks().impact(key), pages.impact(self._state, self._below, key)
+        if pages.has_metrics(self._state, key):
+            yield FileLinks().metrics(key), pages.metrics(self._state, self._below, key)
         if pages.has_profile(self._state, key):
             yield FileLinks().profile(key), pages.profile(self._state, self._below, key)
 

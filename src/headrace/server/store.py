@@ -16,7 +16,7 @@ from headrace.catalog.store import detail_of, newest_first
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row, Select, Table
 import json
-from collections import deque
+from collections import Counter, deque
 from functools import lru_cache
 
 from headrace.server.models import LogLine
@@ -194,6 +194,25 @@ class ServerStore(RunStore):
             for key, run_id, status in connection.execute(query.order_by(nodes.c.id)):
                 found.setdefault(key, {})[run_id] = status
         return runs, found
+
+    def test_counts(self, most: int) -> dict[str, Counter[str]]:
+        """How many tests had each status in the newest runs that ran any, by run."""
+        from sqlalchemy import func, select
+
+        nodes = self._tables["nodes"]
+        is_test = nodes.c.resource_type.in_(["test", "unit_test"])
+        newest = func.max(nodes.c.id)
+        runs = select(nodes.c.run_id).where(is_test).group_by(nodes.c.run_id)
+        query = select(nodes.c.run_id, nodes.c.status, func.count()).where(
+            is_test, nodes.c.run_id.in_(runs.order_by(newest.desc()).limit(most))
+        )
+        found: dict[str, Counter[str]] = {}
+        with self._begin() as connection:
+            for run_id, status, number in connection.execute(
+                query.group_by(nodes.c.run_id, nodes.c.status)
+            ):
+                found.setdefault(run_id, Counter())[status] = number
+        return found
 
     def run_without_nodes(self, run_id: str) -> RunSummary | None:
         """A run without its nodes, but for those that failed; None where there is none."""

@@ -10,7 +10,7 @@ from server_lab import Client, Project, assert_problem, write_project
 
 from headrace.catalog import Asset, Catalog, Column, RunStore
 from headrace.errors import RunStoreError
-from headrace.server import models, profiles
+from headrace.server import models, profiles, quality
 from headrace.server.response_cache import MAX_BYTES, ResponseCache
 
 AWKWARD = (
@@ -48,6 +48,8 @@ def addresses(project: Project) -> dict[str, dict[str, Any]]:
         "/api/v1/asset": {"id": project.mart},
         "/api/v1/sample": {"id": project.mart, "limit": 2},
         "/api/v1/profile": {"id": project.mart},
+        "/api/v1/quality": {},
+        "/api/v1/metrics": {"id": project.mart},
         "/api/v1/lineage": {"id": project.mart, "column": column, "direction": "upstream"},
         "/api/v1/impact": {"id": project.mart},
         "/api/v1/runs": {"limit": 2},
@@ -66,7 +68,7 @@ def test_every_route_answers_as_its_description_says(client: Client, project: Pr
         "/api/v1/events",
         "/api/v1/comparison",
     }  # tested elsewhere
-    known = {**vars(models), **lineage_models(), **vars(profiles)}
+    known = {**vars(models), **lineage_models(), **vars(profiles), **vars(quality)}
     for path, params in asked.items():
         described = schema["paths"][path]["get"]
         reference = described["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
