@@ -93,7 +93,7 @@ def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["assets"] == 0
-    assert report["pages"] == 6
+    assert report["pages"] == 7
     home = (tmp_path / "docs" / "index.html").read_text(encoding="utf-8")
     assert "headrace run" in home
     assert not (tmp_path / "data").exists()

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from headrace.cli.main import app
 from headrace.errors import HeadraceError, ProfileError
+from headrace.pipeline import profile as service
 from headrace.pipeline.profile import profile
+from headrace.settings import resolve
 
 
 @pytest.fixture(scope="module")
@@ -141,3 +143,38 @@ def test_a_view_that_fails_is_said(tmp_path: Path) -> None:
         connection.execute("create view numbers as select cast(a as int) as n from t")
     with pytest.raises(ProfileError, match=r"shop.duckdb: Conversion Error: .*'x'"):
         profile(None, "numbers", on=str(path))
+
+
+def test_a_table_that_vanishes_is_named_and_the_others_are_profiled(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = service._relations
+
+    def with_one_more(connection: duckdb.DuckDBPyConnection, alias: str) -> list[object]:
+        gone = service.Relation("raw.gone", f'"{alias}"."raw"."gone"', False, ("id",))
+        return [gone, *there(connection, alias)]
+
+    monkeypatch.setattr(service, "_relations", with_one_more)
+    report = service.profile_all(resolve(tmp_path, environ={}), on=str(shop))
+    assert [one.name for one in report.tables] == ["marts.customers", "marts.orders", "raw.orders"]
+    (said,) = report.unread
+    assert said.startswith("raw.gone: Catalog Error: Table with name gone does not exist")
+    assert "\n" not in said
+    with pytest.raises(ProfileError, match="gone does not exist"):
+        profile(None, "gone", on=str(shop))
+
+
+def test_a_file_of_any_size_is_profiled_in_little_memory(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = []
+    one = service._one
+
+    def noted(connection: duckdb.DuckDBPyConnection, *rest: object) -> object:
+        row = connection.execute("select current_setting('memory_limit')").fetchone()
+        limits.append(row[0] if row else None)
+        return one(connection, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(service, "_one", noted)
+    profile(None, "marts.orders", on=str(shop))
+    assert limits == ["488.2 MiB"]
