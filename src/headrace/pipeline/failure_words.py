@@ -49,9 +49,15 @@ def of(metadata: Any, column: str | None, rows: Sequence[Row]) -> str:
     if "problem" in row:
         key = "column_name" if "column_name" in row else "value_field"
         return first_few([f"{one.get(key)}: {one['problem']}" for one in rows])
+    if "period_before" in row:
+        return f"no data between {row['period_before']} and {row.get('next_period')}"
     measured = next((one for one in _MEASURED if one in row), None)
     if measured is None:
         return ""
+    if "deviations" in row and "period" in row:
+        moved = f"is {_number(row['deviations'] or '')} deviations off its usual movement"
+        subject = _subject(name, measured, column, row)
+        return f"{subject} of {row['period']} ({row[measured]}) {moved}"
     expected = _expected(row, measured)
     if not expected:
         return ""

@@ -39,6 +39,7 @@ _FILES = (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".xl
 _OWN = {"published", "warehouse"}  # the project's, of which its catalog tells
 _HIDDEN = ("_dlt", "_headrace")
 _MEMORY = "512MB"
+_FAILURES = "dbt_test__audit"  # the schema of rows that tests found, as dbt ends its name
 _BLOCK = 262_144  # bytes of a block of a DuckDB file
 
 
@@ -339,7 +340,9 @@ def _relations(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[Rela
             f"{schema}.{table}", qualified(alias, schema, table), bool(is_table), tuple(columns)
         )
         for schema, table, is_table, columns in rows
-        if not str(table).startswith(_HIDDEN) and not str(schema).startswith(_HIDDEN)
+        if not str(table).startswith(_HIDDEN)
+        and not str(schema).startswith(_HIDDEN)
+        and not str(schema).endswith(_FAILURES)
     ]
 
 
