@@ -4,7 +4,9 @@ Both can be read column by column, written, emptied, and rid of rows by their ke
 commit. They take dlt's own ways to name, reach and evolve a table.
 """
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -156,19 +158,22 @@ class IcebergTable(OpenTable):
         data = ensure_iceberg_compatible_arrow_data(rows.read_all())
         self._fit(data.schema)
         if replace:
-            self.open.overwrite(data)
+            with _nothing_to_delete():
+                self.open.overwrite(data)
         else:
             self.open.append(data)
 
     def empty(self) -> None:
         from pyiceberg.expressions import AlwaysTrue
 
-        self.open.delete(AlwaysTrue())
+        with _nothing_to_delete():
+            self.open.delete(AlwaysTrue())
 
     def delete(self, keys: "pa.Table") -> None:
         """Delete the rows that have one of these keys."""
-        for at in range(0, keys.num_rows, _MOST_IN_FILTER):
-            self.open.delete(_filter(keys.slice(at, _MOST_IN_FILTER)))
+        with _nothing_to_delete():
+            for at in range(0, keys.num_rows, _MOST_IN_FILTER):
+                self.open.delete(_filter(keys.slice(at, _MOST_IN_FILTER)))
 
     def upsert(
         self, rows: "pa.RecordBatchReader", key: list[str], deleted: str | None, *, only_new: bool
@@ -189,7 +194,7 @@ class IcebergTable(OpenTable):
                 where += f" {'and' if where else 'where'} {known}"
             kept = connection.execute(f"select * from source {where}").to_arrow_table()
         kept = ensure_iceberg_compatible_arrow_data(kept).cast(data.schema)
-        with self.open.transaction() as transaction:
+        with _nothing_to_delete(), self.open.transaction() as transaction:
             if not only_new:
                 keys = data.select(key)
                 for at in range(0, keys.num_rows, _MOST_IN_FILTER):
@@ -227,6 +232,14 @@ class IcebergTable(OpenTable):
             partition_spec=spec,
         )
         self.open = self.client.load_open_table("iceberg", self.name)
+
+
+@contextmanager
+def _nothing_to_delete() -> Iterator[None]:
+    """pyiceberg warns where no row has one of the keys, as with every new row."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Delete operation did not match any records")
+        yield
 
 
 def _equal(columns: Sequence[str]) -> str:
