@@ -103,7 +103,12 @@ def _options(
     remove_vanished: bool,
 ) -> "DataHubOptions":
     from headrace.catalog import RunStore
-    from headrace.export.datahub.export import DataHubOptions, newest_results, vanished_assets
+    from headrace.export.datahub.export import (
+        DataHubOptions,
+        newest_alarms,
+        newest_results,
+        vanished_assets,
+    )
     from headrace.pipeline.catalog import current
 
     store = RunStore(settings.run_store_url)
@@ -115,7 +120,7 @@ def _options(
             indirect=indirect,
             vanished=vanished_assets(store, current(settings)) if remove_vanished else (),
             profiles=store.newest_profiles(),
-            alarms=store.alarms(),
+            alarms=newest_alarms(store),
         )
     finally:
         store.close()

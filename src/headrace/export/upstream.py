@@ -4,8 +4,6 @@ Ephemeral models hold no data; what they read is read through them.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
-from typing import Protocol
 
 from headrace.catalog.model import DIRECT, Asset, Catalog, ColumnEdge, EdgeKind
 
@@ -90,29 +88,6 @@ def _joined(first: EdgeKind, then: EdgeKind) -> EdgeKind:
     if first not in DIRECT:
         return first
     return max(first, then, key=_STRENGTH.index)
-
-
-class Alarm(Protocol):
-    """An alarm of a monitor; see ``catalog.metric_tables.StoredAlarm``."""
-
-    @property
-    def asset_id(self) -> str: ...
-    @property
-    def metric(self) -> str: ...
-    @property
-    def text(self) -> str: ...
-    @property
-    def value(self) -> float | None: ...
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def last(self) -> datetime: ...
-    @property
-    def last_run_id(self) -> str: ...
 
 
 def column_of(metric: str, asset: Asset) -> str | None:

@@ -1,10 +1,12 @@
 """A catalog of a few assets of every kind, by hand; and reports of a build of it."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 
+from headrace.catalog.metric_tables import StoredAlarm
 from headrace.catalog.model import Asset, Catalog, Column, ColumnEdge, TestInfo
 from headrace.pipeline.reports import NodeReport, TableReport
 from headrace.quality.profile import TableProfile, profile_quickly
@@ -136,19 +138,15 @@ def table(name: str = "orders", new: int = 3, changed: int = 1) -> TableReport:
     )
 
 
-@dataclass(frozen=True)
-class SmallAlarm:
-    """An alarm on the mart's amounts."""
-
-    asset_id: str = MART
-    metric: str = "amount.mean"
-    text: str = "the mean of amount fell to 3"
-    value: float | None = 3.0
-    low: float | None = 10.0
-    high: float | None = 20.0
-    status: str = "open"
-    last: datetime = START
-    last_run_id: str = "r-9"
+def alarm(**other: Any) -> StoredAlarm:
+    """An open alarm on the mart's amounts."""
+    made = StoredAlarm(
+        number=1, asset_id=MART, table="marts.fct_orders", metric="amount.mean", grain="day",
+        since=START, last=START, side="down", value=3.0, expected=15.0, low=10.0, high=20.0,
+        score=-9.0, status="open", run_id="r-8", last_run_id="r-9",
+        text="the mean of amount fell to 3",
+    )  # fmt: skip
+    return replace(made, **other)
 
 
 def profile_of_mart() -> TableProfile:

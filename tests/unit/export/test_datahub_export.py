@@ -20,7 +20,7 @@ from small_catalog import (
     TOTALS,
     UNIQUE,
     UNIT,
-    SmallAlarm,
+    alarm,
     profile_of_mart,
 )
 
@@ -379,7 +379,7 @@ def test_profiles_and_alarms(resolved: Resolved) -> None:
     kept = KeptProfile(MART, "r-1", START, "abc", 400, text)
     options = DataHubOptions(
         profiles={MART: kept, "model.demo.gone": kept},
-        alarms=(SmallAlarm(), SmallAlarm(metric="rows", high=None, status="over")),
+        alarms=(alarm(), alarm(metric="rows", high=None, status="over")),
     )
     found = written(resolved, options=options)
 

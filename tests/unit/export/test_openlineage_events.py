@@ -23,7 +23,7 @@ from small_catalog import (
     TOTALS,
     UNIQUE,
     UNIT,
-    SmallAlarm,
+    alarm,
     node,
     profile_of_mart,
     table,
@@ -416,7 +416,7 @@ def test_profiles_and_alarms_are_what_a_run_saw_of_a_table(context: RunContext) 
     found = plain(
         quality_events(
             context, CATALOG, {MART: profile_of_mart(), "model.demo.gone": profile_of_mart()},
-            [SmallAlarm(), SmallAlarm(asset_id=RAW, metric="rows", high=None, status="over")],
+            [alarm(), alarm(asset_id=RAW, metric="rows", high=None, status="over")],
             began=START, at=END,
         )
     )  # fmt: skip

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
 
     from headrace.catalog.kept_profiles import KeptProfile
+    from headrace.catalog.metric_tables import StoredAlarm
     from headrace.export.datahub.proposals import AssertionResult
-    from headrace.export.upstream import Alarm
 
 
 _ENVIRONMENT = {"DATAHUB_TELEMETRY_ENABLED": "false"}  # read when the package is imported
@@ -53,7 +53,7 @@ class DataHubOptions:
     indirect: bool = False
     vanished: Sequence[Asset] = ()
     profiles: "Mapping[str, KeptProfile]" = field(default_factory=dict)
-    alarms: "Sequence[Alarm]" = ()
+    alarms: "Sequence[StoredAlarm]" = ()
 
 
 @process.environment(_ENVIRONMENT)
@@ -168,6 +168,12 @@ def newest_results(store: RunStore) -> Mapping[str, NodeRun]:
             node = next((each for each in older if each.status != _REUSED), node)  # noqa: PLW2901
         found[unique_id] = node
     return found
+
+
+def newest_alarms(store: RunStore) -> "tuple[StoredAlarm, ...]":
+    """The newest alarm of each metric of each table."""
+    found = {(one.asset_id, one.metric): one for one in reversed(store.alarms())}
+    return tuple(found.values())
 
 
 def vanished_assets(store: RunStore, catalog: Catalog) -> tuple[Asset, ...]:

@@ -27,10 +27,11 @@ from datahub.metadata.schema_classes import (
 )
 
 from headrace.catalog.kept_profiles import KeptProfile
+from headrace.catalog.metric_tables import StoredAlarm
 from headrace.catalog.model import Asset, Catalog
 from headrace.catalog.pii import inherited, sources_of
 from headrace.export.datahub.urns import Urns, aspects
-from headrace.export.upstream import Alarm, column_of, holds_data
+from headrace.export.upstream import column_of, holds_data
 from headrace.quality.profile import TableProfile, without_values
 from headrace.quality.profile.model import ColumnProfile
 
@@ -39,7 +40,7 @@ def quality(
     catalog: Catalog,
     urns: Urns,
     profiles: Mapping[str, KeptProfile],
-    alarms: Sequence[Alarm] = (),
+    alarms: Sequence[StoredAlarm] = (),
 ) -> Iterator[MetadataChangeProposalWrapper]:
     """The newest profile of each table, and each alarm with its newest result.
 
@@ -108,7 +109,7 @@ def _text(number: float | str | None) -> str | None:
     return None if number is None else str(number)
 
 
-def _alarm(alarm: Alarm, asset: Asset, urns: Urns) -> Iterator[MetadataChangeProposalWrapper]:
+def _alarm(alarm: StoredAlarm, asset: Asset, urns: Urns) -> Iterator[MetadataChangeProposalWrapper]:
     """A monitor that has alarmed: its band is the promise, and an open alarm a failure of it."""
     urn, dataset = urns.monitor(asset, alarm.metric), urns.dataset(asset)
     name = column_of(alarm.metric, asset)

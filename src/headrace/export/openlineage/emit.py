@@ -22,8 +22,8 @@ from headrace.settings import Resolved
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
 
+    from headrace.catalog.metric_tables import StoredAlarm
     from headrace.export.openlineage.context import NodeResult, RunContext, TableResult
-    from headrace.export.upstream import Alarm
     from headrace.quality.profile.model import TableProfile
 
 _LONGEST_WAIT_S = 60.0
@@ -126,7 +126,7 @@ class Emitter:
         self,
         catalog: Callable[[], Catalog],
         profiles: "Callable[[], Mapping[str, TableProfile]]",
-        alarms: "Callable[[], Sequence[Alarm]]" = tuple,
+        alarms: "Callable[[], Sequence[StoredAlarm]]" = tuple,
         *,
         began: datetime,
     ) -> None:
@@ -316,7 +316,7 @@ def _quality_events(
     *,
     catalog: Callable[[], Catalog],
     profiles: "Mapping[str, TableProfile]",
-    alarms: "Sequence[Alarm]",
+    alarms: "Sequence[StoredAlarm]",
     began: datetime,
     at: datetime,
 ) -> "Iterable[RunEvent]":

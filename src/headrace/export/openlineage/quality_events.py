@@ -18,10 +18,11 @@ from openlineage.client.generated.data_quality_metrics_input_dataset import (
     DataQualityMetricsInputDatasetFacet,
 )
 
+from headrace.catalog.metric_tables import StoredAlarm
 from headrace.catalog.model import Asset, Catalog
 from headrace.export.openlineage import facets
 from headrace.export.openlineage.context import RunContext, run_of, timestamp
-from headrace.export.upstream import Alarm, column_of
+from headrace.export.upstream import column_of
 from headrace.quality.profile.model import ColumnProfile, TableProfile
 
 
@@ -29,7 +30,7 @@ def quality_events(
     context: RunContext,
     catalog: Catalog,
     profiles: Mapping[str, TableProfile],
-    alarms: Sequence[Alarm] = (),
+    alarms: Sequence[StoredAlarm] = (),
     *,
     began: datetime,
     at: datetime,
@@ -44,7 +45,7 @@ def quality_events(
         began: when it began to look at them.
         at: when it had done so.
     """
-    by_asset: dict[str, list[Alarm]] = {}
+    by_asset: dict[str, list[StoredAlarm]] = {}
     for alarm in alarms:
         by_asset.setdefault(alarm.asset_id, []).append(alarm)
     for key in dict.fromkeys([*profiles, *by_asset]):
@@ -107,7 +108,7 @@ def _number(column: ColumnProfile, text: str | None) -> float | None:
     return float(text) if text is not None and column.kind == "number" else None
 
 
-def _assertion(alarm: Alarm, asset: Asset) -> Assertion:
+def _assertion(alarm: StoredAlarm, asset: Asset) -> Assertion:
     column = column_of(alarm.metric, asset)
     return Assertion(
         assertion=f"monitor({alarm.metric})",
