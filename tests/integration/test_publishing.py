@@ -61,6 +61,7 @@ def test_failed_test_blocks_the_publish(done: Lab, file: str, line: str, node: s
     assert stored == sorted((found.name, "failed") for found in failed)
     assert [step[:2] for step in steps] == [
         ("load", "success"), ("build", "failed"), ("audit", "failed"), ("catalog", "success"),
+        ("monitors", "success"), ("quality", "success"),
     ]  # fmt: skip
     assert all(node in step[2] for step in steps[1:3])
 

@@ -32,11 +32,11 @@ _PLANNED = re.compile(r"(due|valid|expir|estimat|plan|expected|promis|birth|sche
 _LONGEST_SETTLING_S = 45 * 86_400
 _THIN = 20  # rows that a typical period has at least, or it is too short
 _FEW = 14  # periods that are a history
-_LARGE = 400_000
+_LARGE = 200_000
 _FEW_MONTHS = 24
 _MORE_PERIODS = 28  # than the model looks at, so that the newest of them have all of that before
-_ENOUGH_ROWS = 1_000_000
-_ENOUGH_A_PERIOD = 2000
+_ENOUGH_ROWS = 400_000
+_ENOUGH_A_PERIOD = 1000
 _DAYS: Mapping[str, float] = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30.4}
 _LOADED = ("_dlt_", "_headrace", "_fivetran", "_airbyte", "_sdc")
 _WORSE = re.compile(
@@ -170,7 +170,7 @@ def plan(
         chosen = _event_time(connection, columns, hints, now)
         columns = [one for one in columns if one.name not in hints.but or one is chosen]
         grain: Grain = "run"
-        one_in, settles = 1, 0.0
+        one_in, settles = max(1, int(_rows(connection, quoted) / _ENOUGH_ROWS)), 0.0
         if chosen is not None:
             rows, days, span = _span(connection, quoted, chosen, now)
             grain = hints.grain or _grain(rows, days, span, is_date=chosen.data_type == "DATE")
@@ -205,9 +205,13 @@ def plan(
     )
 
 
+def _rows(connection: "duckdb.DuckDBPyConnection", quoted: str) -> int:
+    return scalar(connection, f"select count(*) from {quoted}")
+
+
 def _take_sample(connection: "duckdb.DuckDBPyConnection", quoted: str) -> None:
     """A random sample; of a large table from a part of it, as all of it would take seconds."""
-    rows = scalar(connection, f"select count(*) from {quoted}")
+    rows = _rows(connection, quoted)
     if rows <= _LARGE:
         take_sample(connection, quoted)
         return
