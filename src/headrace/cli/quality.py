@@ -5,12 +5,15 @@ from typing import Annotated
 import typer
 
 from headrace.cli.options import Call, print_json, shared_options
+from headrace.cli.quality_score import score
 
 quality = typer.Typer(
     help="Monitors: what is wrong with the data now, and how each metric moved.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+quality.command("score")(score)
 
 
 @quality.command("status")

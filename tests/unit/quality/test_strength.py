@@ -12,6 +12,8 @@ from headrace.quality.strength.measure import StrengthOptions, measure
 from headrace.quality.strength.project import Contract, DataTest, Model, Project, Raw, UnitTest
 from headrace.quality.strength.report import MutantResult, StrengthReport
 
+pytestmark = pytest.mark.slow
+
 CUSTOMER, ORDER = "source.p.raw.customers", "source.p.raw.orders"
 STAGED, MART = "model.p.stg_orders", "model.p.orders"
 STAGED_SQL = 'select * from "w"."raw"."orders" where amount > 0'

@@ -1,0 +1,74 @@
+"""``headrace quality score``: how good the monitors are, on a shop whose faults are known."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.cli.options import Call, print_json, shared_options
+
+
+@shared_options("json", "project_dir")
+def score(
+    call: Call,
+    months: Annotated[
+        int, typer.Option("--months", metavar="N", min=2, max=12, help="Months that are judged.")
+    ] = 6,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Of the shop and its faults.")
+    ] = 0,
+    scale: Annotated[
+        float,
+        typer.Option(
+            "--scale", metavar="X", min=0.5, max=50, help="Of the shop: 3 is 60 orders a day."
+        ),
+    ] = 3.0,
+    monitors: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--monitor",
+            metavar="NAME",
+            help="baseline, z-score, prophet or isolation_forest; repeatable. By default the "
+            "first two: the others take far longer.",
+        ),
+    ] = None,
+) -> None:
+    """Replay months of a simulated shop with faults, and count what the monitors notice.
+
+    Every kind of fault, of several strengths, one at a time and together: found, missed, false
+    alarms a month, time to notice. Nothing of the project is read but its shop's schema file.
+    """
+    from headrace.cli.render_quality_score import show_score
+    from headrace.cli.terminal import LiveScreen
+    from headrace.errors import MonitorError, ProjectError
+    from headrace.quality.score.service import MONITORS
+    from headrace.quality.score.service import score as service
+    from headrace.settings import find_root
+
+    for name in monitors or ():
+        if name not in MONITORS:
+            raise MonitorError(f"there is no monitor {name!r}: choose from {', '.join(MONITORS)}")
+    schema = find_root(call.project_dir) / "data" / "schemas" / "shop.yml"
+    if not schema.is_file():
+        raise ProjectError(
+            f"there is no {_from_here(schema)}, the schema file of the shop: restore it"
+        )
+    with LiveScreen("generating the shop", quiet=call.json) as screen:
+        report = service(
+            schema,
+            seed=seed,
+            months=months,
+            scale=scale,
+            monitors=tuple(dict.fromkeys(monitors or MONITORS[:2])),
+            progress=screen.say,
+        )
+    if call.json:
+        print_json(report)
+    else:
+        show_score(report)
+
+
+def _from_here(path: Path) -> str:
+    from headrace.cli.terminal import from_here
+
+    return from_here(str(path))

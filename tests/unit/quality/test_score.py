@@ -1,0 +1,129 @@
+"""The proof of the monitors: which faults are replayed, what counts, and one small replay."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from headrace.cli.main import app
+from headrace.quality.monitors.plan import Plan
+from headrace.quality.monitors.series import Series
+from headrace.quality.score import service
+from headrace.quality.score.replay import TableSeries
+from headrace.quality.score.report import ScoreReport, kind_scores, monitor_score
+from headrace.quality.score.scenarios import TABLES, Scenario, scenarios
+from headrace.synth.schema.fault import FAULT_KINDS
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[3]
+SINCE, UNTIL = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 6, 30, tzinfo=UTC)
+
+
+def test_every_kind_of_fault_is_replayed_and_some_together() -> None:
+    found = scenarios(7, SINCE, UNTIL)
+    assert {one.kind for one in found} == {*FAULT_KINDS, "several"}
+    assert {"weak", "middle", "strong"} <= {one.strength for one in found if one.kind == "nulls"}
+    together = [one for one in found if one.kind == "several"]
+    assert len(together) > 3
+    assert all(len({fault["kind"] for fault in one.faults}) == 2 for one in together)
+    assert all(SINCE <= one.begins < UNTIL and one.table in TABLES for one in found)
+
+
+def test_the_same_seed_gives_the_same_faults() -> None:
+    assert scenarios(3, SINCE, UNTIL) == scenarios(3, SINCE, UNTIL)
+    assert scenarios(3, SINCE, UNTIL) != scenarios(4, SINCE, UNTIL)
+
+
+def table_of(*values: float, kind: str = "number", error: float = 0.0) -> TableSeries:
+    array = np.array(values, dtype=np.float64)
+    series = Series(None, "rows", None, kind, "rows", "both", array, np.full(len(array), error))  # type: ignore[arg-type]
+    times = tuple(SINCE + timedelta(days=place) for place in range(len(values)))
+    return TableSeries(Plan("at", "day", False, (), ()), times, (series,), {"at": "TIMESTAMP"})
+
+
+def scenario(day: int) -> Scenario:
+    return Scenario("drift", "weak", "order", "drift:order", (), SINCE + timedelta(days=day))
+
+
+def test_a_fault_counts_if_it_moves_a_metric_by_more_than_its_usual_range() -> None:
+    clean = table_of(*[10.0, 12.0] * 15)
+    within, beyond = list(clean.series[0].values), list(clean.series[0].values)
+    within[25] += 1.5
+    beyond[25] += 2.5
+    moved, changed = service._moved(clean, table_of(*within), scenario(20))
+    assert (moved, len(changed)) == ((), 1)
+    assert service._moved(clean, table_of(*beyond), scenario(20))[0] == ("rows",)
+    # before the fault nothing counts
+    assert service._moved(clean, table_of(*beyond), scenario(27))[0] == ()
+    other = replace(clean, types={"at": "VARCHAR"})
+    assert service._moved(clean, other, scenario(20))[0] == ("schema",)
+
+
+def test_what_chance_does_is_no_move() -> None:
+    rows = table_of(*[100.0] * 30, kind="count")
+    assert service._usual_range(rows.series[0], 25) == 0
+    assert service._sampling_errors(rows.series[0])[0] == 20
+    share = table_of(*[0.0] * 30, kind="share", error=50)
+    assert service._sampling_errors(share.series[0])[0] == pytest.approx(0.04)
+    moved = table_of(*[100.0] * 29, 115.0, kind="count")
+    assert service._moved(rows, moved, scenario(20))[0] == ()
+
+
+def test_a_plain_z_score_needs_a_deviation() -> None:
+    values = [10.0, 11.0] * 10 + [30.0, 30.0, 10.0]
+    (one,) = table_of(*values).series
+    times = [SINCE + timedelta(days=place) for place in range(len(values))]
+    assert service._z_score(one, times, SINCE) == [(times[20], "rows")]
+    flat = table_of(*[0.0] * 20, 5.0).series[0]
+    assert service._z_score(flat, times[:21], SINCE) == []
+
+
+@pytest.fixture(scope="module")
+def report() -> ScoreReport:
+    """Two months of a small shop with some of the faults."""
+    return service.score(
+        ROOT / "data" / "schemas" / "shop.yml", seed=11, months=2, scale=1.0, most=8
+    )
+
+
+def test_a_replay_has_each_monitor_and_what_it_found(report: ScoreReport) -> None:
+    assert [one.monitor for one in report.monitors] == ["baseline", "z-score"]
+    assert len(report.detections) == 2 * 8
+    assert report.tables == len(TABLES)
+    assert report.metrics > 100
+    by_monitor = {one.monitor: one for one in report.monitors}
+    assert by_monitor["baseline"].faults == by_monitor["z-score"].faults >= 3
+    assert by_monitor["baseline"].found >= 2
+    assert by_monitor["baseline"].false_alarms_a_month < by_monitor["z-score"].false_alarms_a_month
+    for one in report.detections:
+        if one.found and one.metric != "schema":
+            assert one.days is not None
+            assert one.days >= 1
+    assert not any(one.moved for one in report.detections if one.kind == "out_of_order")
+
+
+def test_scores_are_sums_of_what_was_found(report: ScoreReport) -> None:
+    again = kind_scores(report.detections)
+    assert again == report.kinds
+    for monitor in report.monitors:
+        own = [one for one in again if one.monitor == monitor.monitor]
+        assert sum(one.faults for one in own) == monitor.faults
+        assert sum(one.found for one in own) == monitor.found
+        assert sum(one.faults + one.unmoved for one in own) == 8
+    empty = monitor_score("baseline", [], false_alarms=0.0, seconds=0.0)
+    assert (empty.share_found, empty.days) == (None, None)
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "dlt_pipelines").mkdir()
+    (tmp_path / "config" / "default.yml").write_text("{}\n")
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'x'\n")
+    words = ["quality", "score", "--project-dir", str(tmp_path), "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code != 0
+    assert "shop.yml" in str(result.exception) or "shop.yml" in result.output
