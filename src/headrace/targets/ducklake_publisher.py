@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from headrace.errors import PublishError
+from headrace.errors import PublishError, WarehouseError
 from headrace.sql_text import identifier, literal, qualified
 from headrace.targets.ducklake_connection import DATABASE
 from headrace.targets.publication import (
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Connection = duckdb.DuckDBPyConnection
 
+FORMAT = 1
+"""Of what a snapshot says of its publication."""
 AUTHOR = "headrace"
 """Of the snapshots that are publications."""
 OWN_SCHEMA = "_headrace"
@@ -241,15 +243,16 @@ class DuckLakePublisher:
         ).fetchall()
         found = []
         for number, text in rows:
-            content = json.loads(text)
-            del content["built"]
-            if content.pop("schema") != self.schema:
+            content = _content(text)
+            if content is None or content["schema"] != self.schema:
                 continue  # of another target in the same lake
-            tables = tuple(PublishedTable(**table) for table in content.pop("tables"))
-            at = datetime.fromisoformat(content.pop("published_at"))
-            found.append(
-                _Snapshot(int(number), Publication(published_at=at, tables=tables, **content))
+            publication = Publication(
+                run_id=content["run_id"],
+                published_at=datetime.fromisoformat(content["published_at"]),
+                code_version=content["code_version"],
+                tables=tuple(PublishedTable(**table) for table in content["tables"]),
             )
+            found.append(_Snapshot(int(number), publication))
         return found
 
     def _note(self, connection: "Connection", publication: Publication) -> None:
@@ -265,6 +268,7 @@ class DuckLakePublisher:
             [publication.run_id, publication.published_at, publication.code_version],
         )
         content = {
+            "format": FORMAT,
             "schema": self.schema,
             "built": built(connection),
             "run_id": publication.run_id,
@@ -353,10 +357,30 @@ def built(connection: "Connection") -> str | None:
     if row is None:
         return None
     number, at, author, text = row
-    if author == AUTHOR and text is not None:
-        found: str | None = json.loads(text)["built"]
-        return found
+    content = _content(text) if author == AUTHOR else None
+    if content is not None:
+        return None if content["built"] is None else str(content["built"])
     return f"{number}/{at}"
+
+
+def _content(text: str | None) -> dict[str, Any] | None:
+    """What the extra info of a snapshot says; None if it is no publication of Headrace's.
+
+    Raises:
+        WarehouseError: a newer Headrace wrote it.
+    """
+    try:
+        content = json.loads(text or "")
+        written = int(content["format"])
+    except (ValueError, TypeError, KeyError):
+        return None
+    if written > FORMAT:
+        raise WarehouseError(
+            f"the lake was published by a newer Headrace (format {written}, this one knows "
+            f"{FORMAT}): upgrade Headrace"
+        )
+    found: dict[str, Any] = content
+    return found
 
 
 class _transaction:  # noqa: N801

@@ -297,3 +297,18 @@ def test_a_query_that_began_before_reads_what_it_began_with(
     assert reader.execute("select count(*) from lake.published.a").fetchone() == (1000,)
     reader.execute("commit")
     assert reader.execute("select count(*) from lake.published.a").fetchone() == (1,)
+
+
+def test_what_a_newer_headrace_published_is_left_alone_and_others_commits_are_none(
+    lake: DuckLakeTarget,
+) -> None:
+    note = "begin; create table lake.marts.{name} as select 1 as id; "
+    note += "call ducklake_set_commit_message('lake', 'headrace', 'hello'{more}); commit"
+    _write(lake, note.format(name="a", more=""))
+    _write(lake, note.format(name="b", more=", extra_info => 'by hand'"))
+    assert lake.publisher().history() == []
+    assert lake.signature() is not None
+    _write(lake, note.format(name="c", more=""", extra_info => '{"format": 9}'"""))
+    for work in (lake.publisher().history, lake.signature):
+        with pytest.raises(WarehouseError, match=r"a newer Headrace \(format 9"):
+            work()
