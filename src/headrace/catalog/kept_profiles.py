@@ -79,6 +79,16 @@ class ProfileStore(StoreDatabase):
             query = query.where(profiles.c.run_id == run_id)
         return {one.asset_id: one for one in self._profiles(query)}
 
+    def last_profiled_run(self) -> str | None:
+        """The newest run that kept a profile; None before the first one."""
+        from sqlalchemy import select
+
+        profiles = self._tables["profiles"]
+        query = select(profiles.c.run_id).order_by(profiles.c.id.desc()).limit(1)
+        with self._begin() as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else str(found)
+
     def replace_profiles(self, asset_id: str, payloads: Mapping[str, str]) -> None:
         """Replace the content of profiles of a table, by the run that kept them."""
         from sqlalchemy import update

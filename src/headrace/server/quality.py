@@ -178,17 +178,16 @@ def _runs(now: ProjectSnapshot, store: "ServerStore | None") -> tuple[models.Run
 
 def _moved(now: ProjectSnapshot, store: "ServerStore | None") -> tuple[MovedTable, ...]:
     """Of the newest run that kept profiles."""
-    newest = store.newest_profiles() if store is not None else {}
-    if store is None or not newest:
+    last = store.last_profiled_run() if store is not None else None
+    if store is None or last is None:
         return ()
-    last = max(newest.values(), key=lambda one: one.at).run_id
     moved = []
-    for key in [key for key, one in newest.items() if one.run_id == last][:_MOVED]:
+    for key in list(store.newest_profiles(last))[:_MOVED]:
         asset = now.index.catalog.assets.get(key)
         if asset is None:
             continue
         versions = [profiles.read(now, asset, one) for one in store.profiles(key, 2)]
-        if len(versions) == len(("now", "before")):
+        if len(versions) > 1:
             large = tuple(one for one in compare(versions[1], versions[0]) if one.is_large)
             if large:
                 moved.append(MovedTable(id=key, name=asset.name, changes=large))

@@ -133,7 +133,7 @@ def _alarm(alarm: StoredAlarm, asset: Asset, urns: Urns) -> Iterator[MetadataCha
                 if name
                 else DatasetAssertionScopeClass.DATASET_ROWS,
                 operator=AssertionStdOperatorClass.BETWEEN
-                if len(limits) == len(("low", "high"))
+                if None not in (alarm.low, alarm.high)
                 else AssertionStdOperatorClass._NATIVE_,
                 aggregation=AssertionStdAggregationClass._NATIVE_,
                 fields=[urns.field(asset, name)] if name else None,
