@@ -100,6 +100,28 @@ def configure(manifest: Any, config_of: Callable[[str], Mapping[str, Any]]) -> N
             node.config[key] = value
 
 
+def translate_fixtures(manifest: Any, types: Mapping[str, str]) -> None:
+    """Name the types in the SQL of unit tests' fixtures as an engine does.
+
+    Args:
+        manifest: dbt's own.
+        types: the engine's names by those that may be written.
+    """
+    named = "|".join(types)
+    word = re.compile(
+        rf"(?P<cast>\bas\s+)({named})(?=\s*\))|(?P<colons>::)({named})\b", re.IGNORECASE
+    )
+    for test in manifest.unit_tests.values():
+        for fixture in (*test.given, test.expect):
+            if isinstance(fixture.rows, str):
+                fixture.rows = word.sub(
+                    lambda found: (
+                        f"{found['cast'] or found['colons']}{types[(found[2] or found[4]).lower()]}"
+                    ),
+                    fixture.rows,
+                )
+
+
 def needing(manifest: Any, *, snapshots: bool, incremental: bool) -> dict[str, list[str]]:
     """The names of snapshots and of incremental models, of the kinds that are asked for."""
     found: dict[str, list[str]] = {}

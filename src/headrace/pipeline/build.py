@@ -282,6 +282,8 @@ def build_nodes(
     _require_capabilities(target, parsed)
     if (config_of := target.node_config()) is not None:
         libraries_dbt.configure(parsed.graph, config_of)
+    if types := target.capabilities.fixture_types:
+        libraries_dbt.translate_fixtures(parsed.graph, types)
     events = NodeEvents(listen, parsed)
     parsed.runner.callbacks.append(events)
     try:

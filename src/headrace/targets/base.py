@@ -5,7 +5,7 @@ DuckDB reads every target: what compares, profiles or proves attaches it to a Du
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -28,11 +28,14 @@ class Capabilities:
         snapshots: whether dbt's snapshots can be run again and again.
         incremental: whether dbt's incremental models can.
         longest_name: of a table or column, in bytes; None where there is no limit to think of.
+        fixture_types: names of types that fixtures of unit tests are written with and that it has
+            under another name, such as ``timestamptz``.
     """
 
     snapshots: bool = True
     incremental: bool = True
     longest_name: int | None = None
+    fixture_types: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(Protocol):

@@ -15,7 +15,7 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.extras import how_to_install
 from headrace.targets.base import Capabilities
-from headrace.targets.spark import EngineSettings, EngineTarget
+from headrace.targets.spark import FIXTURE_TYPES, EngineSettings, EngineTarget
 from headrace.targets.spark_tables import DiskTable
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class SailTarget(EngineTarget):
     @property
     def capabilities(self) -> Capabilities:
         """Delta tables can be merged into."""
-        return Capabilities()
+        return Capabilities(fixture_types=FIXTURE_TYPES)
 
     def require_packages(self) -> None:
         """See ``EngineTarget``; Sail itself, too."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from headrace.libraries.spark import Session
 
+FIXTURE_TYPES = {"timestamptz": "timestamp", "text": "string", "varchar": "string"}
 _SIZE = r"^\d+[mg]$"
 
 
@@ -355,7 +356,7 @@ class SparkTarget(EngineTarget):
     @property
     def capabilities(self) -> Capabilities:
         """Parquet files cannot be changed: no snapshots, no incremental models."""
-        return Capabilities(snapshots=False, incremental=False)
+        return Capabilities(snapshots=False, incremental=False, fixture_types=FIXTURE_TYPES)
 
     @property
     def url(self) -> str:

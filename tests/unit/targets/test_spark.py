@@ -14,7 +14,6 @@ from headrace.errors import SettingsError, TransformError, WarehouseError
 from headrace.libraries import dbt, spark
 from headrace.pipeline.build import _require_capabilities
 from headrace.settings import resolve
-from headrace.targets import Capabilities
 from headrace.targets.lake_tables import RawTables
 from headrace.targets.sail import SailSettings, SailTarget
 from headrace.targets.spark import SparkSettings, SparkTarget
@@ -246,4 +245,19 @@ def test_what_parquet_cannot_be_is_refused_before_the_build(tmp_path: Path) -> N
     nodes["a"] = _node("model", "incremental")
     with pytest.raises(TransformError, match="no incremental models"):
         _require_capabilities(spark_target(tmp_path), parsed)
-    assert spark_target(tmp_path).capabilities == Capabilities(snapshots=False, incremental=False)
+    can = spark_target(tmp_path).capabilities
+    assert (can.snapshots, can.incremental) == (False, False)
+
+
+def test_types_in_fixtures_have_the_name_of_the_engine(tmp_path: Path) -> None:
+    fixture = SimpleNamespace(
+        rows="select cast('2024-01-01' as timestamptz) as varchar_, null::TEXT as text"
+    )
+    other = SimpleNamespace(rows=[{"id": 1}])
+    test = SimpleNamespace(given=[fixture, other], expect=SimpleNamespace(rows=None))
+    types = spark_target(tmp_path).capabilities.fixture_types
+    dbt.translate_fixtures(SimpleNamespace(unit_tests={"a": test}), types)
+    assert fixture.rows == (
+        "select cast('2024-01-01' as timestamp) as varchar_, null::string as text"
+    )
+    assert other.rows == [{"id": 1}]
