@@ -69,8 +69,14 @@ class Session:
         """The rows of a statement."""
         return list(self.spark.sql(statement).collect())
 
+    def has(self, table: str) -> bool:
+        """Whether there is a table, by its quoted name."""
+        return bool(self.spark.catalog.tableExists(table))
+
 
 _current: Session | None = None
+own_builds: set[str] = set()
+"""Names of builds of this process: the session knows their tables, for it made them."""
 
 
 def explained(error: BaseException | str, setting: str, log: Path | None = None) -> str:
@@ -169,6 +175,7 @@ def stop() -> None:
         found, _current = _current, None
         if found is None:
             return
+        own_builds.clear()
         with suppress(Exception):  # a server that is gone cannot be told goodbye
             found.spark.stop()
         if found.server is not None:

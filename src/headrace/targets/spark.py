@@ -206,7 +206,10 @@ class EngineTarget(RemoteTarget):
 
         Descriptions are published, see ``SparkPublisher``, not written into files.
         """
+        from headrace.libraries import spark
+
         build = self.tables.new_build()
+        spark.own_builds.add(build)
 
         def config(schema: str) -> Mapping[str, Any]:
             return {
@@ -248,6 +251,8 @@ class EngineTarget(RemoteTarget):
 
     def register(self, session: "Session") -> None:
         """Tell the session of all tables that it does not know as they are."""
+        from headrace.libraries import spark
+
         wanted = [*self.tables.raw(), *self.tables.loads(self.lake.raw_tables())]
         there = dict(session.versions)
         wanted += self.tables.built().values()
@@ -256,7 +261,11 @@ class EngineTarget(RemoteTarget):
             if table.schema not in made:
                 session.sql(f"create schema if not exists `{table.schema}`")
                 made.add(table.schema)
-            if there.pop(table.key, None) == table.version:
+            is_known = there.pop(table.key, None) == table.version
+            is_ours = table.folder.parent.name in spark.own_builds
+            # a model that failed has dropped its table in the session, not on the disk
+            if (is_known or is_ours) and session.has(table.spark_name):
+                session.versions[table.key] = table.version
                 continue
             session.sql(f"drop table if exists {table.spark_name}")
             self.register_table(session, table)
@@ -391,6 +400,7 @@ class SparkTarget(EngineTarget):
         }
         if given.method == "session":
             is_here = given.master.startswith("local")
+            is_loopback = given.master.startswith(("spark://127.", "spark://localhost:"))
             found |= {
                 "spark.app.name": "headrace",
                 "spark.master": given.master,
@@ -400,10 +410,10 @@ class SparkTarget(EngineTarget):
                 "spark.sql.catalogImplementation": "in-memory",
                 "spark.sql.warehouse.dir": (self.root / "managed").as_uri(),
             }
+            if is_here or is_loopback:
+                found["spark.driver.host"] = found["spark.driver.bindAddress"] = "127.0.0.1"
             if is_here:
                 found |= {
-                    "spark.driver.host": "127.0.0.1",
-                    "spark.driver.bindAddress": "127.0.0.1",
                     "spark.sql.shuffle.partitions": str(os.cpu_count() or 2),
                 }
             else:

@@ -136,6 +136,8 @@ def test_only_a_cluster_gets_memory_for_executors(tmp_path: Path) -> None:
     there = spark_target(tmp_path, master="spark://h:7077", executor_memory="3g").options()
     assert there["spark.executor.memory"] == "3g"
     assert "spark.driver.host" not in there
+    loopback = spark_target(tmp_path, master="spark://127.0.0.1:7077").options()
+    assert loopback["spark.driver.host"] == "127.0.0.1"
 
 
 def _written(folder: Path, *names: str) -> None:
