@@ -41,7 +41,8 @@ class Scenario:
         table: the table that is hit.
         words: what is done, as `headrace generate --faults` has it.
         faults: as a file of faults has them.
-        begins: UTC.
+        begins: of the first of them, UTC.
+        second: when the second one begins; None of one alone.
     """
 
     kind: str
@@ -50,6 +51,12 @@ class Scenario:
     words: str
     faults: tuple[dict[str, Any], ...]
     begins: datetime
+    second: datetime | None = None
+
+    @property
+    def begins_of_each(self) -> tuple[datetime, ...]:
+        """When each of the faults begins, UTC."""
+        return (self.begins, self.second) if self.second is not None else (self.begins,)
 
 
 def scenarios(seed: int, since: datetime, until: datetime) -> list[Scenario]:
@@ -139,7 +146,7 @@ def _together(rng: random.Random, found: Sequence[Scenario]) -> Iterator[Scenari
             yield Scenario(
                 "several", max(first.strength, second.strength), first.table,
                 f"{first.words} and {second.words}", (*first.faults, *second.faults),
-                min(first.begins, second.begins),
+                min(first.begins, second.begins), max(first.begins, second.begins),
             )  # fmt: skip
 
 

@@ -128,8 +128,8 @@ def _moved(
         length = min(len(series.values), len(old.values)) if old is not None else 0
         if old is None or not length:
             continue
-        now, then = (np.nan_to_num(one.values[:length]) for one in (series, old))
-        difference = abs(now - then)
+        difference = abs(series.values[:length] - old.values[:length])
+        difference = np.where(np.isfinite(difference), difference, 0.0)  # no row, no value
         if not difference.any():
             continue
         usual = np.maximum(_usual_range(old, start), _sampling_errors(series)[:length][start:])
@@ -178,14 +178,19 @@ def _detected(
             one
             for one in _alarms(monitor, faulty, changed, since)
             if one not in before
-            and one[0] + length_of(faulty.plan.grain, one[0]) > scenario.begins
-            and one[0] < scenario.begins + _NOTICED
+            and any(
+                one[0] + length_of(faulty.plan.grain, one[0]) > begin and one[0] < begin + _NOTICED
+                for begin in scenario.begins_of_each
+            )
         ]
         first = min(alarms, default=None)
         if first is not None:
             settled = timedelta(seconds=faulty.settles.get(first[1], 0.0))
             noticed = first[0] + length_of(faulty.plan.grain, first[0]) + settled
-            days = (noticed - scenario.begins).total_seconds() / 86_400
+            begin = max(
+                (at for at in scenario.begins_of_each if at <= first[0]), default=scenario.begins
+            )
+            days = (noticed - begin).total_seconds() / 86_400
     return Detection(
         monitor=monitor,
         kind=scenario.kind,
