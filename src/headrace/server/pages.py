@@ -113,6 +113,7 @@ def asset(
         grid=queries.results_by_run(state, detail.id) if detail.tests else None,
         has_impact=has_impact(detail),
         has_metrics=has_metrics(state, detail.id),
+        alarms=quality_of.open_alarms(state, detail.id),
         chart=charts.run_times(detail.run_times),
         rows_chart=charts.rows_over_time(detail.rows),
         sample=sample,

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.errors import MonitorError
+from headrace.pipeline.monitor_alarms import report_of
 from headrace.pipeline.monitor_status import (
     FreshnessForecast,
     MetricHistory,
@@ -232,6 +233,13 @@ def metrics(state: ServerState, asset_id: str, *, metric: str | None = None) -> 
         chosen=chosen,
         unmeasured=why,
     )
+
+
+def open_alarms(state: ServerState, asset_id: str) -> tuple[AlarmReport, ...]:
+    """The open alarms on a table, the newest first."""
+    store = state.store()
+    found = store.alarms("open") if store is not None else []
+    return tuple(report_of(one) for one in found if one.asset_id == asset_id)
 
 
 def _line(one: MetricHistory) -> MetricLine:

@@ -9,7 +9,7 @@ from test_monitor import LAST_DAY, RAW, Shop
 
 from headrace.pipeline import kept_profiles
 from headrace.pipeline.monitor_status import MetricPoint
-from headrace.server import charts, pages, quality
+from headrace.server import charts, pages, quality, queries
 from headrace.server.errors import NotFoundError
 from headrace.server.models import RunQuality
 from headrace.server.rendering import FileLinks, PageFrame, ServerLinks
@@ -60,6 +60,16 @@ def test_the_metrics_of_a_table_and_one_in_full(state: ServerState) -> None:
     static = pages.metrics(state, PageFrame(FileLinks("../"), "lab"), RAW)
     assert FileLinks().metrics(RAW, "rows").partition("#")[2] in static
     assert pages.has_metrics(state, RAW)
+
+
+def test_open_alarms_are_on_the_page_of_their_table(state: ServerState) -> None:
+    for links in (ServerLinks(), FileLinks("../")):
+        page = pages.asset(state, PageFrame(links, "lab"), queries.asset(state, RAW))
+        assert 'id="alarms"' in page
+        assert 'id="profile"' in page
+        assert links.metrics(RAW) in page
+    other = pages.asset(state, PageFrame(links, "lab"), queries.asset(state, "model.p.daily"))
+    assert 'id="alarms"' not in other
 
 
 def test_what_is_not_measured_says_so(state: ServerState) -> None:
