@@ -68,6 +68,15 @@ class _Client(PostgresClient):
             return _CopyJob(file_path)
         return job
 
+    def drop_tables(self, *tables: str, delete_schema: bool = True) -> None:
+        """Drop tables before a full refresh, and the views on them, which dbt makes again."""
+        if tables:
+            client = self.sql_client
+            names = [client.make_qualified_table_name(table) for table in tables]
+            with self.maybe_ddl_transaction():
+                client.execute_many([f"drop table if exists {name} cascade" for name in names])
+        super().drop_tables(*tables, delete_schema=delete_schema)
+
 
 class PostgresByCopy(postgres):
     """The destination."""
