@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import psycopg
 
 EXTRA = "postgres"
-LOAD, BUILD = "headrace load", "headrace build"
-"""What the server calls the sessions of dlt and dbt."""
+LOAD, BUILD = "headrace-load", "headrace-build"
+"""What the server calls the sessions of dlt and dbt; a blank would become a + in a URL."""
 
 CONNECT_S = 10
 _LOCK = int.from_bytes(b"headrace")
