@@ -132,7 +132,7 @@ def picture(
     low = min([low, *(end for end in ends if end > low - reach)])
     high = max([high, *(end for end in ends if end < high + reach)])
     if high == low:
-        low, high = low - 1, high + 1
+        low, high = low - max(1.0, abs(low) / 100), high + max(1.0, abs(high) / 100)
     rows = [[" "] * len(shown) for _ in range(height)]
 
     def place(value: float) -> int:

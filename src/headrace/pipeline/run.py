@@ -67,6 +67,7 @@ from headrace.targets import Target
 
 Step = Literal["load", "build", "publish"]
 _LOG = logging.getLogger("headrace.pipeline")
+_NEVER_BLOCKS = frozenset({"duration", "freshness", "lateness"})
 _MONITOR_NOTES = 5  # that are told
 _PROBLEMS = 20  # that are kept with a step
 ALL_STEPS: tuple[Step, ...] = ("load", "build", "publish")
@@ -589,7 +590,13 @@ class _Run:
 
     def _is_blocked(self) -> bool:
         """Whether an open alarm keeps the build from being published; the audit says so."""
-        alarms = self.watched.alarms if self.watched else ()
+        alarms = [
+            one
+            for one in (self.watched.alarms if self.watched else ())
+            # a raw table from which nothing is made harms no reader; what is slow or late is right
+            if one.metric not in _NEVER_BLOCKS
+            and (one.downstream or one.metric == "schema" or not one.asset.startswith("table."))
+        ]
         if self.audited is None or not alarms:
             return False
         problems = tuple(

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -15,11 +16,12 @@ from headrace.catalog.model import Asset, Column
 from headrace.errors import MonitorError
 from headrace.pipeline import monitor
 from headrace.pipeline.monitor_status import expect, history, quality_status
-from headrace.pipeline.reports import QualityReport
+from headrace.pipeline.reports import AuditReport, QualityReport
+from headrace.pipeline.run import _Run
 from headrace.quality.monitors.plan import Plan
 from headrace.settings import Resolved
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("error")]
 
 RAW = "table.shop_raw.orders"
 MART = "model.p.daily"
@@ -349,3 +351,24 @@ def test_names_of_metrics_are_proposed(shop: Shop) -> None:
         with pytest.raises(MonitorError) as error:
             history(shop.resolved, name)
         assert said in str(error.value)
+
+
+def test_an_alarm_blocks_where_the_settings_say_so_unless_nothing_is_made_from_it(
+    shop: Shop,
+) -> None:
+    found = shop.load(f"delete from shop_raw.orders where {LAST_DAY} and hash(id) % 2 = 0")
+    one = found.alarms[0]
+    for alarm, blocks in {
+        one: True,
+        one.model_copy(update={"downstream": ()}): False,
+        one.model_copy(update={"metric": "duration"}): False,
+        one.model_copy(update={"metric": "schema", "downstream": ()}): True,
+        one.model_copy(update={"asset": MART, "downstream": ()}): True,
+    }.items():
+        run: Any = object.__new__(_Run)
+        run.watched = found.model_copy(update={"alarms": (alarm,)})
+        run.audited = AuditReport(passed=True, problems=(), seconds=0.0)
+        assert run._is_blocked() is blocks
+        assert run.audited.passed is not blocks
+        if blocks:
+            assert f"`headrace quality expected {alarm.number}`" in run.audited.problems[0]
