@@ -55,6 +55,8 @@ def test_mart_is_not_expected_before_what_it_is_made_from() -> None:
 
 def test_few_updates_tell_nothing_and_runs_without_newer_data_are_none() -> None:
     assert forecast(daily(2), now=MONDAY + DAY * 3).next_at is None
+    by_hand = [Update(MONDAY + timedelta(minutes=index), None) for index in range(9)]
+    assert forecast(by_hand, now=MONDAY + DAY).next_at is None
     assert forecast([], now=MONDAY, promise=DAY).misses_at is None
     at = MONDAY + DAY
     seen = updates_of([(MONDAY, MONDAY, True), (at, MONDAY, False), (at + DAY, at, True)])

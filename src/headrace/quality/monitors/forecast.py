@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+_APART = timedelta(minutes=15)  # of runs that are nearer, somebody repeats one by hand
 _FEW = 4  # updates that tell of the next
 _LATE = 0.9  # of the intervals are shorter; past that an update is late
 
@@ -70,7 +71,12 @@ def forecast(
         upstream: when newer data of what it is made from are expected; it cannot be fresh before.
     """
     last = updates[-1] if updates else None
-    intervals = [(before.at.weekday(), after.at - before.at) for before, after in pairwise(updates)]
+    apart = [
+        one
+        for one, after in pairwise([*updates, None])
+        if one is not None and (after is None or after.at - one.at >= _APART)
+    ]
+    intervals = [(before.at.weekday(), after.at - before.at) for before, after in pairwise(apart)]
     ages = sorted(one.at - one.newest for one in updates if one.newest is not None)
     usual_age = ages[len(ages) // 2] if ages else None
     next_at = next_by = None
