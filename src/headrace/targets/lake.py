@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import SecretStr
 
@@ -23,7 +23,7 @@ from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import extension_path, is_damaged, load_extension
-from headrace.sql_text import qualified, scalar
+from headrace.sql_text import literal, qualified, scalar
 from headrace.targets.base import Capabilities, RemoteTarget
 from headrace.targets.duckdb import DuckDbTarget
 from headrace.targets.lake_files import FORMAT, HOME, LAKE, LakeFiles
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import duckdb
 
 EXTRA = "lake"
+_EXTENSIONS = {"delta": ["delta"], "iceberg": ["avro", "iceberg"], "parquet": []}
 
 
 class LakeSettings(LakeFields):
@@ -82,11 +83,7 @@ class LakeTarget(RemoteTarget):
     data_dir: Path
     dialect: str = "duckdb"
     adapter: str = "dbt-duckdb"
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """All that DuckDB has."""
-        return Capabilities()
+    capabilities: ClassVar[Capabilities] = Capabilities()
 
     @property
     def location(self) -> str:
@@ -240,12 +237,7 @@ class LakeTarget(RemoteTarget):
             )
 
     def _extensions(self) -> list[str]:
-        return [
-            *(["httpfs"] if self.access else []),
-            *{"delta": ["delta"], "iceberg": ["avro", "iceberg"], "parquet": []}[
-                self.settings.table_format
-            ],
-        ]
+        return [*(["httpfs"] if self.access else []), *_EXTENSIONS[self.settings.table_format]]
 
     def open(self, connection: "duckdb.DuckDBPyConnection") -> None:
         """Give a connection what it takes to read and write the files of the lake.
@@ -332,6 +324,8 @@ class LakeTarget(RemoteTarget):
             return False
         try:
             self.open(connection)
+            # what forbids files afterwards, as queries do, means all others
+            connection.execute(f"set allowed_directories = [{literal(f'{self.url}/')}]")
             self._attach(connection, alias)
         except duckdb.Error as error:
             raise self.explain(error) from error

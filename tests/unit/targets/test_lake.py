@@ -112,6 +112,18 @@ def test_another_machine_goes_on_where_this_one_stopped(tmp_path: Path) -> None:
     assert second.count_rows("marts", "orders") == 5
 
 
+def test_a_query_that_may_read_no_file_reads_those_of_the_lake(tmp_path: Path) -> None:
+    target = lake(tmp_path)
+    build(target, *MARTS)
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    with closing(duckdb.connect()) as connection:
+        assert target.attach(connection, target.database)
+        connection.execute("set enable_external_access = false")
+        assert len(connection.execute("from engine.marts.orders").fetchall()) == 3
+        with pytest.raises(duckdb.PermissionException):
+            connection.execute(f"from read_csv('{tmp_path / 'other.csv'}')")
+
+
 def test_only_what_changed_is_written(tmp_path: Path) -> None:
     target = lake(tmp_path)
     build(target, *MARTS, "create table marts.people as select 1 as id")
