@@ -15,8 +15,8 @@ HEAD = """\
 These tests are in `dbt_project/tests/generic/`, beside dbt's own `unique`, `not_null`,
 `accepted_values` and `relationships`. They have the names, and where these agree the arguments, of
 [Great Expectations](https://docs.greatexpectations.io/), dbt_utils and dbt_expectations; no package is
-needed. Each runs on DuckDB and Postgres, where its passing and its failing case are tested, and
-has the SQL for Spark. [Check your data](../how-to/check-data.md) shows how to use them.
+needed. On DuckDB and Postgres a passing and a failing case of each is tested; what Spark writes in
+another way is dispatched, and is not tested. [Check your data](../how-to/check-data.md) shows how to use them.
 
 A null passes, unless the test is about nulls. Arguments that several tests have:
 
