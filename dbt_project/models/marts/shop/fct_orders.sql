@@ -35,8 +35,11 @@ final as (
         orders.financial_status,
         orders.fulfillment_status,
         orders.cancel_reason,
-        row_number() over (
-            partition by orders.customer_id order by orders.created_at, orders.order_id
+        cast(
+            row_number() over (
+                partition by orders.customer_id
+                order by orders.created_at, orders.order_id
+            ) as bigint
         ) as customer_order_number,
         coalesce(line_totals.number_of_lines, 0) as number_of_lines,
         coalesce(line_totals.quantity, 0) as quantity,

@@ -18,9 +18,11 @@ final as (
         page_location,
         page_title,
         page_referrer,
-        row_number() over (
-            partition by session_id
-            order by event_at, event_number
+        cast(
+            row_number() over (
+                partition by session_id
+                order by event_at, event_number
+            ) as bigint
         ) as page_view_number,
         event_date as page_view_date,
         event_at as viewed_at
