@@ -17,6 +17,7 @@ from headrace.targets.lake import LakeTarget
 from headrace.targets.object_store import ABSENT, ConflictError, LocalStore
 
 pytest.importorskip("deltalake", reason="uv sync --extra lake")
+pytestmark = pytest.mark.slow
 
 ODD = """
     select 1 as id, 12345678901234567890123::hugeint as big, 18446744073709551615::ubigint as uint,
