@@ -35,6 +35,7 @@ PUBLISHED = Path(__file__).parents[1] / "fixtures" / "openlineage"
 KEYS = {
     "ColumnLineageDatasetFacet": "columnLineage",
     "DataQualityAssertionsDatasetFacet": "dataQualityAssertions",
+    "DataQualityMetricsInputDatasetFacet": "dataQualityMetrics",
     "DatasourceDatasetFacet": "dataSource",
     "DocumentationDatasetFacet": "documentation",
     "DocumentationJobFacet": "documentation",

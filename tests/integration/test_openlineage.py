@@ -112,7 +112,10 @@ def test_run_is_the_parent_of_all_and_each_begins_and_ends_once(events: Events) 
         assert kinds in (["START", "COMPLETE"], ["START", "COMPLETE", "OTHER"])
     jobs = {event["job"]["name"] for event in events}
     assert {"load.jaffle_shop", ORDERS, f"{ORDERS}.test"} <= jobs
-    assert len([job for job in jobs if job.startswith("model.") and job[-5:] != ".test"]) == 6
+    models = {job for job in jobs if job.startswith("model.")}
+    assert len([job for job in models if not job.endswith((".test", ".quality"))]) == 6
+    (seen,) = last_of(events, f"{ORDERS}.quality")["inputs"]
+    assert seen["inputFacets"]["dataQualityMetrics"]["rowCount"] == 99
 
 
 def test_times_are_those_of_the_run(events: Events) -> None:
@@ -128,7 +131,9 @@ def test_times_are_those_of_the_run(events: Events) -> None:
 def test_models_begin_before_any_of_them_is_told_to_have_ended(events: Events) -> None:
     """Events come in the order they were sent: START as dbt begins, the end with the catalog."""
     models = [
-        state for name, state in states(events) if re.fullmatch(r"model\.[\w.]+(?<!\.test)", name)
+        state
+        for name, state in states(events)
+        if re.fullmatch(r"model\.[\w.]+(?<!\.test)(?<!\.quality)", name)
     ]
     assert models == ["START"] * 6 + ["COMPLETE"] * 6
 
