@@ -112,10 +112,10 @@ def test_run_is_the_parent_of_all_and_each_begins_and_ends_once(events: Events) 
         assert kinds in (["START", "COMPLETE"], ["START", "COMPLETE", "OTHER"])
     jobs = {event["job"]["name"] for event in events}
     assert {"load.jaffle_shop", ORDERS, f"{ORDERS}.test"} <= jobs
-    models = {job for job in jobs if job.startswith("model.")}
+    models = {str(job) for job in jobs if job.startswith("model.")}
     assert len([job for job in models if not job.endswith((".test", ".quality"))]) == 6
-    (seen,) = last_of(events, f"{ORDERS}.quality")["inputs"]
-    assert seen["inputFacets"]["dataQualityMetrics"]["rowCount"] == 99
+    (mart,) = last_of(events, f"{ORDERS}.quality")["inputs"]
+    assert mart["inputFacets"]["dataQualityMetrics"]["rowCount"] == 99
 
 
 def test_times_are_those_of_the_run(events: Events) -> None:
