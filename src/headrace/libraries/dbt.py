@@ -101,12 +101,16 @@ def configure(manifest: Any, config_of: Callable[[str], Mapping[str, Any]]) -> N
 
 
 def translate_fixtures(manifest: Any, types: Mapping[str, str]) -> None:
-    """Name the types in the SQL of unit tests' fixtures as an engine does.
+    """Name the types of contracts, and in the SQL of unit tests' fixtures, as an engine does.
 
     Args:
         manifest: dbt's own.
         types: the engine's names by those that may be written.
     """
+    for node in manifest.nodes.values():
+        for column in node.columns.values():
+            kind = (column.data_type or "").lower()
+            column.data_type = types.get(kind, column.data_type)
     named = "|".join(types)
     word = re.compile(
         rf"(?P<cast>\bas\s+)({named})(?=\s*\))|(?P<colons>::)({named})\b", re.IGNORECASE

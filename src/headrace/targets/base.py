@@ -28,8 +28,8 @@ class Capabilities:
         snapshots: whether dbt's snapshots can be run again and again.
         incremental: whether dbt's incremental models can.
         longest_name: of a table or column, in bytes; None where there is no limit to think of.
-        fixture_types: names of types that fixtures of unit tests are written with and that it has
-            under another name, such as ``timestamptz``.
+        fixture_types: names of types that contracts and fixtures of unit tests are written with
+            and that it has under another name, such as ``timestamptz``.
     """
 
     snapshots: bool = True

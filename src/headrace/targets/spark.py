@@ -32,7 +32,12 @@ if TYPE_CHECKING:
 
     from headrace.libraries.spark import Session
 
-FIXTURE_TYPES = {"timestamptz": "timestamp", "text": "string", "varchar": "string"}
+FIXTURE_TYPES = {
+    "timestamptz": "timestamp",
+    "timestamp with time zone": "timestamp",
+    "text": "string",
+    "varchar": "string",
+}
 _SIZE = r"^\d+[mg]$"
 
 

@@ -258,7 +258,10 @@ def test_types_in_fixtures_have_the_name_of_the_engine(tmp_path: Path) -> None:
     other = SimpleNamespace(rows=[{"id": 1}])
     test = SimpleNamespace(given=[fixture, other], expect=SimpleNamespace(rows=None))
     types = spark_target(tmp_path).capabilities.fixture_types
-    dbt.translate_fixtures(SimpleNamespace(unit_tests={"a": test}), types)
+    column = SimpleNamespace(data_type="timestamp with time zone")
+    model = SimpleNamespace(columns={"at": column, "no": SimpleNamespace(data_type=None)})
+    dbt.translate_fixtures(SimpleNamespace(unit_tests={"a": test}, nodes={"b": model}), types)
+    assert column.data_type == "timestamp"
     assert fixture.rows == (
         "select cast('2024-01-01' as timestamp) as varchar_, null::string as text"
     )
