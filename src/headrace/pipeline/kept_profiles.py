@@ -68,8 +68,9 @@ def keep(resolved: Resolved, store: RunStore, run_id: str) -> tuple[list[str], l
     """
     most = resolved.settings.quality.keep_profiles
     before = _state(resolved)
-    state = f"{resolved.target.signature()} {_file_stamp(resolved)} {store.catalog_version()}"
-    if not most or (before == state and resolved.target.signature() is not None):
+    signature = resolved.target.signature()
+    state = f"{signature} {_file_stamp(resolved)} {store.catalog_version()}"
+    if not most or (signature and before == state):
         return [], []
     catalog = store.load_catalog()
     if catalog is None:

@@ -66,7 +66,7 @@ def test_version() -> None:
     [
         (("where", "--set", "log_level=loud"), "log_level"),
         (("where", "--env", "nowhere"), "config/nowhere.yml"),
-        (("where", "--target", "lake"), "'lake' is not one of"),
+        (("where", "--target", "pond"), "'pond' is not one of"),
         (("load", "--source", "nothing"), "known: jaffle_shop"),
         (("load", "--set", "sources.jaffle_shop.pth=x"), "unknown key; this source takes"),
     ],

@@ -13,18 +13,26 @@ from headrace.targets import require_file
 
 ROOT = Path(__file__).parents[3]
 ASKED = re.compile(
-    r"""Path\((\w+\.)*target\.location|target\.dialect\s*[=!]=|signature\(\) is (not )?None"""
+    r"""Path\((\w+\.)*target\.location|signature\(\)\ is\ (not\ )?None
+    |isinstance\([^)]*(?:Target|Settings)\b.*Target
+    |\btarget\.(?:type|dialect|adapter)\s*(?:[!=]=|in\b)
+    |(?:resolved|self)\.target\.name\s*[!=]=
+    |\boutput\[["']type["']\]\s*[!=]=
+    |from\ headrace\.targets\.(?!base|publication|registry|duckdb\ import\ explain_duckdb_error)
+    |\b(?:DuckDb|Postgres|DuckLake|Lake|Spark|Sail)Target\b
+    """,
+    re.VERBOSE,
 )
 
 
-def test_no_location_is_a_path_and_no_dialect_is_compared() -> None:
+def test_nothing_asks_which_target_it_is() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in (ROOT / "src" / "headrace").rglob("*.py")
         if "targets" not in path.parts
         for match in ASKED.finditer(path.read_text(encoding="utf-8"))
     ]
-    assert found == []
+    assert found == [], "declare a capability in headrace.targets.base instead"
 
 
 def test_what_works_on_a_file_alone_says_so() -> None:
