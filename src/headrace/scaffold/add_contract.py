@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace import file_changes, yaml_editor
+from headrace import file_changes
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, declared_tables, open_project
-from headrace.scaffold.draft import ByHand, FileReport
+from headrace.scaffold.draft import ByHand, FileReport, edited
 from headrace.scaffold.plan import GenericTest, yaml_name
 from headrace.settings import Resolved
 from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlPath, value_at
@@ -84,25 +84,10 @@ def import_contract(
         )
         for path, text in draft.new_files.items()
     ]
-    for path, labelled in draft.edits.items():
-        document, name = project.document(path), project.name(path)
-        changed, left = yaml_editor.add(document, [edit for edit, _ in labelled])
-        draft.by_hand += [
-            ByHand(path=name, what=f"add the {label}", line="\n".join(edit.lines))
-            for edit, label in labelled
-            if edit in left
-        ]
-        is_changed = changed.text != document.text
-        if is_changed:
-            texts[path] = changed.text
-        files.append(
-            FileReport(
-                path=name,
-                status="changed" if is_changed else "unchanged",
-                additions=tuple(label for edit, label in labelled if edit not in left),
-                diff=file_changes.diff(name, document.text, changed.text) if is_changed else "",
-            )
-        )
+    changed, reports, left = edited(project, draft.edits)
+    texts |= changed
+    files += reports
+    draft.by_hand += left
     file_changes.check(project.root, texts)
     if not dry_run:
         file_changes.write(texts, project.texts)

@@ -11,11 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from headrace import file_changes, yaml_editor
+from headrace import file_changes
 from headrace.artifacts import Manifest, read_manifest
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, declared_tables, open_project
-from headrace.scaffold.draft import ByHand, FileReport
+from headrace.scaffold.draft import ByHand, FileReport, edited
 from headrace.scaffold.plan import GenericTest, yaml_name
 from headrace.settings import Resolved
 from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlPath, value_at
@@ -93,27 +93,8 @@ def add_tests(
         ]
         found = _edits(project.document(path).data, where, usable, names)
         edits.setdefault(path, []).extend(found)
-    texts: dict[Path, str] = {}
-    files = []
-    for path, labelled in edits.items():
-        document, name = project.document(path), project.name(path)
-        changed, left = yaml_editor.add(document, [edit for edit, _ in labelled])
-        by_hand += [
-            ByHand(path=name, what=f"add the {label}", line="\n".join(edit.lines))
-            for edit, label in labelled
-            if edit in left
-        ]
-        is_changed = changed.text != document.text
-        if is_changed:
-            texts[path] = changed.text
-        files.append(
-            FileReport(
-                path=name,
-                status="changed" if is_changed else "unchanged",
-                additions=tuple(label for edit, label in labelled if edit not in left),
-                diff=file_changes.diff(name, document.text, changed.text) if is_changed else "",
-            )
-        )
+    texts, files, left = edited(project, edits)
+    by_hand += left
     file_changes.check(project.root, texts)
     if not dry_run:
         file_changes.write(texts, project.texts)

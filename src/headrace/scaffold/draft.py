@@ -1,13 +1,13 @@
 """The draft of a scaffold: what would be written and reported; it is written only once complete."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from headrace import yaml_editor
+from headrace import file_changes, yaml_editor
 from headrace.scaffold.dbt_project import DbtProject, Offer, Record, What
 from headrace.scaffold.model_sql import ModelSql
 from headrace.scaffold.raw_schema import RawSchema
@@ -74,6 +74,42 @@ class ScaffoldReport(_Report):
     def changes(self) -> tuple[FileReport, ...]:
         """The files that differ from what was there."""
         return tuple(file for file in self.files if file.status != "unchanged")
+
+
+def edited(
+    project: DbtProject, edits: Mapping[Path, Sequence[tuple[Edit, str]]]
+) -> tuple[dict[Path, str], list[FileReport], list[ByHand]]:
+    """Make labelled additions to YAML files; nothing is written.
+
+    Args:
+        project: the files as they are.
+        edits: additions by file, each with what it is called in the report.
+
+    Returns:
+        New content of the files that differ, a report of each file, and what could not be added.
+    """
+    texts: dict[Path, str] = {}
+    files, by_hand = [], []
+    for path, labelled in edits.items():
+        document, name = project.document(path), project.name(path)
+        changed, left = yaml_editor.add(document, [edit for edit, _ in labelled])
+        by_hand += [
+            ByHand(path=name, what=f"add the {label}", line="\n".join(edit.lines))
+            for edit, label in labelled
+            if edit in left
+        ]
+        is_changed = changed.text != document.text
+        if is_changed:
+            texts[path] = changed.text
+        files.append(
+            FileReport(
+                path=name,
+                status="changed" if is_changed else "unchanged",
+                additions=tuple(label for edit, label in labelled if edit not in left),
+                diff=file_changes.diff(name, document.text, changed.text) if is_changed else "",
+            )
+        )
+    return texts, files, by_hand
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.libraries.dbt import close_duckdb
-from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.targets.base import Capabilities, RemoteTarget
 from headrace.targets.ducklake_catalog import VERSION, Catalog, FileCatalog, ServerCatalog
 from headrace.targets.ducklake_connection import DATABASE, SESSION, LakeConnections
 from headrace.targets.ducklake_publisher import DuckLakePublisher, built
 from headrace.targets.object_store import S3Store
-from headrace.targets.s3_access import S3Access
+from headrace.targets.s3_access import S3Access, S3Settings, folder_or_bucket
 
 if TYPE_CHECKING:
     import duckdb
@@ -29,7 +29,7 @@ _SERVER = re.compile(r"postgres(ql)?://")
 _MEMORY = r"^\d+ ?[KMG]i?B$"
 
 
-class DuckLakeSettings(TargetSettings):
+class DuckLakeSettings(S3Settings):
     """Settings of a DuckLake (``targets.<name>`` in the settings)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -47,20 +47,6 @@ class DuckLakeSettings(TargetSettings):
         None, description="where the Parquet files are: a local folder, or `s3://bucket/prefix`; "
         "by default `files` in the target's data folder",
     )  # fmt: skip
-    endpoint: str | None = Field(
-        None, description="URL of a server that speaks S3, such as `http://127.0.0.1:8333`; by "
-        "default AWS",
-    )  # fmt: skip
-    region: str = Field("us-east-1", description="of the bucket")
-    url_style: Literal["auto", "path", "vhost"] = Field(
-        "auto", description="whether the bucket is in the path of URLs or in the host name; "
-        "`auto` is `path` with an `endpoint`",
-    )  # fmt: skip
-    access_key_id: SecretStr | None = Field(
-        None, description="by default what AWS's tools find: variables, profile, role"
-    )
-    secret_access_key: SecretStr | None = Field(None, description="of the access key")
-    session_token: SecretStr | None = Field(None, description="of a temporary access key")
     published_schema: str = Field(
         "published", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="the schema that readers read"
     )
@@ -93,14 +79,7 @@ class DuckLakeSettings(TargetSettings):
             )
         return value
 
-    @field_validator("storage")
-    @classmethod
-    def _is_folder_or_bucket(cls, value: str | None) -> str | None:
-        if value and "://" in value and not value.startswith("s3://"):
-            raise ValueError("the files are in a local folder or in s3://bucket/prefix")
-        if value and value.startswith("s3://") and not value[5:].strip("/"):
-            raise ValueError("the bucket is missing: s3://bucket/prefix")
-        return value
+    _names_a_place = field_validator("storage")(folder_or_bucket)
 
     @contextmanager
     def apart(self, folder: Path) -> Iterator[dict[str, str]]:
@@ -189,26 +168,7 @@ class DuckLakeTarget(RemoteTarget):
     @cached_property
     def access(self) -> S3Access | None:
         """How the bucket is reached; None for a local folder."""
-        if not self.storage.startswith("s3://"):
-            return None
-        given = self.settings
-        bucket, _, prefix = self.storage[5:].strip("/").partition("/")
-
-        def secret(value: SecretStr | None) -> str | None:
-            return value.get_secret_value() if value else None
-
-        return S3Access(
-            bucket=bucket,
-            prefix=prefix.strip("/"),
-            endpoint=given.endpoint,
-            region=given.region,
-            path_style=given.url_style == "path"
-            or (given.url_style == "auto" and given.endpoint is not None),
-            key_id=secret(given.access_key_id),
-            secret=secret(given.secret_access_key),
-            token=secret(given.session_token),
-            setting=f"targets.{self.name}",
-        )
+        return self.settings.access(self.storage, self.name)
 
     @cached_property
     def lake(self) -> LakeConnections:

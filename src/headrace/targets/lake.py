@@ -17,8 +17,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import SecretStr
-
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.libraries.dbt import close_duckdb
@@ -120,26 +118,7 @@ class LakeTarget(RemoteTarget):
     @cached_property
     def access(self) -> S3Access | None:
         """How the bucket is reached; None for a local folder."""
-        if not self.url.startswith("s3://"):
-            return None
-        given = self.settings
-        bucket, _, prefix = self.url[5:].strip("/").partition("/")
-        path_style = given.url_style == "path" or (given.url_style == "auto" and given.endpoint)
-
-        def secret(value: SecretStr | None) -> str | None:
-            return value.get_secret_value() if value else None
-
-        return S3Access(
-            bucket=bucket,
-            prefix=prefix.strip("/"),
-            endpoint=given.endpoint,
-            region=given.region,
-            path_style=bool(path_style),
-            key_id=secret(given.access_key_id),
-            secret=secret(given.secret_access_key),
-            token=secret(given.session_token),
-            setting=f"targets.{self.name}",
-        )  # fmt: skip
+        return self.settings.access(self.url, self.name)
 
     @cached_property
     def store(self) -> ObjectStore:

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from headrace.targets.base import TargetSettings
 from headrace.targets.lake_files import HOME
+from headrace.targets.s3_access import S3Settings, folder_or_bucket
 
 _FOLDER = r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$"
 
@@ -34,7 +34,7 @@ class LayoutSettings(BaseModel):
         return self
 
 
-class LakeFields(TargetSettings):
+class LakeFields(S3Settings):
     """Its keys; ``headrace.targets.lake`` makes the target of them."""
 
     url: str | None = Field(
@@ -48,20 +48,6 @@ class LakeFields(TargetSettings):
         "parquet", description="of marts: files that the manifest names, or these as a Delta "
         "table, too",
     )  # fmt: skip
-    endpoint: str | None = Field(
-        None, description="URL of a server that speaks S3, such as `http://127.0.0.1:8333`; by "
-        "default AWS",
-    )  # fmt: skip
-    region: str = Field("us-east-1", description="of the bucket")
-    url_style: Literal["auto", "path", "vhost"] = Field(
-        "auto", description="whether the bucket is in the path of URLs or in the host name; "
-        "`auto` is `path` with an `endpoint`",
-    )  # fmt: skip
-    access_key_id: SecretStr | None = Field(
-        None, description="by default what AWS's tools find: variables, profile, role"
-    )
-    secret_access_key: SecretStr | None = Field(None, description="of the access key")
-    session_token: SecretStr | None = Field(None, description="of a temporary access key")
     layout: LayoutSettings = Field(LayoutSettings(), description="its folders")
     partitions: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
@@ -86,14 +72,7 @@ class LakeFields(TargetSettings):
     )
     threads: int | None = Field(None, ge=1, le=256, description="DuckDB's; all cores by default")
 
-    @field_validator("url")
-    @classmethod
-    def _is_known(cls, value: str | None) -> str | None:
-        if value and "://" in value and not value.startswith("s3://"):
-            raise ValueError("a lake is a local folder or s3://bucket/prefix")
-        if value and value.startswith("s3://") and not value[5:].strip("/"):
-            raise ValueError("the bucket is missing: s3://bucket/prefix")
-        return value
+    _names_a_place = field_validator("url")(folder_or_bucket)
 
     @field_validator("partitions")
     @classmethod

@@ -1,12 +1,15 @@
-"""How a bucket is reached, in the words of each library that reads or writes there."""
+"""How a bucket is reached: the settings, and the words of each library that reads there."""
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr
 
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.sql_text import literal
+from headrace.targets.base import TargetSettings
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,65 @@ class S3Access:
             region_name=self.region,
             endpoint_url=self.endpoint,
         )
+
+
+class S3Settings(TargetSettings):
+    """Settings of a target whose files may be in a bucket."""
+
+    endpoint: str | None = Field(
+        None, description="URL of a server that speaks S3, such as `http://127.0.0.1:8333`; by "
+        "default AWS",
+    )  # fmt: skip
+    region: str = Field("us-east-1", description="of the bucket")
+    url_style: Literal["auto", "path", "vhost"] = Field(
+        "auto", description="whether the bucket is in the path of URLs or in the host name; "
+        "`auto` is `path` with an `endpoint`",
+    )  # fmt: skip
+    access_key_id: SecretStr | None = Field(
+        None, description="by default what AWS's tools find: variables, profile, role"
+    )
+    secret_access_key: SecretStr | None = Field(None, description="of the access key")
+    session_token: SecretStr | None = Field(None, description="of a temporary access key")
+
+    def access(self, url: str, name: str) -> S3Access | None:
+        """How the bucket of a URL is reached; None of a local folder.
+
+        Args:
+            url: a path, or ``s3://bucket/prefix``.
+            name: the target's.
+        """
+        if not url.startswith("s3://"):
+            return None
+        bucket, _, prefix = url[5:].strip("/").partition("/")
+
+        def secret(value: SecretStr | None) -> str | None:
+            return value.get_secret_value() if value else None
+
+        return S3Access(
+            bucket=bucket,
+            prefix=prefix.strip("/"),
+            endpoint=self.endpoint,
+            region=self.region,
+            path_style=self.url_style == "path"
+            or (self.url_style == "auto" and self.endpoint is not None),
+            key_id=secret(self.access_key_id),
+            secret=secret(self.secret_access_key),
+            token=secret(self.session_token),
+            setting=f"targets.{name}",
+        )
+
+
+def folder_or_bucket(value: str | None) -> str | None:
+    """A setting that names a local folder or a bucket.
+
+    Raises:
+        ValueError: it names something else.
+    """
+    if value and "://" in value and not value.startswith("s3://"):
+        raise ValueError("name a local folder, or s3://bucket/prefix")
+    if value and value.startswith("s3://") and not value[5:].strip("/"):
+        raise ValueError("the bucket is missing: s3://bucket/prefix")
+    return value
 
 
 def botocore() -> Any:

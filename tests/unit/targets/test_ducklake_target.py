@@ -69,7 +69,7 @@ def _files(target: DuckLakeTarget) -> int:
     [
         ("catalog=lake.duckdb", "would lock readers out"),
         ("catalog=mysql://h/d", "a SQLite file, or postgresql://"),
-        ("storage=gs://bucket/x", "a local folder or in s3://"),
+        ("storage=gs://bucket/x", "name a local folder, or s3://"),
         ("storage=s3://", "the bucket is missing"),
         ("published_schema=My Marts", "published_schema"),
         ("retention_hours=-1", "greater than or equal to 0"),

@@ -278,7 +278,7 @@ def test_a_lake_of_a_newer_headrace(tmp_path: Path, content: bytes, words: str) 
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["url=gs://bucket/x"], "a lake is a local folder or s3://bucket/prefix"),
+        (["url=gs://bucket/x"], "name a local folder, or s3://bucket/prefix"),
         (["url=s3://"], "the bucket is missing"),
         (["partitions={orders: [id]}"], "orders is not schema.table"),
         (["layout.silver=bronze/x"], "must not be in one another"),
