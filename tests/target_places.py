@@ -3,6 +3,7 @@
 A new type of target adds a function here, and nothing else, to be held to the contract.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ def _postgres(folder: Path) -> Iterator[Place]:
 def _spark(folder: Path) -> Iterator[Place]:
     for module in ("pyspark", "dbt.adapters.spark", "deltalake"):
         pytest.importorskip(module, reason="uv sync --extra spark")
+    if shutil.which("java") is None:
+        pytest.skip("there is no Java")
     yield Place("spark", (f"targets.spark.path={folder / 'files'}",))
 
 
