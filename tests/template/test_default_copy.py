@@ -16,6 +16,7 @@ NOT_COPIED = PathSpec.from_lines(
         "/.ci/",
         "/.github/pull_request_template.md",
         "/.github/workflows/ci.yml",
+        "/.github/workflows/engines.yml",
         "/ARCHITECTURE.md",
         "/CHANGELOG.md",
         "/CONTRIBUTING.md",

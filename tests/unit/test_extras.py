@@ -19,6 +19,7 @@ WITH_EXTRAS = {
     "src/headrace/synth/learn": "learn",
     "src/headrace/libraries/uvicorn": "serve",
     "src/headrace/libraries/sdv": "learn",
+    "src/headrace/libraries/dlt_postgres.py": "postgres",
 }
 """Packages and modules of the machinery that are imported when their extra is there."""
 HELPERS = ("openlineage_spec.py",)
