@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,17 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def forget_variables(names: Iterable[str]) -> None:
+    """Remove environment variables that a library has set and left."""
+    for name in names:
+        os.environ.pop(name, None)
+
+
+def default_variable(name: str, value: str) -> None:
+    """Set an environment variable, for good, unless the user has set it."""
+    os.environ.setdefault(name, value)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typing import Any
 
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
+from headrace.process import forget_variables
 
 _OLDEST_JAVA = 17  # https://spark.apache.org/docs/4.2.0/: "runs on Java 17/21/25"
 _REACH_S = 5.0
@@ -180,8 +181,7 @@ def stop() -> None:
             found.spark.stop()
         if found.server is not None:
             found.server.stop()
-        for name in _CLIENT_OPTIONS:
-            os.environ.pop(name, None)
+        forget_variables(_CLIENT_OPTIONS)
         from pyspark import SparkContext
 
         inside: Any = SparkContext
@@ -211,8 +211,7 @@ def start_java(options: Mapping[str, str], log: Path) -> Any:
     from pyspark.java_gateway import launch_gateway
     from pyspark.sql import SparkSession
 
-    for name in _CLIENT_OPTIONS:
-        os.environ.pop(name, None)
+    forget_variables(_CLIENT_OPTIONS)
     conf = SparkConf(loadDefaults=False)
     for name, value in options.items():
         conf.set(name, value)

@@ -4,7 +4,6 @@ Its server runs in this process, or on another machine that mounts the folder by
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.extras import how_to_install
+from headrace.process import default_variable
 from headrace.targets.base import Capabilities
 from headrace.targets.spark import FIXTURE_TYPES, EngineSettings, EngineTarget
 from headrace.targets.spark_tables import DiskTable
@@ -106,7 +106,7 @@ class SailTarget(EngineTarget):
             if given.host is None:
                 from pysail.spark import SparkConnectServer
 
-                os.environ.setdefault("RUST_LOG", "error")  # else its server tells of each start
+                default_variable("RUST_LOG", "error")  # else its server tells of each start
                 server = SparkConnectServer(ip=host, port=given.port or 0)
                 server.start(background=True)
                 _, port = server.listening_address

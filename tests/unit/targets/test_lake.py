@@ -73,13 +73,18 @@ def publish(target: LakeTarget, run: int, *names: str, keep: int = 1) -> None:
     )  # fmt: skip
 
 
+def rows_of(files: list[str]) -> list[Any]:
+    with duckdb.connect() as connection:
+        return connection.read_parquet(files).order("id").fetchall()
+
+
 def published(target: LakeTarget, name: str) -> list[tuple[Any, ...]]:
     """What a reader with DuckDB alone gets by following the manifest."""
     root = Path(target.url)
     manifest = json.loads((root / "_headrace" / "published.json").read_bytes())
     (table,) = [one for one in manifest["tables"] if one["name"] == name]
     files = [str(root / file) for file in table["files"]]
-    return duckdb.read_parquet(files, connection=duckdb.connect()).order("id").fetchall()
+    return rows_of(files)
 
 
 MARTS = (
@@ -162,7 +167,7 @@ def test_a_reader_that_began_ends_with_what_it_began(tmp_path: Path) -> None:
     assert published(target, "orders") == [(0,), (1,), (2,)]  # built is not published
     publish(target, 2, "orders", "people", keep=0)
     assert published(target, "orders") == [(5,)]
-    assert len(duckdb.read_parquet(files, connection=duckdb.connect()).fetchall()) == 4
+    assert len(rows_of(files)) == 4
     kept = lake(tmp_path, "targets.lake.retention_hours=0")
     publish(kept, 3, "orders", "people", keep=0)
     assert [Path(file).exists() for file in files] == [False, False, False, True]
