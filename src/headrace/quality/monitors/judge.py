@@ -133,7 +133,8 @@ def _without_gaps(
     else:
         numbers = times.astype(f"datetime64[{units[grain]}]").astype(np.int64)
         numbers = numbers - numbers[0]
-        whole = np.arange(numbers[-1] + 1) + times[0].astype(f"datetime64[{units[grain]}]")
+        steps = np.arange(numbers[-1] + 1).astype(f"timedelta64[{units[grain]}]")
+        whole = times[0].astype(f"datetime64[{units[grain]}]") + steps
         full = whole.astype("datetime64[s]")
     return (full, numbers) if len(full) > len(times) else (times, np.arange(len(times)))
 

@@ -42,7 +42,7 @@ class Calendar:
         days = times.astype("datetime64[D]")
         months = days.astype("datetime64[M]")
         day = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
-        day[(days + 1).astype("datetime64[M]") != months] = 0
+        day[(days + np.timedelta64(1, "D")).astype("datetime64[M]") != months] = 0
         holidays = np.zeros(len(times), dtype=bool)
         if country and grain in {"hour", "day"} and len(times):
             first, last = (int(str(edge)[:4]) for edge in (days.min(), days.max()))
