@@ -110,10 +110,12 @@ def test_what_dbt_compiled_is_sql_of_the_dialect(compared: Compared) -> None:
         manifests = list((compared.folder / target).rglob("dbt/target/manifest.json"))
         assert manifests, target
         nodes = json.loads(manifests[0].read_bytes())["nodes"].values()
+        results = json.loads(manifests[0].with_name("run_results.json").read_bytes())["results"]
+        built = {one["unique_id"] for one in results if one["status"] == "success"}
         compiled = {
             node["name"]: node["compiled_code"]
             for node in nodes
-            if node["resource_type"] in {"model", "snapshot"} and node.get("compiled_code")
+            if node["unique_id"] in built and node.get("compiled_code")
         }
         assert len(compiled) >= compared.group.models, target
         unread += [
