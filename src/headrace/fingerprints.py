@@ -4,17 +4,40 @@ They do not depend on the order of rows. Floating point numbers count with seven
 sums differ in the last ones from build to build.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace.sql_text import identifier
+from headrace.sql_text import identifier, identifiers
 
 if TYPE_CHECKING:
     import duckdb
 
 
 _FLOATS = {"float", "double"}
+
+
+def rows_and_hashes(
+    connection: "duckdb.DuckDBPyConnection", relation: str, columns: Iterable[str]
+) -> tuple[int, int | None, int | None]:
+    """The number of rows, and two numbers that change with any value, whatever the order of rows.
+
+    Args:
+        connection: reads it.
+        relation: its name, quoted.
+        columns: in the order in which they are hashed.
+
+    Returns:
+        The two numbers are None where there is no row.
+
+    Raises:
+        duckdb.Error: it cannot be read.
+    """
+    names = identifiers(columns)
+    rows, xor, total = connection.execute(
+        f"select count(*), bit_xor(hash({names})), sum(hash({names})::hugeint) from {relation}"
+    ).fetchone() or (0, None, None)
+    return int(rows), xor, total
 
 
 @dataclass(frozen=True, slots=True)

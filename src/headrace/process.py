@@ -1,6 +1,5 @@
 """What is changed in this process: environment, garbage collector, where modules are found."""
 
-import ctypes
 import gc
 import importlib
 import os
@@ -112,6 +111,8 @@ def within(seconds: float, function: Callable[[], T], stop: Callable[[], None]) 
     if thread.is_alive():
         stop()
         if thread.ident is not None:
+            import ctypes
+
             ctypes.pythonapi.PyThreadState_SetAsyncExc(
                 ctypes.c_ulong(thread.ident), ctypes.py_object(_StopThreadError)
             )

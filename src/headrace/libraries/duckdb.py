@@ -3,8 +3,9 @@
 import importlib.util
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,30 @@ def extension_path(name: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def create_secret(secret: Mapping[str, str]) -> str:
+    """SQL that makes a secret of a connection.
+
+    Args:
+        secret: its parameters, with ``name`` and ``type``.
+    """
+    parts = [
+        f"{key} {value if key in {'type', 'use_ssl'} else literal(value)}"
+        for key, value in secret.items()
+        if key != "name"
+    ]
+    return f"create or replace temporary secret {secret['name']} ({', '.join(parts)})"
+
+
+@cache
+def _platform() -> str:
+    """What DuckDB calls this system, for example ``linux_amd64``."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        row = connection.execute("pragma platform").fetchone()
+    return str(row[0]) if row else ""
+
+
 def extension_folder(folder: Path, names: Iterable[str], *, extra: str) -> Path:
     """A folder for DuckDB's setting ``extension_directory``, with extensions from their packages.
 
@@ -95,9 +120,7 @@ def extension_folder(folder: Path, names: Iterable[str], *, extra: str) -> Path:
     """
     import duckdb
 
-    with duckdb.connect() as connection:
-        platform = connection.execute("pragma platform").fetchone()
-    inner = folder / f"v{duckdb.__version__}" / (str(platform[0]) if platform else "")
+    inner = folder / f"v{duckdb.__version__}" / _platform()
     for name in names:
         path = extension_path(name)
         if path is None:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -25,6 +26,7 @@ from pydantic import Field
 
 from headrace.artifacts import read_manifest
 from headrace.errors import HeadraceError, ParityError
+from headrace.fingerprints import rows_and_hashes
 from headrace.formatting import one_line
 from headrace.pipeline import sources
 from headrace.pipeline.diff import harmless_columns
@@ -269,9 +271,9 @@ class _Side:
         """What readers get, as a DuckDB file."""
         return self.folder / "published.duckdb"
 
-    @property
+    @cached_property
     def resolved(self) -> Resolved:
-        """The settings as the runs have them."""
+        """The settings as the runs have them, once it has its place."""
         return resolve(self.given.root, env=self.given.env, flags=self._all_flags())
 
     def _all_flags(self, more: Mapping[str, str] | None = None) -> list[str]:
@@ -312,8 +314,9 @@ class _Side:
 def _compared(sides: Sequence[_Side], options: ParityOptions) -> Iterator[ParityTarget]:
     first = sides[0]
     kinds = [_kinds(side) for side in sides]
-    wanted = _plain_copy(first, kinds)
-    for side in sides:
+    copies = [_plain_copy(side, own, kinds) for side, own in zip(sides, kinds, strict=True)]
+    wanted = copies[0]
+    for side, found in zip(sides, copies, strict=True):
         tables: tuple[ParityTable, ...] = ()
         if side is first:
             tables = tuple(
@@ -321,7 +324,7 @@ def _compared(sides: Sequence[_Side], options: ParityOptions) -> Iterator[Parity
                 for name, (rows, content) in wanted.items()
             )
         elif side.error is None and first.error is None:
-            tables = tuple(_tables(first, side, wanted, _plain_copy(side, kinds), options))
+            tables = tuple(_tables(first, side, wanted, found, options))
         yield ParityTarget(
             target=side.name,
             type=side.settings.type,
@@ -413,10 +416,15 @@ def _kinds(side: _Side) -> _Kinds:
     return found
 
 
-def _plain_copy(side: _Side, all_kinds: Sequence[_Kinds]) -> dict[str, _Content]:
-    """Copy the published marts with types that all targets share; gives rows and hash of each."""
+def _plain_copy(side: _Side, kinds: _Kinds, all_kinds: Sequence[_Kinds]) -> dict[str, _Content]:
+    """Copy the published marts with types that all targets share; gives rows and hash of each.
+
+    Args:
+        side: the target.
+        kinds: its types.
+        all_kinds: those of all targets.
+    """
     found: dict[str, _Content] = {}
-    kinds = _kinds(side)
     if not kinds:
         return found
     with _readers(side) as connection:
@@ -430,16 +438,12 @@ def _plain_copy(side: _Side, all_kinds: Sequence[_Kinds]) -> dict[str, _Content]
             )
             here = qualified(schema, table)
             connection.execute(f"create table {here} as select {chosen} from readers.{here}")
-            names = ", ".join(identifier(column) for column in sorted(columns))
-            rows, xor, total = connection.execute(
-                f"select count(*), coalesce(bit_xor(hash({names})), 0), "
-                f"coalesce(sum(hash({names})::hugeint), 0) from {here}"
-            ).fetchone() or (0, 0, 0)
+            rows, xor, total = rows_and_hashes(connection, here, sorted(columns))
             shape = sorted(
                 (row[0], row[1]) for row in connection.execute(f"describe {here}").fetchall()
             )
             content = xxhash.xxh3_64_hexdigest(repr((shape, rows, xor, total)).encode())
-            found[name] = (int(rows), content)
+            found[name] = (rows, content)
     return found
 
 

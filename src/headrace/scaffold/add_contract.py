@@ -16,10 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace import file_changes
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, declared_tables, open_project
-from headrace.scaffold.draft import ByHand, FileReport, edited
+from headrace.scaffold.draft import ByHand, FileReport, edited, new_columns
 from headrace.scaffold.plan import GenericTest, yaml_name
 from headrace.settings import Resolved
-from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlPath, value_at
+from headrace.yaml_editor import Edit, MappingKey, YamlPath, value_at
 
 if TYPE_CHECKING:
     from open_data_contract_standard.model import DataQuality, SchemaObject, SchemaProperty
@@ -140,12 +140,7 @@ class _Draft:
                 continue
             spot = (*where, "columns", number)
             edits += self._of_column(items[number], spot, column, table, path)
-        if new and not items:
-            lines = ["columns:", *(f"  {line}" for each, _ in new for line in each)]
-            edits.append((MappingKey(where, tuple(lines)), ", ".join(label for _, label in new)))
-        else:
-            spot = (*where, "columns")
-            edits += [(ListItem(spot, len(items) - 1, tuple(each)), label) for each, label in new]
+        edits += new_columns(where, len(items), new)
 
     def _place(self, node: Any) -> tuple[Path, YamlPath] | None:
         if node.resource_type == "source":

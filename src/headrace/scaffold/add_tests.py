@@ -15,10 +15,10 @@ from headrace import file_changes
 from headrace.artifacts import Manifest, read_manifest
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, declared_tables, open_project
-from headrace.scaffold.draft import ByHand, FileReport, edited
+from headrace.scaffold.draft import ByHand, FileReport, edited, new_columns
 from headrace.scaffold.plan import GenericTest, yaml_name
 from headrace.settings import Resolved
-from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlPath, value_at
+from headrace.yaml_editor import Edit, YamlPath, value_at
 
 _BUILT_IN = {"unique", "not_null", "accepted_values", "relationships"}
 
@@ -153,15 +153,7 @@ def _edits(
             item = ["data_tests:", *_indented(lines)]
             label = f"column {column} with {render.words_of_tests(tests_of_it)}"
             new.append(([f"- name: {yaml_name(column)}", *_indented(item)], label))
-    if new and not items:
-        block = ["columns:", *(f"  {line}" for lines, _ in new for line in lines)]
-        found.append((MappingKey(where, tuple(block)), ", ".join(label for _, label in new)))
-    else:
-        last = len(items) - 1
-        found += [
-            (ListItem((*where, "columns"), last, tuple(lines)), label) for lines, label in new
-        ]
-    return found
+    return found + new_columns(where, len(items), new)
 
 
 def _at(

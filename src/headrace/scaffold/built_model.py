@@ -22,7 +22,7 @@ from headrace.quality.profile.measure import columns_of
 from headrace.quality.profile.model import ColumnProfile
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DbtProject, open_project
-from headrace.scaffold.draft import ByHand, FileReport
+from headrace.scaffold.draft import ByHand, FileReport, new_columns
 from headrace.scaffold.plan import COMBINATION, entity_of, is_plain, yaml_name
 from headrace.settings import Resolved
 from headrace.sql_text import qualified
@@ -361,16 +361,9 @@ def _extend(
         edits.append((MappingKey(where, (_grain(node.name, facts.key),)), "description"))
     edits += _contract(entry, where) if has_contract else []
     new = [column for column in facts.columns if column.name.lower() not in known]
-    blocks = [(column, tuple(_column(column, facts, node))) for column in new]
-    if not items and blocks:
-        lines = ("columns:", *(f"  {line}" for _, block in blocks for line in block))
-        edits.append((MappingKey(where, lines), f"columns {', '.join(c.name for c in new)}"))
-    else:
-        last = len(items) - 1
-        edits += [
-            (ListItem((*where, "columns"), last, block), f"column {column.name}")
-            for column, block in blocks
-        ]
+    blocks = [(_column(column, facts, node), f"column {column.name}") for column in new]
+    names = ", ".join(column.name for column in new)
+    edits += new_columns(where, len(items), blocks, f"columns {names}")
     by_hand = []
     name = project.name(path)
     for column in facts.columns:

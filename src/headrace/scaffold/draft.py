@@ -12,7 +12,7 @@ from headrace.scaffold.dbt_project import DbtProject, Offer, Record, What
 from headrace.scaffold.model_sql import ModelSql
 from headrace.scaffold.raw_schema import RawSchema
 from headrace.scaffold.render import TO_DESCRIBE
-from headrace.yaml_editor import Edit, YamlDocument
+from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlDocument, YamlPath
 
 
 class _Report(BaseModel):
@@ -74,6 +74,27 @@ class ScaffoldReport(_Report):
     def changes(self) -> tuple[FileReport, ...]:
         """The files that differ from what was there."""
         return tuple(file for file in self.files if file.status != "unchanged")
+
+
+def new_columns(
+    where: YamlPath,
+    there: int,
+    blocks: Sequence[tuple[Sequence[str], str]],
+    together: str | None = None,
+) -> list[tuple[Edit, str]]:
+    """Additions of columns to an entry of a yml, at the end of those that it has.
+
+    Args:
+        where: the entry.
+        there: how many columns it has.
+        blocks: the lines of each new column, and what it is called in the report.
+        together: what all are called where the entry had none; by default their names.
+    """
+    if there or not blocks:
+        spot = (*where, "columns")
+        return [(ListItem(spot, there - 1, tuple(lines)), label) for lines, label in blocks]
+    lines = ("columns:", *(f"  {line}" for block, _ in blocks for line in block))
+    return [(MappingKey(where, lines), together or ", ".join(label for _, label in blocks))]
 
 
 def edited(

@@ -1,7 +1,6 @@
 """The catalog of a DuckLake: a SQLite file, or a schema of a PostgreSQL database."""
 
 import sqlite3
-from collections.abc import Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from pydantic import SecretStr
 from headrace.errors import WarehouseError
 from headrace.libraries.duckdb import is_locked
 from headrace.secrets import hide
-from headrace.sql_text import identifier, literal
+from headrace.sql_text import identifier
 from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
@@ -292,16 +291,6 @@ class ServerCatalog:
 
 def _version(row: tuple[Any, ...] | None) -> str:
     return str(row[0]) if row else "unknown"
-
-
-def create_secret(secret: Mapping[str, str]) -> str:
-    """SQL that makes a secret of a connection."""
-    parts = [
-        f"{key} {value if key in {'type', 'use_ssl'} else literal(value)}"
-        for key, value in secret.items()
-        if key != "name"
-    ]
-    return f"create or replace temporary secret {secret['name']} ({', '.join(parts)})"
 
 
 def version_problem(version: str, location: str) -> str | None:

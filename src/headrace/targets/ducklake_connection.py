@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
-from headrace.libraries.duckdb import extension_folder
+from headrace.libraries.duckdb import create_secret, extension_folder
 from headrace.secrets import hide
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
-from headrace.targets.ducklake_catalog import Catalog, create_secret, version_problem
+from headrace.targets.ducklake_catalog import Catalog, version_problem
 from headrace.targets.object_store import S3Store
 from headrace.targets.s3_access import S3Access
 from headrace.targets.s3_errors import problem
@@ -80,8 +80,9 @@ class LakeConnections:
             if makes:
                 folder.mkdir(parents=True, exist_ok=True)
             if folder.is_dir():
-                portable.temporary_beside(folder / "probe").touch()
-                portable.temporary_beside(folder / "probe").unlink(missing_ok=True)
+                probe = portable.temporary_beside(folder / "probe")
+                probe.touch()
+                probe.unlink(missing_ok=True)
         except OSError as error:
             fault = system_fault(error, place=folder)
             why = fault.message if fault else str(error.strerror or error)
@@ -120,20 +121,7 @@ class LakeConnections:
         """
         found = [self.catalog.secret()] if self.catalog.secret() else []
         if self.access is not None:
-            key_id, secret, token = self.access.credentials()
-            scheme, _, host = (self.access.endpoint or "").rpartition("://")
-            found.append({
-                "name": "headrace_files",
-                "type": "s3",
-                "key_id": key_id,
-                "secret": secret,
-                "region": self.access.region,
-                "url_style": "path" if self.access.path_style else "vhost",
-                "scope": f"s3://{self.access.bucket}",
-                **({"session_token": token} if token else {}),
-                **({"endpoint": host.rstrip("/")} if host else {}),
-                **({"use_ssl": "false"} if scheme == "http" else {}),
-            })  # fmt: skip
+            found.append(self.access.duckdb_secret("headrace_files"))
         return found
 
     def options(self) -> dict[str, Any]:

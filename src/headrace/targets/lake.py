@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.libraries.dbt import close_duckdb
-from headrace.libraries.duckdb import extension_path, is_damaged, load_extension
+from headrace.libraries.duckdb import create_secret, extension_path, is_damaged, load_extension
 from headrace.sql_text import literal, qualified, scalar
 from headrace.targets.base import Capabilities, RemoteTarget
 from headrace.targets.duckdb import DuckDbTarget
@@ -228,7 +228,7 @@ class LakeTarget(RemoteTarget):
             load_extension(connection, name, extra=EXTRA)
         if self.access is None:
             return
-        connection.execute(self.access.duckdb_secret())
+        connection.execute(create_secret(self.access.duckdb_secret()))
 
     def dlt_destination(self) -> Any:
         """dlt's filesystem destination, with whole merges."""

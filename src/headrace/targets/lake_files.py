@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from headrace.errors import WarehouseError
 from headrace.sql_text import identifier, identifiers, literal
 from headrace.targets.object_store import ObjectStore
-from headrace.targets.publication import Publication, PublishedTable
+from headrace.targets.publication import Publication, PublishedTable, content_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -334,14 +334,6 @@ def described(
         connection: has it.
         relation: its name, quoted.
     """
-    import duckdb
-
     shape = connection.execute(f"describe {relation}").fetchall()
     columns = tuple(Column(name=str(row[0]), type=str(row[1])) for row in shape)
-    names = identifiers([column.name for column in columns])
-    row = connection.execute(
-        f"select count(*), bit_xor(hash({names})), sum(hash({names})::hugeint) from {relation}"
-    ).fetchone()
-    rows, xor, total = row if row is not None else (0, None, None)
-    kinds = [(column.name, column.type) for column in columns]
-    return int(rows), repr((duckdb.__version__, rows, xor, total, kinds)), columns
+    return *content_of(connection, relation), columns

@@ -17,7 +17,7 @@ that instant: see ``headrace.targets.postgres_views``.
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,7 +40,11 @@ from headrace.targets.postgres_versions import (
     tables_of,
 )
 from headrace.targets.postgres_views import View, drop_view, make_view, patiently
-from headrace.targets.publication import BuiltTable, Publication, PublishedTable
+from headrace.targets.publication import (
+    BuiltTable,
+    Publication,
+    require_different_names,
+)
 
 if TYPE_CHECKING:
     import psycopg
@@ -125,7 +129,7 @@ class PostgresPublisher:
             PublishError: it cannot; readers have what they had.
             WarehouseError: the server cannot be reached, or refuses.
         """
-        _check_names(publication.tables, self.schema)
+        require_different_names(publication.tables, self.schema)
         with self.connect() as connection:
             create_own_tables(connection)
             rows = publications(connection, None)
@@ -278,14 +282,3 @@ class PostgresPublisher:
 
 def _names(publication: Publication) -> set[str]:
     return {table.full_name for table in publication.tables}
-
-
-def _check_names(tables: Iterable[PublishedTable], schema: str) -> None:
-    seen: dict[str, str] = {}
-    for table in tables:
-        other = seen.setdefault(table.name, table.full_name)
-        if other != table.full_name:
-            raise PublishError(
-                f"{other} and {table.full_name} would both be {schema}.{table.name}: give one of "
-                "them an alias, or leave its schema out of publish.schemas"
-            )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from headrace.errors import PublishError
-from headrace.sql_text import identifiers
+from headrace.fingerprints import rows_and_hashes
 
 if TYPE_CHECKING:
     import duckdb
@@ -132,13 +132,9 @@ def content_of(connection: "duckdb.DuckDBPyConnection", relation: str) -> tuple[
     import duckdb
 
     described = connection.execute(f"describe {relation}").fetchall()
-    columns = identifiers(str(row[0]) for row in described)
-    row = connection.execute(
-        f"select count(*), bit_xor(hash({columns})), sum(hash({columns})::hugeint) from {relation}"
-    ).fetchone()
-    rows, xor, total = row if row is not None else (0, None, None)
     shape = [(str(column[0]), str(column[1])) for column in described]
-    return int(rows), repr((duckdb.__version__, rows, xor, total, shape))
+    hashes = rows_and_hashes(connection, relation, (name for name, _ in shape))
+    return hashes[0], repr((duckdb.__version__, *hashes, shape))
 
 
 def require_different_names(tables: Iterable[PublishedTable], schema: str) -> None:

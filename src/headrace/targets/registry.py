@@ -26,8 +26,10 @@ def settings_of_type(name: str) -> type[TargetSettings]:
     Raises:
         ValueError: there is no such type, or what the entry point leads to is no settings class.
     """
-    points = {point.name: point for point in importlib.metadata.entry_points(group=GROUP)}
-    points |= {key: EntryPoint(key, value, GROUP) for key, value in OWN_TYPES.items()}
+    points = {key: EntryPoint(key, value, GROUP) for key, value in OWN_TYPES.items()}
+    if name not in points:  # all installed packages are looked at
+        installed = importlib.metadata.entry_points(group=GROUP)
+        points = {point.name: point for point in installed} | points
     if name not in points:
         known = ", ".join(sorted(points))
         raise ValueError(f"there is no type of target {name!r}; known: {known}")

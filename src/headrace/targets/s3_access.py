@@ -8,7 +8,6 @@ from pydantic import Field, SecretStr
 
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
-from headrace.sql_text import literal
 from headrace.targets.base import TargetSettings
 
 
@@ -55,32 +54,30 @@ class S3Access:
         frozen = found.get_frozen_credentials()
         return frozen.access_key, frozen.secret_key, frozen.token
 
-    def duckdb_secret(self) -> str:
-        """SQL that gives a connection of DuckDB these credentials, for this bucket alone.
+    def duckdb_secret(self, name: str | None = None) -> dict[str, str]:
+        """DuckDB's secret with these credentials, for this bucket alone, by its parameters.
+
+        Args:
+            name: what it is called; by default a name that no other prefix has.
 
         Raises:
-            WarehouseError: there are none.
+            WarehouseError: there are no credentials.
         """
         key_id, secret, token = self.credentials()
-        options = {
+        digest = hashlib.sha256(f"{self.bucket}/{self.prefix}".encode()).hexdigest()[:16]
+        scheme, _, host = (self.endpoint or "").rpartition("://")
+        return {
+            "name": name or f"lake_{digest}",
+            "type": "s3",
             "key_id": key_id,
             "secret": secret,
             "region": self.region,
             "url_style": "path" if self.path_style else "vhost",
+            "scope": f"s3://{self.bucket}",
+            **({"session_token": token} if token else {}),
+            **({"endpoint": host.rstrip("/")} if host else {}),
+            **({"use_ssl": "false"} if scheme == "http" else {}),
         }
-        if token:
-            options["session_token"] = token
-        plain = ""
-        if self.endpoint:
-            scheme, _, host = self.endpoint.rpartition("://")
-            options["endpoint"] = host.rstrip("/")
-            plain = f", use_ssl {'false' if scheme == 'http' else 'true'}"
-        given = ", ".join(f"{key} {literal(value)}" for key, value in options.items())
-        name = hashlib.sha256(f"{self.bucket}/{self.prefix}".encode()).hexdigest()[:16]
-        return (
-            f"create or replace temporary secret lake_{name} (type s3, {given}{plain}, "
-            f"scope {literal(f's3://{self.bucket}')})"
-        )
 
     def deltalake_options(self) -> dict[str, str]:
         """deltalake's ``storage_options``.
