@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from headrace import errors as tree
 from headrace.add.request import KINDS, TAKES
-from headrace.pipeline.audit import CHECKS
+from headrace.pipeline.checking.audit import CHECKS
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.state import ServerState

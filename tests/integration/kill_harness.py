@@ -529,7 +529,7 @@ def warm_up(bench: Bench) -> None:
     import_all()
     from dbt.cli.main import dbtRunner
 
-    from headrace.pipeline import dbt_runner
+    from headrace.pipeline.dbt import dbt_runner
     from headrace.settings import resolve
 
     place = bench.place("warm")

@@ -14,9 +14,9 @@ from small_project import copy_models
 from warm_process import run_module
 
 from headrace.errors import UserError
-from headrace.pipeline import build_state
 from headrace.pipeline.reports import LoadReport, RunReport, TableReport
 from headrace.pipeline.run import Step, run
+from headrace.pipeline.state import build_state
 from headrace.settings import Resolved, resolve
 
 ROOT = Path(__file__).parents[2]

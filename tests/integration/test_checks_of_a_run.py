@@ -12,14 +12,14 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from headrace.cli.main import app
-from headrace.pipeline.contract import bring_in, check_file, export_contract
+from headrace.pipeline.checking.contract import bring_in, check_file, export_contract
 from headrace.pipeline.reports import RunReport
 
 pytestmark = pytest.mark.slow
 
 CHECKS = '''
 import time
-from headrace.pipeline.audit import BuiltMarts, RawTables
+from headrace.pipeline.checking.audit import BuiltMarts, RawTables
 from headrace.rules import rule
 
 

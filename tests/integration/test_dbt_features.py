@@ -191,8 +191,8 @@ def test_what_reads_a_metric_reads_its_models(catalog: Catalog) -> None:
 
 
 def test_a_selector_of_the_project_builds_its_part(lab: Lab) -> None:
+    from headrace.pipeline.building.slim_build import Selection
     from headrace.pipeline.run import run
-    from headrace.pipeline.slim_build import Selection
 
     report = run(lab.resolved, steps=("build",), selection=Selection(select=("selector:nightly",)))
     assert report.build is not None

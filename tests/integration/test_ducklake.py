@@ -14,10 +14,10 @@ from lab import ROOT, copy_project
 
 from headrace.errors import LockedError, WarehouseError
 from headrace.pipeline import lock
-from headrace.pipeline.publications import published, rollback
+from headrace.pipeline.publishing.publications import published, rollback
 from headrace.settings import Resolved, resolve
 from headrace.targets import BuiltTable, Publication
-from headrace.targets.ducklake import DuckLakeTarget
+from headrace.targets.ducklake.target import DuckLakeTarget
 from postgres_lab import server_in
 from s3_lab import BUCKET, KEY, SECRET, Fault, Server, s3_server
 

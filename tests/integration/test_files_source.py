@@ -14,7 +14,7 @@ from lab import Lab, Rows, Shop
 
 from headrace.errors import SourceError
 from headrace.ingest import stage
-from headrace.pipeline import sources
+from headrace.pipeline.loading import sources
 
 ORDERS = "{orders: {pattern: 'orders*', primary_key: [order_id]}}"
 CSV = "order_id,customer,amount,is_paid,day\n1,ada,10,true,2024-01-31\n2,bob,20,false,2024-02-29\n"

@@ -10,8 +10,8 @@ import pytest
 from lab import Lab, Shop, copy_project, fingerprint
 
 from headrace.errors import UserError, WarehouseError
+from headrace.pipeline.loading.source_loader import SourceLoader
 from headrace.pipeline.run import Step
-from headrace.pipeline.source_loader import SourceLoader
 
 
 def test_pending_package_is_dropped_and_its_files_read_anew(
@@ -227,7 +227,7 @@ def test_a_full_refresh_that_was_stopped_is_repeated_by_the_next_build(
     words = "select word from main.words order by word"
     assert incremental.query(words) == [("one",), ("two",)]
     with monkeypatch.context() as patch:
-        patch.setattr("headrace.pipeline.build.build_nodes", stopped)
+        patch.setattr("headrace.pipeline.building.build.build_nodes", stopped)
         with pytest.raises(KeyboardInterrupt):
             incremental.set("dbt.vars.word=two").run(*steps, full_refresh=True)
     report = incremental.set("dbt.vars.word=two").run("build")

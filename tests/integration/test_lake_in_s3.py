@@ -19,7 +19,7 @@ from headrace.errors import HeadraceError, LockedError, PublishError, WarehouseE
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
 from headrace.targets import object_store as stores
-from headrace.targets.lake import LakeTarget
+from headrace.targets.lake.target import LakeTarget
 from s3_lab import BUCKET, KEY, SECRET, Fault, Server, s3_server
 
 pytest.importorskip("deltalake", reason="uv sync --extra lake")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from lab import Lab, fingerprint
 
-from headrace.pipeline import build_state
 from headrace.pipeline.reports import LoadReport, RunReport, TableReport
+from headrace.pipeline.state import build_state
 
 TOTALS = """
     select

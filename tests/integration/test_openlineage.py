@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 
 from headrace.cli.main import app
 from headrace.errors import SourceError
-from headrace.pipeline import build_state
 from headrace.pipeline.reports import Event
 from headrace.pipeline.run import run
+from headrace.pipeline.state import build_state
 
 Events = list[dict[str, Any]]
 ENABLED = "openlineage.enabled=true"

@@ -11,9 +11,10 @@ import pytest
 from lab import ROOT, Lab, Shop, copy_project
 
 from headrace.errors import LockedError, WarehouseError
-from headrace.pipeline import publications, quarantine
+from headrace.pipeline.publishing import publications
+from headrace.pipeline.quarantine import quarantine
 from headrace.pipeline.query import database, query
-from headrace.targets.postgres import PostgresTarget
+from headrace.targets.postgres.target import PostgresTarget
 
 psycopg = pytest.importorskip("psycopg", reason="uv sync --extra postgres")
 pytest.importorskip("psycopg2", reason="uv sync --extra postgres")

@@ -13,7 +13,7 @@ from headrace.errors import LockedError, PublishError, WarehouseError
 from headrace.pipeline import lock
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
-from headrace.targets.postgres import PostgresTarget
+from headrace.targets.postgres.target import PostgresTarget
 
 psycopg = pytest.importorskip("psycopg", reason="uv sync --extra postgres")
 pytest.importorskip("psycopg2", reason="uv sync --extra postgres")
@@ -248,7 +248,7 @@ def test_a_view_that_needs_a_column_that_is_gone_stops_the_publish(lab: Lab) -> 
 def test_a_reader_in_the_way_of_other_columns_is_named(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.targets.postgres_views._PATIENCE_S", 0.3)
+    monkeypatch.setattr("headrace.targets.postgres.views._PATIENCE_S", 0.3)
     lab.publish()
     lab.build(5, "i as id")
     with closing(
@@ -297,10 +297,10 @@ def test_a_publish_that_is_killed_leaves_the_old_and_the_next_one_cleans_up(
                 lab.admin.execute("select pg_terminate_backend(%s)", [pid])
             return real(connection, *given, **named)
 
-        from headrace.targets import postgres_publisher
+        from headrace.targets.postgres import publisher as postgres_publisher
 
         real = getattr(postgres_publisher, place.partition(".")[2])
-        patch.setattr(f"headrace.targets.postgres_{place}", killed)
+        patch.setattr(f"headrace.targets.postgres.{place}", killed)
         with pytest.raises(WarehouseError, match="ended the connection"):
             lab.publish()
     assert lab.counts() == (3, 3)
@@ -312,7 +312,8 @@ def test_a_publish_that_is_killed_leaves_the_old_and_the_next_one_cleans_up(
 
 
 def test_two_that_publish_at_once(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    from headrace.targets import postgres_publisher, postgres_versions
+    from headrace.targets.postgres import publisher as postgres_publisher
+    from headrace.targets.postgres import versions as postgres_versions
 
     lab.publish()
     lab.build(6)

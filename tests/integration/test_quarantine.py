@@ -13,8 +13,9 @@ from lab import Lab, Rows, Shop
 from headrace.catalog import RunStore
 from headrace.catalog.evidence import QuarantinedTable
 from headrace.errors import LockedError, SourceError, WarehouseError
-from headrace.pipeline import lock, quarantine, quarantine_replay
-from headrace.pipeline.quarantine import Chosen
+from headrace.pipeline import lock
+from headrace.pipeline.quarantine import quarantine, quarantine_replay
+from headrace.pipeline.quarantine.quarantine import Chosen
 
 KEYED = "{orders: {pattern: '*', primary_key: [id]}}"
 KEYLESS = "{orders: {pattern: '*'}}"
@@ -295,7 +296,7 @@ def test_what_is_read_in_another_way_is_said(shop: Shop) -> None:
 _KILLED = """
 import os, sys
 from headrace.pipeline import quarantine_replay
-from headrace.pipeline.quarantine import Chosen
+from headrace.pipeline.quarantine.quarantine import Chosen
 from headrace.settings import resolve
 from pathlib import Path
 

@@ -15,10 +15,10 @@ from lab import ROOT, Lab, copy_project
 from headrace.catalog import RunStore
 from headrace.errors import LockedError, SettingsError, StateError, TransformError
 from headrace.pipeline import lock
+from headrace.pipeline.building.slim_build import Selection, parse_selection
 from headrace.pipeline.diff import compare
 from headrace.pipeline.reports import RunReport
 from headrace.pipeline.run import run
-from headrace.pipeline.slim_build import Selection, parse_selection
 from headrace.pipeline.state.folder import read_state, write_state
 from headrace.quality.diff import DiffOptions
 from headrace.sql_text import literal

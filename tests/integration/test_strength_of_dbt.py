@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from headrace.artifacts.dbt_results import FAILED
 from headrace.cli.main import app
 from headrace.errors import TransformError, WarehouseError
-from headrace.pipeline import dbt_runner
+from headrace.pipeline.dbt import dbt_runner
 from headrace.pipeline.strength import measure_strength
 from headrace.quality.strength.measure import StrengthOptions
 from headrace.quality.strength.mutations import mutants

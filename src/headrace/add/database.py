@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import AddError
-from headrace.pipeline.source_errors import database_problem
+from headrace.pipeline.loading.source_errors import database_problem
 from headrace.secrets import is_secret
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace.errors import AdoptError, TransformError, UserError
 from headrace.libraries import dbt as libraries_dbt
-from headrace.pipeline import dbt_runner
+from headrace.pipeline.dbt import dbt_runner
 from headrace.settings import resolve
 
 _MARTS = frozenset({"mart", "marts", "gold", "presentation", "reporting", "reports"})

@@ -39,7 +39,7 @@ def export_contract(
     ] = None,
 ) -> None:
     """Make a contract of a model: columns, keys, quality rules, owner, freshness, retention."""
-    from headrace.pipeline import contract as service
+    from headrace.pipeline.checking import contract as service
 
     report = service.export_contract(call.settings(), model, out=out)
     if call.json:
@@ -63,7 +63,7 @@ def import_contract(
 
     What the yml says stays, and its comments do.
     """
-    from headrace.pipeline import contract as service
+    from headrace.pipeline.checking import contract as service
 
     report = service.bring_in(call.settings(), file, dry_run=dry_run)
     if call.json:
@@ -89,7 +89,7 @@ def check_contract(
     ] = None,
 ) -> None:
     """Check the data against a contract; exit code 1 if a promise is broken."""
-    from headrace.pipeline import contract as service
+    from headrace.pipeline.checking import contract as service
 
     report = service.check_file(call.settings(), file, on=on)
     if call.json:

@@ -58,7 +58,7 @@ def profile(
     Values of personal data are never shown. It reads and changes nothing, but with --write-tests.
     """
     from headrace.errors import ProfileError
-    from headrace.pipeline import profile as service
+    from headrace.pipeline.quality import profile as service
 
     if compare is not None and (every or write_tests or on):
         raise ProfileError("--compare takes a table or two files, and goes with --sample only")
@@ -89,7 +89,7 @@ def profile(
 
 
 def _compare(call: Call, what: str | None, places: tuple[str, str], sample: int | None) -> None:
-    from headrace.pipeline.profile import compare_profiles
+    from headrace.pipeline.quality.profile import compare_profiles
 
     report = compare_profiles(call.settings_or_none(), what, *places, sample=sample)
     if call.json:

@@ -8,7 +8,7 @@ import typer
 from headrace.cli.options import Call, TargetName, print_json, shared_options
 
 if TYPE_CHECKING:
-    from headrace.pipeline.publications import PublishedReport
+    from headrace.pipeline.publishing.publications import PublishedReport
 
 
 @shared_options()
@@ -42,7 +42,7 @@ def published(
     if (as_of is not None) + (rollback is not None) + history > 1:
         raise typer.BadParameter("choose one of --history, --as-of and --rollback")
     at = _time(as_of) if as_of is not None else None
-    from headrace.pipeline import publications
+    from headrace.pipeline.publishing import publications
 
     resolved = call.settings(target)
     if rollback is not None:

@@ -20,7 +20,7 @@ quality.command("score")(score)
 @shared_options()
 def status(call: Call) -> None:
     """Show open alarms and when marts will be fresh. Exit code 1 if there is an alarm or a miss."""
-    from headrace.pipeline.monitor_status import quality_status
+    from headrace.pipeline.quality.monitor_status import quality_status
 
     report = quality_status(call.settings())
     if call.json:
@@ -50,7 +50,7 @@ def history(
     ] = 84,
 ) -> None:
     """Show how a metric moved, within the band of what was expected."""
-    from headrace.pipeline.monitor_status import history as read
+    from headrace.pipeline.quality.monitor_status import history as read
 
     report = read(call.settings(), metric)
     if call.json:
@@ -74,7 +74,7 @@ def expected(
     undo: Annotated[bool, typer.Option("--undo", help="It was not expected after all.")] = False,
 ) -> None:
     """Say that an alarm was expected: it is closed, and the monitor learns from it."""
-    from headrace.pipeline.monitor_status import expect
+    from headrace.pipeline.quality.monitor_status import expect
 
     report = expect(call.settings(), alarm, note=note, undo=undo)
     if call.json:

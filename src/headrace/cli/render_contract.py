@@ -7,7 +7,7 @@ import typer
 from headrace.formatting import count
 
 if TYPE_CHECKING:
-    from headrace.pipeline.contract import ContractTest
+    from headrace.pipeline.checking.contract import ContractTest
     from headrace.scaffold.add_contract import ImportReport
 
 _WORDS = {"fail": "BROKEN", "error": "ERROR", "warn": "WARNING", "skipped": "not checked"}

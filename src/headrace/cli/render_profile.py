@@ -7,7 +7,7 @@ from rich.text import Text
 
 from headrace.cli.terminal import from_here, print_parts
 from headrace.formatting import count, first_few, printable, shortened
-from headrace.pipeline.profile import CompareReport, ProfileReport
+from headrace.pipeline.quality.profile import CompareReport, ProfileReport
 from headrace.quality.profile.model import ColumnProfile, Finding, TableProfile
 from headrace.scaffold.add_tests import TestsReport
 

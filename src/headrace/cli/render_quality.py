@@ -7,13 +7,13 @@ from rich.markup import escape
 
 from headrace.cli.terminal import new_console
 from headrace.formatting import count, first_few
-from headrace.pipeline.monitor_status import (
+from headrace.pipeline.quality.monitor_status import (
     FreshnessForecast,
     MetricHistory,
     MetricPoint,
     QualityStatus,
 )
-from headrace.pipeline.monitor_words import length, percent, plain
+from headrace.pipeline.quality.monitor_words import length, percent, plain
 from headrace.pipeline.reports import AlarmReport
 
 _HEIGHT = 12

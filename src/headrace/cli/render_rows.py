@@ -12,8 +12,8 @@ from rich.text import Text
 
 from headrace.cli.terminal import MARKS, new_console
 from headrace.formatting import count, printable
-from headrace.pipeline.quarantine import PREFIX, STATUSES, QuarantineReport
-from headrace.pipeline.quarantine_replay import DiscardReport, ReplayReport
+from headrace.pipeline.quarantine.quarantine import PREFIX, STATUSES, QuarantineReport
+from headrace.pipeline.quarantine.quarantine_replay import DiscardReport, ReplayReport
 from headrace.pipeline.query import QueryColumn, QueryReport
 
 _NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL")

@@ -11,8 +11,8 @@ from headrace.cli.options import STATE, Call, TargetName, print_json, shared_opt
 
 if TYPE_CHECKING:
     from headrace.ingest.periods import Backfill
+    from headrace.pipeline.building.slim_build import Selection
     from headrace.pipeline.run import Step
-    from headrace.pipeline.slim_build import Selection
 
 
 Sources = Annotated[
@@ -92,7 +92,7 @@ def run(
 ) -> None:
     """Load, build, test, audit, publish and record: the main job."""
     steps: tuple[Step, ...] = ("load", "build") if no_publish else ("load", "build", "publish")
-    from headrace.pipeline.slim_build import parse_selection
+    from headrace.pipeline.building.slim_build import parse_selection
 
     selection = parse_selection(select or (), exclude or (), state, defer=defer)
     past = _Past(tuple(table or ()), since, until)
@@ -125,7 +125,7 @@ def build(
     defer: Defer = None,
 ) -> None:
     """Build and test the dbt project, or a part of it."""
-    from headrace.pipeline.slim_build import parse_selection
+    from headrace.pipeline.building.slim_build import parse_selection
 
     selection = parse_selection(select or (), exclude or (), state, defer=defer)
     _execute(call, ("build",), target, full_refresh=full_refresh, selection=selection)
@@ -171,8 +171,8 @@ def _execute(
 ) -> None:
     settings = call.settings(target)
     from headrace.cli.render_run import RunScreen
+    from headrace.pipeline.building.slim_build import EVERYTHING
     from headrace.pipeline.run import run as run_pipeline
-    from headrace.pipeline.slim_build import EVERYTHING
 
     with RunScreen(quiet=call.json) as screen:
         report = run_pipeline(

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from headrace.artifacts import Exposure, Manifest, read_manifest
 from headrace.errors import DiffError, HeadraceError, TransformError
-from headrace.pipeline import published_file, slim_build
+from headrace.pipeline.building import slim_build
+from headrace.pipeline.publishing import published_file
 from headrace.pipeline.state.folder import is_state, read_state
 from headrace.quality.diff import DiffOptions, DiffReport, Side, diff
 from headrace.settings import Resolved

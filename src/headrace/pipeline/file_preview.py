@@ -28,8 +28,8 @@ from headrace.ingest.model import (
 )
 from headrace.ingest.periods import Period, period_of
 from headrace.ingest.stage import stage
+from headrace.pipeline.quarantine.value_forms import Doubt, value_doubts
 from headrace.pipeline.reports import Report
-from headrace.pipeline.value_forms import Doubt, value_doubts
 from headrace.quality.profile.measure import kind_of, take_sample
 from headrace.quality.profile.model import ColumnProfile
 from headrace.quality.profile.relations import find_keys

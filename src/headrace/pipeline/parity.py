@@ -28,8 +28,8 @@ from headrace.artifacts import read_manifest
 from headrace.errors import HeadraceError, ParityError
 from headrace.fingerprints import rows_and_hashes
 from headrace.formatting import one_line
-from headrace.pipeline import sources
 from headrace.pipeline.diff import harmless_columns
+from headrace.pipeline.loading import sources
 from headrace.pipeline.reports import Report
 from headrace.quality.diff import DiffOptions, Side, TableDiff, diff
 from headrace.settings import Resolved, SourceSettings, resolve

@@ -21,28 +21,22 @@ from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
 from headrace.ingest.periods import Backfill
 from headrace.log_file import logging_to
-from headrace.pipeline import audit as audit_step
-from headrace.pipeline import build as build_step
 from headrace.pipeline import catalog as catalog_step
-from headrace.pipeline import (
-    dbt_packages,
-    kept_profiles,
-    load_process,
-    lock,
-    monitor,
-    notify,
-    other_tools,
-    quarantine,
-    slim_build,
-    sources,
-)
-from headrace.pipeline import load as load_step
-from headrace.pipeline import publish as publish_step
-from headrace.pipeline.backfill import LoadPart, about_incremental_models, parse_tables
-from headrace.pipeline.build_state import code_version
-from headrace.pipeline.load import affected_by
+from headrace.pipeline import lock, notify, other_tools
+from headrace.pipeline.building import build as build_step
+from headrace.pipeline.building import slim_build
+from headrace.pipeline.building.slim_build import EVERYTHING, Selection
+from headrace.pipeline.checking import audit as audit_step
+from headrace.pipeline.dbt import dbt_packages
+from headrace.pipeline.loading import load as load_step
+from headrace.pipeline.loading import load_process, sources
+from headrace.pipeline.loading.backfill import LoadPart, about_incremental_models, parse_tables
+from headrace.pipeline.loading.load import affected_by
 from headrace.pipeline.progress import Progress
 from headrace.pipeline.progress import path_of as progress_path
+from headrace.pipeline.publishing import publish as publish_step
+from headrace.pipeline.quality import kept_profiles, monitor
+from headrace.pipeline.quarantine import quarantine
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
@@ -58,7 +52,7 @@ from headrace.pipeline.reports import (
     ignore,
 )
 from headrace.pipeline.run_record import RunRecord, new_run_id
-from headrace.pipeline.slim_build import EVERYTHING, Selection
+from headrace.pipeline.state.build_state import code_version
 from headrace.pipeline.state.folder import read_state, sources_to_load
 from headrace.process import working_directory
 from headrace.settings import Resolved

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 from headrace.catalog import INTERRUPTED, RUNNING, RunStore, StoredRun
 from headrace.error_detail import ErrorDetail
 from headrace.pipeline import lock
-from headrace.pipeline.published_file import Contents, contents
+from headrace.pipeline.publishing.published_file import Contents, contents
 from headrace.pipeline.reports import Report
 from headrace.pipeline.verdict import Verdict, Verdicts, evidence_of
 from headrace.settings import DEFAULT_ENV, Resolved

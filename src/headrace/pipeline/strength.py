@@ -12,8 +12,9 @@ from headrace import portable
 from headrace.artifacts.dbt_results import FAILED
 from headrace.errors import TransformError, WarehouseError
 from headrace.formatting import count, first_few
-from headrace.pipeline import dbt_runner, lock
-from headrace.pipeline.build import require_project
+from headrace.pipeline import lock
+from headrace.pipeline.building.build import require_project
+from headrace.pipeline.dbt import dbt_runner
 from headrace.quality.strength.measure import Progress, StrengthOptions, measure
 from headrace.quality.strength.project import (
     Contract,

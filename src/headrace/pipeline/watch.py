@@ -19,11 +19,13 @@ from pydantic import Field
 
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, LockedError
-from headrace.pipeline import dbt_runner, lock, sources
+from headrace.pipeline import lock
 from headrace.pipeline import run as run_step
+from headrace.pipeline.building.slim_build import EVERYTHING, KeptProject, Selection, slim_folder
+from headrace.pipeline.dbt import dbt_runner
+from headrace.pipeline.loading import sources
 from headrace.pipeline.reports import Event, Listener, NodeReport, Report, RunReport, ignore
 from headrace.pipeline.run import Step
-from headrace.pipeline.slim_build import EVERYTHING, KeptProject, Selection, slim_folder
 from headrace.quality.diff import DiffOptions, Side, TableDiff, diff
 from headrace.settings import Resolved
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from headrace.pipeline.monitor_status import MetricPoint
+from headrace.pipeline.quality.monitor_status import MetricPoint
 from headrace.quality.profile.model import Bin, ColumnProfile
 from headrace.server.models import RowsPoint, RunLine, RunQuality, RunTime
 

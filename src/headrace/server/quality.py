@@ -8,8 +8,8 @@ from pydantic import Field
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.errors import MonitorError
-from headrace.pipeline.monitor_alarms import report_of
-from headrace.pipeline.monitor_status import (
+from headrace.pipeline.quality.monitor_alarms import report_of
+from headrace.pipeline.quality.monitor_status import (
     FreshnessForecast,
     MetricHistory,
     QualityStatus,

@@ -150,7 +150,7 @@ class Target(Protocol):
     def publisher(self) -> Publisher | None:
         """What makes tables visible to readers of the target; None for a DuckDB file.
 
-        Readers of a DuckDB file have the published copy, see ``headrace.pipeline.publish``.
+        Readers of a DuckDB file have the copy of ``headrace.pipeline.publishing.publish``.
         """
 
     def row_counts(self, schema: str) -> dict[str, int]:

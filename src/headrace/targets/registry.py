@@ -11,11 +11,11 @@ GROUP = "headrace.targets"
 
 OWN_TYPES = {
     "duckdb": "headrace.targets.duckdb:DuckDbSettings",
-    "ducklake": "headrace.targets.ducklake:DuckLakeSettings",
-    "lake": "headrace.targets.lake:LakeSettings",
-    "postgres": "headrace.targets.postgres:PostgresSettings",
-    "sail": "headrace.targets.sail:SailSettings",
-    "spark": "headrace.targets.spark:SparkSettings",
+    "ducklake": "headrace.targets.ducklake.target:DuckLakeSettings",
+    "lake": "headrace.targets.lake.target:LakeSettings",
+    "postgres": "headrace.targets.postgres.target:PostgresSettings",
+    "sail": "headrace.targets.spark.sail:SailSettings",
+    "spark": "headrace.targets.spark.target:SparkSettings",
 }
 """Headrace's own, each imported when it is asked for; a target of such a name needs no entry."""
 

@@ -10,9 +10,9 @@ import pytest
 from headrace.artifacts import Manifest
 from headrace.artifacts.dbt_nodes import Node
 from headrace.artifacts.formats import Metadata
-from headrace.pipeline import build_state
-from headrace.pipeline.build_state import BuildState
 from headrace.pipeline.reports import NodeReport, NodeStatus
+from headrace.pipeline.state import build_state
+from headrace.pipeline.state.build_state import BuildState
 from headrace.settings import Resolved, resolve
 from headrace.targets import Target
 

@@ -9,7 +9,13 @@ import duckdb
 import pytest
 from step_lab import built, manifest_of, mart, node, project, stand_in, target
 
-from headrace.pipeline.audit import BuiltMart, BuiltMarts, audit, judge, marts_keep_their_rows
+from headrace.pipeline.checking.audit import (
+    BuiltMart,
+    BuiltMarts,
+    audit,
+    judge,
+    marts_keep_their_rows,
+)
 from headrace.pipeline.reports import AuditReport, Event, NodeReport
 from headrace.settings import Resolved
 from headrace.settings.models import AuditSettings
@@ -19,7 +25,9 @@ BUILT = (node("orders"), node("customers"))
 
 @pytest.fixture
 def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved:
-    stand_in(monkeypatch, "audit.read_manifest", manifest_of(mart("orders"), mart("customers")))
+    stand_in(
+        monkeypatch, "checking.audit.read_manifest", manifest_of(mart("orders"), mart("customers"))
+    )
     return project(tmp_path)
 
 
@@ -133,7 +141,9 @@ def test_how_many_rows_a_mart_may_lose(rows: int | None, max_loss: float, proble
 def test_a_check_is_switched_off_and_one_is_added(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stand_in(monkeypatch, "audit.read_manifest", manifest_of(mart("orders"), mart("customers")))
+    stand_in(
+        monkeypatch, "checking.audit.read_manifest", manifest_of(mart("orders"), mart("customers"))
+    )
     monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "checks_of_a_project.py").write_text(
         "from headrace.rules import rule\n\n\n@rule\n"

@@ -7,9 +7,9 @@ import pytest
 from step_lab import built, node, project, target
 
 from headrace.errors import ProjectError
-from headrace.pipeline import build_state
-from headrace.pipeline.build import build
+from headrace.pipeline.building.build import build
 from headrace.pipeline.reports import BuildReport
+from headrace.pipeline.state import build_state
 from headrace.settings import Resolved
 
 

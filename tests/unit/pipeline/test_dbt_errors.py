@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.error_detail import ErrorDetail, Mismatch
-from headrace.pipeline.dbt_errors import Project, explain
+from headrace.pipeline.dbt.dbt_errors import Project, explain
 
 MODEL = """
 

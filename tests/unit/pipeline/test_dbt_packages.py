@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from headrace.errors import TransformError
-from headrace.pipeline import build_state, dbt_packages
+from headrace.pipeline.dbt import dbt_packages
 from headrace.pipeline.reports import Event, ignore
+from headrace.pipeline.state import build_state
 from headrace.settings import Resolved, resolve
 
 HUB = "packages:\n  - local: ../../house\n  - package: acme/tools\n    version: 1.0.0\n"

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pytest
 
 from headrace.errors import ProjectError, SettingsError, TransformError, WarehouseError
-from headrace.pipeline import dbt_runner
-from headrace.pipeline.dbt_errors import Project
+from headrace.pipeline.dbt import dbt_runner
+from headrace.pipeline.dbt.dbt_errors import Project
 from headrace.settings import resolve
 
 

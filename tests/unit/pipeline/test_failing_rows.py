@@ -11,7 +11,7 @@ from step_lab import project, stand_in
 from headrace.catalog import Catalog
 from headrace.catalog.model import Asset, Column
 from headrace.errors import CatalogError
-from headrace.pipeline.failing_rows import with_failing_rows
+from headrace.pipeline.building.failing_rows import with_failing_rows
 from headrace.pipeline.reports import NodeReport
 from headrace.settings import Resolved
 
@@ -38,7 +38,7 @@ def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved:
             "repeat('z', 99) as made from range(9)"
         )
         connection.execute("create table audit.u as select 'x@y' as unique_field, 2 as n_records")
-    stand_in(monkeypatch, "failing_rows.current", lambda _: CATALOG)
+    stand_in(monkeypatch, "building.failing_rows.current", lambda _: CATALOG)
     return found
 
 
@@ -153,7 +153,7 @@ def test_before_the_first_catalog_all_is_masked(
     def none(_: Resolved) -> Catalog:
         raise CatalogError("there is none")
 
-    stand_in(monkeypatch, "failing_rows.current", none)
+    stand_in(monkeypatch, "building.failing_rows.current", none)
     found = rows(resolved, stored("t"))
     assert found is not None
     assert set(found[0].values()) == {"***"}

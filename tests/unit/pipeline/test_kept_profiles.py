@@ -11,7 +11,7 @@ from step_lab import project
 
 from headrace.catalog import Catalog, RunStore
 from headrace.catalog.model import Asset, Column, ColumnEdge
-from headrace.pipeline import kept_profiles
+from headrace.pipeline.quality import kept_profiles
 from headrace.quality.profile import TableProfile
 from headrace.settings import Resolved
 

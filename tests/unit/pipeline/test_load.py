@@ -12,7 +12,7 @@ from headrace.artifacts import Manifest
 from headrace.artifacts.dbt_manifest import SourceNode
 from headrace.artifacts.formats import Metadata
 from headrace.errors import HeadraceError, SourceError, WarehouseError
-from headrace.pipeline.load import affected_by, load
+from headrace.pipeline.loading.load import affected_by, load
 from headrace.pipeline.reports import LoadFailure, LoadReport
 from headrace.settings import Resolved
 from headrace.synth.errors import SynthError
@@ -65,7 +65,7 @@ def loaded(
             raise errors[name]
         return rows()
 
-    stand_in(monkeypatch, "sources.build", build)
+    stand_in(monkeypatch, "loading.sources.build", build)
     return load(
         resolved,
         resolved.target,

@@ -8,7 +8,7 @@ import pytest
 from step_lab import project
 
 from headrace.errors import SettingsError
-from headrace.pipeline.backfill import about_incremental_models, parse_tables
+from headrace.pipeline.loading.backfill import about_incremental_models, parse_tables
 from headrace.pipeline.reports import LoadReport, TableReport
 
 

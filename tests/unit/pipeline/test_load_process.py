@@ -13,8 +13,8 @@ import pytest
 from headrace import portable, secrets
 from headrace.error_detail import ErrorDetail
 from headrace.errors import SourceError, UnclearFileError, UserError
-from headrace.pipeline import load_process
-from headrace.pipeline.load_process import LoadEvents
+from headrace.pipeline.loading import load_process
+from headrace.pipeline.loading.load_process import LoadEvents
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport, ignore
 
 pytestmark = [

@@ -14,8 +14,8 @@ from step_lab import project
 from headrace.catalog import Catalog, RunStore
 from headrace.catalog.model import Asset, Column
 from headrace.errors import MonitorError
-from headrace.pipeline import monitor
-from headrace.pipeline.monitor_status import expect, history, quality_status
+from headrace.pipeline.quality import monitor
+from headrace.pipeline.quality.monitor_status import expect, history, quality_status
 from headrace.pipeline.reports import AuditReport, QualityReport
 from headrace.pipeline.run import _Run
 from headrace.quality.monitors.plan import Plan

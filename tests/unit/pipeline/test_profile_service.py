@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from headrace.cli.main import app
 from headrace.errors import HeadraceError, ProfileError
-from headrace.pipeline import profile as service
-from headrace.pipeline.profile import profile
+from headrace.pipeline.quality import profile as service
+from headrace.pipeline.quality.profile import profile
 from headrace.settings import resolve
 
 

@@ -12,15 +12,15 @@ from step_lab import manifest_of, mart, project, stand_in
 
 from headrace.cli.main import app
 from headrace.errors import PublishError
-from headrace.pipeline import published_file
-from headrace.pipeline.publications import history, published, rollback
-from headrace.pipeline.publish import (
+from headrace.pipeline.publishing import published_file
+from headrace.pipeline.publishing.publications import history, published, rollback
+from headrace.pipeline.publishing.publish import (
     PublishedState,
     publish,
     read_published_state,
     write_published_state,
 )
-from headrace.pipeline.published_file import published_rows
+from headrace.pipeline.publishing.published_file import published_rows
 from headrace.pipeline.reports import Event, PublishReport
 from headrace.settings import Resolved
 from headrace.targets.publication import BuiltTable, Publication
@@ -29,7 +29,7 @@ from headrace.targets.publication import BuiltTable, Publication
 @pytest.fixture
 def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved:
     """A project with one mart, of which two earlier publications are kept."""
-    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("orders")))
+    stand_in(monkeypatch, "publishing.publish.read_manifest", manifest_of(mart("orders")))
     return project(tmp_path, "publish: {keep: 2}\n")
 
 
@@ -100,7 +100,7 @@ def test_a_rollback_that_is_stopped_changes_nothing(
         raise OSError("stopped")
 
     with monkeypatch.context() as patch:
-        stand_in(patch, "published_file.portable.replace", stopped)
+        stand_in(patch, "publishing.published_file.portable.replace", stopped)
         with pytest.raises(PublishError, match="stopped"):
             rollback(resolved, "r1")
     assert published_rows(resolved.published) == {"marts.orders": 2}
@@ -222,7 +222,7 @@ def test_what_was_published_when_the_copy_could_not_be_written(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        stand_in(patch, "published_copy.portable.make_durable", full)
+        stand_in(patch, "publishing.published_copy.portable.make_durable", full)
         with pytest.raises(PublishError, match=r"has what was built, and the copy .* does not"):
             publish_orders(resolved, "r1", 3, target)
     assert target.engine.copied == ["marts.orders"]

@@ -13,10 +13,10 @@ from step_lab import manifest_of, mart, project, stand_in
 
 from headrace.artifacts.dbt_nodes import ColumnInfo, Constraint
 from headrace.errors import DiffError, PublishError
-from headrace.pipeline import published_file
 from headrace.pipeline.diff import compare_published
-from headrace.pipeline.publish import publish
-from headrace.pipeline.published_file import contents, published_rows
+from headrace.pipeline.publishing import published_file
+from headrace.pipeline.publishing.publish import publish
+from headrace.pipeline.publishing.published_file import contents, published_rows
 from headrace.pipeline.reports import PublishReport
 from headrace.quality.diff import DiffOptions
 from headrace.settings import Resolved
@@ -24,7 +24,7 @@ from headrace.settings import Resolved
 SCRIPT = """
 import sys
 from pathlib import Path
-from headrace.pipeline.published_file import contents
+from headrace.pipeline.publishing.published_file import contents
 from headrace.server.published import PublishedFile
 path = Path(sys.argv[1])
 print(contents(path).file.published_at, PublishedFile(path).publication().published_at, sep="\\n")
@@ -34,7 +34,11 @@ print(contents(path).file.published_at, PublishedFile(path).publication().publis
 @pytest.fixture
 def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved:
     """A project whose warehouse has two marts."""
-    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("orders"), mart("customers")))
+    stand_in(
+        monkeypatch,
+        "publishing.publish.read_manifest",
+        manifest_of(mart("orders"), mart("customers")),
+    )
     found = project(tmp_path)
     warehouse(found, "create schema marts")
     warehouse(found, "create table marts.orders as select range as id from range(3)")
@@ -120,7 +124,11 @@ def test_rows_that_are_new_and_changed_are_counted_by_key(
     resolved: Resolved, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = [Constraint(type="primary_key", columns=["id"])]
-    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("orders", constraints=key)))
+    stand_in(
+        monkeypatch,
+        "publishing.publish.read_manifest",
+        manifest_of(mart("orders", constraints=key)),
+    )
 
     def counted() -> list[tuple[int | None, int | None]]:
         return [(table.rows_new, table.rows_changed) for table in published(resolved).tables]
@@ -135,7 +143,7 @@ def test_rows_that_are_new_and_changed_are_counted_by_key(
     assert counted() == [(0, None)]  # all rows have another shape
     warehouse(resolved, "alter table marts.orders rename id to order_id")
     assert counted() == [(None, None)]
-    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("orders")))
+    stand_in(monkeypatch, "publishing.publish.read_manifest", manifest_of(mart("orders")))
     warehouse(resolved, "insert into marts.orders values (10, 1, 'x')")
     assert counted() == [(None, None)]
 
@@ -166,7 +174,9 @@ def test_a_changed_description_is_published_as_a_comment(
         description="One row per order.",
         columns={"id": ColumnInfo(name="ID", description="It's the key.")},
     )
-    stand_in(monkeypatch, "publish.read_manifest", manifest_of(described, mart("customers")))
+    stand_in(
+        monkeypatch, "publishing.publish.read_manifest", manifest_of(described, mart("customers"))
+    )
     assert changed(published(resolved)) == ["marts.orders"]
     assert read(resolved, "select comment from duckdb_tables() where table_name = 'orders'") == [
         ("One row per order.",)
@@ -193,7 +203,7 @@ def test_without_any_mart_the_published_file_stays(
 ) -> None:
     published(resolved)
     content = resolved.published.read_bytes()
-    stand_in(monkeypatch, "publish.read_manifest", manifest_of(mart("nothing_yet")))
+    stand_in(monkeypatch, "publishing.publish.read_manifest", manifest_of(mart("nothing_yet")))
     report = published(resolved)
     assert (report.written, report.tables) == (False, ())
     assert resolved.published.read_bytes() == content
@@ -215,7 +225,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(
     def fail(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    stand_in(monkeypatch, "publish.portable.replace", fail)
+    stand_in(monkeypatch, "publishing.publish.portable.replace", fail)
     with pytest.raises(PublishError, match=r"cannot be replaced .*headrace publish"):
         published(resolved)
     assert read(resolved, "select count(*) from marts.orders") == [(3,)]
@@ -282,7 +292,7 @@ def test_a_publish_that_is_stopped_before_the_rename_keeps_nothing_twice(
 ) -> None:
     published_with(resolved, 4)
     with monkeypatch.context() as patch:
-        stand_in(patch, "publish.portable.replace", stopped)
+        stand_in(patch, "publishing.publish.portable.replace", stopped)
         warehouse(resolved, "insert into marts.orders values (9)")
         with pytest.raises(PublishError, match="stopped"):
             published(resolved)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_monitor import LAST_DAY, RAW, Shop
 
-from headrace.pipeline import kept_profiles
-from headrace.pipeline.monitor_status import MetricPoint
+from headrace.pipeline.quality import kept_profiles
+from headrace.pipeline.quality.monitor_status import MetricPoint
 from headrace.server import charts, pages, quality, queries
 from headrace.server.errors import NotFoundError
 from headrace.server.models import RunQuality

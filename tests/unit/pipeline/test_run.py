@@ -9,6 +9,7 @@ from step_lab import node, project, stand_in
 
 from headrace.catalog import RunStore
 from headrace.errors import CatalogError, SettingsError, UserError, WarehouseError
+from headrace.pipeline.building.slim_build import Selection
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
@@ -19,7 +20,6 @@ from headrace.pipeline.reports import (
     RunReport,
 )
 from headrace.pipeline.run import ALL_STEPS, Step, run
-from headrace.pipeline.slim_build import Selection
 from headrace.settings import Resolved
 
 CONFIG = """
@@ -120,7 +120,7 @@ def test_where_a_source_could_not_be_loaded_nothing_is_built(
 ) -> None:
     failure = LoadFailure(source="shop", table="orders", error="orders.csv is empty")
     report = LoadReport(tables=(), load_ids=(), failures=(failure,), seconds=0)
-    stand_in(monkeypatch, "load.load", steps.step("load", report))
+    stand_in(monkeypatch, "loading.load.load", steps.step("load", report))
     for asked in (ALL_STEPS, ("load",)):
         ended = steps.run(*asked)
         assert (ended.status, ended.error) == ("failed", "shop.orders: orders.csv is empty")

@@ -10,7 +10,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from sqlalchemy.exc import NoSuchTableError, OperationalError, ProgrammingError
 
 from headrace.exceptions import causes
-from headrace.pipeline.source_errors import explain, load_error
+from headrace.pipeline.loading.source_errors import explain, load_error
 from headrace.pipeline.where import where
 from headrace.process import import_from
 from headrace.settings import resolve

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 from headrace.cli.render_quality import picture
-from headrace.pipeline.monitor_status import MetricPoint
-from headrace.pipeline.monitor_words import length, percent, plain
+from headrace.pipeline.quality.monitor_status import MetricPoint
+from headrace.pipeline.quality.monitor_words import length, percent, plain
 from headrace.quality.monitors.forecast import Update, forecast, updates_of
 
 MONDAY = datetime(2026, 11, 2, 6, tzinfo=UTC)

@@ -13,7 +13,7 @@ import pytest
 from headrace.errors import PublishError, SettingsError, WarehouseError
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
-from headrace.targets.ducklake import DuckLakeTarget
+from headrace.targets.ducklake.target import DuckLakeTarget
 
 pytest.importorskip("duckdb_extension_ducklake", reason="uv sync --extra ducklake")
 

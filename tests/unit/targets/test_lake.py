@@ -13,7 +13,7 @@ import pytest
 from headrace.errors import LockedError, PublishError, SettingsError, WarehouseError
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
-from headrace.targets.lake import LakeTarget
+from headrace.targets.lake.target import LakeTarget
 from headrace.targets.object_store import ABSENT, ConflictError, LocalStore
 
 pytest.importorskip("deltalake", reason="uv sync --extra lake")
@@ -302,7 +302,7 @@ def test_settings_that_cannot_be(tmp_path: Path, flags: Sequence[str], words: st
 def test_an_extension_that_is_missing_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.targets.lake.extension_path", lambda name: None)
+    monkeypatch.setattr("headrace.targets.lake.target.extension_path", lambda name: None)
     with pytest.raises(WarehouseError, match=r"extension delta is not installed: run `uv .*lake"):
         lake(tmp_path).check()
 

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from headrace.errors import SettingsError, TransformError, WarehouseError
 from headrace.libraries import dbt, spark
-from headrace.pipeline.build import _require_capabilities
+from headrace.pipeline.building.build import _require_capabilities
 from headrace.settings import resolve
-from headrace.targets.lake_tables import RawTables
-from headrace.targets.sail import SailSettings, SailTarget
-from headrace.targets.spark import SparkSettings, SparkTarget
+from headrace.targets.lake.tables import RawTables
+from headrace.targets.spark.sail import SailSettings, SailTarget
+from headrace.targets.spark.target import SparkSettings, SparkTarget
 
 
 def spark_target(root: Path, **settings: Any) -> SparkTarget:
@@ -121,7 +121,7 @@ def test_a_target_of_that_name_needs_no_entry(tmp_path: Path) -> None:
 
 
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("headrace.targets.spark.find_spec", lambda name: None)
+    monkeypatch.setattr("headrace.targets.spark.target.find_spec", lambda name: None)
     with pytest.raises(WarehouseError, match="--extra spark"):
         spark_target(tmp_path).require_packages()
     with pytest.raises(WarehouseError, match="--extra sail"):

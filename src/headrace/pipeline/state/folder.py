@@ -24,9 +24,10 @@ from headrace import __version__, portable
 from headrace.errors import StateError
 from headrace.exceptions import first_line
 from headrace.libraries.duckdb import is_locked
-from headrace.pipeline import build_state, lock
-from headrace.pipeline.publish import PublishedState, read_published_state
+from headrace.pipeline import lock
+from headrace.pipeline.publishing.publish import PublishedState, read_published_state
 from headrace.pipeline.reports import Report
+from headrace.pipeline.state import build_state
 from headrace.pipeline.state.portable_views import Views, make_portable
 from headrace.secrets import is_secret, without_credentials
 from headrace.settings import Resolved, SourceSettings

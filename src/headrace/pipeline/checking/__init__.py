@@ -1,0 +1,1 @@
+"""What has to hold: checks of raw tables, the audit before publishing, contracts."""

@@ -1,0 +1,1 @@
+"""dbt as it is called: its runner, its errors in plain words, its packages."""

@@ -1,0 +1,1 @@
+"""Monitors and profiles of a run's tables."""

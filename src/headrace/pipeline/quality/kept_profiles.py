@@ -1,0 +1,297 @@
+"""The profiles that each run keeps: of every raw table and published mart that changed.
+
+catalog, published file ─► tables ─► those whose content is another ─► quick profile ─► run store
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import xxhash
+
+from headrace import portable
+from headrace.catalog import Catalog, RunStore, pii
+from headrace.formatting import one_line
+from headrace.pipeline.catalog import KnownColumns, known_columns
+from headrace.pipeline.publishing import published_file
+from headrace.quality.profile import TableProfile, profile_quickly, without_values
+from headrace.settings import Resolved
+from headrace.sql_text import identifier, literal, qualified
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from headrace.catalog.model import Asset
+
+_LOG = logging.getLogger("headrace.pipeline")
+_HIDDEN = ("_dlt", "_headrace", "_quarantine")
+_LOAD = "_dlt_load_id"
+_FILE = "published"  # the alias of the published file
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table whose profile is kept.
+
+    Attributes:
+        asset: of the catalog.
+        name: ``schema.table``.
+        quoted: in SQL.
+        stamp: of its content, if the publication says that.
+    """
+
+    asset: "Asset"
+    name: str
+    quoted: str
+    stamp: str | None = None
+
+
+def keep(resolved: Resolved, store: RunStore, run_id: str) -> tuple[list[str], list[str]]:
+    """Profile the raw tables and published marts that changed since their last profile.
+
+    Values of columns that hold personal data by now are removed from earlier profiles as well.
+
+    Args:
+        resolved: the settings; ``quality.keep_profiles`` says how many of a table are kept.
+        store: has the catalog, and gets the profiles.
+        run_id: of the run.
+
+    Returns:
+        The tables that were profiled, and what could not be, and why.
+
+    Raises:
+        WarehouseError: the target cannot be read.
+        RunStoreError: the store cannot be used.
+    """
+    most = resolved.settings.quality.keep_profiles
+    before = _state(resolved)
+    signature = resolved.target.signature()
+    state = f"{signature} {_file_stamp(resolved)} {store.catalog_version()}"
+    if not most or (signature and before == state):
+        return [], []
+    catalog = store.load_catalog()
+    if catalog is None:
+        return [], []
+    known, stamps = known_columns(catalog), store.profile_stamps()
+    sources = pii.sources_of(catalog)
+    if before is None or before.rpartition(" ")[2] != str(catalog.version):
+        _forget_values(store, catalog, known, sources, stamps)
+    done, problems = _profile(resolved, store, run_id, catalog, known, sources, stamps)
+    store.forget_profiles([asset_id for asset_id, _ in done], most)
+    if not problems:
+        with suppress(OSError):
+            portable.write_file(_state_path(resolved), state)
+    return [name for _, name in done], problems
+
+
+def kept(store: RunStore, run_id: str | None = None) -> dict[str, TableProfile]:
+    """Each table's newest profile by asset id; with a run, only those that it kept.
+
+    Raises:
+        RunStoreError: the store cannot be read.
+    """
+    return {
+        key: TableProfile.model_validate_json(one.payload)
+        for key, one in store.newest_profiles(run_id).items()
+    }
+
+
+def personal_columns(
+    asset: "Asset",
+    columns: Collection[str],
+    known: KnownColumns,
+    sources: Collection[tuple[str, str]],
+) -> set[str]:
+    """The columns of a table of which no value may be shown.
+
+    Args:
+        asset: the table.
+        columns: their names.
+        known: what the catalog knows to be harmless.
+        sources: columns that personal ones are made from, see ``pii.sources_of``.
+    """
+    name = f"{asset.schema or 'main'}.{asset.identifier or asset.name}"
+    shown = {column.casefold() for column in known.harmless.get(name, ())}
+    shown -= {column.casefold() for asset_id, column in sources if asset_id == asset.id}
+    return {column for column in columns if column.casefold() not in shown}
+
+
+def _profile(
+    resolved: Resolved,
+    store: RunStore,
+    run_id: str,
+    catalog: Catalog,
+    known: KnownColumns,
+    sources: Collection[tuple[str, str]],
+    stamps: Mapping[str, str],
+) -> tuple[list[tuple[str, str]], list[str]]:
+    import duckdb
+
+    done: list[tuple[str, str]] = []
+    problems: list[str] = []
+    with _opened(resolved) as connection:
+        if connection is None:
+            return done, problems
+        tables = [*_raw_tables(resolved, catalog), *_marts(resolved, catalog)]
+        # DuckDB's own tables; a view over files has no numbers of rows
+        stored = {
+            qualified(*row)
+            for row in connection.execute(
+                "select database_name, schema_name, table_name from duckdb_tables() join "
+                "duckdb_databases() using (database_name) where type = 'duckdb'"
+            ).fetchall()
+        }
+        raw: dict[str, str] = {}
+        for table in tables:
+            try:
+                columns = _columns(connection, table.quoted)
+                stamp = table.stamp
+                if stamp is None:
+                    above = raw.get(table.asset.parent_table or "", "")
+                    stamp = _stamp(connection, table.quoted, columns, above)
+                    raw[table.asset.id] = stamp
+                if stamps.get(table.asset.id) == stamp:
+                    continue
+                found = profile_quickly(
+                    connection,
+                    table.quoted,
+                    table.name,
+                    personal=personal_columns(table.asset, columns, known, sources),
+                    is_stored=table.quoted in stored,
+                )
+            except duckdb.CatalogException as error:  # it has gone since, or was never built
+                _LOG.info("no profile of %s: %s", table.name, one_line(str(error)))
+            except duckdb.Error as error:
+                problems.append(f"{table.name}: {one_line(str(error))}")
+            else:
+                payload = found.model_dump_json(exclude_defaults=True)
+                store.add_profile(
+                    run_id, table.asset.id, rows=found.rows, stamp=stamp, payload=payload
+                )
+                done.append((table.asset.id, table.name))
+    return done, problems
+
+
+@contextmanager
+def _opened(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
+    """A DuckDB that reads the target, and the published file; None if there is no target yet."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        spill = literal(str(resolved.data_dir / "spill"))
+        connection.execute(f"set temp_directory = {spill}")
+        connection.execute(f"set memory_limit = {literal(resolved.target.load_memory_limit)}")
+        if not resolved.target.attach(connection, resolved.target.database):
+            yield None
+            return
+        if resolved.published.exists():
+            path = literal(str(resolved.published))
+            connection.execute(f"attach {path} as {identifier(_FILE)} (read_only)")
+        yield connection
+
+
+def _raw_tables(resolved: Resolved, catalog: Catalog) -> list[_Table]:
+    """The raw tables, child tables after what they are nested in."""
+    found = [
+        asset
+        for asset in catalog.assets.values()
+        if asset.kind == "table" and not asset.name.startswith(_HIDDEN)
+    ]
+    found.sort(key=lambda asset: (len(asset.name), asset.id))
+    return [
+        _Table(
+            asset,
+            f"{asset.schema}.{asset.identifier or asset.name}",
+            qualified(
+                resolved.target.database, asset.schema or "main", asset.identifier or asset.name
+            ),
+        )
+        for asset in found
+    ]
+
+
+def _marts(resolved: Resolved, catalog: Catalog) -> list[_Table]:
+    """What is published, as readers have it."""
+    place, publication = _FILE, published_file.publication(resolved.published)
+    publisher = resolved.target.publisher()
+    if publication is None and publisher is not None:
+        place, publication = resolved.target.database, publisher.current()
+    return [
+        _Table(
+            catalog.assets[one.unique_id],
+            one.full_name,
+            qualified(place, one.schema, one.name),
+            _digest(one.fingerprint),
+        )
+        for one in (publication.tables if publication else ())
+        if one.unique_id in catalog.assets
+    ]
+
+
+def _columns(connection: "duckdb.DuckDBPyConnection", quoted: str) -> dict[str, str]:
+    described = connection.execute(f"describe select * from {quoted}").fetchall()
+    return {str(name): str(kind) for name, kind, *_ in described}
+
+
+def _stamp(
+    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Mapping[str, str], above: str
+) -> str:
+    """What changes with a load: its columns, its rows, the newest load of it or of its parent."""
+    newest = f"max({_LOAD})" if _LOAD in columns else "null"
+    found = connection.execute(f"select count(*), {newest} from {quoted}").fetchone()
+    return _digest(repr((sorted(columns.items()), found, above)))
+
+
+def _digest(text: str) -> str:
+    return xxhash.xxh3_128_hexdigest(text.encode())
+
+
+def _forget_values(
+    store: RunStore,
+    catalog: Catalog,
+    known: KnownColumns,
+    sources: Collection[tuple[str, str]],
+    stamps: Mapping[str, str],
+) -> None:
+    """Remove values of columns that are personal by now from the profiles that are kept."""
+    for asset_id in stamps:
+        asset = catalog.assets.get(asset_id)
+        if asset is None:
+            continue
+        rewritten: dict[str, str] = {}
+        for kept in store.profiles(asset_id, 10_000):
+            profile = TableProfile.model_validate_json(kept.payload)
+            personal = personal_columns(asset, _names(profile), known, sources)
+            masked = without_values(profile, personal)
+            if masked == profile:
+                break  # the newest one has none: those before it have been looked at, too
+            rewritten[kept.run_id] = masked.model_dump_json(exclude_defaults=True)
+        store.replace_profiles(asset_id, rewritten)
+
+
+def _names(profile: TableProfile) -> Sequence[str]:
+    return [column.name for column in profile.columns]
+
+
+def _state_path(resolved: Resolved) -> Path:
+    return resolved.data_dir / "dbt" / "profiles_state.txt"
+
+
+def _state(resolved: Resolved) -> str | None:
+    """What was there when all profiles were made last."""
+    try:
+        return _state_path(resolved).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _file_stamp(resolved: Resolved) -> str:
+    try:
+        stat = resolved.published.stat()
+    except OSError:
+        return "-"
+    return f"{stat.st_size}:{stat.st_mtime_ns}"

@@ -1,0 +1,1 @@
+"""Rows that were put aside: listed, corrected, loaded again."""

@@ -1,0 +1,1 @@
+"""A lake of Delta, Iceberg or Parquet as a target."""

@@ -1,0 +1,389 @@
+"""The PostgreSQL target: a database, of which readers read one schema; its settings and lock."""
+
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ConfigDict, Field, SecretStr, field_validator
+
+from headrace.errors import WarehouseError
+from headrace.libraries.duckdb import load_extension
+from headrace.sql_text import identifier, literal, qualified, scalar
+from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.targets.postgres.publisher import PostgresPublisher
+from headrace.targets.postgres.server import (
+    BUILD,
+    CONNECT_S,
+    EXTRA,
+    LOAD,
+    PostgresServer,
+    count_of,
+    driver,
+)
+from headrace.targets.postgres.versions import FORMAT, OWN_SCHEMA, create_own_tables
+
+if TYPE_CHECKING:
+    import duckdb
+    import psycopg
+
+_OLDEST = 150000
+SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
+
+
+class PostgresSettings(TargetSettings):
+    """Settings of a PostgreSQL target (``targets.<name>`` in the settings)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: SecretStr | None = Field(
+        None, description="`postgresql://user:password@host:port/dbname?sslmode=require`, instead "
+        "of the keys below; those that are set hold",
+    )  # fmt: skip
+    host: str | None = Field(
+        None, description="the server, or the folder of its socket; by default `localhost`"
+    )
+    port: int | None = Field(None, ge=1, le=65535, description="by default 5432")
+    user: str | None = Field(None, description="the role; by default `headrace`")
+    password: SecretStr | None = Field(
+        None, description="set it by `HEADRACE_TARGETS__POSTGRES__PASSWORD`, or leave it to "
+        "`~/.pgpass`",
+    )  # fmt: skip
+    dbname: str | None = Field(None, description="the database; by default `headrace`")
+    sslmode: SslMode | None = Field(
+        None, description="`require`, `verify-full` and so on; by default `prefer`"
+    )
+    sslrootcert: Path | None = Field(
+        None, description="the certificate of the authority, for `verify-ca` and `verify-full`"
+    )
+    published_schema: str = Field(
+        "published", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="the schema that readers read"
+    )
+    threads: int = Field(4, ge=1, le=64, description="connections that dbt builds with")
+    load_memory_limit: str = Field(
+        "512MB",
+        description="DuckDB's memory limit while files are read, before they are loaded",
+        pattern=r"^\d+ ?[KMG]i?B$",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _is_of_postgres(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.match(r"postgres(ql)?://", value.get_secret_value()):
+            raise ValueError("write it like postgresql://user:password@host:5432/dbname")
+        return value
+
+    @contextmanager
+    def apart(self, folder: Path) -> Iterator[dict[str, str]]:
+        """A database of its own on the same server; the role must be allowed to create one."""
+        target = self.target("apart", data_dir=folder, path_of=lambda path: path)
+        name = f"headrace_parity_{secrets.token_hex(4)}"
+        with target.server.connect() as connection:
+            connection.execute(f"create database {identifier(name)}".encode())
+        try:
+            yield {"dbname": name}
+        finally:
+            with target.server.connect() as connection:
+                connection.execute(f"drop database {identifier(name)} with (force)".encode())
+
+    def target(
+        self, name: str, *, data_dir: Path, path_of: Callable[[Path], Path]
+    ) -> "PostgresTarget":
+        """The target.
+
+        Raises:
+            WarehouseError: the extra is not installed, or the URL cannot be read.
+        """
+        found = _parts_of(self.url.get_secret_value()) if self.url is not None else {}
+        given = {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password.get_secret_value() if self.password else None,
+            "dbname": self.dbname,
+            "sslmode": self.sslmode,
+            "sslrootcert": str(path_of(self.sslrootcert)) if self.sslrootcert else None,
+        }
+        found |= {key: str(value) for key, value in given.items() if value is not None}
+        usual = {"host": "localhost", "port": "5432", "user": "headrace", "dbname": "headrace"}
+        return PostgresTarget(
+            name=name,
+            server=PostgresServer({**usual, **found}),
+            published_schema=self.published_schema,
+            threads=self.threads,
+            load_memory_limit=self.load_memory_limit,
+            folder=data_dir,
+        )
+
+
+def _parts_of(url: str) -> dict[str, str]:
+    """The parts of a URL by libpq's names of them."""
+    psycopg = driver()
+    from psycopg.conninfo import conninfo_to_dict
+
+    try:
+        found = conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise WarehouseError(
+            "targets: the url of a Postgres target cannot be read: write it like "
+            "postgresql://user:password@host:5432/dbname"
+        ) from error
+    return {key: str(value) for key, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True, repr=False)
+class PostgresTarget(RemoteTarget):
+    """A PostgreSQL database.
+
+    Attributes:
+        name: its name in the settings.
+        server: where the database is.
+        published_schema: the schema that readers read.
+        threads: connections that dbt builds with.
+        load_memory_limit: DuckDB's, while files are read on this machine.
+        folder: where Headrace writes on this machine.
+    """
+
+    name: str
+    server: PostgresServer
+    published_schema: str
+    threads: int
+    load_memory_limit: str
+    folder: Path
+    dialect: str = "postgres"
+    adapter: str = "dbt-postgres"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Names are cut at 63 bytes by the server, without a word."""
+        return Capabilities(longest_name=63)
+
+    @property
+    def location(self) -> str:
+        """``host:port/database``."""
+        return self.server.location
+
+    @property
+    def database(self) -> str:
+        """The database's name."""
+        return self.server.parts["dbname"]
+
+    @property
+    def lock_path(self) -> Path:
+        """In the target's folder on this machine; other machines see ``lock``."""
+        return self.folder / f"{self.name}.lock"
+
+    def exists(self) -> bool:
+        """Whether Headrace has begun to use it; `check` says why it cannot be reached."""
+        try:
+            with self.server.connect() as connection:
+                row = connection.execute(
+                    "select to_regnamespace(%s) is not null", [OWN_SCHEMA]
+                ).fetchone()
+        except WarehouseError:
+            return False
+        return row == (True,)
+
+    def explain(self, error: Exception) -> WarehouseError:
+        """An error of the driver, or of DuckDB's, as one sentence that says what to do."""
+        return self.server.explain(error)
+
+    def lock(self, command: str) -> AbstractContextManager[None]:
+        """An advisory lock of the database, which other machines see.
+
+        Raises:
+            LockedError: another machine holds it.
+            WarehouseError: the server cannot be reached.
+        """
+        return self.server.lock(command)
+
+    def refresh_statistics(self, schema: str) -> None:
+        """Have the server look at what was loaded: it plans queries by that.
+
+        Its own time for that is minutes later, when dbt has built and tested on guesses.
+        """
+        with self.server.connect() as connection:
+            for name in _tables_of(connection, schema):
+                connection.execute(f"analyze {qualified(schema, name)}".encode())
+
+    def signature(self) -> str | None:
+        """A hash over what is loaded and built; None where the server does not count rows."""
+        return self.server.signature([OWN_SCHEMA, self.published_schema])
+
+    def prepare(self) -> str | None:
+        """Create Headrace's own schema, and nothing else; the caller holds the lock.
+
+        Raises:
+            WarehouseError: it cannot be created.
+        """
+        self.check()
+        with self.server.connect() as connection:
+            create_own_tables(connection)
+        return None
+
+    def check(self) -> None:
+        """Connect, and look whether the server and the role will do.
+
+        Raises:
+            WarehouseError: there is no server or database, it is too old or read-only, the role may
+                not create schemas, or a newer Headrace wrote what is there.
+        """
+        with self.server.connect() as connection:
+            row = connection.execute(
+                "select current_setting('server_version_num')::int, "
+                "current_setting('server_version'), "
+                "pg_is_in_recovery() or current_setting('default_transaction_read_only') = 'on', "
+                "has_database_privilege(current_database(), 'create'), current_user, "
+                "(select obj_description(oid, 'pg_namespace') from pg_namespace "
+                "where nspname = %s)",
+                [OWN_SCHEMA],
+            ).fetchone()
+        assert row is not None
+        number, version, is_read_only, may_create, role, comment = row
+        if number < _OLDEST:
+            raise WarehouseError(
+                f"{self.location} is PostgreSQL {version}: Headrace needs 15 or later"
+            )
+        if is_read_only:
+            raise WarehouseError(
+                f"{self.location} is read-only (a standby, or default_transaction_read_only is "
+                "on): name the primary server in targets.*.host"
+            )
+        if not may_create:
+            raise WarehouseError(
+                f"the role {role} may not create schemas in {self.location}: run `grant create on "
+                f"database {identifier(self.database)} to {identifier(str(role))}` as its owner"
+            )
+        found = re.search(r"format (\d+)", str(comment or ""))
+        if found is not None and int(found[1]) > FORMAT:
+            raise WarehouseError(
+                f"{self.location} was written by a newer Headrace (format {found[1]}, this one "
+                f"knows {FORMAT}): upgrade Headrace"
+            )
+
+    def dlt_destination(self) -> Any:
+        """dlt's postgres destination; files of CSV are what the server reads fastest."""
+        driver()
+        from dlt.destinations.impl.postgres.configuration import PostgresCredentials
+
+        from headrace.libraries.dlt_postgres import destination
+
+        credentials = PostgresCredentials()
+        credentials.database = self.database
+        credentials.username = self.server.parts["user"]
+        credentials.password = self.server.parts.get("password", "")
+        credentials.port = int(self.server.parts["port"])
+        credentials.session_timezone = "UTC"
+        is_socket = self.server.parts["host"].startswith(("/", "@"))
+        credentials.host = "localhost" if is_socket else self.server.parts["host"]
+        own = ("dbname", "user", "password", "port", "options")
+        query = {key: value for key, value in self.server.parts.items() if key not in own}
+        if not is_socket:
+            del query["host"]
+        credentials.query = {**query, "application_name": LOAD}
+        if "options" in self.server.parts:
+            credentials.query["options"] = self.server.parts["options"]
+        return destination(credentials)
+
+    def dbt_output(self) -> dict[str, Any]:
+        """The dbt-postgres output; the time zone is that of PGTZ, as it has none of its own."""
+        output: dict[str, Any] = {
+            "type": "postgres",
+            "host": self.server.parts["host"],
+            "port": int(self.server.parts["port"]),
+            "user": self.server.parts["user"],
+            "password": self.server.parts.get("password", ""),
+            "dbname": self.database,
+            "schema": "main",
+            "threads": self.threads,
+            "connect_timeout": CONNECT_S,
+            "keepalives_idle": 30,
+            "application_name": BUILD,
+        }
+        for key in ("sslmode", "sslrootcert", "sslcert", "sslkey"):
+            if key in self.server.parts:
+                output[key] = self.server.parts[key]
+        return output
+
+    def release(self) -> None:
+        """Nothing: dbt closes its connections at the end of each command."""
+
+    def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """Attach the database read-only by DuckDB's postgres extension.
+
+        Raises:
+            WarehouseError: the extension is missing, or the server cannot be reached.
+        """
+        import duckdb
+
+        load_extension(connection, "postgres_scanner", extra=EXTRA)
+        names = {"host": "host", "port": "port", "user": "user", "password": "password"}
+        names["dbname"] = "database"
+        secret = ", ".join(
+            f"{names[key]} {literal(value)}"
+            for key, value in self.server.parts.items()
+            if key in names
+        )
+        rest = {
+            "connect_timeout": str(CONNECT_S),
+            "application_name": "headrace",
+            **{key: value for key, value in self.server.parts.items() if key not in names},
+        }
+        dsn = " ".join(f"{key}={_quoted(value)}" for key, value in rest.items())
+        secret_name = identifier(f"headrace_{alias}")
+        try:
+            connection.execute(
+                f"create or replace temporary secret {secret_name} (type postgres, {secret})"
+            )
+            connection.execute(
+                f"attach {literal(dsn)} as {identifier(alias)} "
+                f"(type postgres, secret {secret_name}, read_only)"
+            )
+        except duckdb.Error as error:
+            raise self.explain(error) from None  # DuckDB shows the statement, which has the secret
+        there = scalar(
+            connection,
+            f"select count(*) from duckdb_schemas() where database_name = {literal(alias)} "
+            f"and schema_name = {literal(OWN_SCHEMA)}",
+        )
+        if not there:
+            connection.execute(f"detach {identifier(alias)}")
+        return bool(there)
+
+    def publisher(self) -> PostgresPublisher:
+        """Views of ``published_schema`` over versions of the marts."""
+        return PostgresPublisher(self.server.connect, self.published_schema, self.location)
+
+    def row_counts(self, schema: str) -> dict[str, int]:
+        """Rows of each table of ``schema``, dlt's own left out."""
+        with self.server.connect() as connection:
+            names = _tables_of(connection, schema)
+            return {name: count_of(connection, schema, name) for name in names}
+
+    def count_rows(self, schema: str, name: str) -> int | None:
+        """Rows of a table or view; None when there is none of that name."""
+        with self.server.connect() as connection:
+            there = connection.execute(
+                "select to_regclass(%s) is not null",
+                [f"{identifier(schema)}.{identifier(name)}"],
+            ).fetchone()
+            return count_of(connection, schema, name) if there and there[0] else None
+
+
+def _tables_of(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> list[str]:
+    """The tables of a schema, dlt's own left out."""
+    rows = connection.execute(
+        "select relname from pg_class where relkind in ('r', 'p') and relnamespace = "
+        "(select oid from pg_namespace where nspname = %s) "
+        "and not starts_with(relname, '_dlt') and not relispartition",
+        [schema],
+    ).fetchall()
+    return [str(name) for (name,) in rows]
+
+
+def _quoted(value: str) -> str:
+    """A value of a connection string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

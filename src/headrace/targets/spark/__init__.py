@@ -1,0 +1,1 @@
+"""Spark as a target, and Sail, which speaks its protocol."""
