@@ -15,7 +15,7 @@ from headrace.ingest.cursor import Kind, key
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import (
     FROM_FILE,
-    Changes,
+    FileChanges,
     FileTable,
     IngestContext,
     SchemaContract,
@@ -81,7 +81,7 @@ class Warehouse:
         if not changed:
             return
         with duckdb.connect() as connection:
-            changes = Changes(found, changed, removed)
+            changes = FileChanges(found, changed, removed)
             staged = stage(connection, "t", self.table, changes, self.context, str)
         assert staged.rows_given == (
             staged.rows_new + staged.rows_changed + staged.rows_unchanged + staged.rows_quarantined

@@ -23,7 +23,7 @@ from headrace import log_file, portable
 from headrace.errors import ServeError, SettingsError
 from headrace.pipeline import doctor
 from headrace.server import static_site
-from headrace.server.published import PublishedFile
+from headrace.server.published import PublishedFileReader
 from headrace.settings import resolve
 
 ROOT = Path(__file__).parents[2]
@@ -282,7 +282,7 @@ def test_the_server_holds_no_file_between_looks_where_that_is_in_the_way(
             "(name varchar, row_count bigint, unique_id varchar)"
         )
     monkeypatch.setattr(portable, "WINDOWS", windows)
-    published = PublishedFile(file)
+    published = PublishedFileReader(file)
     try:
         assert published.publication().status == "published"
         assert published.is_open is not windows

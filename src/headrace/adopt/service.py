@@ -31,7 +31,7 @@ class _Report(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class AddedFile(_Report):
+class AdoptedFile(_Report):
     """A file that is added."""
 
     path: str = Field(description="below the repository, with forward slashes")
@@ -45,7 +45,7 @@ class AdoptReport(_Report):
     project: str
     dry_run: bool
     found: tuple[str, ...] = Field(description="one sentence each")
-    files: tuple[AddedFile, ...]
+    files: tuple[AdoptedFile, ...]
     notes: tuple[str, ...] = Field((), description="what to know of how it is handled")
     next_steps: tuple[str, ...] = ()
 
@@ -374,17 +374,17 @@ def _written(root: Path, plan: _Plan, *, dry_run: bool) -> AdoptReport:
         found=tuple(plan.found),
         files=(
             *_added(root, texts),
-            *(AddedFile(path=name, status="there", diff="") for name in there),
+            *(AdoptedFile(path=name, status="there", diff="") for name in there),
         ),
         notes=tuple(plan.notes),
         next_steps=tuple(files.next_steps(root)),
     )
 
 
-def _added(root: Path, texts: dict[Path, str]) -> Iterator[AddedFile]:
+def _added(root: Path, texts: dict[Path, str]) -> Iterator[AdoptedFile]:
     for path, text in texts.items():
         name = path.relative_to(root).as_posix()
-        yield AddedFile(path=name, status="added", diff=file_changes.diff(name, None, text))
+        yield AdoptedFile(path=name, status="added", diff=file_changes.diff(name, None, text))
 
 
 def _below(root: Path, path: Path) -> str:

@@ -39,7 +39,7 @@ class UnitTest(Resource, frozen=True, kw_only=True):
         return f"{self.name} on {self.model}"
 
 
-class Period(ArtifactPart, frozen=True, kw_only=True):
+class FreshnessPeriod(ArtifactPart, frozen=True, kw_only=True):
     """``count`` times ``period`` (``minute``, ``hour`` or ``day``)."""
 
     count: int | None = None
@@ -49,8 +49,8 @@ class Period(ArtifactPart, frozen=True, kw_only=True):
 class Freshness(ArtifactPart, frozen=True, kw_only=True):
     """When a source counts as stale."""
 
-    warn_after: Period | None = None
-    error_after: Period | None = None
+    warn_after: FreshnessPeriod | None = None
+    error_after: FreshnessPeriod | None = None
     filter: str | None = None
 
 

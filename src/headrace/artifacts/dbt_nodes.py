@@ -83,7 +83,7 @@ class ColumnInfo(_Labelled, frozen=True, kw_only=True):
     quote: bool | None = None
 
 
-class Contract(ArtifactPart, frozen=True, kw_only=True):
+class DbtContract(ArtifactPart, frozen=True, kw_only=True):
     """Whether a model's columns are enforced."""
 
     enforced: bool = False
@@ -135,7 +135,7 @@ class NodeConfig(TagsMeta, frozen=True, kw_only=True):
     pre_hook: list[Hook] = msgspec.field(default_factory=list, name="pre-hook")
     post_hook: list[Hook] = msgspec.field(default_factory=list, name="post-hook")
     dbt_valid_to_current: str | None = None
-    contract: Contract | None = None
+    contract: DbtContract | None = None
     group: str | None = None
     access: str | None = None
     store_failures: bool | None = None
@@ -232,7 +232,7 @@ class Node(Resource, frozen=True, kw_only=True):
     language: str | None = None
     group: str | None = None
     access: str | None = None
-    contract: Contract | None = None
+    contract: DbtContract | None = None
     constraints: list[Constraint] = msgspec.field(default_factory=list)
     primary_key: list[str] = msgspec.field(default_factory=list)
     test_metadata: TestMetadata | None = None

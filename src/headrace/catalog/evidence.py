@@ -14,7 +14,7 @@ _CHUNK = 500  # ids in one query
 
 
 @dataclass(frozen=True)
-class QuarantinedRow:
+class MaskedRow:
     """A row in quarantine, as it may be shown.
 
     Attributes:
@@ -45,7 +45,7 @@ class QuarantinedTable:
     table: str
     reason: str
     rows: int
-    sample: tuple[QuarantinedRow, ...] = ()
+    sample: tuple[MaskedRow, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ class EvidenceStore(MetricStore):
                     row["table"],
                     row["reason"],
                     int(row["rows"]),
-                    tuple(QuarantinedRow(**one) for one in json.loads(row["sample"])),
+                    tuple(MaskedRow(**one) for one in json.loads(row["sample"])),
                 )
                 for row in connection.execute(query).mappings()
             ]

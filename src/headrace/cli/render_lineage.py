@@ -17,7 +17,7 @@ from headrace.lineage.report import (
     LineageNode,
     LineageProblem,
 )
-from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
+from headrace.lineage.verify.report import AgreementScore, ColumnPair, VerifyReport
 
 _Spot = tuple[str, str | None]
 _DEEPEST = 16  # levels that are drawn; below, the level's number stands for the lines
@@ -274,7 +274,10 @@ def _scores(report: VerifyReport) -> Table:
     table.add_column("")
     for name in ("columns", "changed", "claimed", "recall", "precision", "of direct claims"):
         table.add_column(name, justify="right")
-    rows: list[tuple[str, Score | None]] = [("models", report.all), ("published", report.marts)]
+    rows: list[tuple[str, AgreementScore | None]] = [
+        ("models", report.all),
+        ("published", report.marts),
+    ]
     for name, found in rows:
         if found is not None:
             table.add_row(

@@ -52,7 +52,7 @@ _ERRORS = {
 
 
 @dataclass(frozen=True)
-class ObjectStore:
+class StoreLocation:
     """A place in an object store.
 
     Attributes:
@@ -68,7 +68,7 @@ class ObjectStore:
     is_anonymous: bool = False
 
     @classmethod
-    def open(cls, address: str, source: str) -> "ObjectStore":
+    def open(cls, address: str, source: str) -> "StoreLocation":
         """The place at an address.
 
         Raises:
@@ -306,7 +306,7 @@ def list_files(place: str, source: str) -> list[str]:
     Raises:
         SourceError: it is not there, or refuses.
     """
-    store = ObjectStore.open(place, source)
+    store = StoreLocation.open(place, source)
     return [name for name, info in store.find(("**",)) if info.get("type") != "directory"]
 
 
@@ -361,7 +361,7 @@ def _in_store(
             f"{shown(place)}: write wildcards into the `pattern` of its tables, not into the path"
         )
     patterns = table.patterns
-    store = ObjectStore.open(place, source)
+    store = StoreLocation.open(place, source)
     found = store.find(patterns)
     known = known_suffixes(patterns, [name for name, _ in found])
     files: list[SourceFile] = []

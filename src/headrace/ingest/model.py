@@ -306,7 +306,7 @@ class IngestContext:
 
 
 @dataclass(frozen=True)
-class Changes:
+class FileChanges:
     """A table's files, and what became of them since the last load.
 
     Attributes:

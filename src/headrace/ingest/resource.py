@@ -23,7 +23,7 @@ from headrace.ingest.locations import find_source_files, shown
 from headrace.ingest.model import (
     FILE_COLUMN,
     IS_GONE,
-    Changes,
+    FileChanges,
     FileTable,
     IngestContext,
     Staged,
@@ -198,7 +198,7 @@ class _FileLoad:
         if not changes.between:
             known.update({file.name: file.digest for file in changes.read})
 
-    def _past(self, known: Mapping[str, str], backfill: Backfill) -> Changes:
+    def _past(self, known: Mapping[str, str], backfill: Backfill) -> FileChanges:
         """The files of a period: by the dates in their names, or all, for rows by their cursor.
 
         Raises:
@@ -232,9 +232,9 @@ class _FileLoad:
         read, unfetched = fetch_all(chosen)
         self.unreadable = (*self.unreadable, *unfetched.values())
         files = [file for file in found.files if file.name not in unfetched]
-        return Changes(files, read, between=between)
+        return FileChanges(files, read, between=between)
 
-    def _changes(self, known: Mapping[str, str], *, all_again: bool) -> Changes:
+    def _changes(self, known: Mapping[str, str], *, all_again: bool) -> FileChanges:
         """The table's files, and which of them are to be read.
 
         Raises:
@@ -262,9 +262,9 @@ class _FileLoad:
         has_lost = bool(removed and files) and (is_snapshot or bool(self.table.primary_key))
         if all_again or (changed and is_snapshot) or (has_lost and not changed):
             changed = files
-        return Changes(files, changed, removed, renamed, tuple(file.name for file in older))
+        return FileChanges(files, changed, removed, renamed, tuple(file.name for file in older))
 
-    def _notes(self, changes: Changes, *, all_again: bool) -> Iterator[str]:
+    def _notes(self, changes: FileChanges, *, all_again: bool) -> Iterator[str]:
         """What to tell the user of the files, one sentence each."""
         if all_again:
             yield "its settings changed: all its files were read again"
@@ -288,7 +288,7 @@ class _FileLoad:
             raise _no_file(self.directory, self.name, self.table, found, self.context)
         return found
 
-    def _gone(self, changes: Changes) -> Iterator[str]:
+    def _gone(self, changes: FileChanges) -> Iterator[str]:
         """What to tell the user of files that were loaded and are gone."""
         if self.table.write == "snapshot":
             before = newest_period(changes.removed)
@@ -374,7 +374,7 @@ def _is_frozen_out(name: str, context: IngestContext) -> bool:
 
 def _load(
     table: FileTable,
-    changes: Changes,
+    changes: FileChanges,
     context: IngestContext,
     about: TableLoad,
     given: Mapping[str, str],
@@ -482,7 +482,7 @@ def _hand_over(
 def _progress(
     connection: "duckdb.DuckDBPyConnection",
     about: TableLoad,
-    changes: Changes,
+    changes: FileChanges,
     context: IngestContext,
 ) -> AbstractContextManager[None]:
     """Tell how far the reading of large files is, where somebody looks."""

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import SourceError
-from headrace.libraries.dlt import RecordedRun, recorded_runs
+from headrace.libraries.dlt import InterceptedRun, recorded_runs
 
 if TYPE_CHECKING:
     from dlt.extract import DltSource
@@ -103,7 +103,7 @@ def source_of(name: str, data: Any, options: Mapping[str, Any] | None = None) ->
     Raises:
         SourceError: rows have no table name.
     """
-    return _one_source(name, _resources(RecordedRun(name, data, dict(options or {}))))
+    return _one_source(name, _resources(InterceptedRun(name, data, dict(options or {}))))
 
 
 def _one_source(name: str, found: Sequence[Any]) -> "DltSource":
@@ -126,7 +126,7 @@ def _one_source(name: str, found: Sequence[Any]) -> "DltSource":
     return combined()
 
 
-def _resources(run: RecordedRun) -> list[Any]:
+def _resources(run: InterceptedRun) -> list[Any]:
     """The sources and resources of a run, with what the run says of them."""
     import dlt
     from dlt.extract import DltResource, DltSource

@@ -38,7 +38,7 @@ from headrace.ingest.merge import (
 from headrace.ingest.model import (
     FILE_COLUMN,
     FROM_FILE,
-    Changes,
+    FileChanges,
     FileTable,
     IngestContext,
     Staged,
@@ -70,7 +70,7 @@ def stage(
     connection: "duckdb.DuckDBPyConnection",
     name: str,
     table: FileTable,
-    changes: Changes,
+    changes: FileChanges,
     context: IngestContext,
     normalize: Callable[[str], str],
     given: Mapping[str, str] | None = None,
@@ -176,7 +176,7 @@ def _stage_by_row(
     scans: list[FileScan],
     existing: Existing,
     context: IngestContext,
-    changes: Changes,
+    changes: FileChanges,
 ) -> Staged | None:
     """The thorough way, with a second try without the lines that DuckDB cannot read."""
     import duckdb
@@ -270,7 +270,7 @@ class _Stager:
     scans: list[FileScan]
     existing: Existing
     context: IngestContext
-    changes: Changes
+    changes: FileChanges
     notes: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     new_columns: list[str] = field(default_factory=list)

@@ -144,7 +144,7 @@ def load_progress(tell: Callable[[float], None]) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class RecordedRun:
+class InterceptedRun:
     """A call of ``Pipeline.run`` that was not made.
 
     Attributes:
@@ -179,15 +179,15 @@ class _NothingLoaded:
 
 
 @contextmanager
-def recorded_runs() -> Iterator[list[RecordedRun]]:
+def recorded_runs() -> Iterator[list[InterceptedRun]]:
     """Pipelines that are run within the block load nothing; what they were to load is kept."""
     from dlt import Pipeline
 
-    found: list[RecordedRun] = []
+    found: list[InterceptedRun] = []
 
     def record(self: Any, data: Any = None, *_: Any, **options: Any) -> Any:
         given = {key: value for key, value in options.items() if value is not None}
-        found.append(RecordedRun(self.pipeline_name, data, given))
+        found.append(InterceptedRun(self.pipeline_name, data, given))
         return _NothingLoaded()
 
     kept = Pipeline.run

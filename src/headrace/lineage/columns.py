@@ -368,7 +368,7 @@ class _ProjectSql:
 def _explicit(summary: tree.Summary) -> tree.Summary:
     """Without a last `*`: a test counts rows, and shows the other columns only."""
     query = summary.query
-    if isinstance(query, tree.Whole):
+    if isinstance(query, tree.AllColumns):
         query = tree.Select(query.ctes, (query.source,), ())
     elif isinstance(query, tree.Select) and not query.distinct:
         items = tuple(item for item in query.items if item.star is None or item.reads)

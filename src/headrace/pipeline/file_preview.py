@@ -20,7 +20,7 @@ from headrace.ingest.locations import find_source_files, is_address, shown, spli
 from headrace.ingest.model import (
     FILE_COLUMN,
     FROM_FILE,
-    Changes,
+    FileChanges,
     FileTable,
     IngestContext,
     SchemaContract,
@@ -173,7 +173,7 @@ def staged_files(
         while True:
             table = _table({**settings, "pattern": pattern}).normalized(normalize)
             with duckdb.connect() as connection:
-                changes = Changes(found.files, found.files)
+                changes = FileChanges(found.files, found.files)
                 try:
                     staged = stage(connection, "table", table, changes, context, normalize)
                 except UnclearFileError as error:

@@ -39,7 +39,7 @@ _MOST_TEXT = 2000  # characters; chats refuse long messages
 _LOOKED_AT = 50  # runs among which the one before is looked for
 
 
-class Problem(Report):
+class NotifiedProblem(Report):
     """What failed, and the place in the user's own file."""
 
     message: str = Field(description="one line")
@@ -60,7 +60,7 @@ class Notice(Report):
         description="`failed`: a check did not pass, or a source was not loaded; `error`: it "
         "could not run"
     )
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[NotifiedProblem, ...] = ()
     report: RunReport | None = Field(
         None, description="as `--json` prints it; none of a run that could not run, and to webhooks"
     )
@@ -102,7 +102,7 @@ def tell_of_error(resolved: Resolved, command: str, error: Exception) -> list[st
         A sentence for each notifier that failed.
     """
     detail = error.detail if isinstance(error, HeadraceError) else None
-    problem = Problem(message=hide(text_of(error)) or type(error).__name__, detail=detail)
+    problem = NotifiedProblem(message=hide(text_of(error)) or type(error).__name__, detail=detail)
     notice = Notice(
         event="failed",
         text=_text(resolved, command, "could not run", (problem,)),
@@ -130,17 +130,19 @@ def _notice(resolved: Resolved, event: Literal["failed", "recovered"], report: R
     )
 
 
-def _problems(report: RunReport) -> Iterator[Problem]:
+def _problems(report: RunReport) -> Iterator[NotifiedProblem]:
     for failure in report.load.failures if report.load else ():
-        yield Problem(message=failure.sentence, detail=failure.detail)
+        yield NotifiedProblem(message=failure.sentence, detail=failure.detail)
     nodes = (*report.build.nodes, *report.build.freshness) if report.build else ()
     # the rows that a test found stay here; they are on the page and in the terminal
     details = {node.problem: node.detail and replace(node.detail, rows=()) for node in nodes}
     for problem in report.audit.problems if report.audit else ():
-        yield Problem(message=problem, detail=details.get(problem))
+        yield NotifiedProblem(message=problem, detail=details.get(problem))
 
 
-def _text(resolved: Resolved, command: str, what: str, problems: tuple[Problem, ...]) -> str:
+def _text(
+    resolved: Resolved, command: str, what: str, problems: tuple[NotifiedProblem, ...]
+) -> str:
     lines = [f"{resolved.root.name} ({resolved.environment}): `{command}` {what}"]
     lines += [f"- {problem.message}" for problem in problems[:_MOST_SHOWN]]
     if len(problems) > _MOST_SHOWN:

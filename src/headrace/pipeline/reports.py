@@ -170,7 +170,7 @@ class AuditReport(Report):
     seconds: float
 
 
-class PublishedTable(Report):
+class PublishedTableReport(Report):
     """A table of the published file."""
 
     name: str = Field(description="`schema.table`")
@@ -190,7 +190,7 @@ class PublishReport(Report):
 
     path: str = Field(description="the published file, or where readers of the target find it")
     written: bool = Field(description="false when what is published was current already")
-    tables: tuple[PublishedTable, ...]
+    tables: tuple[PublishedTableReport, ...]
     left: tuple[str, ...] = Field(
         (), description="tables that stay as they were, because a load upstream of them failed"
     )

@@ -11,7 +11,7 @@ from headrace.pipeline.reports import (
     BuildReport,
     LoadFailure,
     NodeReport,
-    PublishedTable,
+    PublishedTableReport,
     TableReport,
 )
 
@@ -52,7 +52,7 @@ class RunRecord:
         rows = [{"source": f.source, "table": f.table, "message": f.error} for f in failures]
         self.store.add_load_failures(self.run_id, rows)
 
-    def add_row_counts(self, tables: Iterable[PublishedTable]) -> None:
+    def add_row_counts(self, tables: Iterable[PublishedTableReport]) -> None:
         """Record the rows of what was published."""
         self.store.add_row_counts(
             self.run_id,

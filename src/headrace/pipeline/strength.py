@@ -17,13 +17,13 @@ from headrace.pipeline.building.build import require_project
 from headrace.pipeline.dbt import dbt_runner
 from headrace.quality.strength.measure import Progress, StrengthOptions, measure
 from headrace.quality.strength.project import (
-    Contract,
     DataTest,
-    Model,
+    EnforcedContract,
+    ModelUnitTest,
     Name,
-    Project,
     Raw,
-    UnitTest,
+    TestedModel,
+    TestedProject,
 )
 from headrace.quality.strength.report import StrengthReport
 from headrace.settings import Resolved
@@ -140,7 +140,7 @@ class _Built:
         items = {item.node.unique_id: item for item in cast("Any", result.result).results}
         return cls(parsed.graph, items, target.database, selected)
 
-    def project(self, resolved: Resolved) -> Project:
+    def project(self, resolved: Resolved) -> TestedProject:
         """What is measured of it."""
         schemas = set(resolved.settings.publish.schemas)
         models = [
@@ -167,7 +167,7 @@ class _Built:
         raws = self._raws({parent for model in models for parent in model.parents})
         known |= raws.keys() | {node.unique_id for node in ephemeral}
         data_tests, unit_tests = self._tests(known)
-        return Project(
+        return TestedProject(
             database=self._database,
             models=tuple(_parents_first(models)),
             raws=raws,
@@ -179,13 +179,13 @@ class _Built:
     def _is_good(self, item: Any) -> bool:
         return str(item.status) not in FAILED | {"skipped"}
 
-    def _model(self, node: Any, schemas: set[str]) -> Model:
+    def _model(self, node: Any, schemas: set[str]) -> TestedModel:
         kind = node.get_materialization()
         is_sql = str(node.language) == "sql" and kind in {"table", "view", "incremental"}
         if not is_sql and kind != "ephemeral":
             self._notes.append(f"{node.name} is a {kind if kind != 'table' else 'Python'} model: "
                                "its table is taken as it is")  # fmt: skip
-        return Model(
+        return TestedModel(
             id=node.unique_id,
             label=node.name,
             path=str(node.original_file_path),
@@ -220,7 +220,7 @@ class _Built:
             )
         return found
 
-    def _tests(self, known: set[str]) -> tuple[tuple[DataTest, ...], tuple[UnitTest, ...]]:
+    def _tests(self, known: set[str]) -> tuple[tuple[DataTest, ...], tuple[ModelUnitTest, ...]]:
         data, units, failing, warning = [], [], [], 0
         for item in self._results.values():
             node, kind = item.node, str(item.node.resource_type)
@@ -286,7 +286,7 @@ def _selected(
     return found
 
 
-def _contract(node: Any) -> Contract:
+def _contract(node: Any) -> EnforcedContract:
     checks: dict[str, str] = {}
     keys: list[tuple[str, ...]] = []
     named: list[tuple[Any, tuple[str, ...]]] = [
@@ -305,7 +305,9 @@ def _contract(node: Any) -> Contract:
             if kind == "check" and constraint.expression:
                 words = f"check: {constraint.expression}"
                 checks[words] = f"coalesce(({constraint.expression}), true)"
-    return Contract(tuple(column.name for column in node.columns.values()), checks, tuple(keys))
+    return EnforcedContract(
+        tuple(column.name for column in node.columns.values()), checks, tuple(keys)
+    )
 
 
 def _test_sql(node: Any) -> str:
@@ -318,7 +320,7 @@ def _test_sql(node: Any) -> str:
     )
 
 
-def _unit_test(node: Any, model: str) -> UnitTest | None:
+def _unit_test(node: Any, model: str) -> ModelUnitTest | None:
     """A unit test with the query that dbt ran for it; None where dbt left none."""
     path = Path(str(node.build_path)) if getattr(node, "build_path", None) else None
     sql = str(getattr(node, "compiled_code", None) or "")
@@ -329,13 +331,13 @@ def _unit_test(node: Any, model: str) -> UnitTest | None:
         sql = sql.strip()
     if sql not in compared:
         return None
-    return UnitTest(node.unique_id, node.name, model, sql, compared)
+    return ModelUnitTest(node.unique_id, node.name, model, sql, compared)
 
 
-def _parents_first(models: Sequence[Model]) -> list[Model]:
+def _parents_first(models: Sequence[TestedModel]) -> list[TestedModel]:
     """dbt allows no cycles, so each model comes after what it reads."""
     by_id = {model.id: model for model in sorted(models, key=lambda one: one.id)}
-    ordered: dict[str, Model] = {}
+    ordered: dict[str, TestedModel] = {}
 
     for start in by_id.values():
         todo = [start]

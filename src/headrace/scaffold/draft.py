@@ -134,7 +134,7 @@ def edited(
 
 
 @dataclass(frozen=True)
-class Change:
+class YamlAddition:
     """One addition to a YAML file.
 
     Attributes:
@@ -204,7 +204,7 @@ class Draft:
         self.texts[path] = model.text
         self.labels.setdefault(path, []).append(label)
 
-    def change(self, path: Path, changes: Sequence[Change]) -> None:
+    def change(self, path: Path, changes: Sequence[YamlAddition]) -> None:
         """Add to a YAML file; what cannot be added safely is left to the user."""
         document, left = yaml_editor.add(self.document(path), [change.edit for change in changes])
         for change in changes:

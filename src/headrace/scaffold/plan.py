@@ -12,9 +12,9 @@ from headrace.scaffold.raw_schema import (
     ROOT_ID,
     ROW_ID,
     ColumnKind,
-    RawColumn,
+    RawColumnSchema,
     RawSchema,
-    RawTable,
+    RawTableSchema,
 )
 from headrace.sql_text import identifier
 
@@ -150,7 +150,7 @@ def model_name(source: str, table: str) -> str:
     return f"{name[: MAX_NAME - 9].rstrip('_')}_{mark}"
 
 
-def output_names(table: str, columns: tuple[RawColumn, ...]) -> dict[str, str]:
+def output_names(table: str, columns: tuple[RawColumnSchema, ...]) -> dict[str, str]:
     """What a model calls the columns of a table, by their names in it.
 
     Every rule gives way where the name that it leads to is taken.
@@ -167,7 +167,7 @@ def output_names(table: str, columns: tuple[RawColumn, ...]) -> dict[str, str]:
     return found
 
 
-def _wish(table: str, column: RawColumn) -> str:
+def _wish(table: str, column: RawColumnSchema) -> str:
     """The name by the rules, if it were free."""
     name = column.name
     if name.startswith("_"):
@@ -186,7 +186,7 @@ def _snake(name: str) -> str:
     return re.sub(r"[ -]+", "_", words.strip()).lower()
 
 
-def _by_kind(name: str, column: RawColumn) -> str:
+def _by_kind(name: str, column: RawColumnSchema) -> str:
     if column.data_type == "bool" and not _SAYS_BOOLEAN.match(name):
         says = _ADJECTIVE.fullmatch(name) or name.endswith(("ed", "able", "ible"))
         return f"is_{name}" if says else name
@@ -230,7 +230,7 @@ class GenericTest:
 
 
 @dataclass(frozen=True)
-class ColumnPlan:
+class ModelColumnPlan:
     """A column of a model.
 
     Attributes:
@@ -241,7 +241,7 @@ class ColumnPlan:
         tests: generic tests.
     """
 
-    column: RawColumn
+    column: RawColumnSchema
     name: str
     kind: ColumnKind
     description: str
@@ -272,19 +272,19 @@ class ModelPlan:
         tests: of the model as a whole.
     """
 
-    table: RawTable
+    table: RawTableSchema
     name: str
-    ancestors: tuple[RawTable, ...]
+    ancestors: tuple[RawTableSchema, ...]
     grain: str
-    columns: tuple[ColumnPlan, ...]
+    columns: tuple[ModelColumnPlan, ...]
     tests: tuple[GenericTest, ...] = ()
 
-    def column(self, raw: str) -> ColumnPlan | None:
+    def column(self, raw: str) -> ModelColumnPlan | None:
         """The column that is made of a raw one."""
         return next((plan for plan in self.columns if plan.column.name == raw), None)
 
 
-def describe(column: RawColumn, table: RawTable) -> str:
+def describe(column: RawColumnSchema, table: RawTableSchema) -> str:
     """What is known of a raw column: what the source says, or what dlt's own columns mean."""
     if column.name == PARENT_ID and table.parent is not None:
         return f"The row of `{table.parent}` whose list it is in; refers to its `_dlt_id`."
@@ -296,7 +296,7 @@ def describe(column: RawColumn, table: RawTable) -> str:
     return f"The key of the {_words(entity_of(table.name))}." if is_key else ""
 
 
-def grain(table: RawTable) -> str:
+def grain(table: RawTableSchema) -> str:
     """The sentence that says what a row of a raw table is, as far as dlt guarantees it."""
     if table.description:
         return table.description
@@ -312,7 +312,7 @@ def grain(table: RawTable) -> str:
     return f"One row per {', '.join(columns[:-1])} and {columns[-1]}."
 
 
-def plan_model(source: str, schema: RawSchema, table: RawTable) -> ModelPlan:
+def plan_model(source: str, schema: RawSchema, table: RawTableSchema) -> ModelPlan:
     """The staging model of a table.
 
     Args:
@@ -324,7 +324,7 @@ def plan_model(source: str, schema: RawSchema, table: RawTable) -> ModelPlan:
     outputs = output_names(table.name, shown)
     key = _key(table)
     columns = [
-        ColumnPlan(
+        ModelColumnPlan(
             column=column,
             name=outputs[column.name],
             kind=_kind(column, outputs[column.name], key),
@@ -362,7 +362,7 @@ def jinja_text(name: str) -> str:
     return name.replace("\\", "\\\\").replace("'", "\\'")
 
 
-def _is_shown(column: RawColumn, table: RawTable, schema: RawSchema) -> bool:
+def _is_shown(column: RawColumnSchema, table: RawTableSchema, schema: RawSchema) -> bool:
     """Whether a model shows a column: of dlt's own only those that tie rows together."""
     if not is_writable(column.name) or column.name in {LOAD_ID, ROOT_ID}:
         return False
@@ -371,11 +371,11 @@ def _is_shown(column: RawColumn, table: RawTable, schema: RawSchema) -> bool:
     return True
 
 
-def _natural_key(table: RawTable) -> tuple[RawColumn, ...]:
+def _natural_key(table: RawTableSchema) -> tuple[RawColumnSchema, ...]:
     return table.primary_key if table.keeps_key_unique and table.parent is None else ()
 
 
-def _key(table: RawTable) -> tuple[str, ...]:
+def _key(table: RawTableSchema) -> tuple[str, ...]:
     """The raw columns by which a row is found: the primary key, else dlt's row id."""
     natural = _natural_key(table)
     if natural:
@@ -383,12 +383,14 @@ def _key(table: RawTable) -> tuple[str, ...]:
     return (ROW_ID,) if table.column(ROW_ID) is not None else ()
 
 
-def _kind(column: RawColumn, output: str, key: tuple[str, ...]) -> ColumnKind:
+def _kind(column: RawColumnSchema, output: str, key: tuple[str, ...]) -> ColumnKind:
     is_id = column.name in key or output.endswith("_id") or output in {"id", ROW_ID, PARENT_ID}
     return "id" if is_id else column.kind
 
 
-def _tests(column: RawColumn, key: tuple[str, ...], table: RawTable) -> tuple[GenericTest, ...]:
+def _tests(
+    column: RawColumnSchema, key: tuple[str, ...], table: RawTableSchema
+) -> tuple[GenericTest, ...]:
     is_key = column.name in key
     found = []
     repeats = column.is_unique and not table.keeps_key_unique and column.name != ROW_ID

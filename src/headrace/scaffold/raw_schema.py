@@ -39,7 +39,7 @@ _BOOKKEEPING = "_dlt_file_"  # which file a row came from: for the next load alo
 
 
 @dataclass(frozen=True)
-class RawColumn:
+class RawColumnSchema:
     """A column of a raw table.
 
     Attributes:
@@ -66,7 +66,7 @@ class RawColumn:
 
 
 @dataclass(frozen=True)
-class RawTable:
+class RawTableSchema:
     """A raw table that holds, or has held, rows.
 
     Attributes:
@@ -79,17 +79,17 @@ class RawTable:
     """
 
     name: str
-    columns: tuple[RawColumn, ...]
+    columns: tuple[RawColumnSchema, ...]
     parent: str | None = None
     description: str = ""
     keeps_key_unique: bool = True
 
     @property
-    def primary_key(self) -> tuple[RawColumn, ...]:
+    def primary_key(self) -> tuple[RawColumnSchema, ...]:
         """The columns of the primary key."""
         return tuple(column for column in self.columns if column.is_primary_key)
 
-    def column(self, name: str) -> RawColumn | None:
+    def column(self, name: str) -> RawColumnSchema | None:
         """A column by name."""
         return next((column for column in self.columns if column.name == name), None)
 
@@ -104,16 +104,16 @@ class RawSchema:
             them: what is in here did not vanish.
     """
 
-    tables: tuple[RawTable, ...]
+    tables: tuple[RawTableSchema, ...]
     known: Mapping[str, frozenset[str]]
 
-    def table(self, name: str) -> RawTable | None:
+    def table(self, name: str) -> RawTableSchema | None:
         """A table by name."""
         return next((table for table in self.tables if table.name == name), None)
 
-    def ancestors(self, table: RawTable) -> tuple[RawTable, ...]:
+    def ancestors(self, table: RawTableSchema) -> tuple[RawTableSchema, ...]:
         """From the root table down to the table's parent; empty for a root table."""
-        found: list[RawTable] = []
+        found: list[RawTableSchema] = []
         parent = table.parent
         while parent is not None:
             above = self.table(parent)
@@ -123,7 +123,7 @@ class RawSchema:
             parent = above.parent
         return tuple(found)
 
-    def has_children(self, table: RawTable) -> bool:
+    def has_children(self, table: RawTableSchema) -> bool:
         """Whether a child table hangs on it."""
         return any(other.parent == table.name for other in self.tables)
 
@@ -171,7 +171,7 @@ def _check_name(resolved: Resolved, source: str) -> None:
 
 
 def _raw_schema(schemas: Iterable[DltSchema]) -> RawSchema:
-    seen: dict[str, RawTable] = {}
+    seen: dict[str, RawTableSchema] = {}
     known: dict[str, frozenset[str]] = {}
     for schema in schemas:
         for name, table in schema.tables.items():
@@ -183,8 +183,8 @@ def _raw_schema(schemas: Iterable[DltSchema]) -> RawSchema:
     return RawSchema(tuple(_parents_first(seen)), known)
 
 
-def _parents_first(tables: dict[str, RawTable]) -> Iterator[RawTable]:
-    children: dict[str | None, list[RawTable]] = {}
+def _parents_first(tables: dict[str, RawTableSchema]) -> Iterator[RawTableSchema]:
+    children: dict[str | None, list[RawTableSchema]] = {}
     for table in tables.values():
         parent = table.parent if table.parent in tables else None
         children.setdefault(parent, []).append(table)
@@ -195,10 +195,10 @@ def _parents_first(tables: dict[str, RawTable]) -> Iterator[RawTable]:
         waiting += children.get(table.name, [])[::-1]
 
 
-def _table(schema: DltSchema, table: DltTable) -> RawTable:
+def _table(schema: DltSchema, table: DltTable) -> RawTableSchema:
     root = schema.tables.get(schema.root(table.name), table)
     versions = root.hints.get("x-merge-strategy") == "scd2"
-    return RawTable(
+    return RawTableSchema(
         name=table.name,
         columns=tuple(
             _column(column)
@@ -211,8 +211,8 @@ def _table(schema: DltSchema, table: DltTable) -> RawTable:
     )
 
 
-def _column(column: DltColumn) -> RawColumn:
-    return RawColumn(
+def _column(column: DltColumn) -> RawColumnSchema:
+    return RawColumnSchema(
         name=column.name,
         data_type=column.data_type or "text",
         is_nullable=column.nullable,

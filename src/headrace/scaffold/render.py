@@ -8,8 +8,8 @@ from typing import Any
 
 from headrace.scaffold.plan import (
     TO_QUOTE,
-    ColumnPlan,
     GenericTest,
+    ModelColumnPlan,
     ModelPlan,
     describe,
     grain,
@@ -17,7 +17,7 @@ from headrace.scaffold.plan import (
     jinja_text,
     yaml_name,
 )
-from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, RawColumn, RawTable
+from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, RawColumnSchema, RawTableSchema
 from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlPath
 
 WIDTH = 88
@@ -73,7 +73,7 @@ def loads_entry() -> list[str]:
     return _LOADS.splitlines()
 
 
-def sources_file(source: str, tables: Iterable[RawTable], *, schema: str) -> str:
+def sources_file(source: str, tables: Iterable[RawTableSchema], *, schema: str) -> str:
     """A whole sources yml; ``schema`` is the raw one."""
     entries = [table_entry(table) for table in tables]
     body = "\n\n".join("\n".join(entry) for entry in (*entries, loads_entry()))
@@ -81,7 +81,7 @@ def sources_file(source: str, tables: Iterable[RawTable], *, schema: str) -> str
     return "sources:\n" + _indented(text, 2) + "\n"
 
 
-def table_entry(table: RawTable) -> list[str]:
+def table_entry(table: RawTableSchema) -> list[str]:
     """A raw table's entry in the sources yml."""
     lines = [f"- name: {yaml_name(table.name)}", *_shift(description(grain(table)), 2)]
     lines.append("  columns:")
@@ -90,12 +90,12 @@ def table_entry(table: RawTable) -> list[str]:
     return lines
 
 
-def ordered(columns: Sequence[RawColumn]) -> list[RawColumn]:
+def ordered(columns: Sequence[RawColumnSchema]) -> list[RawColumnSchema]:
     """dlt's order, with the load's id at the end."""
     return sorted(columns, key=lambda column: column.name == LOAD_ID)
 
 
-def raw_column_entry(column: RawColumn, table: RawTable) -> list[str]:
+def raw_column_entry(column: RawColumnSchema, table: RawTableSchema) -> list[str]:
     """A raw column's entry in the sources yml."""
     lines = [f"- name: {yaml_name(column.name)}", *_shift(description(describe(column, table)), 2)]
     return [*lines, *_quote(column.name)]
@@ -113,7 +113,7 @@ def model_file(plan: ModelPlan, parent_tests: Sequence[GenericTest]) -> str:
     return "models:\n" + _indented("\n".join(lines), 2) + "\n"
 
 
-def column_entry(plan: ColumnPlan, name: str, more: tuple[GenericTest, ...] = ()) -> list[str]:
+def column_entry(plan: ModelColumnPlan, name: str, more: tuple[GenericTest, ...] = ()) -> list[str]:
     """A column's entry in a model's yml.
 
     Args:
@@ -215,7 +215,7 @@ def model_sql(source: str, plan: ModelPlan, tables: Mapping[str, str]) -> str:
     """
     loads = f"{{{{ completed_loads('{source}') }}}}"
 
-    def read(table: RawTable) -> str:
+    def read(table: RawTableSchema) -> str:
         name = jinja_text(tables[table.name])
         return f"{{{{ source('{jinja_text(source)}', '{name}') }}}}"
 

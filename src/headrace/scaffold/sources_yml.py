@@ -7,9 +7,9 @@ from headrace.errors import ScaffoldError
 from headrace.formatting import count
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import DeclaredTable, Offer, declared_tables, record_name
-from headrace.scaffold.draft import ByHand, Change, Draft, Vanished
+from headrace.scaffold.draft import ByHand, Draft, Vanished, YamlAddition
 from headrace.scaffold.plan import is_writable
-from headrace.scaffold.raw_schema import LOAD_ID, RawTable
+from headrace.scaffold.raw_schema import LOAD_ID, RawTableSchema
 from headrace.yaml_editor import ListItem, MappingKey, value_at
 
 LOADS = "_dlt_loads"
@@ -34,8 +34,8 @@ def merge_sources(draft: Draft) -> dict[str, str]:
     path, place = next(
         ((e.path, int(e.where[1])) for t, e in declared.items() if t == LOADS), places[0]
     )
-    changes: dict[Path, list[Change]] = {}
-    new: list[RawTable] = []
+    changes: dict[Path, list[YamlAddition]] = {}
+    new: list[RawTableSchema] = []
     for table in draft.schema.tables:
         if table.name in declared:
             entry = declared[table.name]
@@ -77,12 +77,12 @@ def _new_file(draft: Draft) -> dict[str, str]:
     return {table.name: table.name for table in tables}
 
 
-def _offers(table: RawTable) -> set[Offer]:
+def _offers(table: RawTableSchema) -> set[Offer]:
     columns = {("source column", table.name, column.name) for column in table.columns}
     return {("table", table.name), *columns}
 
 
-def _new_columns(draft: Draft, table: RawTable, entry: DeclaredTable) -> list[Change]:
+def _new_columns(draft: Draft, table: RawTableSchema, entry: DeclaredTable) -> list[YamlAddition]:
     """Columns that the table's entry lacks and that were never offered."""
     order = [column.name for column in render.ordered(table.columns)]
     new = []
@@ -98,9 +98,9 @@ def _new_columns(draft: Draft, table: RawTable, entry: DeclaredTable) -> list[Ch
     if new and value_at(draft.document(entry.path).data, path) is None:
         block = ["columns:", *(f"  {line}" for item in lines for line in item)]
         offers = tuple(offer for _, offer in new)
-        return [Change(MappingKey(entry.where, tuple(block)), ", ".join(labels), offers)]
+        return [YamlAddition(MappingKey(entry.where, tuple(block)), ", ".join(labels), offers)]
     return [
-        Change(
+        YamlAddition(
             ListItem(path, after(entry.columns, order, column.name), tuple(text)), label, (offer,)
         )
         for (column, offer), text, label in zip(new, lines, labels, strict=True)
@@ -124,8 +124,8 @@ def after(existing: Sequence[str], order: Sequence[str], name: str) -> int:
 
 
 def _new_tables(
-    draft: Draft, tables: Sequence[RawTable], path: Path, place: int, has_loads: bool
-) -> list[Change]:
+    draft: Draft, tables: Sequence[RawTableSchema], path: Path, place: int, has_loads: bool
+) -> list[YamlAddition]:
     """Tables that no file declares and that were never offered."""
     where = ("sources", place)
     present = value_at(draft.document(path).data, (*where, "tables")) or []
@@ -150,7 +150,9 @@ def _new_tables(
             last = len(there) - 1
         elif any(other in there for other in order[: order.index(name)]):
             last = after(there, order, name)
-        changes.append(Change(ListItem((*where, "tables"), last, tuple(lines)), label, offers))
+        changes.append(
+            YamlAddition(ListItem((*where, "tables"), last, tuple(lines)), label, offers)
+        )
     return changes
 
 
@@ -158,7 +160,7 @@ def _all_tables(
     draft: Draft,
     where: tuple[str | int, ...],
     entries: Sequence[tuple[str, list[str], tuple[Offer, ...], str]],
-) -> list[Change]:
+) -> list[YamlAddition]:
     if not entries:
         return []
     lines = ["tables:"]
@@ -166,7 +168,7 @@ def _all_tables(
         lines += [*([""] if number else []), *(f"  {line}" if line else "" for line in entry)]
     label = ", ".join(entry[0] for entry in entries)
     offers = tuple(offer for entry in entries for offer in entry[2])
-    return [Change(MappingKey(where, tuple(lines)), label, offers)]
+    return [YamlAddition(MappingKey(where, tuple(lines)), label, offers)]
 
 
 def unwritable(draft: Draft) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from headrace import yaml_editor
 from headrace.scaffold import render
 from headrace.scaffold.dbt_project import models_of
-from headrace.scaffold.draft import ByHand, Change, Draft, LeftOut
+from headrace.scaffold.draft import ByHand, Draft, LeftOut, YamlAddition
 from headrace.scaffold.model_sql import ModelSql
-from headrace.scaffold.plan import ColumnPlan, GenericTest, ModelPlan, plan_model, relationship
-from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, RawTable
+from headrace.scaffold.plan import GenericTest, ModelColumnPlan, ModelPlan, plan_model, relationship
+from headrace.scaffold.raw_schema import LOAD_ID, PARENT_ID, ROW_ID, RawTableSchema
 from headrace.yaml_editor import ListItem, MappingKey, value_at
 
 
@@ -30,7 +30,7 @@ class ModelYml:
         self._model_tests = model_tests
         self._table = plan.table.name
 
-    def add(self, path: Path, added: Sequence[tuple[ColumnPlan, str]]) -> None:
+    def add(self, path: Path, added: Sequence[tuple[ModelColumnPlan, str]]) -> None:
         """Add columns and tests.
 
         Args:
@@ -50,7 +50,7 @@ class ModelYml:
         if changes:
             self._draft.change(file, changes)
 
-    def offer(self, column: ColumnPlan) -> None:
+    def offer(self, column: ModelColumnPlan) -> None:
         """Record that a column was offered, with its tests."""
         self._draft.offer("model column", self._table, column.column.name)
         for test in self._tests(column):
@@ -66,7 +66,7 @@ class ModelYml:
         wanted |= {("test", self._table, "", test.name) for test in self._model_tests}
         return not wanted <= self._draft.offers
 
-    def _tests(self, column: ColumnPlan) -> tuple[GenericTest, ...]:
+    def _tests(self, column: ModelColumnPlan) -> tuple[GenericTest, ...]:
         more = self._parent_tests if column.column.name == PARENT_ID else ()
         return (*column.tests, *more)
 
@@ -84,8 +84,8 @@ class ModelYml:
         path: Path,
         file: Path,
         where: yaml_editor.YamlPath,
-        added: Sequence[tuple[ColumnPlan, str]],
-    ) -> list[Change]:
+        added: Sequence[tuple[ModelColumnPlan, str]],
+    ) -> list[YamlAddition]:
         names = self._columns(file, where)
         missing = []
         for column, output in added:
@@ -102,24 +102,24 @@ class ModelYml:
         if missing and not names:
             block = ("columns:", *(f"  {line}" for entry in entries for line in entry))
             every = tuple(offer for each in offers for offer in each)
-            return [Change(MappingKey(where, block), ", ".join(labels), every)]
+            return [YamlAddition(MappingKey(where, block), ", ".join(labels), every)]
         select = self._draft.model(path).select
         order = [item.output or "" for item in select.items] if select else []
         changes = []
         for (_, output), entry, offer, label in zip(missing, entries, offers, labels, strict=True):
             item = ListItem((*where, "columns"), _place(names, order, output), entry)
-            changes.append(Change(item, label, offer))
+            changes.append(YamlAddition(item, label, offer))
         return changes
 
-    def _more(self, column: ColumnPlan) -> tuple[GenericTest, ...]:
+    def _more(self, column: ModelColumnPlan) -> tuple[GenericTest, ...]:
         return self._parent_tests if column.column.name == PARENT_ID else ()
 
-    def _column_offers(self, column: ColumnPlan) -> tuple[tuple[str, ...], ...]:
+    def _column_offers(self, column: ModelColumnPlan) -> tuple[tuple[str, ...], ...]:
         raw = column.column.name
         tests = tuple(("test", self._table, raw, test.name) for test in self._tests(column))
         return (("model column", self._table, raw), *tests)
 
-    def _new_tests(self, path: Path, file: Path, where: yaml_editor.YamlPath) -> list[Change]:
+    def _new_tests(self, path: Path, file: Path, where: yaml_editor.YamlPath) -> list[YamlAddition]:
         """Tests that the schema asks for since, of columns that are there."""
         draft = self._draft
         model = draft.model(path)
@@ -148,7 +148,7 @@ class ModelYml:
         tests: Sequence[GenericTest],
         raw: str,
         of: str,
-    ) -> list[Change]:
+    ) -> list[YamlAddition]:
         """The tests of one entry that were never offered and are not there."""
         draft = self._draft
         entry = value_at(draft.document(file).data, where)
@@ -157,7 +157,7 @@ class ModelYml:
         draft.offers.update(offers[name] for name in there & offers.keys())
         new = [test for test in tests if offers[test.name] not in draft.offers]
         return [
-            Change(edit, label, tuple(offers[test.name] for test in added))
+            YamlAddition(edit, label, tuple(offers[test.name] for test in added))
             for edit, label, added in render.more_tests(entry, where, new, of)
         ]
 
@@ -204,7 +204,9 @@ def _path(found: Sequence[Path], plan: ModelPlan) -> Path | None:
     return found[0] if len(found) == 1 else next(iter(named), None)
 
 
-def _note_several(draft: Draft, table: RawTable, found: Sequence[Path], path: Path | None) -> None:
+def _note_several(
+    draft: Draft, table: RawTableSchema, found: Sequence[Path], path: Path | None
+) -> None:
     if len(found) > 1 and path is None:
         models = ", ".join(draft.project.name(each) for each in found)
         what = f"several models read {table.name} ({models}): new columns are for you to add"
@@ -212,7 +214,7 @@ def _note_several(draft: Draft, table: RawTable, found: Sequence[Path], path: Pa
 
 
 def _parent_tests(
-    draft: Draft, table: RawTable, tables: Mapping[str, str], paths: Mapping[str, Path]
+    draft: Draft, table: RawTableSchema, tables: Mapping[str, str], paths: Mapping[str, Path]
 ) -> tuple[GenericTest, ...]:
     """The test that a child's rows have their parent, where the parent can be named."""
     if table.parent is None or table.parent not in tables:
@@ -274,7 +276,7 @@ class _Merger:
         self._offer_all()
         return path
 
-    def _problem(self, root: RawTable, tables: Mapping[str, str]) -> str | None:
+    def _problem(self, root: RawTableSchema, tables: Mapping[str, str]) -> str | None:
         plan = self._plan
         if root.column(LOAD_ID) is None:
             return (
@@ -334,7 +336,7 @@ class _Merger:
             self._draft.left_out.append(LeftOut(path=name, table=self._table, columns=skipped))
         self._offer_all()
 
-    def _add_sql(self, path: Path, plan: ColumnPlan) -> str | None:
+    def _add_sql(self, path: Path, plan: ModelColumnPlan) -> str | None:
         """Add a column to the SQL.
 
         Returns:
@@ -361,7 +363,7 @@ class _Merger:
     def _reads_own(self, model: ModelSql) -> bool:
         return model.own_table == (self._draft.source, self._dbt_name)
 
-    def _free_name(self, model: ModelSql, plan: ColumnPlan) -> str | None:
+    def _free_name(self, model: ModelSql, plan: ModelColumnPlan) -> str | None:
         taken = (
             {item.output.lower() for item in model.select.items if item.output}
             if model.select
@@ -372,7 +374,7 @@ class _Merger:
                 return name
         return None
 
-    def _before(self, model: ModelSql, plan: ColumnPlan) -> str | None:
+    def _before(self, model: ModelSql, plan: ModelColumnPlan) -> str | None:
         """The raw column whose item a new one follows, by the order of kinds."""
         found = None
         for item in model.select.items if model.select else ():
@@ -381,7 +383,7 @@ class _Merger:
                 found = item.raw
         return found
 
-    def _by_hand(self, path: Path, plan: ColumnPlan) -> None:
+    def _by_hand(self, path: Path, plan: ModelColumnPlan) -> None:
         self._draft.by_hand.append(
             ByHand(
                 path=self._draft.project.name(path),

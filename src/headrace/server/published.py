@@ -57,7 +57,7 @@ class TableInFile:
 
 
 @dataclass(frozen=True)
-class Publication:
+class PublishedFileInfo:
     """What the published file says of itself.
 
     Attributes:
@@ -107,7 +107,7 @@ ALL_ROWS = RowFilter()
 _RowsKey = tuple[Stamp | None, TableInFile, frozenset[str]]
 
 
-class PublishedFile:
+class PublishedFileReader:
     """Reads the published file."""
 
     def __init__(self, path: Path) -> None:
@@ -135,13 +135,13 @@ class PublishedFile:
         """Whether a connection is kept, which holds the file open."""
         return self._connection is not None
 
-    def publication(self) -> Publication:
+    def publication(self) -> PublishedFileInfo:
         """What the file says of itself."""
         import duckdb
 
         stamp = self.stamp()
         if stamp is None:
-            return Publication(None, "none")
+            return PublishedFileInfo(None, "none")
         try:
             with self._open() as connection:
                 head = connection.execute(
@@ -151,8 +151,8 @@ class PublishedFile:
                     f"select name, row_count, unique_id from {_INFO}.tables"
                 ).fetchall()
         except duckdb.Error:
-            return Publication(stamp, "unreadable")
-        return Publication(
+            return PublishedFileInfo(stamp, "unreadable")
+        return PublishedFileInfo(
             stamp,
             "published",
             published_at=head[1].astimezone(UTC) if head else None,

@@ -16,7 +16,7 @@ from headrace.catalog.evidence import NewestBuild
 from headrace.catalog.model import Asset, AssetKind, Catalog
 from headrace.pipeline.verdict import Verdicts
 from headrace.server.models import Facet, SourceFreshness
-from headrace.server.published import Publication, TableInFile
+from headrace.server.published import PublishedFileInfo, TableInFile
 from headrace.server.search import SearchIndex, tier
 from headrace.server.store import SourceLoad, relative_paths
 
@@ -147,7 +147,7 @@ class ProjectSnapshot:
     loads: Mapping[str, SourceLoad]
     versions: tuple[CatalogVersion, ...]
     changes: tuple[CatalogChange, ...]
-    publication: Publication
+    publication: PublishedFileInfo
     verdicts: Verdicts
     root: str = ""
 

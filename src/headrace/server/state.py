@@ -22,7 +22,7 @@ from headrace.pipeline.progress import ProgressFile, path_of
 from headrace.pipeline.verdict import Evidence, Verdicts, evidence_of
 from headrace.server.comparison import Comparison
 from headrace.server.errors import RequestError, StartingError, UnavailableError
-from headrace.server.published import Publication, PublishedFile
+from headrace.server.published import PublishedFileInfo, PublishedFileReader
 from headrace.server.snapshot import EMPTY, CatalogIndex, ProjectSnapshot
 from headrace.server.store import RunSummary, ServerStore, store_identity
 
@@ -97,7 +97,7 @@ class ServerState:
         self.allow_pii = allow_pii
         self.comparison = comparison
         self.resolved = resolved
-        self.published = PublishedFile(published)
+        self.published = PublishedFileReader(published)
         self.log_file = log_file
         self.progress = ProgressFile(progress_file)
         self._is_long_lived = is_long_lived
@@ -330,7 +330,7 @@ class ServerState:
         new = store.catalog_changes(before, newest) if newest > before else ()
         return (*new, *(change for change in known if change.version > oldest))[:_CHANGES]
 
-    def _publication(self) -> Publication:
+    def _publication(self) -> PublishedFileInfo:
         known = self._snapshot.publication if self._snapshot else None
         if known is not None and known.stamp == self.published.stamp():
             return known

@@ -13,7 +13,7 @@ MOST_DEPTH: Final = 5
 _OVER_TIME: Final = "rows that come into being over time: a datetime with distribution: rate"
 
 
-class Finding(NamedTuple):
+class DataFinding(NamedTuple):
     """What is wrong with a table, and where in it."""
 
     message: str
@@ -29,22 +29,22 @@ _Need = tuple[TablePlan, str, bool]
 """A table, a column or one of the above, and whether it is one of the above."""
 
 
-def parent_problems(plan: TablePlan) -> Iterator[Finding]:
+def parent_problems(plan: TablePlan) -> Iterator[DataFinding]:
     """Tables that are their own ancestors, or have too many of them."""
     seen = [plan.name]
     above = plan.parent
     while above is not None:
         if above.name in seen:
             cycle = " > ".join([*seen, above.name])
-            yield Finding(f"a cycle of tables, each per the next: {cycle}", ("per",))
+            yield DataFinding(f"a cycle of tables, each per the next: {cycle}", ("per",))
             return
         seen.append(above.name)
         above = above.parent
     if len(seen) > MOST_DEPTH:
-        yield Finding(f"a chain of tables with per has at most {MOST_DEPTH} of them", ("per",))
+        yield DataFinding(f"a chain of tables with per has at most {MOST_DEPTH} of them", ("per",))
 
 
-def column_problems(plan: TablePlan, known: set[str]) -> Iterator[Finding]:
+def column_problems(plan: TablePlan, known: set[str]) -> Iterator[DataFinding]:
     """Columns that cannot be corrected, correlated or deleted, and those that need each other.
 
     Args:
@@ -54,9 +54,9 @@ def column_problems(plan: TablePlan, known: set[str]) -> Iterator[Finding]:
     table = plan.table
     for name in table.corrections.columns if table.corrections else ():
         if name not in table.fields:
-            yield Finding(f"there is no column {name!r}", ("corrections", "columns"))
+            yield DataFinding(f"there is no column {name!r}", ("corrections", "columns"))
         elif not _is_drawn(table.fields[name]):
-            yield Finding(
+            yield DataFinding(
                 f"{name!r} is not drawn, and so cannot be corrected; correct a categorical, "
                 "numerical, boolean, text or datetime",
                 ("corrections", "columns"),
@@ -64,7 +64,7 @@ def column_problems(plan: TablePlan, known: set[str]) -> Iterator[Finding]:
     for name in table.correlation.columns if table.correlation else ():
         item = table.fields.get(name)
         if item is None or item.type == "text" or not _is_drawn(item):
-            yield Finding(
+            yield DataFinding(
                 f"{name!r} cannot be correlated; name numerical, categorical, boolean or uniform "
                 "datetime columns",
                 ("correlation", "columns"),
@@ -72,33 +72,33 @@ def column_problems(plan: TablePlan, known: set[str]) -> Iterator[Finding]:
     if table.deletions and (plan.child_tables or plan.referencing):
         others = ", ".join([*plan.child_tables, *(other.name for other, _ in plan.referencing)])
         message = f"rows of {plan.name} cannot be deleted: {others} refer to them"
-        yield Finding(message, ("deletions",))
+        yield DataFinding(message, ("deletions",))
     if table.deletions and table.deletions.column in table.fields:
         message = f"the column {table.deletions.column!r} is written for tombstones"
-        yield Finding(message, ("deletions",))
+        yield DataFinding(message, ("deletions",))
     parts = [(name, False) for name in table.fields] + [(_CREATED, True), (_CHANGED, True)]
     for name, is_time in parts:
         cycle = _find_cycle((plan, name, is_time), (), known)
         if cycle:
             place = ("per",) if table.per is not None else ()
             message = f"columns need each other: {' > '.join(cycle)}"
-            yield Finding(message, place if is_time else ("fields", name))
+            yield DataFinding(message, place if is_time else ("fields", name))
             return
 
 
-def time_problems(plan: TablePlan) -> Iterator[Finding]:
+def time_problems(plan: TablePlan) -> Iterator[DataFinding]:
     """What needs rows over time, and keys that could point at a row that is not there yet."""
     table = plan.table
     if not plan.evolves:
         for name in ("late", "corrections", "deletions"):
             if getattr(table, name) is not None:
-                yield Finding(f"{name} needs {_OVER_TIME}", (name,))
+                yield DataFinding(f"{name} needs {_OVER_TIME}", (name,))
         for name, item in table.fields.items():
             if isinstance(item, Status) or (
                 isinstance(item, Datetime) and item.distribution in {"updated", "created"}
             ):
                 message = f"{name} needs {_OVER_TIME}, here or in the table that per names"
-                yield Finding(message, ("fields", name))
+                yield DataFinding(message, ("fields", name))
     for name, target in plan.keys.items():
         item = table.fields[name]
         assert isinstance(item, ForeignKey)
@@ -108,18 +108,18 @@ def time_problems(plan: TablePlan) -> Iterator[Finding]:
 
 def _key_problems(
     plan: TablePlan, name: str, item: ForeignKey, target: TablePlan
-) -> Iterator[Finding]:
+) -> Iterator[DataFinding]:
     place = ("fields", name)
     if item.distribution == "cover" and target.evolves:
         message = f"cover needs a parent of fixed size, and {target.name} grows"
-        yield Finding(message, (*place, "distribution"))
+        yield DataFinding(message, (*place, "distribution"))
     if target is plan:
         if not item.may_be_null:
-            yield Finding(
+            yield DataFinding(
                 "the first row has no row before it to point at: say optional: true", place
             )
     elif target.evolves and not plan.evolves and not item.may_be_null:
-        yield Finding(
+        yield DataFinding(
             f"{plan.name} is there from the beginning, and {target.name} comes into being over "
             "time: give it a rate, too, or say optional: true",
             place,
@@ -130,14 +130,14 @@ def _key_problems(
         or (isinstance(per.count, Count) and per.count.min == 0)
         or isinstance(per.count, str)
     ):
-        yield Finding(
+        yield DataFinding(
             f"a row of {target.name} may not be there: say which one by row: child(…), or give "
             "its count a min",
             place,
         )
 
 
-def key_cycle(plan: TablePlan) -> list[Finding]:
+def key_cycle(plan: TablePlan) -> list[DataFinding]:
     """Required keys that lead from a table back to it: none of their rows could be the first."""
     stack: list[tuple[TablePlan, tuple[str, ...]]] = [(plan, (plan.name,))]
     seen: set[str] = set()
@@ -151,7 +151,7 @@ def key_cycle(plan: TablePlan) -> list[Finding]:
             if target is plan:
                 cycle = " > ".join([*path, plan.name])
                 message = f"a cycle of required keys: {cycle}; make one of them optional: true"
-                return [Finding(message)]
+                return [DataFinding(message)]
             if target.name not in seen:
                 seen.add(target.name)
                 stack.append((target, (*path, target.name)))

@@ -79,7 +79,7 @@ class Planner:
         if self.problems:
             raise SchemaError(self.problems)
 
-    def _report(self, plan: TablePlan, found: Iterable[checks.Finding]) -> None:
+    def _report(self, plan: TablePlan, found: Iterable[checks.DataFinding]) -> None:
         for message, path in found:
             self._add(plan, message, *path)
 

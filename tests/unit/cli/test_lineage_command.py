@@ -14,7 +14,7 @@ from headrace.catalog import Asset, Catalog, Column, ColumnLineageProblem, RunSt
 from headrace.cli.main import main
 from headrace.cli.render_lineage import VerifyScreen
 from headrace.lineage.columns import column_lineage
-from headrace.lineage.verify.report import ColumnPair, Score, VerifyReport
+from headrace.lineage.verify.report import AgreementScore, ColumnPair, VerifyReport
 from headrace.pipeline import lock
 
 ROOT = Path(__file__).parents[3]
@@ -254,7 +254,7 @@ def test_indirect_claims_that_never_changed_are_counted_by_raw_column(
                    column=f"c{at}", claim="indirect")
         for at, name in enumerate(columns)
     ]  # fmt: skip
-    score = Score(
+    score = AgreementScore(
         columns=7, changed=0, claimed=7, confirmed=0, missed=0, direct=0, direct_confirmed=0,
         recall=1.0, precision=0.0, precision_direct=None,
     )  # fmt: skip

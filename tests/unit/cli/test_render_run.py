@@ -18,7 +18,7 @@ from headrace.pipeline.reports import (
     Event,
     LoadReport,
     NodeReport,
-    PublishedTable,
+    PublishedTableReport,
     PublishReport,
     RunReport,
     TableReport,
@@ -46,7 +46,7 @@ def report(tmp_path: Path, *, passed: bool) -> RunReport:
     published = PublishReport(
         path="published.duckdb",
         written=True,
-        tables=(PublishedTable(name="marts.orders", rows=1200, changed=True),),
+        tables=(PublishedTableReport(name="marts.orders", rows=1200, changed=True),),
         bytes=1,
         seconds=0.5,
     )

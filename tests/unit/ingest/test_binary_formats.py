@@ -11,7 +11,7 @@ import pytest
 
 from headrace.errors import SourceError
 from headrace.ingest.discover import HashCache, find_files
-from headrace.ingest.model import Changes, FileTable
+from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
 from ingest_lab import first_load
 
@@ -72,7 +72,12 @@ def staged(folder: Path) -> tuple[dict[str, str], list[tuple[Any, ...]]]:
     files = find_files(folder, "*.avro", HashCache(context.cache_path)).files
     with duckdb.connect() as connection:
         found = stage(
-            connection, "t", FileTable("*.avro"), Changes(files, files), context, lambda name: name
+            connection,
+            "t",
+            FileTable("*.avro"),
+            FileChanges(files, files),
+            context,
+            lambda name: name,
         )
         rows = connection.execute(found.select).fetchall()
     return {column.name: column.duckdb_type for column in found.columns}, rows

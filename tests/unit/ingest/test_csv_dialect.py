@@ -12,7 +12,7 @@ import pytest
 from headrace.errors import SourceError
 from headrace.ingest.csv_dialect import find_dialect
 from headrace.ingest.discover import HashCache, SourceFile, find_files
-from headrace.ingest.model import Changes, FileTable
+from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
 from ingest_lab import first_load
 
@@ -34,7 +34,7 @@ def load(folder: Path, pattern: str = "*", **options: Any) -> tuple[list[str], R
     assert not found.unreadable, found.unreadable
     with duckdb.connect() as connection:
         staged = stage(
-            connection, "t", table, Changes(found.files, found.files), context, str.lower
+            connection, "t", table, FileChanges(found.files, found.files), context, str.lower
         )
         assert staged.rows_given == staged.rows_new + staged.rows_quarantined
         names = [column.name for column in staged.columns if not column.name.startswith("_")]
@@ -187,7 +187,7 @@ def test_a_line_is_counted_in_the_file_not_in_its_copy(put: Any) -> None:
     files = find_files(folder, "*", HashCache(context.cache_path)).files
     with duckdb.connect() as connection:
         table = FileTable("*", skip=2)
-        staged = stage(connection, "t", table, Changes(files, files), context, str.lower)
+        staged = stage(connection, "t", table, FileChanges(files, files), context, str.lower)
     assert staged.quarantine is not None
     assert staged.quarantine["message"].to_pylist() == ["line 5: 1 value, but the header has 2"]
 

@@ -18,7 +18,7 @@ import pytest
 
 from headrace.errors import SourceError
 from headrace.ingest.discover import HashCache, find_files
-from headrace.ingest.model import Changes, FileTable
+from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
 from ingest_lab import first_load
 
@@ -244,7 +244,7 @@ def outcome(folder: Path, pattern: Any, options: dict[str, Any]) -> Outcome:
         if found.unreadable or not found.files:
             return "; ".join([*found.unreadable, *found.ignored])
         with duckdb.connect() as connection:
-            changes = Changes(found.files, found.files)
+            changes = FileChanges(found.files, found.files)
             staged = stage(connection, "t", table, changes, context, lambda name: name.lower())
             names = [c.name for c in staged.columns if not c.name.endswith("file_name")]
             columns = ", ".join(f'"{name}"' for name in names)

@@ -16,7 +16,7 @@ import pytest
 
 from headrace.errors import SourceError
 from headrace.ingest.discover import HashCache, find_files
-from headrace.ingest.model import Changes, FileTable
+from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
 from ingest_lab import first_load
 from workbook import workbook
@@ -136,7 +136,7 @@ def _is_loaded(folder: Path, table: FileTable) -> bool:
         return False
     with duckdb.connect() as connection:
         try:
-            changes = Changes(found.files, found.files)
+            changes = FileChanges(found.files, found.files)
             staged = stage(connection, "t", table, changes, context, str.lower)
         except SourceError as error:
             message = str(error)

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.ingest.discover import HashCache, find_files
-from headrace.ingest.model import Changes, FileTable
+from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
 from ingest_lab import first_load
 from workbook import workbook
@@ -166,7 +166,7 @@ def _check(suffix: str, content: bytes, rows: list[Row], key: tuple[str, ...]) -
         found = find_files(folder, "t.*", HashCache(context.cache_path))
         assert not found.unreadable
         table = FileTable("t.*", primary_key=key, columns={"amount": "bigint"})
-        changes = Changes(found.files, found.files)
+        changes = FileChanges(found.files, found.files)
         staged = stage(connection, "t", table, changes, context, str.lower)
         loaded = connection.execute(f"select note from ({staged.select})").fetchall()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from headrace.errors import SourceError
 from headrace.ingest import stage as staging
 from headrace.ingest.discover import SourceFile
-from headrace.ingest.model import FROM_FILE, Changes, FileTable
+from headrace.ingest.model import FROM_FILE, FileChanges, FileTable
 from ingest_lab import first_load
 
 pytestmark = pytest.mark.slow
@@ -118,7 +118,7 @@ def staged(folder: Path, table: FileTable, *, bulk: bool) -> tuple[dict[str, str
     context = first_load(folder, thorough=not bulk)
     with duckdb.connect() as connection, patch.object(staging, "BULK_BYTES", 0):
         try:
-            changes = Changes(files, files)
+            changes = FileChanges(files, files)
             found = staging.stage(connection, "t", table, changes, context, lambda name: name)
         except SourceError as error:
             return str(error)

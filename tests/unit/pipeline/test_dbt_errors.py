@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.error_detail import ErrorDetail, Mismatch
-from headrace.pipeline.dbt.dbt_errors import Project, explain
+from headrace.pipeline.dbt.dbt_errors import DbtProjectFiles, explain
 
 MODEL = """
 
@@ -37,15 +37,17 @@ grup by all"""
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> DbtProjectFiles:
     dbt = tmp_path / "dbt_project"
     (dbt / "models/deep").mkdir(parents=True)
     (dbt / "macros").mkdir()
     (dbt / "models/orders.sql").write_text(MODEL)
-    return Project(tmp_path, dbt, tmp_path / "data/dbt/target")
+    return DbtProjectFiles(tmp_path, dbt, tmp_path / "data/dbt/target")
 
 
-def model(project: Project, compiled: str | None = COMPILED, name: str = "orders.sql") -> Any:
+def model(
+    project: DbtProjectFiles, compiled: str | None = COMPILED, name: str = "orders.sql"
+) -> Any:
     return SimpleNamespace(
         original_file_path=f"models/{name}",
         package_name="tiny",
@@ -63,7 +65,7 @@ def sql_message(line: str, number: int = 21, at: int = 0, what: str = "Parser Er
     )
 
 
-def test_line_of_compiled_sql_is_that_of_the_model(project: Project) -> None:
+def test_line_of_compiled_sql_is_that_of_the_model(project: DbtProjectFiles) -> None:
     text, detail = explain(sql_message("grup by all", at=5), model(project), project)
     assert text == "dbt_project/models/orders.sql line 13: Parser Error: wrong"
     assert detail == ErrorDetail(
@@ -74,7 +76,7 @@ def test_line_of_compiled_sql_is_that_of_the_model(project: Project) -> None:
     )
 
 
-def test_line_that_jinja_wrote(project: Project) -> None:
+def test_line_that_jinja_wrote(project: DbtProjectFiles) -> None:
     """The line is known, since those around it are the same; the column is of compiled SQL."""
     line = '    select * from "warehouse"."marts"."base"'
     text, detail = explain(sql_message(line, at=18), model(project), project)
@@ -86,14 +88,14 @@ def test_line_that_jinja_wrote(project: Project) -> None:
     assert shown[caret.index("^")] == '"'
 
 
-def test_line_cut_by_duckdb(project: Project) -> None:
+def test_line_cut_by_duckdb(project: DbtProjectFiles) -> None:
     text, detail = explain(sql_message("...m(amount) as to...", at=5), model(project), project)
     assert "line 11" in text
     assert detail is not None
     assert (detail.line, detail.column) == (11, 9)
 
 
-def test_line_that_only_the_compiled_sql_has(project: Project) -> None:
+def test_line_that_only_the_compiled_sql_has(project: DbtProjectFiles) -> None:
     compiled = "\n".join(f"select {number} union all" for number in range(9))
     text, detail = explain(sql_message("select 5 union all"), model(project, compiled), project)
     path = "data/dbt/target/compiled/tiny/models/orders.sql"
@@ -104,7 +106,9 @@ def test_line_that_only_the_compiled_sql_has(project: Project) -> None:
 
 
 @pytest.mark.parametrize(("number", "line"), [(5, 1), (8, 4)])
-def test_equal_lines_are_told_apart_by_what_ran(project: Project, number: int, line: int) -> None:
+def test_equal_lines_are_told_apart_by_what_ran(
+    project: DbtProjectFiles, number: int, line: int
+) -> None:
     code = "select nope\nfrom a\nunion all\nselect nope\nfrom b"
     (project.dbt / "models/twice.sql").write_text(code)
     ran = project.compiled / "run/tiny/models/twice.sql"
@@ -116,7 +120,7 @@ def test_equal_lines_are_told_apart_by_what_ran(project: Project, number: int, l
     assert detail.place == f"dbt_project/models/twice.sql:{line}:8"
 
 
-def test_equal_lines_that_nothing_tells_apart(project: Project) -> None:
+def test_equal_lines_that_nothing_tells_apart(project: DbtProjectFiles) -> None:
     node = model(project, "select nope\nunion all\nselect nope")
     text, detail = explain(sql_message("select nope", at=7), node, project)
     assert text == "Parser Error: wrong"
@@ -125,7 +129,7 @@ def test_equal_lines_that_nothing_tells_apart(project: Project) -> None:
     assert detail.excerpt == "LINE 21: select nope\n                ^"
 
 
-def test_mismatches_of_a_contract_are_all_kept(project: Project) -> None:
+def test_mismatches_of_a_contract_are_all_kept(project: DbtProjectFiles) -> None:
     rows = "\n".join(
         f"  | column_{n}  | VARCHAR | INTEGER | data type mismatch |" for n in range(40)
     )
@@ -148,7 +152,7 @@ def test_mismatches_of_a_contract_are_all_kept(project: Project) -> None:
 
 
 @pytest.mark.parametrize("others", [0, 1])
-def test_file_of_a_block_that_dbt_gives_without_one(project: Project, others: int) -> None:
+def test_file_of_a_block_that_dbt_gives_without_one(project: DbtProjectFiles, others: int) -> None:
     for number in range(1 + others):
         text = "{% macro a() %}\n {% endif %}\n{% endmacro %}\n"
         (project.dbt / f"macros/m{number}.sql").write_text(text)
@@ -162,7 +166,7 @@ def test_file_of_a_block_that_dbt_gives_without_one(project: Project, others: in
     assert (detail is None) == bool(others)
 
 
-def test_own_macro_is_named_and_what_called_it(project: Project) -> None:
+def test_own_macro_is_named_and_what_called_it(project: DbtProjectFiles) -> None:
     (project.dbt / "macros/mine.sql").write_text("{% macro mine() %}{% endmacro %}")
     message = (
         "Compilation Error in model orders (models/orders.sql)\n  mine says no\n  \n"
@@ -176,7 +180,7 @@ def test_own_macro_is_named_and_what_called_it(project: Project) -> None:
     )
 
 
-def test_frame_of_a_python_model(project: Project) -> None:
+def test_frame_of_a_python_model(project: DbtProjectFiles) -> None:
     (project.dbt / "models/py.py").write_text('def model(dbt, session):\n    return {}["x"]\n')
     message = (
         "Runtime Error in model py (models/py.py)\n  Python model failed:\n"
@@ -249,7 +253,7 @@ def test_frame_of_a_python_model(project: Project) -> None:
     ],
 )  # fmt: skip
 def test_files_that_dbt_cannot_parse(
-    project: Project, file: str, content: str, message: str, line: int, words: str
+    project: DbtProjectFiles, file: str, content: str, message: str, line: int, words: str
 ) -> None:
     (project.dbt / file).write_text(content)
     text, detail = explain(message, None, project)
@@ -275,14 +279,14 @@ def test_files_that_dbt_cannot_parse(
         "Got 2 results\n\nRaw Error:\nno mark\n",
     ],
 )
-def test_any_message_is_one_line(project: Project, message: str) -> None:
+def test_any_message_is_one_line(project: DbtProjectFiles, message: str) -> None:
     for node in (None, model(project), model(project, None, "gone.sql")):
         text, _ = explain(message, node, project)
         assert "\n" not in text
         assert text or not message
 
 
-def test_sql_of_the_model_of_a_unit_test(project: Project) -> None:
+def test_sql_of_the_model_of_a_unit_test(project: DbtProjectFiles) -> None:
     message = (
         "Runtime Error in unit_test one (models/orders.yml)\n  An error occurred during execution "
         "of unit test 'one'. There may be an error in the unit test definition: check the data "
@@ -297,7 +301,7 @@ def test_sql_of_the_model_of_a_unit_test(project: Project) -> None:
     assert detail.column == 6
 
 
-def test_what_follows_the_first_paragraph_is_kept(project: Project) -> None:
+def test_what_follows_the_first_paragraph_is_kept(project: DbtProjectFiles) -> None:
     message = (
         "Compilation Error in unit_test one (models/orders.yml)\n  actual differs from expected:\n"
         "  \n  @@ ,id,total\n     ,1 ,2\n  +++,2 ,4"

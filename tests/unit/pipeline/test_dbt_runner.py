@@ -10,7 +10,7 @@ import pytest
 
 from headrace.errors import ProjectError, SettingsError, TransformError, WarehouseError
 from headrace.pipeline.dbt import dbt_runner
-from headrace.pipeline.dbt.dbt_errors import Project
+from headrace.pipeline.dbt.dbt_errors import DbtProjectFiles
 from headrace.settings import resolve
 
 
@@ -37,7 +37,7 @@ def test_dbt_gives_no_hints(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_what_dbt_says_is_one_line(
     tmp_path: Path, error: Exception | None, kind: type, words: str
 ) -> None:
-    places = Project(tmp_path, tmp_path, tmp_path)
+    places = DbtProjectFiles(tmp_path, tmp_path, tmp_path)
     said = dbt_runner.transform_error(cast("Any", SimpleNamespace(exception=error)), places)
     assert type(said) is kind
     assert words in str(said)

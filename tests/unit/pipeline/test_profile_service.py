@@ -151,7 +151,7 @@ def test_a_table_that_vanishes_is_named_and_the_others_are_profiled(
     there = service._relations
 
     def with_one_more(connection: duckdb.DuckDBPyConnection, alias: str) -> list[object]:
-        gone = service.Relation("raw.gone", f'"{alias}"."raw"."gone"', False, ("id",))
+        gone = service.DatabaseRelation("raw.gone", f'"{alias}"."raw"."gone"', False, ("id",))
         return [gone, *there(connection, alias)]
 
     monkeypatch.setattr(service, "_relations", with_one_more)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.catalog import Asset, Catalog, NodeRun, RunStore, TestInfo
-from headrace.catalog.evidence import FailedLoad, NewestBuild, QuarantinedRow, QuarantinedTable
+from headrace.catalog.evidence import FailedLoad, MaskedRow, NewestBuild, QuarantinedTable
 from headrace.pipeline.verdict import Evidence, Verdict, Verdicts, made_it_skip
 
 NOW = datetime(2026, 11, 28, 14, 2, tzinfo=UTC)
@@ -230,7 +230,7 @@ def test_the_newest_build_says_whether_it_passed_and_is_published(store: RunStor
 
 
 def test_the_quarantine_is_kept_as_it_is_now(store: RunStore) -> None:
-    row = QuarantinedRow("a.csv line 2", "id is no number", {"id": "x", "name": None})
+    row = MaskedRow("a.csv line 2", "id is no number", {"id": "x", "name": None})
     first = QuarantinedTable("shop", "orders", "data_type", 2, (row,))
     other = QuarantinedTable("web", "events", "malformed", 1)
     store.keep_quarantine("r0", ["shop", "web"], [first, other])

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from headrace.errors import ContractError
 from headrace.quality.contract import ContractCheck, check_contract, read_contract
-from headrace.quality.contract.checks import Table
+from headrace.quality.contract.checks import ContractTable
 from headrace.quality.contract.document import Contract, written
 from headrace.quality.contract.export import logical_type
 
@@ -44,7 +44,7 @@ def checks(
         connection.execute(ROWS)
         connection.execute("create table others as select 1 as id")
         described = connection.execute("describe t").fetchall()
-        tested = Table("main.t", "t", {str(row[0]): str(row[1]) for row in described})
+        tested = ContractTable("main.t", "t", {str(row[0]): str(row[1]) for row in described})
 
         def resolve(to: str) -> tuple[str, str] | None:
             return ("others", "id") if to == "others.id" else None

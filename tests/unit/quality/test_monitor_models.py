@@ -11,7 +11,7 @@ from headrace.quality.monitors import (
     Judgement,
     Kind,
     MonitorOptions,
-    Part,
+    ValueRows,
     as_times,
     carries_most,
     drift,
@@ -222,10 +222,14 @@ def test_drift_is_0_of_the_same_and_grows_with_the_distance() -> None:
 
 
 def test_the_part_that_stands_out_carries_the_change() -> None:
-    before: Parts = {"DE": Part(500, 500), "FR": Part(300, 300), "IT": Part(200, 200)}
-    now: Parts = {"DE": Part(495, 495), "FR": Part(12, 12), "IT": Part(204, 204)}
-    device: Parts = {"web": Part(500, 500), "app": Part(500, 500)}
-    halved: Parts = {"web": Part(355, 355), "app": Part(356, 356)}
+    before: Parts = {
+        "DE": ValueRows(500, 500),
+        "FR": ValueRows(300, 300),
+        "IT": ValueRows(200, 200),
+    }
+    now: Parts = {"DE": ValueRows(495, 495), "FR": ValueRows(12, 12), "IT": ValueRows(204, 204)}
+    device: Parts = {"web": ValueRows(500, 500), "app": ValueRows(500, 500)}
+    halved: Parts = {"web": ValueRows(355, 355), "app": ValueRows(356, 356)}
     found = carries_most([("device", device, halved), ("country", before, now)], is_mean=False)
     assert found is not None
     assert (found.column, found.value, found.before, found.now) == ("country", "FR", 300, 12)
@@ -234,8 +238,8 @@ def test_the_part_that_stands_out_carries_the_change() -> None:
 
 
 def test_a_part_moves_a_mean_by_its_own_mean_and_its_share() -> None:
-    before: Parts = {"EUR": Part(900, 9000), "JPY": Part(100, 1000)}
-    now: Parts = {"EUR": Part(900, 9000), "JPY": Part(100, 100_000)}
+    before: Parts = {"EUR": ValueRows(900, 9000), "JPY": ValueRows(100, 1000)}
+    now: Parts = {"EUR": ValueRows(900, 9000), "JPY": ValueRows(100, 100_000)}
     found = carries_most([("currency", before, now)], is_mean=True)
     assert found is not None
     assert (found.value, found.before, found.now) == ("JPY", 10, 1000)

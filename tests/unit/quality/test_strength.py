@@ -9,7 +9,14 @@ import duckdb
 import pytest
 
 from headrace.quality.strength.measure import StrengthOptions, measure
-from headrace.quality.strength.project import Contract, DataTest, Model, Project, Raw, UnitTest
+from headrace.quality.strength.project import (
+    DataTest,
+    EnforcedContract,
+    ModelUnitTest,
+    Raw,
+    TestedModel,
+    TestedProject,
+)
 from headrace.quality.strength.report import MutantResult, StrengthReport
 
 pytestmark = pytest.mark.slow
@@ -46,15 +53,15 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def project(*tests: DataTest, units: tuple[UnitTest, ...] = (), **mart: Any) -> Project:
+def project(*tests: DataTest, units: tuple[ModelUnitTest, ...] = (), **mart: Any) -> TestedProject:
     parents = frozenset({STAGED, CUSTOMER})
-    return Project(
+    return TestedProject(
         database="w",
         models=(
-            Model(STAGED, "stg_orders", "models/stg_orders.sql", ("w", "staging", "stg_orders"),
-                  STAGED_SQL, True, frozenset({ORDER})),
-            Model(MART, "orders", "models/orders.sql", ("w", "marts", "orders"), MART_SQL, False,
-                  parents, is_published=True, **mart),
+            TestedModel(STAGED, "stg_orders", "models/stg_orders.sql",
+                  ("w", "staging", "stg_orders"), STAGED_SQL, True, frozenset({ORDER})),
+            TestedModel(MART, "orders", "models/orders.sql", ("w", "marts", "orders"), MART_SQL,
+                  False, parents, is_published=True, **mart),
         ),
         raws={
             CUSTOMER: Raw(CUSTOMER, "raw.customers", ("w", "raw", "customers")),
@@ -71,7 +78,7 @@ def data_test(name: str, sql: str, *parents: str) -> DataTest:
 
 
 def measured(
-    what: Project, file: Path, progress: Callable[[int, int, int], None] | None = None,
+    what: TestedProject, file: Path, progress: Callable[[int, int, int], None] | None = None,
     **options: Any,
 ) -> StrengthReport:  # fmt: skip
     options = {"workers": 1, **options}
@@ -162,7 +169,7 @@ def test_a_mutant_with_the_same_content_is_not_counted(file: Path) -> None:
 
 def test_a_fault_that_no_reader_sees_is_not_counted(file: Path) -> None:
     what = project()
-    hidden = Project(
+    hidden = TestedProject(
         what.database, (what.models[0],), {ORDER: what.raws[ORDER]}, (), (), ()
     )  # its one model is read by nobody else, and so it is what readers see
     assert measured(hidden, file, faults="data").survived > 0
@@ -183,7 +190,7 @@ def test_a_unit_test_runs_the_same_mutant_on_its_own_rows(file: Path) -> None:
         f"select order_id, name, 'actual' as actual_or_expected from ({sql}) "
         "union all select 1, 'nobody', 'expected'"
     )
-    unit = UnitTest("unit_test.p.orders.unknown", "unknown_customer", MART, sql, compared)
+    unit = ModelUnitTest("unit_test.p.orders.unknown", "unknown_customer", MART, sql, compared)
     report = measured(project(units=(unit,)), file, faults="sql")
     for change in ("left join made an inner join", "`coalesce` left out"):
         found = one(report, "orders", change)
@@ -193,7 +200,7 @@ def test_a_unit_test_runs_the_same_mutant_on_its_own_rows(file: Path) -> None:
 
 
 def test_contracts_and_the_audit_find_faults(file: Path) -> None:
-    contract = Contract(
+    contract = EnforcedContract(
         ("order_id", "name", "amount", "state", "at"),
         {"name: not null": '"name" is not null', "check: amount < 99": "amount < 99"},
         (("order_id",),),
@@ -220,14 +227,14 @@ def test_contracts_and_the_audit_find_faults(file: Path) -> None:
 def test_what_differs_from_build_to_build_is_left_out_and_said(file: Path) -> None:
     what = project()
     by_chance = MART_SQL.replace("o.at ", "o.at, random() as chance ")
-    mart = Model(MART, "orders", "", ("w", "marts", "orders"), by_chance, False,
+    mart = TestedModel(MART, "orders", "", ("w", "marts", "orders"), by_chance, False,
                  what.models[1].parents, is_published=True)  # fmt: skip
-    broken = Model("model.p.b", "broken", "", ("w", "marts", "b"), "select nothing", False,
+    broken = TestedModel("model.p.b", "broken", "", ("w", "marts", "b"), "select nothing", False,
                    frozenset({STAGED}))  # fmt: skip
     with duckdb.connect(str(file)) as connection:
         connection.execute(f"create or replace table marts.orders as {by_chance}")
         connection.execute("create table marts.b as select 1 as x")
-    changed = Project("w", (what.models[0], mart, broken), what.raws, (), (), ())
+    changed = TestedProject("w", (what.models[0], mart, broken), what.raws, (), (), ())
     report = measured(changed, file, faults="sql")
     assert report.notes[0] == "orders: chance are other values in each build"
     assert report.notes[1].startswith("broken is not measured: Binder Error")

@@ -12,7 +12,7 @@ from headrace.scaffold.plan import (
     output_names,
     quoted_name,
 )
-from headrace.scaffold.raw_schema import RawColumn
+from headrace.scaffold.raw_schema import RawColumnSchema
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_entities(table: str, entity: str) -> None:
     ],
 )
 def test_columns(name: str, data_type: str, output: str) -> None:
-    assert output_names("orders", (RawColumn(name, data_type),)) == {name: output}
+    assert output_names("orders", (RawColumnSchema(name, data_type),)) == {name: output}
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_columns(name: str, data_type: str, output: str) -> None:
     ],
 )
 def test_a_name_that_is_taken_is_left_to_its_column(columns: list[str], outputs: list[str]) -> None:
-    found = output_names("orders", tuple(RawColumn(name, "text") for name in columns))
+    found = output_names("orders", tuple(RawColumnSchema(name, "text") for name in columns))
     assert list(found.values()) == outputs
 
 

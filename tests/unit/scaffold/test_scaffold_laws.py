@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from scaffold_bench import Bench, make_bench
 
 from headrace.scaffold.plan import plan_model
-from headrace.scaffold.raw_schema import RawColumn, RawSchema, RawTable
+from headrace.scaffold.raw_schema import RawColumnSchema, RawSchema, RawTableSchema
 from headrace.scaffold.render import model_sql
 
 _FOLDER = tempfile.TemporaryDirectory()
@@ -162,11 +162,11 @@ def test_any_column_of_any_table_reaches_the_model(
 ) -> None:
     """The SQL is rendered by jinja and run by DuckDB: each raw column comes out, under one name."""
     unique = {
-        name.lower(): RawColumn(name, kind) for name, kind in found if name.casefold() == name
+        name.lower(): RawColumnSchema(name, kind) for name, kind in found if name.casefold() == name
     }
-    load_id = RawColumn("_dlt_load_id", "text", is_nullable=False)
+    load_id = RawColumnSchema("_dlt_load_id", "text", is_nullable=False)
     columns = (*(c for c in unique.values() if not c.name.startswith("_dlt")), load_id)
-    raw = RawTable(table, columns)
+    raw = RawTableSchema(table, columns)
     plan = plan_model("s", RawSchema((raw,), {}), raw)
     if not plan.columns or "\x00" in table:
         return

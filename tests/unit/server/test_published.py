@@ -19,7 +19,7 @@ from headrace.server.errors import (
     RequestError,
     UnavailableError,
 )
-from headrace.server.published import ALL_ROWS, PublishedFile, RowFilter
+from headrace.server.published import ALL_ROWS, PublishedFileReader, RowFilter
 from headrace.server.state import ServerState
 
 
@@ -126,11 +126,11 @@ def test_rows_that_were_looked_at_are_not_read_again(
     state = people.state(allow_pii=True)
     first = queries.sample(state, people.mart, limit=3)
 
-    def closed(_: PublishedFile) -> None:
+    def closed(_: PublishedFileReader) -> None:
         raise AssertionError("the file was opened again")
 
     with monkeypatch.context() as patched:
-        patched.setattr(PublishedFile, "reading", closed)
+        patched.setattr(PublishedFileReader, "reading", closed)
         more = queries.sample(state, people.mart, limit=5)
         assert len(more.rows) == 5
         assert queries.sample(state, people.mart, limit=3).rows == first.rows

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from server_lab import SIZE, Project, write_project
 
 from headrace.catalog import RunStore
-from headrace.catalog.evidence import QuarantinedRow, QuarantinedTable
+from headrace.catalog.evidence import MaskedRow, QuarantinedTable
 from headrace.error_detail import ErrorDetail
 from headrace.secrets import MASK
 from headrace.server import pages, queries
@@ -349,7 +349,7 @@ def test_quarantine_is_on_home_and_the_raw_table(project: Project) -> None:
     raw = next(one for one in project.catalog.assets.values() if one.kind == "table")
     source = project.catalog.source_of(raw)
     assert source is not None
-    row = QuarantinedRow("a.csv line 2", "n is 'x<y', no number", {"n": "x<y", "email": "***"})
+    row = MaskedRow("a.csv line 2", "n is 'x<y', no number", {"n": "x<y", "email": "***"})
     store = RunStore(project.url)
     store.keep_quarantine(
         "r", [source], [QuarantinedTable(source, raw.name, "data_type", 7, (row,))]

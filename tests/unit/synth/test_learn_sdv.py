@@ -15,7 +15,7 @@ import pytest
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.learn import Learned, is_model, learn, sample
 from headrace.synth.learn.model import fit
-from headrace.synth.learn.relations import Relation, Relations, relate
+from headrace.synth.learn.relations import LearnedForeignKey, Relations, relate
 from headrace.synth.learn.report import closer_share, report, split
 from headrace.synth.learn.sample_data import LearningSample, read
 from headrace.synth.learn.service import KIND, load
@@ -251,9 +251,9 @@ def test_the_halves_hold_their_relations_and_no_row_twice() -> None:
     relations = Relations(
         dict.fromkeys(data.tables, "id"),
         (
-            Relation("orders", "customer_id", "customers", "id"),
-            Relation("orders", "store_id", "stores", "id"),
-            Relation("lines", "order_id", "orders", "id"),
+            LearnedForeignKey("orders", "customer_id", "customers", "id"),
+            LearnedForeignKey("orders", "store_id", "stores", "id"),
+            LearnedForeignKey("lines", "order_id", "orders", "id"),
         ),
     )
     halves = split(data, relations)

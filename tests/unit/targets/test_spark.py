@@ -14,7 +14,7 @@ from headrace.errors import SettingsError, TransformError, WarehouseError
 from headrace.libraries import dbt, spark
 from headrace.pipeline.building.build import _require_capabilities
 from headrace.settings import resolve
-from headrace.targets.lake.tables import RawTables
+from headrace.targets.lake.tables import LakeTables
 from headrace.targets.spark.sail import SailSettings, SailTarget
 from headrace.targets.spark.target import SparkSettings, SparkTarget
 
@@ -197,7 +197,7 @@ def test_completed_loads_are_parquet_with_the_columns_that_are_told(tmp_path: Pa
     target = spark_target(tmp_path)
     folder = tmp_path / "files" / "bronze" / "shop_raw"
     _written(folder, "_dlt_loads/shop__1700000000.5.jsonl", "orders/x.parquet")
-    raw = RawTables.of(target.lake.store, "bronze")
+    raw = LakeTables.of(target.lake.store, "bronze")
     (loads,) = target.tables.loads(raw)
     from pyarrow import parquet
 

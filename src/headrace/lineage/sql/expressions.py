@@ -110,7 +110,7 @@ def _arguments(walk: Walk, node: Any, role: int, bound: Bound) -> None:
     if name in ORDERED and ordering is None:
         walk.ordered = True
     if isinstance(node, exp.Count) and not node.find(exp.Column, exp.Columns, exp.Dot):
-        walk.reads.append(tree.RowCount(role))
+        walk.reads.append(tree.CountOfRows(role))
         return
     walk.children(node, role, bound)
 

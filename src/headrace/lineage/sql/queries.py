@@ -66,11 +66,11 @@ class Reader:
         if isinstance(node, exp.Values):
             return self.values(node)
         if isinstance(node, exp.Pivot):
-            return tree.Whole(ctes, self._sources.pivot_statement(node))
+            return tree.AllColumns(ctes, self._sources.pivot_statement(node))
         if isinstance(node, exp.Select):
             return self._select(node)
         if isinstance(node, exp.Table):
-            return tree.Whole(ctes, self._sources.source(node))
+            return tree.AllColumns(ctes, self._sources.source(node))
         self.problem(f"a {type(node).__name__.lower()} is not supported as a query")
         return tree.ValuesList(ctes, (), ())
 
@@ -160,7 +160,7 @@ class Reader:
         if _is_whole(node):
             source = self._sources.of(node)[0]
             if isinstance(source.of, (tree.TableName, tree.Subquery)):
-                return tree.Whole((), source)
+                return tree.AllColumns((), source)
         outer = self._windows
         named = node.args.get("windows") or ()
         self._windows = {fold(window.name): window for window in named}

@@ -198,7 +198,7 @@ class Sources:
         )
         return tree.Pivot(
             on,
-            using or ((tree.RowCount(AGGREGATED),),),
+            using or ((tree.CountOfRows(AGGREGATED),),),
             self._pivot_columns(node, keys, aggregates),
             self._reader.reads(group.expressions, GROUPED) if group is not None else None,
         )

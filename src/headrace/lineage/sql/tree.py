@@ -33,7 +33,7 @@ class Every(Struct, array_like=True, frozen=True, gc=False, tag=3):
     star: "Star"
 
 
-class RowCount(Struct, array_like=True, frozen=True, gc=False, tag=4):
+class CountOfRows(Struct, array_like=True, frozen=True, gc=False, tag=4):
     """``count(*)``."""
 
     role: int
@@ -67,7 +67,7 @@ class ValuePart(Struct, array_like=True, frozen=True, gc=False, tag=6):
     others: "Reads" = ()
 
 
-Read = Col | Nested | Every | RowCount | Nth | ValuePart
+Read = Col | Nested | Every | CountOfRows | Nth | ValuePart
 Reads = tuple[Read, ...]
 
 
@@ -340,14 +340,14 @@ class ValuesList(Struct, array_like=True, frozen=True, gc=False, tag=3):
     columns: tuple[Reads, ...]
 
 
-class Whole(Struct, array_like=True, frozen=True, gc=False, tag=4):
+class AllColumns(Struct, array_like=True, frozen=True, gc=False, tag=4):
     """All columns of a source (``pivot …`` as a statement)."""
 
     ctes: tuple[Cte, ...]
     source: Source
 
 
-Query = Select | SetOperation | ValuesList | Whole
+Query = Select | SetOperation | ValuesList | AllColumns
 
 
 class Summary(Struct, array_like=True, frozen=True, gc=False):

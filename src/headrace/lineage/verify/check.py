@@ -16,7 +16,7 @@ from headrace.errors import LineageError
 from headrace.exceptions import first_line
 from headrace.lineage.find import NodeRef
 from headrace.lineage.verify.compare import SampledPlan, Trial, TrialResults, summary
-from headrace.lineage.verify.plan import RawTable, VerifyPlan, main_database, plan
+from headrace.lineage.verify.plan import UnbuiltRelation, VerifyPlan, main_database, plan
 from headrace.lineage.verify.replica import SAMPLE, Replica, TrialEffect, take_sample
 from headrace.lineage.verify.report import VerifyOptions, VerifyReport
 from headrace.sql_text import literal
@@ -124,7 +124,7 @@ def _run(
     stop = Event()
     try:
         base = first.build_baseline()
-        tasks: queue.SimpleQueue[tuple[RawTable, str]] = queue.SimpleQueue()
+        tasks: queue.SimpleQueue[tuple[UnbuiltRelation, str]] = queue.SimpleQueue()
         total = 0
         for raw, column in _columns(made, first):
             tasks.put((raw, column))
@@ -163,13 +163,13 @@ def _run(
     return TrialResults(base, trials)
 
 
-def _columns(made: VerifyPlan, replica: Replica) -> Iterator[tuple[RawTable, str]]:
+def _columns(made: VerifyPlan, replica: Replica) -> Iterator[tuple[UnbuiltRelation, str]]:
     for raw in made.raws.values():
         for column in replica.columns(raw):
             yield raw, column
 
 
-def _try(replica: Replica, raw: RawTable, column: str) -> Trial:
+def _try(replica: Replica, raw: UnbuiltRelation, column: str) -> Trial:
     import duckdb
 
     seen: dict[str, TrialEffect] = {}

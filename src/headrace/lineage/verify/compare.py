@@ -15,12 +15,12 @@ from headrace.catalog.model import Catalog
 from headrace.lineage.find import known_columns
 from headrace.lineage.trace import ROWS, closure, reachable
 from headrace.lineage.verify.plan import BuiltModel, VerifyPlan
-from headrace.lineage.verify.replica import Baseline, TrialEffect
+from headrace.lineage.verify.replica import ReplicaBaseline, TrialEffect
 from headrace.lineage.verify.report import (
+    AgreementScore,
     BuildFailure,
     ColumnPair,
     ColumnResult,
-    Score,
     Unstable,
     VerifyOptions,
     VerifyReport,
@@ -59,7 +59,7 @@ class SampledPlan:
 class TrialResults:
     """The models as they are, and each raw column's trial."""
 
-    base: Baseline
+    base: ReplicaBaseline
     trials: list[Trial]
 
 
@@ -71,7 +71,7 @@ class Compared:
     keys: Mapping[str, tuple[str, ...]]
 
 
-def comparable(models: Iterable[BuiltModel], base: Baseline) -> Compared:
+def comparable(models: Iterable[BuiltModel], base: ReplicaBaseline) -> Compared:
     """All columns of the models that were built and that can be verified, but for unstable ones."""
     keys = {model.id: model.key for model in models if model.compared}
     columns = {
@@ -129,7 +129,7 @@ def unread_assets(catalog: Catalog, raws: Iterable[str]) -> dict[str, set[str]]:
 def score(
     pairs: Iterable[ColumnPair], compared: Compared, unread: Mapping[str, Collection[str]],
     only: Collection[str] | None = None,
-) -> Score:  # fmt: skip
+) -> AgreementScore:  # fmt: skip
     """Count pairs, of some assets only where that is asked."""
     kept = [pair for pair in pairs if only is None or pair.asset in only]
     claimed = [pair for pair in kept if pair.claim != "none"]
@@ -138,7 +138,7 @@ def score(
     direct_confirmed = sum(bool(pair.strategies) for pair in direct)
     missed = sum(pair.claim == "none" and pair.asset not in unread[pair.raw] for pair in kept)
     changed = confirmed + missed
-    return Score(
+    return AgreementScore(
         columns=sum(
             len(names) for key, names in compared.columns.items() if only is None or key in only
         ),
@@ -240,14 +240,14 @@ def _result(trial: Trial, pairs: Sequence[ColumnPair]) -> ColumnResult:
     )
 
 
-def _unstable(base: Baseline) -> tuple[Unstable, ...]:
+def _unstable(base: ReplicaBaseline) -> tuple[Unstable, ...]:
     return tuple(
         Unstable(asset=asset, column=column, reason=reason)
         for (asset, column), reason in sorted(base.unstable.items())
     )
 
 
-def _failures(base: Baseline, trials: Sequence[Trial]) -> tuple[BuildFailure, ...]:
+def _failures(base: ReplicaBaseline, trials: Sequence[Trial]) -> tuple[BuildFailure, ...]:
     found = [
         BuildFailure(asset=key, raw=None, raw_column=None, strategy=None, message=message)
         for key, message in sorted(base.failed.items())
@@ -277,7 +277,7 @@ def _failures(base: Baseline, trials: Sequence[Trial]) -> tuple[BuildFailure, ..
     return tuple(found)
 
 
-def _notes(taken: SampledPlan, base: Baseline) -> tuple[str, ...]:
+def _notes(taken: SampledPlan, base: ReplicaBaseline) -> tuple[str, ...]:
     empty = [key for key, count in taken.counts.items() if not count]
     notes = [*taken.plan.notes, *base.notes]
     made = sorted(

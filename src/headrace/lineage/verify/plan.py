@@ -161,7 +161,7 @@ def _reads(select: "exp.Expr", table: "exp.Expr") -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class RawTable:
+class UnbuiltRelation:
     """A relation that no model makes.
 
     Attributes:
@@ -209,12 +209,12 @@ class VerifyPlan:
         made_elsewhere: ids of raw relations that no model and no dlt resource makes.
     """
 
-    raws: Mapping[str, RawTable]
+    raws: Mapping[str, UnbuiltRelation]
     models: tuple[BuiltModel, ...]
     notes: tuple[str, ...] = ()
     made_elsewhere: frozenset[str] = frozenset()
 
-    def without(self, raws: Mapping[str, RawTable]) -> "VerifyPlan":
+    def without(self, raws: Mapping[str, UnbuiltRelation]) -> "VerifyPlan":
         """What is left where some raw relations are not there; a note says what is not checked."""
         if not raws:
             return self
@@ -298,7 +298,7 @@ class _Reading:
         self._catalog = catalog
         self._connection = connection
         self._database = database
-        self.raws: dict[str, RawTable] = {}
+        self.raws: dict[str, UnbuiltRelation] = {}
         self._by_name: dict[Name, str] = {}
         self.made_elsewhere: set[str] = set()
         self._is_loaded = any(asset.kind == "resource" for asset in catalog.assets.values())
@@ -316,7 +316,7 @@ class _Reading:
                 continue
             if asset.id in read:
                 notes.append(f"{asset.name} has no compiled SQL: its table was taken as it is")
-                self.raws[asset.id] = RawTable(asset.id, self._name(asset), ())
+                self.raws[asset.id] = UnbuiltRelation(asset.id, self._name(asset), ())
             else:
                 left_out.append(asset.name)
         if left_out:
@@ -343,7 +343,7 @@ class _Reading:
             if key is None:
                 key = f"table.{schema}.{table}"
                 self.made_elsewhere.add(key)
-                self.raws.setdefault(key, RawTable(key, name))
+                self.raws.setdefault(key, UnbuiltRelation(key, name))
             parents.add(key)
         for key in parents:
             parent = self._catalog.assets.get(key)
@@ -355,7 +355,7 @@ class _Reading:
                     and not self._resource_of(key)
                 ):
                     self.made_elsewhere.add(key)
-                self.raws.setdefault(key, RawTable(key, self._name(parent)))
+                self.raws.setdefault(key, UnbuiltRelation(key, self._name(parent)))
         return BuiltModel(
             id=asset.id,
             name=None if asset.materialized == "ephemeral" else self._name(asset),
@@ -412,10 +412,10 @@ def _key(asset: Asset) -> tuple[str, ...]:
 
 def _limited(
     catalog: Catalog,
-    raws: Mapping[str, RawTable],
+    raws: Mapping[str, UnbuiltRelation],
     models: Sequence[BuiltModel],
     only: Sequence[NodeRef],
-) -> tuple[dict[str, RawTable], list[BuiltModel]]:
+) -> tuple[dict[str, UnbuiltRelation], list[BuiltModel]]:
     """Only what is upstream of the models, and downstream of the raws, that are named.
 
     What these need besides is built, but its raw columns are not perturbed.
@@ -448,7 +448,7 @@ def _limited(
         wanted |= downstream(models, {key for key, _ in tables})
     needed = reachable(parents, wanted)
     kept = {
-        key: RawTable(
+        key: UnbuiltRelation(
             key, raw.name, raw.columns if raw.columns is not None else _only(columns, key)
         )
         for key, raw in raws.items()
@@ -463,7 +463,7 @@ def _only(columns: Mapping[str, list[str] | None], key: str) -> tuple[str, ...] 
 
 
 def _raw_of(
-    catalog: Catalog, raws: Mapping[str, RawTable], ref: NodeRef
+    catalog: Catalog, raws: Mapping[str, UnbuiltRelation], ref: NodeRef
 ) -> list[tuple[str, str | None]]:
     """The raw tables and columns that are meant; a resource stands for what it loads."""
     if ref.asset in raws:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from headrace.exceptions import first_line
 from headrace.fingerprints import Fingerprint, FingerprintQueries, differences
-from headrace.lineage.verify.plan import BuiltModel, RawTable, VerifyPlan, without_itself
+from headrace.lineage.verify.plan import BuiltModel, UnbuiltRelation, VerifyPlan, without_itself
 from headrace.lineage.verify.strategies import expressions
 from headrace.sql_text import identifier, literal, qualified
 
@@ -43,7 +43,7 @@ class TrialEffect:
 
 
 @dataclass
-class Baseline:
+class ReplicaBaseline:
     """The models with the data as they are.
 
     Attributes:
@@ -84,7 +84,7 @@ class Replica:
         self._queries: dict[str, FingerprintQueries] = {}
         self._before: dict[tuple[str, str], object] = {}
         self._load(reverse=False)
-        self.baseline = Baseline()
+        self.baseline = ReplicaBaseline()
 
     def close(self) -> None:
         """Forget it."""
@@ -94,7 +94,7 @@ class Replica:
         """Stop what runs, from another thread."""
         self._connection.interrupt()
 
-    def build_baseline(self) -> Baseline:
+    def build_baseline(self) -> ReplicaBaseline:
         """Build all models; then twice more, to find columns that differ by themselves."""
         base = self.baseline
         self._build_all(base, find_failures=True)
@@ -103,7 +103,7 @@ class Replica:
             try:
                 if reverse:
                     self._load(reverse=True)
-                again = Baseline(failed=base.failed)
+                again = ReplicaBaseline(failed=base.failed)
                 self._build_all(again, find_failures=False)
             finally:
                 self._run("rollback")
@@ -114,7 +114,7 @@ class Replica:
                     base.loose.add(key)
         return base
 
-    def columns(self, raw: RawTable) -> tuple[str, ...]:
+    def columns(self, raw: UnbuiltRelation) -> tuple[str, ...]:
         """Of a raw table, those to perturb."""
         if raw.columns == ():
             return ()
@@ -125,7 +125,7 @@ class Replica:
         folded = {name.casefold() for name in raw.columns}
         return tuple(name for name in names if name.casefold() in folded)
 
-    def strategies(self, raw: RawTable, column: str) -> dict[str, str]:
+    def strategies(self, raw: UnbuiltRelation, column: str) -> dict[str, str]:
         """Strategy to SQL expression."""
         table = qualified(*raw.name)
         sql = f"select {identifier(column)} from {table} limit 0"
@@ -133,7 +133,7 @@ class Replica:
         assert described is not None  # a select has columns
         return expressions(identifier(column), described[0][1], table)
 
-    def perturb(self, raw: RawTable, column: str, expression: str) -> TrialEffect | None:
+    def perturb(self, raw: UnbuiltRelation, column: str, expression: str) -> TrialEffect | None:
         """Change a column, build what is downstream, compare, and undo it.
 
         Returns:
@@ -154,7 +154,7 @@ class Replica:
                 return TrialEffect(seen.values, seen.pairs, failed, builds)
             failed[failure[0]] = failure[1]
 
-    def _replace(self, raw: RawTable, column: str, expression: str) -> bool:
+    def _replace(self, raw: UnbuiltRelation, column: str, expression: str) -> bool:
         table, name = qualified(*raw.name), identifier(column)
         # not rowid: in a table that this transaction made it starts elsewhere
         look = (
@@ -204,7 +204,7 @@ class Replica:
             pairs.update((model.id, name) for name in by_pair)
         return TrialEffect(frozenset(values), frozenset(pairs), known_failures, builds), failure
 
-    def _build_all(self, base: Baseline, *, find_failures: bool) -> None:
+    def _build_all(self, base: ReplicaBaseline, *, find_failures: bool) -> None:
         import duckdb
 
         blocked = set(base.failed)
@@ -229,7 +229,7 @@ class Replica:
                 base.failed[model.id] = first_line(error)
                 blocked.add(model.id)
 
-    def _make_fresh(self, model: BuiltModel, base: Baseline) -> None:
+    def _make_fresh(self, model: BuiltModel, base: ReplicaBaseline) -> None:
         """Build an incremental model as a full refresh does, whatever it was compiled for."""
         fresh = without_itself(model.sql, model.name or ("", "", ""))
         if fresh is None:

@@ -99,7 +99,7 @@ class BuildFailure(FrozenModel):
     message: str
 
 
-class Score(FrozenModel):
+class AgreementScore(FrozenModel):
     """How claim and data agree, over pairs of a raw column and a column of a model.
 
     Attributes:
@@ -161,8 +161,8 @@ class VerifyReport(FrozenModel):
     idle: tuple[str, ...]
     builds: int
     seconds: float
-    all: Score
-    marts: Score | None
+    all: AgreementScore
+    marts: AgreementScore | None
     missed: tuple[ColumnPair, ...]
     unread: tuple[ColumnPair, ...]
     never_changed: tuple[ColumnPair, ...]

@@ -19,7 +19,7 @@ from headrace.formatting import count, did_you_mean, first_few, one_line
 from headrace.pipeline.query import database
 from headrace.pipeline.reports import Report
 from headrace.quality.contract import ContractCheck, check_contract, read_contract
-from headrace.quality.contract.checks import Table
+from headrace.quality.contract.checks import ContractTable
 from headrace.quality.contract.document import Contract, write, written
 from headrace.quality.contract.export import contract_of
 from headrace.scaffold.add_contract import ImportReport, import_contract
@@ -202,7 +202,7 @@ def _checked(
     alias: str,
     objects: "Sequence[SchemaObject]",
 ) -> tuple[ContractCheck, ...]:
-    def find(each: "SchemaObject") -> Table | None:
+    def find(each: "SchemaObject") -> ContractTable | None:
         node = _found(manifest, contract, each)
         names = _names(contract, each)
         if node is not None:
@@ -309,7 +309,7 @@ def _found(manifest: Any, contract: Contract, each: "SchemaObject") -> Any:
 
 def _table(
     connection: "duckdb.DuckDBPyConnection", alias: str, schema: str, name: str
-) -> Table | None:
+) -> ContractTable | None:
     """A table or view with its types; without a schema the only one of that name."""
     rows = connection.execute(
         "select schema_name, table_name, column_name, data_type from duckdb_columns() "
@@ -326,7 +326,7 @@ def _table(
         [alias, found_schema],
     ).fetchone()
     loaded = qualified(alias, found_schema, "_dlt_loads")
-    return Table(
+    return ContractTable(
         f"{found_schema}.{found_name}",
         qualified(alias, found_schema, found_name),
         {str(row[2]): str(row[3]) for row in rows},

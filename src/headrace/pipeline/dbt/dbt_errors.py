@@ -31,7 +31,7 @@ _RAW = "Raw Error:"
 
 
 @dataclass(frozen=True)
-class Project:
+class DbtProjectFiles:
     """Where the files are that dbt names.
 
     Attributes:
@@ -65,7 +65,7 @@ class Project:
 
 
 def explain(
-    message: str, node: Any, project: Project, *, tested: Any = None
+    message: str, node: Any, project: DbtProjectFiles, *, tested: Any = None
 ) -> tuple[str, ErrorDetail | None]:
     """An error as one line, and its detail.
 
@@ -102,11 +102,11 @@ class _Said:
     stack: tuple[Path, ...]
     path: Path | None
     node: Any
-    project: Project
+    project: DbtProjectFiles
     tested: Any = None
 
     @classmethod
-    def of(cls, message: str, node: Any, project: Project) -> "_Said":
+    def of(cls, message: str, node: Any, project: DbtProjectFiles) -> "_Said":
         first, *rest = message.strip().splitlines() or [""]
         header = _HEADER.match(first.strip())
         lines = [line.removeprefix("  ").rstrip() for line in rest]

@@ -53,7 +53,7 @@ class ParsedProject:
 
     runner: "dbtRunner"
     graph: Any
-    places: dbt_errors.Project
+    places: dbt_errors.DbtProjectFiles
 
     def label(self, unique_id: str, name: str) -> str:
         """The label of a node, or ``name`` of one that is not in the graph."""
@@ -211,13 +211,13 @@ def default_selector(parsed: ParsedProject) -> list[str]:
     ]
 
 
-def project_of(resolved: Resolved, home: Path | None = None) -> dbt_errors.Project:
+def project_of(resolved: Resolved, home: Path | None = None) -> dbt_errors.DbtProjectFiles:
     """Where the files are that dbt's errors name."""
     target = (home or dbt_home(resolved)) / "target"
-    return dbt_errors.Project(resolved.root, resolved.dbt_project, target)
+    return dbt_errors.DbtProjectFiles(resolved.root, resolved.dbt_project, target)
 
 
-def transform_error(result: "dbtRunnerResult", project: dbt_errors.Project) -> Exception:
+def transform_error(result: "dbtRunnerResult", project: dbt_errors.DbtProjectFiles) -> Exception:
     """dbt's exception as one sentence, with the place in the user's own file."""
     error = result.exception
     fault = system_fault(error) if error else None
@@ -277,7 +277,7 @@ def _thread(item: Any) -> str | None:
 
 
 def _message(
-    item: Any, status: str, project: dbt_errors.Project, tested: Any
+    item: Any, status: str, project: dbt_errors.DbtProjectFiles, tested: Any
 ) -> tuple[str, ErrorDetail | None]:
     """Why a node failed or warned, in one line, and its detail."""
     if status not in FAILED | {"warn"}:

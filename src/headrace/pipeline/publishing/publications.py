@@ -15,7 +15,7 @@ from headrace.settings import Resolved
 from headrace.targets.publication import Publication
 
 
-class TableReport(Report):
+class ReadersTable(Report):
     """A table that readers have."""
 
     name: str = Field(description="`schema.table`, as dbt built it")
@@ -30,7 +30,7 @@ class PublicationReport(Report):
     since: datetime = Field(description="from when readers had it; UTC")
     code_version: str
     is_current: bool
-    tables: tuple[TableReport, ...]
+    tables: tuple[ReadersTable, ...]
 
 
 class PublishedReport(Report):
@@ -156,7 +156,7 @@ def _report(
                 code_version=one.code_version,
                 is_current=one is newest,
                 tables=tuple(
-                    TableReport(name=table.full_name, rows=table.rows, asset=table.unique_id)
+                    ReadersTable(name=table.full_name, rows=table.rows, asset=table.unique_id)
                     for table in one.tables
                 ),
             )

@@ -21,10 +21,10 @@ from headrace.pipeline.publishing.published_copy import (
     Moved,
     PublishedCopy,
     TooLargeError,
-    Written,
+    WrittenCopy,
     about,
 )
-from headrace.pipeline.reports import Event, Listener, PublishedTable, PublishReport
+from headrace.pipeline.reports import Event, Listener, PublishedTableReport, PublishReport
 from headrace.settings import Resolved
 from headrace.targets import Target
 from headrace.targets import publication as engine
@@ -77,7 +77,7 @@ def publish(
             ]
         else:
             marts = _fingerprinted(publisher, nodes)
-        written, has_copy = Written(is_new=False, changed=frozenset(), moved={}), False
+        written, has_copy = WrittenCopy(is_new=False, changed=frozenset(), moved={}), False
         note: str | None = None
         if marts:  # else a project that has no marts yet, or none whose sources are loaded
             if publisher is not None:
@@ -103,7 +103,7 @@ def publish(
         path=publisher.location if publisher is not None else str(path),
         written=written.is_new,
         tables=tuple(
-            PublishedTable(
+            PublishedTableReport(
                 name=mart.name,
                 rows=mart.rows,
                 rows_new=written.moved[mart.name][0],
@@ -144,7 +144,7 @@ def _publish_in(
     run_id: str,
     code_version: str,
     listen: Listener,
-) -> Written:
+) -> WrittenCopy:
     """Publish in the engine of the target."""
     current = publisher.current()
     before = {table.full_name: table for table in current.tables} if current else {}
@@ -169,7 +169,7 @@ def _publish_in(
             tell=tell,
         )
     names = frozenset(table.full_name for table in changed)
-    return Written(is_new, names, {mart.name: _counted(mart, before, names) for mart in marts})
+    return WrittenCopy(is_new, names, {mart.name: _counted(mart, before, names) for mart in marts})
 
 
 def _counted(
@@ -209,7 +209,7 @@ def _copy(
     *,
     listen: Listener,
     beside: Publisher | None,
-) -> Written:
+) -> WrittenCopy:
     """Write the published file; beside an engine's publication it is a copy of that."""
     try:
         return copy.write(

@@ -73,7 +73,7 @@ class Mart:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenCopy:
     """What was written.
 
     Attributes:
@@ -141,7 +141,7 @@ class PublishedCopy:
         code_version: str,
         listen: Listener,
         most_bytes: int | None = None,
-    ) -> Written:
+    ) -> WrittenCopy:
         """Write what changed, and put the new file in the place of the old one.
 
         Args:
@@ -191,7 +191,9 @@ class PublishedCopy:
             for leftover in (temporary, Path(f"{temporary}.wal")):
                 with suppress(OSError):
                     leftover.unlink(missing_ok=True)
-        return Written(bool(changed or dropped), frozenset(mart.name for mart in changed), moved)
+        return WrittenCopy(
+            bool(changed or dropped), frozenset(mart.name for mart in changed), moved
+        )
 
     def _attach(self) -> None:
         if self._is_attached:

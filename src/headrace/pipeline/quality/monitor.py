@@ -24,9 +24,9 @@ from headrace.pipeline.publishing import published_file
 from headrace.pipeline.quality.monitor_alarms import judge_tables, schema_alarm
 from headrace.pipeline.quality.monitor_tables import MonitoredTable, monitored
 from headrace.pipeline.reports import QualityReport
-from headrace.quality.monitors.measure import Measured, Whole, as_text, from_text, measure
+from headrace.quality.monitors.measure import Measured, WholeTable, as_text, from_text, measure
 from headrace.quality.monitors.plan import Plan, plan
-from headrace.quality.monitors.settling import Learned, moved
+from headrace.quality.monitors.settling import SettlingTimes, moved
 from headrace.settings import Resolved
 from headrace.sql_text import literal
 
@@ -153,7 +153,7 @@ class _Watched:
     run_id: str
     now: datetime
     plans: dict[str, StoredPlan]
-    wholes: dict[str, Whole] = field(default_factory=dict)
+    wholes: dict[str, WholeTable] = field(default_factory=dict)
     measured: dict[str, Plan] = field(default_factory=dict)
 
     def look_at(
@@ -165,7 +165,7 @@ class _Watched:
         """Measure a table if it changed since it was measured."""
         key = table.asset.id
         stored = self.plans.get(key)
-        learned = Learned.from_text(stored.learned) if stored else Learned()
+        learned = SettlingTimes.from_text(stored.learned) if stored else SettlingTimes()
         types = {
             str(name): str(kind)
             for name, kind, *_ in connection.execute(
@@ -186,7 +186,7 @@ class _Watched:
             text = json.dumps(made.as_json())
             self.store.keep_plan(StoredPlan(key, table.name, text, self.run_id))
             self._note_schema(table, old, made)
-            learned = Learned()
+            learned = SettlingTimes()
         known = self.store.fingerprints(key) if made.event_time else {}
         found = measure(connection, table.quoted, made, now=self.now, known=known)
         if known:

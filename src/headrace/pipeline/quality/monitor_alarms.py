@@ -22,7 +22,7 @@ from headrace.pipeline.quality.monitor_words import described
 from headrace.pipeline.reports import AlarmReport, QualityReport
 from headrace.quality.monitors import Alarm, MonitorOptions, judge_many
 from headrace.quality.monitors.judge import as_times
-from headrace.quality.monitors.measure import Period, from_text
+from headrace.quality.monitors.measure import PeriodMetrics, from_text
 from headrace.quality.monitors.model import Grain, Times
 from headrace.quality.monitors.plan import Plan
 from headrace.quality.monitors.series import (
@@ -35,7 +35,7 @@ from headrace.quality.monitors.series import (
     series_of,
     series_of_runs,
 )
-from headrace.quality.monitors.settling import Learned
+from headrace.quality.monitors.settling import SettlingTimes
 from headrace.settings import Resolved
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def judge_table(
 
 def _unsettled(series: Series, learned: str, plan: Plan, times: Sequence[datetime]) -> None:
     """Take away values of periods that are so new that the metric will still change."""
-    settling = Learned.from_text(learned).settles(series.column, series.metric, plan)
+    settling = SettlingTimes.from_text(learned).settles(series.column, series.metric, plan)
     if settling <= 0 or not times:
         return
     newest = times[-1] + length_of(plan.grain, times[-1])
@@ -188,7 +188,7 @@ def _judged(
     plan: Plan,
     grain: Grain,
     times: Times,
-    periods: Sequence[Period | None],
+    periods: Sequence[PeriodMetrics | None],
     series: Sequence[Series],
     alarms: Sequence[StoredAlarm],
     *,

@@ -18,8 +18,8 @@ from headrace.lineage.trace import asset_distances
 from headrace.pipeline.quality.monitor_tables import MonitoredTable
 from headrace.pipeline.quality.monitor_words import number, plain
 from headrace.pipeline.verdict import raw_table_id
-from headrace.quality.monitors import Alarm, Part, Segment, carries_most, drift
-from headrace.quality.monitors.measure import Period
+from headrace.quality.monitors import Alarm, Segment, ValueRows, carries_most, drift
+from headrace.quality.monitors.measure import PeriodMetrics
 from headrace.quality.monitors.plan import ColumnPlan
 from headrace.quality.monitors.segments import Parts
 from headrace.quality.monitors.series import Judged, Series, at_utc, length_of, reference_counts
@@ -246,7 +246,7 @@ class Explainer:
             f"where {inside}) group by grouping sets ({groups})",
             [*given, *given],
         ).fetchall()
-        found: list[tuple[dict[str | None, Part], dict[str | None, Part]]] = [
+        found: list[tuple[dict[str | None, ValueRows], dict[str | None, ValueRows]]] = [
             ({}, {}) for _ in columns
         ]
         whole = (1 << len(columns)) - 1
@@ -254,13 +254,13 @@ class Explainer:
             place = next(
                 one for one in range(len(columns)) if whole ^ bits == 1 << (len(columns) - 1 - one)
             )
-            part = Part(float(rest[-2]), float(rest[-1] or 0))
+            part = ValueRows(float(rest[-2]), float(rest[-1] or 0))
             found[place][1 if now else 0][rest[place]] = part
         return [(one.name, then, now) for one, (then, now) in zip(columns, found, strict=True)]
 
 
 def _by_rows(
-    periods: Sequence[Period | None],
+    periods: Sequence[PeriodMetrics | None],
     columns: Sequence[ColumnPlan],
     before: Sequence[int],
     index: int,
@@ -280,7 +280,7 @@ def _by_rows(
                 for value, number_of in zip(column.values, values.counts, strict=False):
                     rows[value] = rows.get(value, 0.0) + number_of * scale
                 rows[None] = rows.get(None, 0.0) + (period.seen - values.filled) * scale
-            sides.append({value: Part(one, one) for value, one in rows.items() if one})
+            sides.append({value: ValueRows(one, one) for value, one in rows.items() if one})
         found.append((column.name, sides[0], sides[1]))
     return found
 

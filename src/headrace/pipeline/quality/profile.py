@@ -63,7 +63,7 @@ class CompareReport(Report):
 
 
 @dataclass(frozen=True)
-class Relation:
+class DatabaseRelation:
     """A table or view of a database.
 
     Attributes:
@@ -293,7 +293,7 @@ def _places(resolved: "Resolved | None", on: str | None) -> tuple[str, ...]:
 @contextmanager
 def _opened(
     resolved: "Resolved | None", on: str
-) -> "Iterator[tuple[duckdb.DuckDBPyConnection, list[Relation], str]]":
+) -> "Iterator[tuple[duckdb.DuckDBPyConnection, list[DatabaseRelation], str]]":
     """A connection that reads a database, its tables and views, and what it is called."""
     import duckdb
 
@@ -327,7 +327,7 @@ def _opened(
             raise ProfileError(f"{path}: {one_line(str(error))}") from error
 
 
-def _relations(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[Relation]:
+def _relations(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[DatabaseRelation]:
     rows = connection.execute(
         "select c.schema_name, c.table_name, bool_or(t.table_name is not null), "
         "list(c.column_name order by c.column_index) from duckdb_columns() as c "
@@ -336,7 +336,7 @@ def _relations(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[Rela
         "group by all order by all"
     ).fetchall()
     return [
-        Relation(
+        DatabaseRelation(
             f"{schema}.{table}", qualified(alias, schema, table), bool(is_table), tuple(columns)
         )
         for schema, table, is_table, columns in rows
@@ -346,7 +346,7 @@ def _relations(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[Rela
     ]
 
 
-def _named(relations: Sequence[Relation], what: str) -> Relation | None:
+def _named(relations: Sequence[DatabaseRelation], what: str) -> DatabaseRelation | None:
     """The table that a name means.
 
     Raises:
@@ -376,8 +376,8 @@ def _unknown(resolved: "Resolved | None", what: str, on: str | None) -> str:
 
 def _keys(
     connection: "duckdb.DuckDBPyConnection",
-    relations: Sequence[Relation],
-    but: Relation | None = None,
+    relations: Sequence[DatabaseRelation],
+    but: DatabaseRelation | None = None,
 ) -> list[KeyOfTable]:
     return [
         key
@@ -389,7 +389,7 @@ def _keys(
 
 def _one(
     connection: "duckdb.DuckDBPyConnection",
-    relation: Relation,
+    relation: DatabaseRelation,
     keys: Sequence[KeyOfTable],
     harmless: Mapping[str, Sequence[str]] | None,
     sample: int | None,

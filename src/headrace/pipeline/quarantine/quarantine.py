@@ -16,7 +16,7 @@ from pydantic import Field
 
 from headrace import portable
 from headrace.catalog import Catalog, RunStore, pii
-from headrace.catalog.evidence import QuarantinedRow as KnownRow
+from headrace.catalog.evidence import MaskedRow as KnownRow
 from headrace.catalog.evidence import QuarantinedTable as KnownTable
 from headrace.catalog.model import table_id
 from headrace.errors import SourceError, WarehouseError

@@ -57,7 +57,7 @@ class ContractCheck(BaseModel):
 
 
 @dataclass(frozen=True)
-class Table:
+class ContractTable:
     """A table that a contract is about.
 
     Attributes:
@@ -73,7 +73,7 @@ class Table:
     loaded_sql: str | None = None
 
 
-Find = Callable[["SchemaObject"], Table | None]
+Find = Callable[["SchemaObject"], ContractTable | None]
 """Finds the table of an object of a contract; None where there is none."""
 
 
@@ -126,7 +126,7 @@ class _Checker:
 
     contract: Contract
     connection: "duckdb.DuckDBPyConnection"
-    table: Table
+    table: ContractTable
     of: "SchemaObject"
     ends: float
     resolve: Callable[[str], tuple[str, str] | None]

@@ -13,7 +13,7 @@ band is drawn from what came before its period only, so that a series of the pas
 by one call: what it says of a day is what it would have said on that day.
 """
 
-from headrace.quality.monitors.drift import Drift, drift, drift_by_period
+from headrace.quality.monitors.drift import DistributionDrift, drift, drift_by_period
 from headrace.quality.monitors.judge import as_times, judge, judge_many
 from headrace.quality.monitors.model import (
     GRAINS,
@@ -29,7 +29,7 @@ from headrace.quality.monitors.model import (
     ModelName,
     MonitorOptions,
 )
-from headrace.quality.monitors.segments import Part, Segment, carries_most
+from headrace.quality.monitors.segments import Segment, ValueRows, carries_most
 
 __all__ = [
     "GRAINS",
@@ -39,14 +39,14 @@ __all__ = [
     "Alarm",
     "Band",
     "Direction",
-    "Drift",
+    "DistributionDrift",
     "Grain",
     "Judgement",
     "Kind",
     "ModelName",
     "MonitorOptions",
-    "Part",
     "Segment",
+    "ValueRows",
     "as_times",
     "carries_most",
     "drift",

@@ -24,7 +24,7 @@ from headrace.quality.monitors.model import (
     MonitorOptions,
     Times,
 )
-from headrace.quality.monitors.seasons import Calendar, Classes
+from headrace.quality.monitors.seasons import Classes, PeriodCalendar
 
 _MAD = 1.4826  # of a normal distribution: deviation = 1.4826 x median of absolute residuals
 _ALPHAS = (0.02, 0.1, 0.25, 0.5, 0.9)  # of how fast the level follows; each series has its own
@@ -268,7 +268,7 @@ def bands(
     least = scale.errors(values, errors)
     width = np.array([one.sensitivity for one in options])
     expected = _expected(times, options)
-    calendar = Calendar.of(times, grain, options[0].country)
+    calendar = PeriodCalendar.of(times, grain, options[0].country)
     centre, half, below, above = (np.full(y.shape, np.nan) for _ in range(4))
     for begin in range(max(start, MIN_HISTORY[grain]), len(times), _REFIT[grain]):
         end = min(begin + _REFIT[grain], len(times))
@@ -314,7 +314,7 @@ def _expected(times: Times, options: Sequence[MonitorOptions]) -> Mask:
 def _fit(
     y: Floats,
     least: Floats,
-    calendar: Calendar,
+    calendar: PeriodCalendar,
     grain: Grain,
     *,
     history: int,
@@ -479,7 +479,7 @@ def _follow(
 def _widened(
     season: Floats,
     residuals: Floats,
-    calendar: Calendar,
+    calendar: PeriodCalendar,
     grain: Grain,
     expected: Mask,
     history: int,

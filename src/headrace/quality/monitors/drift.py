@@ -12,7 +12,7 @@ from headrace.quality.monitors.model import Floats
 
 
 @dataclass(frozen=True)
-class Drift:
+class DistributionDrift:
     """How far one distribution is from another; 0 of each is: not at all.
 
     Attributes:
@@ -29,7 +29,7 @@ class Drift:
     js: float
 
 
-def drift(reference: ArrayLike, counts: ArrayLike, *, is_ordered: bool = True) -> Drift:
+def drift(reference: ArrayLike, counts: ArrayLike, *, is_ordered: bool = True) -> DistributionDrift:
     """How far counts are from those of a reference window.
 
     An empty bin counts as half a row, so that PSI stays finite.
@@ -43,7 +43,7 @@ def drift(reference: ArrayLike, counts: ArrayLike, *, is_ordered: bool = True) -
         NaN of each where one of the two has no row.
     """
     all_of = drift_by_period(reference, np.asarray([counts], dtype=np.float64), is_ordered)
-    return Drift(*(float(column[0]) for column in all_of))
+    return DistributionDrift(*(float(column[0]) for column in all_of))
 
 
 def drift_by_period(

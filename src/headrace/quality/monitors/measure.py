@@ -48,7 +48,7 @@ class ColumnValues:
 
 
 @dataclass(frozen=True)
-class Period:
+class PeriodMetrics:
     """What is kept of one period of a table.
 
     Attributes:
@@ -69,7 +69,7 @@ class Period:
 
 
 @dataclass(frozen=True)
-class Whole:
+class WholeTable:
     """A table as a whole.
 
     Attributes:
@@ -96,8 +96,8 @@ class Measured:
         gone: starts of periods that have no row any more.
     """
 
-    whole: Whole
-    periods: tuple[Period, ...]
+    whole: WholeTable
+    periods: tuple[PeriodMetrics, ...]
     gone: tuple[datetime, ...] = ()
 
 
@@ -125,9 +125,9 @@ def measure(
         row = connection.execute(f"select count(*) from {quoted}").fetchone()
         rows = int(row[0]) if row else 0
         found = _periods(connection, quoted, plan, "timestamp '1970-01-01'", "true", {})
-        empty = Period(now, rows, 0)
+        empty = PeriodMetrics(now, rows, 0)
         period = replace(found.get(_EPOCH, empty), at=now, rows=rows)
-        return Measured(Whole(rows), (period,))
+        return Measured(WholeTable(rows), (period,))
     whole = _whole(connection, quoted, plan, now)
     if whole.newest is None:
         return Measured(whole, (), tuple(sorted(known or {})))
@@ -155,7 +155,7 @@ def measure(
 
 def _whole(
     connection: "duckdb.DuckDBPyConnection", quoted: str, plan: Plan, now: datetime
-) -> Whole:
+) -> WholeTable:
     time = identifier(str(plan.event_time))
     good = happened(time, now)
     row = connection.execute(
@@ -173,7 +173,7 @@ def _whole(
             f"and {load} = (select max({load}) from {quoted})"
         ).fetchone()
         late = float(found[0]) if found and found[0] is not None else None
-    return Whole(int(rows), int(rows) - int(inside), _utc(newest), late)
+    return WholeTable(int(rows), int(rows) - int(inside), _utc(newest), late)
 
 
 def _fingerprints(
@@ -202,7 +202,7 @@ def _periods(
     at: str,
     there: str,
     prints: Mapping[datetime, tuple[int, str]],
-) -> dict[datetime, Period]:
+) -> dict[datetime, PeriodMetrics]:
     rows: dict[datetime, int] = {}
     repeated: dict[datetime, int] = {}
     columns: dict[datetime, dict[str, ColumnValues]] = {}
@@ -232,7 +232,7 @@ def _periods(
                 of_columns[one.name] = _values(one, values[: len(some)])
                 values = values[len(some) :]
     return {
-        begin: Period(
+        begin: PeriodMetrics(
             begin, prints[begin][0] if begin in prints else number, number,
             prints[begin][1] if begin in prints else "", repeated.get(begin),
             columns.get(begin, {}),
@@ -287,7 +287,7 @@ def _utc(value: Any) -> datetime | None:
     return None
 
 
-def as_text(period: Period) -> str:
+def as_text(period: PeriodMetrics) -> str:
     """What was measured in a period, as JSON."""
     import msgspec
 
@@ -298,7 +298,7 @@ def as_text(period: Period) -> str:
     return msgspec.json.encode([period.seen, period.repeated, columns]).decode()
 
 
-def from_text(at: datetime, rows: int, fingerprint: str, text: str) -> Period:
+def from_text(at: datetime, rows: int, fingerprint: str, text: str) -> PeriodMetrics:
     """A period from what `as_text` made of it."""
     import msgspec
 
@@ -307,4 +307,4 @@ def from_text(at: datetime, rows: int, fingerprint: str, text: str) -> Period:
         name: ColumnValues(filled, distinct, mean, deviation, low, high, tuple(counts))
         for name, (filled, distinct, mean, deviation, low, high, counts) in columns.items()
     }
-    return Period(at, rows, seen, fingerprint, repeated, values)
+    return PeriodMetrics(at, rows, seen, fingerprint, repeated, values)

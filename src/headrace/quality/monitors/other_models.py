@@ -20,7 +20,7 @@ from headrace.quality.monitors.model import (
     MonitorOptions,
     Times,
 )
-from headrace.quality.monitors.seasons import Calendar
+from headrace.quality.monitors.seasons import PeriodCalendar
 
 _REFIT: dict[Grain, int] = {"hour": 168, "day": 28, "week": 8, "month": 6, "run": 10}
 _TREES = 100
@@ -56,7 +56,7 @@ def prophet(
     for name in ("prophet", "cmdstanpy"):
         logging.getLogger(name).setLevel(logging.ERROR)
     grain, window, country = options[0].grain, options[0].window, options[0].country
-    Calendar.of(times[:1], grain, country)  # says in one line where a country is unknown
+    PeriodCalendar.of(times[:1], grain, country)  # says in one line where a country is unknown
     scale = Scale.of(values, options)
     y, least = scale.to(values), scale.errors(values, errors)
     expected, usual = np.full(y.shape, np.nan), np.full(y.shape, np.nan)
@@ -119,7 +119,7 @@ def isolation_forest(
     grain, window = options[0].grain, options[0].window
     scale = Scale.of(values, options)
     y, least = scale.to(values), scale.errors(values, errors)
-    calendar = Calendar.of(times, grain, options[0].country)
+    calendar = PeriodCalendar.of(times, grain, options[0].country)
     place = calendar.weekday * 24 + calendar.hour
     expected, low, high, score = (np.full(y.shape, np.nan) for _ in range(4))
     for begin in range(max(start, MIN_HISTORY[grain]), len(times), _REFIT[grain]):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from headrace.errors import MonitorError
 from headrace.formatting import did_you_mean
 from headrace.quality.monitors.model import TRAINING_PERIODS, Grain
-from headrace.quality.profile.measure import SAMPLE, Column, columns_of, take_sample
+from headrace.quality.profile.measure import SAMPLE, MeasuredColumn, columns_of, take_sample
 from headrace.sql_text import batches, scalar
 
 if TYPE_CHECKING:
@@ -221,8 +221,11 @@ def _take_sample(connection: "duckdb.DuckDBPyConnection", quoted: str) -> None:
 
 
 def _event_time(
-    connection: "duckdb.DuckDBPyConnection", columns: Sequence[Column], hints: Hints, now: datetime
-) -> Column | None:
+    connection: "duckdb.DuckDBPyConnection",
+    columns: Sequence[MeasuredColumn],
+    hints: Hints,
+    now: datetime,
+) -> MeasuredColumn | None:
     if hints.event_time is not None:
         return named_time(columns, hints.event_time)
     times = [one for one in columns if one.is_point_in_time and not one.name.startswith(_LOADED)]
@@ -242,7 +245,7 @@ def _event_time(
     if likely:
         return spread[likely[0]]
 
-    def rank(column: Column) -> tuple[int, int]:
+    def rank(column: MeasuredColumn) -> tuple[int, int]:
         name = column.name.lower()
         worse = bool(_WORSE.search(name))
         better = bool(_BETTER.search(name))
@@ -252,7 +255,7 @@ def _event_time(
     return min(good, key=rank, default=None)
 
 
-def named_time(columns: Sequence[Column], name: str) -> Column:
+def named_time(columns: Sequence[MeasuredColumn], name: str) -> MeasuredColumn:
     """The column that somebody named as the event time.
 
     Raises:
@@ -276,7 +279,9 @@ def happened(sql: str, now: datetime) -> str:
 
 
 def _settles(
-    connection: "duckdb.DuckDBPyConnection", columns: Sequence[Column], event: Column
+    connection: "duckdb.DuckDBPyConnection",
+    columns: Sequence[MeasuredColumn],
+    event: MeasuredColumn,
 ) -> float:
     """How many seconds after its event most rows still change, by their other times."""
     later = [
@@ -300,7 +305,7 @@ def _settles(
 
 
 def _span(
-    connection: "duckdb.DuckDBPyConnection", quoted: str, column: Column, now: datetime
+    connection: "duckdb.DuckDBPyConnection", quoted: str, column: MeasuredColumn, now: datetime
 ) -> tuple[int, int, float]:
     """Rows with an event time, days that have some, and days from the first to the last."""
     row = connection.execute(
@@ -323,7 +328,9 @@ def _grain(rows: int, days: int, span: float, *, is_date: bool) -> Grain:
     return "month"
 
 
-def _distinct(connection: "duckdb.DuckDBPyConnection", columns: Sequence[Column]) -> dict[str, int]:
+def _distinct(
+    connection: "duckdb.DuckDBPyConnection", columns: Sequence[MeasuredColumn]
+) -> dict[str, int]:
     found: dict[str, int] = {}
     for batch in batches([one for one in columns if one.kind not in {"nested", "binary"}]):
         asked = ", ".join(f"approx_count_distinct({one.sql})" for one in batch)
@@ -334,7 +341,7 @@ def _distinct(connection: "duckdb.DuckDBPyConnection", columns: Sequence[Column]
 
 def _column(
     connection: "duckdb.DuckDBPyConnection",
-    column: Column,
+    column: MeasuredColumn,
     distinct: int,
     hints: Hints,
     key: tuple[str, ...],
@@ -361,7 +368,7 @@ def _column(
 
 
 def _edges(
-    connection: "duckdb.DuckDBPyConnection", column: Column, distinct: int
+    connection: "duckdb.DuckDBPyConnection", column: MeasuredColumn, distinct: int
 ) -> tuple[float, ...]:
     """The upper ends of bins that hold about as many rows each; all values if there are few."""
     number = column.number

@@ -15,7 +15,7 @@ _WEEK_H = 168
 
 
 @dataclass(frozen=True)
-class Calendar:
+class PeriodCalendar:
     """The calendar of some periods.
 
     Attributes:
@@ -33,7 +33,7 @@ class Calendar:
     is_holiday: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, times: Times, grain: Grain, country: str | None) -> "Calendar":
+    def of(cls, times: Times, grain: Grain, country: str | None) -> "PeriodCalendar":
         """The calendar of periods that begin at these times (UTC).
 
         Raises:
@@ -55,9 +55,9 @@ class Calendar:
             is_holiday=holidays,
         )
 
-    def part(self, rows: slice) -> "Calendar":
+    def part(self, rows: slice) -> "PeriodCalendar":
         """The calendar of some of the periods."""
-        return Calendar(
+        return PeriodCalendar(
             self.hour[rows], self.weekday[rows], self.day[rows], self.month[rows],
             self.is_holiday[rows],
         )  # fmt: skip

@@ -15,7 +15,7 @@ _ALL_ALIKE = 0.9  # a value that holds so much of all rows says nothing
 
 
 @dataclass(frozen=True)
-class Part:
+class ValueRows:
     """Rows with one value of a column.
 
     Attributes:
@@ -46,7 +46,7 @@ class Segment:
     now: float
 
 
-Parts = Mapping[str | None, Part]
+Parts = Mapping[str | None, ValueRows]
 
 
 def carries_most(
@@ -72,7 +72,7 @@ def carries_most(
 
 
 def _of(column: str, before: Parts, now: Parts, *, is_mean: bool) -> tuple[float, Segment] | None:
-    empty = Part(0.0, 0.0)
+    empty = ValueRows(0.0, 0.0)
     rows_before = sum(part.rows for part in before.values())
     rows_now = sum(part.rows for part in now.values())
     if rows_before <= 0 or len(before.keys() | now.keys()) < 2:
@@ -101,7 +101,7 @@ def _of(column: str, before: Parts, now: Parts, *, is_mean: bool) -> tuple[float
     return share / (old.rows / rows_before + 0.1), segment
 
 
-def _level(part: Part, is_mean: bool) -> float:
+def _level(part: ValueRows, is_mean: bool) -> float:
     if not is_mean:
         return part.total
     return part.total / part.rows if part.rows else 0.0

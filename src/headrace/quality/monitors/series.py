@@ -12,7 +12,7 @@ import numpy as np
 
 from headrace.quality.monitors.drift import drift_by_period
 from headrace.quality.monitors.judge import as_times
-from headrace.quality.monitors.measure import ColumnValues, Period
+from headrace.quality.monitors.measure import ColumnValues, PeriodMetrics
 from headrace.quality.monitors.model import Direction, Floats, Grain, Judgement, Kind, Times
 from headrace.quality.monitors.plan import ColumnPlan, Plan
 
@@ -107,7 +107,7 @@ class Judged:
     plan: Plan
     grain: Grain
     times: Times
-    periods: tuple[Period | None, ...]
+    periods: tuple[PeriodMetrics | None, ...]
     series: tuple[Series, ...]
     judgements: tuple[Judgement, ...]
 
@@ -120,7 +120,7 @@ def length_of(grain: Grain, at: datetime) -> timedelta:
 
 
 def complete_until(
-    plan: Plan, periods: Sequence[Period], runs: Sequence[RunValues], now: datetime
+    plan: Plan, periods: Sequence[PeriodMetrics], runs: Sequence[RunValues], now: datetime
 ) -> datetime:
     """The time up to which all events have come; a period that ends later is not judged.
 
@@ -154,8 +154,8 @@ def complete_until(
 
 
 def periods_between(
-    plan: Plan, periods: Sequence[Period], until: datetime
-) -> tuple[list[datetime], list[Period | None]]:
+    plan: Plan, periods: Sequence[PeriodMetrics], until: datetime
+) -> tuple[list[datetime], list[PeriodMetrics | None]]:
     """The starts of all periods that are complete, and what is known of each; None: no row."""
     if plan.event_time is None:
         return [one.at for one in periods], list(periods)
@@ -168,7 +168,7 @@ def periods_between(
     return times, [known.get(one) for one in times]
 
 
-def series_of(plan: Plan, periods: Sequence[Period | None]) -> list[Series]:
+def series_of(plan: Plan, periods: Sequence[PeriodMetrics | None]) -> list[Series]:
     """The series of a table's periods, without what is known by run.
 
     Args:

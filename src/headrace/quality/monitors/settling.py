@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-from headrace.quality.monitors.measure import Period
+from headrace.quality.monitors.measure import PeriodMetrics
 from headrace.quality.monitors.plan import Plan
 
 _ENOUGH = 3  # runs in which periods were measured again, that tell what changes
@@ -20,7 +20,7 @@ _AGES = 20  # runs whose changed periods tell how long rows change
 
 
 @dataclass
-class Learned:
+class SettlingTimes:
     """What runs have shown of a table.
 
     Attributes:
@@ -61,12 +61,12 @@ class Learned:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_text(cls, text: str) -> "Learned":
+    def from_text(cls, text: str) -> "SettlingTimes":
         """From what `as_text` made."""
         return cls(**json.loads(text))
 
 
-def moved(before: Period, after: Period) -> set[str]:
+def moved(before: PeriodMetrics, after: PeriodMetrics) -> set[str]:
     """The columns whose values are others than before; ``""`` if the number of rows is.
 
     A few late rows move nothing: a share moves by more than a hundredth, a mean by more than a

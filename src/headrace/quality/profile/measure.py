@@ -40,7 +40,7 @@ _READINGS = (
 
 
 @dataclass
-class Column:
+class MeasuredColumn:
     """A column while it is measured: its name quoted, what it is, and what is known so far."""
 
     name: str
@@ -91,10 +91,12 @@ def kind_of(data_type: str) -> Kind:
     return "binary" if data_type in {"BLOB", "BIT"} else "nested"
 
 
-def columns_of(connection: "duckdb.DuckDBPyConnection", quoted: str) -> list[Column]:
+def columns_of(connection: "duckdb.DuckDBPyConnection", quoted: str) -> list[MeasuredColumn]:
     """The columns of a table, in order."""
     described = connection.execute(f"describe select * from {quoted}").fetchall()
-    return [Column(str(name), str(kind), kind_of(str(kind))) for name, kind, *_ in described]
+    return [
+        MeasuredColumn(str(name), str(kind), kind_of(str(kind))) for name, kind, *_ in described
+    ]
 
 
 def take_sample(
@@ -143,7 +145,7 @@ def newest_of(columns: Sequence[ColumnProfile]) -> ColumnProfile | None:
 def measure(
     connection: "duckdb.DuckDBPyConnection",
     quoted: str,
-    columns: Sequence[Column],
+    columns: Sequence[MeasuredColumn],
     rows: int,
     *,
     personal: Collection[str] | None,
@@ -176,9 +178,9 @@ def measure(
 
 
 def _first_pass(
-    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Sequence[Column]
+    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Sequence[MeasuredColumn]
 ) -> None:
-    items: list[tuple[Column, str, str]] = []
+    items: list[tuple[MeasuredColumn, str, str]] = []
     for column in columns:
         asked = {"count": f"count({column.sql})"}
         if column.kind != "binary":
@@ -228,10 +230,10 @@ def _first_pass(
 
 
 def _second_pass(
-    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Sequence[Column]
+    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Sequence[MeasuredColumn]
 ) -> None:
     """Histograms and outliers, which need the extremes and quartiles of the first pass."""
-    asked: list[tuple[Column, list[float], str]] = []
+    asked: list[tuple[MeasuredColumn, list[float], str]] = []
     for column in columns:
         quantiles = column.found.get("quantiles")
         low, high = column.low, column.high
@@ -274,7 +276,7 @@ def _double(number: float) -> str:
 
 
 def _values(
-    connection: "duckdb.DuckDBPyConnection", quoted: str, column: Column, rows: int
+    connection: "duckdb.DuckDBPyConnection", quoted: str, column: MeasuredColumn, rows: int
 ) -> None:
     """The values that come most; where there are few, their exact number."""
     distinct, filled = column.found.get("distinct") or 0, column.found["count"]
@@ -298,7 +300,7 @@ def _values(
         column.found["top"] = [(str(one), int(count), count / filled) for one, count, _ in found]
 
 
-def _texts(connection: "duckdb.DuckDBPyConnection", column: Column) -> None:
+def _texts(connection: "duckdb.DuckDBPyConnection", column: MeasuredColumn) -> None:
     """Shapes of the texts in the sample, and what else all of them could be."""
     if column.data_type != "VARCHAR" or not column.found["count"]:
         return
@@ -347,7 +349,9 @@ def _reading(connection: "duckdb.DuckDBPyConnection") -> str | None:
     return left[0][0]
 
 
-def _order(connection: "duckdb.DuckDBPyConnection", quoted: str, column: Column) -> str | None:
+def _order(
+    connection: "duckdb.DuckDBPyConnection", quoted: str, column: MeasuredColumn
+) -> str | None:
     """Whether values rise or fall with the rows; the first rows refute it for most columns."""
     if column.found["count"] < 10 or (column.found.get("distinct") or 0) < 10:
         return None
@@ -364,7 +368,7 @@ def _order(connection: "duckdb.DuckDBPyConnection", quoted: str, column: Column)
     return result
 
 
-def _profile(column: Column, rows: int) -> ColumnProfile:
+def _profile(column: MeasuredColumn, rows: int) -> ColumnProfile:
     found = column.found
     filled = int(found.pop("count"))
     quantiles = found.pop("quantiles", None)
@@ -412,7 +416,7 @@ def _profile(column: Column, rows: int) -> ColumnProfile:
     )
 
 
-def _shown(column: Column, number: float) -> str:
+def _shown(column: MeasuredColumn, number: float) -> str:
     """An edge of a histogram as people read it: a number, or a time."""
     if column.kind == "number":
         return f"{number:.6g}"

@@ -8,13 +8,13 @@ Kind = Literal["number", "text", "time", "boolean", "nested", "binary"]
 Level = Literal["warn", "note"]
 
 
-class Part(BaseModel):
+class ProfilePart(BaseModel):
     """A part of a profile; it is written as JSON."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class ValueCount(Part):
+class ValueCount(ProfilePart):
     """A value and the rows that have it."""
 
     value: str
@@ -22,7 +22,7 @@ class ValueCount(Part):
     share: float = Field(description="of the rows that have a value")
 
 
-class Bin(Part):
+class Bin(ProfilePart):
     """A bar of a histogram: values above `low` (the first bar: from it on), up to `high`."""
 
     low: str
@@ -30,14 +30,14 @@ class Bin(Part):
     rows: int
 
 
-class Personal(Part):
+class Personal(ProfilePart):
     """Personal data that a column seems to hold."""
 
     kind: str = Field(description="like `email`, `phone` or `iban`")
     share: float | None = Field(description="of the values looked at; null: told by the name")
 
 
-class ColumnProfile(Part):
+class ColumnProfile(ProfilePart):
     """A column.
 
     Numbers that do not apply to its kind are null. Where it holds personal data, no value of it is
@@ -82,7 +82,7 @@ class ColumnProfile(Part):
     personal: Personal | None = None
 
 
-class Reference(Part):
+class Reference(ProfilePart):
     """Values of a column that are those of another table's key."""
 
     column: str
@@ -91,14 +91,14 @@ class Reference(Part):
     orphans: int = Field(description="rows whose value the other table lacks")
 
 
-class Dependency(Part):
+class Dependency(ProfilePart):
     """A column that follows from another: each value of the one goes with one of the other."""
 
     column: str
     follows_from: str
 
 
-class Correlation(Part):
+class ColumnCorrelation(ProfilePart):
     """Two columns that go together, in the sample."""
 
     one: str
@@ -107,7 +107,7 @@ class Correlation(Part):
     value: float = Field(description="-1 to 1; Cramér's V is 0 to 1")
 
 
-class TestProposal(Part):
+class TestProposal(ProfilePart):
     """A dbt test that guards against what was found."""
 
     __test__ = False  # no test case, whatever pytest thinks of the name
@@ -117,7 +117,7 @@ class TestProposal(Part):
     arguments: dict[str, Any] = {}
 
 
-class Finding(Part):
+class Finding(ProfilePart):
     """Something that a reader of the table should know."""
 
     rule: str
@@ -129,7 +129,7 @@ class Finding(Part):
     tests: tuple[TestProposal, ...] = Field((), description="that guard against it")
 
 
-class TableProfile(Part):
+class TableProfile(ProfilePart):
     """A table."""
 
     name: str
@@ -147,7 +147,7 @@ class TableProfile(Part):
     )
     references: tuple[Reference, ...] = ()
     dependencies: tuple[Dependency, ...] = ()
-    correlations: tuple[Correlation, ...] = ()
+    correlations: tuple[ColumnCorrelation, ...] = ()
     columns: tuple[ColumnProfile, ...]
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = Field((), description="what was left out, and why")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.quality.profile.measure import (
     SAMPLE,
-    Column,
+    MeasuredColumn,
     columns_of,
     measure,
     newest_of,
@@ -83,7 +83,7 @@ def profile_quickly(
 def _measure(
     connection: "duckdb.DuckDBPyConnection",
     quoted: str,
-    columns: Sequence[Column],
+    columns: Sequence[MeasuredColumn],
     rows: int,
     sampled: int,
     *,
@@ -119,7 +119,7 @@ def _measure(
     return tuple(_of_all_rows(one, whole[one.name], rows) for one in found)
 
 
-def _cheap(column: Column) -> dict[str, str]:
+def _cheap(column: MeasuredColumn) -> dict[str, str]:
     """What costs little more than reading the column."""
     asked = {"count": f"count({column.sql})"}
     if column.kind in {"number", "time", "boolean"}:
@@ -152,7 +152,9 @@ def _of_all_rows(one: ColumnProfile, whole: dict[str, Any], rows: int) -> Column
     )
 
 
-def _estimated(connection: "duckdb.DuckDBPyConnection", column: Column, rows: int) -> int | None:
+def _estimated(
+    connection: "duckdb.DuckDBPyConnection", column: MeasuredColumn, rows: int
+) -> int | None:
     """How many values a column has, as far as a sample tells: if they repeat, or hardly ever do.
 
     None if it does not tell, and the table is small enough to count them. The estimate is the

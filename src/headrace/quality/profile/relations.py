@@ -10,7 +10,7 @@ from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any
 
 from headrace.quality.profile.measure import SAMPLE
-from headrace.quality.profile.model import ColumnProfile, Correlation, Dependency, Reference
+from headrace.quality.profile.model import ColumnCorrelation, ColumnProfile, Dependency, Reference
 from headrace.sql_text import identifier, identifiers, scalar
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ def dependencies(
 
 def correlations(
     columns: Sequence[ColumnProfile], sample: Mapping[str, "NDArray[Any]"]
-) -> list[Correlation]:
+) -> list[ColumnCorrelation]:
     """Columns that go together in the sample, the strongest first.
 
     Pearson's and Spearman's coefficient of numbers, the larger of them; Cramér's V, corrected for
@@ -268,20 +268,20 @@ def correlations(
         if column.name in sample and column.kind in {"text", "boolean"}
         and 2 <= column.distinct <= _MOST_CATEGORIES
     }  # fmt: skip
-    found: list[Correlation] = []
+    found: list[ColumnCorrelation] = []
     with np.errstate(all="ignore"):
         for one, other in combinations(numbers, 2):
             found += _of_numbers(one, other, numbers[one], numbers[other])
         for one, other in combinations(categories, 2):
             value = _cramers_v(categories[one], categories[other])
-            found.append(Correlation(one=one, other=other, method="cramers_v", value=value))
+            found.append(ColumnCorrelation(one=one, other=other, method="cramers_v", value=value))
     found = [one for one in found if abs(one.value) >= _LEAST_CORRELATION]
     return sorted(found, key=lambda one: -abs(one.value))[:_MOST_CORRELATIONS]
 
 
 def _of_numbers(
     one: str, other: str, a: "NDArray[Any]", b: "NDArray[Any]"
-) -> Iterator[Correlation]:
+) -> Iterator[ColumnCorrelation]:
     import numpy as np
 
     both = np.isfinite(a) & np.isfinite(b)
@@ -291,9 +291,11 @@ def _of_numbers(
     spearman = float(np.corrcoef(_places(a[both]), _places(b[both]))[0, 1])
     if not np.isfinite(pearson) or abs(spearman) > abs(pearson) + 0.05:
         if np.isfinite(spearman):
-            yield Correlation(one=one, other=other, method="spearman", value=round(spearman, 4))
+            yield ColumnCorrelation(
+                one=one, other=other, method="spearman", value=round(spearman, 4)
+            )
         return
-    yield Correlation(one=one, other=other, method="pearson", value=round(pearson, 4))
+    yield ColumnCorrelation(one=one, other=other, method="pearson", value=round(pearson, 4))
 
 
 def _places(values: "NDArray[Any]") -> "NDArray[Any]":

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from headrace.quality.profile import findings, measure, relations
-from headrace.quality.profile.model import ColumnProfile, Part, TableProfile
+from headrace.quality.profile.model import ColumnProfile, ProfilePart, TableProfile
 from headrace.quality.profile.relations import MOST_COLUMNS, KeyOfTable
 from headrace.sql_text import identifier, scalar
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _KEPT = "profile_rows"
 
 
-class Change(Part):
+class Change(ProfilePart):
     """A number that differs between two profiles."""
 
     column: str | None = None

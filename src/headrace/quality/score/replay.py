@@ -18,7 +18,7 @@ from typing import Self
 
 import numpy as np
 
-from headrace.quality.monitors.measure import Period, measure
+from headrace.quality.monitors.measure import PeriodMetrics, measure
 from headrace.quality.monitors.plan import Hints, Plan, plan
 from headrace.quality.monitors.series import (
     RunValues,
@@ -28,7 +28,7 @@ from headrace.quality.monitors.series import (
     periods_between,
     series_of,
 )
-from headrace.quality.monitors.settling import Learned, moved
+from headrace.quality.monitors.settling import SettlingTimes, moved
 from headrace.quality.score.scenarios import TABLES, Scenario
 from headrace.sql_text import identifier, literal
 from headrace.synth.generate import generate
@@ -73,7 +73,7 @@ class Replay:
         self._schema, self._seed, self._scale, self.until = schema, seed, scale, until
         self._stack = ExitStack()
         self.clean: dict[str, TableSeries] = {}
-        self._learned: dict[str, Learned] = {}
+        self._learned: dict[str, SettlingTimes] = {}
 
     def __enter__(self) -> Self:
         import duckdb
@@ -100,7 +100,7 @@ class Replay:
     ) -> None:
         self._stack.close()
 
-    def _learn(self, table: str, made: Plan) -> Learned:
+    def _learn(self, table: str, made: Plan) -> SettlingTimes:
         """What runs on two days show of the columns that still change after their event."""
         before = self._measured("before", table, made)
         after = {one.at: one for one in self._measured("clean", table, made)}
@@ -109,7 +109,7 @@ class Replay:
             for column in moved(period, after[period.at]) if period.at in after else ():
                 age = (self.until - period.at).total_seconds()
                 ages[column] = max(age, ages.get(column, 0.0))
-        learned = Learned()
+        learned = SettlingTimes()
         for _ in range(_RUNS):
             learned.see(ages)
         return learned
@@ -121,7 +121,7 @@ class Replay:
         self._generate("faulty", (scenario.table,), path)
         return self._series("faulty", scenario.table, self.clean[scenario.table].plan)
 
-    def _measured(self, name: str, table: str, made: Plan) -> tuple[Period, ...]:
+    def _measured(self, name: str, table: str, made: Plan) -> tuple[PeriodMetrics, ...]:
         return measure(self._connection, self._read(name, table), made, now=self.until).periods
 
     def _generate(

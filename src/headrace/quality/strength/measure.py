@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headrace.quality.strength.mutations import Mutant, mutants
-from headrace.quality.strength.project import Model, Project, UnitTest
+from headrace.quality.strength.project import ModelUnitTest, TestedModel, TestedProject
 from headrace.quality.strength.proposals import Proposer, unit_test
 from headrace.quality.strength.raw_faults import RawFault, raw_faults, references
 from headrace.quality.strength.report import (
@@ -22,7 +22,7 @@ from headrace.quality.strength.report import (
     StrengthReport,
     summary,
 )
-from headrace.quality.strength.warehouse_copy import Effect, Stopped, WarehouseCopy
+from headrace.quality.strength.warehouse_copy import FaultEffect, Stopped, WarehouseCopy
 
 Progress = Callable[[int, int, int], None]
 """Is told how many mutants are done, of how many, and how many of them survived."""
@@ -53,9 +53,9 @@ class StrengthOptions:
 class _OfModel:
     """A mutant of a model, and of what its unit tests run."""
 
-    model: Model
+    model: TestedModel
     mutant: Mutant
-    units: tuple[tuple[UnitTest, str | None], ...]
+    units: tuple[tuple[ModelUnitTest, str | None], ...]
 
 
 _Task = _OfModel | RawFault
@@ -80,7 +80,7 @@ class _Work:
 
 
 def measure(
-    project: Project, file: Path, spill: Path, options: StrengthOptions, progress: Progress
+    project: TestedProject, file: Path, spill: Path, options: StrengthOptions, progress: Progress
 ) -> StrengthReport:
     """Try all mutants of the selected models and raw tables.
 
@@ -141,7 +141,9 @@ def measure(
     )
 
 
-def _tasks(project: Project, copy: WarehouseCopy, options: StrengthOptions) -> Iterator[_Task]:
+def _tasks(
+    project: TestedProject, copy: WarehouseCopy, options: StrengthOptions
+) -> Iterator[_Task]:
     def is_selected(id_: str) -> bool:
         return options.selected is None or id_ in options.selected
 
@@ -157,7 +159,9 @@ def _tasks(project: Project, copy: WarehouseCopy, options: StrengthOptions) -> I
                 yield from raw_faults(copy.connection, raw, references(copy.connection, raw, raws))
 
 
-def _of_model(project: Project, model: Model, copy: WarehouseCopy) -> Iterator[_OfModel]:
+def _of_model(
+    project: TestedProject, model: TestedModel, copy: WarehouseCopy
+) -> Iterator[_OfModel]:
     """The mutants of a model that DuckDB can run, each once."""
     found = mutants(model.sql or "")
     units = [(unit, mutants(unit.sql)) for unit in project.unit_tests if unit.model == model.id]
@@ -178,7 +182,7 @@ def _are_alike(found: Sequence[Mutant], others: Sequence[Mutant]) -> bool:
     return [one.kind for one in found] == [one.kind for one in others]
 
 
-def _try_all(project: Project, copy: WarehouseCopy, work: _Work) -> None:
+def _try_all(project: TestedProject, copy: WarehouseCopy, work: _Work) -> None:
     proposer = Proposer(copy, project)
     while not work.stop.is_set():
         try:
@@ -196,18 +200,24 @@ def _try_all(project: Project, copy: WarehouseCopy, work: _Work) -> None:
             return
 
 
-def _try(project: Project, copy: WarehouseCopy, task: _Task) -> tuple[MutantResult, Effect]:
+def _try(
+    project: TestedProject, copy: WarehouseCopy, task: _Task
+) -> tuple[MutantResult, FaultEffect]:
     if isinstance(task, RawFault):
         effect = copy.try_raw(task.raw, task.sql)
         return _result_of_raw(project, task, effect), effect
-    effect = Effect(None, {})
+    effect = FaultEffect(None, {})
     if not task.mutant.is_equivalent:
         effect = copy.try_model(task.model, task.mutant.sql, task.units)
     return _result_of_model(project, task, effect), effect
 
 
 def _proposals(
-    project: Project, copy: WarehouseCopy, proposer: Proposer, task: _Task, effect: Effect
+    project: TestedProject,
+    copy: WarehouseCopy,
+    proposer: Proposer,
+    task: _Task,
+    effect: FaultEffect,
 ) -> tuple[ProposedTest, ...]:
     """Tests that would have found a fault that survived."""
     if isinstance(task, RawFault):
@@ -218,7 +228,7 @@ def _proposals(
     return found or (unit_test(model, project, mutant.change),)
 
 
-def _result_of_raw(project: Project, task: RawFault, effect: Effect) -> MutantResult:
+def _result_of_raw(project: TestedProject, task: RawFault, effect: FaultEffect) -> MutantResult:
     status: Status = (
         "killed" if effect.kill
         else "survived" if _seen_by_readers(project) & effect.changed.keys()
@@ -236,14 +246,14 @@ def _result_of_raw(project: Project, task: RawFault, effect: Effect) -> MutantRe
     )
 
 
-def _seen_by_readers(project: Project) -> set[str]:
+def _seen_by_readers(project: TestedProject) -> set[str]:
     """The published models; where nothing is published, those that no other model reads."""
     published = {model.id for model in project.models if model.is_published}
     read = {parent for model in project.models for parent in model.parents}
     return published or {model.id for model in project.models} - read
 
 
-def _result_of_model(project: Project, task: _OfModel, effect: Effect) -> MutantResult:
+def _result_of_model(project: TestedProject, task: _OfModel, effect: FaultEffect) -> MutantResult:
     status: Status = "killed" if effect.kill else "survived" if effect.changed else "equivalent"
     return MutantResult(
         id=_id(task.model.id, task.mutant.kind, task.mutant.sql),
@@ -258,7 +268,7 @@ def _result_of_model(project: Project, task: _OfModel, effect: Effect) -> Mutant
     )
 
 
-def _found(project: Project, effect: Effect) -> dict[str, Any]:
+def _found(project: TestedProject, effect: FaultEffect) -> dict[str, Any]:
     if effect.kill is None:
         return {"changed": tuple(sorted(project.label(id_) for id_ in effect.changed))}
     kill = effect.kill

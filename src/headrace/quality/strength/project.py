@@ -8,7 +8,7 @@ Name = tuple[str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Contract:
+class EnforcedContract:
     """What dbt enforces of a model's columns.
 
     Attributes:
@@ -23,7 +23,7 @@ class Contract:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class TestedModel:
     """A model, as it is built.
 
     Attributes:
@@ -45,7 +45,7 @@ class Model:
     sql: str | None
     is_view: bool
     parents: frozenset[str]
-    contract: Contract | None = None
+    contract: EnforcedContract | None = None
     is_published: bool = False
 
 
@@ -82,7 +82,7 @@ class DataTest:
 
 
 @dataclass(frozen=True, slots=True)
-class UnitTest:
+class ModelUnitTest:
     """A unit test.
 
     Attributes:
@@ -101,7 +101,7 @@ class UnitTest:
 
 
 @dataclass(frozen=True)
-class Project:
+class TestedProject:
     """All of a measurement.
 
     Attributes:
@@ -114,10 +114,10 @@ class Project:
     """
 
     database: str
-    models: tuple[Model, ...]
+    models: tuple[TestedModel, ...]
     raws: Mapping[str, Raw]
     data_tests: tuple[DataTest, ...]
-    unit_tests: tuple[UnitTest, ...]
+    unit_tests: tuple[ModelUnitTest, ...]
     notes: tuple[str, ...] = ()
 
     def label(self, id_: str) -> str:

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING
 from headrace.exceptions import first_line
 from headrace.fingerprints import Fingerprint, FingerprintQueries, differences
 from headrace.quality.strength.mutations import rewritten
-from headrace.quality.strength.project import DataTest, Model, Name, Project, Raw, UnitTest
+from headrace.quality.strength.project import (
+    DataTest,
+    ModelUnitTest,
+    Name,
+    Raw,
+    TestedModel,
+    TestedProject,
+)
 from headrace.sql_text import identifier, literal, qualified
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class FaultEffect:
     """What a fault did.
 
     Attributes:
@@ -107,7 +114,7 @@ class WarehouseCopy:
     """
 
     def __init__(
-        self, project: Project, file: Path, *, memory_limit: str, spill: Path, seconds: float
+        self, project: TestedProject, file: Path, *, memory_limit: str, spill: Path, seconds: float
     ) -> None:
         import duckdb
 
@@ -172,7 +179,7 @@ class WarehouseCopy:
             if model.name is not None and model.name[1:] not in tables and model.sql is not None:
                 self._guarded(model, partial(self._create, model, model.sql))
 
-    def _guarded(self, model: Model, work: Callable[[], None]) -> None:
+    def _guarded(self, model: TestedModel, work: Callable[[], None]) -> None:
         import duckdb
 
         if model.parents & self.baseline.unmeasured:
@@ -197,7 +204,7 @@ class WarehouseCopy:
             self._guarded(model, partial(self._measure, model))
         self.seconds = min(self.seconds, max(_LEAST_SECONDS, 3 * (time.monotonic() - began)))
 
-    def _measure(self, model: Model) -> None:
+    def _measure(self, model: TestedModel) -> None:
         assert model.name is not None  # an ephemeral model is no table
         relation = qualified(*model.name)
         queries = FingerprintQueries.at(self.connection, relation, ())
@@ -226,7 +233,7 @@ class WarehouseCopy:
             names = ", ".join(sorted(self.baseline.unstable[model.id]))
             self.baseline.notes.append(f"{model.label}: {names} are other values in each build")
 
-    def is_valid(self, model: Model, sql: str) -> bool:
+    def is_valid(self, model: TestedModel, sql: str) -> bool:
         """Whether DuckDB can run a mutant; one that it cannot is no fault that anybody makes."""
         import duckdb
 
@@ -237,8 +244,8 @@ class WarehouseCopy:
         return True
 
     def try_model(
-        self, model: Model, sql: str, units: Sequence[tuple[UnitTest, str | None]]
-    ) -> Effect:
+        self, model: TestedModel, sql: str, units: Sequence[tuple[ModelUnitTest, str | None]]
+    ) -> FaultEffect:
         """Build a model from other SQL, and what is downstream of it, until something finds it.
 
         Args:
@@ -257,7 +264,7 @@ class WarehouseCopy:
                 self._rebuild(trial, after=self._at[model.id])
         return outcome[0]
 
-    def try_raw(self, raw: Raw, sql: str) -> Effect:
+    def try_raw(self, raw: Raw, sql: str) -> FaultEffect:
         """Put a fault into a raw table, and build what is downstream, until something finds it.
 
         Args:
@@ -290,7 +297,7 @@ class WarehouseCopy:
         self._run(f"create table {relation} as {sql}")
         self._build_dirty({raw.id})
 
-    def put_model(self, model: Model, sql: str) -> None:
+    def put_model(self, model: TestedModel, sql: str) -> None:
         """Build a model from other SQL, and all that is downstream; in a transaction."""
         self._create(model, sql)
         self._build_dirty({model.id})
@@ -303,11 +310,11 @@ class WarehouseCopy:
                     self._create(model, model.sql)
 
     @contextmanager
-    def _transaction(self, trial: _Trial) -> Iterator[list[Effect]]:
+    def _transaction(self, trial: _Trial) -> Iterator[list[FaultEffect]]:
         """A transaction that is rolled back; afterwards the list has what came of it."""
         import duckdb
 
-        outcome: list[Effect] = []
+        outcome: list[FaultEffect] = []
         kill: Kill | None = None
         timer = threading.Timer(self.seconds, self.connection.interrupt)
         timer.daemon = True
@@ -325,9 +332,9 @@ class WarehouseCopy:
         finally:
             timer.cancel()
             self.connection.execute("rollback")
-        outcome.append(Effect(kill, dict(trial.changed)))
+        outcome.append(FaultEffect(kill, dict(trial.changed)))
 
-    def _is_measured(self, model: Model) -> bool:
+    def _is_measured(self, model: TestedModel) -> bool:
         return model.id not in self.baseline.unmeasured
 
     def _rebuild(self, trial: _Trial, *, after: int) -> None:
@@ -342,7 +349,7 @@ class WarehouseCopy:
         for id_ in sorted(trial.dirty):
             self._run_tests(id_, trial, at_end=True)
 
-    def _build(self, model: Model, sql: str, trial: _Trial) -> None:
+    def _build(self, model: TestedModel, sql: str, trial: _Trial) -> None:
         """Build a model; what reads it is built only if its content changed."""
         import duckdb
 
@@ -358,7 +365,7 @@ class WarehouseCopy:
         trial.dirty.add(model.id)
         trial.changed[model.id] = changed
 
-    def _create(self, model: Model, sql: str) -> None:
+    def _create(self, model: TestedModel, sql: str) -> None:
         assert model.name is not None  # an ephemeral model is not built
         relation = qualified(*model.name)
         if model.is_view:
@@ -387,7 +394,7 @@ class WarehouseCopy:
             if row is not None:
                 raise _Found(Kill("contract", model.label, f"{', '.join(key)}: unique"))
 
-    def _compare(self, model: Model) -> frozenset[str] | None:
+    def _compare(self, model: TestedModel) -> frozenset[str] | None:
         """The columns whose content changed; None where nothing did."""
         assert model.name is not None
         old = self.baseline.prints[model.id]
@@ -407,7 +414,7 @@ class WarehouseCopy:
             return None if unstable or self._has_floats(model) else frozenset(queries.names)
         return frozenset(changed or queries.names)
 
-    def _has_floats(self, model: Model) -> bool:
+    def _has_floats(self, model: TestedModel) -> bool:
         assert model.name is not None
         described = self.connection.execute(f"from {qualified(*model.name)} limit 0").description
         return any(str(column[1].id) in {"float", "double"} for column in described or ())
@@ -445,7 +452,7 @@ class WarehouseCopy:
             self._kills[test.id] = self._kills.get(test.id, 0) + 1
             raise _Found(Kill("data test", test.label, f"failures: {row[0]}"))
 
-    def _run_unit_test(self, unit: UnitTest, sql: str) -> None:
+    def _run_unit_test(self, unit: ModelUnitTest, sql: str) -> None:
         import duckdb
 
         try:

@@ -1,7 +1,7 @@
 """Learn from a sample: a model for SDV, or a schema file for the engine."""
 
-from headrace.synth.learn.relations import Relation, Relations
-from headrace.synth.learn.report import ModelCheck, ModelReport
+from headrace.synth.learn.relations import LearnedForeignKey, Relations
+from headrace.synth.learn.report import FittedModelReport, ModelCheck
 from headrace.synth.learn.service import (
     Learned,
     LearnedSchema,
@@ -12,11 +12,11 @@ from headrace.synth.learn.service import (
 )
 
 __all__ = [
+    "FittedModelReport",
     "Learned",
+    "LearnedForeignKey",
     "LearnedSchema",
     "ModelCheck",
-    "ModelReport",
-    "Relation",
     "Relations",
     "is_model",
     "learn",

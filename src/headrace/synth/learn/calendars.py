@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.synth.learn.dependencies import Numbers, Rule
+from headrace.synth.learn.dependencies import DependencyRule, Numbers
 
 Floats = NDArray[np.float64]
 
@@ -159,7 +159,7 @@ _MOST_OFFSETS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Calendar:
+class DateParts:
     """A date that several columns are parts of.
 
     Attributes:
@@ -170,7 +170,7 @@ class Calendar:
 
     value: str
     days: NDArray[np.int64]
-    rules: tuple[Rule, ...]
+    rules: tuple[DependencyRule, ...]
 
     def as_numbers(self) -> Numbers:
         """The hidden date as a column."""
@@ -179,7 +179,7 @@ class Calendar:
 
 def find_calendars(
     columns: Sequence[Numbers], free: Collection[str], fresh: Callable[[str], str]
-) -> list[Calendar]:
+) -> list[DateParts]:
     """The dates of which a month and a day are there, and perhaps a year.
 
     Args:
@@ -210,20 +210,22 @@ def find_calendars(
             continue
         value = fresh(f"{before}date_drawn")
         rules = [
-            Rule(part.name, f"{function}({value})", (value,), f"is the {function} of a date")
+            DependencyRule(
+                part.name, f"{function}({value})", (value,), f"is the {function} of a date"
+            )
             for part, function in ((year, "year"), (month, "month"), (day, "day"))
             if part is not None
         ]
         hour = known.get(before + "hour")
         if year is not None:
             rules += _timestamps([x for x in columns if x.name in free], value, days, hour)
-        result.append(Calendar(value, days, tuple(rules)))
+        result.append(DateParts(value, days, tuple(rules)))
     return result
 
 
 def _timestamps(
     columns: Sequence[Numbers], value: str, days: NDArray[np.int64], hour: Numbers | None
-) -> list[Rule]:
+) -> list[DependencyRule]:
     """Timestamps that are the date and the hour, in another time zone."""
     rules = []
     for target in columns:
@@ -245,7 +247,7 @@ def _timestamps(
             seconds = int(offset[order[change]]) // 1_000_000
             text = f"({seconds} if micros({clock}) < {limit} else {text})"
         rules.append(
-            Rule(
+            DependencyRule(
                 target.name,
                 f"{clock} + seconds({text})",
                 (value, hour.name),

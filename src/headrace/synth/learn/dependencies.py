@@ -54,7 +54,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class DependencyRule:
     """How a column follows from others.
 
     Attributes:
@@ -77,9 +77,9 @@ class Rules:
 
     def __init__(self, columns: Sequence[Numbers]) -> None:
         self.columns = {each.name: each for each in columns}
-        self.found: dict[str, Rule] = {}
+        self.found: dict[str, DependencyRule] = {}
 
-    def add(self, rule: Rule) -> bool:
+    def add(self, rule: DependencyRule) -> bool:
         """Whether the rule was taken: its target is free, and nothing goes round."""
         if rule.target in self.found or any(self.leads(need, rule.target) for need in rule.needs):
             return False
@@ -144,7 +144,11 @@ def _copies(rules: Rules) -> None:
             if target.kind == source.kind and same_null and np.nanstd(source.data) > 0 and (
                 np.array_equal(target.data, source.data, equal_nan=True)
             ):  # fmt: skip
-                rules.add(Rule(target.name, source.value, (source.name,), f"equals {source.name}"))
+                rules.add(
+                    DependencyRule(
+                        target.name, source.value, (source.name,), f"equals {source.name}"
+                    )
+                )
                 break
 
 
@@ -178,7 +182,7 @@ def _parts_of_dates(rules: Rules, moving: Sequence[Numbers]) -> None:
                 if (target.kind == "date") != wants_date or target.kind in {"timestamp", "number"}:
                     continue
                 if holds(target, np.where(source.valid, made, np.nan)) and rules.add(
-                    Rule(target.name, expression, (source.name,), f"is {expression}")
+                    DependencyRule(target.name, expression, (source.name,), f"is {expression}")
                 ):
                     break
 
@@ -206,7 +210,7 @@ def _digits(rules: Rules, moving: Sequence[Numbers]) -> None:
                         continue
                     text = f"{source.name} {sign} {power}"
                     if holds(target, made):
-                        rules.add(Rule(target.name, text, (source.name,), f"is {text}"))
+                        rules.add(DependencyRule(target.name, text, (source.name,), f"is {text}"))
 
 
 def _sums(rules: Rules, moving: Sequence[Numbers]) -> None:
@@ -265,7 +269,7 @@ def _try_sum(
         )  # fmt: skip
         words += ", around midnight"
     if holds(target, made, _tolerance(target)):
-        rules.add(Rule(target.name, text, (one.name, other.name), words))
+        rules.add(DependencyRule(target.name, text, (one.name, other.name), words))
 
 
 def _lines(rules: Rules, moving: Sequence[Numbers]) -> None:
@@ -288,7 +292,9 @@ def _lines(rules: Rules, moving: Sequence[Numbers]) -> None:
         if spread > 5 * 10.0**-target.decimals and holds(target, made + start, _tolerance(target)):
             text = line_of(chosen, nice) + (f" + {start:g}" if start else "")
             needs = tuple(each.name for each in chosen)
-            rules.add(Rule(target.name, text, needs, f"is {line_of(chosen, nice, words=True)}"))
+            rules.add(
+                DependencyRule(target.name, text, needs, f"is {line_of(chosen, nice, words=True)}")
+            )
 
 
 def some(size: int) -> NDArray[np.int64]:

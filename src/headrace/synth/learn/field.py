@@ -20,7 +20,7 @@ from headrace.synth.learn.learned_field import (
     zipf_exponent,
 )
 from headrace.synth.learn.number_field import datetime_field, number_field, serial
-from headrace.synth.learn.relations import Relation, Relations
+from headrace.synth.learn.relations import LearnedForeignKey, Relations
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.shapes import patterns_of, with_room
 from headrace.synth.pii import Pii, find_pii
@@ -107,7 +107,10 @@ def _codes(
 
 
 def make_field(
-    column: SampleColumn, relations: Relations, relation: Relation | None, sample: LearningSample
+    column: SampleColumn,
+    relations: Relations,
+    relation: LearnedForeignKey | None,
+    sample: LearningSample,
 ) -> LearnedField:
     """The field that gives values like a column's."""
     is_primary = relations.keys.get(column.table) == column.name
@@ -150,7 +153,7 @@ def _key(column: SampleColumn, personal: Pii | None) -> LearnedField:
 
 
 def _foreign_key(
-    column: SampleColumn, relation: Relation, sample: LearningSample, *, is_primary: bool
+    column: SampleColumn, relation: LearnedForeignKey, sample: LearningSample, *, is_primary: bool
 ) -> LearnedField:
     parents = len(sample.tables[relation.parent])
     settings: dict[str, Any] = {

@@ -20,7 +20,7 @@ from headrace.formatting import one_line
 from headrace.libraries import sdv as libraries_sdv
 from headrace.synth.errors import SynthError
 from headrace.synth.learn.learned_field import LearnedField
-from headrace.synth.learn.relations import Relation, Relations
+from headrace.synth.learn.relations import LearnedForeignKey, Relations
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.to_schema import fields_of
 from headrace.synth.pii import Pii, find_pii
@@ -43,7 +43,7 @@ _PROVIDERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FittedTables:
     """Tables that are related, and the synthesizer that SDV fitted on them.
 
     Attributes:
@@ -56,7 +56,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class FittedModel:
     """A fitted model.
 
     Attributes:
@@ -67,7 +67,7 @@ class Model:
         kinds: what each column is to SDV, by table and column.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[FittedTables, ...]
     schemas: Mapping[str, pa.Schema]
     rows: Mapping[str, int]
     relations: Relations
@@ -90,7 +90,7 @@ def require_sdv() -> None:
         ) from error
 
 
-def fit(sample: LearningSample, relations: Relations, *, seed: int = 0) -> Model:
+def fit(sample: LearningSample, relations: Relations, *, seed: int = 0) -> FittedModel:
     """Fit SDV on a sample.
 
     Texts that fewer than three rows hold, and free text, are not learned; personal data is
@@ -114,8 +114,8 @@ def fit(sample: LearningSample, relations: Relations, *, seed: int = 0) -> Model
     for group in _groups(sample, relations):
         learned = {name: frames[name] for name in group}
         metadata = _metadata(learned, relations, kinds)
-        parts.append(Part(group, _fitted(learned, metadata, seed)))
-    return Model(
+        parts.append(FittedTables(group, _fitted(learned, metadata, seed)))
+    return FittedModel(
         tuple(parts),
         {name: data.schema for name, data in sample.tables.items()},
         {name: len(data) for name, data in sample.tables.items()},
@@ -124,7 +124,7 @@ def fit(sample: LearningSample, relations: Relations, *, seed: int = 0) -> Model
     )
 
 
-def draw(model: Model, *, scale: float = 1.0, seed: int = 0) -> dict[str, pa.Table]:
+def draw(model: FittedModel, *, scale: float = 1.0, seed: int = 0) -> dict[str, pa.Table]:
     """Sample from a model.
 
     Args:
@@ -167,7 +167,7 @@ def _kinds(sample: LearningSample, relations: Relations, table: str) -> dict[str
 def _kind(
     field: LearnedField,
     column: pa.ChunkedArray,
-    relation: Relation | None,
+    relation: LearnedForeignKey | None,
     personal: Pii | None,
     sample: LearningSample,
     relations: Relations,
@@ -219,7 +219,7 @@ def _regex(pattern: str) -> str:
     return result
 
 
-def shape(data: pa.Table, model: Model, table: str) -> Any:
+def shape(data: pa.Table, model: FittedModel, table: str) -> Any:
     """A table as SDV takes it, a pandas frame."""
     return _frame(data, model.kinds[table], None)
 
@@ -319,7 +319,7 @@ def _fitted(frames: Mapping[str, Any], metadata: Mapping[str, Any], seed: int) -
     return synthesizer
 
 
-def _sampled(part: Part, model: Model, scale: float, seed: int) -> dict[str, Any]:
+def _sampled(part: FittedTables, model: FittedModel, scale: float, seed: int) -> dict[str, Any]:
     import pandas as pd
 
     if part.synthesizer is None:
@@ -342,7 +342,7 @@ def _sampled(part: Part, model: Model, scale: float, seed: int) -> dict[str, Any
     return dict(drawn)
 
 
-def _table(name: str, frame: Any, model: Model, random: Any) -> pa.Table:
+def _table(name: str, frame: Any, model: FittedModel, random: Any) -> pa.Table:
     """What SDV gave, with the columns and the types of the sample."""
     schema = model.schemas[name]
     columns: dict[str, pa.Array] = {}

@@ -9,9 +9,9 @@ from headrace.synth.learn.dependencies import (
     DAY_US,
     FEWEST_ROWS,
     KNOWN,
+    DependencyRule,
     Floats,
     Numbers,
-    Rule,
     Rules,
     explained,
     fit_of,
@@ -69,7 +69,9 @@ def _durations(rules: Rules, moving: Sequence[Numbers], fixed: Collection[str]) 
             _, source, gap = best
             unit = "days" if target.kind == "date" else "seconds"
             text = f"{source.value} + {unit}({{rest}})"
-            rules.add(Rule(target.name, text, (source.name,), f"comes after {source.name}", gap))
+            rules.add(
+                DependencyRule(target.name, text, (source.name,), f"comes after {source.name}", gap)
+            )
 
 
 def find_clocks(rules: Rules, fresh: Callable[[str], str]) -> list[Numbers]:
@@ -102,7 +104,7 @@ def find_clocks(rules: Rules, fresh: Callable[[str], str]) -> list[Numbers]:
             length = fresh(f"{target.name}_after")
             text = f"({source.value} + {length} - {target.first}) % {target.day} + {target.first}"
             words = f"is {source.name} and a time after it"
-            if rules.add(Rule(target.name, text, (source.name, length), words)):
+            if rules.add(DependencyRule(target.name, text, (source.name, length), words)):
                 result.append(Numbers(length, length, gap, "integer", 0))
                 rules.columns[length] = result[-1]
     return result
@@ -133,7 +135,9 @@ def _nearly(rules: Rules, moving: Sequence[Numbers], fixed: Collection[str]) -> 
             rest = np.round(rest, 12 if target.decimals is None else target.decimals + 2)
             words = f"is nearly {line_of(chosen, nice, words=True)}, and a rest that is drawn"
             text = f"{line_of(chosen, nice)} + {{rest}}"
-            rules.add(Rule(target.name, text, tuple(each.name for each in chosen), words, rest))
+            rules.add(
+                DependencyRule(target.name, text, tuple(each.name for each in chosen), words, rest)
+            )
 
 
 def is_regular(column: Numbers) -> bool:

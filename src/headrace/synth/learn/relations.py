@@ -25,7 +25,7 @@ _KEY_NAME: Final = re.compile(r"(^|_)(id|key|uuid|guid|no|nr|number|code|sku)$",
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Relation:
+class LearnedForeignKey:
     """A foreign key: each value of ``table.column`` is a value of ``parent.parent_column``."""
 
     table: str
@@ -49,11 +49,11 @@ class Relations:
     """
 
     keys: Mapping[str, str]
-    relations: tuple[Relation, ...]
+    relations: tuple[LearnedForeignKey, ...]
     notes: tuple[str, ...] = ()
-    orphans: Mapping[Relation, float] = field(default_factory=dict)
+    orphans: Mapping[LearnedForeignKey, float] = field(default_factory=dict)
 
-    def of(self, table: str) -> dict[str, Relation]:
+    def of(self, table: str) -> dict[str, LearnedForeignKey]:
         """The foreign keys of a table by column."""
         return {each.column: each for each in self.relations if each.table == table}
 
@@ -96,7 +96,7 @@ def relate(
                 notes.append(f"key found: {table}.{column} (unique, never null)")
             else:
                 notes.append(f"no key: {table}: {_why_no_key(table, data)}")
-    shares: dict[Relation, float] = {}
+    shares: dict[LearnedForeignKey, float] = {}
     if relations is None:
         wanted = _search(sample, found, notes, shares if orphans else None)
         notes += [f"relation found: {each}" + _but(shares.get(each)) for each in wanted]
@@ -150,11 +150,11 @@ def _column(sample: LearningSample, table: str, column: str) -> pa.ChunkedArray:
     return data.column(column)
 
 
-def _parse(sample: LearningSample, text: str) -> Relation:
+def _parse(sample: LearningSample, text: str) -> LearnedForeignKey:
     found = re.fullmatch(r"\s*(\w+)\.(\w+)\s*=\s*(\w+)\.(\w+)\s*", text)
     if found is None:
         raise SynthError(f"{text!r} is not a relation: write orders.customer_id=customers.id")
-    relation = Relation(*found.groups())
+    relation = LearnedForeignKey(*found.groups())
     _column(sample, relation.table, relation.column)
     _column(sample, relation.parent, relation.parent_column)
     return relation
@@ -165,7 +165,9 @@ def _but(share: float | None) -> str:
 
 
 def _check(
-    sample: LearningSample, relation: Relation, shares: dict[Relation, float] | None
+    sample: LearningSample,
+    relation: LearnedForeignKey,
+    shares: dict[LearnedForeignKey, float] | None,
 ) -> None:
     column = _column(sample, relation.table, relation.column)
     key = _column(sample, relation.parent, relation.parent_column)
@@ -259,8 +261,8 @@ def _search(
     sample: LearningSample,
     keys: Mapping[str, str],
     notes: list[str],
-    shares: dict[Relation, float] | None,
-) -> list[Relation]:
+    shares: dict[LearnedForeignKey, float] | None,
+) -> list[LearnedForeignKey]:
     found = []
     for table, data in sample.tables.items():
         for name in data.column_names:
@@ -273,7 +275,7 @@ def _search(
                 if rank is None:
                     continue
                 lost = find_orphans(column, sample.tables[parent].column(key))
-                relation = Relation(table, name, parent, key)
+                relation = LearnedForeignKey(table, name, parent, key)
                 if not lost:
                     options.append((rank, relation))
                 elif shares is not None and lost <= (0.5 if rank <= 1 else 0.1) * len(column):
@@ -323,8 +325,8 @@ def _singular(table: str) -> str:
 
 
 def _without_cycles(
-    wanted: Sequence[Relation], notes: list[str], *, strict: bool
-) -> list[Relation]:
+    wanted: Sequence[LearnedForeignKey], notes: list[str], *, strict: bool
+) -> list[LearnedForeignKey]:
     """A relation that would close a cycle is an error if declared, and left out if found."""
     above: dict[str, set[str]] = {}
     kept = []
@@ -360,7 +362,7 @@ _REFERRING: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class KeyedTable:
     """A table whose keys are listed.
 
     Attributes:
@@ -372,7 +374,7 @@ class Reference:
     values: Mapping[str, tuple[Any, ...]]
 
 
-def find_references(sample: LearningSample, relations: Relations) -> dict[str, Reference]:
+def find_references(sample: LearningSample, relations: Relations) -> dict[str, KeyedTable]:
     """The tables whose keys are listed, by name; none about people or with personal data."""
     result = {}
     for name, key in relations.keys.items():
@@ -398,7 +400,7 @@ def find_references(sample: LearningSample, relations: Relations) -> dict[str, R
             listed = new
         whole = bool(known.all()) and len(data) <= MOST_KEYS
         own = relations.of(name)
-        result[name] = Reference(
+        result[name] = KeyedTable(
             tuple(listed),
             {
                 each: tuple(data.column(each).to_pylist())
@@ -409,7 +411,7 @@ def find_references(sample: LearningSample, relations: Relations) -> dict[str, R
     return result
 
 
-def is_reference(sample: LearningSample, relation: Relation) -> bool:
+def is_reference(sample: LearningSample, relation: LearnedForeignKey) -> bool:
     """Whether a foreign key has so few different values that these are categories."""
     column = sample.tables[relation.table].column(relation.column)
     distinct = pc.count_distinct(column).as_py()
@@ -420,7 +422,7 @@ def is_reference(sample: LearningSample, relation: Relation) -> bool:
     )
 
 
-def places_of(sample: LearningSample, relation: Relation) -> Any:
+def places_of(sample: LearningSample, relation: LearnedForeignKey) -> Any:
     """The row of the parent that each row refers to, -1 for null and orphans; int64."""
     column = sample.tables[relation.table].column(relation.column)
     keys = sample.tables[relation.parent].column(relation.parent_column).combine_chunks()

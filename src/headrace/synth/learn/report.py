@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.synth.learn.model import Model, draw, fit, quiet, shape
-from headrace.synth.learn.relations import Relation, Relations, find_orphans
+from headrace.synth.learn.model import FittedModel, draw, fit, quiet, shape
+from headrace.synth.learn.relations import LearnedForeignKey, Relations, find_orphans
 from headrace.synth.learn.sample_data import LearningSample
 
 _MOST_ROWS: Final = 2_000
@@ -19,7 +19,7 @@ _FEWEST_ROWS: Final = 20
 _COMPARED: Final = frozenset({"numerical", "categorical", "datetime"})
 
 
-def compared(model: Model, table: str) -> list[str]:
+def compared(model: FittedModel, table: str) -> list[str]:
     """The columns that say something of a row: no keys, no personal data, no free text."""
     own = model.relations.of(table)
     return [
@@ -30,7 +30,7 @@ def compared(model: Model, table: str) -> list[str]:
 
 
 def closer_shares(
-    sample: LearningSample, relations: Relations, model: Model, seed: int
+    sample: LearningSample, relations: Relations, model: FittedModel, seed: int
 ) -> dict[str, tuple[float, int]]:
     """By table, the share of rows that are closer to a row the model saw, and of how many rows.
 
@@ -151,7 +151,7 @@ def _parents_first(names: set[str], relations: Relations) -> list[str]:
 
 
 def _side_of_parent(
-    sample: LearningSample, relation: Relation, sides: Mapping[str, NDArray[np.int8]]
+    sample: LearningSample, relation: LearnedForeignKey, sides: Mapping[str, NDArray[np.int8]]
 ) -> NDArray[np.int8]:
     """The half of each row's parent: 0, 1, 2 for none, -1 where there is no parent."""
     column = sample.tables[relation.table].column(relation.column)
@@ -275,7 +275,7 @@ class ModelCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelReport:
+class FittedModelReport:
     """What is known of a model.
 
     Attributes:
@@ -304,11 +304,11 @@ class ModelReport:
 def report(
     sample: LearningSample,
     relations: Relations,
-    model: Model,
+    model: FittedModel,
     *,
     seed: int = 0,
     held_out: bool = True,
-) -> ModelReport:
+) -> FittedModelReport:
     """Compare rows drawn from a model with the sample it was fitted on.
 
     Args:
@@ -343,14 +343,14 @@ def report(
                       f"{share:.3f} of {rows} rows are closer to a row the model saw than to one "
                       f"held out (0.5 is ideal, at most {limit:.3f})")
             )  # fmt: skip
-    return ModelReport(quality, shapes, closer, copies, tuple(checks))
+    return FittedModelReport(quality, shapes, closer, copies, tuple(checks))
 
 
 # quality
 
 
 def _quality(
-    sample: LearningSample, drawn: Mapping[str, pa.Table], model: Model
+    sample: LearningSample, drawn: Mapping[str, pa.Table], model: FittedModel
 ) -> tuple[float | None, dict[str, float]]:
     """SDV's score: the mean of how alike columns, pairs of columns and relations are."""
     known = {name: shape(sample.tables[name], model, name) for name in sample.tables}
@@ -403,7 +403,7 @@ def _keys(drawn: Mapping[str, pa.Table], relations: Relations) -> list[ModelChec
 
 
 def _values(
-    sample: LearningSample, drawn: Mapping[str, pa.Table], model: Model
+    sample: LearningSample, drawn: Mapping[str, pa.Table], model: FittedModel
 ) -> list[ModelCheck]:
     checks = []
     for table, kinds in model.kinds.items():

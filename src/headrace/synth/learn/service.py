@@ -15,9 +15,9 @@ import pyarrow as pa
 from headrace import portable
 from headrace.synth.errors import OutputError, SynthError
 from headrace.synth.files import atomic_file
-from headrace.synth.learn.model import Model, draw, fit, quiet, require_sdv
+from headrace.synth.learn.model import FittedModel, draw, fit, quiet, require_sdv
 from headrace.synth.learn.relations import Relations, relate
-from headrace.synth.learn.report import ModelReport, report
+from headrace.synth.learn.report import FittedModelReport, report
 from headrace.synth.learn.resemblance import Resemblance, compare_tables
 from headrace.synth.learn.sample_data import read
 from headrace.synth.learn.to_schema import to_schema
@@ -27,7 +27,7 @@ _FORMAT: Final = 1
 _MOST_HEADER: Final = 10_000_000
 
 
-def save(model: Model, path: Path) -> None:
+def save(model: FittedModel, path: Path) -> None:
     """Write a model file, under its name when it is complete.
 
     Raises:
@@ -61,7 +61,7 @@ def is_model(path: Path) -> bool:
     return True
 
 
-def load(path: Path) -> Model:
+def load(path: Path) -> FittedModel:
     """Read a model file. It runs the code that is in it: load only your own.
 
     Raises:
@@ -84,7 +84,7 @@ def load(path: Path) -> Model:
 
     with quiet():
         model = pickle.loads(pickled)  # noqa: S301  # said in the docstring
-    if not isinstance(model, Model):
+    if not isinstance(model, FittedModel):
         raise SynthError(f"{path} does not hold a model: learn it again")
     return model
 
@@ -137,7 +137,7 @@ class LearnedSchema:
 class Learned(LearnedSchema):
     """A model that was fitted and written, with a report on quality and privacy."""
 
-    report: ModelReport
+    report: FittedModelReport
 
 
 def learn(

@@ -22,8 +22,8 @@ from headrace.synth.learn.combinations import (
 )
 from headrace.synth.learn.dependencies import (
     HELD,
+    DependencyRule,
     Numbers,
-    Rule,
     Rules,
     find_exact,
 )
@@ -44,7 +44,7 @@ from headrace.synth.learn.number_field import (
     is_word,
     may_be_encoded,
 )
-from headrace.synth.learn.relations import Reference, Relations, is_reference, places_of
+from headrace.synth.learn.relations import KeyedTable, Relations, is_reference, places_of
 from headrace.synth.learn.sample_data import LearningSample
 
 _MOST_FOLLOWING: Final = 3_000
@@ -58,7 +58,7 @@ def structured_fields(
     sample: LearningSample,
     relations: Relations,
     table: str,
-    references: Mapping[str, Reference],
+    references: Mapping[str, KeyedTable],
 ) -> list[LearnedField]:
     """The fields of a table, hidden ones before those that need them."""
     return _Structure(sample, relations, table, references).fields()
@@ -72,7 +72,7 @@ class _Structure:
         sample: LearningSample,
         relations: Relations,
         table: str,
-        references: Mapping[str, Reference],
+        references: Mapping[str, KeyedTable],
     ) -> None:
         self.sample, self.relations, self.table = sample, relations, table
         self.data = sample.tables[table]
@@ -268,7 +268,7 @@ class _Structure:
         )
         self.latent[place] = replace(field, labels=labels)
         text = f"item({field.name}, {width}) + item({field.name}, {width + 1}) * {{rest}}"
-        rules.add(Rule(target.name, text, (), "has a mean and a spread by category",
+        rules.add(DependencyRule(target.name, text, (), "has a mean and a spread by category",
                        np.round(rest, 4).astype(np.float64)))  # fmt: skip
 
     def _add(self, combination: Combination, name: str, comment: str = "") -> None:
@@ -338,7 +338,7 @@ class _Structure:
                 self.masks[name] = f"item({self.latent[-1].name}, {place}) == 0"
         self.null_alone = {name: float(is_null.mean()) for name, is_null in masks.items()}
 
-    def _is_implied(self, is_null: NDArray[np.bool_], rule: Rule, rules: Rules) -> bool:
+    def _is_implied(self, is_null: NDArray[np.bool_], rule: DependencyRule, rules: Rules) -> bool:
         """Whether a column is null just where what it needs is."""
         needed = np.zeros(len(is_null), dtype=bool)
         for name in rule.needs:
@@ -347,7 +347,7 @@ class _Structure:
 
     # fields
 
-    def _field(self, name: str, rule: Rule | None) -> list[LearnedField]:
+    def _field(self, name: str, rule: DependencyRule | None) -> list[LearnedField]:
         plain, column = self.plain[name], self._column(name)
         if name in self.groups:
             latent, place = self.groups[name]
@@ -419,7 +419,7 @@ class _Structure:
         expression: str,
         *,
         comment: str = "",
-        rule: Rule | None = None,
+        rule: DependencyRule | None = None,
     ) -> LearnedField:
         kind = self._column(name).type
         settings: dict[str, Any] = {"type": "derived"}

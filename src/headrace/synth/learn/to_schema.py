@@ -10,7 +10,7 @@ import pyarrow as pa
 from headrace.synth.learn.correlation import correlate
 from headrace.synth.learn.field import make_field
 from headrace.synth.learn.learned_field import LearnedField, SampleColumn, number_of
-from headrace.synth.learn.relations import Reference, Relations, find_references
+from headrace.synth.learn.relations import KeyedTable, Relations, find_references
 from headrace.synth.learn.sample_data import LearningSample
 from headrace.synth.learn.structure import structured_fields
 
@@ -62,7 +62,7 @@ def _fields(sample: LearningSample, relations: Relations, table: str) -> list[Le
     ]
 
 
-def _orphans(relations: Relations, references: Mapping[str, Reference]) -> list[str]:
+def _orphans(relations: Relations, references: Mapping[str, KeyedTable]) -> list[str]:
     """Faults that give keys that no parent has; codes of listed tables need none."""
     lines = [
         f"  - {{kind: orphan_keys, table: {flow_yaml(each.table)}, "
@@ -78,7 +78,7 @@ def _table(
     relations: Relations,
     name: str,
     data: pa.Table,
-    references: Mapping[str, Reference],
+    references: Mapping[str, KeyedTable],
 ) -> list[str]:
     keys = relations.of(name)
     fields, correlations = correlate(structured_fields(sample, relations, name, references))

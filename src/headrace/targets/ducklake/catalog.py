@@ -26,7 +26,7 @@ _WAIT_MS = 30_000
 _SERVER = "headrace_catalog"
 
 
-class Catalog(Protocol):
+class DuckLakeCatalog(Protocol):
     """Where a lake keeps what its tables are."""
 
     @property
@@ -110,7 +110,7 @@ class FileCatalog:
         return self.path.with_name(f"{self.path.name}.lock")
 
     def version(self) -> str | None:
-        """See ``Catalog``; a file that was stopped at its birth is none."""
+        """See ``DuckLakeCatalog``; a file that was stopped at its birth is none."""
         if not self.path.exists():
             return None
         address = f"file:{quote(self.path.as_posix())}?mode=ro"
@@ -137,7 +137,7 @@ class FileCatalog:
             raise WarehouseError(self.explained(error) or str(error)) from error
 
     def address(self) -> str:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         return f"ducklake:sqlite:{self.path}"
 
     def options(self) -> dict[str, Any]:
@@ -149,7 +149,7 @@ class FileCatalog:
         return {}
 
     def dlt_url(self) -> str:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         return f"sqlite:///{self.path}"
 
     def lock(self, command: str) -> AbstractContextManager[None]:
@@ -161,7 +161,7 @@ class FileCatalog:
         """Nothing: it is on no server."""
 
     def explained(self, error: Exception) -> str | None:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         text = str(error)
         if "file is not a database" in text or "malformed" in text:
             return (
@@ -229,7 +229,7 @@ class ServerCatalog:
         return self.folder / f"{self.name}.lock"
 
     def version(self) -> str | None:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         table = f"{identifier(self.schema)}.ducklake_metadata"
         with self._server.connect() as connection:
             row = connection.execute("select to_regclass(%s) is not null", [table]).fetchone()
@@ -247,18 +247,18 @@ class ServerCatalog:
         return "ducklake:postgres:"
 
     def options(self) -> dict[str, Any]:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         return {"meta_secret": _SERVER, "metadata_schema": self.schema}
 
     def secret(self) -> dict[str, str]:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         names = {"host": "host", "port": "port", "user": "user", "password": "password"}
         names["dbname"] = "database"
         parts = {names[key]: value for key, value in self._server.parts.items() if key in names}
         return {"name": _SERVER, "type": "postgres", **parts}
 
     def dlt_url(self) -> str:
-        """See ``Catalog``; a socket's folder and all others are parameters."""
+        """See ``DuckLakeCatalog``; a socket's folder and all others are parameters."""
         parts = dict(self._server.parts)
         who = quote(parts.pop("user"), safe="")
         if password := parts.pop("password", ""):
@@ -278,12 +278,12 @@ class ServerCatalog:
         return self._server.lock(command)
 
     def remove(self) -> None:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         with self._server.connect() as connection:
             connection.execute(f"drop schema if exists {identifier(self.schema)} cascade".encode())
 
     def explained(self, error: Exception) -> str | None:
-        """See ``Catalog``."""
+        """See ``DuckLakeCatalog``."""
         if "ostgres" not in str(error) and "libpq" not in str(error):
             return None
         return str(self._server.explain(error))

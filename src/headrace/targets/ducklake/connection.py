@@ -14,7 +14,7 @@ from headrace.libraries.duckdb import create_secret, extension_folder
 from headrace.secrets import hide
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
-from headrace.targets.ducklake.catalog import Catalog, version_problem
+from headrace.targets.ducklake.catalog import DuckLakeCatalog, version_problem
 from headrace.targets.object_store import S3Store
 from headrace.targets.s3_access import S3Access
 from headrace.targets.s3_errors import problem
@@ -44,7 +44,7 @@ class LakeConnections:
     """
 
     name: str
-    catalog: Catalog
+    catalog: DuckLakeCatalog
     storage: str
     access: S3Access | None
     folder: Path

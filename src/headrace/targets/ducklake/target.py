@@ -16,7 +16,7 @@ from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.libraries.dbt import close_duckdb
 from headrace.targets.base import Capabilities, RemoteTarget
-from headrace.targets.ducklake.catalog import VERSION, Catalog, FileCatalog, ServerCatalog
+from headrace.targets.ducklake.catalog import VERSION, DuckLakeCatalog, FileCatalog, ServerCatalog
 from headrace.targets.ducklake.connection import DATABASE, SESSION, LakeConnections
 from headrace.targets.ducklake.publisher import DuckLakePublisher, built
 from headrace.targets.object_store import S3Store
@@ -108,7 +108,7 @@ class DuckLakeSettings(S3Settings):
     ) -> "DuckLakeTarget":
         """The target."""
         given = self.catalog.get_secret_value() if self.catalog else None
-        catalog: Catalog
+        catalog: DuckLakeCatalog
         if given and _SERVER.match(given):
             catalog = ServerCatalog(given, self.metadata_schema, data_dir, name)
         else:
@@ -133,7 +133,7 @@ class DuckLakeTarget(RemoteTarget):
     """
 
     name: str
-    catalog: Catalog
+    catalog: DuckLakeCatalog
     storage: str
     settings: DuckLakeSettings
     folder: Path

@@ -59,7 +59,7 @@ class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
-class Column(_Document):
+class LakeColumn(_Document):
     """A column of a built table.
 
     Attributes:
@@ -90,7 +90,7 @@ class TableVersion(_Document):
     name: str
     rows: int
     content: str
-    columns: tuple[Column, ...]
+    columns: tuple[LakeColumn, ...]
     files: tuple[str, ...]
     bytes: int = 0
 
@@ -116,7 +116,7 @@ class ViewText(_Document):
     sql: str
 
 
-class State(_Document):
+class LakeState(_Document):
     """What the last build left: with it, the next one goes on, on any machine.
 
     Attributes:
@@ -146,7 +146,7 @@ class PublishedVersion(TableVersion):
     description: str = ""
 
 
-class Manifest(_Document):
+class LakeManifest(_Document):
     """What readers see.
 
     Attributes:
@@ -231,7 +231,7 @@ class LakeFiles:
 
     def write(
         self, connection: "duckdb.DuckDBPyConnection", relation: str, schema: str, name: str,
-        described: tuple[int, str, tuple[Column, ...]],
+        described: tuple[int, str, tuple[LakeColumn, ...]],
     ) -> TableVersion:  # fmt: skip
         """Write a version of a table.
 
@@ -277,7 +277,7 @@ class LakeFiles:
             files=tuple(files), bytes=sum(int(row[2]) for row in written),
         )  # fmt: skip
 
-    def _stored(self, column: Column) -> str:
+    def _stored(self, column: LakeColumn) -> str:
         quoted, kind = identifier(column.name), self.stored_type(column.type)
         return quoted if kind == column.type else f"{quoted}::{kind} as {quoted}"
 
@@ -295,14 +295,14 @@ class LakeFiles:
         )
         return f"select {columns} from read_parquet([{files}], hive_partitioning = false)"
 
-    def manifests(self) -> list[Manifest]:
+    def manifests(self) -> list[LakeManifest]:
         """The publications that are kept, newest first.
 
         Raises:
             WarehouseError: one cannot be read.
         """
         keys = sorted((entry.key for entry in self.store.list(PUBLICATIONS)), reverse=True)
-        found = [self.read(key, Manifest)[0] for key in keys]
+        found = [self.read(key, LakeManifest)[0] for key in keys]
         return [one for one in found if one is not None]
 
     def collect_garbage(self, kept: Iterable[TableVersion]) -> int:
@@ -327,7 +327,7 @@ class LakeFiles:
 
 def described(
     connection: "duckdb.DuckDBPyConnection", relation: str
-) -> tuple[int, str, tuple[Column, ...]]:
+) -> tuple[int, str, tuple[LakeColumn, ...]]:
     """Rows, content and columns of a relation, whatever the order of its rows.
 
     Args:
@@ -335,5 +335,5 @@ def described(
         relation: its name, quoted.
     """
     shape = connection.execute(f"describe {relation}").fetchall()
-    columns = tuple(Column(name=str(row[0]), type=str(row[1])) for row in shape)
+    columns = tuple(LakeColumn(name=str(row[0]), type=str(row[1])) for row in shape)
     return *content_of(connection, relation), columns

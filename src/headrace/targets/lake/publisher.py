@@ -17,11 +17,11 @@ from headrace.sql_text import qualified
 from headrace.targets.lake.files import (
     PUBLISHED,
     STATE,
-    Column,
+    LakeColumn,
     LakeFiles,
-    Manifest,
+    LakeManifest,
+    LakeState,
     PublishedVersion,
-    State,
     TableVersion,
     described,
 )
@@ -70,7 +70,7 @@ class LakePublisher:
 
     def current(self) -> Publication | None:
         """See ``Publisher``."""
-        manifest, _ = self.files.read(PUBLISHED, Manifest)
+        manifest, _ = self.files.read(PUBLISHED, LakeManifest)
         return manifest.publication() if manifest else None
 
     def publish(
@@ -94,7 +94,7 @@ class LakePublisher:
         keep: int,
         tell: Callable[[BuiltTable, float], None],
     ) -> None:
-        now, tag = self.files.read(PUBLISHED, Manifest)
+        now, tag = self.files.read(PUBLISHED, LakeManifest)
         before = {f"{one.schema_name}.{one.name}": one for one in now.tables} if now else {}
         tables = []
         for table in publication.tables:
@@ -109,7 +109,7 @@ class LakePublisher:
             tables.append(version)
             self._commit(version)
             tell(built, time.monotonic() - began)
-        manifest = Manifest(
+        manifest = LakeManifest(
             run_id=publication.run_id,
             published_at=publication.published_at,
             code_version=publication.code_version,
@@ -118,7 +118,7 @@ class LakePublisher:
         self._show(manifest, tag)
         self._prune(manifest, keep)
 
-    def _show(self, manifest: Manifest, tag: str) -> None:
+    def _show(self, manifest: LakeManifest, tag: str) -> None:
         body = manifest.model_dump_json(by_alias=True, indent=1).encode()
         self.files.store.put(manifest.key, body)
         try:
@@ -130,7 +130,7 @@ class LakePublisher:
             ) from error
 
     def _built(self) -> dict[tuple[str, str], TableVersion]:
-        state, _ = self.files.read(STATE, State)
+        state, _ = self.files.read(STATE, LakeState)
         return {one.key: one for one in state.tables} if state else {}
 
     def _version(self, table: BuiltTable) -> PublishedVersion:
@@ -151,7 +151,7 @@ class LakePublisher:
             )
         docs = {name.casefold(): text for name, text in table.columns.items()}
         columns = tuple(
-            Column(name=one.name, type=one.type, description=docs.get(one.name.casefold(), ""))
+            LakeColumn(name=one.name, type=one.type, description=docs.get(one.name.casefold(), ""))
             for one in version.columns
         )
         return PublishedVersion(
@@ -164,7 +164,7 @@ class LakePublisher:
     @staticmethod
     def _described(
         connection: "duckdb.DuckDBPyConnection | None", key: tuple[str, str]
-    ) -> tuple[int, str, tuple[Column, ...]] | None:
+    ) -> tuple[int, str, tuple[LakeColumn, ...]] | None:
         import duckdb
 
         if connection is None:
@@ -220,7 +220,7 @@ class LakePublisher:
         except Exception as error:  # some of its errors have no class of their own
             raise self.files.store.explain(error) from error
 
-    def _prune(self, current: Manifest, keep: int) -> None:
+    def _prune(self, current: LakeManifest, keep: int) -> None:
         """Forget publications beyond those that are kept, and files that nothing names."""
         earlier = [one for one in self.files.manifests() if one.run_id != current.run_id]
         self.files.store.delete([one.key for one in earlier[keep:]])
@@ -230,13 +230,13 @@ class LakePublisher:
 
     def history(self) -> list[Publication]:
         """See ``Publisher``."""
-        now, _ = self.files.read(PUBLISHED, Manifest)
+        now, _ = self.files.read(PUBLISHED, LakeManifest)
         kept = [one for one in self.files.manifests() if now is None or one.run_id != now.run_id]
         return [one.publication() for one in ([now] if now else []) + kept]
 
     def restore(self, run_id: str) -> Publication:
         """See ``Publisher``."""
-        now, tag = self.files.read(PUBLISHED, Manifest)
+        now, tag = self.files.read(PUBLISHED, LakeManifest)
         found = next((one for one in self.files.manifests() if one.run_id == run_id), None)
         if found is None:
             raise PublishError(

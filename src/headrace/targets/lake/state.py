@@ -19,12 +19,12 @@ from headrace.sql_text import qualified
 from headrace.targets.lake.files import (
     STATE,
     LakeFiles,
-    State,
+    LakeState,
     TableVersion,
     ViewText,
     described,
 )
-from headrace.targets.lake.tables import RawTables, make_views
+from headrace.targets.lake.tables import LakeTables, make_views
 from headrace.targets.object_store import ConflictError
 
 if TYPE_CHECKING:
@@ -46,20 +46,20 @@ class EngineState:
 
     files: LakeFiles
     engine: Path
-    raw_tables: Callable[[], RawTables]
+    raw_tables: Callable[[], LakeTables]
 
     @property
     def _note(self) -> Path:
         """Which state the engine has, and how the file looked then."""
         return self.engine.with_name(f"{self.engine.name}.state")
 
-    def read(self) -> tuple[State | None, str]:
+    def read(self) -> tuple[LakeState | None, str]:
         """The state in the lake, and its tag.
 
         Raises:
             WarehouseError: it cannot be read.
         """
-        return self.files.read(STATE, State)
+        return self.files.read(STATE, LakeState)
 
     def forget(self) -> None:
         """Remove the engine; the lake has all that matters of it."""
@@ -117,7 +117,7 @@ class EngineState:
             make_views(connection, database, missing)
 
     def _restore(
-        self, connection: "duckdb.DuckDBPyConnection", database: str, state: State
+        self, connection: "duckdb.DuckDBPyConnection", database: str, state: LakeState
     ) -> None:
         """Replace what dbt built in the engine by what the last build left, wherever it ran."""
         for kind in ("views", "tables"):
@@ -166,7 +166,7 @@ class EngineState:
             view for view in self._views(connection, database) if view.schema_name not in raw
         )
         if state is None or (state.tables, state.views) != (tables, views):
-            state = State(id=uuid.uuid4().hex, tables=tables, views=views)
+            state = LakeState(id=uuid.uuid4().hex, tables=tables, views=views)
             body = state.model_dump_json(by_alias=True, indent=1).encode()
             try:
                 self.files.store.put(STATE, body, tag=tag)

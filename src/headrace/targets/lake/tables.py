@@ -20,7 +20,7 @@ _BATCH = 500
 
 
 @dataclass(frozen=True)
-class RawTable:
+class LakeTable:
     """A raw table.
 
     Attributes:
@@ -35,7 +35,7 @@ class RawTable:
 
 
 @dataclass(frozen=True)
-class RawTables:
+class LakeTables:
     """The raw tables of a lake, by one listing.
 
     Attributes:
@@ -51,7 +51,7 @@ class RawTables:
     listed_at: datetime
 
     @classmethod
-    def of(cls, store: ObjectStore, bronze: str, schema: str | None = None) -> "RawTables":
+    def of(cls, store: ObjectStore, bronze: str, schema: str | None = None) -> "LakeTables":
         """List them.
 
         Args:
@@ -69,7 +69,7 @@ class RawTables:
         """Those that dlt has completed a load into, or begun to."""
         return sorted({parts[0] for parts in self._parts()})
 
-    def tables(self) -> Iterator[RawTable]:
+    def tables(self) -> Iterator[LakeTable]:
         """All that hold rows, dlt's own left out."""
         files: dict[tuple[str, str], list[str]] = {}
         for entry in self.entries:
@@ -80,7 +80,7 @@ class RawTables:
         for (schema, name), found in sorted(files.items()):
             sql = self._select(f"{self.url}/{self.bronze}/{schema}/{name}", found)
             if sql is not None:
-                yield RawTable(schema, name, sql)
+                yield LakeTable(schema, name, sql)
 
     @staticmethod
     def _select(address: str, files: Sequence[str]) -> str | None:

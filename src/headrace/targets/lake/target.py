@@ -28,7 +28,7 @@ from headrace.targets.lake.files import FORMAT, HOME, LAKE, LakeFiles
 from headrace.targets.lake.publisher import LakePublisher
 from headrace.targets.lake.settings import LakeFields
 from headrace.targets.lake.state import EngineState
-from headrace.targets.lake.tables import LOADS, RawTables, make_views
+from headrace.targets.lake.tables import LOADS, LakeTables, make_views
 from headrace.targets.lease import file_locked, leased
 from headrace.targets.object_store import ABSENT, LocalStore, ObjectStore, S3Store
 from headrace.targets.s3_access import S3Access
@@ -144,13 +144,13 @@ class LakeTarget(RemoteTarget):
         """What ties the engine to the lake."""
         return EngineState(self.files, self.engine.path, self.raw_tables)
 
-    def raw_tables(self, schema: str | None = None) -> RawTables:
+    def raw_tables(self, schema: str | None = None) -> LakeTables:
         """The raw tables as they are now.
 
         Raises:
             WarehouseError: the lake cannot be read.
         """
-        return RawTables.of(self.store, self.settings.layout.bronze, schema)
+        return LakeTables.of(self.store, self.settings.layout.bronze, schema)
 
     def exists(self) -> bool:
         """Whether something was ever written."""

@@ -39,7 +39,7 @@ from headrace.targets.postgres.versions import (
     shape_of,
     tables_of,
 )
-from headrace.targets.postgres.views import View, drop_view, make_view, patiently
+from headrace.targets.postgres.views import PostgresView, drop_view, make_view, patiently
 from headrace.targets.publication import (
     BuiltTable,
     Publication,
@@ -216,7 +216,7 @@ class PostgresPublisher:
 
         patiently(connection, self.schema, show)
 
-    def _view(self, connection: "Connection", stored: Stored) -> View:
+    def _view(self, connection: "Connection", stored: Stored) -> PostgresView:
         columns = [name for name, _ in shape_of(connection, OWN_SCHEMA, stored.parent_name)]
         columns.remove(VERSION_COLUMN)
         name = stored.table.full_name
@@ -232,7 +232,7 @@ class PostgresPublisher:
             f"select {identifiers(columns)} from {qualified(OWN_SCHEMA, stored.parent_name)} "
             f"where {VERSION_COLUMN} = (select version {pointer}) and ({guard})"
         )
-        return View(self.schema, stored.table.name, select)
+        return PostgresView(self.schema, stored.table.name, select)
 
     def _sweep(
         self, connection: "Connection", rows: Sequence[PublicationRow], *, keep: int | None = None

@@ -27,7 +27,7 @@ _PAUSE_S = 0.5
 
 
 @dataclass(frozen=True)
-class View:
+class PostgresView:
     """A view.
 
     Attributes:
@@ -119,7 +119,7 @@ def _in_the_way(connection: "Connection", schema: str) -> str:
     return f"{why}; then run `headrace publish`; readers have what they had"
 
 
-def make_view(connection: "Connection", view: View, *, is_new: bool) -> None:
+def make_view(connection: "Connection", view: PostgresView, *, is_new: bool) -> None:
     """Make a view, or replace it so that grants, comments and dependent views stay.
 
     Args:
@@ -176,7 +176,7 @@ def _detail(error: "psycopg.Error") -> str:
     return first_line(error.diag.message_detail or error.diag.message_primary or error)
 
 
-def _make_again(connection: "Connection", view: View) -> None:
+def _make_again(connection: "Connection", view: PostgresView) -> None:
     """Drop a view and make it with other columns; likewise the views that depend on it."""
     import psycopg
 

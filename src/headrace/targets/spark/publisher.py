@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headrace.sql_text import qualified
-from headrace.targets.lake.files import PUBLISHED, Manifest, TableVersion, described
+from headrace.targets.lake.files import PUBLISHED, LakeManifest, TableVersion, described
 from headrace.targets.lake.publisher import LakePublisher
 from headrace.targets.spark.tables import DiskTable, DiskTables
 
@@ -33,7 +33,7 @@ class SparkPublisher(LakePublisher):
 
     def _built(self) -> dict[tuple[str, str], TableVersion]:
         """What the last builds wrote; only marts that are not published yet are read."""
-        now, _ = self.files.read(PUBLISHED, Manifest)
+        now, _ = self.files.read(PUBLISHED, LakeManifest)
         self.read.update({one.files: one for one in now.tables} if now else {})
         found = {}
         with self.reader() as connection:
@@ -61,7 +61,7 @@ class SparkPublisher(LakePublisher):
             files=files, bytes=size,
         )  # fmt: skip
 
-    def _prune(self, current: Manifest, keep: int) -> None:
+    def _prune(self, current: LakeManifest, keep: int) -> None:
         """Forget publications beyond those that are kept, and folders that nothing names."""
         earlier = [one for one in self.files.manifests() if one.run_id != current.run_id]
         self.files.store.delete([one.key for one in earlier[keep:]])

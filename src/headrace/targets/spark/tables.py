@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from headrace import portable
 from headrace.sql_text import literal, qualified
 from headrace.targets.lake.files import HOME, LakeFiles
-from headrace.targets.lake.tables import LOADS, RawTables, make_views
+from headrace.targets.lake.tables import LOADS, LakeTables, make_views
 
 if TYPE_CHECKING:
     import duckdb
@@ -159,7 +159,7 @@ class DiskTables:
             found.append(DiskTable(folder.parent.name, folder.name, folder, True, version, shape))
         return found
 
-    def loads(self, raw: RawTables) -> list[DiskTable]:
+    def loads(self, raw: LakeTables) -> list[DiskTable]:
         """dlt's record of completed loads, written as Parquet for engines that read no listing."""
         import duckdb
 
@@ -186,7 +186,7 @@ class DiskTables:
                 )
         return found
 
-    def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str, raw: RawTables) -> None:
+    def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str, raw: LakeTables) -> None:
         """Make views over all of them in a database in memory.
 
         Args:
