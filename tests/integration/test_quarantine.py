@@ -295,7 +295,7 @@ def test_what_is_read_in_another_way_is_said(shop: Shop) -> None:
 
 _KILLED = """
 import os, sys
-from headrace.pipeline import quarantine_replay
+from headrace.pipeline.quarantine import quarantine_replay
 from headrace.pipeline.quarantine.quarantine import Chosen
 from headrace.settings import resolve
 from pathlib import Path

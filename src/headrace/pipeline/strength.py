@@ -19,11 +19,11 @@ from headrace.quality.strength.measure import Progress, StrengthOptions, measure
 from headrace.quality.strength.project import (
     DataTest,
     EnforcedContract,
+    ModelUnderTest,
     ModelUnitTest,
     Name,
+    ProjectUnderTest,
     Raw,
-    TestedModel,
-    TestedProject,
 )
 from headrace.quality.strength.report import StrengthReport
 from headrace.settings import Resolved
@@ -140,7 +140,7 @@ class _Built:
         items = {item.node.unique_id: item for item in cast("Any", result.result).results}
         return cls(parsed.graph, items, target.database, selected)
 
-    def project(self, resolved: Resolved) -> TestedProject:
+    def project(self, resolved: Resolved) -> ProjectUnderTest:
         """What is measured of it."""
         schemas = set(resolved.settings.publish.schemas)
         models = [
@@ -167,7 +167,7 @@ class _Built:
         raws = self._raws({parent for model in models for parent in model.parents})
         known |= raws.keys() | {node.unique_id for node in ephemeral}
         data_tests, unit_tests = self._tests(known)
-        return TestedProject(
+        return ProjectUnderTest(
             database=self._database,
             models=tuple(_parents_first(models)),
             raws=raws,
@@ -179,13 +179,13 @@ class _Built:
     def _is_good(self, item: Any) -> bool:
         return str(item.status) not in FAILED | {"skipped"}
 
-    def _model(self, node: Any, schemas: set[str]) -> TestedModel:
+    def _model(self, node: Any, schemas: set[str]) -> ModelUnderTest:
         kind = node.get_materialization()
         is_sql = str(node.language) == "sql" and kind in {"table", "view", "incremental"}
         if not is_sql and kind != "ephemeral":
             self._notes.append(f"{node.name} is a {kind if kind != 'table' else 'Python'} model: "
                                "its table is taken as it is")  # fmt: skip
-        return TestedModel(
+        return ModelUnderTest(
             id=node.unique_id,
             label=node.name,
             path=str(node.original_file_path),
@@ -334,10 +334,10 @@ def _unit_test(node: Any, model: str) -> ModelUnitTest | None:
     return ModelUnitTest(node.unique_id, node.name, model, sql, compared)
 
 
-def _parents_first(models: Sequence[TestedModel]) -> list[TestedModel]:
+def _parents_first(models: Sequence[ModelUnderTest]) -> list[ModelUnderTest]:
     """dbt allows no cycles, so each model comes after what it reads."""
     by_id = {model.id: model for model in sorted(models, key=lambda one: one.id)}
-    ordered: dict[str, TestedModel] = {}
+    ordered: dict[str, ModelUnderTest] = {}
 
     for start in by_id.values():
         todo = [start]

@@ -159,7 +159,7 @@ def test_an_error_of_the_screen_is_raised_here() -> None:
 def test_the_copy_ends_with_this_process() -> None:
     script = """
 import os, signal, sys, time
-from headrace.pipeline import load_process
+from headrace.pipeline.loading import load_process
 from headrace.pipeline.reports import ignore
 
 def load(listen, events, failures):

@@ -25,9 +25,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from headrace.pipeline.publishing.published_file import contents
-from headrace.server.published import PublishedFile
+from headrace.server.published import PublishedFileReader
 path = Path(sys.argv[1])
-print(contents(path).file.published_at, PublishedFile(path).publication().published_at, sep="\\n")
+print(contents(path).file.published_at)
+print(PublishedFileReader(path).publication().published_at)
 """
 
 

@@ -73,12 +73,12 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     built = BuildReport(nodes=(node("orders"),), seconds=0)
     published = PublishReport(path="p", written=True, tables=(), bytes=0, seconds=0)
     for name, function, report in (
-        ("load", "load.load", LoadReport(tables=(), load_ids=(), seconds=0)),
-        ("build", "build.build", built),
-        ("slim build", "slim_build.build_slim", built),
-        ("audit", "audit.audit", found.audited),
-        ("judge", "audit.judge", found.audited),
-        ("publish", "publish.publish", published),
+        ("load", "loading.load.load", LoadReport(tables=(), load_ids=(), seconds=0)),
+        ("build", "building.build.build", built),
+        ("slim build", "building.slim_build.build_slim", built),
+        ("audit", "checking.audit.audit", found.audited),
+        ("judge", "checking.audit.judge", found.audited),
+        ("publish", "publishing.publish.publish", published),
         ("catalog", "catalog.refresh", CatalogReport(version=1, seconds=0)),
     ):
         stand_in(monkeypatch, function, found.step(name, report))

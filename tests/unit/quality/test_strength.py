@@ -12,10 +12,10 @@ from headrace.quality.strength.measure import StrengthOptions, measure
 from headrace.quality.strength.project import (
     DataTest,
     EnforcedContract,
+    ModelUnderTest,
     ModelUnitTest,
+    ProjectUnderTest,
     Raw,
-    TestedModel,
-    TestedProject,
 )
 from headrace.quality.strength.report import MutantResult, StrengthReport
 
@@ -53,14 +53,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def project(*tests: DataTest, units: tuple[ModelUnitTest, ...] = (), **mart: Any) -> TestedProject:
+def project(
+    *tests: DataTest, units: tuple[ModelUnitTest, ...] = (), **mart: Any
+) -> ProjectUnderTest:
     parents = frozenset({STAGED, CUSTOMER})
-    return TestedProject(
+    return ProjectUnderTest(
         database="w",
         models=(
-            TestedModel(STAGED, "stg_orders", "models/stg_orders.sql",
+            ModelUnderTest(STAGED, "stg_orders", "models/stg_orders.sql",
                   ("w", "staging", "stg_orders"), STAGED_SQL, True, frozenset({ORDER})),
-            TestedModel(MART, "orders", "models/orders.sql", ("w", "marts", "orders"), MART_SQL,
+            ModelUnderTest(MART, "orders", "models/orders.sql", ("w", "marts", "orders"), MART_SQL,
                   False, parents, is_published=True, **mart),
         ),
         raws={
@@ -78,7 +80,7 @@ def data_test(name: str, sql: str, *parents: str) -> DataTest:
 
 
 def measured(
-    what: TestedProject, file: Path, progress: Callable[[int, int, int], None] | None = None,
+    what: ProjectUnderTest, file: Path, progress: Callable[[int, int, int], None] | None = None,
     **options: Any,
 ) -> StrengthReport:  # fmt: skip
     options = {"workers": 1, **options}
@@ -169,7 +171,7 @@ def test_a_mutant_with_the_same_content_is_not_counted(file: Path) -> None:
 
 def test_a_fault_that_no_reader_sees_is_not_counted(file: Path) -> None:
     what = project()
-    hidden = TestedProject(
+    hidden = ProjectUnderTest(
         what.database, (what.models[0],), {ORDER: what.raws[ORDER]}, (), (), ()
     )  # its one model is read by nobody else, and so it is what readers see
     assert measured(hidden, file, faults="data").survived > 0
@@ -227,14 +229,14 @@ def test_contracts_and_the_audit_find_faults(file: Path) -> None:
 def test_what_differs_from_build_to_build_is_left_out_and_said(file: Path) -> None:
     what = project()
     by_chance = MART_SQL.replace("o.at ", "o.at, random() as chance ")
-    mart = TestedModel(MART, "orders", "", ("w", "marts", "orders"), by_chance, False,
+    mart = ModelUnderTest(MART, "orders", "", ("w", "marts", "orders"), by_chance, False,
                  what.models[1].parents, is_published=True)  # fmt: skip
-    broken = TestedModel("model.p.b", "broken", "", ("w", "marts", "b"), "select nothing", False,
+    broken = ModelUnderTest("model.p.b", "broken", "", ("w", "marts", "b"), "select nothing", False,
                    frozenset({STAGED}))  # fmt: skip
     with duckdb.connect(str(file)) as connection:
         connection.execute(f"create or replace table marts.orders as {by_chance}")
         connection.execute("create table marts.b as select 1 as x")
-    changed = TestedProject("w", (what.models[0], mart, broken), what.raws, (), (), ())
+    changed = ProjectUnderTest("w", (what.models[0], mart, broken), what.raws, (), (), ())
     report = measured(changed, file, faults="sql")
     assert report.notes[0] == "orders: chance are other values in each build"
     assert report.notes[1].startswith("broken is not measured: Binder Error")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from headrace.quality.strength.mutations import Mutant, mutants
-from headrace.quality.strength.project import ModelUnitTest, TestedModel, TestedProject
+from headrace.quality.strength.project import ModelUnderTest, ModelUnitTest, ProjectUnderTest
 from headrace.quality.strength.proposals import Proposer, unit_test
 from headrace.quality.strength.raw_faults import RawFault, raw_faults, references
 from headrace.quality.strength.report import (
@@ -53,7 +53,7 @@ class StrengthOptions:
 class _OfModel:
     """A mutant of a model, and of what its unit tests run."""
 
-    model: TestedModel
+    model: ModelUnderTest
     mutant: Mutant
     units: tuple[tuple[ModelUnitTest, str | None], ...]
 
@@ -80,7 +80,7 @@ class _Work:
 
 
 def measure(
-    project: TestedProject, file: Path, spill: Path, options: StrengthOptions, progress: Progress
+    project: ProjectUnderTest, file: Path, spill: Path, options: StrengthOptions, progress: Progress
 ) -> StrengthReport:
     """Try all mutants of the selected models and raw tables.
 
@@ -142,7 +142,7 @@ def measure(
 
 
 def _tasks(
-    project: TestedProject, copy: WarehouseCopy, options: StrengthOptions
+    project: ProjectUnderTest, copy: WarehouseCopy, options: StrengthOptions
 ) -> Iterator[_Task]:
     def is_selected(id_: str) -> bool:
         return options.selected is None or id_ in options.selected
@@ -160,7 +160,7 @@ def _tasks(
 
 
 def _of_model(
-    project: TestedProject, model: TestedModel, copy: WarehouseCopy
+    project: ProjectUnderTest, model: ModelUnderTest, copy: WarehouseCopy
 ) -> Iterator[_OfModel]:
     """The mutants of a model that DuckDB can run, each once."""
     found = mutants(model.sql or "")
@@ -182,7 +182,7 @@ def _are_alike(found: Sequence[Mutant], others: Sequence[Mutant]) -> bool:
     return [one.kind for one in found] == [one.kind for one in others]
 
 
-def _try_all(project: TestedProject, copy: WarehouseCopy, work: _Work) -> None:
+def _try_all(project: ProjectUnderTest, copy: WarehouseCopy, work: _Work) -> None:
     proposer = Proposer(copy, project)
     while not work.stop.is_set():
         try:
@@ -201,7 +201,7 @@ def _try_all(project: TestedProject, copy: WarehouseCopy, work: _Work) -> None:
 
 
 def _try(
-    project: TestedProject, copy: WarehouseCopy, task: _Task
+    project: ProjectUnderTest, copy: WarehouseCopy, task: _Task
 ) -> tuple[MutantResult, FaultEffect]:
     if isinstance(task, RawFault):
         effect = copy.try_raw(task.raw, task.sql)
@@ -213,7 +213,7 @@ def _try(
 
 
 def _proposals(
-    project: TestedProject,
+    project: ProjectUnderTest,
     copy: WarehouseCopy,
     proposer: Proposer,
     task: _Task,
@@ -228,7 +228,7 @@ def _proposals(
     return found or (unit_test(model, project, mutant.change),)
 
 
-def _result_of_raw(project: TestedProject, task: RawFault, effect: FaultEffect) -> MutantResult:
+def _result_of_raw(project: ProjectUnderTest, task: RawFault, effect: FaultEffect) -> MutantResult:
     status: Status = (
         "killed" if effect.kill
         else "survived" if _seen_by_readers(project) & effect.changed.keys()
@@ -246,14 +246,16 @@ def _result_of_raw(project: TestedProject, task: RawFault, effect: FaultEffect) 
     )
 
 
-def _seen_by_readers(project: TestedProject) -> set[str]:
+def _seen_by_readers(project: ProjectUnderTest) -> set[str]:
     """The published models; where nothing is published, those that no other model reads."""
     published = {model.id for model in project.models if model.is_published}
     read = {parent for model in project.models for parent in model.parents}
     return published or {model.id for model in project.models} - read
 
 
-def _result_of_model(project: TestedProject, task: _OfModel, effect: FaultEffect) -> MutantResult:
+def _result_of_model(
+    project: ProjectUnderTest, task: _OfModel, effect: FaultEffect
+) -> MutantResult:
     status: Status = "killed" if effect.kill else "survived" if effect.changed else "equivalent"
     return MutantResult(
         id=_id(task.model.id, task.mutant.kind, task.mutant.sql),
@@ -268,7 +270,7 @@ def _result_of_model(project: TestedProject, task: _OfModel, effect: FaultEffect
     )
 
 
-def _found(project: TestedProject, effect: FaultEffect) -> dict[str, Any]:
+def _found(project: ProjectUnderTest, effect: FaultEffect) -> dict[str, Any]:
     if effect.kill is None:
         return {"changed": tuple(sorted(project.label(id_) for id_ in effect.changed))}
     kill = effect.kill

@@ -23,7 +23,7 @@ class EnforcedContract:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedModel:
+class ModelUnderTest:
     """A model, as it is built.
 
     Attributes:
@@ -101,7 +101,7 @@ class ModelUnitTest:
 
 
 @dataclass(frozen=True)
-class TestedProject:
+class ProjectUnderTest:
     """All of a measurement.
 
     Attributes:
@@ -114,7 +114,7 @@ class TestedProject:
     """
 
     database: str
-    models: tuple[TestedModel, ...]
+    models: tuple[ModelUnderTest, ...]
     raws: Mapping[str, Raw]
     data_tests: tuple[DataTest, ...]
     unit_tests: tuple[ModelUnitTest, ...]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.quality.strength.project import TestedModel, TestedProject
+from headrace.quality.strength.project import ModelUnderTest, ProjectUnderTest
 from headrace.quality.strength.report import ProposedTest
 from headrace.quality.strength.warehouse_copy import Stopped, WarehouseCopy
 from headrace.sql_text import identifier, qualified
@@ -46,7 +46,7 @@ class _Table:
 class Proposer:
     """Looks for tests, on the copy of one worker."""
 
-    def __init__(self, copy: WarehouseCopy, project: TestedProject) -> None:
+    def __init__(self, copy: WarehouseCopy, project: ProjectUnderTest) -> None:
         self._copy = copy
         self._project = project
         self._models = {model.id: model for model in project.models}
@@ -83,7 +83,7 @@ class Proposer:
         ]
         return tuple(kept[:_MOST_PROPOSALS])
 
-    def _neighbours(self, model: TestedModel) -> list[TestedModel]:
+    def _neighbours(self, model: ModelUnderTest) -> list[ModelUnderTest]:
         children = [one for one in self._project.models if model.id in one.parents]
         parents = [self._models[key] for key in sorted(model.parents) if key in self._models]
         return [one for one in (*parents, *children) if one.name is not None]
@@ -92,12 +92,12 @@ class Proposer:
         row = self._copy.query(sql).fetchone()
         return int(row[0]) if row else 0
 
-    def _measured(self, model: TestedModel) -> _Table:
+    def _measured(self, model: ModelUnderTest) -> _Table:
         if model.id not in self._before:
             self._before[model.id] = self._measure(model)
         return self._before[model.id]
 
-    def _measure(self, model: TestedModel, only: Sequence[str] | None = None) -> _Table:
+    def _measure(self, model: ModelUnderTest, only: Sequence[str] | None = None) -> _Table:
         assert model.name is not None  # an ephemeral model is no table
         relation = qualified(*model.name)
         described = self._copy.query(f"from {relation} limit 0").description or []
@@ -133,7 +133,7 @@ class Proposer:
         return tuple(row[0] for row in rows)
 
     def _of(
-        self, model: TestedModel, changed: frozenset[str]
+        self, model: ModelUnderTest, changed: frozenset[str]
     ) -> Iterator[tuple[ProposedTest, str | None]]:
         """Tests of one table, each with a query that must give 0 without the change."""
         before = self._before[model.id]
@@ -147,7 +147,7 @@ class Proposer:
         yield from self._of_pairs(model, changed, now)
 
     def _of_column(
-        self, model: TestedModel, before: _Table, now: _Table, old: _Column, new: _Column
+        self, model: ModelUnderTest, before: _Table, now: _Table, old: _Column, new: _Column
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         if old.values == before.rows and new.values < now.rows:
             yield "not_null", {}
@@ -169,14 +169,16 @@ class Proposer:
                 ):
                     yield "equal_totals", {"to": other.label, "field": old.name}
 
-    def _total(self, model: TestedModel, name: str) -> Any:
+    def _total(self, model: ModelUnderTest, name: str) -> Any:
         assert model.name is not None
         row = self._copy.query(
             f"select sum({identifier(name)}) from {qualified(*model.name)}"
         ).fetchone()
         return row[0] if row else None
 
-    def _of_rows(self, model: TestedModel, before: _Table, now: _Table) -> Iterator[ProposedTest]:
+    def _of_rows(
+        self, model: ModelUnderTest, before: _Table, now: _Table
+    ) -> Iterator[ProposedTest]:
         if before.rows and not now.rows:
             name = "expect_table_row_count_to_be_between"
             yield _proposal(model, None, name, {"min_value": 1})
@@ -191,7 +193,7 @@ class Proposer:
                 yield _proposal(model, None, name, {"compare_model": other.label})
 
     def _of_pairs(
-        self, model: TestedModel, changed: frozenset[str], now: _Table
+        self, model: ModelUnderTest, changed: frozenset[str], now: _Table
     ) -> Iterator[tuple[ProposedTest, str]]:
         """Laws between two columns of a row that the change breaks."""
         assert model.name is not None
@@ -243,7 +245,7 @@ def _round_up(value: float) -> int | float:
 
 
 def _proposal(
-    model: TestedModel, column: str | None, name: str, arguments: dict[str, Any]
+    model: ModelUnderTest, column: str | None, name: str, arguments: dict[str, Any]
 ) -> ProposedTest:
     lines = [f"- {name}:" if arguments else f"- {name}"]
     lines += ["    arguments:"] if arguments else []
@@ -253,7 +255,7 @@ def _proposal(
     return ProposedTest(table=model.label, column=column, name=name, yaml="\n".join(lines))
 
 
-def unit_test(model: TestedModel, project: TestedProject, change: str) -> ProposedTest:
+def unit_test(model: ModelUnderTest, project: ProjectUnderTest, change: str) -> ProposedTest:
     """A unit test to be filled in, for a fault in SQL that no generic test finds."""
     labels = {one.id: one.label for one in project.models}
     given = [

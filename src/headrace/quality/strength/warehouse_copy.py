@@ -18,11 +18,11 @@ from headrace.fingerprints import Fingerprint, FingerprintQueries, differences
 from headrace.quality.strength.mutations import rewritten
 from headrace.quality.strength.project import (
     DataTest,
+    ModelUnderTest,
     ModelUnitTest,
     Name,
+    ProjectUnderTest,
     Raw,
-    TestedModel,
-    TestedProject,
 )
 from headrace.sql_text import identifier, literal, qualified
 
@@ -114,7 +114,13 @@ class WarehouseCopy:
     """
 
     def __init__(
-        self, project: TestedProject, file: Path, *, memory_limit: str, spill: Path, seconds: float
+        self,
+        project: ProjectUnderTest,
+        file: Path,
+        *,
+        memory_limit: str,
+        spill: Path,
+        seconds: float,
     ) -> None:
         import duckdb
 
@@ -179,7 +185,7 @@ class WarehouseCopy:
             if model.name is not None and model.name[1:] not in tables and model.sql is not None:
                 self._guarded(model, partial(self._create, model, model.sql))
 
-    def _guarded(self, model: TestedModel, work: Callable[[], None]) -> None:
+    def _guarded(self, model: ModelUnderTest, work: Callable[[], None]) -> None:
         import duckdb
 
         if model.parents & self.baseline.unmeasured:
@@ -204,7 +210,7 @@ class WarehouseCopy:
             self._guarded(model, partial(self._measure, model))
         self.seconds = min(self.seconds, max(_LEAST_SECONDS, 3 * (time.monotonic() - began)))
 
-    def _measure(self, model: TestedModel) -> None:
+    def _measure(self, model: ModelUnderTest) -> None:
         assert model.name is not None  # an ephemeral model is no table
         relation = qualified(*model.name)
         queries = FingerprintQueries.at(self.connection, relation, ())
@@ -233,7 +239,7 @@ class WarehouseCopy:
             names = ", ".join(sorted(self.baseline.unstable[model.id]))
             self.baseline.notes.append(f"{model.label}: {names} are other values in each build")
 
-    def is_valid(self, model: TestedModel, sql: str) -> bool:
+    def is_valid(self, model: ModelUnderTest, sql: str) -> bool:
         """Whether DuckDB can run a mutant; one that it cannot is no fault that anybody makes."""
         import duckdb
 
@@ -244,7 +250,7 @@ class WarehouseCopy:
         return True
 
     def try_model(
-        self, model: TestedModel, sql: str, units: Sequence[tuple[ModelUnitTest, str | None]]
+        self, model: ModelUnderTest, sql: str, units: Sequence[tuple[ModelUnitTest, str | None]]
     ) -> FaultEffect:
         """Build a model from other SQL, and what is downstream of it, until something finds it.
 
@@ -297,7 +303,7 @@ class WarehouseCopy:
         self._run(f"create table {relation} as {sql}")
         self._build_dirty({raw.id})
 
-    def put_model(self, model: TestedModel, sql: str) -> None:
+    def put_model(self, model: ModelUnderTest, sql: str) -> None:
         """Build a model from other SQL, and all that is downstream; in a transaction."""
         self._create(model, sql)
         self._build_dirty({model.id})
@@ -334,7 +340,7 @@ class WarehouseCopy:
             self.connection.execute("rollback")
         outcome.append(FaultEffect(kill, dict(trial.changed)))
 
-    def _is_measured(self, model: TestedModel) -> bool:
+    def _is_measured(self, model: ModelUnderTest) -> bool:
         return model.id not in self.baseline.unmeasured
 
     def _rebuild(self, trial: _Trial, *, after: int) -> None:
@@ -349,7 +355,7 @@ class WarehouseCopy:
         for id_ in sorted(trial.dirty):
             self._run_tests(id_, trial, at_end=True)
 
-    def _build(self, model: TestedModel, sql: str, trial: _Trial) -> None:
+    def _build(self, model: ModelUnderTest, sql: str, trial: _Trial) -> None:
         """Build a model; what reads it is built only if its content changed."""
         import duckdb
 
@@ -365,7 +371,7 @@ class WarehouseCopy:
         trial.dirty.add(model.id)
         trial.changed[model.id] = changed
 
-    def _create(self, model: TestedModel, sql: str) -> None:
+    def _create(self, model: ModelUnderTest, sql: str) -> None:
         assert model.name is not None  # an ephemeral model is not built
         relation = qualified(*model.name)
         if model.is_view:
@@ -394,7 +400,7 @@ class WarehouseCopy:
             if row is not None:
                 raise _Found(Kill("contract", model.label, f"{', '.join(key)}: unique"))
 
-    def _compare(self, model: TestedModel) -> frozenset[str] | None:
+    def _compare(self, model: ModelUnderTest) -> frozenset[str] | None:
         """The columns whose content changed; None where nothing did."""
         assert model.name is not None
         old = self.baseline.prints[model.id]
@@ -414,7 +420,7 @@ class WarehouseCopy:
             return None if unstable or self._has_floats(model) else frozenset(queries.names)
         return frozenset(changed or queries.names)
 
-    def _has_floats(self, model: TestedModel) -> bool:
+    def _has_floats(self, model: ModelUnderTest) -> bool:
         assert model.name is not None
         described = self.connection.execute(f"from {qualified(*model.name)} limit 0").description
         return any(str(column[1].id) in {"float", "double"} for column in described or ())
