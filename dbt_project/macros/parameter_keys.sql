@@ -10,6 +10,7 @@
     jsonb_path_query_array(cast({{ column_name }} as jsonb), '$[*].key')
 {%- endmacro %}
 
+{#- Sail takes no field of an array of structs. -#}
 {% macro spark__parameter_keys(column_name) -%}
-    from_json({{ column_name }}, 'array<struct<key:string>>').key
+    transform(from_json({{ column_name }}, 'array<struct<key:string>>'), entry -> entry.key)
 {%- endmacro %}

@@ -1,5 +1,6 @@
 """A lake's raw tables after merges are those of a database: keys, files, nested lists."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import dlt
 import duckdb
+import pyarrow as pa
 import pytest
 from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -132,3 +134,33 @@ def test_columns_of_partitions_divide_a_raw_table(tmp_path: Path) -> None:
     folders = [path.name for path in Path(lake.location).glob("bronze/shop_raw/orders/a=*")]
     assert sorted(folders) == ["a=x", "a=y"]
     assert rows(lake, "orders") == [("x", 1), ("y", 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("lake", 'STRUCT("first" VARCHAR, sizes BIGINT[])'), ("spark", "VARCHAR")]
+)
+def test_nested_columns_are_json_where_spark_builds(tmp_path: Path, name: str, kind: str) -> None:
+    """A lake keeps their types, which DuckDB reads; Spark's models read JSON."""
+    if name == "spark":
+        pytest.importorskip("pyspark", reason="uv sync --extra spark")
+    (tmp_path / "config").mkdir()
+    target = resolve(tmp_path, flags=[f"target={name}"], environ={}).target
+    target.prepare()
+    for number in (1, 2):  # the second load is a merge
+        person = pa.array([{"first": "Ada", "sizes": [number, None]}])
+        people = pa.table({"id": pa.array([1]), "person": person})
+        pipeline = dlt.pipeline(
+            pipeline_name="shop",
+            destination=target.dlt_destination(),
+            dataset_name="shop_raw",
+            pipelines_dir=str(tmp_path),
+        )
+        pipeline.run(people, table_name="people", primary_key="id", write_disposition="merge")
+    with closing(duckdb.connect()) as connection:
+        assert target.attach(connection, "t")
+        (found,) = connection.execute(
+            "select typeof(person), person from t.shop_raw.people"
+        ).fetchall()
+    assert found[0] == kind
+    values = json.loads(found[1]) if name == "spark" else found[1]
+    assert values == {"first": "Ada", "sizes": [2, None]}

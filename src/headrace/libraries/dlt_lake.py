@@ -55,6 +55,7 @@ class LakeOptions:
         compact_after: files of a Delta table beyond which small ones are put together; 0 for never.
         retention: how long files that a table no longer names are kept.
         memory_limit: of the DuckDB that prepares a merge.
+        nested_as_json: whether lists and structs become JSON, as they are in a database.
     """
 
     table_format: str
@@ -63,6 +64,7 @@ class LakeOptions:
     compact_after: int
     retention: timedelta
     memory_limit: str
+    nested_as_json: bool = False
 
 
 class ChainJob(TableFormatLoadFilesystemJob):
@@ -87,11 +89,21 @@ class ChainJob(TableFormatLoadFilesystemJob):
             connection.execute("set TimeZone = 'UTC'")
             for name, paths in files.items():
                 listed = ", ".join(map(literal, paths))
-                connection.execute(
-                    f"create view {identifier(name)} as select * "
-                    f"from read_parquet([{listed}], union_by_name = true)"
-                )
+                rows = f"from read_parquet([{listed}], union_by_name = true)"
+                columns = _with_json(connection, rows) if client.options.nested_as_json else "*"
+                connection.execute(f"create view {identifier(name)} as select {columns} {rows}")
             _Chain(connection, client, chain, frozenset(files)).write()
+
+
+def _with_json(connection: "duckdb.DuckDBPyConnection", rows: str) -> str:
+    """The columns of a select: all of them, nested ones as JSON."""
+    described = connection.execute(f"describe {rows}").fetchall()
+    nested = [
+        f"cast(to_json({identifier(name)}) as varchar) as {identifier(name)}"
+        for name, kind, *_ in described
+        if kind.endswith("]") or kind.startswith(("STRUCT(", "MAP("))
+    ]
+    return f"* replace ({', '.join(nested)})" if nested else "*"
 
 
 @dataclass

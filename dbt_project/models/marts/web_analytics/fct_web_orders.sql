@@ -52,7 +52,7 @@ final as (
         purchases.purchased_at
     from fct_orders as orders
     left outer join purchases
-        on cast(orders.order_id as text) = purchases.transaction_id
+        on {{ as_text('orders.order_id') }} = purchases.transaction_id
     left outer join first_touches
         on purchases.transaction_id = first_touches.transaction_id
     left outer join last_touches

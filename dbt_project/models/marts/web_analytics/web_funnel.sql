@@ -6,7 +6,7 @@ fct_sessions as (
 
 final as (
     select
-        cast(session_date as text) || ' ' || channel as funnel_id,
+        {{ as_text('session_date') }} || ' ' || channel as funnel_id,
         channel,
         count(*) as sessions,
         count(*) filter (where has_item_view) as sessions_with_item_view,

@@ -40,10 +40,10 @@ named as (
 final as (
     select
         user_pseudo_id
-        || '.' || cast(event_timestamp as text)
-        || '.' || cast(batch_ordering_id as text)
+        || '.' || {{ as_text('event_timestamp') }}
+        || '.' || {{ as_text('batch_ordering_id') }}
         || '.' || event_name as event_id,
-        user_pseudo_id || '.' || cast(ga_session_id as text) as session_id,
+        user_pseudo_id || '.' || {{ as_text('ga_session_id') }} as session_id,
         user_pseudo_id,
         user_id,
         {{ json_text('ecommerce', 'transaction_id') }} as transaction_id,

@@ -230,8 +230,12 @@ class LakeTarget(RemoteTarget):
             return
         connection.execute(create_secret(self.access.duckdb_secret()))
 
-    def dlt_destination(self) -> Any:
-        """dlt's filesystem destination, with whole merges."""
+    def dlt_destination(self, *, nested_as_json: bool = False) -> Any:
+        """dlt's filesystem destination, with whole merges.
+
+        Args:
+            nested_as_json: lists and structs become JSON, as in a database.
+        """
         try:
             from headrace.libraries.dlt_lake import LakeOptions, destination
         except ImportError as error:
@@ -245,6 +249,7 @@ class LakeTarget(RemoteTarget):
             compact_after=self.settings.compact_after,
             retention=timedelta(hours=self.settings.retention_hours),
             memory_limit=self.settings.load_memory_limit,
+            nested_as_json=nested_as_json,
         )
         bronze = f"{self.url}/{self.settings.layout.bronze}"
         url = bronze if self.access else Path(bronze).as_uri()

@@ -202,9 +202,12 @@ class EngineTarget(RemoteTarget):
             )
 
     def dlt_destination(self) -> Any:
-        """dlt's filesystem destination, which writes Delta without Spark."""
+        """dlt's filesystem destination, which writes Delta without Spark.
+
+        What is nested becomes JSON: models read it by Spark's functions for JSON.
+        """
         self.require_packages()
-        return self.lake.dlt_destination()
+        return self.lake.dlt_destination(nested_as_json=True)
 
     def node_config(self) -> Callable[[str], Mapping[str, Any]]:
         """Folders of one build; tables where a view would be lost with the session.
