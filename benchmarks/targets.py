@@ -86,8 +86,8 @@ def measure(
     none = "sources.jaffle_shop.enabled=false"
     shop = (none, "sources.shop.enabled=true", f"sources.shop.scale={scale}")
     jobs = {
-        SHOP: ("run", (*shop, "sources.shop.as_of=2024-05-31")),
-        AGAIN: ("run", (*shop, "sources.shop.as_of=2024-06-01")),
+        SHOP: ("run", (*shop, "sources.shop.as_of=2025-12-31")),
+        AGAIN: ("run", (*shop, "sources.shop.as_of=2026-01-01")),
         TABLE: ("load", (none, files)),
     }
     jobs = {case: job for case, job in jobs.items() if case in cases}
@@ -124,7 +124,9 @@ def main() -> None:
     """Measure, print the table."""
     options = parser(__doc__)
     options.add_argument("--targets", nargs="+", default=["duckdb", "ducklake", "lake"])
-    options.add_argument("--scale", type=float, default=1.0, help="of the shop")
+    options.add_argument(
+        "--scale", type=float, default=49.3, help="of the shop; as it is: 1 million orders"
+    )
     options.add_argument("--rows", type=float, default=10, help="of the table, in millions")
     options.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     chosen = options.parse_args()
