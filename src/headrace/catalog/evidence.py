@@ -120,6 +120,35 @@ class NewestBuild:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class KeptPromise:
+    """A promise, and whether it was kept when the newest whole audit looked at it.
+
+    Attributes:
+        unique_id: of its result among the nodes of a run.
+        attached_to: dbt's id of the table that it is about; None if of none.
+        kind: ``contract``, or ``check`` of one in Python.
+        part: of a contract: ``schema``, ``quality``, ``freshness``, ``retention``, ...
+        label: in words.
+        status: as of a dbt test.
+        message: what is wrong.
+        promised_to: who relies on it.
+        run_id: of the run that looked.
+        at: when that began, UTC.
+    """
+
+    unique_id: str
+    attached_to: str | None
+    kind: str
+    part: str | None
+    label: str
+    status: str
+    message: str | None
+    promised_to: str
+    run_id: str = ""
+    at: datetime | None = None
+
+
 class EvidenceStore(MetricStore):
     """Records and reads what a verdict on a table is made from."""
 
@@ -171,6 +200,39 @@ class EvidenceStore(MetricStore):
                 )
                 for row in connection.execute(query).mappings()
             ]
+
+    def keep_promises(self, run_id: str, found: Iterable[KeptPromise]) -> None:
+        """Replace what is known of promises by what a whole audit found."""
+        from sqlalchemy import delete, insert
+
+        table = self._tables["promises"]
+        rows = [{**asdict(one), "run_id": run_id} for one in found]
+        for row in rows:
+            del row["at"]
+        with self._begin() as connection:
+            connection.execute(delete(table))
+            if rows:
+                connection.execute(insert(table), rows)
+
+    def promises(self) -> list[KeptPromise]:
+        """The promises, in the order in which they were looked at."""
+        from sqlalchemy import select
+
+        table, runs = self._tables["promises"], self._tables["runs"]
+        query = (
+            select(table, runs.c.started_at)
+            .join(runs, runs.c.run_id == table.c.run_id)
+            .order_by(table.c.id)
+        )
+        with self._begin() as connection:
+            return [
+                KeptPromise(
+                    row["unique_id"], row["attached_to"], row["kind"], row["part"], row["label"],
+                    row["status"], row["message"], row["promised_to"], row["run_id"],
+                    utc(row["started_at"]),
+                )
+                for row in connection.execute(query).mappings()
+            ]  # fmt: skip
 
     def rows_of_raw(self, source: str, table: str, limit: int) -> list[RowCount]:
         """The rows of a raw table after its newest loads, newest first."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 # Columns that came after version 1, by the version that brought them.
 _NEW_COLUMNS = {
@@ -26,7 +26,7 @@ _NEW_COLUMNS = {
     4: (("runs", "number"),),
     5: (("runs", "detail"), ("nodes", "detail")),
     6: (("steps", "message"),),  # and the tables of what is known of each table, see below
-    # 7: the profiles; 8: the tables of metrics and alarms
+    # 7: the profiles; 8: the tables of metrics and alarms; 9: the promises
 }
 
 
@@ -181,6 +181,20 @@ def tables() -> "dict[str, Table]":
         Column("stamp", String(80), nullable=False),  # of the table's content
         Column("payload", Text, nullable=False),  # JSON
         Index("ix_profiles_asset_id", "asset_id", "id"),
+    )
+    Table(
+        "promises",
+        metadata,
+        identity(),
+        run_column(),
+        Column("unique_id", Text, nullable=False),
+        Column("attached_to", Text),  # dbt's id of the table; null: of none
+        Column("kind", String(40), nullable=False),
+        Column("part", String(40)),
+        Column("label", Text, nullable=False),
+        Column("status", String(20), nullable=False),
+        Column("message", Text),
+        Column("promised_to", Text, nullable=False),
     )
     metric_tables(metadata)
     _catalog_tables(metadata)

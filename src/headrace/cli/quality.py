@@ -19,7 +19,10 @@ quality.command("score")(score)
 @quality.command("status")
 @shared_options()
 def status(call: Call) -> None:
-    """Show open alarms and when marts will be fresh. Exit code 1 if there is an alarm or a miss."""
+    """Show open alarms, when marts will be fresh, and what contracts promise.
+
+    Exit code 1 if there is an alarm, or a promise that is broken or will be.
+    """
     from headrace.pipeline.quality.monitor_status import quality_status
 
     report = quality_status(call.settings())
@@ -29,7 +32,7 @@ def status(call: Call) -> None:
         from headrace.cli.render_quality import show_status
 
         show_status(report)
-    if report.alarms or any(one.status in {"missed", "will miss"} for one in report.freshness):
+    if not report.passed:
         raise typer.Exit(1)
 
 

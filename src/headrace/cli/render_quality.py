@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from headrace.cli.terminal import new_console
 from headrace.formatting import count, first_few
+from headrace.pipeline.checking.promises import OF_FRESHNESS
 from headrace.pipeline.quality.monitor_status import (
     FreshnessForecast,
     MetricHistory,
@@ -32,7 +33,7 @@ def show_status(report: QualityStatus) -> None:
     if report.ended:
         names = [f"{one.number} {one.table} {one.metric}" for one in report.ended]
         out.print(f"[dim]over: {escape(first_few(names, 5))}[/]")
-    for line in _freshness_lines(report.freshness):
+    for line in (*_freshness_lines(report.freshness), *_promise_lines(report)):
         out.print(line)
     if report.measured_at is not None:
         out.print(f"\n[dim]measured {_utc(report.measured_at)}, in {report.environment}[/]")
@@ -43,14 +44,36 @@ def _freshness_lines(found: Sequence[FreshnessForecast]) -> Iterator[str]:
     if not found:
         return
     yield "\n[bold]Freshness[/]"
-    unknown = [one for one in found if one.status == "unknown"]
-    for one in found:
-        if one.status != "unknown":
-            color = _COLORS.get(one.status, "green")
-            yield f"[{color}]{one.status:<9}[/] {escape(one.table)}: {escape(one.text)}"
-    if unknown:
-        names = first_few([one.table for one in unknown], 4)
-        yield f"[dim]not known yet, as few runs brought newer data: {escape(names)}[/]"
+    foreseen = [one for one in found if one.status not in {"fresh", "unknown"} or one.next_at]
+    shown = [one for one in foreseen if one.status != "fresh" or not one.is_raw]
+    for one in shown:
+        color = _COLORS.get(one.status, "green")
+        yield f"[{color}]{one.status:<9}[/] {escape(one.table)}: {escape(one.text)}"
+    for words, some in (
+        ("fresh", [one for one in foreseen if one not in shown]),
+        ("fresh; too few runs to say when newer data come",
+         [one for one in found if one.status == "fresh" and one not in foreseen]),
+        ("not known yet, as few runs brought newer data",
+         [one for one in found if one.status == "unknown"]),
+    ):  # fmt: skip
+        if some:
+            yield f"[dim]{words}: {escape(first_few([one.table for one in some], 4))}[/]"
+
+
+def _promise_lines(report: QualityStatus) -> Iterator[str]:
+    """A line for each promise of a contract, and check in Python, that does not hold."""
+    if not report.promises:
+        return
+    yield "\n[bold]Contracts and checks[/]"
+    foreseen = {one.asset for one in report.freshness}
+    for one in report.promises:
+        if one.status == "pass" or (one.part in OF_FRESHNESS and one.asset in foreseen):
+            continue  # the forecast above tells the latter
+        mark = "[yellow]![/]" if one.status == "warn" else "[red]✗[/]"
+        yield f"{mark} {escape(one.name)}: {escape(one.message or one.status)}"
+    kept = sum(one.status == "pass" for one in report.promises)
+    if kept:
+        yield f"[green]✓[/] {count(kept, 'promise')} kept"
 
 
 def _alarm_lines(alarm: AlarmReport) -> Iterator[str]:

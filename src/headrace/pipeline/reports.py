@@ -109,6 +109,13 @@ class NodeReport(Report):
         None,
         description="the place in the project's file, an excerpt of it, the contract's columns",
     )
+    attached_to: str | None = Field(
+        None, description="dbt's id of the table, of a promise of a contract"
+    )
+    promised_to: str = Field("", description="who relies on a promise of a contract")
+    part: str | None = Field(
+        None, description="of a contract: `schema`, `quality`, `freshness`, `retention`, ..."
+    )
 
     @property
     def kind(self) -> str:
@@ -166,6 +173,9 @@ class AuditReport(Report):
     )
     without_contract: tuple[str, ...] = Field(
         (), description="models of marts whose yml does not say whether columns are enforced"
+    )
+    nodes: tuple[NodeReport, ...] = Field(
+        (), description="the promises of contracts, and the checks in Python, that it looked at"
     )
     seconds: float
 

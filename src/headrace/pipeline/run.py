@@ -52,6 +52,7 @@ from headrace.pipeline.reports import (
     ignore,
 )
 from headrace.pipeline.run_record import RunRecord, new_run_id
+from headrace.pipeline.state import build_state
 from headrace.pipeline.state.build_state import code_version
 from headrace.pipeline.state.folder import read_state, sources_to_load
 from headrace.process import working_directory
@@ -386,6 +387,7 @@ class _Run:
             with self._step("audit") as problems:
                 self.audited = self._audit()
                 problems.extend(self.audited.problems)
+            self._keep_promises()
             self.notes += self.audited.warnings
             if self.audited.without_contract:
                 self.notes.append(_no_contract(self.audited.without_contract))
@@ -581,6 +583,14 @@ class _Run:
                 started_at,
                 first_few(problems, _PROBLEMS) or None,
             )
+
+    def _keep_promises(self) -> None:
+        """Keep what a whole audit found of contracts and checks, with those of the build."""
+        state = build_state.read(self.resolved)
+        if self.audited is None or not self.selection.is_whole or state is None:
+            return
+        if self.audited.passed or self.audited.nodes:  # else it did not come to look at them
+            RunRecord(self.store, self.run_id).add_promises(self.audited, state.nodes)
 
     def _is_blocked(self) -> bool:
         """Whether an open alarm keeps the build from being published; the audit says so."""

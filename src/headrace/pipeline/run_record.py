@@ -4,10 +4,13 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from headrace.catalog import RunStore
 from headrace.catalog.store import TableRun
+from headrace.pipeline.checking import promises
 from headrace.pipeline.reports import (
+    AuditReport,
     BuildReport,
     LoadFailure,
     NodeReport,
@@ -69,9 +72,17 @@ class RunRecord:
 
     def add_nodes(self, report: BuildReport) -> None:
         """Record the nodes of a build step; those of a build that was reused as such."""
-        keys = set(NodeReport.model_fields) - {"severity"}
-        nodes = (*report.nodes, *report.freshness)
-        rows = [{key: getattr(node, key) for key in keys} for node in nodes]
+        rows = _rows((*report.nodes, *report.freshness))
         if report.reused:
             rows = [{**row, "status": "reused", "seconds": 0.0} for row in rows]
         self.store.add_nodes(self.run_id, rows)
+
+    def add_promises(self, report: AuditReport, built: Iterable[NodeReport]) -> None:
+        """Record the promises that an audit looked at, and keep them with those of the build."""
+        self.store.add_nodes(self.run_id, _rows(report.nodes))
+        self.store.keep_promises(self.run_id, promises.kept((*built, *report.nodes)))
+
+
+def _rows(nodes: Iterable[NodeReport]) -> list[dict[str, Any]]:
+    keys = set(NodeReport.model_fields) - {"severity", "attached_to", "promised_to", "part"}
+    return [{key: getattr(node, key) for key in keys} for node in nodes]

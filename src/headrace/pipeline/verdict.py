@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from headrace.catalog import NodeRun
 from headrace.catalog.evidence import (
     EvidenceStore,
     FailedLoad,
+    KeptPromise,
     LoadedTable,
     NewestBuild,
     QuarantinedTable,
@@ -31,7 +32,7 @@ VerdictStatus = Literal[
     "failing", "skipped", "stale", "quarantined", "behind", "warning", "healthy", "unknown"
 ]
 Mood = Literal["good", "bad", "unsure", "none"]
-Aspect = Literal["load", "build", "tests", "freshness", "quarantine", "published"]
+Aspect = Literal["load", "build", "tests", "contract", "freshness", "quarantine", "published"]
 
 _WORST_FIRST: tuple[VerdictStatus, ...] = (
     "failing", "skipped", "stale", "quarantined", "behind", "warning", "healthy", "unknown",
@@ -54,7 +55,7 @@ class VerdictReason(Report):
     """One reason of a verdict."""
 
     aspect: Aspect = Field(
-        description="`load`, `build`, `tests`, `freshness`, `quarantine` or `published`"
+        description="`load`, `build`, `tests`, `contract`, `freshness`, `quarantine`, `published`"
     )
     status: VerdictStatus
     text: str = Field(description="in words: `1 test`, `2 rows of shop.customers`")
@@ -97,6 +98,7 @@ class Evidence:
         loaded: the newest load of each raw table.
         failed_loads: sources and tables that could not be loaded.
         quarantine: what is in quarantine.
+        promises: of contracts, as the newest audit found them.
         build: the newest build.
         published: ids of the published assets.
         published_at: UTC.
@@ -108,6 +110,7 @@ class Evidence:
     loaded: tuple[LoadedTable, ...] = ()
     failed_loads: tuple[FailedLoad, ...] = ()
     quarantine: tuple[QuarantinedTable, ...] = ()
+    promises: tuple[KeptPromise, ...] = ()
     build: NewestBuild | None = None
     published: frozenset[str] = frozenset()
     published_at: datetime | None = None
@@ -134,6 +137,7 @@ def evidence_of(
         loaded=tuple(store.loaded_tables()),
         failed_loads=tuple(store.failed_loads()),
         quarantine=tuple(store.quarantine()),
+        promises=tuple(store.promises()),
         build=store.newest_build(),
         published=frozenset(published),
         published_at=published_at,
@@ -205,6 +209,7 @@ class Verdicts:
             *self._loading(asset),
             *self._building(asset),
             *self._testing(asset),
+            *self._promising(asset),
             *self._freshness(asset),
             *self.inherited.get(asset.id, ()),
             *self._publishing(asset),
@@ -308,6 +313,36 @@ class Verdicts:
         if passing:
             text = f"{count(passing, 'test passes', 'tests pass')}"
             yield VerdictReason(aspect="tests", status="healthy", text=text)
+
+    def _promising(self, asset: Asset) -> Iterable[VerdictReason]:
+        """Of contracts: what they promise and what does not hold."""
+        promises = self._promises.get(asset.id, ())
+        for statuses, status in ((FAILED, "failing"), (("warn",), "warning")):
+            broken = [one for one in promises if one.status in statuses]
+            if broken:
+                began = [at for one in broken if (at := self.evidence.since.get(one.unique_id))]
+                names = list(dict.fromkeys(one.label.partition(": ")[0] for one in broken))
+                text = f"{count(len(broken), 'broken promise')} of contract {first_few(names, 2)}"
+                yield VerdictReason(
+                    aspect="contract",
+                    status=cast("VerdictStatus", status),
+                    text=text,
+                    since=min(began, default=None),
+                )
+        kept = sum(one.status == "pass" for one in promises)
+        if kept:
+            text = f"{count(kept, 'promise')} of contracts kept"
+            yield VerdictReason(aspect="contract", status="healthy", text=text)
+
+    @cached_property
+    def _promises(self) -> Mapping[str, list[KeptPromise]]:
+        """Those of contracts, by asset id."""
+        found: dict[str, list[KeptPromise]] = {}
+        for one in self.evidence.promises:
+            if one.attached_to is not None:
+                key = self.evidence.catalog.by_dbt_id.get(one.attached_to, one.attached_to)
+                found.setdefault(key, []).append(one)
+        return found
 
     def _freshness(self, asset: Asset) -> Iterable[VerdictReason]:
         node = self._node(asset.id) if asset.kind == "table" else None

@@ -114,6 +114,7 @@ def asset(
         has_impact=has_impact(detail),
         has_metrics=has_metrics(state, detail.id),
         alarms=quality_of.open_alarms(state, detail.id),
+        promises=quality_of.promises_of(state, detail.id),
         chart=charts.run_times(detail.run_times),
         rows_chart=charts.rows_over_time(detail.rows),
         sample=sample,

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.errors import MonitorError
+from headrace.pipeline.checking.promises import OF_FRESHNESS, PromiseReport, reports
 from headrace.pipeline.quality.monitor_alarms import report_of
 from headrace.pipeline.quality.monitor_status import (
     FreshnessForecast,
@@ -35,16 +36,6 @@ _MOVED = 40  # tables
 _POINTS = 60  # of a metric in a list
 
 
-class ContractResult(ApiModel):
-    """A promise of a data contract, or a check in Python, when a run looked at it last."""
-
-    name: str
-    kind: str = Field(description="`contract` or `check`")
-    status: str
-    message: str | None = None
-    run_id: str
-
-
 class MovedTable(ApiModel):
     """A table of which a number moved much since its profile before."""
 
@@ -70,7 +61,12 @@ class QualityView(ApiModel):
     worst: tuple[models.AssetSummary, ...] = Field(description="tables that are not healthy")
     promises: tuple[FreshnessForecast, ...] = Field((), description="of freshness, the worst first")
     sources: tuple[models.SourceFreshness, ...] = ()
-    contracts: tuple[ContractResult, ...] = Field((), description="the broken ones first")
+    contracts: tuple[PromiseReport, ...] = Field(
+        (), description="promises of contracts, and checks in Python; the broken ones first"
+    )
+    kept: int = Field(0, description="promises that are kept, of freshness and of contracts")
+    broken: int = Field(0, description="that are broken, or will be")
+    unknown: int = Field(0, description="of freshness, of which that is not known")
     runs: tuple[models.RunQuality, ...] = Field(description="that ran tests, the newest first")
     moved: tuple[MovedTable, ...] = Field((), description="in the newest run that profiled any")
 
@@ -116,6 +112,12 @@ def quality(state: ServerState) -> QualityView:
     bad = [one for one in summaries if one.verdict is not None and one.verdict.mood != "good"]
     bad = [one for one in bad if one.verdict is not None and one.verdict.mood != "none"]
     bad.sort(key=lambda one: (one.verdict.rank if one.verdict else 0, one.name.casefold()))
+    contracts = promises_of(state)
+    forecasts = [one for one in (status.freshness if status else ()) if one.promise]
+    others = [one for one in contracts if one.part not in OF_FRESHNESS]
+    broken = sum(one.status in {"missed", "will miss"} for one in forecasts)
+    unknown = sum(one.misses_at is None for one in forecasts)
+    unkept = sum(one.status != "pass" for one in others)
     return QualityView(
         at=datetime.now(UTC),
         alarms=status.alarms if status else (),
@@ -131,7 +133,10 @@ def quality(state: ServerState) -> QualityView:
         worst=tuple(bad[:_TABLES]),
         promises=status.freshness if status else (),
         sources=tuple(now.freshness.values()),
-        contracts=_contracts(now),
+        contracts=contracts,
+        kept=len(forecasts) - broken - unknown + len(others) - unkept,
+        broken=broken + unkept,
+        unknown=unknown,
         runs=_runs(now, store),
         moved=_moved(now, store),
     )
@@ -146,20 +151,20 @@ def _status(state: ServerState) -> tuple[QualityStatus | None, str | None]:
         return None, str(error)
 
 
-def _contracts(now: ProjectSnapshot) -> tuple[ContractResult, ...]:
-    found = [
-        ContractResult(
-            name=node.label,
-            kind=node.resource_type,
-            status=node.status,
-            message=now.relative(node.message),
-            run_id=node.run_id,
-        )
-        for node in now.latest.values()
-        if node.resource_type in {"contract", "check"}
-    ]
-    order = {status: place for place, status in enumerate((*sorted(FAILED), "warn"))}
-    return tuple(sorted(found, key=lambda one: (order.get(one.status, len(order)), one.name)))
+def promises_of(state: ServerState, asset_id: str | None = None) -> tuple[PromiseReport, ...]:
+    """The promises of contracts and the checks in Python, the broken ones first.
+
+    Args:
+        state: what is asked.
+        asset_id: those on this table only.
+    """
+    now, store = state.snapshot(), state.store()
+    found = reports(store, now.index.catalog) if store is not None else []
+    return tuple(
+        one.model_copy(update={"message": now.relative(one.message)})
+        for one in found
+        if asset_id is None or one.asset == asset_id
+    )
 
 
 def _runs(now: ProjectSnapshot, store: "ServerStore | None") -> tuple[models.RunQuality, ...]:

@@ -172,12 +172,31 @@ def test_freshness_and_retention(
     assert (found.status, found.said) == (status, said)
 
 
-def test_service_levels_of_other_tables_and_kinds_are_not_looked_at(tmp_path: Path) -> None:
-    others = [
-        {"property": "latency", "value": 1, "element": "customers.at"},
-        {"property": "availability", "value": 99.9, "unit": "percent"},
-    ]
+def test_service_levels_of_other_tables_are_not_looked_at(tmp_path: Path) -> None:
+    others = [{"property": "latency", "value": 1, "element": "customers.at"}]
     assert checks(tmp_path, slaProperties=others) == ()
+
+
+@pytest.mark.parametrize(
+    ("level", "said"),
+    [
+        ({"property": "availability", "value": 99.9, "unit": "percent"}, "not measured here"),
+        ({"property": "timeOfAvailability", "value": "09:00-08:00"}, "`headrace quality status`"),
+        ({"property": "timeOfAvailability", "value": "nine"}, "write value: 09:00 or"),
+        ({"property": "frequency", "value": 1, "unit": "d"}, "`headrace quality status`"),
+        (
+            {"property": "retention", "value": 1e30, "unit": "y", "element": "t.at"},
+            "cannot be read",
+        ),
+        ({"property": "retention", "value": -1, "element": "t.at"}, "cannot be read"),
+        ({"property": "retention", "value": 1, "unit": "y"}, "it names no element"),
+    ],
+)
+def test_what_a_query_of_the_table_cannot_tell_is_named(
+    tmp_path: Path, level: dict[str, Any], said: str
+) -> None:
+    (found,) = checks(tmp_path, slaProperties=[level])
+    assert (found.status, said in found.said) == ("skipped", True), found.said
 
 
 @pytest.mark.parametrize(

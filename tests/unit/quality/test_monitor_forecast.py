@@ -1,11 +1,13 @@
 """When a table will be fresh, and whether it misses its promise; metrics as a picture of text."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, timezone
+
+import pytest
 
 from headrace.cli.render_quality import picture
 from headrace.pipeline.quality.monitor_status import MetricPoint
 from headrace.pipeline.quality.monitor_words import length, percent, plain
-from headrace.quality.monitors.forecast import Update, forecast, updates_of
+from headrace.quality.monitors.forecast import Promise, Update, forecast, updates_of
 
 MONDAY = datetime(2026, 11, 2, 6, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -17,7 +19,7 @@ def daily(days: int) -> list[Update]:
 
 
 def test_the_next_update_is_expected_when_it_usually_comes() -> None:
-    found = forecast(daily(10), now=MONDAY + DAY * 9 + HOUR, promise=36 * HOUR)
+    found = forecast(daily(10), now=MONDAY + DAY * 9 + HOUR, promise=Promise(36 * HOUR))
     assert found.next_at == MONDAY + DAY * 10
     assert found.usual_age == 6 * HOUR
     assert found.misses_at == MONDAY + DAY * 9 + 30 * HOUR
@@ -25,17 +27,39 @@ def test_the_next_update_is_expected_when_it_usually_comes() -> None:
 
 
 def test_a_promise_that_is_shorter_than_the_usual_interval_will_be_missed() -> None:
-    found = forecast(daily(10), now=MONDAY + DAY * 9 + HOUR, promise=20 * HOUR)
+    found = forecast(daily(10), now=MONDAY + DAY * 9 + HOUR, promise=Promise(20 * HOUR))
     assert (found.is_late, found.will_miss, found.is_broken) == (False, True, False)
-    by_load = forecast(daily(10), now=MONDAY + DAY * 9 + HOUR, promise=25 * HOUR, by_event=False)
+    by_load = forecast(
+        daily(10), now=MONDAY + DAY * 9 + HOUR, promise=Promise(25 * HOUR, of_events=False)
+    )
     assert by_load.misses_at == MONDAY + DAY * 9 + 25 * HOUR
     assert not by_load.will_miss
 
 
+@pytest.mark.parametrize(
+    ("by", "now", "expected"),
+    [
+        # the updates come at six UTC; the last is of the tenth day
+        (time(7, tzinfo=UTC), DAY * 9 + HOUR, (DAY * 10 + HOUR, False, False)),
+        (time(5, tzinfo=UTC), DAY * 9 + HOUR, (DAY * 10 - HOUR, True, False)),
+        (time(7, tzinfo=UTC), DAY * 10 + 2 * HOUR, (DAY * 10 + HOUR, True, True)),
+        # 23:00 of the ninth day there, so that the next is due on the tenth
+        (time(23, 30, tzinfo=timezone(-7 * HOUR)), DAY * 9 + HOUR,
+         (DAY * 10 + timedelta(minutes=30), False, False)),
+    ],
+)  # fmt: skip
+def test_a_promise_by_a_time_of_day_wants_an_update_each_day(
+    by: time, now: timedelta, expected: tuple[timedelta, bool, bool]
+) -> None:
+    found = forecast(daily(10), now=MONDAY + now, promise=Promise(by=by))
+    assert found.misses_at is not None
+    assert (found.misses_at - MONDAY, found.will_miss, found.is_broken) == expected
+
+
 def test_what_did_not_come_is_late_and_then_breaks_the_promise() -> None:
-    late = forecast(daily(10), now=MONDAY + DAY * 10 + 5 * HOUR, promise=48 * HOUR)
+    late = forecast(daily(10), now=MONDAY + DAY * 10 + 5 * HOUR, promise=Promise(48 * HOUR))
     assert (late.is_late, late.will_miss, late.is_broken) == (True, False, False)
-    broken = forecast(daily(10), now=MONDAY + DAY * 12, promise=48 * HOUR)
+    broken = forecast(daily(10), now=MONDAY + DAY * 12, promise=Promise(48 * HOUR))
     assert broken.is_broken
 
 
@@ -57,7 +81,7 @@ def test_few_updates_tell_nothing_and_runs_without_newer_data_are_none() -> None
     assert forecast(daily(2), now=MONDAY + DAY * 3).next_at is None
     by_hand = [Update(MONDAY + timedelta(minutes=index), None) for index in range(9)]
     assert forecast(by_hand, now=MONDAY + DAY).next_at is None
-    assert forecast([], now=MONDAY, promise=DAY).misses_at is None
+    assert forecast([], now=MONDAY, promise=Promise(DAY)).misses_at is None
     at = MONDAY + DAY
     seen = updates_of([(MONDAY, MONDAY, True), (at, MONDAY, False), (at + DAY, at, True)])
     assert [one.at for one in seen] == [MONDAY, at + DAY]

@@ -11,9 +11,9 @@ from headrace.artifacts import read_manifest
 from headrace.artifacts.dbt_results import FAILED
 from headrace.errors import SettingsError
 from headrace.pipeline.checking.checked_tables import BuiltMart, BuiltMarts, RawTable, RawTables
-from headrace.pipeline.checking.contract import SERVICE_LEVELS, RunContracts, sentence
+from headrace.pipeline.checking.promises import Promises, is_broken, sentence
 from headrace.pipeline.publishing import published_file
-from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport
+from headrace.pipeline.reports import AuditReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.state import build_state
 from headrace.pipeline.state.build_state import BuildState
 from headrace.rules import Rule, chosen_rules, find_rules, rule
@@ -22,7 +22,7 @@ from headrace.targets import Target
 
 __all__ = [
     "BuiltMart", "BuiltMarts", "RawTable", "RawTables", "audit", "chosen_checks", "failed_nodes",
-    "find_checks", "judge", "marts_exist", "marts_keep_their_rows", "problems_of",
+    "find_checks", "judge", "marts_exist", "marts_keep_their_rows", "result_of",
 ]  # fmt: skip
 
 
@@ -51,7 +51,8 @@ def audit(
     """
     started = time.monotonic()
     state = build_state.read(resolved)
-    problems, warnings = _problems(resolved, target, state, affected)
+    nodes: list[NodeReport] = []
+    problems, warnings = _problems(resolved, target, state, affected, nodes)
     passed = not problems
     seconds = time.monotonic() - started
     detail = "passed" if passed else f"{len(problems)} against publishing"
@@ -61,6 +62,7 @@ def audit(
         problems=tuple(problems),
         warnings=tuple(warnings),
         without_contract=_without_contract(resolved, state) if passed and state else (),
+        nodes=tuple(nodes),
         seconds=seconds,
     )
 
@@ -151,12 +153,34 @@ def chosen_checks(
     ]
 
 
-def problems_of(
-    check: Rule, options: Mapping[str, Any], tables: RawTables | BuiltMarts, resolved: Resolved
-) -> list[str]:
-    """What a check finds; one that raises or takes too long has that as its problem."""
+def result_of(
+    check: Rule,
+    options: Mapping[str, Any],
+    tables: RawTables | BuiltMarts,
+    resolved: Resolved,
+    severity: Literal["error", "warn"],
+) -> tuple[NodeReport, list[str]]:
+    """What a check in Python finds; one that raises or takes too long has that as its problem.
+
+    Returns:
+        The result, and each problem in a sentence.
+    """
+    began = time.monotonic()
     seconds = resolved.settings.audit.timeout
-    return check.problems(tables, options, seconds=seconds, stop=tables.interrupt)
+    found = check.problems(tables, options, seconds=seconds, stop=tables.interrupt)
+    status: NodeStatus = "pass" if not found else "warn" if severity == "warn" else "fail"
+    node = NodeReport(
+        unique_id=f"check.{check.name}",
+        name=check.name,
+        label=check.name,
+        resource_type="check",
+        status=status,
+        severity=severity,
+        seconds=time.monotonic() - began,
+        failures=len(found) or None,
+        message="; ".join(found) or None,
+    )
+    return node, found
 
 
 def _is_of_raw(check: Rule) -> bool:
@@ -168,9 +192,13 @@ def _is_of_raw(check: Rule) -> bool:
 
 
 def _problems(
-    resolved: Resolved, target: Target, state: BuildState | None, affected: Collection[str]
+    resolved: Resolved,
+    target: Target,
+    state: BuildState | None,
+    affected: Collection[str],
+    nodes: list[NodeReport],
 ) -> tuple[list[str], list[str]]:
-    """What is against publishing, and what is only to be said."""
+    """What is against publishing, and what is only to be said; results are added to the nodes."""
     if state is None:
         return ["there is no finished build: run `headrace build`"], []
     if state.signature is not None and state.signature != target.signature():
@@ -182,33 +210,33 @@ def _problems(
     fresh = [node for node in state.freshness if node.unique_id not in affected]
     problems = list(failed_nodes((*judged, *fresh)))
     good = {node.unique_id for node in judged if node.status not in FAILED | {"skipped"}}
-    broken, warnings = _broken_promises(resolved, good)
-    problems += broken
+    promises = Promises(resolved)
+    nodes += _promises(promises, resolved, good)
+    problems += [*promises.broken_files, *(sentence(one) for one in nodes if is_broken(one))]
+    warnings = promises.notes + [sentence(one) for one in nodes if one.status == "warn"]
     if problems:
         return problems, warnings
     built = _marts(resolved, target, {node.unique_id for node in judged})
     for check, options, severity in checks:
-        found = problems_of(check, options, built, resolved)
+        node, found = result_of(check, options, built, resolved, severity)
+        nodes.append(node)
         (warnings if severity == "warn" else problems).extend(found)
     return problems, warnings
 
 
-def _broken_promises(resolved: Resolved, built: Collection[str]) -> tuple[list[str], list[str]]:
-    """The promises of contracts about models that are not kept: against publishing, and to say."""
-    contracts = RunContracts(resolved)
-    problems, warnings = list(contracts.broken_files), contracts.notes
-    if not contracts.contracts:
-        return problems, warnings
+def _promises(
+    promises: Promises, resolved: Resolved, built: Collection[str]
+) -> Iterator[NodeReport]:
+    """The promises of contracts about models, and all service levels."""
     manifest = read_manifest(resolved.artifacts)
-    raw = [one for one in contracts.check(manifest, of="sources") if one[1].kind in SERVICE_LEVELS]
-    for id_, check, to in (*raw, *contracts.check(manifest, of="models")):
-        if id_ and id_ not in built and check.kind not in SERVICE_LEVELS:
-            continue  # the model itself failed, which is told
-        if check.status in {"fail", "error"}:
-            problems.append(sentence(check, to))
-        elif check.status == "warn":
-            warnings.append(sentence(check, to))
-    return problems, warnings
+    for part in ("data", "service levels"):
+        for node in promises.check(manifest, of="models", part=part):
+            of = node.attached_to
+            if node.status != "skipped" and (part != "data" or of is None or of in built):
+                yield node  # of a model that failed that is told
+    for node in promises.check(manifest, of="sources", part="service levels"):
+        if node.status != "skipped":
+            yield node
 
 
 def _without_contract(resolved: Resolved, state: BuildState) -> tuple[str, ...]:

@@ -1,13 +1,9 @@
-"""``headrace contract``, and the contracts of a run: which table a file is about, and for whom.
+"""``headrace contract``: which table a file is about, for whom it is, and what holds of it."""
 
-contracts/*.yaml ─► raw tables before the build ─► what depends on a broken one is not built
-                 └► marts and freshness in the audit ─► an error blocks the publish, warn is said
-"""
-
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
@@ -15,11 +11,11 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_manifest import SourceNode
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ContractError, UserError
-from headrace.formatting import count, did_you_mean, first_few, one_line
+from headrace.formatting import did_you_mean, first_few, one_line
 from headrace.pipeline.query import database
 from headrace.pipeline.reports import Report
 from headrace.quality.contract import ContractCheck, check_contract, read_contract
-from headrace.quality.contract.checks import ContractTable
+from headrace.quality.contract.checks import ContractTable, Part
 from headrace.quality.contract.document import Contract, write, written
 from headrace.quality.contract.export import contract_of
 from headrace.scaffold.add_contract import ImportReport, import_contract
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
     from headrace.settings import Resolved
 
 _BROKEN = {"fail", "error"}
-SERVICE_LEVELS = frozenset({"freshness", "retention"})
-"""Kinds of promises that time alone breaks."""
 Relation = Node | SourceNode
 
 
@@ -74,7 +68,7 @@ def export_contract(resolved: "Resolved", name: str, *, out: Path | None = None)
     manifest = read_manifest(resolved.artifacts)
     node = _relation(manifest, name)
     columns: dict[str, str] = {}
-    with _reader(resolved, "warehouse") as (connection, alias, _):
+    with reader(resolved, "warehouse") as (connection, alias, _):
         table = _table(connection, alias, node.schema_name or "", node.relation_name)
         columns = dict(table.columns) if table else {}
     own = {key: kind for key, kind in columns.items() if not key.startswith("_dlt")}
@@ -99,9 +93,9 @@ def bring_in(resolved: "Resolved", path: Path, *, dry_run: bool = False) -> Impo
     """
     contract = read_contract(path)
     manifest = read_manifest(resolved.artifacts)
-    tables = [(each, _found(manifest, contract, each)) for each in contract.objects]
+    tables = [(each, node_of(manifest, contract, each)) for each in contract.objects]
     known = {}
-    with _reader(resolved, "warehouse") as (connection, alias, _):
+    with reader(resolved, "warehouse") as (connection, alias, _):
         for _, node in tables:
             if node is not None:
                 table = _table(connection, alias, node.schema_name or "", node.relation_name)
@@ -123,90 +117,35 @@ def check_file(resolved: "Resolved", path: Path, *, on: str | None = None) -> Co
     contract = read_contract(path)
     manifest = _manifest(resolved)
     place = on or ("published" if _is_published(resolved, manifest, contract) else "warehouse")
-    with _reader(resolved, place) as (connection, alias, shown):
-        checks = _checked(resolved, contract, manifest, connection, alias, contract.objects)
+    with reader(resolved, place) as (connection, alias, shown):
+        checks = checked(resolved, contract, manifest, connection, alias, contract.objects)
     return ContractTest(
         contract=contract.label,
         path=str(path),
         on=shown,
         passed=not any(one.status in _BROKEN for one in checks),
-        promised_to=_promised_to(contract, manifest),
+        promised_to=promised_to(contract, manifest),
         checks=checks,
         notes=contract.notes,
     )
 
 
-class RunContracts:
-    """The contracts of a run.
-
-    Attributes:
-        contracts: those whose files could be read.
-        broken_files: of the others, what is wrong.
-    """
-
-    def __init__(self, resolved: "Resolved") -> None:
-        self.resolved = resolved
-        self.contracts: list[Contract] = []
-        self.broken_files: list[str] = []
-        for path in resolved.contract_files:
-            try:
-                self.contracts.append(read_contract(path))
-            except ContractError as error:
-                self.broken_files.append(str(error))
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know of the files."""
-        return [note for one in self.contracts for note in one.notes]
-
-    def check(
-        self, manifest: Any, *, of: Literal["sources", "models"]
-    ) -> list[tuple[str, ContractCheck, str]]:
-        """The promises on raw tables or on what was built, that were checked.
-
-        Args:
-            manifest: dbt's: as read from its file, or its own object.
-            of: which tables.
-
-        Returns:
-            The dbt id of each table, the check, and whom it was promised to.
-        """
-        found: list[tuple[str, ContractCheck, str]] = []
-        if not self.contracts:
-            return found
-        with _reader(self.resolved, "warehouse") as (connection, alias, _):
-            for contract in self.contracts:
-                tables = [(each, _found(manifest, contract, each)) for each in contract.objects]
-                for each, node in tables:
-                    is_source = node is not None and node.unique_id.startswith("source.")
-                    if is_source != (of == "sources"):
-                        continue
-                    checks = _checked(self.resolved, contract, manifest, connection, alias, (each,))
-                    to = _promised_to(contract, manifest, node.unique_id if node else None)
-                    id_ = node.unique_id if node is not None else ""
-                    found += [(id_, one, to) for one in checks]
-        return found
-
-
-def sentence(check: ContractCheck, promised_to: str) -> str:
-    """A promise that is not kept, and to whom it was given."""
-    to = f"; promised to {promised_to}" if promised_to else ""
-    return f"contract {check.contract}: {check.label}: {check.said}{to}"
-
-
-def _checked(
+def checked(
     resolved: "Resolved",
     contract: Contract,
     manifest: Any,
     connection: "duckdb.DuckDBPyConnection",
     alias: str,
     objects: "Sequence[SchemaObject]",
+    parts: Collection[Part] = ("data", "service levels"),
 ) -> tuple[ContractCheck, ...]:
+    """The promises on some tables of a contract, in a database that is attached."""
+
     def find(each: "SchemaObject") -> ContractTable | None:
-        node = _found(manifest, contract, each)
+        node = node_of(manifest, contract, each)
         names = _names(contract, each)
         if node is not None:
-            names = [(_schema(node), _identifier(node)), *names]
+            names = [(schema_of(node), identifier_of(node)), *names]
         for schema, name in names:
             table = _table(connection, alias, schema, name)
             if table is not None:
@@ -222,12 +161,18 @@ def _checked(
                 node = _relation(manifest, table)
             except ContractError:
                 return None
-            found = _table(connection, alias, _schema(node), _identifier(node))
+            found = _table(connection, alias, schema_of(node), identifier_of(node))
         return (found.quoted, f'"{column}"') if found and column in found.columns else None
 
     seconds = resolved.settings.contracts.timeout
     return check_contract(
-        contract, connection, find, objects=objects, seconds=seconds, resolve=resolve
+        contract,
+        connection,
+        find,
+        objects=objects,
+        parts=parts,
+        seconds=seconds,
+        resolve=resolve,
     )
 
 
@@ -239,16 +184,16 @@ def _manifest(resolved: "Resolved") -> Manifest | None:
         return None
 
 
-def _schema(node: Any) -> str:
+def schema_of(node: Any) -> str:
     return str(getattr(node, "schema_name", None) or node.schema)
 
 
-def _identifier(node: Any) -> str:
+def identifier_of(node: Any) -> str:
     """A table's name; of our manifest or dbt's own."""
     return str(getattr(node, "alias", None) or getattr(node, "identifier", None) or node.name)
 
 
-def _relations(manifest: Any) -> Iterator[Any]:
+def relations(manifest: Any) -> Iterator[Any]:
     for node in manifest.nodes.values():
         if str(node.resource_type) in {"model", "seed", "snapshot"}:
             yield node
@@ -265,9 +210,9 @@ def _relation(manifest: Any, name: str) -> Any:
     schema = rest[-1] if rest else None
     found = [
         one
-        for one in _relations(manifest)
-        if table in {one.name, _identifier(one)}
-        and (schema is None or schema in {_schema(one), getattr(one, "source_name", None)})
+        for one in relations(manifest)
+        if table in {one.name, identifier_of(one)}
+        and (schema is None or schema in {schema_of(one), getattr(one, "source_name", None)})
     ]
     models = [one for one in found if not one.unique_id.startswith("source.")]
     found = models or found
@@ -275,12 +220,12 @@ def _relation(manifest: Any, name: str) -> Any:
         return found[0]
     if not found:
         known = [
-            f"{_schema(one)}.{_identifier(one)}" if schema else _identifier(one)
-            for one in _relations(manifest)
+            f"{schema_of(one)}.{identifier_of(one)}" if schema else identifier_of(one)
+            for one in relations(manifest)
         ]
         meant = did_you_mean(name, known)
         raise ContractError(f"there is no table {name}{f'; {meant}' if meant else ''}")
-    choices = first_few([f"{_schema(one)}.{_identifier(one)}" for one in found])
+    choices = first_few([f"{schema_of(one)}.{identifier_of(one)}" for one in found])
     raise ContractError(f"{name} is several tables ({choices}): name one with its schema")
 
 
@@ -295,7 +240,7 @@ def _names(contract: Contract, each: "SchemaObject") -> list[tuple[str, str]]:
     return names
 
 
-def _found(manifest: Any, contract: Contract, each: "SchemaObject") -> Any:
+def node_of(manifest: Any, contract: Contract, each: "SchemaObject") -> Any:
     """The node of dbt's graph that an object of a contract is about; None if there is none."""
     if manifest is None:
         return None
@@ -335,9 +280,7 @@ def _table(
 
 
 @contextmanager
-def _reader(
-    resolved: "Resolved", on: str
-) -> "Iterator[tuple[duckdb.DuckDBPyConnection, str, str]]":
+def reader(resolved: "Resolved", on: str) -> "Iterator[tuple[duckdb.DuckDBPyConnection, str, str]]":
     """A connection that reads a database and nothing else, its alias, and what it is called."""
     import duckdb
 
@@ -370,19 +313,19 @@ def _is_published(resolved: "Resolved", manifest: Manifest | None, contract: Con
     """Whether all of its tables are marts, of which there is a published file."""
     if not resolved.published.exists():
         return False
-    nodes = [_found(manifest, contract, each) for each in contract.objects]
+    nodes = [node_of(manifest, contract, each) for each in contract.objects]
     schemas = set(resolved.settings.publish.schemas)
-    return bool(nodes) and all(one is not None and _schema(one) in schemas for one in nodes)
+    return bool(nodes) and all(one is not None and schema_of(one) in schemas for one in nodes)
 
 
-def _promised_to(contract: Contract, manifest: Any, id_: str | None = None) -> str:
+def promised_to(contract: Contract, manifest: Any, id_: str | None = None) -> str:
     """Who relies on a contract: exposures downstream of its tables, and whom its file names."""
     words = []
     if manifest is not None:
         ids = {id_} if id_ else {
             node.unique_id
             for each in contract.objects
-            if (node := _found(manifest, contract, each)) is not None
+            if (node := node_of(manifest, contract, each)) is not None
         }  # fmt: skip
         seen = downstream(manifest, ids)
         for exposure in (one for id_, one in manifest.exposures.items() if id_ in seen):
@@ -412,11 +355,3 @@ def downstream(manifest: Any, ids: set[str]) -> set[str]:
                 seen.add(one)
                 left.append(one)
     return seen
-
-
-def told(report: ContractTest) -> str:
-    """The last line of a report."""
-    broken = [one for one in report.checks if one.status in _BROKEN]
-    if not broken:
-        return f"{count(len(report.checks), 'promise')} kept"
-    return f"{len(broken)} of {count(len(report.checks), 'promise')} broken"

@@ -7,18 +7,17 @@ dbt's own tests of sources stop what depends on them within the build. All of th
 build's report, so that the audit refuses to publish, and the page and the terminal show them.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Any, cast
 
-from headrace.error_detail import ErrorDetail
 from headrace.errors import UserError
 from headrace.formatting import first_few
-from headrace.pipeline.checking.audit import chosen_checks, problems_of
+from headrace.pipeline.checking.audit import chosen_checks, result_of
 from headrace.pipeline.checking.checked_tables import RawTable, RawTables
-from headrace.pipeline.checking.contract import SERVICE_LEVELS, RunContracts, downstream, sentence
+from headrace.pipeline.checking.contract import downstream
+from headrace.pipeline.checking.promises import Promises, is_broken
 from headrace.pipeline.dbt.dbt_runner import MADE
-from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
+from headrace.pipeline.reports import Event, Listener, NodeReport
 from headrace.settings import Resolved
 from headrace.targets import Target
 
@@ -53,24 +52,10 @@ def check_raw(resolved: Resolved, target: Target, graph: Any, *, listen: Listene
     if checks:
         tables = RawTables(_loaded(target, graph), target=target)
         for check, options, severity in checks:
-            began = time.monotonic()
-            found = problems_of(check, options, tables, resolved)
-            status: NodeStatus = "pass" if not found else "warn" if severity == "warn" else "fail"
-            if status == "fail":
+            node, _ = result_of(check, options, tables, resolved, severity)
+            if node.status == "fail":
                 excluded.append("source:*+")
-            nodes.append(
-                NodeReport(
-                    unique_id=f"check.{check.name}",
-                    name=check.name,
-                    label=check.name,
-                    resource_type="check",
-                    status=status,
-                    severity="warn" if severity == "warn" else "error",
-                    seconds=time.monotonic() - began,
-                    failures=len(found) or None,
-                    message="; ".join(found) or None,
-                )
-            )
+            nodes.append(node)
     for node in nodes:
         if node.status != "pass":
             state = cast("Any", "warn" if node.status == "warn" else "failed")
@@ -79,28 +64,23 @@ def check_raw(resolved: Resolved, target: Target, graph: Any, *, listen: Listene
 
 
 def _contracts(resolved: Resolved, graph: Any) -> tuple[list[NodeReport], list[str]]:
-    contracts = RunContracts(resolved)
-    files = contracts.broken_files
-    nodes = [_node("contracts", "contracts", "error", problem) for problem in files]
+    promises = Promises(resolved)
+    nodes = [_unreadable(problem) for problem in promises.broken_files]
     excluded: list[str] = []
     try:
-        found = contracts.check(graph, of="sources")
+        found = promises.check(graph, of="sources", part="data")
     except UserError as error:
-        return [*nodes, _node("contracts", "contracts", "error", str(error))], []
-    for id_, check, to in found:
-        if check.status == "skipped" or check.kind in SERVICE_LEVELS:
-            continue  # the audit judges what changes while the data does not
-        label = f"{check.contract}: {check.label}"
-        said = sentence(check, to).partition(": ")[2] if check.status != "pass" else None
-        node = _node(f"contract.{check.contract}.{check.label}", label, check.status, said)
-        if check.status != "pass" and check.query:
-            node = node.model_copy(update={"detail": ErrorDetail(query=check.query)})
-        message = said.removeprefix(f"{check.label}: ") if said else None
-        if check.status in {"fail", "error"}:
-            source = graph.sources[id_]
+        return [*nodes, _unreadable(str(error))], []
+    for node in found:
+        if node.status == "skipped":
+            continue
+        if is_broken(node) and node.attached_to is not None:
+            source = graph.sources[node.attached_to]
             excluded.append(f"source:{source.source_name}.{source.name}+")
-            message = f"{message}; not built: {_models_below(graph, id_)}"
-        nodes.append(node.model_copy(update={"message": message}))
+            message = f"{node.message}; not built: {_models_below(graph, node.attached_to)}"
+            nodes.append(node.model_copy(update={"message": message}))
+        else:
+            nodes.append(node)
     return nodes, excluded
 
 
@@ -115,15 +95,15 @@ def _is_made(node: Any) -> bool:
     return str(node.resource_type) in MADE
 
 
-def _node(id_: str, label: str, status: str, message: str | None) -> NodeReport:
+def _unreadable(problem: str) -> NodeReport:
     return NodeReport(
-        unique_id=id_,
-        name=label,
-        label=label,
+        unique_id="contracts",
+        name="contracts",
+        label="contracts",
         resource_type="contract",
-        status=cast("NodeStatus", status),
-        severity="warn" if status == "warn" else "error",
-        message=message,
+        status="error",
+        severity="error",
+        message=problem,
     )
 
 

@@ -6,7 +6,7 @@ All of it is read from the run store; nothing of the warehouse is.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Literal
 
 from pydantic import Field
@@ -16,12 +16,13 @@ from headrace.catalog.metric_tables import AlarmStatus, StoredRunMetrics
 from headrace.errors import MonitorError
 from headrace.formatting import did_you_mean, first_few
 from headrace.lineage.trace import asset_distances
+from headrace.pipeline.checking.promises import PromiseReport, reports
 from headrace.pipeline.quality.monitor_alarms import RUNS, judge_table, report_of
 from headrace.pipeline.quality.monitor_tables import MonitoredTable, monitored
 from headrace.pipeline.quality.monitor_words import length
 from headrace.pipeline.reports import AlarmReport, Report
 from headrace.pipeline.status import has_store
-from headrace.quality.monitors.forecast import Forecast, forecast, updates_of
+from headrace.quality.monitors.forecast import Forecast, Promise, forecast, updates_of
 from headrace.quality.monitors.series import Judged, Unit
 from headrace.settings import DEFAULT_ENV, Resolved
 
@@ -31,20 +32,26 @@ class FreshnessForecast(Report):
 
     table: str = Field(description="`schema.table`")
     asset: str = Field(description="id of the asset")
+    is_raw: bool = Field(False, description="whether it is loaded, and not built")
     newest: datetime | None = Field(None, description="its newest event; UTC")
     updated_at: datetime | None = Field(None, description="the run that brought it; UTC")
     next_at: datetime | None = Field(None, description="when newer data are expected; UTC")
     next_by: datetime | None = Field(None, description="by when they come nine times of ten; UTC")
-    promise_seconds: float | None = Field(
-        None, description="how old its newest data may be: of `fresh_within`, or the freshness of "
-        "the dbt sources that it is made from",
+    promise: str | None = Field(
+        None, description="where it was promised: `latency 2 d of contract orders`, `fresh_within "
+        "26 hours`, `freshness of source shop`; of several, the one that is broken first",
     )  # fmt: skip
+    promised_to: str = Field("", description="who relies on it, of a contract's")
+    promise_seconds: float | None = Field(
+        None, description="how old its newest data may be; none of a time of day"
+    )
     misses_at: datetime | None = Field(
         None, description="when the promise is broken if nothing newer comes; UTC"
     )
     status: Literal["fresh", "late", "will miss", "missed", "unknown"] = Field(
         description="`late`: newer data were expected by now; `will miss`: not before its promise "
-        "is broken; `missed`: it is; `unknown`: too few runs brought newer data"
+        "is broken; `missed`: it is; `unknown`: too few runs brought newer data, and nothing is "
+        "promised or no data is known"
     )
     text: str = Field(description="in words")
 
@@ -61,6 +68,18 @@ class QualityStatus(Report):
     freshness: tuple[FreshnessForecast, ...] = Field(
         (), description="of each mart, and of raw tables with a promise; the worst first"
     )
+    promises: tuple[PromiseReport, ...] = Field(
+        (), description="of contracts, and checks in Python; the broken ones first"
+    )
+
+    @property
+    def passed(self) -> bool:
+        """Whether there is no alarm, no promise is broken, and none will be."""
+        return not (
+            self.alarms
+            or any(one.status in {"missed", "will miss"} for one in self.freshness)
+            or any(one.status in {"error", "fail"} for one in self.promises)
+        )
 
 
 class MetricPoint(Report):
@@ -104,7 +123,7 @@ def _known(resolved: Resolved) -> "Iterator[tuple[RunStore, Catalog]]":
     store = RunStore(resolved.run_store_url)
     try:
         catalog = store.load_catalog()
-        if catalog is None or not store.plans():
+        if catalog is None or not (store.plans() or store.promises()):
             raise nothing
         yield store, catalog
     finally:
@@ -134,6 +153,7 @@ def quality_status(resolved: Resolved, *, now: datetime | None = None) -> Qualit
             alarms=tuple(alarms),
             ended=tuple(ended[:_ENDED]),
             freshness=tuple(forecasts(catalog, tables, runs, now=at)),
+            promises=tuple(reports(store, catalog)),
         )
 
 
@@ -146,31 +166,35 @@ def forecasts(
 ) -> list[FreshnessForecast]:
     """When marts, and raw tables with a promise, will be fresh; the worst first.
 
-    A mart is as fresh as what it is made from: without a promise of its own, it has the strictest
-    of its raw tables.
+    A mart is as fresh as what it is made from: without a promise of its own, it has those of its
+    raw tables. Of several, the one that is broken first is told.
     """
     found = []
     for key, table in tables.items():
         above = [one for one in asset_distances(catalog, key, "upstream") if one in tables]
-        promises = [tables[one] for one in (key, *above) if tables[one].promise is not None]
-        promises.sort(key=lambda one: (one is not table, one.promise))
-        promise = promises[0].promise if promises else None
-        if key not in runs or (table.is_raw and promise is None):
+        of_raw = [each for one in above if tables[one].is_raw for each in tables[one].promises]
+        promises = table.promises or of_raw
+        if key not in runs or (table.is_raw and not promises):
             continue
         updates = updates_of([(one.at, one.newest, one.changed) for one in runs[key]])
-        by_event = bool(promises) and promises[0].promises_events
-        seen = forecast(updates, now=now, promise=promise, by_event=by_event)
         last = updates[-1] if updates else None
+        promise = min(promises, key=lambda one: one.missed_at(last), default=None) if last else None
+        seen = forecast(updates, now=now, promise=promise)
         status = _status(seen)
         found.append(
             FreshnessForecast(
                 table=table.name,
                 asset=key,
+                is_raw=table.is_raw,
                 newest=last.newest if last else None,
                 updated_at=last.at if last else None,
                 next_at=seen.next_at,
                 next_by=seen.next_by,
-                promise_seconds=promise.total_seconds() if promise else None,
+                promise=(promise or promises[0]).said if promises else None,
+                promised_to=promise.to if promise else "",
+                promise_seconds=(
+                    promise.within.total_seconds() if promise and promise.within else None
+                ),
                 misses_at=seen.misses_at,
                 status=status,
                 text=_words(seen, status, promise, now),
@@ -186,13 +210,20 @@ def _status(seen: Forecast) -> Literal["fresh", "late", "will miss", "missed", "
         return "will miss"
     if seen.is_late:
         return "late"
-    return "fresh" if seen.next_at is not None else "unknown"
+    return "fresh" if seen.next_at is not None or seen.misses_at is not None else "unknown"
 
 
-def _words(seen: Forecast, status: str, promise: timedelta | None, now: datetime) -> str:
+def _words(seen: Forecast, status: str, promise: Promise | None, now: datetime) -> str:
     parts = []
     if seen.misses_at is not None and promise is not None:
-        allowed = f"the newest data may be {length(promise.total_seconds())} old"
+        allowed = (
+            f"the newest data may be {length(promise.within.total_seconds())} old"
+            if promise.within is not None
+            else f"newer data come each day by {promise.by:%H:%M} {promise.by.tzname() or 'UTC'}"
+            if promise.by is not None
+            else ""
+        )
+        allowed += f" ({promise.said})" if promise.said else ""
         away = length(abs((seen.misses_at - now).total_seconds()))
         if status == "missed":
             parts.append(f"{allowed}: missed {away} ago")
@@ -200,6 +231,8 @@ def _words(seen: Forecast, status: str, promise: timedelta | None, now: datetime
             parts.append(f"{allowed}: will be missed in {away}")
         else:
             parts.append(f"{allowed}: kept for {away} more")
+        if promise.to and status in {"missed", "will miss"}:
+            parts[-1] += f"; promised to {promise.to}"
     if seen.next_at is None:
         parts.append(_TOO_FEW)
     elif status == "late" or (seen.next_by is not None and now > seen.next_by):

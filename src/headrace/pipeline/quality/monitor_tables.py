@@ -1,6 +1,6 @@
 """The tables that are monitored, and what settings, dbt and the catalog say of each."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -12,7 +12,9 @@ from headrace.artifacts import read_manifest
 from headrace.catalog import Catalog, pii
 from headrace.errors import HeadraceError
 from headrace.pipeline.catalog import KnownColumns, known_columns
+from headrace.pipeline.checking.promises import Promises, TableLevel
 from headrace.pipeline.quality.kept_profiles import personal_columns
+from headrace.quality.monitors.forecast import Promise
 from headrace.quality.monitors.plan import Hints
 from headrace.settings import Resolved
 from headrace.settings.models import TableMonitorSettings
@@ -39,8 +41,7 @@ class MonitoredTable:
         is_raw: whether it is loaded, and not built.
         settings: its own.
         hints: what is known of it besides its data.
-        promise: how old its newest data may be, as somebody promised; None without a promise.
-        promises_events: whether it is the newest event that may be so old, and not the newest load.
+        promises: how fresh it has to be, as somebody promised.
     """
 
     asset: "Asset"
@@ -49,8 +50,7 @@ class MonitoredTable:
     is_raw: bool
     settings: TableMonitorSettings
     hints: Hints
-    promise: timedelta | None = None
-    promises_events: bool = False
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def monitored(resolved: Resolved, catalog: Catalog) -> Tables:
     except HeadraceError:  # only loads so far
         manifest = None
     known, sources = known_columns(catalog), pii.sources_of(catalog)
+    levels = Promises(resolved).levels(manifest) if manifest else {}
     notes: list[str] = []
     found: dict[str, MonitoredTable] = {}
     for asset, is_raw in _assets(resolved, catalog, manifest):
@@ -82,6 +83,7 @@ def monitored(resolved: Resolved, catalog: Catalog) -> Tables:
         source = manifest.sources.get(asset.dbt_id or "") if manifest else None
         settings, wrong = _settings(resolved, name, asset, source)
         notes += wrong
+        promised = levels.get(asset.dbt_id or "", ())
         if settings.enabled:
             found[asset.id] = MonitoredTable(
                 asset=asset,
@@ -91,9 +93,8 @@ def monitored(resolved: Resolved, catalog: Catalog) -> Tables:
                 ),
                 is_raw=is_raw,
                 settings=settings,
-                hints=_hints(asset, node, source, settings, known, sources),
-                promise=_promise(settings, source),
-                promises_events=settings.fresh_within is not None,
+                hints=_hints(asset, node, source, settings, known, sources, promised),
+                promises=tuple(_promises(settings, source, promised)),
             )
     unknown = resolved.settings.monitors.tables.keys() - {one.name for one in found.values()}
     unknown -= {name for name, one in resolved.settings.monitors.tables.items() if not one.enabled}
@@ -149,37 +150,52 @@ def _hints(
     settings: TableMonitorSettings,
     known: KnownColumns,
     sources: Any,
+    promised: Sequence[TableLevel],
 ) -> Hints:
     names = [column.name for column in asset.columns]
     configured = (node.config.event_time if node else None) or (
         source.config.event_time if source else None
     )
-    likely = []
+    likely = [one.level.column for one in promised if one.level.kind == "freshness"]
     if source is not None:
-        field = source.config.loaded_at_field or source.loaded_at_field
-        likely = [field] if field in names else []
+        likely.append(source.config.loaded_at_field or source.loaded_at_field)
     but: set[str] = set()
     if settings.columns is not None:
         but = set(names) - {*settings.columns, "_dlt_load_id"}
     return Hints(
         event_time=settings.event_time or configured,
         grain=settings.grain,
-        likely=tuple(one for one in likely if one),
+        likely=tuple(one for one in likely if one and one in names),
         key=known.keys.get(f"{asset.schema or 'main'}.{asset.identifier or asset.name}", ()),
         personal=personal_columns(asset, names, known, sources),
         but=but,
     )
 
 
-def _promise(settings: TableMonitorSettings, source: "SourceNode | None") -> timedelta | None:
-    """How old the newest data may be: the setting, or the freshness of the dbt source."""
+def _promises(
+    settings: TableMonitorSettings, source: "SourceNode | None", promised: Sequence[TableLevel]
+) -> Iterator[Promise]:
+    """How fresh a table has to be: by the settings, by contracts, by the yml of a dbt source."""
     if settings.fresh_within is not None:
-        return as_timedelta(settings.fresh_within)
+        said = f"fresh_within {settings.fresh_within}"
+        yield Promise(as_timedelta(settings.fresh_within), said=said)
+    for one in promised:
+        level = one.level
+        if level.kind in {"freshness", "frequency", "availability"}:
+            yield Promise(
+                level.within,
+                level.by,
+                of_events=level.kind == "freshness" and level.column is not None,
+                said=f"{level.name} of contract {level.contract}",
+                to=one.to,
+            )
     freshness = (source.config.freshness or source.freshness) if source else None
     for period in (freshness.error_after, freshness.warn_after) if freshness else ():
-        if period is not None and period.count and period.period:
-            return timedelta(**{f"{period.period}s": period.count})
-    return None
+        if period is not None and period.count and period.period and source is not None:
+            within = timedelta(**{f"{period.period}s": period.count})
+            said = f"freshness of source {source.source_name}"
+            yield Promise(within, of_events=False, said=said)
+            return
 
 
 def as_timedelta(text: str) -> timedelta:

@@ -6,7 +6,7 @@ Source of the metrics and operators: Open Data Contract Standard 3.1, "Data qual
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from headrace.formatting import count, one_line
 from headrace.quality.contract import keywords
 from headrace.quality.contract.document import Contract
+from headrace.quality.contract.service_levels import ServiceLevel, service_levels
 from headrace.sql_text import identifier, identifiers, literal
 
 if TYPE_CHECKING:
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
         DataQuality,
         SchemaObject,
         SchemaProperty,
-        ServiceLevelAgreementProperty,
     )
 
 CheckStatus = Literal["pass", "fail", "warn", "error", "skipped"]
 _WARNS = frozenset({"warn", "warning", "info", "low", "minor"})
-_FRESHNESS = frozenset({"latency", "ly", "freshness"})
-_RETENTION = frozenset({"retention", "re"})
 _METRICS = {"nullCheck": "nullValues", "uniqueCheck": "duplicateValues",
             "duplicateCount": "duplicateValues", "validValues": "invalidValues"}  # fmt: skip
 """Names of 3.0, which has ``rule`` where 3.1 has ``metric``."""
@@ -43,7 +41,7 @@ class ContractCheck(BaseModel):
     contract: str
     table: str = Field(description="`schema.table`, or the contract's name of one that is missing")
     column: str | None = None
-    kind: Literal["schema", "quality", "freshness", "retention"]
+    kind: Literal["schema", "quality", "freshness", "frequency", "retention", "service level"]
     name: str = Field(description="the promise: `required`, a metric, the name of a rule")
     status: CheckStatus
     said: str = Field("", description="what was found, and what was promised")
@@ -73,6 +71,8 @@ class ContractTable:
     loaded_sql: str | None = None
 
 
+Part = Literal["data", "service levels"]
+"""Of a contract: what rows break, and what time breaks."""
 Find = Callable[["SchemaObject"], ContractTable | None]
 """Finds the table of an object of a contract; None where there is none."""
 
@@ -83,6 +83,7 @@ def check_contract(
     find: Find,
     *,
     objects: "Iterable[SchemaObject] | None" = None,
+    parts: Collection[Part] = ("data", "service levels"),
     seconds: float = 60.0,
     resolve: Callable[[str], tuple[str, str] | None] = lambda _: None,
 ) -> tuple[ContractCheck, ...]:
@@ -93,6 +94,7 @@ def check_contract(
         connection: reads the tables; it should see nothing else.
         find: the table of an object.
         objects: of these tables only.
+        parts: these only.
         seconds: that all queries may take; what is not done by then is an error.
         resolve: ``customers.id`` as the quoted table and column that it means, for relationships.
     """
@@ -103,10 +105,14 @@ def check_contract(
         if table is None:
             name = str(each.physicalName or each.name)
             said = f"there is no table {name}"
-            checks.append(_made(contract, name, None, "schema", "exists", "fail", said))
+            if "data" in parts:
+                checks.append(_made(contract, name, None, "schema", "exists", "fail", said))
             continue
         checker = _Checker(contract, connection, table, each, ends, resolve)
-        checks += [*checker.schema(), *checker.quality(), *checker.service_levels()]
+        if "data" in parts:
+            checks += [*checker.schema(), *checker.quality()]
+        if "service levels" in parts:
+            checks += checker.service_levels()
     return tuple(checks)
 
 
@@ -165,15 +171,14 @@ class _Checker:
                 yield self._quality(rule, name)
 
     def service_levels(self) -> Iterator[ContractCheck]:
-        """Freshness and retention of this table."""
-        for promise in self.contract.model.slaProperties or ():
-            kind = (promise.property or "").casefold()
-            element = promise.element or self.contract.model.slaDefaultElement
-            column, is_mine = self._element(element)
-            if is_mine and kind in _FRESHNESS:
-                yield self._age(promise, column, "freshness")
-            elif is_mine and kind in _RETENTION:
-                yield self._age(promise, column, "retention")
+        """Freshness, frequency, availability and retention of this table."""
+        names = {self.table.name, self.table.name.rpartition(".")[2]}
+        for promise in service_levels(self.contract, self.of, names, self.table.columns):
+            if promise.problem or promise.kind in {"other", "availability"}:
+                said = promise.problem or "`headrace quality status` says whether it is kept"
+                yield self._check(promise.column, "service level", promise.name, "skipped", said)
+            else:
+                yield self._age(promise)
 
     def _name(self, column: "SchemaProperty") -> str | None:
         """What the table calls a column; None if it has none of that name."""
@@ -352,62 +357,39 @@ class _Checker:
             measure = f"100.0 * {measure} / nullif(count(*), 0)"
         return f"select {measure} from {table}"
 
-    def _element(self, element: str | None) -> tuple[str | None, bool]:
-        """The column that a service level is about, and whether it is about this table."""
-        if not element:
-            return None, True
-        first = element.split(",")[0].strip()
-        table, _, column = first.rpartition(".")
-        names = {str(self.of.name), str(self.of.physicalName), self.table.name.rpartition(".")[2]}
-        if not table and first in names:
-            return None, True
-        if table and table not in names and table != self.table.name:
-            return None, False
-        known = {one.casefold(): one for one in self.table.columns}
-        return known.get(column.casefold(), column), bool(table) or column.casefold() in known
-
-    def _age(
-        self, promise: "ServiceLevelAgreementProperty", column: str | None,
-        kind: Literal["freshness", "retention"],
-    ) -> ContractCheck:  # fmt: skip
-        unit = keywords.UNITS.get((promise.unit or "d").casefold())
-        try:
-            value = float(str(promise.value))
-        except ValueError:
-            value = -1.0
-        name = f"{promise.property} {promise.value} {promise.unit or 'd'}"
-        if unit is None or value < 0:
-            said = "its value or unit cannot be read: write value: 4 and unit: h"
-            return self._check(column, kind, name, "skipped", said)
+    def _age(self, promise: ServiceLevel) -> ContractCheck:
+        column, is_newest = promise.column, promise.kind != "retention"
+        kind = promise.kind
         if column is not None and column not in self.table.columns:
-            return self._check(column, kind, name, "fail", "the column is missing")
-        measure = "max" if kind == "freshness" else "min"
-        if column is not None:
+            return self._check(column, kind, promise.name, "fail", "the column is missing")
+        if column is not None and promise.kind != "frequency":
+            measure = "max" if is_newest else "min"
             times = f"select {measure}({identifier(column)}::timestamptz) from {self.table.quoted}"
-        elif kind == "freshness" and self.table.loaded_sql:
+        elif is_newest and self.table.loaded_sql:
             times = self.table.loaded_sql
         else:
-            said = "it names no element: name the column with the time, as orders.ordered_at"
-            return self._check(column, kind, name, "skipped", said)
-        span = f"to_microseconds(({value} * epoch(interval '1' {unit}) * 1000000)::bigint)"
+            said = (
+                "`headrace quality status` says whether it is kept"
+                if promise.kind == "frequency"
+                else "it names no element: name the column with the time, as orders.ordered_at"
+            )
+            return self._check(column, kind, promise.name, "skipped", said)
+        assert promise.within is not None  # else it has a problem
+        span = f"to_microseconds({round(promise.within.total_seconds() * 1e6)})"
         query = f"select t, t < now() - {span} from ({times}) as found(t)"
         row, wrong = self._row(query)
         if wrong or row is None:
-            return self._check(column, kind, name, "error", wrong or "no answer", times)
+            return self._check(column, kind, promise.name, "error", wrong or "no answer", times)
         at, is_older = row
-        warns = "fail" if keywords.severity_of(promise) == "error" else "warn"
-        status: CheckStatus = "fail" if warns == "fail" else "warn"
-        age = f"{promise.value} {unit}{'' if value == 1 else 's'}"
-        if at is None:
-            if kind == "retention":
-                return self._check(column, kind, name, "pass", "", times)
-            return self._check(column, kind, name, status, f"there is no row, promised one of the "
-                               f"last {age}", times)  # fmt: skip
-        if not is_older:
-            return self._check(column, kind, name, "pass", "", times)
-        which = "newest" if kind == "freshness" else "oldest"
-        said = f"the {which} is of {at:%Y-%m-%d %H:%M} UTC, promised within {age}"
-        return self._check(column, kind, name, status, said, times)
+        status: CheckStatus = "warn" if promise.warns else "fail"
+        if at is None and is_newest:
+            said = f"there is no row, promised one of the last {promise.words}"
+        elif is_older:
+            which = "newest" if is_newest else "oldest"
+            said = f"the {which} is of {at:%Y-%m-%d %H:%M} UTC, promised within {promise.words}"
+        else:
+            return self._check(column, kind, promise.name, "pass", "", times)
+        return self._check(column, kind, promise.name, status, said, times)
 
     def _number(self, query: str) -> tuple[float | None, str]:
         """The one number of a query, and what is wrong with it."""

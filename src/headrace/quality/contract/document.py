@@ -119,6 +119,39 @@ def read_contract(path: Path) -> Contract:
     return contract
 
 
+def contract_of_levels(path: Path, label: str, table: str, levels: Any) -> Contract:
+    """A contract that is nothing but service levels of one table, as dbt's meta has them.
+
+    Args:
+        path: of the yml.
+        label: what people call it.
+        table: ``schema.table``.
+        levels: as below ``slaProperties`` of the standard.
+
+    Raises:
+        ContractError: they are not of that form.
+    """
+    from open_data_contract_standard.model import OpenDataContractStandard
+    from pydantic import ValidationError
+
+    data: dict[str, Any] = {
+        "name": label,
+        "schema": [{"name": table.rpartition(".")[2], "physicalName": table}],
+        "slaProperties": levels,
+    }
+    unknown: list[str] = []
+    try:
+        model = OpenDataContractStandard.model_validate(
+            _known(data, OpenDataContractStandard, "", unknown)
+        )
+    except ValidationError as error:
+        raise ContractError(
+            f"{path}: meta.sla of {table}: write a list as below slaProperties of a contract, "
+            "like [{property: latency, value: 2, unit: d}]"
+        ) from error
+    return Contract(path, model, data, tuple(unknown))
+
+
 def written(data: dict[str, Any], path: Path | None) -> str:
     """The text of a contract; where its file exists, what it says beyond the data is kept.
 

@@ -5,7 +5,7 @@ times at which its newest event moved ─► usual intervals, usual age ─► n
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 
 _APART = timedelta(minutes=15)  # of runs that are nearer, somebody repeats one by hand
@@ -24,6 +24,38 @@ class Update:
 
     at: datetime
     newest: datetime | None
+
+
+@dataclass(frozen=True)
+class Promise:
+    """How fresh a table has to be.
+
+    Attributes:
+        within: how old its newest data may be; None of a time of day.
+        by: by when newer data come each day, with the offset from UTC.
+        of_events: whether the age is that of the newest event, where there is one; else of the
+            update that brought it.
+        said: where it was said: ``latency 2 d of contract orders``.
+        to: who relies on it.
+    """
+
+    within: timedelta | None = None
+    by: time | None = None
+    of_events: bool = True
+    said: str = ""
+    to: str = ""
+
+    def missed_at(self, last: Update) -> datetime:
+        """When it is broken if nothing newer comes, UTC.
+
+        By a time of day, an update is that of its day, on the clock of the promise.
+        """
+        if self.within is not None:
+            return ((last.newest if self.of_events else None) or last.at) + self.within
+        assert self.by is not None  # it is either
+        zone = self.by.tzinfo or UTC
+        day = last.at.astimezone(zone).date() + timedelta(days=1)
+        return datetime.combine(day, self.by, zone).astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -53,8 +85,7 @@ def forecast(
     updates: Sequence[Update],
     *,
     now: datetime,
-    promise: timedelta | None = None,
-    by_event: bool = True,
+    promise: Promise | None = None,
     upstream: Sequence[datetime] = (),
 ) -> Forecast:
     """When a table will be fresh, from when it was.
@@ -66,8 +97,7 @@ def forecast(
     Args:
         updates: ascending; only runs that brought newer data.
         now: UTC.
-        promise: how old the newest data may be.
-        by_event: whether their event counts, where there is one; else the update that brought them.
+        promise: how fresh it has to be.
         upstream: when newer data of what it is made from are expected; it cannot be fresh before.
     """
     last = updates[-1] if updates else None
@@ -91,7 +121,7 @@ def forecast(
     misses_at = None
     will_miss = is_broken = False
     if promise is not None and last is not None:
-        misses_at = ((last.newest if by_event else None) or last.at) + promise
+        misses_at = promise.missed_at(last)
         is_broken = now > misses_at
         will_miss = is_broken or (next_at is not None and max(next_at, now) > misses_at)
     return Forecast(
