@@ -275,11 +275,13 @@ def test_a_reader_never_sees_half_and_is_never_stopped(lake: DuckLakeTarget) -> 
 
     reading = threading.Thread(target=read)
     reading.start()
-    for run in range(1, 4):
-        build(run)
-        _publish(lake, f"run{run}", ["a", "b"])
-    done.set()
-    reading.join()
+    try:
+        for run in range(1, 4):
+            build(run)
+            _publish(lake, f"run{run}", ["a", "b"])
+    finally:
+        done.set()
+        reading.join()
     assert not faults
     assert len(set(seen)) > 1
     assert all(a == b and rows == 1000 for a, b, rows in seen)

@@ -51,3 +51,10 @@ def test_a_duckdb_target_is_its_file(tmp_path: Path) -> None:
     )
     target.prepare()
     assert target.exists()
+
+
+def test_files_that_duckdb_holds_are_opened_by_no_other_sqlite() -> None:
+    """A second SQLite that closes a file takes away the locks that this process holds on it."""
+    targets = ROOT / "src" / "headrace" / "targets"
+    found = [path for path in targets.rglob("*.py") if "import sqlite3" in path.read_text("utf-8")]
+    assert found == []

@@ -1,7 +1,6 @@
 """The catalog of a DuckLake: a SQLite file, or a schema of a PostgreSQL database."""
 
-import sqlite3
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +10,10 @@ from urllib.parse import quote
 from pydantic import SecretStr
 
 from headrace.errors import WarehouseError
-from headrace.libraries.duckdb import is_locked
+from headrace.exceptions import first_line
+from headrace.libraries.duckdb import is_locked, load_extension
 from headrace.secrets import hide
-from headrace.sql_text import identifier
+from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
@@ -113,21 +113,26 @@ class FileCatalog:
         """See ``DuckLakeCatalog``; a file that was stopped at its birth is none."""
         if not self.path.exists():
             return None
-        address = f"file:{quote(self.path.as_posix())}?mode=ro"
+        import duckdb
+
+        # by DuckDB's own SQLite: another one that closes the file would take away the locks that
+        # this process holds on it (POSIX), and a commit that runs then fails
+        config: dict[str, Any] = {"allow_unsigned_extensions": "true"}
         try:
-            with closing(sqlite3.connect(address, uri=True)) as connection:
-                row = connection.execute(
-                    "select count(*) from sqlite_master where name = 'ducklake_metadata'"
-                ).fetchone()
-                if row == (0,):
+            with duckdb.connect(config=config) as connection:
+                load_extension(connection, self.extension, extra="ducklake")
+                address = literal(str(self.path))
+                connection.execute(f"attach {address} as catalog (type sqlite, read_only)")
+                there = "database_name = 'catalog' and table_name = 'ducklake_metadata'"
+                if not connection.execute(f"from duckdb_tables() where {there}").fetchone():
                     return None
                 return _version(
                     connection.execute(
-                        "select value from ducklake_metadata where key = 'version'"
+                        "select value from catalog.ducklake_metadata where key = 'version'"
                     ).fetchone()
                 )
-        except sqlite3.Error as error:
-            raise WarehouseError(self.explained(error) or str(error)) from error
+        except duckdb.Error as error:
+            raise WarehouseError(self.explained(error) or first_line(error)) from error
 
     def prepare(self) -> None:
         """Make its folder."""
