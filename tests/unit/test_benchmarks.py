@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from benchmarks import load_files, profile, targets, three_jobs
+from benchmarks import artifacts, diff, load_files, merge, profile, targets, three_jobs
 from benchmarks.__main__ import BENCHMARKS, DOCS, write_tables
 from benchmarks.detection import measure
 from benchmarks.report import Report
+
+MANIFEST = Path(__file__).parents[1] / "fixtures" / "artifacts" / "dbt_1_12" / "manifest.json"
 
 
 @pytest.mark.slow
@@ -65,6 +67,30 @@ def test_files_are_loaded_beside_create_table_as(tmp_path: Path) -> None:
         load_files.WARM,
         "DuckDB, memory_limit 256MB",
     ]
+
+
+@pytest.mark.slow
+def test_a_manifest_is_read_beside_other_readers(tmp_path: Path) -> None:
+    report = artifacts.measure(tmp_path, runs=1, size=1, like=MANIFEST)
+    assert report.rows[0].who == "Headrace"
+    assert {"json.loads", "pydantic"} < {row.who for row in report.rows}
+    assert all((row.ratio is None) == (row.who == "Headrace") for row in report.rows)
+
+
+@pytest.mark.slow
+def test_changed_rows_are_merged_beside_duckdb(tmp_path: Path) -> None:
+    report = merge.measure(tmp_path, sizes=[1000], changes=20, runs=1)
+    assert [row.who for row in report.rows] == [
+        "Headrace",
+        "DuckDB, merge into",
+        "DuckDB, delete and insert",
+    ]
+
+
+@pytest.mark.slow
+def test_tables_are_compared_beside_duckdb(tmp_path: Path) -> None:
+    report = diff.measure(tmp_path, sizes=[1000], runs=1)
+    assert [row.who for row in report.rows[:2]] == ["Headrace", "DuckDB, except both ways"]
 
 
 @pytest.mark.parametrize(
