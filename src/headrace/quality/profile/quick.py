@@ -127,8 +127,7 @@ def _cheap(column: MeasuredColumn) -> dict[str, str]:
         asked["min"] = f"cast(min({column.sql}){only} as varchar)"
         asked["max"] = f"cast(max({column.sql}){only} as varchar)"
         if column.kind == "number":
-            mean = f"avg({column.number})" if column.is_float else f"avg({column.sql})"
-            asked["mean"] = f"cast({mean} as double)"
+            asked["mean"] = f"avg({column.number})"  # the sum of long integers may overflow
     return asked
 
 
