@@ -19,6 +19,7 @@ def build_source(
     scale: float = 1.0,
     as_of: datetime | None = None,
     shape: Literal["relational", "api"] = "relational",
+    faults: str | None = None,
 ) -> DltSource:
     """The source as the settings describe it.
 
@@ -28,11 +29,14 @@ def build_source(
         scale: multiplies the orders a day, the customers and the products.
         as_of: the time up to which things have happened, UTC; default now.
         shape: ``relational`` for twenty tables, ``api`` for products, customers and orders, nested.
+        faults: what is wrong with the data, as ``headrace generate --faults`` takes it: a file,
+            or ``kind:table.column:argument``.
 
     Raises:
         SynthError: the schema file is wrong; says where.
     """
-    return shop(Simulation(schema or SCHEMA, seed=seed, scale=scale, as_of=as_of), shape)
+    simulation = Simulation(schema or SCHEMA, seed=seed, scale=scale, as_of=as_of, faults=faults)
+    return shop(simulation, shape)
 
 
 @dlt.source(name="shop")

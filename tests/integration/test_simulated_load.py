@@ -57,7 +57,7 @@ def test_thirty_days_by_dlt_are_the_last_snapshot(
         counts = pipeline.last_trace.last_normalize_info.row_counts  # type: ignore[union-attr]
         loaded.append(counts.get("order", 0))
 
-    last = simulation.view(None)
+    last, _ = simulation.view(None)
     with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:
         for name in tables:
             expected = last.table(name)
@@ -109,8 +109,43 @@ def test_a_table_without_rows_is_made_and_filled_later(
             rows.append(len(order.fetchall()))
             columns.append(order.columns)
 
-    expected = simulation.view(None).table("order")
+    expected = simulation.view(None)[0].table("order")
     assert rows == [0, 0, expected.num_rows]
     assert expected.num_rows > 0
     assert columns[0] == columns[1] == columns[2]
     assert set(columns[0]) >= set(expected.schema.names)
+
+
+@pytest.mark.slow
+def test_faults_come_with_a_load_and_go_with_the_next(
+    schema: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table whose rows have other faults than before is loaded whole, and no other is."""
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.chdir(tmp_path)
+
+    @dlt.source(name="store")
+    def store(simulation: Simulation) -> Any:
+        return simulated_resources(simulation, tables=["customer", "order"])
+
+    pipeline = dlt.pipeline(
+        "store",
+        destination=dlt.destinations.duckdb(str(tmp_path / "store.duckdb")),
+        dataset_name="store_raw",
+        pipelines_dir=str(tmp_path / "dlt"),
+    )
+    nulls, loaded = [], []
+    for faults in (None, "nulls:customer.email:0.5", "nulls:customer.email:0.5", None):
+        simulation = Simulation(schema, as_of=START + timedelta(days=40), faults=faults)
+        pipeline.run(store(simulation), loader_file_format="parquet")
+        counts = pipeline.last_trace.last_normalize_info.row_counts  # type: ignore[union-attr]
+        loaded.append((counts.get("customer", 0), counts.get("order", 0)))
+        with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:
+            query = "select count(*), count(*) - count(email) from store_raw.customer"
+            nulls += connection.execute(query).fetchall()
+    customers, orders = loaded[0]
+    assert min(customers, orders) > 0
+    assert loaded[1:] == [(customers, 0), (0, 0), (customers, 0)]
+    assert [rows for rows, _ in nulls] == [customers] * 4
+    assert nulls[0][1] == nulls[3][1] == 0
+    assert 0.3 * customers < nulls[1][1] == nulls[2][1] < 0.7 * customers

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 
 _STATUS = {1: "failed", 2: "error", 130: "interrupted"}
 _STOPPED_CODE = 130
-_STOPPED = "stopped: what is published is untouched; the same command takes up where it ended"
+_STOPPED = "stopped: what is published is untouched"
+_RESUMED = "; the same command takes up where it ended"
+_RESUMABLE = frozenset({"run", "load", "build", "publish", "watch"})
 
 app = typer.Typer(
     name="headrace",
@@ -120,11 +122,11 @@ def main() -> None:
         logging.raiseExceptions = False
         _run()
     except KeyboardInterrupt:
-        _fail(_STOPPED, _STOPPED_CODE)
+        _fail(_stopped(), _STOPPED_CODE)
     except SystemExit as end:
         # Typer ends the process on Ctrl-C without a word
         if end.code == _STOPPED_CODE:
-            _fail(_STOPPED, _STOPPED_CODE)
+            _fail(_stopped(), _STOPPED_CODE)
         wrong_call = getattr(end.__context__, "format_message", None)
         if wrong_call is not None:  # Typer has said it on stderr
             _print_json(wrong_call(), 2)
@@ -163,6 +165,11 @@ def _explained(error: Exception) -> str:
     )
 
 
+def _stopped() -> str:
+    """What Ctrl-C leaves: a measurement or a comparison begins again from its start."""
+    return _STOPPED + (_RESUMED if sys.argv[1:2] and sys.argv[1] in _RESUMABLE else "")
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
     """Remember Ctrl-C: a library may swallow it, and then fail in some other way."""
     STATE.stopped = True
@@ -180,7 +187,7 @@ def _press_again(unraisable: "sys.UnraisableHookArgs") -> None:
 
 def _fail(message: str, code: int, error: Exception | None = None) -> None:
     if STATE.stopped:
-        message, code, error = _STOPPED, _STOPPED_CODE, None
+        message, code, error = _stopped(), _STOPPED_CODE, None
     detail = error.detail if isinstance(error, HeadraceError) else None
     if STATE.debug:
         import traceback

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from headrace.synth.errors import SynthError
 from headrace.synth.plan import TablePlan
 from headrace.synth.population import from_us
+from headrace.synth.record_batch import to_batch
 from headrace.synth.schema.base import as_datetime
 from headrace.synth.schema.fields import Datetime
 from headrace.synth.view import View
@@ -26,6 +27,8 @@ from headrace.synth.world import World
 if TYPE_CHECKING:
     import pyarrow as pa
     from dlt.extract import DltResource
+
+    from headrace.synth.faults import Overlay
 
 _BATCH_ROWS: Final = 1 << 18
 
@@ -39,13 +42,17 @@ class Simulation:
         seed: without it, the schema file's.
         scale: multiplies its counts and rates.
         as_of: the timestamp up to which things have happened, UTC; without it, now.
+        faults: what is wrong with its rows, as ``headrace generate --faults`` takes it.
     """
 
     schema: Path
     seed: int | None = None
     scale: float = 1.0
     as_of: datetime | None = None
-    _views: dict[datetime | None, View] = field(default_factory=dict, compare=False, repr=False)
+    faults: str | None = None
+    _views: dict[datetime | None, "tuple[View, Overlay | None]"] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @cached_property
     def world(self) -> World:
@@ -58,12 +65,25 @@ class Simulation:
         timestamp = self.as_of or datetime.now(UTC)
         return as_datetime(timestamp).replace(microsecond=0)
 
-    def view(self, since: datetime | None) -> View:
-        """What there is, or what changed after a timestamp."""
+    def view(self, since: datetime | None) -> "tuple[View, Overlay | None]":
+        """What there is, or what changed after a timestamp; and the faults that lie over it."""
         if since not in self._views:
             whole = View.of(self.world, self.until)
-            self._views[since] = whole if since is None else whole.delta(since)
+            view = whole if since is None else whole.delta(since)
+            self._views[since] = view, self._overlay(view)
         return self._views[since]
+
+    def _overlay(self, view: View) -> "Overlay | None":
+        if self.faults is None:
+            return None
+        from headrace.synth.faults import Overlay, parse_spec
+
+        return Overlay(view, parse_spec(self.faults, view))
+
+    def faults_of(self, table: str) -> list[str]:
+        """The faults of a table that hit its rows, as text, whatever their order."""
+        _, overlay = self.view(None)
+        return [] if overlay is None else overlay.of_rows(table)
 
 
 def simulated_resources(
@@ -78,7 +98,9 @@ def simulated_resources(
     """One dlt resource for each table: Arrow, merged on its key, incremental on its cursor.
 
     The first load replaces what is there, every later one merges what changed since the largest
-    value of the cursor that was loaded. The cursor of a table is its datetime with
+    value of the cursor that was loaded. A table whose rows have other faults than before is loaded
+    whole again; a column that changes shows in the rows that are loaded from then on. The cursor
+    of a table is its datetime with
     ``distribution: updated``; a table without any, and without a rate, is loaded once.
 
     Args:
@@ -142,9 +164,11 @@ def _resource(
         """A table without a cursor: loaded again when the simulation is another one."""
         state = dlt.current.resource_state()
         mark = [simulation.world.seed, simulation.scale, str(simulation.schema.stat().st_mtime_ns)]
+        mark += simulation.faults_of(plan.name)
         if state.get("simulation") == mark and not plan.evolves:
             return
-        yield from _batches(simulation.view(None), plan, key, is_first="simulation" not in state)
+        is_first = state.get("simulation", mark)[3:] != mark[3:] or "simulation" not in state
+        yield from _batches(*simulation.view(None), plan, key, is_first=is_first)
         state["simulation"] = mark
 
     def changes(after: Any) -> Iterator[Any]:
@@ -158,10 +182,13 @@ def _resource(
                 f"{plan.name} was loaded with seed {loaded[0]} and scale {loaded[1]:g}, and now "
                 f"they are {seed} and {scale:g}: set them back, or load again with --full-refresh"
             )
-        state["simulation"] = [seed, scale]
+        faults = simulation.faults_of(plan.name)
+        if state.get("faults", []) != faults:
+            since = after.start_value = None  # else dlt drops rows that are older than the last
+        state["simulation"], state["faults"] = [seed, scale], faults
         if since is not None and since >= simulation.until:
             return
-        yield from _batches(simulation.view(since), plan, key, is_first=since is None)
+        yield from _batches(*simulation.view(since), plan, key, is_first=since is None)
 
     hints: dict[str, Any] = {
         "name": plan.name,
@@ -189,31 +216,42 @@ def _timestamp(value: Any) -> datetime:
     return as_datetime(value)
 
 
-def _batches(view: View, plan: TablePlan, key: tuple[str, ...], *, is_first: bool) -> Iterator[Any]:
+def _batches(
+    view: View, overlay: "Overlay | None", plan: TablePlan, key: tuple[str, ...], *, is_first: bool
+) -> Iterator[Any]:
     """Arrow tables of some size, the first with the hints of all."""
     import dlt
 
-    tables = gathered(view, plan, _BATCH_ROWS)
+    tables = gathered(view, plan, _BATCH_ROWS, overlay)
     if is_first:
         # a table that has no row yet is made all the same: models read it
-        first = next(tables, view.arrow_schema(plan).empty_table())
+        first = next(tables, _schema(view, plan, overlay).empty_table())
         hints = dlt.mark.make_hints(write_disposition="replace", primary_key=list(key))
         yield dlt.mark.with_hints(first, hints)
     yield from tables
 
 
-def gathered(view: View, plan: TablePlan, rows: int) -> Iterator["pa.Table"]:
+def gathered(
+    view: View, plan: TablePlan, rows: int, overlay: "Overlay | None" = None
+) -> Iterator["pa.Table"]:
     """The rows of a table as Arrow tables of about so many rows, strings not as dictionaries."""
     import pyarrow as pa
 
-    schema = view.arrow_schema(plan)
+    schema = _schema(view, plan, overlay)
     waiting: list[Any] = []
     count = 0
-    for batch in view.batches(plan):
-        waiting.append(pa.Table.from_batches([batch]).cast(schema))
-        count += len(batch)
+    for frame in view.released(plan):
+        batch = to_batch(frame)
+        for one in [batch] if overlay is None else overlay.apply(plan, frame, batch):
+            waiting.append(pa.Table.from_batches([one]).cast(schema))
+            count += len(one)
         if count >= rows:
             yield pa.concat_tables(waiting).combine_chunks()
             waiting, count = [], 0
     if waiting:
         yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _schema(view: View, plan: TablePlan, overlay: "Overlay | None") -> "pa.Schema":
+    plain = view.arrow_schema(plan)
+    return plain if overlay is None else overlay.schema(plan, plain)

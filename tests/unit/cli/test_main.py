@@ -280,6 +280,23 @@ def test_ctrl_c_is_one_line_and_exit_code_130_at_any_time(
     assert len(said.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("command", "is_resumed"), [("run", True), ("test-strength", False)])
+def test_ctrl_c_says_that_a_command_takes_up_where_it_ended_only_if_it_does(
+    command: str,
+    is_resumed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("headrace.cli.options.Call.settings", press)
+    monkeypatch.setattr(sys, "argv", ["headrace", command])
+    with pytest.raises(SystemExit):
+        main()
+    assert ("takes up where it ended" in capsys.readouterr().err) is is_resumed
+
+
 def assert_stopped(script: str) -> None:
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=False

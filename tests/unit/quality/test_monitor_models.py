@@ -20,6 +20,7 @@ from headrace.quality.monitors import (
 )
 from headrace.quality.monitors.model import Floats, Times
 from headrace.quality.monitors.segments import Parts
+from headrace.quality.monitors.series import error_of_few
 
 START = datetime(2025, 1, 6, tzinfo=UTC)  # a Monday
 DAY = timedelta(days=1)
@@ -243,3 +244,48 @@ def test_a_part_moves_a_mean_by_its_own_mean_and_its_share() -> None:
     found = carries_most([("currency", before, now)], is_mean=True)
     assert found is not None
     assert (found.value, found.before, found.now) == ("JPY", 10, 1000)
+
+
+@pytest.mark.parametrize(("nulls", "is_alarm"), [(1, False), (3, True)])
+def test_what_was_never_null_is_judged_by_all_rows_of_its_history(
+    nulls: int, *, is_alarm: bool
+) -> None:
+    """Sixty rows a day: one day's rows would let five be null."""
+    values = np.zeros(120)
+    values[110] = nulls / 60
+    found = judge(days(120), values, MonitorOptions(kind="share"), errors=np.full(120, 60.0))
+    assert bool(alarms(found)) == is_alarm
+
+
+def test_what_was_always_the_case_is_rare_the_other_way_round() -> None:
+    values = np.ones(120)
+    values[110] = 1 - 3 / 60
+    options = MonitorOptions(kind="share", direction="both")
+    found = judge(days(120), values, options, errors=np.full(120, 60.0))
+    assert alarms(found) == [(110, 110, "down")]
+
+
+def test_a_rare_null_now_and_then_is_no_alarm() -> None:
+    generator = np.random.default_rng(5)
+    values = generator.binomial(60, 0.005, (300, 20)) / 60.0
+    options = [MonitorOptions(kind="share")] * 20
+    found = judge_many(days(300), values, options, errors=np.full((300, 20), 60.0))
+    assert sum(len(one.alarms) for one in found) == 0
+
+
+def test_what_was_still_for_months_and_moves_since_is_followed() -> None:
+    """More than half of the differences are 0: their median says nothing of how fast it moves."""
+    values = np.r_[np.zeros(60), np.linspace(0.01, 0.4, 60)]
+    errors = np.full(120, 200.0)
+    found = judge(
+        days(120), values, MonitorOptions(kind="share"), errors=errors, since=START + 80 * DAY
+    )
+    assert alarms(found) == []
+
+
+def test_one_value_less_is_an_alarm_until_it_happened_once() -> None:
+    values = np.full(10, 4.0)
+    assert set(error_of_few(values)) == {0.19}
+    values[3], values[5] = np.nan, 3.0
+    assert error_of_few(values).tolist() == [0.19] * 6 + [0.38] * 4
+    assert error_of_few(np.zeros(0)).tolist() == []

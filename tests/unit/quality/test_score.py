@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from headrace.cli.main import app
+from headrace.pipeline.score_replay import score_project
 from headrace.quality.monitors.plan import Plan
 from headrace.quality.monitors.series import Series
 from headrace.quality.score import service
 from headrace.quality.score.replay import TableSeries
 from headrace.quality.score.report import ScoreReport, kind_scores, monitor_score
-from headrace.quality.score.scenarios import TABLES, Scenario, scenarios
+from headrace.quality.score.scenarios import TABLES, Scenario, batches, scenarios
 from headrace.synth.schema.fault import FAULT_KINDS
 
 pytestmark = pytest.mark.slow
@@ -38,11 +39,28 @@ def test_the_same_seed_gives_the_same_faults() -> None:
     assert scenarios(3, SINCE, UNTIL) != scenarios(4, SINCE, UNTIL)
 
 
+def test_faults_share_a_load_only_where_they_cannot_be_confused() -> None:
+    todo = scenarios(7, SINCE, UNTIL)
+    made = batches(todo)
+    assert sorted(one.words for batch in made for one in batch) == sorted(x.words for x in todo)
+    assert len(made) < len(todo) / 2
+    for batch in made:
+        assert len({one.table for one in batch}) == len(batch)
+        assert len({one.is_of_columns for one in batch}) == 1
+        flips = ["type_flip" in {each["kind"] for each in one.faults} for one in batch]
+        assert len(set(flips)) == 1
+
+
 def table_of(*values: float, kind: str = "number", error: float = 0.0) -> TableSeries:
     array = np.array(values, dtype=np.float64)
     series = Series(None, "rows", None, kind, "rows", "both", array, np.full(len(array), error))  # type: ignore[arg-type]
     times = tuple(SINCE + timedelta(days=place) for place in range(len(values)))
-    return TableSeries(Plan("at", "day", False, (), ()), times, (series,), {"at": "TIMESTAMP"})
+    plan = Plan("at", "day", False, (), ())
+    return TableSeries(plan, "day", times, (series,), {"at": "TIMESTAMP"})
+
+
+def moved_by(clean: TableSeries, faulty: TableSeries, fault: Scenario) -> tuple[str, ...]:
+    return service._moved({"order": clean}, {"order": faulty}, fault)[0]
 
 
 def scenario(day: int) -> Scenario:
@@ -54,30 +72,29 @@ def test_a_fault_counts_if_it_moves_a_metric_by_more_than_its_usual_range() -> N
     within, beyond = list(clean.series[0].values), list(clean.series[0].values)
     within[25] += 1.5
     beyond[25] += 2.5
-    moved, changed = service._moved(clean, table_of(*within), scenario(20))
-    assert (moved, len(changed)) == ((), 1)
-    assert service._moved(clean, table_of(*beyond), scenario(20))[0] == ("rows",)
+    assert moved_by(clean, table_of(*within), scenario(20)) == ()
+    assert moved_by(clean, table_of(*beyond), scenario(20)) == ("order: rows",)
     # before the fault nothing counts
-    assert service._moved(clean, table_of(*beyond), scenario(27))[0] == ()
+    assert moved_by(clean, table_of(*beyond), scenario(27)) == ()
     other = replace(clean, types={"at": "VARCHAR"})
-    assert service._moved(clean, other, scenario(20))[0] == ("schema",)
+    assert moved_by(clean, other, scenario(20)) == ("schema",)
 
 
 def test_what_chance_does_is_no_move() -> None:
     rows = table_of(*[100.0] * 30, kind="count")
     assert service._usual_range(rows.series[0], 25) == 0
-    assert service._sampling_errors(rows.series[0])[0] == 20
+    assert service._chance(rows.series[0], rows.plan)[0] == 20
     share = table_of(*[0.0] * 30, kind="share", error=50)
-    assert service._sampling_errors(share.series[0])[0] == pytest.approx(0.04)
+    assert service._chance(share.series[0], share.plan)[0] == pytest.approx(0.04)
     moved = table_of(*[100.0] * 29, 115.0, kind="count")
-    assert service._moved(rows, moved, scenario(20))[0] == ()
+    assert moved_by(rows, moved, scenario(20)) == ()
 
 
 def test_a_plain_z_score_needs_a_deviation() -> None:
     values = [10.0, 11.0] * 10 + [30.0, 30.0, 10.0]
     (one,) = table_of(*values).series
     times = [SINCE + timedelta(days=place) for place in range(len(values))]
-    assert service._z_score(one, times, SINCE) == [(times[20], "rows")]
+    assert service._z_score(one, times, SINCE) == [times[20]]
     flat = table_of(*[0.0] * 20, 5.0).series[0]
     assert service._z_score(flat, times[:21], SINCE) == []
 
@@ -85,9 +102,7 @@ def test_a_plain_z_score_needs_a_deviation() -> None:
 @pytest.fixture(scope="module")
 def report() -> ScoreReport:
     """Two months of a small shop with some of the faults."""
-    return service.score(
-        ROOT / "data" / "schemas" / "shop.yml", seed=11, months=2, scale=1.0, most=8
-    )
+    return score_project(ROOT, seed=11, months=2, scale=1.0, most=8, is_direct=True)
 
 
 def test_a_replay_has_each_monitor_and_what_it_found(report: ScoreReport) -> None:
@@ -113,8 +128,8 @@ def test_scores_are_sums_of_what_was_found(report: ScoreReport) -> None:
         own = [one for one in again if one.monitor == monitor.monitor]
         assert sum(one.faults for one in own) == monitor.faults
         assert sum(one.found for one in own) == monitor.found
-        assert sum(one.faults + one.unmoved for one in own) == 8
-    empty = monitor_score("baseline", [], false_alarms=0.0, seconds=0.0)
+        assert sum(one.faults + one.unmoved + one.stopped for one in own) == 8
+    empty = monitor_score("baseline", [], false_alarms=0.0, metrics=0, seconds=0.0)
     assert (empty.share_found, empty.days) == (None, None)
 
 

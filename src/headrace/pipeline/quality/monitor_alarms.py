@@ -23,7 +23,7 @@ from headrace.pipeline.reports import AlarmReport, QualityReport
 from headrace.quality.monitors import Alarm, MonitorOptions, judge_many
 from headrace.quality.monitors.judge import as_times
 from headrace.quality.monitors.measure import PeriodMetrics, from_text
-from headrace.quality.monitors.model import Grain, Times
+from headrace.quality.monitors.model import MINOR, Grain, Times
 from headrace.quality.monitors.plan import Plan
 from headrace.quality.monitors.series import (
     Judged,
@@ -46,7 +46,6 @@ _RECENT: dict[Grain, int] = {"hour": 48, "day": 14, "week": 6, "month": 3, "run"
 _NEW: dict[Grain, int] = {"hour": 24, "day": 7, "week": 2, "month": 1, "run": 1}
 """An alarm that was over before these, when it is found, is history and not told of."""
 RUNS = 400  # of which the metrics of a table as a whole are looked at
-_MINOR = 1.25  # times as wide are the bands of metrics of which there are very many
 
 
 def judge_tables(
@@ -137,49 +136,86 @@ def judge_table(
         recent: judge the newest periods only, as a run does; else all.
         with_periods: whether its periods are judged, and not only its runs.
     """
-    stored = store.plans().get(table.asset.id)
-    if stored is None:
+    plan, looks = plan_and_looks(store, table.asset.id, runs)
+    if plan is None:
         return
-    plan = Plan.from_json(json.loads(stored.plan))
-    looks = [
-        RunValues(one.at, one.rows, one.newest, one.late, one.seconds, changed=one.changed)
-        for one in runs
-    ]
     if with_periods:
-        measured = [
-            from_text(one.at, one.rows, one.fingerprint, one.payload)
-            for one in store.periods(table.asset.id)
-        ]
-        until = complete_until(plan, measured, looks, now)
-        times, periods = periods_between(plan, measured, until)
-        series = series_of(plan, periods)
+        times, periods, series, _ = series_by_period(store, table.asset.id, plan, looks, now=now)
         if times and series:
-            for one in series:
-                _unsettled(one, stored.learned, plan, times)
             yield _judged(
                 resolved, table, plan, plan.grain, as_times(times), periods, series, alarms,
                 recent=recent,
             )  # fmt: skip
+    at, of_runs = series_by_run(plan, looks)
+    if len(at):
+        yield _judged(resolved, table, plan, "run", at, (), of_runs, alarms, recent=recent)
+
+
+def plan_and_looks(
+    store: RunStore, asset_id: str, runs: Sequence[StoredRunMetrics]
+) -> tuple[Plan | None, list[RunValues]]:
+    """How a table is measured, None if it never was; and what runs knew of it as a whole."""
+    stored = store.plans().get(asset_id)
+    looks = [
+        RunValues(one.at, one.rows, one.newest, one.late, one.seconds, changed=one.changed)
+        for one in runs
+    ]
+    return None if stored is None else Plan.from_json(json.loads(stored.plan)), looks
+
+
+def series_by_period(
+    store: RunStore, asset_id: str, plan: Plan, looks: Sequence[RunValues], *, now: datetime
+) -> tuple[list[datetime], list[PeriodMetrics | None], list[Series], dict[str, float]]:
+    """The series of a table's periods, without values that will still change.
+
+    Args:
+        store: has what was measured.
+        asset_id: the table's.
+        plan: how it is measured.
+        looks: what runs knew of it as a whole.
+        now: UTC.
+
+    Returns:
+        The starts of the periods, what was measured in each, the series, and the seconds after an
+        event in which each metric still changes.
+    """
+    stored = store.plans()[asset_id]
+    measured = [
+        from_text(one.at, one.rows, one.fingerprint, one.payload) for one in store.periods(asset_id)
+    ]
+    until = complete_until(plan, measured, looks, now)
+    times, periods = periods_between(plan, measured, until)
+    series = series_of(plan, periods)
+    settles = {one.name: _unsettled(one, stored.learned, plan, times) for one in series}
+    return times, periods, series, settles
+
+
+def series_by_run(plan: Plan, looks: Sequence[RunValues]) -> tuple[Times, list[Series]]:
+    """The series that have one value for each run, also where a clock went back."""
     at, of_runs = series_of_runs(plan, looks)
-    kept = np.r_[at[1:] > at[:-1], True] if len(at) else np.zeros(0, dtype=bool)
-    if kept.any():  # a clock that went back: of runs at one time the newest counts
-        order = np.flatnonzero(np.maximum.accumulate(at) == at)
-        order = order[np.r_[at[order][1:] > at[order][:-1], True]]
-        chosen = [
-            replace(one, values=one.values[order], errors=one.errors[order]) for one in of_runs
-        ]
-        yield _judged(resolved, table, plan, "run", at[order], (), chosen, alarms, recent=recent)
+    if not len(at):
+        return at, []
+    # of runs at one time the newest counts, and what a clock that went back dates before others
+    # does not
+    order = np.flatnonzero(np.maximum.accumulate(at) == at)
+    order = order[np.r_[at[order][1:] > at[order][:-1], True]]
+    chosen = [replace(one, values=one.values[order], errors=one.errors[order]) for one in of_runs]
+    return at[order], chosen
 
 
-def _unsettled(series: Series, learned: str, plan: Plan, times: Sequence[datetime]) -> None:
-    """Take away values of periods that are so new that the metric will still change."""
+def _unsettled(series: Series, learned: str, plan: Plan, times: Sequence[datetime]) -> float:
+    """Take away values of periods that are so new that the metric will still change.
+
+    Returns:
+        Seconds after an event in which it does.
+    """
     settling = SettlingTimes.from_text(learned).settles(series.column, series.metric, plan)
-    if settling <= 0 or not times:
-        return
-    newest = times[-1] + length_of(plan.grain, times[-1])
-    for index, at in enumerate(times):
-        if newest - at - length_of(plan.grain, at) < timedelta(seconds=settling):
-            series.values[index] = np.nan
+    if settling > 0 and times:
+        newest = times[-1] + length_of(plan.grain, times[-1])
+        for index, at in enumerate(times):
+            if newest - at - length_of(plan.grain, at) < timedelta(seconds=settling):
+                series.values[index] = np.nan
+    return settling
 
 
 def _judged(
@@ -229,7 +265,7 @@ def _options(
     return MonitorOptions(
         grain=grain,
         kind=series.kind,
-        sensitivity=sensitivity * (_MINOR if series.is_minor else 1),
+        sensitivity=sensitivity * (MINOR if series.is_minor else 1),
         direction=own.direction or series.direction,
         # what runs have is too little, and too irregular, for the others
         model="baseline" if grain == "run" else own.model or all_of.model,

@@ -24,6 +24,7 @@ from headrace.quality.monitors.model import (
     MonitorOptions,
     Times,
 )
+from headrace.quality.monitors.scales import Scale, median
 from headrace.quality.monitors.seasons import Classes, PeriodCalendar
 
 _MAD = 1.4826  # of a normal distribution: deviation = 1.4826 x median of absolute residuals
@@ -34,94 +35,10 @@ _PATIENCE: dict[Grain, int] = {"hour": 36, "day": 7, "week": 4, "month": 3, "run
 _REFIT: dict[Grain, int] = {"hour": 168, "day": 14, "week": 8, "month": 6, "run": 10}
 _REMEMBER = 90  # periods in which a former level may come back without an alarm
 _REMEMBER_WITHIN = 4  # usual deviations from that level
-_LARGE = 100  # counts from which on changes are relative
 _MANY = 100  # values that tell of the farthest fiftieth
 _CLASSES = 168  # of the largest season: hours of a week
-_SMALL = 0.0025  # the least deviation of logarithms and of arc sines: changes under 1% are no alarm
 
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The scales of series, on which a change is as likely high up as low down.
-
-    Large counts are compared by their logarithm, small ones by their root, shares by the arc sine
-    of their root (Anscombe, "The transformation of Poisson, binomial and negative-binomial data",
-    Biometrika 35, 1948), other numbers as they are.
-
-    Attributes:
-        kinds: of each series: ``count``, ``small``, ``share`` or ``number``.
-    """
-
-    kinds: NDArray[np.str_]
-
-    @classmethod
-    def of(cls, values: Floats, options: Sequence[MonitorOptions]) -> "Scale":
-        """The scales that fit the values, periods x series."""
-        kinds = np.array([one.kind for one in options])
-        is_small = (kinds == "count") & (np.nan_to_num(_median(values)) < _LARGE)
-        return cls(np.where(is_small, "small", kinds))
-
-    def to(self, values: Floats) -> Floats:
-        """Values on the scale; NaN where they cannot be."""
-        found = np.where(np.isfinite(values), values, np.nan)
-        for kind, columns in self._by_kind():
-            part = found[:, columns]
-            if kind == "count":
-                found[:, columns] = np.log1p(np.maximum(part, 0))
-            elif kind == "small":
-                found[:, columns] = np.sqrt(np.maximum(part, 0) + 0.375)
-            elif kind == "share":
-                found[:, columns] = np.arcsin(np.sqrt(np.clip(part, 0, 1)))
-        return found
-
-    def back(self, values: Floats) -> Floats:
-        """From the scale to values; what lies beyond the ends of it is its end."""
-        found = values.copy()
-        for kind, columns in self._by_kind():
-            part = found[:, columns]
-            if kind == "count":
-                with np.errstate(over="ignore"):
-                    found[:, columns] = np.maximum(np.expm1(part), 0)
-            elif kind == "small":
-                found[:, columns] = np.maximum(np.maximum(part, 0) ** 2 - 0.375, 0)
-            elif kind == "share":
-                found[:, columns] = np.sin(np.clip(part, 0, np.pi / 2)) ** 2
-        return found
-
-    def errors(self, values: Floats, errors: Floats) -> Floats:
-        """The least deviation of each value: its sampling error, and what is too small to matter.
-
-        Args:
-            values: of the series.
-            errors: of counts and numbers their standard error, of shares the number of rows that
-                they are shares of; NaN where unknown.
-        """
-        known = np.where(np.isfinite(errors), errors, 0.0)
-        least = np.full(values.shape, _SMALL)
-        for kind, columns in self._by_kind():
-            error = known[:, columns]
-            size = abs(np.nan_to_num(_median(values[:, columns])))
-            if kind == "count":
-                # of events that come on their own: the variance of a count is the count
-                found = np.maximum(1 / np.sqrt(size + 1), error / (1 + size))
-            elif kind == "small":
-                found = np.maximum(0.5, error / (2 * np.sqrt(size + 0.375)))
-            elif kind == "share":
-                with np.errstate(divide="ignore"):
-                    # of few rows the arc sine is not normal yet
-                    found = np.where(error > 0, 0.5 / np.sqrt(error) * (1 + 10 / error), 0.0)
-            else:
-                found = np.maximum(error, np.maximum(_SMALL * size, 1e-12))
-                least[:, columns] = found
-                continue
-            least[:, columns] = np.maximum(_SMALL, found)
-        return least
-
-    def _by_kind(self) -> list[tuple[str, NDArray[np.int64]]]:
-        names = ("count", "small", "share", "number")
-        return [(kind, np.flatnonzero(self.kinds == kind)) for kind in names]
 
 
 @dataclass
@@ -265,7 +182,8 @@ def bands(
     grain, window = options[0].grain, options[0].window
     scale = Scale.of(values, options)
     y = scale.to(values)
-    least = scale.errors(values, errors)
+    usual_least = scale.errors(values, errors)
+    least = usual_least.copy()
     width = np.array([one.sensitivity for one in options])
     expected = _expected(times, options)
     calendar = PeriodCalendar.of(times, grain, options[0].country)
@@ -274,9 +192,13 @@ def bands(
         end = min(begin + _REFIT[grain], len(times))
         first = max(0, begin - window)
         rows = slice(first, end)
+        is_rare, reach_of_rare = scale.rare(
+            values[rows], errors[rows], width, history=begin - first
+        )
+        least[rows] = np.where(is_rare, reach_of_rare / width, usual_least[rows])
         fit = _fit(
             y[rows], least[rows], calendar.part(rows), grain,
-            history=begin - first, expected=expected[rows], width=width,
+            history=begin - first, expected=expected[rows], width=width, is_rare=is_rare,
         )  # fmt: skip
         is_known = fit.known >= MIN_HISTORY[grain]
         for index in range(begin, end):
@@ -320,6 +242,7 @@ def _fit(
     history: int,
     expected: Mask,
     width: Floats,
+    is_rare: Mask,
 ) -> _Fit:
     """Learn from the first ``history`` periods, for those that follow."""
     past = y[:history]
@@ -340,7 +263,8 @@ def _fit(
         season += _effects(rest, special[:history], is_strong=True)[special]
     flat = past - season[:history]
     slope = _slope(flat, grain)
-    alpha, scale = _speed(flat, slope, grain)
+    alpha, scale = _speed(flat, slope, least[:history], grain)
+    scale = np.where(is_rare, 0.0, scale)  # what is known of them is in ``least``
     level = _Level.at(_beginning(flat, slope), _PATIENCE[grain])
     residuals = _follow(
         level, flat, slope, alpha, scale, least[:history], width, expected[:history]
@@ -349,6 +273,7 @@ def _fit(
     parameters = sum(int(groups.max()) for groups in classes) + 2
     factor = _of_few(width, np.maximum(known - parameters, 3))
     factor = factor * np.sqrt(1 + 1.57 * parameters / np.maximum(known, 1))
+    factor = np.where(is_rare, 1.0, factor)
     return _Fit(season, widen_low, widen_high, alpha, slope, scale, factor, known, level)
 
 
@@ -383,7 +308,7 @@ def _effects(rest: Floats, groups: Classes, *, is_strong: bool) -> Floats:
     for one in np.unique(groups):
         part = rest[groups == one]
         counts[one] = np.isfinite(part).sum(axis=0)
-        found[one] = np.nan_to_num(_median(part))
+        found[one] = np.nan_to_num(median(part))
     error = 1.2533 * noise / np.sqrt(np.maximum(counts, 1))  # of a median: sqrt(pi/2) of a mean's
     if is_strong:
         return np.where((abs(found) > 3 * error) & (counts >= 3), found, 0.0)
@@ -402,7 +327,7 @@ def _slope(flat: Floats, grain: Grain) -> Floats:
     if lag < 4:
         return np.zeros(flat.shape[1])
     steps = flat[lag:] - flat[:-lag]
-    middle = np.nan_to_num(_median(steps))
+    middle = np.nan_to_num(median(steps))
     error = 1.2533 * _deviation(steps) / np.sqrt(max(1, len(steps) / lag))
     return np.where(abs(middle) > 2.5 * error, middle / lag, 0.0)
 
@@ -410,12 +335,13 @@ def _slope(flat: Floats, grain: Grain) -> Floats:
 def _beginning(flat: Floats, slope: Floats) -> Floats:
     """A first level: the median of the first values, without their trend."""
     first = _filled(flat)[: max(5, min(15, len(flat) // 3))]
-    return np.nan_to_num(_median(first - np.arange(1, len(first) + 1)[:, None] * slope))
+    return np.nan_to_num(median(first - np.arange(1, len(first) + 1)[:, None] * slope))
 
 
-def _speed(flat: Floats, slope: Floats, grain: Grain) -> tuple[Floats, Floats]:
+def _speed(flat: Floats, slope: Floats, least: Floats, grain: Grain) -> tuple[Floats, Floats]:
     """How fast the level of each series follows, by what predicts it best; its usual deviation."""
-    rough = np.maximum(_deviation(np.diff(flat, axis=0)) / np.sqrt(2), 1e-12)
+    # of what was still for long, and moves since, most differences are 0
+    rough = np.maximum(_deviation(np.diff(flat, axis=0)) / np.sqrt(2), median(least))
     series = flat.shape[1]
     alphas = np.repeat(np.array(_ALPHAS), series)
     many = np.tile(flat, (1, len(_ALPHAS)))
@@ -430,11 +356,15 @@ def _speed(flat: Floats, slope: Floats, grain: Grain) -> tuple[Floats, Floats]:
         there = np.isfinite(found)
         away = np.where(abs(found) > 2 * limits, away + 1, np.where(there, 0, away))
         level = np.where(there, middle + alphas * np.clip(found, -limits, limits), middle)
-        level = np.where(away >= patience, value, level)
+        moved = away >= patience
+        if moved.any():  # what it took to see that the level is another tells nothing of the noise
+            level = np.where(moved, value, level)
+            residuals[max(0, index + 1 - patience) : index + 1, moved] = np.nan
     counted = residuals[min(len(flat) // 4, 30) :]
     clipped = np.minimum(abs(counted), 2 * limits)
     with np.errstate(invalid="ignore"):
-        loss = np.nan_to_num(np.nansum(clipped**2, axis=0)).reshape(len(_ALPHAS), series)
+        sums, seen = np.nansum(clipped**2, axis=0), np.isfinite(clipped).sum(axis=0)
+    loss = (sums / np.maximum(seen, 1)).reshape(len(_ALPHAS), series)
     best = np.argmin(loss * (1 + 0.01 * np.arange(len(_ALPHAS)))[:, None], axis=0)
     chosen = counted.reshape(len(counted), len(_ALPHAS), series)[:, best, np.arange(series)]
     return np.array(_ALPHAS)[best], _spread(chosen)
@@ -516,19 +446,4 @@ def _of_few(width: Floats, freedom: NDArray[np.int64]) -> Floats:
 
 def _deviation(values: Floats) -> Floats:
     """The robust standard deviation of each column, around its median."""
-    return _MAD * np.nan_to_num(_median(abs(values - _median(values))))
-
-
-def _median(values: Floats) -> Floats:
-    """The median of each column, without NaN; NaN where there is nothing."""
-    order = np.sort(values, axis=0)  # NaN last
-    count = np.isfinite(values).sum(axis=0)
-    columns = np.arange(values.shape[1])
-    last = max(len(values) - 1, 0)
-    if not len(values):
-        return np.full(values.shape[1], np.nan)
-    low, high = (
-        order[np.clip((count - 1) // 2, 0, last), columns],
-        order[np.clip(count // 2, 0, last), columns],
-    )
-    return np.where(count > 0, (low + high) / 2, np.nan)
+    return _MAD * np.nan_to_num(median(abs(values - median(values))))

@@ -30,7 +30,7 @@ class ColumnValues:
 
     Attributes:
         filled: rows that are not null.
-        distinct: different values, about; None where they are not counted.
+        distinct: different values, of large tables about; None where they are not counted.
         mean: of a number, as all below; None where there is none.
         deviation: the standard deviation.
         low: the smallest.
@@ -212,7 +212,7 @@ def _periods(
         there += f" and hash({identifiers(dict.fromkeys(plan.key or of_row))}) % {plan.one_in} = 0"
     for start in range(0, max(len(asked), 1), _BATCH):
         batch = asked[start : start + _BATCH]
-        aggregates = [_aggregates(one) for one in batch]
+        aggregates = [_aggregates(one, is_exact=plan.is_exact) for one in batch]
         items = [item for some in aggregates for item in some]
         key = ""
         if start == 0 and plan.key:
@@ -241,12 +241,12 @@ def _periods(
     }  # fmt: skip
 
 
-def _aggregates(column: ColumnPlan) -> tuple[str, ...]:
+def _aggregates(column: ColumnPlan, *, is_exact: bool) -> tuple[str, ...]:
     name = identifier(column.name)
     filled = f"count({name})"
     if column.role == "rows":
         return (filled,)
-    distinct = f"approx_count_distinct({name})"
+    distinct = f"count(distinct {name})" if is_exact else f"approx_count_distinct({name})"
     if column.role == "value":
         return (filled, distinct)
     if column.role == "category":

@@ -16,6 +16,8 @@ Times = NDArray["np.datetime64"]
 
 GRAINS: tuple[Grain, ...] = ("hour", "day", "week", "month")
 SENSITIVITY = 4.0
+MINOR = 1.25
+"""Times as wide are the bands of metrics of which there are very many."""
 
 MIN_HISTORY: dict[Grain, int] = {"hour": 72, "day": 14, "week": 8, "month": 12, "run": 7}
 """Periods with a value that a series needs before one is judged."""

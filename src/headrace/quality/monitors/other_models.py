@@ -11,7 +11,6 @@ import numpy as np
 
 from headrace.errors import MonitorError
 from headrace.extras import how_to_install
-from headrace.quality.monitors.baseline import Scale
 from headrace.quality.monitors.model import (
     MIN_HISTORY,
     Bands,
@@ -20,6 +19,7 @@ from headrace.quality.monitors.model import (
     MonitorOptions,
     Times,
 )
+from headrace.quality.monitors.scales import Scale
 from headrace.quality.monitors.seasons import PeriodCalendar
 
 _REFIT: dict[Grain, int] = {"hour": 168, "day": 28, "week": 8, "month": 6, "run": 10}

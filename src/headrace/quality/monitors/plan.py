@@ -71,6 +71,11 @@ class ColumnPlan:
     edges: tuple[float, ...] = ()
     values: tuple[str, ...] = ()
 
+    @property
+    def bins(self) -> int:
+        """Of how many numbers of rows its distribution is kept."""
+        return len(self.values) if self.role == "category" else len(self.edges) + 1
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -86,6 +91,7 @@ class Plan:
         one_in: of how many rows one is looked at; 1 unless a period has thousands.
         settles: seconds after its event in which a row may still change, by what its other times
             say: of most rows; 0 where nothing says so.
+        is_exact: whether different values are counted one by one, and not estimated.
         hints: what it was made from, apart from the data.
     """
 
@@ -97,6 +103,7 @@ class Plan:
     loaded_by: str | None = None
     one_in: int = 1
     settles: float = 0.0
+    is_exact: bool = False
     hints: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -201,6 +208,7 @@ def plan(
         loaded_by="_dlt_load_id" if "_dlt_load_id" in names else None,
         one_in=one_in,
         settles=settles,
+        is_exact=_rows(connection, quoted) <= _LARGE,
         hints=hints.as_json(),
     )
 

@@ -21,6 +21,7 @@ Unit = Literal["rows", "share", "number", "seconds", "distance", "values"]
 _REFERENCE: dict[Grain, int] = {"hour": 336, "day": 56, "week": 26, "month": 12, "run": 20}
 """Periods that a distribution is compared with."""
 _HLL = 0.02  # the error of an approximate count of values; Heule et al., EDBT 2013
+_ONE_VALUE = 0.19  # five times that is less than one
 _FEW_VALUES = 50  # up to which the number of values is a metric, beyond it their share of the rows
 _SMALL_DRIFT = 0.02  # of the Jensen-Shannon distance: what is below four times this is no alarm
 _LEAST_ROWS = 20  # of which a share says something
@@ -206,20 +207,19 @@ def _of_column(
         few = np.nanmedian(np.append(distinct, 0)) <= _FEW_VALUES
         alike = np.nanmedian(np.append(_divided(distinct, filled), 0)) < 0.5
         if column.role == "category" or (few and alike):
+            # one value more or less is an alarm, unless their number has changed before
+            error = error_of_few(distinct) if plan.is_exact else _HLL * distinct
             found.append(
                 Series(
-                    column.name, "distinct", None, "count", "values", "both", distinct,
-                    np.maximum(1, _HLL * distinct),
+                    column.name, "distinct", None, "number", "values", "both", distinct,
+                    np.maximum(_ONE_VALUE, error),
                 )
             )  # fmt: skip
         else:
             unique = np.minimum(_divided(distinct, filled), 1)
-            found.append(
-                Series(
-                    column.name, "unique", None, "number", "share", "both", unique,
-                    2 * _HLL * unique,
-                )
-            )  # fmt: skip
+            kind: Kind = "share" if plan.is_exact else "number"
+            error = filled if plan.is_exact else 2 * _HLL * unique
+            found.append(Series(column.name, "unique", None, kind, "share", "both", unique, error))
     if column.role == "number":
         mean = _array(None if one is None else one.mean for one in values)
         deviation = _array(None if one is None else one.deviation for one in values)
@@ -227,7 +227,7 @@ def _of_column(
         found.append(Series(column.name, "mean", None, "number", "number", "both", mean, error))
         found += _quantiles(column, values, filled)
     counts = np.array(
-        [one.counts if one is not None and one.counts else [0] * _bins(column) for one in values],
+        [one.counts if one is not None and one.counts else [0] * column.bins for one in values],
         dtype=np.float64,
     ).reshape(len(values), -1)
     if column.role == "category":
@@ -246,8 +246,12 @@ def _of_column(
     return found
 
 
-def _bins(column: ColumnPlan) -> int:
-    return len(column.values) if column.role == "category" else len(column.edges) + 1
+def error_of_few(distinct: Floats) -> Floats:
+    """Of a number of values: one more or less is usual once a period before had another number."""
+    there = np.flatnonzero(np.isfinite(distinct))
+    changes = there[1:][np.diff(distinct[there]) != 0]
+    before = np.arange(len(distinct)) > (changes[0] if len(changes) else len(distinct))
+    return np.where(before, 2 * _ONE_VALUE, _ONE_VALUE)
 
 
 def _quantiles(

@@ -8,17 +8,18 @@ days. The event times and columns of the plans are those of the clean data.
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 
 from headrace.quality.monitors.measure import PeriodMetrics, measure
+from headrace.quality.monitors.model import Grain
 from headrace.quality.monitors.plan import Hints, Plan, plan
 from headrace.quality.monitors.series import (
     RunValues,
@@ -33,6 +34,37 @@ from headrace.quality.score.scenarios import TABLES, Scenario
 from headrace.sql_text import identifier, literal
 from headrace.synth.generate import generate
 
+
+class AnyReplay(Protocol):
+    """A shop as its monitors see it, clean and with faults.
+
+    Attributes:
+        clean: the tables without faults, by name.
+    """
+
+    clean: dict[str, "TableSeries"]
+
+    def replayed(self, todo: Sequence[Scenario]) -> "Iterator[Replayed]":
+        """Each scenario, and the tables that its faults can change; not in the given order."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a scenario.
+
+    Attributes:
+        scenario: what was put into the shop.
+        tables: those that nothing else can have changed; by name.
+        stopped: why the load or the build failed, so that no monitor saw it; None where it did not.
+    """
+
+    scenario: Scenario
+    tables: "dict[str, TableSeries]"
+    stopped: str | None = None
+
+
+BY_RUN = " by run"
+"""After the name of a table: its metrics that have one value for each run."""
 _RUNS = 3  # after which a monitor relies on what they have shown
 
 
@@ -42,6 +74,7 @@ class TableSeries:
 
     Attributes:
         plan: how it is measured.
+        grain: of these series: that of its periods, or ``run``.
         times: starts of its periods, UTC.
         series: of each metric.
         types: its columns.
@@ -49,6 +82,7 @@ class TableSeries:
     """
 
     plan: Plan
+    grain: Grain
     times: tuple[datetime, ...]
     series: tuple[Series, ...]
     types: dict[str, str]
@@ -60,7 +94,7 @@ class TableSeries:
 
 
 class Replay:
-    """A shop of one seed, generated once; its tables again with faults.
+    """A shop of one seed, generated once; its tables again with faults; without dlt and dbt.
 
     Args:
         schema: its schema file.
@@ -114,12 +148,17 @@ class Replay:
             learned.see(ages)
         return learned
 
-    def faulty(self, scenario: Scenario) -> TableSeries:
-        """The table of a scenario with its faults, measured like the clean one."""
+    def replayed(self, todo: Sequence[Scenario]) -> Iterator[Replayed]:
+        """The table of each scenario with its faults, measured like the clean one."""
+        for scenario in todo:
+            yield Replayed(scenario, self._faulty(scenario))
+
+    def _faulty(self, scenario: Scenario) -> dict[str, TableSeries]:
         path = self._folder / "faults.json"
         path.write_text(json.dumps(list(scenario.faults)), encoding="utf-8")
         self._generate("faulty", (scenario.table,), path)
-        return self._series("faulty", scenario.table, self.clean[scenario.table].plan)
+        plan_of_clean = self.clean[scenario.table].plan
+        return {scenario.table: self._series("faulty", scenario.table, plan_of_clean)}
 
     def _measured(self, name: str, table: str, made: Plan) -> tuple[PeriodMetrics, ...]:
         return measure(self._connection, self._read(name, table), made, now=self.until).periods
@@ -173,4 +212,4 @@ class Replay:
         for one in series:  # as runs do, which do not judge what still changes
             late = sum(end - at < timedelta(seconds=settles[one.name]) for at in times)
             one.values[len(times) - late :] = np.nan
-        return TableSeries(used, tuple(times), series, types, settles)
+        return TableSeries(used, used.grain, tuple(times), series, types, settles)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import median
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -28,6 +29,9 @@ class Detection(_Model):
         None, description="from the begin of the fault to the end of the period of the first alarm"
     )
     metric: str | None = Field(None, description="of the first alarm")
+    stopped: str | None = Field(
+        None, description="why the load or the build failed, so that no monitor saw it; not counted"
+    )
 
 
 class KindScore(_Model):
@@ -39,6 +43,7 @@ class KindScore(_Model):
     found: int
     missed: int
     unmoved: int = Field(description="faults that move no metric that far; not counted")
+    stopped: int = Field(description="faults that stopped the load or the build; not counted")
     days: float | None = Field(description="median time to notice, of those found")
 
 
@@ -51,24 +56,34 @@ class MonitorScore(_Model):
     share_found: float | None
     false_alarms_a_month: float = Field(
         description="days on which a table of the clean shop has a new alarm, by month, over all "
-        "tables"
+        "tables; at least that many where not all metrics were judged"
     )
+    metrics: int = Field(description="of the clean shop, that it judged")
     days: float | None = Field(description="median time to notice")
     seconds: float = Field(description="CPU time of its judgements")
 
 
-class ScoreReport(_Model):
-    """A replay."""
+class Score(_Model):
+    """What the monitors made of a replay."""
 
-    seed: int
-    months: int
-    scale: float
-    until: str
     tables: int
     metrics: int
     monitors: tuple[MonitorScore, ...]
     kinds: tuple[KindScore, ...]
     detections: tuple[Detection, ...]
+
+
+class ScoreReport(Score):
+    """A replay, and what was replayed."""
+
+    seed: int
+    months: int
+    scale: float
+    until: str
+    through: Literal["runs", "files"] = Field(
+        description="`runs`: by dlt, dbt and the monitors' step of a run; `files`: the generated "
+        "files were measured"
+    )
     seconds: float
 
 
@@ -84,7 +99,8 @@ def kind_scores(detections: Sequence[Detection]) -> tuple[KindScore, ...]:
             faults=sum(bool(one.moved) for one in group),
             found=sum(bool(one.moved) and one.found for one in group),
             missed=sum(bool(one.moved) and not one.found for one in group),
-            unmoved=sum(not one.moved for one in group),
+            unmoved=sum(not one.moved and one.stopped is None for one in group),
+            stopped=sum(one.stopped is not None for one in group),
             days=_median(group),
         )
         for (monitor, kind), group in groups.items()
@@ -92,7 +108,12 @@ def kind_scores(detections: Sequence[Detection]) -> tuple[KindScore, ...]:
 
 
 def monitor_score(
-    monitor: str, detections: Sequence[Detection], *, false_alarms: float, seconds: float
+    monitor: str,
+    detections: Sequence[Detection],
+    *,
+    false_alarms: float,
+    metrics: int,
+    seconds: float,
 ) -> MonitorScore:
     """Of one monitor's detections."""
     counted = [one for one in detections if one.moved]
@@ -103,6 +124,7 @@ def monitor_score(
         found=found,
         share_found=found / len(counted) if counted else None,
         false_alarms_a_month=false_alarms,
+        metrics=metrics,
         days=_median(counted),
         seconds=seconds,
     )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+SHOP = "shop"
+"""The source that is replayed."""
 TABLES = (
     "customer", "order", "transaction", "refund", "fulfillment", "abandoned_checkout",
 )  # fmt: skip
@@ -54,6 +56,11 @@ class Scenario:
     second: datetime | None = None
 
     @property
+    def is_of_columns(self) -> bool:
+        """Whether it changes the table's columns, and no row."""
+        return self.kind.startswith("column_")
+
+    @property
     def begins_of_each(self) -> tuple[datetime, ...]:
         """When each of the faults begins, UTC."""
         return (self.begins, self.second) if self.second is not None else (self.begins,)
@@ -69,6 +76,25 @@ def scenarios(seed: int, since: datetime, until: datetime) -> list[Scenario]:
     """
     found = [*_single(random.Random(seed), since, until)]
     return [*found, *_together(random.Random(seed + 1), found)]
+
+
+def batches(todo: Sequence[Scenario]) -> list[list[Scenario]]:
+    """Scenarios that one load can have: each of another table, and of a kind with the others.
+
+    Faults that change a column's type can stop a build, and those of columns come with the rows of
+    the last day only: neither shares a load with others.
+    """
+    made: list[tuple[str, list[Scenario]]] = []
+    for one in todo:
+        kinds = {fault["kind"] for fault in one.faults}
+        group = "columns" if one.is_of_columns else "types" if "type_flip" in kinds else "rows"
+        for other, batch in made:
+            if other == group and one.table not in {each.table for each in batch}:
+                batch.append(one)
+                break
+        else:
+            made.append((group, [one]))
+    return [batch for _, batch in made]
 
 
 def _single(rng: random.Random, since: datetime, until: datetime) -> Iterator[Scenario]:

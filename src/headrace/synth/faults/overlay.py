@@ -105,6 +105,14 @@ class Overlay:
             and (fault.from_ is None or to_us(as_datetime(fault.from_)) <= self.view.as_of)
         ]
 
+    def of_rows(self, table: str) -> list[str]:
+        """The faults of a table but for those that change its columns, as text."""
+        return [
+            fault.model_dump_json(by_alias=True, exclude_defaults=True)
+            for _, fault in self._of.get(table, [])
+            if not isinstance(fault, SchemaChange)
+        ]
+
     def manifest(self) -> FaultManifest:
         """The effects in the blocks so far, and the changes of the schema."""
         rows = [row for name in self._of for row in self._schema_rows(name)]
