@@ -42,7 +42,9 @@ _MAY_NAME = {
     "datahub": r"pyproject\.toml$",
     "learn": r"$^",
 }
-_IN_EVERY_PROJECT = ("s3", "gs", "az", "avro", "ducklake", "lake", "anomaly", "spark", "sail")
+_IN_EVERY_PROJECT = (
+    "s3", "gs", "az", "avro", "ducklake", "lake", "anomaly", "spark", "sail", "redshift",
+)  # fmt: skip
 """Extras that are not asked for: what files a project loads is found out later."""
 _RENDERED = [
     path.relative_to(ROOT).as_posix().removesuffix(".jinja")

@@ -20,6 +20,7 @@ WITH_EXTRAS = {
     "src/headrace/libraries/uvicorn": "serve",
     "src/headrace/libraries/sdv": "learn",
     "src/headrace/libraries/dlt_postgres.py": "postgres",
+    "src/headrace/targets/redshift_mock": "redshift",
 }
 """Packages and modules of the machinery that are imported when their extra is there."""
 HELPERS = ("openlineage_spec.py",)

@@ -34,6 +34,8 @@ EXCUSED = {ROOT / "src" / "headrace" / "synth" / "writer.py"}
 TREES = {
     ROOT / "src" / "headrace" / "lineage" / "verify" / "plan.py",
     ROOT / "src" / "headrace" / "quality" / "strength" / "mutations.py",
+    ROOT / "src" / "headrace" / "targets" / "redshift_mock" / "tree.py",
+    ROOT / "src" / "headrace" / "targets" / "redshift_mock" / "super_paths.py",
 }
 
 SOURCES = sorted(

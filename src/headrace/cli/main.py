@@ -28,6 +28,7 @@ from headrace.cli.published import published
 from headrace.cli.quality import quality
 from headrace.cli.quarantine import quarantine
 from headrace.cli.query import query
+from headrace.cli.redshift_mock import redshift_mock
 from headrace.cli.run import build, load, publish, run, state, watch
 from headrace.cli.serve import docs, serve
 from headrace.cli.strength import strength
@@ -83,6 +84,7 @@ for _command in (
     app.command()(_command)
 
 app.command("test-strength")(strength)
+app.command("redshift-mock")(redshift_mock)
 
 app.add_typer(add, name="add")
 app.add_typer(quarantine, name="quarantine")
