@@ -88,6 +88,15 @@ def _postgres(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
+def _snowflake(folder: Path) -> Iterator[Place]:
+    pytest.importorskip("snowduck", reason="uv sync --extra snowflake")
+    from headrace.targets.snowflake_standin import process
+
+    yield Place("snowflake", (f"targets.snowflake.path={folder / 'standin'}",))
+    process.release(folder / "standin")
+
+
+@contextmanager
 def _spark(folder: Path) -> Iterator[Place]:
     for module in ("pyspark", "dbt.adapters.spark", "deltalake"):
         pytest.importorskip(module, reason="uv sync --extra spark")
@@ -111,6 +120,7 @@ PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "lake in S3": _lake_in_s3,
     "lake of Iceberg": _lake_of_iceberg,
     "postgres": _postgres,
+    "snowflake": _snowflake,
     "spark": _spark,
     "sail": _sail,
 }

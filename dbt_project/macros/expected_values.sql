@@ -43,6 +43,11 @@
     {{ return("'" ~ value.replace('\\', '\\\\').replace("'", "\\'") ~ "'") }}
 {%- endmacro %}
 
+{#- Snowflake, too; a quote is doubled there. -#}
+{% macro snowflake__text_literal(value) -%}
+    {{ return("'" ~ value.replace('\\', '\\\\').replace("'", "''") ~ "'") }}
+{%- endmacro %}
+
 
 {% macro matches_regex(expression, regex, flags='') -%}
     {{ return(adapter.dispatch('matches_regex', 'headrace')(expression, regex, flags)) }}
@@ -64,6 +69,12 @@
     ) }}
 {%- endmacro %}
 
+{% macro snowflake__matches_regex(expression, regex, flags) -%}
+    regexp_instr(
+        cast({{ expression }} as varchar), {{ text_literal(regex) }}, 1, 1, 0, '{{ flags or 'c' }}'
+    ) > 0
+{%- endmacro %}
+
 
 {% macro is_json(expression) -%}
     {{ return(adapter.dispatch('is_json', 'headrace')(expression)) }}
@@ -81,6 +92,10 @@
     get_json_object(cast({{ expression }} as string), '$') is not null
 {%- endmacro %}
 
+{% macro snowflake__is_json(expression) -%}
+    check_json(cast({{ expression }} as varchar)) is null
+{%- endmacro %}
+
 
 {% macro is_timestamp(expression) -%}
     {{ return(adapter.dispatch('is_timestamp', 'headrace')(expression)) }}
@@ -92,6 +107,10 @@
 
 {% macro postgres__is_timestamp(expression) -%}
     pg_input_is_valid(cast({{ expression }} as text), 'timestamp')
+{%- endmacro %}
+
+{% macro snowflake__is_timestamp(expression) -%}
+    try_to_timestamp(cast({{ expression }} as varchar)) is not null
 {%- endmacro %}
 
 

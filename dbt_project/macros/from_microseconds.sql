@@ -13,3 +13,7 @@
 {% macro spark__from_microseconds(column_name) -%}
     timestamp_micros({{ column_name }})
 {%- endmacro %}
+
+{% macro snowflake__from_microseconds(column_name) -%}
+    to_timestamp_ntz({{ column_name }}, 6)
+{%- endmacro %}

@@ -13,3 +13,7 @@
 {% macro spark__json_text(column_name, path) -%}
     get_json_object({{ column_name }}, '$.{{ path }}')
 {%- endmacro %}
+
+{% macro snowflake__json_text(column_name, path) -%}
+    json_extract_path_text({{ column_name }}, '{{ path }}')
+{%- endmacro %}

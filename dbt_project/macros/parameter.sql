@@ -17,3 +17,10 @@
 {% macro spark__parameter(key, field, keys, parameters) -%}
     get({{ parameters }}, cast(array_position({{ keys }}, '{{ key }}') as int) - 1).value.{{ field }}
 {%- endmacro %}
+
+{% macro snowflake__parameter(key, field, keys, parameters) -%}
+    cast(
+        filter({{ parameters }}, one -> one:key = '{{ key }}')[0]:value.{{ field }}
+        as {{ {'int_value': 'bigint', 'double_value': 'double'}.get(field, 'varchar') }}
+    )
+{%- endmacro %}

@@ -20,3 +20,7 @@
         'array<struct<key:string,value:struct<string_value:string,int_value:bigint,double_value:double>>>'
     )
 {%- endmacro %}
+
+{% macro snowflake__parameters(column_name) -%}
+    parse_json(cast({{ column_name }} as varchar))
+{%- endmacro %}

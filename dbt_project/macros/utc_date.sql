@@ -11,3 +11,7 @@
 {% macro spark__utc_date(column_name) -%}
     cast({{ column_name }} as date)
 {%- endmacro %}
+
+{% macro snowflake__utc_date(column_name) -%}
+    cast(convert_timezone('UTC', {{ column_name }}) as date)
+{%- endmacro %}

@@ -51,6 +51,12 @@ GROUPS = {
         5,
         frozenset({"marts.orders", "marts.customers"}),
     ),
+    "cloud warehouses": Group(
+        (FIRST, "snowflake"),
+        ("jaffle_shop",),
+        5,
+        frozenset({"marts.orders", "marts.customers"}),
+    ),
 }
 
 

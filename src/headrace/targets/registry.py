@@ -15,6 +15,7 @@ OWN_TYPES = {
     "lake": "headrace.targets.lake.target:LakeSettings",
     "postgres": "headrace.targets.postgres.target:PostgresSettings",
     "sail": "headrace.targets.spark.sail:SailSettings",
+    "snowflake": "headrace.targets.snowflake.target:SnowflakeSettings",
     "spark": "headrace.targets.spark.target:SparkSettings",
 }
 """Headrace's own, each imported when it is asked for; a target of such a name needs no entry."""

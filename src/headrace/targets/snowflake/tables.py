@@ -1,0 +1,117 @@
+"""How DuckDB reads Snowflake's tables: as views over streams, each fetched when it is asked for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace.sql_text import identifier, literal, qualified
+from headrace.targets.snowflake.server import OWN_SCHEMA, SnowflakeServer, quoted
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table or view of Snowflake's as Arrow's C stream, which DuckDB asks for at each scan."""
+
+    server: SnowflakeServer
+    database: str
+    schema_name: str
+    name: str
+    schema: "pa.Schema"
+
+    def __arrow_c_schema__(self) -> Any:
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        import pyarrow as pa
+
+        reader = pa.RecordBatchReader.from_batches(self.schema, self._batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> "Iterator[pa.RecordBatch]":
+        import pyarrow as pa
+
+        columns = ", ".join(identifier(column) for column in self.schema.names)
+        table = ".".join(identifier(one) for one in (self.database, self.schema_name, self.name))
+        with self.server.reader().cursor() as cursor:
+            cursor.execute(f"select {columns} from {table}")
+            for found in cursor.fetch_arrow_batches(force_microsecond_precision=True):
+                cast = [
+                    _cast(found.column(number), wanted.type)
+                    for number, wanted in enumerate(self.schema)
+                ]
+                yield from pa.Table.from_arrays(cast, schema=self.schema).to_batches()
+
+
+def _cast(column: "pa.ChunkedArray", wanted: "pa.DataType") -> "pa.ChunkedArray":
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(column.type) and column.type.tz is None and wanted.tz is not None:
+        column = column.cast(pa.timestamp(column.type.unit, "UTC"))
+    return column.cast(wanted, safe=False)
+
+
+def _arrow_type(kind: str, precision: int | None, scale: int | None) -> "pa.DataType":
+    """The type of Arrow that holds all values of a type of Snowflake's."""
+    import pyarrow as pa
+
+    if kind in ("NUMBER", "DECIMAL"):
+        # dlt's whole numbers are NUMBER(19, 0), and are of 64 bits
+        small = (scale or 0) == 0 and (precision or 38) <= 19
+        return pa.int64() if small else pa.decimal128(precision or 38, scale or 0)
+    return {
+        "FLOAT": pa.float64(),
+        "BOOLEAN": pa.bool_(),
+        "DATE": pa.date32(),
+        "TIME": pa.time64("us"),
+        "TIMESTAMP_NTZ": pa.timestamp("us"),
+        "TIMESTAMP_LTZ": pa.timestamp("us", "UTC"),
+        "TIMESTAMP_TZ": pa.timestamp("us", "UTC"),
+        "BINARY": pa.binary(),
+    }.get(kind, pa.string())
+
+
+def lower(name: str) -> str:
+    """A name as dlt and dbt write it: what is upper case in Snowflake is what had no quotes."""
+    return name.lower() if name == name.upper() else name
+
+
+def attach(server: SnowflakeServer, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+    """Make a view of each table and view; False where there is no database yet.
+
+    Raises:
+        WarehouseError: the server cannot be reached.
+    """
+    import pyarrow as pa
+
+    if not server.has_database():
+        return False
+    rows = server.ask(
+        "select table_schema, table_name, column_name, data_type, numeric_precision, "
+        f"numeric_scale from {quoted(server.database)}.information_schema.columns "
+        "where table_schema <> 'INFORMATION_SCHEMA' and not startswith(table_schema, "
+        f"{literal(OWN_SCHEMA)}) order by table_schema, table_name, ordinal_position"
+    )
+    tables: dict[tuple[str, str], list[pa.Field]] = {}
+    for schema, name, column, kind, precision, scale in rows:
+        arrow = _arrow_type(str(kind), precision and int(precision), scale and int(scale))
+        tables.setdefault((str(schema), str(name)), []).append(pa.field(str(column), arrow))
+    connection.execute(f"attach ':memory:' as {identifier(alias)}")
+    for schema in sorted({schema for schema, _ in tables}):
+        connection.execute(f"create schema if not exists {qualified(alias, lower(schema))}")
+    for (schema, name), columns in tables.items():
+        source = f"{alias}.{schema}.{name}"
+        connection.register(
+            source, _Table(server, server.database, schema, name, pa.schema(columns))
+        )
+        named = ", ".join(
+            f"{identifier(one.name)} as {identifier(lower(one.name))}" for one in columns
+        )
+        connection.execute(
+            f"create view {qualified(alias, lower(schema), lower(name))} as "
+            f"select {named} from temp.main.{identifier(source)}"
+        )
+    return True
