@@ -185,8 +185,7 @@ def _fingerprints(
     else:
         content = f"hash({identifiers(one.name for one in plan.columns)})"
     rows = connection.execute(
-        f"select {at}, count(*), sum({content} % 1000000007)::hugeint from {quoted} "
-        f"where {there} group by 1"
+        f"select {at}, count(*), sum({content})::hugeint from {quoted} where {there} group by 1"
     ).fetchall()
     return {
         key: (int(number), f"{number}:{total}")

@@ -317,9 +317,9 @@ def _span(
 ) -> tuple[int, int, float]:
     """Rows with an event time, days that have some, and days from the first to the last."""
     row = connection.execute(
-        f"select count(*), date_diff('hour', min({column.sql}), max({column.sql})), "
-        f"approx_count_distinct(date_trunc('day', {column.sql})) from {quoted} "
-        f"where {happened(column.sql, now)}"
+        "select sum(rows), date_diff('hour', min(first), max(last)), count(*) from (select "
+        f"count(*) as rows, min({column.sql}) as first, max({column.sql}) as last from {quoted} "
+        f"where {happened(column.sql, now)} group by cast({column.sql} as date))"
     ).fetchone()
     rows, hours, days = (int(one or 0) for one in row) if row else (0, 0, 0)
     return rows, days, max(hours / 24, 1.0)

@@ -127,7 +127,9 @@ def _cheap(column: MeasuredColumn) -> dict[str, str]:
         asked["min"] = f"cast(min({column.sql}){only} as varchar)"
         asked["max"] = f"cast(max({column.sql}){only} as varchar)"
         if column.kind == "number":
-            asked["mean"] = f"avg({column.number})"  # the sum of long integers may overflow
+            # a sum of long integers may overflow; what is finite costs three times as much to ask
+            number = column.number if column.is_float else f"cast({column.sql} as double)"
+            asked["mean"] = f"avg({number})"
     return asked
 
 
