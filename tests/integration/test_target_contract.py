@@ -207,8 +207,29 @@ def test_readers_get_a_publication_and_can_go_back(loaded: Project, publisher: P
     again = publisher.current()
     assert again is not None
     assert again.tables == first.tables
+    _reads_what_is_published(loaded, publisher)
     with pytest.raises(PublishError, match="run9"):
         publisher.restore("run9")
+
+
+def _reads_what_is_published(loaded: Project, publisher: Publisher) -> None:
+    """What was gone back to is read as it was, and so is an earlier publication beside it."""
+    with closing(duckdb.connect()) as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        assert publisher.attach(connection, "nothing", "run9") is None
+        current = publisher.attach(connection, "published")
+        earlier = publisher.attach(connection, "earlier", "run3")
+        connection.execute("set enable_external_access = false")  # as for a query
+        assert (current and current.run_id, earlier and earlier.run_id) == ("run1", "run3")
+        columns = ", ".join(ORDERS.column_names)
+        rows = connection.execute(f"select {columns} from published.marts.orders order by id")
+        assert rows.fetchall() == [tuple(row.values()) for row in ORDERS.to_pylist()]
+        names = connection.execute("select name from earlier.marts.orders order by id").fetchall()
+        assert names == [("a",), ("b",), ("c",)]
+        listed = "select name, row_count from published._headrace.tables order by name"
+        assert connection.execute(listed).fetchall() == [("marts.orders", 3), ("marts.people", 3)]
+        info = connection.execute("select run_id, published_at from earlier._headrace.publication")
+        assert info.fetchone() == ("run3", datetime(2024, 6, 1, 3, tzinfo=UTC))
 
 
 @of_publishers

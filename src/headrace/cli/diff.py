@@ -16,7 +16,8 @@ def diff(
         Path | None,
         typer.Argument(
             metavar="A",
-            help="A DuckDB file, or a state folder; else what was published before.",
+            help="A DuckDB file, a state folder, published, or warehouse; else what was published "
+            "before.",
             show_default=False,
         ),
     ] = None,
@@ -65,7 +66,7 @@ def diff(
         bool, typer.Option("--fail-on-change", help="Exit 1 when anything differs.")
     ] = False,
 ) -> None:
-    """Compare the tables of two DuckDB files: columns, rows, and how many of them changed.
+    """Compare the tables of two databases: columns, rows, and how many of them changed.
 
     Without files: what is published with what was published before.
     """

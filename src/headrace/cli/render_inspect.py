@@ -85,6 +85,9 @@ def show_status(report: StatusReport) -> None:
     _show_verdicts(console, report.tables)
     console.print(f"environment: {report.environment}")
     when = f"{report.published_at:%Y-%m-%d %H:%M:%S %Z}" if report.published_at else "not yet"
+    if report.published_problem is not None:
+        console.print(f"[red]✗[/] {escape(report.published_problem)}")
+        when = "not known"
     console.print(f"published: {escape(from_here(report.published_path))} ({when})")
 
 

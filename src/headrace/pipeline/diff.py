@@ -3,15 +3,20 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from headrace.artifacts import Exposure, Manifest, read_manifest
 from headrace.errors import DiffError, HeadraceError, TransformError
 from headrace.pipeline.building import slim_build
-from headrace.pipeline.publishing import published_file
+from headrace.pipeline.publishing import published_file, published_tables
 from headrace.pipeline.state.folder import is_state, read_state
 from headrace.quality.diff import DiffOptions, DiffReport, Side, diff
 from headrace.settings import Resolved
+from headrace.targets import Publisher
+
+_PLACES = ("published", "warehouse")
+"""What can be compared by its name, on any target."""
 
 
 def compare(
@@ -23,13 +28,14 @@ def compare(
     what the project around says, where there is one.
 
     Args:
-        before: the first: a file or a state folder.
+        before: the first: a file, a state folder, or the word ``published`` or ``warehouse``.
         after: the second.
         options: how to compare.
         resolved: the project's settings; None outside of one.
 
     Raises:
         DiffError: a file cannot be opened or compared.
+        WarehouseError: the target cannot be read.
         StateError: a state folder cannot be read.
     """
     if resolved is not None:
@@ -45,29 +51,98 @@ def compare_published(options: DiffOptions, resolved: Resolved) -> DiffReport:
         resolved: the project's settings.
 
     Raises:
-        DiffError: nothing is published, or there is no earlier file.
+        DiffError: nothing is published, or nothing earlier is kept.
+        WarehouseError: the target cannot be read.
     """
+    publisher = published_tables.remote(resolved)
+    if publisher is not None:
+        return _compare_publications(publisher, options, resolved)
     current = published_file.read(resolved.published)
     if current is None:
         raise DiffError(f"nothing is published at {resolved.published}: run `headrace run`")
     before = next(published_file.earlier(resolved.published), None)
     if before is None:
-        how = "the next run that publishes a change keeps one"
-        if not resolved.settings.publish.keep:
-            how = "publish.keep is 0: set it to 1 or more"
-        raise DiffError(
-            f"there is no earlier published file to compare with: {how}; or name two files"
-        )
+        raise _nothing_earlier("published file", resolved)
     options = replace(options, spill=resolved.data_dir / "spill")
+    after = _described(Side(current.path, current.label), resolved)
+    return diff(Side(before.path, before.label), after, options)
+
+
+def _compare_publications(
+    publisher: Publisher, options: DiffOptions, resolved: Resolved
+) -> DiffReport:
+    """Compare what a target has published with what it had before, without a copy of either."""
+    found = publisher.history()
+    if not found:
+        raise DiffError(f"nothing is published at {publisher.location}: run `headrace run`")
+    current = found[0]
+    before = next((one for one in found[1:] if one.run_id != current.run_id), None)
+    if before is None:
+        raise _nothing_earlier("publication", resolved)
+    sides = [
+        Side(
+            None,
+            published_file.label_of(one.run_id, one.published_at),
+            attach=partial(publisher.attach, run_id=one.run_id),
+        )
+        for one in (before, current)
+    ]
+    options = replace(options, spill=resolved.data_dir / "spill")
+    return diff(sides[0], _described(sides[1], resolved), options)
+
+
+def _nothing_earlier(what: str, resolved: Resolved) -> DiffError:
+    how = "the next run that publishes a change keeps one"
+    if not resolved.settings.publish.keep:
+        how = "publish.keep is 0: set it to 1 or more"
+    return DiffError(f"there is no earlier {what} to compare with: {how}; or name two files")
+
+
+def _described(side: Side, resolved: Resolved) -> Side:
+    """What is published, with what the project knows of it."""
     manifest = _manifest_in(resolved.artifacts)
-    after = Side(
-        current.path,
-        current.label,
+    return replace(
+        side,
         keys=_keys(manifest),
         harmless=harmless_columns(resolved),
         readers=readers_of(manifest),
     )
-    return diff(Side(before.path, before.label), after, options)
+
+
+def compare_built(options: DiffOptions, resolved: Resolved) -> DiffReport:
+    """Compare what is published with what is built, where the target is.
+
+    Args:
+        options: how to compare.
+        resolved: the project's settings.
+
+    Raises:
+        DiffError: they cannot be compared.
+        WarehouseError: the target cannot be read.
+    """
+    before, after = (_place(word, resolved) for word in _PLACES)
+    return diff(replace(before, label="published"), replace(after, label="built"), options)
+
+
+def _place(word: str, resolved: Resolved) -> Side:
+    """What is published or built, of any target."""
+    target = resolved.target
+    if word == "published":
+        if published_tables.remote(resolved) is None:
+            return _side(resolved.published, resolved)
+        place = published_tables.location(resolved)
+        attach = partial(published_tables.attach, resolved)
+        return _described(Side(None, place, attach=attach), resolved)
+    if target.database_file is not None:
+        return _side(target.database_file, resolved)
+    manifest = _newest_manifest(resolved)
+    described = _described(Side(None, target.location, attach=target.attach), resolved)
+    return replace(
+        described,
+        keys=_keys(manifest),
+        declared=_declared(manifest),
+        readers=readers_of(manifest),
+    )
 
 
 def compare_copies(
@@ -104,6 +179,8 @@ def key_of(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _side(path: Path, resolved: Resolved | None) -> Side:
+    if str(path) in _PLACES and resolved is not None and not path.exists():
+        return _place(str(path), resolved)
     if is_state(path):
         state = read_state(path)
         return Side(

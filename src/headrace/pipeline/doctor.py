@@ -13,8 +13,9 @@ from pathlib import Path
 
 from headrace import portable
 from headrace.catalog import RunStore
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, WarehouseError
 from headrace.pipeline import lock
+from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.reports import Report
 from headrace.settings import Resolved, ServeSettings
 
@@ -50,7 +51,7 @@ def doctor(resolved: Resolved) -> DoctorReport:
         _disk(resolved.data_dir),
         *_paths(resolved.data_dir),
         _warehouse(resolved),
-        _published(resolved.published),
+        _published(resolved),
         _run_store(resolved),
         _dbt_project(resolved),
         _port(resolved.settings.serve),
@@ -183,25 +184,21 @@ def _warehouse(resolved: Resolved) -> CheckReport:
     )
 
 
-def _published(path: Path) -> CheckReport:
-    if not path.exists():
-        return CheckReport(
-            name="published", good=None, found="not there yet", advice="`headrace run` makes it"
-        )
+def _published(resolved: Resolved) -> CheckReport:
     import duckdb
 
-    from headrace.targets.duckdb import explain_duckdb_error
-
+    place = published_tables.location(resolved)
+    is_file = resolved.published.exists()
     try:
-        with duckdb.connect(str(path), read_only=True):
-            return CheckReport(name="published", good=True, found=str(path))
-    except duckdb.Error as error:
-        return CheckReport(
-            name="published",
-            good=False,
-            found=explain_duckdb_error(path, str(error)),
-            advice="`headrace publish` writes it again",
-        )
+        with duckdb.connect() as connection:
+            if published_tables.attach(resolved, connection, published_tables.ALIAS):
+                return CheckReport(name="published", good=True, found=place)
+    except WarehouseError as error:
+        advice = "`headrace publish` writes it again" if is_file else "see the warehouse above"
+        return CheckReport(name="published", good=False, found=str(error), advice=advice)
+    return CheckReport(
+        name="published", good=None, found="not there yet", advice="`headrace run` makes it"
+    )
 
 
 def _run_store(resolved: Resolved) -> CheckReport:

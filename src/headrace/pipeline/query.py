@@ -1,8 +1,9 @@
 """``headrace query``: SQL on the published file, the warehouse or any DuckDB file, read-only."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,9 +12,10 @@ from pydantic import Field
 from headrace import portable
 from headrace.error_detail import ErrorDetail
 from headrace.errors import QueryError
+from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.reports import Report
 from headrace.sql_text import literal
-from headrace.targets import Target, reading
+from headrace.targets import reading
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -52,23 +54,25 @@ class QueryReport(Report):
 
 @dataclass(frozen=True)
 class Database:
-    """A DuckDB file that is queried, or a target that is none.
+    """A DuckDB file that is queried, or what a target has that is none.
 
     Attributes:
         path: the file.
         kind: decides what an error advises: the published file and the warehouse are made by
             `headrace run`.
-        target: what is queried instead of a file.
+        shown: what is queried instead of a file, for people.
+        reader: opens a DuckDB that reads it; None for a file.
     """
 
     path: Path
     kind: Literal["published", "warehouse", "file"]
-    target: Target | None = None
+    shown: str | None = None
+    reader: "Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]] | None" = None
 
     @property
     def location(self) -> str:
         """The file, or where the target is."""
-        return self.target.location if self.target is not None else str(self.path)
+        return self.shown or str(self.path)
 
 
 def database(resolved: "Resolved | None", on: str) -> Database:
@@ -88,12 +92,17 @@ def database(resolved: "Resolved | None", on: str) -> Database:
         return Database(path, "file")
     if resolved is None:
         raise QueryError(f"--on {on} needs a project, and there is none here: name a DuckDB file")
+    target = resolved.target
     if on == "published":
+        if published_tables.remote(resolved) is not None:
+            reader = partial(published_tables.reading, resolved)
+            return Database(
+                resolved.published, "published", published_tables.location(resolved), reader
+            )
         found = Database(resolved.published, "published")
+    elif target.database_file is None:
+        return Database(resolved.data_dir, "warehouse", target.location, partial(reading, target))
     else:
-        target = resolved.target
-        if target.database_file is None:
-            return Database(resolved.data_dir, "warehouse", target)
         found = Database(target.database_file, "warehouse")
     if not found.path.exists():
         raise QueryError(f"{found.path} does not exist yet: run `headrace run` first")
@@ -179,8 +188,8 @@ def _open(source: Database, *, writes: Path | None = None) -> "Iterator[duckdb.D
     import duckdb
 
     with ExitStack() as stack:
-        if source.target is not None:
-            connection = stack.enter_context(reading(source.target))
+        if source.reader is not None:
+            connection = stack.enter_context(source.reader())
         else:
             try:
                 connection = duckdb.connect(str(source.path), read_only=True)

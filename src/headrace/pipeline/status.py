@@ -7,11 +7,13 @@ from pydantic import ConfigDict, Field
 
 from headrace.catalog import INTERRUPTED, RUNNING, RunStore, StoredRun
 from headrace.error_detail import ErrorDetail
+from headrace.errors import WarehouseError
 from headrace.pipeline import lock
-from headrace.pipeline.publishing.published_file import Contents, contents
+from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.reports import Report
 from headrace.pipeline.verdict import Verdict, Verdicts, evidence_of
 from headrace.settings import DEFAULT_ENV, Resolved
+from headrace.targets.publication import Publication
 
 
 class FailureReport(Report):
@@ -58,8 +60,11 @@ class StatusReport(Report):
     tables: tuple[TableVerdict, ...] = Field(
         (), description="a verdict on each table, the worst first, then by name"
     )
-    published_path: str
+    published_path: str = Field(description="a file, or where readers of the target find it")
     published_at: datetime | None
+    published_problem: str | None = Field(
+        None, description="why the target cannot say what it has published"
+    )
 
 
 def status(resolved: Resolved, *, limit: int) -> StatusReport:
@@ -69,8 +74,11 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
         RunStoreError: the run store cannot be opened.
     """
     is_held = lock.is_held(resolved.target.lock_path)
-    path = resolved.published
-    published = contents(path)
+    published, problem = None, None
+    try:
+        published = published_tables.current(resolved)
+    except WarehouseError as error:  # what ran on this machine is worth showing without it
+        problem = str(error)
     store = RunStore(resolved.run_store_url) if has_store(resolved) else None
     runs: list[StoredRun] = []
     tables: tuple[TableVerdict, ...] = ()
@@ -90,12 +98,13 @@ def status(resolved: Resolved, *, limit: int) -> StatusReport:
         environment=resolved.environment,
         runs=tuple(lines),
         tables=tables,
-        published_path=str(path),
-        published_at=published.file.published_at if published else None,
+        published_path=published_tables.location(resolved),
+        published_at=published.published_at if published else None,
+        published_problem=problem,
     )
 
 
-def _verdicts(store: RunStore, published: Contents | None) -> tuple[TableVerdict, ...]:
+def _verdicts(store: RunStore, published: Publication | None) -> tuple[TableVerdict, ...]:
     catalog = store.load_catalog()
     if catalog is None:
         return ()
@@ -103,8 +112,8 @@ def _verdicts(store: RunStore, published: Contents | None) -> tuple[TableVerdict
         store,
         catalog,
         store.latest_nodes(),
-        published=published.tables if published else (),
-        published_at=published.file.published_at if published else None,
+        published=[table.unique_id for table in published.tables] if published else (),
+        published_at=published.published_at if published else None,
     )
     verdicts = Verdicts(evidence)
     found = [

@@ -15,6 +15,7 @@ from headrace.formatting import count, first_few
 from headrace.pipeline import lock
 from headrace.pipeline.building.build import require_project
 from headrace.pipeline.dbt import dbt_runner
+from headrace.pipeline.state.duckdb_copy import copy_file, copy_target, in_copy
 from headrace.quality.strength.measure import Progress, StrengthOptions, measure
 from headrace.quality.strength.project import (
     DataTest,
@@ -28,7 +29,7 @@ from headrace.quality.strength.project import (
 from headrace.quality.strength.report import StrengthReport
 from headrace.settings import Resolved
 from headrace.sql_text import identifier
-from headrace.targets import Target, require_file
+from headrace.targets import Target
 
 _FOLDER = "strength-"
 _COMMAND = "headrace test-strength"
@@ -50,7 +51,8 @@ def measure_strength(
 
     Args:
         resolved: the settings.
-        target: a DuckDB file that has raw tables.
+        target: what has raw tables; of any but a DuckDB file these are copied alone, and the models
+            are built from them in DuckDB.
         select: dbt's selectors of the models and sources to put faults into; all without any.
         exclude: dbt's selectors of those to leave out.
         options: how; ``selected`` is set from the selectors.
@@ -59,10 +61,14 @@ def measure_strength(
 
     Raises:
         TransformError: the project cannot be built, or the selectors match nothing.
-        WarehouseError: the target is no file, or holds nothing yet.
+        WarehouseError: the target holds nothing yet, or cannot be read.
     """
     require_project(resolved)
-    file = require_file(target)
+    if target.database_file is None and resolved.settings.dbt.profile is not None:
+        raise TransformError(
+            "the trial builds the models in a DuckDB file, for which the project's own profile of "
+            "another engine does not fit: name a DuckDB target with --target"
+        )
     if not target.exists():
         raise WarehouseError(
             f"there is no data yet to put faults into, {target.location} is not there: run "
@@ -70,11 +76,12 @@ def measure_strength(
         )
     with portable.stopping_like_ctrl_c(), _folder(resolved.data_dir / "spill") as folder:
         say("copying the warehouse")
-        copy = folder / file.name
+        copy = folder / (target.database_file or Path("warehouse.duckdb")).name
         with lock.hold(target, _COMMAND):
-            portable.copy_file(file, copy)
+            if not copy_file(target, copy):
+                copy_target(target, copy, memory_limit=target.load_memory_limit, only_raw=True)
         say("building the project in the copy")
-        built = _Built.of(resolved, target, folder / "dbt", copy, select, exclude)
+        built = _Built.of(resolved, in_copy(resolved, copy), folder / "dbt", copy, select, exclude)
         project = built.project(resolved)
         chosen = options
         if built.selected is not None:

@@ -14,9 +14,9 @@ from headrace.server.comparison import ComparisonView
 from headrace.server.errors import MEDIA_TYPE
 from headrace.server.events import EventStream, EventStreams
 from headrace.server.profiles import ProfileView
-from headrace.server.published import RowFilter
 from headrace.server.quality import MetricsView, QualityView
 from headrace.server.response_cache import ResponseCache
+from headrace.server.row_query import RowFilter
 from headrace.server.state import MAX_RUNS
 
 MAX_ID = 1000

@@ -130,6 +130,9 @@ def _first_problem(
         return models.Headline(mood="none", text="There has been no run yet.")
     if ended.status != "success":
         return _failed_run(now, publish, ended)
+    if now.publication.problem is not None:
+        text = f"What is published cannot be read: {now.publication.problem}"
+        return models.Headline(mood="bad", text=text)
     if publish.status == "unreadable":
         return models.Headline(
             mood="bad", text="The published file cannot be read.", advice="Run `headrace publish`."

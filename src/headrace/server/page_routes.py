@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from headrace.server import graph_data, pages, queries
-from headrace.server.published import RowFilter
 from headrace.server.rendering import ServerLinks, frame_of
 from headrace.server.response_cache import ResponseCache
+from headrace.server.row_query import RowFilter
 
 if TYPE_CHECKING:
     from headrace.server.state import ServerState

@@ -10,8 +10,8 @@ from headrace.server import quality as quality_of
 from headrace.server.errors import NotFoundError, RequestError
 from headrace.server.graph_data import graph_assets, overlays
 from headrace.server.models import AssetDetail, AssetRef, RunDetail, Sample
-from headrace.server.published import ALL_ROWS, RowFilter
 from headrace.server.rendering import PageFrame
+from headrace.server.row_query import ALL_ROWS, RowFilter
 from headrace.server.state import ServerState
 from headrace.server.timeline import timeline
 from headrace.server.view_builder import ref

@@ -1,8 +1,11 @@
-"""The published file, as the server reads it: what is in it, and a few rows of a table.
+"""What is published, as the server reads it: what there is, and a few rows of a table.
 
-It is opened read-only, by DuckDB with no access to any other file, little memory and a time
-limit, and closed when it was replaced or is not used. It is replaced by a rename, so what was
-read of one file stays true of it. The warehouse is never opened.
+The published file is opened read-only, by DuckDB with no access to any other file, little memory
+and a time limit, and closed when it was replaced or is not used. It is replaced by a rename, so
+what was read of one file stays true of it. The warehouse is never opened.
+
+Where a target is read without a copy on this machine, it is asked every few seconds which
+publication readers have, and rows are read from that.
 """
 
 import threading
@@ -12,39 +15,47 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from headrace import portable
-from headrace.server.errors import RequestError, UnavailableError
+from headrace.errors import WarehouseError
+from headrace.pipeline.publishing import published_tables
+from headrace.server.errors import UnavailableError
+from headrace.server.row_query import (
+    ALL_ROWS,
+    KEPT_ROWS,
+    RowFilter,
+    SampleRows,
+    readable,
+    rows_query,
+    spread,
+)
 from headrace.sql_text import identifier
 
 if TYPE_CHECKING:
     import duckdb
+
+    from headrace.settings import Resolved
 
 MASK = "***"
 _INFO = "_headrace"
 _MAX_READERS = 2  # at a time
 MAX_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
-_MAX_LENGTH = 200
-_KEPT_ROWS = 50
 _KEPT_TABLES = 64
-_SAFE_INTEGER = 2**53 - 1  # JavaScript's largest
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "memory_limit": "256MB",
     "threads": "1",
     "temp_directory": "",
+}
+_LOCKED: dict[str, str | bool | int | float | list[str]] = {
+    "enable_external_access": "false",
     "lock_configuration": "true",
 }
-_NUMBERS = frozenset(
-    {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE",
-     "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"}
-)  # fmt: skip
-
-Stamp = tuple[int, int, int]
+_ASK_SECONDS = 10.0  # until a target is asked again what it has published
+Stamp = tuple[object, ...]
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,7 @@ class PublishedFileInfo:
         published_at: UTC.
         run_id: the run that published it.
         tables: by dbt's ``unique_id``.
+        problem: why a target cannot be read.
     """
 
     stamp: Stamp | None
@@ -73,46 +85,27 @@ class PublishedFileInfo:
     published_at: datetime | None = None
     run_id: str | None = None
     tables: Mapping[str, TableInFile] = field(default_factory=dict)
+    problem: str | None = None
 
-
-@dataclass(frozen=True)
-class SampleRows:
-    """Rows of a table, ready for JSON; ``masked`` columns hold ``***``."""
-
-    columns: tuple[str, ...]
-    types: tuple[str, ...]
-    masked: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
-
-
-@dataclass(frozen=True)
-class RowFilter:
-    """Which rows are asked for, and in which order; by itself, a sample of the whole table.
-
-    Attributes:
-        text: rows hold it, in any case; empty for all.
-        column: where they hold it; None for any column that is not hidden.
-        sort: by which column the whole table is sorted, before the first rows are taken.
-        descending: whether the greatest come first.
-    """
-
-    text: str = ""
-    column: str | None = None
-    sort: str | None = None
-    descending: bool = False
-
-
-ALL_ROWS = RowFilter()
 
 _RowsKey = tuple[Stamp | None, TableInFile, frozenset[str]]
 
 
 class PublishedFileReader:
-    """Reads the published file."""
+    """Reads the published file, or the target where there is none."""
 
-    def __init__(self, path: Path) -> None:
-        """Note where it is; nothing is opened."""
+    def __init__(self, path: Path, resolved: "Resolved | None" = None) -> None:
+        """Note where it is; nothing is opened.
+
+        Args:
+            path: the file.
+            resolved: the project's settings, whose target is asked where there is no file; None
+                for the file alone.
+        """
         self._path = path
+        self._resolved = resolved
+        self._asking = threading.Lock()
+        self._asked: tuple[float, Stamp | None] | None = None
         self._readers = threading.Semaphore(_MAX_READERS)
         self._opening = threading.Lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
@@ -123,12 +116,31 @@ class PublishedFileReader:
         self._kept: dict[_RowsKey, SampleRows] = {}
 
     def stamp(self) -> Stamp | None:
-        """What changes when another file is published; None where there is none."""
+        """What changes when something else is published; None where nothing is."""
         try:
             found = self._path.stat()
         except OSError:
-            return None
+            return self._remote_stamp()
         return found.st_ino, found.st_mtime_ns, found.st_size
+
+    @property
+    def _is_near(self) -> bool:
+        return self._resolved is None or self._path.exists()
+
+    def _remote_stamp(self) -> Stamp | None:
+        """What changes when the target publishes; it is asked now and then."""
+        if self._resolved is None:
+            return None
+        with self._asking:
+            if self._asked is None or time.monotonic() - self._asked[0] > _ASK_SECONDS:
+                stamp: Stamp | None
+                try:
+                    found = published_tables.current(self._resolved)
+                    stamp = (found.run_id, found.published_at) if found is not None else None
+                except WarehouseError as error:
+                    stamp = (str(error),)
+                self._asked = time.monotonic(), stamp
+            return self._asked[1]
 
     @property
     def is_open(self) -> bool:
@@ -152,6 +164,10 @@ class PublishedFileReader:
                 ).fetchall()
         except duckdb.Error:
             return PublishedFileInfo(stamp, "unreadable")
+        except UnavailableError as error:
+            if self._is_near:
+                raise
+            return PublishedFileInfo(stamp, "unreadable", problem=str(error))
         return PublishedFileInfo(
             stamp,
             "published",
@@ -186,28 +202,33 @@ class PublishedFileReader:
         columns = self._known.get(table) if stamp == self._opened else None
         if columns is not None and wanted == ALL_ROWS:
             kept = self._kept.get((stamp, table, _hidden(columns, is_hidden)))
-            if kept is not None and limit <= _KEPT_ROWS:
-                return replace(kept, rows=_spread(kept.rows, limit))
+            if kept is not None and limit <= KEPT_ROWS:
+                return replace(kept, rows=spread(kept.rows, limit))
         with self.reading() as connection:
             columns = self._columns(connection, table)
             hidden = _hidden(columns, is_hidden)
             chosen = ", ".join(
-                f"'{MASK}'" if name in hidden else _readable(name, kind) for name, kind in columns
+                f"'{MASK}'" if name in hidden else readable(name, kind) for name, kind in columns
             )
             shown = {name: kind for name, kind in columns if name not in hidden}
-            query, values = _rows_query(
-                f"{identifier(table.schema)}.{identifier(table.name)}", chosen, shown, wanted, limit
+            query, values = rows_query(
+                f"{identifier(table.schema)}.{identifier(table.name)}",
+                chosen,
+                shown,
+                wanted,
+                limit,
+                is_near=self._is_near,
             )
             found = connection.execute(query, values).fetchall()
         rows = SampleRows(
             columns=tuple(name for name, _ in columns),
             types=tuple(kind for _, kind in columns),
             masked=tuple(name for name, _ in columns if name in hidden),
-            rows=tuple(tuple(_value(value) for value in row) for row in found),
+            rows=tuple(tuple(value(value) for value in row) for row in found),
         )
         if wanted == ALL_ROWS:
             self._keep((stamp, table, hidden), rows)
-        return replace(rows, rows=_spread(rows.rows, limit))
+        return replace(rows, rows=spread(rows.rows, limit))
 
     @contextmanager
     def reading(self) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -266,16 +287,39 @@ class PublishedFileReader:
 
     def _cursor(self) -> "duckdb.DuckDBPyConnection":
         """A cursor of the open file; to open it takes longer than to read a few rows."""
-        import duckdb
 
         with self._opening:
             stamp = self.stamp()
             if self._connection is None or self._opened != stamp:
                 self._close()
-                self._connection = duckdb.connect(str(self._path), read_only=True, config=_CONFIG)
+                self._connection = self._connected()
                 self._opened, self._known = stamp, {}
             self._used = time.monotonic()
-            return self._connection.cursor()
+            cursor = self._connection.cursor()
+            if not self._is_near:
+                cursor.execute(f"use {published_tables.ALIAS}")  # a cursor begins without it
+            return cursor
+
+    def _connected(self) -> "duckdb.DuckDBPyConnection":
+        """A connection to the file, or to a database in memory that reads the target."""
+        import duckdb
+
+        if self._is_near or self._resolved is None:
+            return duckdb.connect(str(self._path), read_only=True, config={**_CONFIG, **_LOCKED})
+        connection = duckdb.connect(config=_CONFIG)
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            if not published_tables.attach(self._resolved, connection, published_tables.ALIAS):
+                raise UnavailableError("nothing is published", hint="run `headrace run`")
+            for key, value in _LOCKED.items():
+                connection.execute(f"set {key} = {value}")
+        except WarehouseError as error:
+            connection.close()
+            raise UnavailableError(str(error)) from error
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @contextmanager
     def _open(self) -> "Iterator[duckdb.DuckDBPyConnection]":
@@ -325,51 +369,3 @@ def _table(name: str, rows: int) -> TableInFile:
 
 def _hidden(columns: list[tuple[str, str]], is_hidden: Callable[[str], bool]) -> frozenset[str]:
     return frozenset(name for name, _ in columns if is_hidden(name))
-
-
-def _rows_query(
-    relation: str, chosen: str, shown: Mapping[str, str], wanted: RowFilter, limit: int
-) -> tuple[str, list[str]]:
-    """The query for rows, and the values of its parameters."""
-    for column in (wanted.column, wanted.sort):
-        if column is not None and column not in shown:
-            raise RequestError(f"rows cannot be filtered or sorted by {column}: it is not shown")
-    if wanted == ALL_ROWS:
-        sample = f"tablesample reservoir({max(limit, _KEPT_ROWS)} rows) repeatable (42)"
-        return f"select {chosen} from {relation} {sample} order by rowid", []
-    columns = [wanted.column] if wanted.column is not None else list(shown)
-    holds = [f"contains(lower({identifier(name)}::varchar), lower(?))" for name in columns]
-    where = f" where {' or '.join(holds) or 'false'}" if wanted.text else ""
-    order = ""
-    if wanted.sort is not None:
-        direction = "desc" if wanted.descending else "asc"
-        order = f" order by {identifier(wanted.sort)} {direction} nulls last"
-    query = f"select {chosen} from {relation}{where}{order} limit {int(limit)}"
-    return query, [wanted.text] * len(holds) if wanted.text else []
-
-
-def _spread(rows: tuple[tuple[Any, ...], ...], limit: int) -> tuple[tuple[Any, ...], ...]:
-    """So many of the rows, from the first to the last of them."""
-    if len(rows) <= limit:
-        return rows
-    return tuple(rows[number * len(rows) // limit] for number in range(limit))
-
-
-def _readable(name: str, kind: str) -> str:
-    """The column as JSON can hold it: numbers as they are, all else as text that is not long."""
-    column = identifier(name)
-    if kind in _NUMBERS:
-        return column
-    text = column if kind == "VARCHAR" else f"{column}::varchar"
-    return f"left({text}, {_MAX_LENGTH + 1})"
-
-
-def _value(value: Any) -> Any:
-    if isinstance(value, str):
-        return value if len(value) <= _MAX_LENGTH else f"{value[:_MAX_LENGTH]}…"
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int):
-        return value if abs(value) <= _SAFE_INTEGER else str(value)
-    # nan and the infinities have no word in JSON
-    return value if value - value == 0 else str(value)

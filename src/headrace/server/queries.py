@@ -18,7 +18,7 @@ from headrace.server import models, view_builder
 from headrace.server.comparison import ComparisonView
 from headrace.server.errors import ForbiddenError, NotFoundError
 from headrace.server.home import hint, home
-from headrace.server.published import ALL_ROWS, RowFilter
+from headrace.server.row_query import ALL_ROWS, RowFilter
 from headrace.server.search import hits_of, words_of
 from headrace.server.snapshot import SORTS, ProjectSnapshot, sorted_assets
 from headrace.server.state import MAX_RUNS, ServerState

@@ -97,7 +97,7 @@ class ServerState:
         self.allow_pii = allow_pii
         self.comparison = comparison
         self.resolved = resolved
-        self.published = PublishedFileReader(published)
+        self.published = PublishedFileReader(published, resolved)
         self.log_file = log_file
         self.progress = ProgressFile(progress_file)
         self._is_long_lived = is_long_lived

@@ -6,7 +6,6 @@ from headrace.targets.base import (
     Target,
     TargetSettings,
     reading,
-    require_file,
 )
 from headrace.targets.duckdb import DuckDbSettings, DuckDbTarget
 from headrace.targets.publication import BuiltTable, Publication, PublishedTable, Publisher
@@ -23,5 +22,4 @@ __all__ = [
     "Target",
     "TargetSettings",
     "reading",
-    "require_file",
 ]

@@ -28,12 +28,14 @@ class Capabilities:
         snapshots: whether dbt's snapshots can be run again and again.
         incremental: whether dbt's incremental models can.
         longest_name: of a table or column, in bytes; None where there is no limit to think of.
+        reads_duckdb: whether dbt can read a DuckDB file there, beside the target.
         fixture_types: names of types that contracts and fixtures of unit tests are written with
             and that it has under another name, such as ``timestamptz``.
     """
 
     snapshots: bool = True
     incremental: bool = True
+    reads_duckdb: bool = False
     longest_name: int | None = None
     fixture_types: Mapping[str, str] = field(default_factory=dict)
 
@@ -147,6 +149,13 @@ class Target(Protocol):
             WarehouseError: it cannot be read.
         """
 
+    def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """As ``attach``, for a transaction that changes raw tables; the caller holds the lock.
+
+        Raises:
+            WarehouseError: it cannot be written, or has no transactions over several tables.
+        """
+
     def publisher(self) -> Publisher | None:
         """What makes tables visible to readers of the target; None for a DuckDB file.
 
@@ -170,23 +179,13 @@ class Target(Protocol):
         """Changes whenever anything in the target changed; None where that cannot be known."""
 
 
-def require_file(target: Target) -> Path:
-    """The DuckDB file of a target, for what works on a file alone.
-
-    Raises:
-        WarehouseError: the target is not a file.
-    """
-    if target.database_file is None:
-        raise WarehouseError(
-            f"the target {target.name} is not a DuckDB file, which this needs: name another one "
-            "with --target"
-        )
-    return target.database_file
-
-
 @contextmanager
-def reading(target: Target) -> "Iterator[duckdb.DuckDBPyConnection]":
-    """A DuckDB in memory in which ``schema.table`` is a table of the target; read-only, UTC.
+def reading(target: Target, *, writes: bool = False) -> "Iterator[duckdb.DuckDBPyConnection]":
+    """A DuckDB in memory in which ``schema.table`` is a table of the target; UTC.
+
+    Args:
+        target: what is read.
+        writes: whether its raw tables may be changed, too; else it is read-only.
 
     Raises:
         WarehouseError: there is no database yet, or it cannot be read.
@@ -195,7 +194,8 @@ def reading(target: Target) -> "Iterator[duckdb.DuckDBPyConnection]":
 
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        if not target.attach(connection, target.database):
+        attach = target.attach_to_write if writes else target.attach
+        if not attach(connection, target.database):
             raise WarehouseError(f"{target.location} does not exist yet: run `headrace load` first")
         connection.execute(f"use {identifier(target.database)}")
         yield connection
@@ -203,6 +203,8 @@ def reading(target: Target) -> "Iterator[duckdb.DuckDBPyConnection]":
 
 class RemoteTarget:
     """What targets that are no DuckDB file have in common: DuckDB asks them by ``attach``."""
+
+    name: str
 
     @property
     def location(self) -> str:
@@ -222,6 +224,17 @@ class RemoteTarget:
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """See ``Target``."""
         raise NotImplementedError
+
+    def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """Tables that are files change by loads alone.
+
+        Raises:
+            WarehouseError: always.
+        """
+        raise WarehouseError(
+            f"the target {self.name} keeps raw tables as files, which no transaction changes "
+            "together: correct the rows in their file, and load it again"
+        )
 
     def refresh_statistics(self, schema: str) -> None:
         """Nothing: most engines know what is in their files."""

@@ -92,7 +92,7 @@ class DuckDbTarget:
     @property
     def capabilities(self) -> Capabilities:
         """All of them."""
-        return Capabilities()
+        return Capabilities(reads_duckdb=True)
 
     @property
     def location(self) -> str:
@@ -231,14 +231,15 @@ class DuckDbTarget:
         Raises:
             WarehouseError: see ``check``.
         """
+        return self._attach(connection, alias, "read_only")
+
+    def _attach(self, connection: "duckdb.DuckDBPyConnection", alias: str, mode: str) -> bool:
         import duckdb
 
         if not exists(self.path):
             return False
         try:
-            connection.execute(
-                f"attach {literal(str(self.path))} as {identifier(alias)} (read_only)"
-            )
+            connection.execute(f"attach {literal(str(self.path))} as {identifier(alias)} ({mode})")
         except duckdb.Error as error:
             raise self.explain(error) from error
         return True
@@ -247,6 +248,14 @@ class DuckDbTarget:
         """None but the one of this machine: DuckDB lets no other machine write the file."""
         del command
         return nullcontext()
+
+    def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """Attach the file for writing.
+
+        Raises:
+            WarehouseError: it cannot be opened.
+        """
+        return self._attach(connection, alias, "read_write")
 
     def publisher(self) -> None:
         """Readers open the published copy."""

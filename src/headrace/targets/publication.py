@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from headrace.errors import PublishError
 from headrace.fingerprints import rows_and_hashes
+from headrace.sql_text import identifier, literal, qualified
 
 if TYPE_CHECKING:
     import duckdb
+
+INFO_SCHEMA = "_headrace"
+"""Of a published file: which run published it, and what is in it."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,66 @@ class Publisher(Protocol):
         Raises:
             PublishError: it is not kept, or cannot be shown.
         """
+
+    def attach(
+        self, connection: "duckdb.DuckDBPyConnection", alias: str, run_id: str | None = None
+    ) -> Publication | None:
+        """Let a DuckDB in memory read what readers have: ``alias.schema.table``, as dbt named it.
+
+        It is all of one publication, also when another is published meanwhile.
+
+        Args:
+            connection: gets what the target needs, such as an extension and a secret.
+            alias: the name of a database in memory, see ``attach_published``.
+            run_id: of an earlier publication; by default the current one.
+
+        Returns:
+            What was attached; None, and nothing was, where it is not published or not kept.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
+
+
+def attach_published(
+    connection: "duckdb.DuckDBPyConnection",
+    alias: str,
+    publication: Publication,
+    query_of: "Callable[[PublishedTable], str]",
+) -> None:
+    """Make what a published file has of views: its tables, and ``_headrace``, which lists them.
+
+    Args:
+        connection: reads what the queries name.
+        alias: of a database in memory, which is made.
+        publication: whose tables they are.
+        query_of: SQL of the rows of a table.
+
+    Raises:
+        duckdb.Error: they cannot be read.
+    """
+    connection.execute(f"attach ':memory:' as {identifier(alias)}")
+    for schema in sorted({table.schema for table in publication.tables} | {INFO_SCHEMA}):
+        connection.execute(f"create schema if not exists {qualified(alias, schema)}")
+    for table in publication.tables:
+        name = qualified(alias, table.schema, table.name)
+        connection.execute(f"create view {name} as {query_of(table)}")
+    info = qualified(alias, INFO_SCHEMA)
+    connection.execute(
+        f"create table {info}.publication as select {literal(publication.run_id)} as run_id, "
+        f"{literal(publication.published_at.isoformat())}::timestamptz as published_at, "
+        f"{literal(publication.code_version)} as code_version"
+    )
+    connection.execute(
+        f"create table {info}.tables "
+        "(name varchar, row_count bigint, unique_id varchar, fingerprint varchar)"
+    )
+    for table in publication.tables:
+        texts = map(literal, (table.full_name, table.unique_id, table.fingerprint))
+        name, unique_id, print_ = texts
+        connection.execute(
+            f"insert into {info}.tables values ({name}, {table.rows}, {unique_id}, {print_})"
+        )
 
 
 def content_of(connection: "duckdb.DuckDBPyConnection", relation: str) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from headrace.errors import DiffError, PublishError
 from headrace.pipeline.diff import compare_published
 from headrace.pipeline.publishing import published_file
 from headrace.pipeline.publishing.publish import publish
-from headrace.pipeline.publishing.published_file import contents, published_rows
+from headrace.pipeline.publishing.published_file import publication, published_rows
 from headrace.pipeline.reports import PublishReport
 from headrace.quality.diff import DiffOptions
 from headrace.settings import Resolved
@@ -24,10 +24,10 @@ from headrace.settings import Resolved
 SCRIPT = """
 import sys
 from pathlib import Path
-from headrace.pipeline.publishing.published_file import contents
+from headrace.pipeline.publishing.published_file import publication
 from headrace.server.published import PublishedFileReader
 path = Path(sys.argv[1])
-print(contents(path).file.published_at)
+print(publication(path).published_at)
 print(PublishedFileReader(path).publication().published_at)
 """
 
@@ -85,10 +85,10 @@ def test_the_first_publish_writes_all_marts_as_tables(resolved: Resolved) -> Non
 
 def test_an_unchanged_mart_is_not_written_again(resolved: Resolved) -> None:
     published(resolved)
-    before = contents(resolved.published)
+    before = publication(resolved.published)
     report = published(resolved)
     assert (report.written, changed(report)) == (False, [])
-    assert contents(resolved.published) == before
+    assert publication(resolved.published) == before
 
 
 def test_marts_below_a_failed_load_stay_as_they_are_published(resolved: Resolved) -> None:

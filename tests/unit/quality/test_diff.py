@@ -471,8 +471,8 @@ def test_numbers_that_became_text_have_no_extremes(pair: DatabasePair) -> None:
 def test_values_that_may_not_be_shown_have_no_extremes(pair: DatabasePair) -> None:
     pair.write("a", "create table marts.t as select 1 as id, 5000 as salary")
     pair.write("b", "create table marts.t as select 1 as id, 6000 as salary")
-    known = {"keys": {"marts.t": ("id",)}, "harmless": {"marts.t": ("id",)}}
-    one, other = (Side(pair.folder / f"{x}.duckdb", x, **known) for x in "ab")
+    key = {"marts.t": ("id",)}
+    one, other = (Side(pair.folder / f"{x}.duckdb", x, keys=key, harmless=key) for x in "ab")
     (found,) = diff(one, other, DiffOptions(limit=0)).tables
     assert found.hidden == ("salary",)
     text = found.model_dump_json()

@@ -19,7 +19,8 @@ from headrace.server.errors import (
     RequestError,
     UnavailableError,
 )
-from headrace.server.published import ALL_ROWS, PublishedFileReader, RowFilter
+from headrace.server.published import PublishedFileReader
+from headrace.server.row_query import ALL_ROWS, RowFilter
 from headrace.server.state import ServerState
 
 

@@ -2,14 +2,8 @@
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
-import pytest
-
-from headrace.errors import WarehouseError
 from headrace.settings import resolve
-from headrace.targets import require_file
 
 ROOT = Path(__file__).parents[3]
 ASKED = re.compile(
@@ -35,15 +29,9 @@ def test_nothing_asks_which_target_it_is() -> None:
     assert found == [], "declare a capability in headrace.targets.base instead"
 
 
-def test_what_works_on_a_file_alone_says_so() -> None:
-    elsewhere = cast("Any", SimpleNamespace(name="lake", database_file=None))
-    with pytest.raises(WarehouseError, match="the target lake is not a DuckDB file"):
-        require_file(elsewhere)
-
-
 def test_a_duckdb_target_is_its_file(tmp_path: Path) -> None:
     target = resolve(ROOT, flags=[f"data_dir={tmp_path}"], environ={}).target
-    assert require_file(target) == tmp_path / "warehouse.duckdb"
+    assert target.database_file == tmp_path / "warehouse.duckdb"
     assert (target.database, target.reads_local_files, target.exists()) == (
         "warehouse",
         True,

@@ -158,7 +158,9 @@ def build_slim(
     target.check()
     home = slim_folder(resolved)
     attach = [{"path": str(state.warehouse), "alias": ALIAS, "read_only": True}] if state else []
-    more: dict[str, Any] = {"attach": attach} if selection.defer else {}
+    # an engine that reads no DuckDB file has the rest itself
+    defers = selection.defer and target.capabilities.reads_duckdb
+    more: dict[str, Any] = {"attach": attach} if defers else {}
     listen(Event("build", "starting dbt", "phase"))
     with dbt_runner.environment(home, working_dir=resolved.dbt_working_dir):
         dbt_runner.write_profile(resolved, target, home, **more)
@@ -180,13 +182,13 @@ def build_slim(
                     seconds=time.monotonic() - started,
                 )
             words.append("--no-write-json")  # takes a third of the time, and nobody reads it
-        if state is not None and selection.defer:
+        if state is not None and defers:
             from_state = _sources_in(state, parsed, missing)
             read_sources_from(parsed.graph, from_state, ALIAS)
             more_selected = _downstream_of(parsed, loaded) if selection.wants_modified else []
         if state is not None:
             words += ["--state", str(_write_state_manifest(state, parsed, home))]
-            words += ["--defer" if selection.defer else "--no-defer"]
+            words += ["--defer" if defers else "--no-defer"]
         left_out = [name for name in missing if name not in from_state]
         words += [*selection.words(*more_selected), *dbt_runner.exclude_sources(left_out)]
         unmatched = _UnmatchedSelectors(selection)
@@ -207,7 +209,7 @@ def build_slim(
             exclude=selection.exclude,
             unmatched=tuple(unmatched.selectors),
             state=str(state.folder) if state else None,
-            deferred=selection.defer,
+            deferred=defers,
             sources_of_state=from_state,
         ),
         seconds=time.monotonic() - started,
@@ -303,6 +305,9 @@ def _write_state_manifest(state: State, parsed: dbt_runner.ParsedProject, home: 
         for node in (*content["nodes"].values(), *content.get("functions", {}).values()):
             if node.get("database") == state.info.database:
                 _set_database(node, ALIAS)
+                if node.get("relation_name"):  # it was written in the words of another engine
+                    parts = (ALIAS, node["schema"], node.get("alias") or node["name"])
+                    node["relation_name"] = ".".join(f'"{part}"' for part in parts)
         for key, source in content["sources"].items():
             here = parsed.graph.sources.get(key)
             if here is not None:

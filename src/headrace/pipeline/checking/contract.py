@@ -12,6 +12,7 @@ from headrace.artifacts.dbt_manifest import SourceNode
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ContractError, UserError
 from headrace.formatting import did_you_mean, first_few, one_line
+from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.query import database
 from headrace.pipeline.reports import Report
 from headrace.quality.contract import ContractCheck, check_contract, read_contract
@@ -291,13 +292,17 @@ def reader(resolved: "Resolved", on: str) -> "Iterator[tuple[duckdb.DuckDBPyConn
             alias, shown = target.database, target.location
             if not target.attach(connection, alias):
                 raise ContractError(f"{shown} does not exist yet: run `headrace run` first")
+        elif on == "published":
+            alias, shown = published_tables.ALIAS, published_tables.location(resolved)
+            if not published_tables.attach(resolved, connection, alias):
+                raise ContractError(f"nothing is published at {shown}: run `headrace run` first")
         else:
             path = database(resolved, on).path
             alias, shown = path.stem, str(path)
             try:
                 connection.execute(f"attach {literal(shown)} as {qualified(alias)} (read_only)")
             except duckdb.Error as error:
-                text = explain_duckdb_error(path, str(error), rebuilt=on == "published")
+                text = explain_duckdb_error(path, str(error), rebuilt=False)
                 raise ContractError(text) from error
         connection.execute(f"use {qualified(alias)}")
         # a contract's SQL is another team's: it reads this database alone
@@ -311,7 +316,7 @@ def reader(resolved: "Resolved", on: str) -> "Iterator[tuple[duckdb.DuckDBPyConn
 
 def _is_published(resolved: "Resolved", manifest: Manifest | None, contract: Contract) -> bool:
     """Whether all of its tables are marts, of which there is a published file."""
-    if not resolved.published.exists():
+    if published_tables.current(resolved) is None:
         return False
     nodes = [node_of(manifest, contract, each) for each in contract.objects]
     schemas = set(resolved.settings.publish.schemas)

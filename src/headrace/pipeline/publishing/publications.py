@@ -45,14 +45,6 @@ class PublishedReport(Report):
     rolled_back: bool = False
 
 
-def current(resolved: Resolved) -> Publication | None:
-    """What readers have; None before the first publication."""
-    publisher = resolved.target.publisher()
-    if publisher is None:
-        return published_file.publication(resolved.published)
-    return publisher.current()
-
-
 def history(resolved: Resolved) -> list[Publication]:
     """What readers had and can have again, newest first; the current one is the first."""
     publisher = resolved.target.publisher()

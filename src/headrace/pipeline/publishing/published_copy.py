@@ -19,13 +19,12 @@ from headrace.artifacts import Node
 from headrace.errors import PublishError
 from headrace.exceptions import first_line
 from headrace.pipeline.publishing import published_file
-from headrace.pipeline.publishing.published_file import INFO_SCHEMA
 from headrace.pipeline.reports import Event, Listener
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
 from headrace.targets import Target
-from headrace.targets.publication import content_of
+from headrace.targets.publication import INFO_SCHEMA, content_of
 
 if TYPE_CHECKING:
     import duckdb

@@ -20,9 +20,8 @@ from typing import Any
 
 from headrace import portable
 from headrace.errors import PublishError
-from headrace.targets.publication import Publication, PublishedTable
+from headrace.targets.publication import INFO_SCHEMA, Publication, PublishedTable
 
-INFO_SCHEMA = "_headrace"
 _LOG = logging.getLogger("headrace.pipeline")
 
 
@@ -43,7 +42,12 @@ class PublishedFile:
     @property
     def label(self) -> str:
         """For people: when it was published, and by which run."""
-        return f"published {self.published_at:%Y-%m-%d %H:%M:%S} UTC (run {self.run_id})"
+        return label_of(self.run_id, self.published_at)
+
+
+def label_of(run_id: str, at: datetime) -> str:
+    """What people call a publication, by its run and its time (UTC)."""
+    return f"published {at:%Y-%m-%d %H:%M:%S} UTC (run {run_id})"
 
 
 def folder(path: Path) -> Path:
@@ -62,33 +66,6 @@ def published_rows(path: Path) -> dict[str, int]:
     """Rows by ``schema.table``; empty if the file is missing or cannot be read."""
     rows = _query(path, f"select name, row_count from {INFO_SCHEMA}.tables")
     return {str(name): int(count) for name, count in rows}
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What is published.
-
-    Attributes:
-        file: the file.
-        tables: dbt's ids of its tables.
-    """
-
-    file: PublishedFile
-    tables: frozenset[str]
-
-
-def contents(path: Path) -> Contents | None:
-    """What a published file holds; None if it is missing or cannot be read."""
-    rows = _query(
-        path,
-        f"select run_id, published_at, (select list(unique_id) from {INFO_SCHEMA}.tables) "
-        f"from {INFO_SCHEMA}.publication",
-    )
-    if not rows:
-        return None
-    run_id, at, ids = rows[0]
-    found = PublishedFile(path, str(run_id), at.astimezone(UTC))
-    return Contents(found, frozenset(map(str, ids or ())))
 
 
 def publication(path: Path) -> Publication | None:

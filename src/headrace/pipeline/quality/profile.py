@@ -20,6 +20,7 @@ from headrace.ingest.locations import is_address
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE
 from headrace.pipeline.diff import harmless_columns
 from headrace.pipeline.file_preview import staged_files
+from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.quarantine.value_forms import value_doubts
 from headrace.pipeline.query import database
 from headrace.pipeline.reports import Report
@@ -280,7 +281,7 @@ def _places(resolved: "Resolved | None", on: str | None) -> tuple[str, ...]:
     places = [
         place
         for place, exists in (
-            ("published", resolved.published.exists()),
+            ("published", published_tables.current(resolved) is not None),
             ("warehouse", resolved.target.exists()),
         )
         if exists
@@ -300,6 +301,8 @@ def _opened(
     if on == "warehouse" and resolved is not None:
         resolved.target.check()
         alias, path = resolved.target.database, resolved.target.location
+    elif on == "published" and resolved is not None:
+        alias, path = published_tables.ALIAS, published_tables.location(resolved)
     else:
         file = database(resolved, on).path
         # views name their database, which DuckDB calls by its file
@@ -314,6 +317,9 @@ def _opened(
         if on == "warehouse" and resolved is not None:
             if not resolved.target.attach(connection, alias):
                 raise ProfileError(f"{path} does not exist yet: run `headrace run` first")
+        elif on == "published" and resolved is not None:
+            if not published_tables.attach(resolved, connection, alias):
+                raise ProfileError(f"nothing is published at {path}: run `headrace run` first")
         else:
             try:
                 connection.execute(f"attach {literal(path)} as {qualified(alias)} (read_only)")

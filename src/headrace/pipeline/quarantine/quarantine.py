@@ -28,7 +28,7 @@ from headrace.pipeline.reports import Report
 from headrace.secrets import MASK
 from headrace.settings.resolved import usual_raw_schema
 from headrace.sql_text import identifier, literal
-from headrace.targets import reading, require_file
+from headrace.targets import reading
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -319,16 +319,15 @@ def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBP
     """A connection to the warehouse; a target that is no DuckDB file is read by DuckDB.
 
     Raises:
-        WarehouseError: there is none, it cannot be opened, or is no file and is to be written.
+        WarehouseError: there is none, it cannot be opened, or not be written.
     """
     import duckdb
 
-    target = resolved.target
-    if read_only and target.database_file is None:
-        with reading(target) as connection:
+    target, path = resolved.target, resolved.target.database_file
+    if path is None:
+        with reading(target, writes=not read_only) as connection:
             yield connection
         return
-    path = require_file(target)
     if not target.exists():
         raise WarehouseError(f"{path} does not exist yet: run `headrace load` first")
     try:
@@ -467,8 +466,8 @@ def _known(connection: "duckdb.DuckDBPyConnection", chosen: Chosen) -> dict[str,
     found = {}
     named = {schema: source for source, schema in chosen.schemas.items()}
     for (schema,) in connection.execute(
-        "select schema_name from duckdb_tables() where table_name = ? "
-        "and database_name = current_database() order by all",
+        "select table_schema from information_schema.tables where table_name = ? "
+        "and table_catalog = current_database() order by all",
         [QUARANTINE_TABLE],
     ).fetchall():
         source = named.get(schema) or str(schema).removesuffix(usual_raw_schema(""))

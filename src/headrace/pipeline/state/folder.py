@@ -25,15 +25,16 @@ from headrace.errors import StateError
 from headrace.exceptions import first_line
 from headrace.libraries.duckdb import is_locked
 from headrace.pipeline import lock
+from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.publishing.publish import PublishedState, read_published_state
 from headrace.pipeline.reports import Report
 from headrace.pipeline.state import build_state
-from headrace.pipeline.state.portable_views import Views, make_portable
+from headrace.pipeline.state.duckdb_copy import copy_target
+from headrace.pipeline.state.portable_views import Views
 from headrace.secrets import is_secret, without_credentials
 from headrace.settings import Resolved, SourceSettings
 from headrace.settings.layers import yaml_layer
-from headrace.sql_text import identifier, literal
-from headrace.targets import Target, require_file
+from headrace.targets import Target
 
 MANIFEST, WAREHOUSE, INFO = "manifest.json", "warehouse.duckdb", "state.json"
 FORMAT = 1
@@ -180,6 +181,7 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
     Raises:
         StateError: nothing is published, the warehouse changed since, or the folder cannot be
             written; an old one is untouched.
+        WarehouseError: the target cannot be read.
         LockedError: a run is in progress.
     """
     started = time.monotonic()
@@ -225,7 +227,7 @@ def _check_destination(out: Path, resolved: Resolved) -> None:
 
 def _published_state(resolved: Resolved, target: Target) -> PublishedState:
     note = read_published_state(resolved)
-    if note is None or not resolved.published.exists():
+    if note is None or published_tables.current(resolved) is None:
         raise StateError("nothing is published yet: run `headrace run` first")
     last = build_state.read(resolved)
     same = last is not None and last.passed and last.signature == note.signature
@@ -241,26 +243,7 @@ def _write(resolved: Resolved, target: Target, note: PublishedState, folder: Pat
     import duckdb
 
     manifest = _manifest(resolved)
-    copy = folder / WAREHOUSE
-    file, database = require_file(target), target.database
-    try:
-        with duckdb.connect() as connection:
-            # as long as it is attached, nobody can write it
-            if not target.attach(connection, "original"):
-                raise StateError(
-                    f"there is no warehouse at {target.location}: run `headrace run` first"
-                )
-            portable.copy_file(file, copy)
-            log = Path(f"{file}.wal")
-            if log.exists():
-                portable.copy_file(log, Path(f"{copy}.wal"))
-        with duckdb.connect(config={"temp_directory": str(folder / "spill")}) as connection:
-            connection.execute(f"attach {literal(str(copy))} as {identifier(database)}")
-            connection.execute(f"use {identifier(database)}")
-            views = make_portable(connection, database)
-            connection.execute("checkpoint")
-    except duckdb.Error as error:
-        raise StateError(f"the warehouse cannot be copied: {first_line(error)}") from error
+    views = copy_target(target, folder / WAREHOUSE, memory_limit=target.load_memory_limit)
     shutil.rmtree(folder / "spill", ignore_errors=True)
     shutil.copyfile(resolved.artifacts / MANIFEST, folder / MANIFEST)
     metadata = manifest.get("metadata", {})
@@ -274,7 +257,7 @@ def _write(resolved: Resolved, target: Target, note: PublishedState, folder: Pat
         duckdb=duckdb.__version__,
         dbt_schema=str(metadata.get("dbt_schema_version")),
         project=str(metadata.get("project_name")),
-        database=database,
+        database=target.database,
         sources=digests(resolved),
         keys=keys,
         harmless=harmless,

@@ -1,7 +1,7 @@
 """A side of a comparison: the file, what is known of it, its tables; and the options."""
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two files.
+    """One of the two databases.
 
     Attributes:
         path: a DuckDB file; None where none exists, because nothing had to be built.
         label: what to call it in messages.
+        attach: attaches what is no file under a name; its errors are HeadraceErrors.
         keys: ``schema.table`` to the columns of its key.
         harmless: ``schema.table`` to the columns whose values may be shown; None for nothing known.
         declared: ``schema.table`` of everything that the project would build; None where that is
@@ -34,6 +35,7 @@ class Side:
     harmless: Mapping[str, Collection[str]] | None = None
     declared: Collection[str] | None = None
     readers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    attach: "Callable[[duckdb.DuckDBPyConnection, str], object] | None" = None
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,18 @@ def attached(
     """
     import duckdb
 
-    if side.path is None:
+    if side.attach is not None:
+        if not side.attach(connection, alias):
+            raise DiffError(f"{side.label} does not exist yet: run `headrace run` first")
+    elif side.path is None:
         return {}
-    if not side.path.is_file():
+    elif not side.path.is_file():
         raise DiffError(f"there is no file {side.path}: name a DuckDB file or a state folder")
-    try:
-        connection.execute(f"attach {literal(str(side.path))} as {alias} (read_only)")
-    except duckdb.Error as error:
-        raise DiffError(explain_duckdb_error(side.path, str(error), rebuilt=False)) from error
+    else:
+        try:
+            connection.execute(f"attach {literal(str(side.path))} as {alias} (read_only)")
+        except duckdb.Error as error:
+            raise DiffError(explain_duckdb_error(side.path, str(error), rebuilt=False)) from error
     # written out: with a parameter, DuckDB imports pandas, which takes half a second
     listed = ", ".join(literal(schema) for schema in schemas)
     rows = connection.execute(
@@ -108,7 +114,8 @@ def attached(
     columns: dict[tuple[str, str], dict[str, str]] = {}
     for schema, table, column, kind in rows:
         columns.setdefault((str(schema), str(table)), {})[str(column)] = str(kind)
-    views = _views_that_name_their_file(connection, side.path, alias)
+    # what is attached otherwise reads what it names
+    views = _views_that_name_their_file(connection, side.path, alias) if side.path else set()
     return {
         f"{schema}.{table}": AttachedTable(
             qualified(alias, schema, table),

@@ -162,14 +162,20 @@ class LakeConnections:
         connection.execute(f"attach {address} as {identifier(alias)} ({given})")
 
     def attach(
-        self, connection: "duckdb.DuckDBPyConnection", alias: str, *, snapshot: int | None = None
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        alias: str,
+        *,
+        snapshot: int | None = None,
+        writes: bool = False,
     ) -> bool:
-        """Attach the lake read-only.
+        """Attach the lake; False where there is none yet.
 
         Args:
             connection: gets the extensions and the secrets.
             alias: the name.
             snapshot: as of which; by default always the newest.
+            writes: whether it is written; else it is attached read-only.
 
         Raises:
             WarehouseError: it cannot be read.
@@ -180,9 +186,11 @@ class LakeConnections:
         if version is None:
             return False
         self.require_readable(version)
-        at = {} if snapshot is None else {"snapshot_version": snapshot}
+        how: dict[str, Any] = {} if writes else {"read_only": True}
+        if snapshot is not None:
+            how["snapshot_version"] = snapshot
         try:
-            self.attach_with(connection, alias, {"read_only": True, **at})
+            self.attach_with(connection, alias, how)
         except duckdb.Error as error:
             raise self.explain(error) from None  # DuckDB may show the statement
         return True

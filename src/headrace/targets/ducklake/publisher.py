@@ -20,6 +20,7 @@ from headrace.targets.publication import (
     BuiltTable,
     Publication,
     PublishedTable,
+    attach_published,
     content_of,
     require_different_names,
 )
@@ -57,6 +58,7 @@ class DuckLakePublisher:
         connect: opens a connection that writes the lake; its errors are WarehouseErrors.
         read: opens one that reads it, as ``DATABASE``, as of a snapshot or now; None where there is
             no lake yet.
+        attached: attaches the lake to a DuckDB under a name; False where there is none yet.
         schema: that readers read.
         place: where the lake is, for people.
         retention: how long snapshots are kept that are no publications, and files that no snapshot
@@ -65,6 +67,7 @@ class DuckLakePublisher:
 
     connect: "Callable[[], AbstractContextManager[Connection]]"
     read: "Callable[[int | None], AbstractContextManager[Connection | None]]"
+    attached: "Callable[[Connection, str], bool]"
     schema: str
     place: str
     retention: timedelta
@@ -179,6 +182,29 @@ class DuckLakePublisher:
                     connection.execute(f"drop table {self._name(name)}")
                 self._note(connection, again)
             return again
+
+    def attach(
+        self, connection: "Connection", alias: str, run_id: str | None = None
+    ) -> Publication | None:
+        """The lake as of the snapshot of a publication.
+
+        Raises:
+            WarehouseError: the lake cannot be read.
+        """
+        with self.read(None) as reader:
+            found = self._publications(reader) if reader is not None else []
+        wanted = [one for one in found if run_id in {None, one.publication.run_id}][:1]
+        source = f"{alias} in the lake"
+        if not wanted or not self.attached(connection, source):
+            return None
+        (one,) = wanted
+
+        def query_of(table: PublishedTable) -> str:
+            name = qualified(source, self.schema, table.name)
+            return f"select * from {name} at (version => {one.number})"
+
+        attach_published(connection, alias, one.publication, query_of)
+        return one.publication
 
     def clean(self, connection: "Connection", *, keep: int) -> None:
         """Expire snapshots, and delete the files that nothing has any more.

@@ -143,7 +143,7 @@ class DuckLakeTarget(RemoteTarget):
     @property
     def capabilities(self) -> Capabilities:
         """All that DuckDB has."""
-        return Capabilities()
+        return Capabilities(reads_duckdb=True)
 
     @property
     def location(self) -> str:
@@ -231,6 +231,10 @@ class DuckLakeTarget(RemoteTarget):
             WarehouseError: it cannot be read.
         """
         return self.lake.attach(connection, alias)
+
+    def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """The same, for a transaction that writes."""
+        return self.lake.attach(connection, alias, writes=True)
 
     def explain(self, error: Exception) -> WarehouseError:
         """An error of the catalog, the files or DuckDB as one sentence; never a secret."""
@@ -323,6 +327,7 @@ class DuckLakeTarget(RemoteTarget):
         return DuckLakePublisher(
             connect=self.lake.write,
             read=self.lake.read,
+            attached=self.attach,
             schema=self.settings.published_schema,
             place=self.location,
             retention=timedelta(hours=self.settings.retention_hours),

@@ -295,6 +295,10 @@ class LakeFiles:
         )
         return f"select {columns} from read_parquet([{files}], hive_partitioning = false)"
 
+    def stay_readable(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        """Exempt the files of the lake from a later ban on files, such as that of a query."""
+        connection.execute(f"set allowed_directories = [{literal(f'{self.store.url}/')}]")
+
     def manifests(self) -> list[LakeManifest]:
         """The publications that are kept, newest first.
 

@@ -26,7 +26,7 @@ from headrace.targets.lake.files import (
     described,
 )
 from headrace.targets.object_store import ConflictError
-from headrace.targets.publication import BuiltTable, Publication
+from headrace.targets.publication import BuiltTable, Publication, attach_published
 
 if TYPE_CHECKING:
     import duckdb
@@ -42,11 +42,13 @@ class LakePublisher:
         files: of the lake.
         reader: opens a DuckDB that reads it as ``target``.
         delta: how deltalake reaches it; None where marts are no Delta tables.
+        open: gives a DuckDB what it takes to read the files.
     """
 
     files: LakeFiles
     reader: Callable[[], AbstractContextManager["duckdb.DuckDBPyConnection | None"]]
     delta: Mapping[str, str] | None
+    open: Callable[["duckdb.DuckDBPyConnection"], None]
 
     @property
     def location(self) -> str:
@@ -252,3 +254,26 @@ class LakePublisher:
         except WarehouseError as error:
             raise PublishError(f"nothing was changed: {error}") from error
         return found.publication()
+
+    def attach(
+        self, connection: "duckdb.DuckDBPyConnection", alias: str, run_id: str | None = None
+    ) -> Publication | None:
+        """See ``Publisher``: the files that a manifest names never change."""
+        import duckdb
+
+        manifest, _ = self.files.read(PUBLISHED, LakeManifest)
+        if run_id is not None and (manifest is None or manifest.run_id != run_id):
+            manifest = next((one for one in self.files.manifests() if one.run_id == run_id), None)
+        if manifest is None:
+            return None
+        queries = {one.key: self.files.select(one) for one in manifest.tables}
+        publication = manifest.publication()
+        try:
+            self.open(connection)
+            self.files.stay_readable(connection)
+            attach_published(
+                connection, alias, publication, lambda table: queries[table.schema, table.name]
+            )
+        except duckdb.Error as error:
+            raise self.files.store.explain(error) from error
+        return publication

@@ -21,7 +21,7 @@ from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import create_secret, extension_path, is_damaged, load_extension
-from headrace.sql_text import literal, qualified, scalar
+from headrace.sql_text import qualified, scalar
 from headrace.targets.base import Capabilities, RemoteTarget
 from headrace.targets.duckdb import DuckDbTarget
 from headrace.targets.lake.files import FORMAT, HOME, LAKE, LakeFiles
@@ -81,7 +81,7 @@ class LakeTarget(RemoteTarget):
     data_dir: Path
     dialect: str = "duckdb"
     adapter: str = "dbt-duckdb"
-    capabilities: ClassVar[Capabilities] = Capabilities()
+    capabilities: ClassVar[Capabilities] = Capabilities(reads_duckdb=True)
 
     @property
     def location(self) -> str:
@@ -308,8 +308,7 @@ class LakeTarget(RemoteTarget):
             return False
         try:
             self.open(connection)
-            # what forbids files afterwards, as queries do, means all others
-            connection.execute(f"set allowed_directories = [{literal(f'{self.url}/')}]")
+            self.files.stay_readable(connection)
             self._attach(connection, alias)
         except duckdb.Error as error:
             raise self.explain(error) from error
@@ -334,7 +333,7 @@ class LakeTarget(RemoteTarget):
 
     def publisher(self) -> LakePublisher:
         """Versions of tables, and one manifest that readers follow."""
-        return LakePublisher(self.files, self.reader, self._delta_storage())
+        return LakePublisher(self.files, self.reader, self._delta_storage(), self.open)
 
     def _delta_storage(self) -> dict[str, str] | None:
         """How deltalake reaches the lake; None where marts are no Delta tables."""

@@ -43,10 +43,13 @@ from headrace.targets.postgres.views import PostgresView, drop_view, make_view, 
 from headrace.targets.publication import (
     BuiltTable,
     Publication,
+    PublishedTable,
+    attach_published,
     require_different_names,
 )
 
 if TYPE_CHECKING:
+    import duckdb
     import psycopg
 
     Connection = psycopg.Connection[tuple[Any, ...]]
@@ -62,11 +65,13 @@ class PostgresPublisher:
         connect: opens a connection that commits each statement; its errors are WarehouseErrors.
         schema: that readers read.
         place: where the database is, for people.
+        read: attaches the database to a DuckDB under a name; False where there is none yet.
     """
 
     connect: "Callable[[], AbstractContextManager[Connection]]"
     schema: str
     place: str
+    read: "Callable[[duckdb.DuckDBPyConnection, str], bool]"
 
     @property
     def location(self) -> str:
@@ -168,6 +173,30 @@ class PostgresPublisher:
             again = Publication(run_id, datetime.now(UTC), old.code_version, old.tables)
             self._show(connection, again, wanted.stored, rows[0].stored, rows[0].number, {})
             return again
+
+    def attach(
+        self, connection: "duckdb.DuckDBPyConnection", alias: str, run_id: str | None = None
+    ) -> Publication | None:
+        """The versions that a publication points to: they never change.
+
+        Raises:
+            WarehouseError: the server cannot be reached.
+        """
+        with self.connect() as server:
+            rows = publications(server, 1 if run_id is None else None)
+        found = next((row for row in rows if run_id in {None, row.publication.run_id}), None)
+        source = f"{alias} on the server"
+        if found is None or not self.read(connection, source):
+            return None
+
+        def query_of(table: PublishedTable) -> str:
+            version = found.stored[table.full_name].version_name
+            return (
+                f"select * exclude ({VERSION_COLUMN}) from {qualified(source, OWN_SCHEMA, version)}"
+            )
+
+        attach_published(connection, alias, found.publication, query_of)
+        return found.publication
 
     def _show(
         self,

@@ -317,6 +317,13 @@ class PostgresTarget(RemoteTarget):
         Raises:
             WarehouseError: the extension is missing, or the server cannot be reached.
         """
+        return self._attach(connection, alias, "read_only")
+
+    def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+        """The same, for a transaction that writes."""
+        return self._attach(connection, alias, "read_write")
+
+    def _attach(self, connection: "duckdb.DuckDBPyConnection", alias: str, mode: str) -> bool:
         import duckdb
 
         load_extension(connection, "postgres_scanner", extra=EXTRA)
@@ -340,7 +347,7 @@ class PostgresTarget(RemoteTarget):
             )
             connection.execute(
                 f"attach {literal(dsn)} as {identifier(alias)} "
-                f"(type postgres, secret {secret_name}, read_only)"
+                f"(type postgres, secret {secret_name}, {mode})"
             )
         except duckdb.Error as error:
             raise self.explain(error) from None  # DuckDB shows the statement, which has the secret
@@ -355,7 +362,9 @@ class PostgresTarget(RemoteTarget):
 
     def publisher(self) -> PostgresPublisher:
         """Views of ``published_schema`` over versions of the marts."""
-        return PostgresPublisher(self.server.connect, self.published_schema, self.location)
+        return PostgresPublisher(
+            self.server.connect, self.published_schema, self.location, self.attach
+        )
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""

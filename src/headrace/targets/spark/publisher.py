@@ -91,4 +91,4 @@ def publisher_of(
         tables: of the warehouse folder.
         reader: opens a DuckDB that reads it as ``target``.
     """
-    return SparkPublisher(tables.files, reader, None, tables)
+    return SparkPublisher(tables.files, reader, None, lambda _: None, tables)

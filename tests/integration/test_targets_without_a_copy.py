@@ -1,0 +1,178 @@
+"""What works on each target, with no published file on this machine: all reads go to the target."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab, copy_project
+
+from headrace.errors import WarehouseError
+from headrace.pipeline.building.slim_build import Selection
+from headrace.pipeline.diff import compare, compare_published
+from headrace.pipeline.doctor import doctor
+from headrace.pipeline.publishing import publications
+from headrace.pipeline.quality.profile import profile
+from headrace.pipeline.quarantine import quarantine, quarantine_replay
+from headrace.pipeline.quarantine.quarantine import Chosen
+from headrace.pipeline.query import database, query
+from headrace.pipeline.run import run
+from headrace.pipeline.state.folder import read_state, write_state
+from headrace.pipeline.status import status
+from headrace.pipeline.strength import measure_strength
+from headrace.quality.diff import DiffOptions
+from headrace.quality.strength.measure import StrengthOptions
+from headrace.server.queries import sample
+from headrace.server.state import open_state
+from target_places import PLACES
+
+pytestmark = pytest.mark.slow
+
+SOURCES = """\
+sources:
+  - name: store
+    schema: store_raw
+    tables: [{name: orders}, {name: _dlt_loads}]
+"""
+STAGING = """\
+select orders.id, orders.amount
+from {{ source('store', 'orders') }} as orders
+where orders._dlt_load_id in ({{ completed_loads('store') }})
+"""
+MART = "select * from {{ ref('stg_store__orders') }}\n"
+MART_YML = """\
+models:
+  - name: store_orders
+    description: One row per order.
+    columns: [{name: id, description: Key., data_tests: [unique, not_null]}, {name: amount}]
+"""
+ORDERS = Chosen("store", "orders")
+MODEL = "model.headrace.store_orders"
+
+
+@pytest.fixture(scope="module", params=["ducklake", "lake", "postgres"])
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """After two runs; the second brought a good row and one for the quarantine."""
+    folder = tmp_path_factory.mktemp("without")
+    root = copy_project(folder / "project")
+    models = root / "dbt_project" / "models"
+    (models / "staging" / "store").mkdir()
+    (models / "staging" / "store" / "_store__sources.yml").write_text(SOURCES)
+    (models / "staging" / "store" / "stg_store__orders.sql").write_text(STAGING)
+    (models / "marts" / "store_orders.sql").write_text(MART)
+    (models / "marts" / "store_orders.yml").write_text(MART_YML)
+    files = root / "store"
+    files.mkdir()
+    (files / "a.csv").write_text("id,amount\n1,10\n2,20\n")
+    (root / "config" / "default.yml").write_text(
+        "sources:\n  jaffle_shop: {enabled: false}\n"
+        "  store: {kind: files, path: store, tables: {orders: {pattern: '*', primary_key: [id]}}}\n"
+    )
+    with PLACES[request.param](root) as place:
+        flags = (f"target={place.target}", *place.flags, "publish.local_copy=never")
+        lab = Lab(root / "data", root, flags)
+        assert lab.run().status == "success"
+        (files / "b.csv").write_text('id,amount\n3,"1,5"\n4,40\n')
+        assert lab.run().status == "success"
+        assert not lab.resolved.published.exists()
+        yield lab
+
+
+def _amounts(lab: Lab, on: str, table: str) -> list[Any]:
+    rows = query(database(lab.resolved, on), f"select id, amount from {table} order by id").rows
+    return [tuple(row) for row in rows]
+
+
+BUILT = [(1, 10), (2, 20), (4, 40)]
+
+
+def test_what_is_published_is_read_from_the_target(lab: Lab) -> None:
+    found = lab.resolved
+    report = status(found, limit=5)
+    (now, _) = publications.published(found, is_history=True).publications
+    assert report.published_at == now.since
+    assert report.published_path == publications.published(found).location
+    moods = {one.name: one.mood for one in report.tables}
+    assert moods["marts.store_orders"] == "unsure"  # a row of it is in quarantine
+    checks = {one.name: one for one in doctor(found).checks}
+    assert checks["published"].good
+    assert checks["published"].found == report.published_path
+    assert _amounts(lab, "published", "marts.store_orders") == BUILT
+    profiled = profile(found, "store_orders")
+    assert profiled.on == report.published_path
+    assert profiled.tables[0].rows == 3
+    (changed,) = compare_published(DiffOptions(), found).tables
+    assert (changed.rows_added, changed.rows_removed) == (1, 0)
+    (same,) = compare(Path("published"), Path("warehouse"), DiffOptions(), found).tables
+    assert (same.rows_added, same.rows_removed, same.rows_changed) == (0, 0, 0)
+
+
+def test_the_page_shows_rows_and_what_a_publish_would_change(lab: Lab) -> None:
+    with closing(open_state(lab.resolved)) as state:
+        snapshot = state.snapshot()
+        assert snapshot.publication.status == "published"
+        rows = sample(state, MODEL, pii=True)
+        assert len(rows.rows) == 3
+        assert state.comparison is not None
+        view = state.comparison.view(wait=60)
+        assert (view.status, view.why) == ("ready", None)
+        assert view.report is not None
+        assert [one.name for one in view.report.tables] == ["marts.store_orders"]
+        assert state.comparison.view().compared_at == view.compared_at
+
+
+def test_a_target_that_cannot_be_reached_is_told_of(lab: Lab, tmp_path: Path) -> None:
+    if lab.resolved.target.name != "postgres":
+        return
+    away = lab.set("targets.postgres.url=postgresql://nobody:geheim@127.0.0.1:1/none")
+    report = status(away.resolved, limit=5)
+    assert len(report.runs) == 2
+    assert report.published_at is None
+    assert report.published_problem is not None
+    assert "geheim" not in report.model_dump_json()
+    with closing(open_state(away.resolved)) as state:
+        publication = state.snapshot().publication
+        assert (publication.status, "127.0.0.1" in str(publication.problem)) == ("unreadable", True)
+
+
+def test_a_state_is_written_and_built_on(lab: Lab, tmp_path: Path) -> None:
+    found = lab.resolved
+    write_state(found, tmp_path / "state")
+    state = read_state(tmp_path / "state")
+    assert lab.query("select count(*) from marts.store_orders", path=state.warehouse) == [(3,)]
+    mart = lab.root / "dbt_project" / "models" / "marts" / "store_orders.sql"
+    mart.write_text(MART.replace("*", "id, amount + 1 as amount"))
+    # here and in an empty DuckDB file, whichever target the state is of
+    elsewhere = replace(lab, data_dir=tmp_path / "other", flags=("target=duckdb",))
+    for where in (lab, elsewhere):
+        selection = Selection(("state:modified+",), (), tmp_path / "state", defer=True)
+        report = run(where.resolved, steps=("build",), selection=selection)
+        assert report.build is not None
+        assert {node.unique_id: node.status for node in report.build.nodes}[MODEL] == "success"
+        assert _amounts(where, "warehouse", "marts.store_orders") == [(1, 11), (2, 21), (4, 41)]
+    assert _amounts(lab, "published", "marts.store_orders") == BUILT
+
+
+def test_rows_in_quarantine_are_replayed_where_there_are_transactions(lab: Lab) -> None:
+    assert quarantine.listed(lab.resolved, ORDERS).rows_open == 1
+    corrections = ["amount = replace(amount, ',', '')"]
+    if lab.resolved.target.name == "lake":
+        with pytest.raises(WarehouseError, match="correct the rows in their file"):
+            quarantine_replay.replay(lab.resolved, ORDERS, corrections=corrections)
+        return
+    report = quarantine_replay.replay(lab.resolved, ORDERS, corrections=corrections)
+    assert (report.rows_new, report.left) == (1, ())
+    assert _amounts(lab, "warehouse", "store_raw.orders")[2] == (3, 15)
+    assert quarantine.listed(lab.resolved, ORDERS).rows_open == 0
+    with (lab.root / "store" / "b.csv").open("a") as file:
+        file.write("6,60\n")
+    table = lab.load_one()
+    assert (table.rows_new, table.rows_quarantined) == (1, 0)
+    assert len(_amounts(lab, "warehouse", "store_raw.orders")) == 5
+
+
+def test_tests_are_tried_in_a_copy(lab: Lab) -> None:
+    report = measure_strength(lab.resolved, lab.resolved.target, options=StrengthOptions(workers=1))
+    assert report.killed + report.survived > 3
