@@ -110,7 +110,7 @@ def test_what_is_published_is_read_from_the_target(lab: Lab) -> None:
 
 
 def test_the_page_shows_rows_and_what_a_publish_would_change(lab: Lab) -> None:
-    with closing(open_state(lab.resolved)) as state:
+    with closing(open_state(lab.resolved, allow_pii=True)) as state:
         snapshot = state.snapshot()
         assert snapshot.publication.status == "published"
         rows = sample(state, MODEL, pii=True)

@@ -28,6 +28,7 @@ from headrace.server.row_query import (
     SampleRows,
     readable,
     rows_query,
+    shown_value,
     spread,
 )
 from headrace.sql_text import identifier
@@ -43,17 +44,16 @@ _MAX_READERS = 2  # at a time
 MAX_SECONDS = 5.0
 _IDLE_SECONDS = 30.0
 _KEPT_TABLES = 64
-_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+_Config = dict[str, str | bool | int | float | list[str]]
+_CONFIG: _Config = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "memory_limit": "256MB",
     "threads": "1",
     "temp_directory": "",
 }
-_LOCKED: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
-    "lock_configuration": "true",
-}
+_ALONE: _Config = {"enable_external_access": "false"}
+_LOCKED: _Config = {"lock_configuration": "true"}
 _ASK_SECONDS = 10.0  # until a target is asked again what it has published
 Stamp = tuple[object, ...]
 
@@ -224,7 +224,7 @@ class PublishedFileReader:
             columns=tuple(name for name, _ in columns),
             types=tuple(kind for _, kind in columns),
             masked=tuple(name for name, _ in columns if name in hidden),
-            rows=tuple(tuple(value(value) for value in row) for row in found),
+            rows=tuple(tuple(shown_value(each) for each in row) for row in found),
         )
         if wanted == ALL_ROWS:
             self._keep((stamp, table, hidden), rows)
@@ -305,13 +305,15 @@ class PublishedFileReader:
         import duckdb
 
         if self._is_near or self._resolved is None:
-            return duckdb.connect(str(self._path), read_only=True, config={**_CONFIG, **_LOCKED})
+            return duckdb.connect(
+                str(self._path), read_only=True, config={**_ALONE, **_CONFIG, **_LOCKED}
+            )
         connection = duckdb.connect(config=_CONFIG)
         try:
             connection.execute("set TimeZone = 'UTC'")
             if not published_tables.attach(self._resolved, connection, published_tables.ALIAS):
                 raise UnavailableError("nothing is published", hint="run `headrace run`")
-            for key, value in _LOCKED.items():
+            for key, value in {**_ALONE, **_LOCKED}.items():
                 connection.execute(f"set {key} = {value}")
         except WarehouseError as error:
             connection.close()

@@ -105,7 +105,7 @@ def readable(name: str, kind: str) -> str:
     return f"left({text}, {_MAX_LENGTH + 1})"
 
 
-def value(value: Any) -> Any:
+def shown_value(value: Any) -> Any:
     if isinstance(value, str):
         return value if len(value) <= _MAX_LENGTH else f"{value[:_MAX_LENGTH]}…"
     if isinstance(value, bool) or value is None:

@@ -245,8 +245,9 @@ def test_when_it_was_published_is_told_in_utc_whatever_the_time_zone(tmp_path: P
     with duckdb.connect(str(path)) as connection:
         connection.execute(
             "create schema _headrace; create table _headrace.publication as select 'r' as run_id, "
-            "timestamptz '2026-01-01 00:00:00+00' as published_at; create table _headrace.tables "
-            "(name varchar, row_count bigint, unique_id varchar)"
+            "timestamptz '2026-01-01 00:00:00+00' as published_at, 'c' as code_version; "
+            "create table _headrace.tables "
+            "(name varchar, row_count bigint, unique_id varchar, fingerprint varchar)"
         )
     told = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(path)],
