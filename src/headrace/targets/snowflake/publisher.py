@@ -17,16 +17,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import PublishError
-from headrace.sql_text import literal
+from headrace.sql_text import literal, qualified
 from headrace.targets.publication import (
     BuiltTable,
     Publication,
     PublishedTable,
+    attach_published,
     require_different_names,
 )
+from headrace.targets.snowflake import tables
 from headrace.targets.snowflake.server import OWN_SCHEMA, SnowflakeServer, quoted
 
 if TYPE_CHECKING:
+    import duckdb
     from snowflake.connector.cursor import SnowflakeCursor
 
 _RECORD = "_HEADRACE_PUBLICATION"
@@ -167,6 +170,29 @@ class SnowflakePublisher:
             cursor.execute(f"alter schema {self._name(self.schema)} swap with {following}")
             self._keep(cursor, before, again, len(kept) + 1)
         return again
+
+    def attach(
+        self, connection: "duckdb.DuckDBPyConnection", alias: str, run_id: str | None = None
+    ) -> Publication | None:
+        """The schema that readers read, or one that they read before.
+
+        Raises:
+            WarehouseError: the account cannot be reached.
+        """
+        found, schema = self.current(), self.schema.upper()
+        if found is not None and run_id not in {None, found.run_id}:
+            kept = [one for one in self._kept() if one[1].run_id == run_id]
+            schema, found = kept[0] if kept else ("", None)
+        source = f"{alias} on the server"
+        if found is None or not tables.attach(self.server, connection, source, schema_name=schema):
+            return None
+        attach_published(
+            connection,
+            alias,
+            found,
+            lambda table: f"select * from {qualified(source, tables.lower(schema), table.name)}",
+        )
+        return found
 
     def _clone(self, cursor: "SnowflakeCursor", table: BuiltTable, *, is_view: bool) -> None:
         """Make the next version of a table, with descriptions, and the grants of the one before."""

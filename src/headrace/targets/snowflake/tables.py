@@ -79,8 +79,21 @@ def lower(name: str) -> str:
     return name.lower() if name == name.upper() else name
 
 
-def attach(server: SnowflakeServer, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
+def attach(
+    server: SnowflakeServer,
+    connection: "duckdb.DuckDBPyConnection",
+    alias: str,
+    *,
+    schema_name: str | None = None,
+) -> bool:
     """Make a view of each table and view; False where there is no database yet.
+
+    Args:
+        server: the account and the database.
+        connection: gets the views.
+        alias: of the database in memory that they are in.
+        schema_name: the schema that is wanted, in the server's case; by default all but
+            Headrace's own.
 
     Raises:
         WarehouseError: the server cannot be reached.
@@ -89,11 +102,16 @@ def attach(server: SnowflakeServer, connection: "duckdb.DuckDBPyConnection", ali
 
     if not server.has_database():
         return False
+    wanted = (
+        f"table_schema <> 'INFORMATION_SCHEMA' and not startswith(table_schema, "
+        f"{literal(OWN_SCHEMA)})"
+        if schema_name is None
+        else f"table_schema = {literal(schema_name)}"
+    )
     rows = server.ask(
         "select table_schema, table_name, column_name, data_type, numeric_precision, "
         f"numeric_scale from {quoted(server.database)}.information_schema.columns "
-        "where table_schema <> 'INFORMATION_SCHEMA' and not startswith(table_schema, "
-        f"{literal(OWN_SCHEMA)}) order by table_schema, table_name, ordinal_position"
+        f"where {wanted} order by table_schema, table_name, ordinal_position"
     )
     tables: dict[tuple[str, str], list[pa.Field]] = {}
     for schema, name, column, kind, precision, scale in rows:
