@@ -18,6 +18,7 @@ from headrace.settings import resolve
 from headrace.targets.snowflake.target import SnowflakeTarget
 
 pytest.importorskip("snowduck", reason="uv sync --extra snowflake")
+pytest.importorskip("snowflake.connector", reason="uv sync --extra snowflake")
 
 import snowflake.connector
 

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 WITH_EXTRAS = {
+    "src/headrace/targets/snowflake_standin/": "snowflake",
     "src/headrace/server": "serve",
     "src/headrace/libraries/uvicorn.py": "serve",
     "src/headrace/export/openlineage": "openlineage",
