@@ -115,6 +115,7 @@ CREATE = (
 @pytest.mark.parametrize("client", CLIENTS)
 def test_clients_load_query_and_unload(lab: Lab, client: str) -> None:
     assert "Redshift 1.0" in lab.run("select version()", client)[0][0]
+    assert lab.run("select current_user::varchar", client) == [(mock.USER,)]
     lab.put("orders/1.parquet", parquet(ORDERS))
     lab.put("orders/2.parquet", parquet(ORDERS))
     table, out = f"orders_{client}", f"s3://{BUCKET}/out/{client}_"

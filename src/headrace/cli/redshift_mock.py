@@ -3,12 +3,15 @@
 import asyncio
 import json
 import os
+import signal
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from headrace import portable
 from headrace.cli.options import Call, shared_options
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
@@ -89,7 +92,11 @@ def redshift_mock(
             )
         await mock.serve_forever()
 
-    with server.postgres(postgres, data) as upstream:
+    with (
+        suppress(KeyboardInterrupt),
+        portable.handled(portable.stop_signals(), signal.default_int_handler),
+        server.postgres(postgres, data) as upstream,
+    ):
         mock = server.RedshiftMock(upstream, files)
         mock.check()
         asyncio.run(serve(mock))

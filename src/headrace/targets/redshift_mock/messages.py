@@ -1,5 +1,6 @@
 """Messages of the protocol that pg-mimic does not read: those that come from a server."""
 
+import asyncio
 import struct
 
 from pg_mimic import messages
@@ -8,6 +9,7 @@ SERVER_VERSION = "8.0.2"
 """What Redshift says that it is."""
 
 _OWN = "headrace_mock"  # of prepared statements that no client knows
+_LONGEST_START = 10_000  # bytes, as in PostgreSQL
 _JSON, _SUPER = {114, 3802}, 4000
 _COLUMN = struct.calcsize("!ihihih")  # of a description of rows, behind the name
 
@@ -85,3 +87,15 @@ def describing(select: str) -> bytes:
         + message(messages.DESCRIBE, f"S{_OWN}\0".encode())
         + message(messages.CLOSE, f"S{_OWN}\0".encode())
     )
+
+
+async def startup_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """The code and the rest of a client's first message, which is short.
+
+    Raises:
+        ValueError: it is of another protocol.
+    """
+    length, code = struct.unpack("!ii", await reader.readexactly(8))
+    if not 8 <= length <= _LONGEST_START:
+        raise ValueError(length)
+    return code, await reader.readexactly(length - 8)

