@@ -1,5 +1,6 @@
 """Each generic test of the project passes and fails where it should, on real engines."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,6 +112,29 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         yield results(made(tmp_path_factory.mktemp("postgres"), output))
 
 
+@pytest.fixture(scope="module")
+def on_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """One build on Spark in this process, with as little compiling as it lets us choose."""
+    from pyspark.sql import SparkSession
+
+    root = tmp_path_factory.mktemp("spark")
+    options: Any = {
+        "spark.master": "local[1]", "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false", "spark.sql.shuffle.partitions": "1",
+        "spark.sql.session.timeZone": "UTC", "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.warehouse.dir": str(root / "files"), "spark.sql.codegen.wholeStage": "false",
+        "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    }  # fmt: skip
+    session = SparkSession.builder.config(map=options).getOrCreate()
+    session.sparkContext.setLogLevel("ERROR")
+    output = {
+        "type": "spark", "method": "session", "host": "localhost", "schema": "default",
+        "threads": 1, "server_side_parameters": options,
+    }  # fmt: skip
+    yield results(made(root, output))
+    session.stop()
+
+
 def judged(found: dict[str, Any], number: int, case: Case) -> None:
     good, bad = (found[f"{side}_{number}"] for side in SIDES)
     assert (str(good.status), good.message) == ("pass", None), case
@@ -131,3 +155,10 @@ def test_on_ducklake(on_ducklake: dict[str, Any], number: int, case: Case) -> No
 @EACH
 def test_on_postgres(on_postgres: dict[str, Any], number: int, case: Case) -> None:
     judged(on_postgres, number, case)
+
+
+if os.environ.get("HEADRACE_TEST_ON_SPARK"):  # each night: Java takes a minute of CPU
+
+    @EACH
+    def test_on_spark(on_spark: dict[str, Any], number: int, case: Case) -> None:
+        judged(on_spark, number, case)
