@@ -1,1 +1,1 @@
-"""Rows that were put aside: listed, corrected, loaded again."""
+"""Rows that could not be loaded: listed, corrected, loaded again."""
