@@ -1,14 +1,21 @@
-"""Sail builds, changes and publishes the jaffle shop; Spark writes generated data in parts."""
+"""Sail builds and publishes the jaffle shop in spite of kills; Spark writes generated data."""
 
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
+from benchmarks.clusters import sail_server
 
 from headrace.synth.generate import generate
 from headrace.synth.writer import Share
@@ -18,63 +25,175 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-def _headrace(data: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "headrace", *words, "--set", f"data_dir={data}"],
-        cwd=ROOT,
-        capture_output=True,
-        encoding="utf-8",
-        check=False,
-    )
+STEPS = ("load", "build", "publish")
+"""In each of them a run is killed."""
+
+
+class Place:
+    """A data directory on a Sail server that runs in a process of its own.
+
+    Attributes:
+        data: the directory.
+        csv: the input; it changes.
+    """
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.data, self.csv = folder / "data", folder / "csv"
+        self.sets = (
+            f"data_dir={self.data}",
+            "target=sail",
+            "targets.sail.host=127.0.0.1",
+            f"targets.sail.port={port}",
+        )
+        generate(ROOT / "data" / "schemas" / "jaffle_shop.yml", self.csv, kind="csv")
+        self.run = ("run", "--source", "jaffle_shop", "--json",
+                    "--set", f"sources.jaffle_shop.path={self.csv}")  # fmt: skip
+
+    @property
+    def root(self) -> Path:
+        """The folder of all tables."""
+        return self.data / "targets" / "sail" / "files"
+
+    def command(self, *words: str) -> list[str]:
+        """A command line."""
+        sets = [word for one in self.sets for word in ("--set", one)]
+        return [sys.executable, "-m", "headrace", *words, *sets]
+
+    def headrace(self, *words: str) -> dict[str, Any]:
+        """What a command reports; it is good."""
+        done = subprocess.run(
+            self.command(*words), cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    def killed_in(self, step: str) -> None:
+        """Run, and kill the process once it is in a step."""
+        progress = self.data / "targets" / "sail" / "progress.json"
+        progress.unlink(missing_ok=True)
+        with (self.data / f"{step}.log").open("w") as log:
+            process = subprocess.Popen(self.command(*self.run), cwd=ROOT, stdout=log, stderr=log)
+        while process.poll() is None:
+            with suppress(OSError, ValueError):
+                if json.loads(progress.read_bytes())["step"] == step:
+                    break
+            time.sleep(0.01)
+        # for some of what a step does to be done
+        time.sleep({"load": 0.3, "build": 4.0, "publish": 0.3}[step])
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, (self.data / f"{step}.log").read_text()
+
+    def manifest(self) -> dict[str, Any]:
+        """What readers follow."""
+        found: dict[str, Any] = json.loads((self.root / "_headrace/published.json").read_bytes())
+        return found
+
+    def seen(self) -> tuple[str, int, int]:
+        """What a reader sees: the run, the orders that were returned, and those of customers."""
+        manifest = self.manifest()
+        files = {
+            table["name"]: [str(self.root / file) for file in table["files"]]
+            for table in manifest["tables"]
+        }
+        with closing(duckdb.connect()) as connection:
+            found = connection.execute(
+                "select (select count(*) from read_parquet($orders) where status = 'returned'), "
+                "(select sum(number_of_orders) from read_parquet($customers))",
+                {name: files[name] for name in ("orders", "customers")},
+            ).fetchone()
+        assert found is not None
+        return str(manifest["run_id"]), int(found[0]), int(found[1])
+
+    def change(self, before: str, after: str) -> None:
+        """Give orders of one status another one."""
+        orders = self.csv / "raw_orders.csv"
+        orders.write_text(orders.read_text().replace(before, after))
+
+
+class Reader(threading.Thread):
+    """Reads what is published, over and over; gives what it saw, and each error."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(daemon=True)
+        self.place, self.over = place, threading.Event()
+        self.seen: list[tuple[str, int, int]] = []
+        self.errors: list[Exception] = []
+
+    def run(self) -> None:
+        """Until it is over."""
+        while not self.over.wait(0.05):
+            try:
+                self.seen.append(self.place.seen())
+            except Exception as error:
+                self.errors.append(error)
+
+    def __enter__(self) -> "Reader":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.join()
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     for module in ("pysail", "dbt.adapters.sail", "deltalake"):
         pytest.importorskip(module, reason="uv sync --extra sail")
-    return tmp_path_factory.mktemp("sail")
+    with sail_server() as port:
+        yield Place(tmp_path_factory.mktemp("sail"), port)
 
 
-def test_sail_builds_publishes_changes_and_goes_back(data: Path, tmp_path: Path) -> None:
-    csv = tmp_path / "csv"
-    generate(ROOT / "data" / "schemas" / "jaffle_shop.yml", csv, kind="csv")
-    run = ("run", "--target", "sail", "--source", "jaffle_shop", "--json",
-           "--set", f"sources.jaffle_shop.path={csv}")  # fmt: skip
-    first = _headrace(data, *run)
-    assert first.returncode == 0, first.stdout + first.stderr
-    manifest = data / "targets" / "sail" / "files" / "_headrace" / "published.json"
-    published = json.loads(manifest.read_text())
-    assert {table["name"]: table["rows"] for table in published["tables"]} == {
-        name: len((csv / f"raw_{name}.csv").read_text().splitlines()) - 1
+def test_runs_that_are_killed_leave_what_readers_have(place: Place) -> None:
+    """On a server elsewhere, which may still write when the process that asked is gone."""
+    first = place.headrace(*place.run)
+    assert {table["name"]: table["rows"] for table in place.manifest()["tables"]} == {
+        name: len((place.csv / f"raw_{name}.csv").read_text().splitlines()) - 1
         for name in ("customers", "orders")
     }
-    orders = csv / "raw_orders.csv"
-    orders.write_text(orders.read_text().replace("completed", "returned"))
-    second = _headrace(data, *run)
-    assert second.returncode == 0, second.stdout + second.stderr
-    now = json.loads(manifest.read_text())
-    assert now["run_id"] != published["run_id"]
-    assert _statuses(manifest, now) > _statuses(manifest, published)
-    unchanged = [table["files"] for table in published["tables"] if table["name"] == "customers"]
-    assert [table["files"] for table in now["tables"] if table["name"] == "customers"] == unchanged
-    back = _headrace(
-        data, "published", "--target", "sail", "--rollback", published["run_id"], "--json"
-    )
-    assert back.returncode == 0, back.stdout + back.stderr
-    assert json.loads(manifest.read_text())["run_id"] == published["run_id"]
+    before = place.seen()
+    assert before[0] == first["run_id"]
+    place.change("completed", "returned")
+    with Reader(place) as reader:
+        for step in STEPS:
+            place.killed_in(step)
+            left = place.seen()
+            # a manifest is there or it is not: then the publication was complete before the kill
+            assert left == before or (step == "publish" and left[1] > before[1])
+        again = place.headrace(*place.run)
+        now = place.seen()
+        assert again["status"] == "success"
+        assert now[1] > before[1]
+        assert now[2] == before[2]
+        place.headrace("published", "--rollback", before[0], "--json")
+        assert place.seen() == before
+    assert reader.errors == []
+    assert {seen[1:] for seen in reader.seen} == {before[1:], now[1:]}
 
 
-def _statuses(manifest: Path, content: dict[str, list[dict[str, list[str]]]]) -> int:
-    """How many orders a publication has that were returned."""
-    root = manifest.parents[1]
-    (files,) = [table["files"] for table in content["tables"] if str(table["name"]) == "orders"]
-    with duckdb.connect() as connection:
-        row = connection.execute(
-            "select count(*) from read_parquet(?) where status = 'returned'",
-            [[str(root / file) for file in files]],
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
+def test_after_kills_the_tables_are_those_of_a_place_without_any(
+    place: Place, tmp_path: Path
+) -> None:
+    other = Place(tmp_path, int(place.sets[-1].rpartition("=")[2]))
+    other.change("completed", "returned")
+    here = place.headrace(*place.run)
+    there = other.headrace(*other.run)
+    assert here["status"] == there["status"] == "success"
+    assert place.seen()[1:] == other.seen()[1:]
+    contents = [
+        {table["name"]: (table["rows"], table["content"]) for table in one.manifest()["tables"]}
+        for one in (place, other)
+    ]
+    assert contents[0] == contents[1]
+    # nothing is left of builds that were killed but what is published or the newest
+    named = {
+        (place.root / file).parents[1].name
+        for path in (place.root / "_headrace").rglob("*.json")
+        for table in json.loads(path.read_bytes()).get("tables", ())
+        for file in table["files"]
+    }
+    assert {folder.name for folder in (place.root / "gold" / "marts").iterdir()} <= named
 
 
 def test_parts_that_spark_writes_are_those_of_one_machine(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -241,6 +242,8 @@ def connect(url: str, options: Mapping[str, str]) -> Any:
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
+    # dbt-spark asks for Hive with each connection, which a server that runs cannot give
+    warnings.filterwarnings("ignore", "Failed to set spark.sql.catalogImplementation")
     builder: Any = SparkSession.builder
     builder = builder.config("spark.remote", url)
     for name, value in options.items():
