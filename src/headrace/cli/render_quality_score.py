@@ -17,6 +17,12 @@ def show_score(report: ScoreReport) -> None:
             f"{count(report.months, 'month')} of a shop (seed {report.seed}, scale "
             f"{report.scale:g}): {count(report.tables, 'table')}, {count(report.metrics, 'metric')}"
         ),
+        Text(
+            "loaded by dlt, built by dbt and monitored as in a run"
+            if report.through == "runs"
+            else "generated files, measured without dlt and dbt",
+            style="dim",
+        ),
         Text(""),
         _monitors(report),
         Text(""),
@@ -35,6 +41,9 @@ def show_score(report: ScoreReport) -> None:
         parts += and_more(len(missed))
     words = "found / faults that move a metric by more than its usual range, median days to notice"
     parts += [Text(""), Text(words, style="dim")]
+    if any(one.stopped for one in report.kinds):
+        words = "stopped: the load or the build of the run failed, and said why; no monitor saw it"
+        parts.append(Text(words, style="dim"))
     print_parts(parts)
 
 
@@ -60,15 +69,16 @@ def _kinds(report: ScoreReport) -> Table:
     table.add_column("kind of fault")
     for monitor in report.monitors:
         table.add_column(monitor.monitor, justify="right")
-    table.add_column("not counted", justify="right")
+    for name in ("not moved", "stopped"):
+        table.add_column(name, justify="right")
     for kind in dict.fromkeys(one.kind for one in report.kinds):
         cells = []
-        unmoved = 0
+        unmoved = stopped = 0
         for monitor in report.monitors:
             (one,) = [x for x in report.kinds if (x.kind, x.monitor) == (kind, monitor.monitor)]
             days = "" if one.days is None else f", {one.days:.0f} d"
             style = "dim" if not one.faults else "green" if not one.missed else "yellow"
             cells.append(Text(f"{one.found} / {one.faults}{days}", style=style))
-            unmoved = one.unmoved
-        table.add_row(kind, *cells, str(unmoved) if unmoved else "")
+            unmoved, stopped = one.unmoved, one.stopped
+        table.add_row(kind, *cells, str(unmoved or ""), str(stopped or ""))
     return table
