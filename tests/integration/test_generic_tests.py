@@ -115,6 +115,7 @@ def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 @pytest.fixture(scope="module")
 def on_spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """One build on Spark in this process, with as little compiling as it lets us choose."""
+    pytest.importorskip("pyspark", reason="uv sync --extra spark")
     from pyspark.sql import SparkSession
 
     root = tmp_path_factory.mktemp("spark")
