@@ -106,7 +106,7 @@ def diff(
         raise typer.Exit(1)
 
 
-@shared_options()
+@shared_options("sets", "env", "project_dir", "json")
 def parity(
     call: Call,
     targets: Annotated[

@@ -4,18 +4,17 @@ from typing import Annotated, Any
 
 import typer
 
-from headrace.cli.options import Call, TargetName, print_json, shared_options
+from headrace.cli.options import Call, print_json, shared_options
 
 
 @shared_options()
 def where(
     call: Call,
-    target: TargetName = None,
 ) -> None:
     """Print what is resolved: every path and setting, and the layer it comes from."""
     from headrace.pipeline.where import where as describe
 
-    report = describe(call.settings(target))
+    report = describe(call.settings())
     if call.json:
         print_json(report)
         return

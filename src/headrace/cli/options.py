@@ -50,12 +50,6 @@ def row_limit(default: int) -> Any:
     )
 
 
-TargetName = Annotated[
-    str | None,
-    typer.Option("--target", metavar="NAME", help="The target to load into and build in."),
-]
-
-
 ArtifactsDir = Annotated[
     Path | None,
     typer.Option(
@@ -84,6 +78,10 @@ class Call:
             help="The environment: config/NAME.yml, and data of its own (or HEADRACE_ENV).",
         ),
     ] = None
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="NAME", help="The target; else the setting `target`."),
+    ] = None
     project_dir: Annotated[
         Path | None,
         typer.Option(
@@ -95,33 +93,31 @@ class Call:
         bool, typer.Option("--debug", help="Show the traceback of an error.", callback=_debug)
     ] = False
 
-    def settings(self, target: str | None = None, *, flags: Iterable[str] = ()) -> "Resolved":
+    def settings(self, *, flags: Iterable[str] = ()) -> "Resolved":
         """The settings of this call; ``flags`` are further settings, as ``--set`` takes them."""
         from headrace.settings import find_root, resolve
 
-        flags = [*(self.sets or []), *flags, *([f"target={target}"] if target else [])]
+        flags = [*(self.sets or []), *flags, *([f"target={self.target}"] if self.target else [])]
         return resolve(find_root(self.project_dir), env=self.env, flags=flags)
 
     @contextmanager
     def catalog_settings(
-        self, artifacts: Path | None, target: str | None = None, *, flags: Iterable[str] = ()
+        self, artifacts: Path | None, *, flags: Iterable[str] = ()
     ) -> "Iterator[Resolved]":
         """The settings of this call; of a temporary project if it names dbt's ``artifacts``."""
         if artifacts is None:
-            yield self.settings(target, flags=flags)
+            yield self.settings(flags=flags)
             return
-        with self.opened(artifacts, target, flags=flags) as folder:
+        with self.opened(artifacts, flags=flags) as folder:
             yield folder.resolved
 
     @contextmanager
-    def opened(
-        self, artifacts: Path, target: str | None = None, *, flags: Iterable[str] = ()
-    ) -> "Iterator[ArtifactsFolder]":
+    def opened(self, artifacts: Path, *, flags: Iterable[str] = ()) -> "Iterator[ArtifactsFolder]":
         """dbt's artifacts; what is missing in them is said on stderr."""
         from headrace.errors import ArtifactError
         from headrace.pipeline.artifacts_folder import opened
 
-        given = {"--project-dir": self.project_dir, "--env": self.env, "--target": target}
+        given = {"--project-dir": self.project_dir, "--env": self.env, "--target": self.target}
         for option, value in given.items():
             if value is not None:
                 raise ArtifactError(
@@ -139,7 +135,7 @@ class Call:
         try:
             return self.settings()
         except ProjectError:
-            if self.project_dir is not None:
+            if self.project_dir is not None or self.target is not None:
                 raise
             return None
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace.cli.options import Call, TargetName, print_json, shared_options
+from headrace.cli.options import Call, print_json, shared_options
 
 if TYPE_CHECKING:
     from headrace.pipeline.publishing.publications import PublishedReport
@@ -33,7 +33,6 @@ def published(
             help="Give readers again what this run published, in one step.",
         ),
     ] = None,
-    target: TargetName = None,
 ) -> None:
     """Show what readers have, and what they had before; or go back to it.
 
@@ -44,7 +43,7 @@ def published(
     at = _time(as_of) if as_of is not None else None
     from headrace.pipeline.publishing import publications
 
-    resolved = call.settings(target)
+    resolved = call.settings()
     if rollback is not None:
         report = publications.rollback(resolved, rollback)
     else:

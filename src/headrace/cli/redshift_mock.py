@@ -17,7 +17,7 @@ from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 
 
-@shared_options()
+@shared_options("json")
 def redshift_mock(
     call: Call,
     port: Annotated[

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace import portable
-from headrace.cli.options import STATE, Call, TargetName, print_json, shared_options
+from headrace.cli.options import STATE, Call, print_json, shared_options
 
 if TYPE_CHECKING:
     from headrace.ingest.periods import Backfill
@@ -77,7 +77,6 @@ Defer = Annotated[
 def run(
     call: Call,
     source: Sources = None,
-    target: TargetName = None,
     table: Tables = None,
     since: Since = None,
     until: Until = None,
@@ -96,14 +95,13 @@ def run(
 
     selection = parse_selection(select or (), exclude or (), state, defer=defer)
     past = _Past(tuple(table or ()), since, until)
-    _execute(call, steps, target, source, past, full_refresh=full_refresh, selection=selection)
+    _execute(call, steps, source, past, full_refresh=full_refresh, selection=selection)
 
 
 @shared_options()
 def load(
     call: Call,
     source: Sources = None,
-    target: TargetName = None,
     table: Tables = None,
     since: Since = None,
     until: Until = None,
@@ -111,13 +109,12 @@ def load(
 ) -> None:
     """Load the sources by dlt: only what is new or changed."""
     past = _Past(tuple(table or ()), since, until)
-    _execute(call, ("load",), target, source, past, full_refresh=full_refresh)
+    _execute(call, ("load",), source, past, full_refresh=full_refresh)
 
 
 @shared_options()
 def build(
     call: Call,
-    target: TargetName = None,
     full_refresh: FullRefresh = False,
     select: Select = None,
     exclude: Exclude = None,
@@ -128,16 +125,15 @@ def build(
     from headrace.pipeline.building.slim_build import parse_selection
 
     selection = parse_selection(select or (), exclude or (), state, defer=defer)
-    _execute(call, ("build",), target, full_refresh=full_refresh, selection=selection)
+    _execute(call, ("build",), full_refresh=full_refresh, selection=selection)
 
 
 @shared_options()
 def publish(
     call: Call,
-    target: TargetName = None,
 ) -> None:
     """Publish the last build, if it passes its audit."""
-    _execute(call, ("publish",), target)
+    _execute(call, ("publish",))
 
 
 @dataclass(frozen=True)
@@ -162,14 +158,13 @@ class _Past:
 def _execute(
     call: Call,
     steps: "tuple[Step, ...]",
-    target: str | None,
     source: list[str] | None = None,
     past: _Past = _Past(),
     *,
     full_refresh: bool = False,
     selection: "Selection | None" = None,
 ) -> None:
-    settings = call.settings(target)
+    settings = call.settings()
     from headrace.cli.render_run import RunScreen
     from headrace.pipeline.building.slim_build import EVERYTHING
     from headrace.pipeline.run import run as run_pipeline
@@ -201,12 +196,11 @@ def state(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The folder; an older state is replaced.")
     ],
-    target: TargetName = None,
 ) -> None:
     """Write what was published last to a folder, for later builds to defer to."""
     from headrace.pipeline.state.folder import write_state
 
-    report = write_state(call.settings(target), out)
+    report = write_state(call.settings(), out)
     if call.json:
         print_json(report)
         return
@@ -219,7 +213,7 @@ def state(
 
 
 @shared_options()
-def watch(call: Call, target: TargetName = None) -> None:
+def watch(call: Call) -> None:
     """Build and test what is saved, at once; with --json, one object a line."""
     from headrace.cli.render_run import RunScreen, lines
     from headrace.pipeline.reports import Event
@@ -229,7 +223,7 @@ def watch(call: Call, target: TargetName = None) -> None:
         typer.echo(report.model_dump_json())
 
     if call.json:
-        follow(Watch(lambda: call.settings(target)), print_line)
+        follow(Watch(call.settings), print_line)
         return
     screen = RunScreen(quiet=False)
 
@@ -249,5 +243,5 @@ def watch(call: Call, target: TargetName = None) -> None:
         screen.console.print(f"\n[dim]{keys}waiting for the next save[/]")
 
     with portable.Keys() as pressed:
-        watched = Watch(lambda: call.settings(target), listen=listen)
+        watched = Watch(call.settings, listen=listen)
         follow(watched, show, pressed.next)

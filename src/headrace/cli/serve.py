@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from headrace.cli.options import ArtifactsDir, Call, TargetName, print_json, shared_options
+from headrace.cli.options import ArtifactsDir, Call, print_json, shared_options
 from headrace.errors import ServeError
 from headrace.extras import how_to_install
 
 
-@shared_options("sets", "env", "project_dir")
+@shared_options("sets", "env", "target", "project_dir")
 def serve(
     call: Call,
     port: Annotated[
@@ -42,7 +42,6 @@ def serve(
     allow_pii: Annotated[
         bool, typer.Option("--allow-pii", help="Show personal data in samples to who asks for it.")
     ] = False,
-    target: TargetName = None,
     artifacts: ArtifactsDir = None,
 ) -> None:
     """Serve the page and the REST API, read-only; Ctrl-C ends it."""
@@ -58,9 +57,9 @@ def serve(
         tell=typer.echo,
     )
     if artifacts is None:
-        serve_it(call.settings(target, flags=flags))
+        serve_it(call.settings(flags=flags))
         return
-    with call.opened(artifacts, target, flags=flags) as folder, folder.watched():
+    with call.opened(artifacts, flags=flags) as folder, folder.watched():
         if folder.no_results:
             typer.echo(f"note: {folder.no_results}", err=True)
         serve_it(folder.resolved, catalog_only=True)
@@ -80,7 +79,6 @@ def docs(
         bool,
         typer.Option("--force", help="Write into a directory that holds other files; they stay."),
     ] = False,
-    target: TargetName = None,
     artifacts: ArtifactsDir = None,
 ) -> None:
     """Write the pages of `headrace serve` as a static site, for any web server."""
@@ -90,7 +88,7 @@ def docs(
     from headrace.server.state import open_state
     from headrace.server.static_site import write_site
 
-    with call.catalog_settings(artifacts, target) as settings:
+    with call.catalog_settings(artifacts) as settings:
         state = open_state(settings, catalog_only=artifacts is not None)
         try:
             report = write_site(state, out, samples=samples, force=force)

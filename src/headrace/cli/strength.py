@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace.cli.options import STATE, Call, TargetName, print_json, shared_options
+from headrace.cli.options import STATE, Call, print_json, shared_options
 
 Selectors = list[str] | None
 
@@ -48,7 +48,6 @@ def strength(
     every: Annotated[
         bool, typer.Option("--all", help="Show every fault that survived, not the first ten.")
     ] = False,
-    target: TargetName = None,
 ) -> None:
     """Put faults into a copy of the data and into models, and see which ones the tests find.
 
@@ -60,7 +59,7 @@ def strength(
     from headrace.pipeline.strength import measure_strength
     from headrace.quality.strength.measure import StrengthOptions
 
-    settings = call.settings(target)
+    settings = call.settings()
     with StrengthScreen(quiet=call.json) as screen:
         report = measure_strength(
             settings,

@@ -51,17 +51,29 @@ def test_shared_options_come_last_and_only_those_that_are_named() -> None:
     assert "Do something." in text
 
 
-def test_every_command_has_debug_and_all_but_serve_have_json() -> None:
+def options_of_commands() -> dict[str, set[str]]:
+    """The options of each command, by its words."""
     group = typer.main.get_command(app)
     assert isinstance(group, TyperGroup)
-    without = set()
+    found = {}
     for name, one in group.commands.items():
-        leaves = one.commands.values() if isinstance(one, TyperGroup) else [one]
-        for leaf in leaves:
-            options = {option for parameter in leaf.params for option in parameter.opts}
-            assert "--debug" in options, name
-            without |= {name} if "--json" not in options else set()
-    assert without == {"serve"}
+        leaves = one.commands.items() if isinstance(one, TyperGroup) else [("", one)]
+        for word, leaf in leaves:
+            found[f"{name} {word}".strip()] = {o for each in leaf.params for o in each.opts}
+    return found
+
+
+def test_every_command_has_debug_and_all_but_serve_have_json() -> None:
+    found = options_of_commands()
+    assert [name for name, options in found.items() if "--debug" not in options] == []
+    assert [name for name, options in found.items() if "--json" not in options] == ["serve"]
+
+
+def test_every_command_that_has_settings_has_a_target() -> None:
+    with_settings = {name: one for name, one in options_of_commands().items() if "--set" in one}
+    without = [name for name, options in with_settings.items() if "--target" not in options]
+    assert without == ["parity"]  # its arguments are targets
+    assert {"profile", "quality status", "contract test", "query", "diff"} < with_settings.keys()
 
 
 def test_settings_are_of_the_named_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +83,11 @@ def test_settings_are_of_the_named_project(tmp_path: Path, monkeypatch: pytest.M
     call = Call(project_dir=tmp_path / "one", sets=["log_level=error"])
     assert call.settings().settings.log_level == "error"
     assert call.settings(flags=["log_level=debug"]).settings.log_level == "debug"
+    named = Call(project_dir=tmp_path / "one", sets=["target=duckdb"], target="ducklake")
+    assert named.settings().settings.target == "ducklake"
     monkeypatch.chdir(tmp_path)
     assert Call().settings_or_none() is None
     with pytest.raises(ProjectError):
         Call(project_dir=tmp_path / "two").settings_or_none()
+    with pytest.raises(ProjectError):
+        Call(target="duckdb").settings_or_none()
