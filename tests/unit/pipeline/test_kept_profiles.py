@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ from step_lab import project
 
 from headrace.catalog import Catalog, RunStore
 from headrace.catalog.model import Asset, Column, ColumnEdge
-from headrace.pipeline.quality import kept_profiles
+from headrace.pipeline.quality import kept_profiles, monitor
 from headrace.quality.profile import TableProfile
 from headrace.settings import Resolved
 
@@ -126,6 +127,31 @@ def test_only_what_changed_is_profiled(shop: Shop) -> None:
     assert [one.rows for one in shop.store.profiles(MART, 9)] == [21, 20]
     assert set(shop.store.newest_profiles("r5")) == {RAW, CHILD, MART}
     assert set(shop.store.newest_profiles("r1")) == set()
+
+
+def test_only_tables_that_should_exist_are_missed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = Shop(tmp_path, "sources: {on: {kind: files}, off: {kind: files, enabled: false}}\n")
+    assets = (
+        asset("table.raw.loaded", "table", "raw", "id", package="on"),
+        asset("table.raw.unwanted", "table", "raw", "id", package="off"),
+        asset("table.raw.foreign", "table", "raw", "id", package="of another team"),
+    )
+    with closing(made.store):
+        made.store.save_catalog(
+            Catalog({one.id: one for one in assets}, {one.id: () for one in assets}), None
+        )
+        made.fill(1)
+        with caplog.at_level("INFO", logger="headrace.pipeline"):
+            assert made.keep() == []
+            report = monitor.watch(made.resolved, made.store, "r1", now=datetime.now(UTC))
+    assert (report.measured, report.notes) == ((), ())
+    about = [one.getMessage().split(":")[:2] for one in caplog.records]
+    assert about == [
+        ["no profile of raw.loaded", " Catalog Error"],
+        ["not measured", " raw.loaded"],
+    ]
 
 
 def test_so_many_are_kept_as_the_settings_say(tmp_path: Path) -> None:

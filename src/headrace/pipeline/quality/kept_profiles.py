@@ -119,6 +119,16 @@ def personal_columns(
     return {column for column in columns if column.casefold() not in shown}
 
 
+def is_missed(resolved: Resolved, asset: "Asset", *, was_there: bool) -> bool:
+    """Whether a table that is not there should be.
+
+    A raw table should be if its source is enabled. What was never built, as the marts of a source
+    that is disabled, is not missed.
+    """
+    source = resolved.settings.sources.get(asset.package or "") if asset.kind == "table" else None
+    return was_there if source is None else source.enabled
+
+
 def _profile(
     resolved: Resolved,
     store: RunStore,
@@ -163,7 +173,8 @@ def _profile(
                     is_stored=table.quoted in stored,
                 )
             except duckdb.CatalogException as error:  # it has gone since, or was never built
-                _LOG.info("no profile of %s: %s", table.name, one_line(str(error)))
+                if is_missed(resolved, table.asset, was_there=table.asset.id in stamps):
+                    _LOG.info("no profile of %s: %s", table.name, one_line(str(error)))
             except duckdb.Error as error:
                 problems.append(f"{table.name}: {one_line(str(error))}")
             else:

@@ -21,6 +21,7 @@ from headrace.catalog.metric_tables import StoredPeriod, StoredPlan, StoredRunMe
 from headrace.errors import HeadraceError
 from headrace.formatting import one_line
 from headrace.pipeline.publishing import published_file
+from headrace.pipeline.quality.kept_profiles import is_missed
 from headrace.pipeline.quality.monitor_alarms import judge_tables, schema_alarm
 from headrace.pipeline.quality.monitor_tables import MonitoredTable, monitored
 from headrace.pipeline.reports import QualityReport
@@ -82,10 +83,10 @@ def watch(
                 except Exception as error:
                     if not _is_of_duckdb(error):
                         raise
-                    if _is_gone(error):
-                        _LOG.info("not measured: %s: %s", table.name, one_line(str(error)))
-                    else:
+                    if not _is_gone(error):
                         notes.append(f"{table.name} could not be measured: {one_line(str(error))}")
+                    elif is_missed(resolved, table.asset, was_there=key in plans):
+                        _LOG.info("not measured: %s: %s", table.name, one_line(str(error)))
             seconds = _seconds(store, run_id, catalog)
             state.keep_runs(tables.by_id, seconds)
             found = judge_tables(
