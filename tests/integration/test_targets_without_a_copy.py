@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 from lab import Lab, copy_project
 
+from headrace.catalog import RunStore
 from headrace.errors import WarehouseError
 from headrace.pipeline.building.slim_build import Selection
+from headrace.pipeline.checking import contract
 from headrace.pipeline.diff import compare, compare_published
 from headrace.pipeline.doctor import doctor
 from headrace.pipeline.publishing import publications
+from headrace.pipeline.quality import kept_profiles
 from headrace.pipeline.quality.profile import profile
 from headrace.pipeline.quarantine import quarantine, quarantine_replay
 from headrace.pipeline.quarantine.quarantine import Chosen
@@ -107,6 +110,25 @@ def test_what_is_published_is_read_from_the_target(lab: Lab) -> None:
     assert (changed.rows_added, changed.rows_removed) == (1, 0)
     (same,) = compare(Path("published"), Path("warehouse"), DiffOptions(), found).tables
     assert (same.rows_added, same.rows_removed, same.rows_changed) == (0, 0, 0)
+
+
+def test_contracts_monitors_and_kept_profiles_read_the_target(lab: Lab) -> None:
+    found, file = lab.resolved, lab.root / "store_orders.yaml"
+    contract.export_contract(found, "store_orders", out=file)
+    for on in (None, "published", "warehouse"):
+        report = contract.check_file(found, file, on=on)
+        assert report.passed
+        assert {one.status for one in report.checks} == {"pass"}
+    file.write_text(file.read_text().replace("name: amount", "name: price"))
+    assert not contract.check_file(found, file).passed
+    with closing(RunStore(found.run_store_url)) as store:
+        kept = kept_profiles.kept(store)
+        measured = {key: runs[-1].rows for key, runs in store.run_metrics(1).items()}
+    assert measured == dict.fromkeys(kept, 3)
+    assert {one.name: one.rows for one in kept.values()} == {
+        "marts.store_orders": 3,
+        "store_raw.orders": 3,
+    }
 
 
 def test_the_page_shows_rows_and_what_a_publish_would_change(lab: Lab) -> None:
