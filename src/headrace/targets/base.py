@@ -226,14 +226,14 @@ class RemoteTarget:
         raise NotImplementedError
 
     def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
-        """Tables that are files change by loads alone.
+        """DuckDB has no transaction over the tables of such a target: loads alone change them.
 
         Raises:
             WarehouseError: always.
         """
         raise WarehouseError(
-            f"the target {self.name} keeps raw tables as files, which no transaction changes "
-            "together: correct the rows in their file, and load it again"
+            f"in the target {self.name}, loads alone change raw tables (DuckDB has no transaction "
+            "over them): correct the rows in their file, and load it again"
         )
 
     def refresh_statistics(self, schema: str) -> None:
