@@ -90,6 +90,21 @@ def test_what_chance_does_is_no_move() -> None:
     assert moved_by(rows, moved, scenario(20)) == ()
 
 
+def test_an_alarm_counts_however_many_metrics_are_moved_farther() -> None:
+    (rows,) = table_of(*[100.0, 103.0] * 30, kind="count").series
+    silent = [replace(rows, metric=f"m{place}", direction="up") for place in range(20)]
+    clean = replace(table_of(*rows.values), series=(*silent, rows))
+    fewer, none = rows.values.copy(), rows.values.copy()
+    fewer[50], none[50] = 40, 0
+    series = (*(replace(one, values=none) for one in silent), replace(rows, values=fewer))
+    faulty = replace(clean, series=series)
+    before, after = {"order": clean}, {"order": faulty}
+    moved, changed = service._moved(before, after, scenario(50))
+    assert moved[-1] == "order: rows"
+    found = service._detected("baseline", scenario(50), before, after, moved, changed)
+    assert (found.found, found.metric) == (True, "rows")
+
+
 def test_a_plain_z_score_needs_a_deviation() -> None:
     values = [10.0, 11.0] * 10 + [30.0, 30.0, 10.0]
     (one,) = table_of(*values).series

@@ -22,7 +22,7 @@ SCALE = 3.0
 MONITORS = ("baseline", "z-score", "prophet", "isolation_forest")
 _Z_DAYS, _Z = 14, 3.0  # Elementary's defaults: days_back and anomaly_sensitivity
 _USUAL_DAYS = 56
-_MOST_JUDGED = 16  # metrics of a scenario: those that are moved the farthest
+_MOST_JUDGED = 16  # metrics of a scenario by a slow monitor: those that are moved the farthest
 _EVERY = 8  # of how many metrics of the clean shop a slow monitor judges one
 _BEFORE = timedelta(days=7)  # before a fault bands are drawn, too
 _NOTICED = timedelta(days=14)  # an alarm that begins later is not about the fault
@@ -114,7 +114,7 @@ _Changed = list[tuple[str, Series]]
 def _moved(
     clean: Mapping[str, TableSeries], faulty: Mapping[str, TableSeries], scenario: Scenario
 ) -> tuple[tuple[str, ...], _Changed]:
-    """Metrics that are moved by more than their usual range, and those that changed the most."""
+    """Metrics that are moved by more than their usual range, and all that changed."""
     moved: list[tuple[float, str]] = []
     changed: list[tuple[float, str, Series]] = []
     for name, table in faulty.items():
@@ -129,8 +129,7 @@ def _moved(
                 moved.append((far, f"{name}: {series.name}"))
     changed.sort(key=lambda one: -one[0])
     moved.sort(key=lambda one: -one[0])
-    chosen = [(name, series) for _, name, series in changed[:_MOST_JUDGED]]
-    return tuple(name for _, name in moved), chosen
+    return tuple(name for _, name in moved), [(name, series) for _, name, series in changed]
 
 
 def _distances(
@@ -191,6 +190,8 @@ def _detected(
 ) -> Detection:
     if moved == ("schema",):  # each run compares the columns, whatever draws the bands
         return _detection(monitor, scenario, moved, days=0.0, metric="schema")
+    if monitor in _SLOW:
+        changed = changed[:_MOST_JUDGED]
     found: Alarms = []
     since = scenario.begins - _BEFORE
     for name in dict.fromkeys(name for name, _ in changed) if moved else ():
