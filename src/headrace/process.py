@@ -131,11 +131,15 @@ def import_from(root: Path, name: str) -> ModuleType:
     """
     folder = root.joinpath(*name.split("."))
     is_the_projects = folder.is_dir() or folder.with_name(f"{folder.name}.py").is_file()
-    if is_the_projects and name in sys.modules and not _is_under(sys.modules[name], root):
-        package = name.partition(".")[0]
-        for other in [key for key in sys.modules if key.partition(".")[0] == package]:
-            if not _is_under(sys.modules[other], root):
-                del sys.modules[other]
+    package = name.partition(".")[0]
+    others = [
+        key
+        for key, module in sys.modules.items()
+        if key.partition(".")[0] == package and not _is_under(module, root)
+    ]
+    if is_the_projects and others:
+        for other in others:
+            del sys.modules[other]
         importlib.invalidate_caches()
         sys.path[:] = [place for place in sys.path if place != str(root)]
     if str(root) not in sys.path:

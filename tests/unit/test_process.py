@@ -61,6 +61,10 @@ def test_two_projects_have_modules_of_one_name(
     for project in ("first", "second", "first"):
         for module in ("shared_name.weather", "rules_of_mine", "shared_name"):
             assert project == process.import_from(tmp_path / project, module).OF
+    process.import_from(tmp_path / "first", "shared_name")
+    sys.modules.pop("shared_name.weather")  # only the package is another project's
+    found = process.import_from(tmp_path / "second", "shared_name.weather")
+    assert found.OF == sys.modules["shared_name"].OF == "second", "of the package, too"
     assert process.import_from(tmp_path / "first", "json").loads("1") == 1
 
 
