@@ -244,7 +244,11 @@ def reader(lake: DuckLakeTarget) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
-def test_a_reader_never_sees_half_and_is_never_stopped(lake: DuckLakeTarget) -> None:
+def test_a_reader_never_sees_half_and_is_never_stopped(tmp_path: Path) -> None:
+    lake = _target(tmp_path, "retention_hours=1")  # files stay for readers of what is replaced
+    lake.prepare()
+    _write(lake, "create schema lake.marts")
+
     def build(run: int) -> None:
         for name in "ab":
             _write(

@@ -63,7 +63,7 @@ class MonitorScore(_Model):
     seconds: float = Field(description="CPU time of its judgements")
 
 
-class Score(_Model):
+class ReplayScore(_Model):
     """What the monitors made of a replay."""
 
     tables: int
@@ -73,7 +73,7 @@ class Score(_Model):
     detections: tuple[Detection, ...]
 
 
-class ScoreReport(Score):
+class ScoreReport(ReplayScore):
     """A replay, and what was replayed."""
 
     seed: int

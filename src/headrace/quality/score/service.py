@@ -14,7 +14,7 @@ from headrace.quality.monitors.model import MINOR, SENSITIVITY, Floats, ModelNam
 from headrace.quality.monitors.plan import Plan
 from headrace.quality.monitors.series import Series, length_of
 from headrace.quality.score.replay import BY_RUN, AnyReplay, TableSeries
-from headrace.quality.score.report import Detection, Score, kind_scores, monitor_score
+from headrace.quality.score.report import Detection, ReplayScore, kind_scores, monitor_score
 from headrace.quality.score.scenarios import Scenario, scenarios
 
 UNTIL = datetime(2025, 6, 30, tzinfo=UTC)
@@ -40,7 +40,7 @@ def score(
     until: datetime = UNTIL,
     most: int | None = None,
     progress: Callable[[str], None] = lambda line: None,
-) -> Score:
+) -> ReplayScore:
     """Replay a shop without and with faults, and see what the monitors notice.
 
     Args:
@@ -89,7 +89,7 @@ def score(
             spent[monitor] += time.process_time() - started
     order = {(one.words, f"{one.begins:%Y-%m-%d}"): place for place, one in enumerate(todo)}
     detections.sort(key=lambda one: order[one.fault, one.begins])
-    return Score(
+    return ReplayScore(
         tables=len({name.removesuffix(BY_RUN) for name in replay.clean}),
         metrics=sum(len(one.series) for one in replay.clean.values()),
         monitors=tuple(

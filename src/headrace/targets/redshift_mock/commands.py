@@ -34,7 +34,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
-class Access:
+class BucketAccess:
     """Who reads or writes the bucket.
 
     Attributes:
@@ -67,7 +67,7 @@ class Copy:
     table: tuple[str, ...]
     columns: tuple[str, ...]
     url: str
-    access: Access
+    access: BucketAccess
     format: str
     options: dict[str, str] = field(default_factory=dict)
     max_errors: int = 1
@@ -118,7 +118,7 @@ class Unload:
 
     select: str
     url: str
-    access: Access
+    access: BucketAccess
     format: str
     options: dict[str, str] = field(default_factory=dict)
 
@@ -215,17 +215,17 @@ class _Reader:
         self.skip("as")
         return self.next("text")
 
-    def authorization(self) -> Access | None:
+    def authorization(self) -> BucketAccess | None:
         """``IAM_ROLE …`` and its kin; None if something else comes."""
         if self.skip("iam_role"):
             if self.skip("default"):
-                return Access(role="default")
-            return Access(role=self.next("text"))
+                return BucketAccess(role="default")
+            return BucketAccess(role=self.next("text"))
         if self.skip("credentials") or self.skip("with", "credentials"):
             parts = dict(part.split("=", 1) for part in self.text().split(";") if "=" in part)
             if "aws_iam_role" in parts:
-                return Access(role=parts["aws_iam_role"])
-            return Access(
+                return BucketAccess(role=parts["aws_iam_role"])
+            return BucketAccess(
                 key_id=parts.get("aws_access_key_id"),
                 secret=parts.get("aws_secret_access_key"),
                 token=parts.get("token"),
@@ -236,7 +236,7 @@ class _Reader:
                 raise RefusedError("ACCESS_KEY_ID needs SECRET_ACCESS_KEY beside it", "42601")
             secret = self.text()
             token = self.text() if self.skip("session_token") else None
-            return Access(key_id=key_id, secret=secret, token=token)
+            return BucketAccess(key_id=key_id, secret=secret, token=token)
         return None
 
 
@@ -317,8 +317,8 @@ _UNLOAD_OPTIONS = {
 
 def _options(
     reader: _Reader, command: str, known: dict[str, str]
-) -> tuple[Access, str, dict[str, str]]:
-    access: Access | None = None
+) -> tuple[BucketAccess, str, dict[str, str]]:
+    access: BucketAccess | None = None
     format_ = "text"
     options: dict[str, str] = {}
     while reader.peek()[0] != "end":

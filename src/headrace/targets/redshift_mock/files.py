@@ -17,7 +17,13 @@ from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.libraries.duckdb import create_secret, load_extension
 from headrace.sql_text import identifier, literal
-from headrace.targets.redshift_mock.commands import LOCAL_ROLE, Access, Copy, RefusedError, Unload
+from headrace.targets.redshift_mock.commands import (
+    LOCAL_ROLE,
+    BucketAccess,
+    Copy,
+    RefusedError,
+    Unload,
+)
 from headrace.targets.redshift_mock.rows import LoadError, Rows, said
 from headrace.targets.s3_access import S3Access, botocore
 
@@ -121,7 +127,7 @@ class S3Files:
                     body = json.dumps({"entries": written}, indent=2).encode()
                     client.put_object(Bucket=bucket, Key=f"{prefix}manifest", Body=body)
 
-    def _access(self, url: str, access: Access) -> S3Access:
+    def _access(self, url: str, access: BucketAccess) -> S3Access:
         """How a statement reaches its bucket.
 
         Raises:

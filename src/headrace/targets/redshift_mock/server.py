@@ -23,7 +23,7 @@ from headrace.extras import how_to_install
 from headrace.targets.redshift_mock.files import S3Files, with_log
 from headrace.targets.redshift_mock.messages import fields_of, startup_packet
 from headrace.targets.redshift_mock.rows import LoadError
-from headrace.targets.redshift_mock.wire import Session
+from headrace.targets.redshift_mock.wire import WireSession
 
 if TYPE_CHECKING:
     import psycopg
@@ -226,7 +226,7 @@ class RedshiftMock:
         try:
             await self._start(server, client, database, asked)
             files = with_log(self.files, lambda table, errors: self._log(database, table, errors))
-            await Session(client, server, files).serve()
+            await WireSession(client, server, files).serve()
         finally:
             with suppress(OSError):
                 await server.close()
@@ -273,7 +273,7 @@ class RedshiftMock:
                 error.sqlstate or "3D000", first_line(error).rpartition("FATAL:")[2].strip()
             ) from error
         client.write(messages.make_authentication_ok())
-        session = Session(client, server, self.files)
+        session = WireSession(client, server, self.files)
         while True:
             tag, payload = await server.read_message()
             if tag == messages.ERROR_RESPONSE:

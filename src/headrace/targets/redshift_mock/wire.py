@@ -39,7 +39,7 @@ _ENDS = frozenset({b"1", b"2", b"3", b"T", b"n", b"C", b"I", b"s"})
 
 
 @dataclass
-class Session:
+class WireSession:
     """A client, and its connection to PostgreSQL.
 
     Attributes:

@@ -19,7 +19,7 @@ from headrace.targets.snowflake_standin.engine import HIDDEN
 from headrace.targets.snowflake_standin.file_formats import format_of, options_of
 from headrace.targets.snowflake_standin.file_values import (
     Cast,
-    Column,
+    StagedColumn,
     casts_of,
     csv_value,
     source_of,
@@ -30,7 +30,7 @@ from headrace.targets.snowflake_standin.problems import problem, unsupported
 from headrace.targets.snowflake_standin.results import DML, Result, rows
 
 if TYPE_CHECKING:
-    from headrace.targets.snowflake_standin.session import Session
+    from headrace.targets.snowflake_standin.session import StandInSession
 
 _PLACE = r"('(?:@|s3://)[^']*'|@[^\s;()]+)"
 _LOAD = re.compile(
@@ -76,7 +76,7 @@ class _Outcome:
         )  # fmt: skip
 
 
-def load(session: "Session", sql: str) -> Result:
+def load(session: "StandInSession", sql: str) -> Result:
     """``COPY INTO table``; or into a stage, see ``unload``.
 
     Raises:
@@ -152,7 +152,9 @@ def _load_options(text: str) -> dict[str, Any]:
     return options
 
 
-def _columns(session: "Session", database: str, schema: str, name: str) -> list[Column]:
+def _columns(
+    session: "StandInSession", database: str, schema: str, name: str
+) -> list[StagedColumn]:
     found = session.ask(
         "select column_name, data_type, is_nullable from duckdb_columns() where database_name = ? "
         "and schema_name = ? and table_name = ? order by column_index",
@@ -167,13 +169,13 @@ def _columns(session: "Session", database: str, schema: str, name: str) -> list[
         )
     }
     return [
-        Column(str(column), str(kind), lengths.get(str(column)), bool(is_nullable))
+        StagedColumn(str(column), str(kind), lengths.get(str(column)), bool(is_nullable))
         for column, kind, is_nullable in found
     ]
 
 
 def _load_file(
-    session: "Session", target: str, columns: list[Column], file: str, path: str,
+    session: "StandInSession", target: str, columns: list[StagedColumn], file: str, path: str,
     form: Mapping[str, Any], by: str, on_error: str, options: Mapping[str, Any],
 ) -> _Outcome:  # fmt: skip
     outcome = _Outcome(file)
@@ -216,7 +218,7 @@ def _load_file(
 
 
 def _look_for_errors(
-    session: "Session", outcome: _Outcome, casts: list[Cast], wrong: str, *, is_csv: bool
+    session: "StandInSession", outcome: _Outcome, casts: list[Cast], wrong: str, *, is_csv: bool
 ) -> None:
     """Count the rows of ``headrace_file``, and those that cannot be loaded; the first is told."""
     table = "temp.main.headrace_file"
@@ -254,7 +256,7 @@ def _skips(on_error: str, outcome: _Outcome) -> bool:
     return seen >= int(found[1])
 
 
-def _said(column: Column, value: Any) -> str:
+def _said(column: StagedColumn, value: Any) -> str:
     if value is None:
         return f"NULL result in a non-nullable column '{column.name}'."
     if column.length and len(str(value)) > column.length:
@@ -263,7 +265,7 @@ def _said(column: Column, value: Any) -> str:
     return f"{kind.title()} value '{value}' is not recognized."
 
 
-def _staged(session: "Session", path: str, file: str, form: Mapping[str, Any]) -> int:
+def _staged(session: "StandInSession", path: str, file: str, form: Mapping[str, Any]) -> int:
     """A temporary table ``HEADRACE_STAGED`` of a file: ``C1`` and so on.
 
     Returns:
@@ -297,8 +299,8 @@ def _over_staged(text: str, inner: re.Match[str]) -> str:
 
 
 def _load_query(
-    session: "Session", target: str, chosen: list[str], query_text: str, inner: re.Match[str],
-    file: str, path: str, form: Mapping[str, Any],
+    session: "StandInSession", target: str, chosen: list[str], query_text: str,
+    inner: re.Match[str], file: str, path: str, form: Mapping[str, Any],
 ) -> _Outcome:  # fmt: skip
     try:
         parsed = _staged(session, path, file, form)
@@ -310,7 +312,7 @@ def _load_query(
     return _Outcome(file, parsed, int(done.table.column(0)[0].as_py()))
 
 
-def query(session: "Session", sql: str) -> Result:
+def query(session: "StandInSession", sql: str) -> Result:
     """A query over the files of a stage: ``select $1 from @stage (file_format => 'name')``.
 
     Raises:
@@ -331,7 +333,7 @@ def query(session: "Session", sql: str) -> Result:
     return session.run(_over_staged(sql, inner))
 
 
-def unload(session: "Session", sql: str) -> Result:
+def unload(session: "StandInSession", sql: str) -> Result:
     """``COPY INTO @stage FROM table``: files of CSV or Parquet.
 
     Raises:

@@ -25,7 +25,7 @@ _IDLE_S = 20.0
 """A transaction that waits for its client as long as this is rolled back if another one writes."""
 
 
-class Writer(Protocol):
+class EngineWriter(Protocol):
     """A session, as far as others wait for it."""
 
     in_transaction: bool
@@ -55,7 +55,7 @@ class Engine:
         self.manager = InfoSchemaManager(duck_conn=self.root, storage=file)
         self.turn = threading.RLock()  # the manager's connection is no session's
         self._writes = threading.Condition()
-        self._writer: Writer | None = None
+        self._writer: EngineWriter | None = None
         for database in self.databases():
             self.extend(database)
 
@@ -112,7 +112,7 @@ class Engine:
             return Connection(duck, manager, known, schema if there else None)
 
     @contextmanager
-    def writing(self, session: Writer) -> Iterator[None]:
+    def writing(self, session: EngineWriter) -> Iterator[None]:
         """One writer at a time; one in a transaction until it ends.
 
         Where DuckDB would refuse the second of two writers, Snowflake lets it wait.
@@ -135,7 +135,7 @@ class Engine:
             if not session.in_transaction:
                 self.end_writing(session)
 
-    def end_writing(self, session: Writer) -> None:
+    def end_writing(self, session: EngineWriter) -> None:
         """Let the next one write."""
         with self._writes:
             if self._writer is session:

@@ -17,7 +17,7 @@ from headrace.targets.snowflake_standin import copying, statements
 from headrace.targets.snowflake_standin.names import NAME, resolved
 from headrace.targets.snowflake_standin.problems import problem, translated
 from headrace.targets.snowflake_standin.results import Result, rows, status
-from headrace.targets.snowflake_standin.session import Session
+from headrace.targets.snowflake_standin.session import StandInSession
 
 _PIECES = re.compile(
     r"""'(?:[^'\\]|\\.|'')*' | "(?:[^"]|"")*" | \$\$.*?\$\$ | --[^\n]* | /\*.*?\*/ | ; | \?""",
@@ -40,7 +40,9 @@ _HASH_AGG = re.compile(
 )
 
 
-def execute(session: Session, text: str, bindings: Mapping[str, Any] | None = None) -> list[Result]:
+def execute(
+    session: StandInSession, text: str, bindings: Mapping[str, Any] | None = None
+) -> list[Result]:
     """Run statements that are separated by semicolons.
 
     Raises:
@@ -58,7 +60,7 @@ def execute(session: Session, text: str, bindings: Mapping[str, Any] | None = No
             session.last_used = time.monotonic()
 
 
-def _one(session: Session, sql: str) -> Result:
+def _one(session: StandInSession, sql: str) -> Result:
     first = sql.split(None, 1)[0].lower().rstrip("(")
     try:
         if first in ("begin", "start"):
@@ -78,7 +80,7 @@ def _one(session: Session, sql: str) -> Result:
         raise translated(error) from error
 
 
-def _read(session: Session, sql: str) -> Result:
+def _read(session: StandInSession, sql: str) -> Result:
     if found := _HASH_AGG.match(sql):
         return _hashed(session, found[1])
     if re.search(r"[\s(]@[\w~%\"]", sql):
@@ -86,7 +88,7 @@ def _read(session: Session, sql: str) -> Result:
     return session.run(sql)
 
 
-def _hashed(session: Session, name: str) -> Result:
+def _hashed(session: StandInSession, name: str) -> Result:
     from headrace.fingerprints import rows_and_hashes
 
     database, schema, short = resolved(session, name)
@@ -98,7 +100,7 @@ def _hashed(session: Session, name: str) -> Result:
     return rows(["COUNT(*)", "HASH_AGG(*)"], [(hashes[0], repr((*hashes[1:], shape)))])
 
 
-def _write(session: Session, first: str, sql: str) -> Result:
+def _write(session: StandInSession, first: str, sql: str) -> Result:
     is_ddl = first in ("create", "alter", "drop", "comment")
     is_temporary = re.match(
         r"create\s+(or\s+replace\s+)?(local\s+|global\s+)?temp", sql, re.IGNORECASE
@@ -128,7 +130,7 @@ def _write(session: Session, first: str, sql: str) -> Result:
     return result
 
 
-def _done(session: Session, first: str, sql: str) -> Result:
+def _done(session: StandInSession, first: str, sql: str) -> Result:
     """Run what writes."""
     if first == "copy":
         return copying.load(session, sql)

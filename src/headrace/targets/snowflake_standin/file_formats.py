@@ -12,7 +12,7 @@ from headrace.targets.snowflake_standin.names import resolved
 from headrace.targets.snowflake_standin.problems import problem
 
 if TYPE_CHECKING:
-    from headrace.targets.snowflake_standin.session import Session
+    from headrace.targets.snowflake_standin.session import StandInSession
 
 _OPTION = re.compile(
     r"\s*(\w+)\s*=\s*('(?:[^'\\]|\\.|'')*'|\((?:[^()']|'(?:[^']|'')*')*\)|[\w.\"%-]+)\s*,?"
@@ -82,7 +82,7 @@ def complete(options: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "TYPE": kind, "NULL_IF": [null_if] if isinstance(null_if, str) else null_if}
 
 
-def format_of(session: "Session", given: Any, of_stage: Any) -> dict[str, Any]:
+def format_of(session: "StandInSession", given: Any, of_stage: Any) -> dict[str, Any]:
     """The file format of a COPY: its own, else the stage's, else CSV.
 
     Raises:

@@ -12,7 +12,7 @@ LONGEST_TEXT = 16_777_216
 
 
 @dataclass(frozen=True)
-class Column:
+class StagedColumn:
     """A column of a table, with DuckDB's type and the length that was declared."""
 
     name: str
@@ -55,14 +55,14 @@ def source_of(path: str, form: Mapping[str, Any]) -> str:
 class Cast:
     """DuckDB's SQL of a value: as it is in the file, as it is loaded, whether it cannot be."""
 
-    column: Column
+    column: StagedColumn
     given: str
     value: str
     bad: str
 
 
 def casts_of(
-    expressions: list[tuple[Column, str]], form: Mapping[str, Any], options: Mapping[str, Any]
+    expressions: list[tuple[StagedColumn, str]], form: Mapping[str, Any], options: Mapping[str, Any]
 ) -> list[Cast]:
     """How the value of each column is cast."""
     is_parquet = form["TYPE"] == "PARQUET"
@@ -88,8 +88,8 @@ def casts_of(
 
 
 def values_of(
-    columns: list[Column], there: list[str], form: Mapping[str, Any], by: str, file: str
-) -> list[tuple[Column, str]]:
+    columns: list[StagedColumn], there: list[str], form: Mapping[str, Any], by: str, file: str
+) -> list[tuple[StagedColumn, str]]:
     """What of a file goes into which column."""
     kind = form["TYPE"]
     if by == "NONE" and kind != "CSV":

@@ -142,7 +142,7 @@ def serve(folder: Path, port: int = 0) -> None:
     import duckdb
 
     from headrace.targets.snowflake_standin.engine import Engine
-    from headrace.targets.snowflake_standin.server import Server
+    from headrace.targets.snowflake_standin.server import StandInServer
 
     deadline = time.monotonic() + 20
     while True:
@@ -154,7 +154,7 @@ def serve(folder: Path, port: int = 0) -> None:
                 raise
             time.sleep(0.1)  # the one before is just ending
     file = folder / "server.json"
-    server = Server(engine, port)
+    server = StandInServer(engine, port)
     try:
         portable.write_file(file, json.dumps({"port": server.port, "pid": os.getpid()}))
         server.serve_forever(poll_interval=0.1)

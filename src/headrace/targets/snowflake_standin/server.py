@@ -19,7 +19,7 @@ from headrace.targets.snowflake_standin.execution import execute
 from headrace.targets.snowflake_standin.names import names_of
 from headrace.targets.snowflake_standin.problems import problem, translated
 from headrace.targets.snowflake_standin.results import Result, answer
-from headrace.targets.snowflake_standin.session import Session
+from headrace.targets.snowflake_standin.session import StandInSession
 
 LIFELINE = "/headrace/lifeline"
 """A request that stays open as long as its process uses the server."""
@@ -35,7 +35,7 @@ _PARAMETERS = [
 _MULTIPLE = 0xA000
 
 
-class Server(ThreadingHTTPServer):
+class StandInServer(ThreadingHTTPServer):
     """Serves the databases of a folder on a port of 127.0.0.1."""
 
     daemon_threads = True
@@ -44,7 +44,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, engine: Engine, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.engine = engine
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, StandInSession] = {}
         self.results: dict[str, Result] = {}
         self.chunks: dict[str, bytes] = {}
         self._lifelines = 0
@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
             )  # fmt: skip
         database = names_of((query.get("databaseName") or [""])[0])
         schema = names_of((query.get("schemaName") or [""])[0])
-        session = Session(
+        session = StandInSession(
             self.engine, database[-1] if database else None, schema[-1] if schema else None
         )
         token = secrets.token_urlsafe(24)
@@ -119,7 +119,7 @@ class Server(ThreadingHTTPServer):
         if session is not None:
             session.close()
 
-    def run(self, session: Session, body: dict[str, Any]) -> dict[str, Any]:
+    def run(self, session: StandInSession, body: dict[str, Any]) -> dict[str, Any]:
         """The data of a response to a query."""
         found = execute(session, str(body["sqlText"]), body.get("bindings"))
         wanted = (body.get("parameters") or {}).get("MULTI_STATEMENT_COUNT", 1)
@@ -141,7 +141,7 @@ class Server(ThreadingHTTPServer):
             "statementTypeId": _MULTIPLE,
         }
 
-    def result(self, session: Session, query_id: str) -> dict[str, Any]:
+    def result(self, session: StandInSession, query_id: str) -> dict[str, Any]:
         """What one of several statements gave.
 
         Raises:
@@ -152,7 +152,7 @@ class Server(ThreadingHTTPServer):
             raise problem(709, "02000", f"Statement {query_id} not found")
         return self._answer(session, found, query_id)
 
-    def _answer(self, session: Session, result: Result, query_id: str) -> dict[str, Any]:
+    def _answer(self, session: StandInSession, result: Result, query_id: str) -> dict[str, Any]:
         data, rest = answer(result, query_id)
         chunks = []
         for number, (count, content) in enumerate(rest):
@@ -179,7 +179,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Server
+    server: StandInServer
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing: who runs the server reads its errors alone."""
@@ -238,7 +238,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(
                 {
                     "success": False, "code": "390104", "data": None,
-                    "message": "Session no longer exists.  New login required to access the "
+                    "message": "StandInSession no longer exists.  New login required to access the "
                     "service.",
                 }
             )  # fmt: skip

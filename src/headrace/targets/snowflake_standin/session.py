@@ -29,7 +29,7 @@ _DONE = {"truncate", "create", "alter", "drop", "comment", "use", "set", "unset"
 _KINDS = {"insert": INSERT, "update": UPDATE, "delete": DELETE, "merge": MERGE}
 
 
-class Session:
+class StandInSession:
     """See the module."""
 
     def __init__(self, engine: Engine, database: str | None, schema: str | None) -> None:

@@ -18,11 +18,11 @@ from headrace.targets.snowflake_standin.problems import problem
 from headrace.targets.snowflake_standin.results import Result, rows, status
 
 if TYPE_CHECKING:
-    from headrace.targets.snowflake_standin.session import Session
+    from headrace.targets.snowflake_standin.session import StandInSession
 
 
 @dataclass(frozen=True)
-class Location:
+class StageLocation:
     """A place of files.
 
     Attributes:
@@ -43,7 +43,7 @@ class Location:
         return self.folder.startswith("s3://")
 
 
-def location(session: "Session", text: str, credentials: Mapping[str, Any]) -> Location:
+def location(session: "StandInSession", text: str, credentials: Mapping[str, Any]) -> StageLocation:
     """Where ``@stage/path`` or ``s3://bucket/path`` is.
 
     Raises:
@@ -56,7 +56,7 @@ def location(session: "Session", text: str, credentials: Mapping[str, Any]) -> L
         raise problem(2, "0A000", f"{given}: the stand-in reads stages and s3:// alone")
     if given.startswith("s3://"):
         bucket = urlsplit(given)
-        return Location(given, f"s3://{bucket.netloc}", bucket.path.lstrip("/"), credentials)
+        return StageLocation(given, f"s3://{bucket.netloc}", bucket.path.lstrip("/"), credentials)
     match = re.fullmatch(rf"@((?:{NAME}\.)*{NAME})(?:/(.*))?", given)
     if match is None:
         raise problem(1003, "42000", f"{given} is no stage: write @name/path, @~ or @%table")
@@ -82,20 +82,23 @@ def location(session: "Session", text: str, credentials: Mapping[str, Any]) -> L
         bucket = urlsplit(url)
         prefix = bucket.path.strip("/")
         whole = "/".join(part for part in (prefix, path) if part)
-        return Location(given, f"s3://{bucket.netloc}", whole, options)
+        return StageLocation(given, f"s3://{bucket.netloc}", whole, options)
     return _local(session, given, session.engine.stages / database / schema / name, path, options)
 
 
 def _local(
-    session: "Session", text: str, folder: Path, path: str, options: Mapping[str, Any]
-) -> Location:
+    session: "StandInSession", text: str, folder: Path, path: str, options: Mapping[str, Any]
+) -> StageLocation:
     del session
     folder.mkdir(parents=True, exist_ok=True)
-    return Location(text, str(folder), path, options)
+    return StageLocation(text, str(folder), path, options)
 
 
 def files_of(
-    session: "Session", place: Location, names: Sequence[str] = (), pattern: str | None = None
+    session: "StandInSession",
+    place: StageLocation,
+    names: Sequence[str] = (),
+    pattern: str | None = None,
 ) -> list[tuple[str, str, int, str]]:
     """Files: the name in the stage, what DuckDB opens, bytes, and a tag of the content.
 
@@ -124,7 +127,7 @@ def files_of(
     return found
 
 
-def _here(place: Location) -> list[tuple[str, str, int, str]]:
+def _here(place: StageLocation) -> list[tuple[str, str, int, str]]:
     root = Path(place.folder)
     found = []
     for path in sorted(root.rglob("*")):
@@ -135,7 +138,7 @@ def _here(place: Location) -> list[tuple[str, str, int, str]]:
     return found
 
 
-def _remote(session: "Session", place: Location) -> list[tuple[str, str, int, str]]:
+def _remote(session: "StandInSession", place: StageLocation) -> list[tuple[str, str, int, str]]:
     session.open_s3(place.options.get("CREDENTIALS"))
     listed = session.ask(
         "select filename, size, coalesce(etag, '') || cast(last_modified as varchar) "
@@ -148,7 +151,7 @@ def _remote(session: "Session", place: Location) -> list[tuple[str, str, int, st
     ]
 
 
-def put(session: "Session", sql: str) -> Result:
+def put(session: "StandInSession", sql: str) -> Result:
     """``PUT file:///… @stage``: the connector copies the files itself, it is told where to.
 
     Raises:
@@ -183,7 +186,7 @@ def put(session: "Session", sql: str) -> Result:
     )
 
 
-def get(session: "Session", sql: str) -> Result:
+def get(session: "StandInSession", sql: str) -> Result:
     """``GET @stage/path file:///folder``.
 
     Raises:
@@ -210,7 +213,7 @@ def get(session: "Session", sql: str) -> Result:
     )
 
 
-def listing(session: "Session", sql: str) -> Result:
+def listing(session: "StandInSession", sql: str) -> Result:
     """``LIST @stage``."""
     match = re.match(r"(?:list|ls)\s+('[^']+'|\S+)(.*)$", sql, re.IGNORECASE | re.DOTALL)
     assert match is not None
@@ -226,7 +229,7 @@ def listing(session: "Session", sql: str) -> Result:
     )  # fmt: skip
 
 
-def remove(session: "Session", sql: str) -> Result:
+def remove(session: "StandInSession", sql: str) -> Result:
     """``REMOVE @stage/path``.
 
     Raises:
@@ -244,7 +247,7 @@ def remove(session: "Session", sql: str) -> Result:
     return rows(["name", "result"], [(name, "removed") for name, *_ in found])
 
 
-def create(session: "Session", sql: str) -> Result:
+def create(session: "StandInSession", sql: str) -> Result:
     """``CREATE STAGE`` and ``CREATE FILE FORMAT``.
 
     Raises:
@@ -282,7 +285,7 @@ def create(session: "Session", sql: str) -> Result:
     return status(f"{what} {short} successfully created.")
 
 
-def drop(session: "Session", sql: str) -> Result:
+def drop(session: "StandInSession", sql: str) -> Result:
     """``DROP STAGE`` and ``DROP FILE FORMAT``.
 
     Raises:

@@ -15,7 +15,7 @@ from headrace.targets.snowflake_standin.problems import problem, unsupported
 from headrace.targets.snowflake_standin.results import Result, rows, status
 
 if TYPE_CHECKING:
-    from headrace.targets.snowflake_standin.session import Session
+    from headrace.targets.snowflake_standin.session import StandInSession
 
 _N = rf"((?:{NAME}\.)*{NAME})"
 _NO_ROLES = (
@@ -56,7 +56,7 @@ _UNKNOWN = (
 )  # fmt: skip
 
 
-def handled(session: "Session", sql: str) -> Result | None:
+def handled(session: "StandInSession", sql: str) -> Result | None:
     """What a statement gives; None if it is snowduck's.
 
     Raises:
@@ -90,24 +90,24 @@ def rewritten(sql: str) -> str:
     return f"create {found[1] or ''}table {found[2] or ''}{found[3]} clone {found[4]}"
 
 
-def _nothing(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _nothing(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     del session, sql, found
     return status(_NO_ROLES)
 
 
-def _no_grants(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _no_grants(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     del session, sql, found
     columns = ["created_on", "privilege", "granted_on", "name", "granted_to", "grantee_name"]
     return rows(columns, [])
 
 
-def _autocommit(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _autocommit(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     del sql
     session.set_autocommit(is_on=found[1].lower() == "true")
     return status("Statement executed successfully.")
 
 
-def _use(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _use(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     """Snowflake checks that it is there; snowduck does not."""
     kind, parts = (found[1] or "").strip().lower(), names_of(found[2])
     if kind != "schema":
@@ -126,7 +126,7 @@ def _use(session: "Session", sql: str, found: re.Match[str]) -> Result:
     return status("Statement executed successfully.")
 
 
-def _create_database(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _create_database(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     (name,) = names_of(found[3])
     if not name.isidentifier():
         raise problem(1003, "42000", f"the database {name!r}: use letters, digits and underscores")
@@ -142,7 +142,7 @@ def _create_database(session: "Session", sql: str, found: re.Match[str]) -> Resu
     return status(f"Database {name} successfully created.")
 
 
-def _drop_database(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _drop_database(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     del sql
     (name,) = names_of(found[2])
     if not session.engine.has_database(name):
@@ -155,7 +155,7 @@ def _drop_database(session: "Session", sql: str, found: re.Match[str]) -> Result
     return status(f"{name} successfully dropped.")
 
 
-def _clone_schema(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _clone_schema(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     del sql
     replace, quietly, target, source = found[1], found[2], found[3], found[4]
     database, wanted = _schema(session, target)
@@ -180,7 +180,7 @@ def _clone_schema(session: "Session", sql: str, found: re.Match[str]) -> Result:
     return status(f"Schema {wanted} successfully created.")
 
 
-def _rename_schema(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _rename_schema(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     del sql
     database, schema = _schema(session, found[1])
     _, wanted = _schema(session, found[2])
@@ -199,7 +199,7 @@ def _rename_schema(session: "Session", sql: str, found: re.Match[str]) -> Result
     return status("Statement executed successfully.")
 
 
-def _swap_schemas(session: "Session", sql: str, found: re.Match[str]) -> Result:
+def _swap_schemas(session: "StandInSession", sql: str, found: re.Match[str]) -> Result:
     """In one transaction, so that readers see the one or the other; DuckDB copies the rows."""
     del sql
     database, one = _schema(session, found[1])
@@ -222,7 +222,9 @@ def _swap_schemas(session: "Session", sql: str, found: re.Match[str]) -> Result:
     return status("Statement executed successfully.")
 
 
-def _relations(session: "Session", database: str, schema: str) -> list[tuple[str, bool, str, str]]:
+def _relations(
+    session: "StandInSession", database: str, schema: str
+) -> list[tuple[str, bool, str, str]]:
     """Name, whether it is a view, its SQL, its comment: of what is in a schema."""
     found = []
     for kind in ("table", "view"):
@@ -235,7 +237,7 @@ def _relations(session: "Session", database: str, schema: str) -> list[tuple[str
     return found
 
 
-def _copy(session: "Session", database: str, source: str, target: str) -> None:
+def _copy(session: "StandInSession", database: str, source: str, target: str) -> None:
     """Copy what is in a schema, with its comments, into one that lacks it."""
     home = identifier(database)
     into, origin = f"{home}.{identifier(target)}", f"{home}.{identifier(source)}"
@@ -262,13 +264,13 @@ def _copy(session: "Session", database: str, source: str, target: str) -> None:
                 session.ask(f"alter table {into}.{quoted} alter {identifier(column)} set not null")
 
 
-def _empty(session: "Session", database: str, schema: str) -> None:
+def _empty(session: "StandInSession", database: str, schema: str) -> None:
     for name, is_view, *_ in _relations(session, database, schema):
         kind = "view" if is_view else "table"
         session.ask(f"drop {kind} {identifier(database)}.{identifier(schema)}.{identifier(name)}")
 
 
-def _schema(session: "Session", text: str) -> tuple[str, str]:
+def _schema(session: "StandInSession", text: str) -> tuple[str, str]:
     parts = names_of(text)
     database = parts[-2] if len(parts) > 1 else session.database
     if not database:
@@ -276,7 +278,7 @@ def _schema(session: "Session", text: str) -> tuple[str, str]:
     return database, parts[-1]
 
 
-def _require_schema(session: "Session", database: str, schema: str) -> None:
+def _require_schema(session: "StandInSession", database: str, schema: str) -> None:
     if not session.engine.manager.has_schema(database, schema):
         raise problem(2043, "02000", f"Schema '{database}.{schema}' does not exist")
 
