@@ -212,13 +212,14 @@ class ProjectReplay:
             if catalog is None:
                 return found
             for key, table in monitored(resolved, catalog).by_id.items():
-                plan, looks = plan_and_looks(store, key, runs.get(key, []))
-                if plan is None:
+                measured = plan_and_looks(store, key, runs.get(key, []))
+                if measured is None:
                     continue
+                plan, learned, looks = measured
                 hit = _raw_tables(catalog, key)
                 self._upstream[table.name] = self._upstream[f"{table.name}{BY_RUN}"] = hit
                 times, _, series, settles = series_by_period(
-                    store, key, plan, looks, now=self.until
+                    store, key, plan, learned, looks, now=self.until
                 )
                 found[table.name] = TableSeries(
                     plan, plan.grain, tuple(times), tuple(series), plan.types, settles

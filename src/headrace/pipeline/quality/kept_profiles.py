@@ -142,7 +142,7 @@ def _profile(
 
     done: list[tuple[str, str]] = []
     problems: list[str] = []
-    with _opened(resolved) as connection:
+    with _opened_with_file(resolved) as connection:
         if connection is None:
             return done, problems
         tables = [*_raw_tables(resolved, catalog), *_marts(resolved, catalog)]
@@ -187,19 +187,23 @@ def _profile(
 
 
 @contextmanager
-def _opened(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
-    """A DuckDB that reads the target, and the published file; None if there is no target yet."""
+def opened(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
+    """A DuckDB that reads the target under its own name; None while there is no target."""
     import duckdb
 
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        spill = literal(str(resolved.data_dir / "spill"))
-        connection.execute(f"set temp_directory = {spill}")
+        connection.execute(f"set temp_directory = {literal(str(resolved.data_dir / 'spill'))}")
         connection.execute(f"set memory_limit = {literal(resolved.target.load_memory_limit)}")
-        if not resolved.target.attach(connection, resolved.target.database):
-            yield None
-            return
-        if resolved.published.exists():
+        is_there = resolved.target.attach(connection, resolved.target.database)
+        yield connection if is_there else None
+
+
+@contextmanager
+def _opened_with_file(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
+    """The same, with the published file."""
+    with opened(resolved) as connection:
+        if connection is not None and resolved.published.exists():
             path = literal(str(resolved.published))
             connection.execute(f"attach {path} as {identifier(_FILE)} (read_only)")
         yield connection

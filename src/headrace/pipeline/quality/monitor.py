@@ -8,8 +8,7 @@ A table that cannot be measured is named, and the others are. Nothing here chang
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from headrace.catalog.metric_tables import StoredPeriod, StoredPlan, StoredRunMe
 from headrace.errors import HeadraceError
 from headrace.formatting import one_line
 from headrace.pipeline.publishing import published_file
-from headrace.pipeline.quality.kept_profiles import is_missed
+from headrace.pipeline.quality.kept_profiles import is_missed, opened
 from headrace.pipeline.quality.monitor_alarms import judge_tables, schema_alarm
 from headrace.pipeline.quality.monitor_tables import MonitoredTable, monitored
 from headrace.pipeline.reports import QualityReport
@@ -29,7 +28,6 @@ from headrace.quality.monitors.measure import Measured, WholeTable, as_text, fro
 from headrace.quality.monitors.plan import Plan, plan
 from headrace.quality.monitors.settling import SettlingTimes, moved
 from headrace.settings import Resolved
-from headrace.sql_text import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -70,7 +68,7 @@ def watch(
     plans = store.plans()
     store.forget_metrics(plans.keys() - tables.by_id.keys())
     state = _Watched(store, run_id, now, plans)
-    with _opened(resolved) as connection:
+    with opened(resolved) as connection:
         if connection is not None:
             stamps = _published_stamps(resolved) if is_published else {}
             for key, table in tables.by_id.items():
@@ -112,19 +110,6 @@ def _is_gone(error: Exception) -> bool:
     import duckdb
 
     return isinstance(error, duckdb.CatalogException)
-
-
-@contextmanager
-def _opened(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
-    """A DuckDB that reads the target under its own name; None while there is no target."""
-    import duckdb
-
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"set temp_directory = {literal(str(resolved.data_dir / 'spill'))}")
-        connection.execute(f"set memory_limit = {literal(resolved.target.load_memory_limit)}")
-        is_there = resolved.target.attach(connection, resolved.target.database)
-        yield connection if is_there else None
 
 
 def _published_stamps(resolved: Resolved) -> dict[str, str]:

@@ -136,11 +136,14 @@ def judge_table(
         recent: judge the newest periods only, as a run does; else all.
         with_periods: whether its periods are judged, and not only its runs.
     """
-    plan, looks = plan_and_looks(store, table.asset.id, runs)
-    if plan is None:
+    found = plan_and_looks(store, table.asset.id, runs)
+    if found is None:
         return
+    plan, learned, looks = found
     if with_periods:
-        times, periods, series, _ = series_by_period(store, table.asset.id, plan, looks, now=now)
+        times, periods, series, _ = series_by_period(
+            store, table.asset.id, plan, learned, looks, now=now
+        )
         if times and series:
             yield _judged(
                 resolved, table, plan, plan.grain, as_times(times), periods, series, alarms,
@@ -153,18 +156,30 @@ def judge_table(
 
 def plan_and_looks(
     store: RunStore, asset_id: str, runs: Sequence[StoredRunMetrics]
-) -> tuple[Plan | None, list[RunValues]]:
-    """How a table is measured, None if it never was; and what runs knew of it as a whole."""
+) -> tuple[Plan, SettlingTimes, list[RunValues]] | None:
+    """How a table is measured, when its metrics settle, and what runs knew of it as a whole.
+
+    None if it never was measured.
+    """
     stored = store.plans().get(asset_id)
+    if stored is None:
+        return None
     looks = [
         RunValues(one.at, one.rows, one.newest, one.late, one.seconds, changed=one.changed)
         for one in runs
     ]
-    return None if stored is None else Plan.from_json(json.loads(stored.plan)), looks
+    plan = Plan.from_json(json.loads(stored.plan))
+    return plan, SettlingTimes.from_text(stored.learned), looks
 
 
 def series_by_period(
-    store: RunStore, asset_id: str, plan: Plan, looks: Sequence[RunValues], *, now: datetime
+    store: RunStore,
+    asset_id: str,
+    plan: Plan,
+    learned: SettlingTimes,
+    looks: Sequence[RunValues],
+    *,
+    now: datetime,
 ) -> tuple[list[datetime], list[PeriodMetrics | None], list[Series], dict[str, float]]:
     """The series of a table's periods, without values that will still change.
 
@@ -172,6 +187,7 @@ def series_by_period(
         store: has what was measured.
         asset_id: the table's.
         plan: how it is measured.
+        learned: when its metrics settle.
         looks: what runs knew of it as a whole.
         now: UTC.
 
@@ -179,14 +195,13 @@ def series_by_period(
         The starts of the periods, what was measured in each, the series, and the seconds after an
         event in which each metric still changes.
     """
-    stored = store.plans()[asset_id]
     measured = [
         from_text(one.at, one.rows, one.fingerprint, one.payload) for one in store.periods(asset_id)
     ]
     until = complete_until(plan, measured, looks, now)
     times, periods = periods_between(plan, measured, until)
     series = series_of(plan, periods)
-    settles = {one.name: _unsettled(one, stored.learned, plan, times) for one in series}
+    settles = {one.name: _unsettled(one, learned, plan, times) for one in series}
     return times, periods, series, settles
 
 
@@ -203,13 +218,15 @@ def series_by_run(plan: Plan, looks: Sequence[RunValues]) -> tuple[Times, list[S
     return at[order], chosen
 
 
-def _unsettled(series: Series, learned: str, plan: Plan, times: Sequence[datetime]) -> float:
+def _unsettled(
+    series: Series, learned: SettlingTimes, plan: Plan, times: Sequence[datetime]
+) -> float:
     """Take away values of periods that are so new that the metric will still change.
 
     Returns:
         Seconds after an event in which it does.
     """
-    settling = SettlingTimes.from_text(learned).settles(series.column, series.metric, plan)
+    settling = learned.settles(series.column, series.metric, plan)
     if settling > 0 and times:
         newest = times[-1] + length_of(plan.grain, times[-1])
         for index, at in enumerate(times):
