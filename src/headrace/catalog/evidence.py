@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
-from headrace.catalog.metrics import MetricStore
+from headrace.catalog.monitor_store import MetricStore
 
 _CHUNK = 500  # ids in one query
 

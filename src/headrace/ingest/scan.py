@@ -20,7 +20,7 @@ from headrace.ingest.json_reader import JsonReader, as_utf8, json_reader
 from headrace.ingest.model import FileTable
 from headrace.ingest.names import NamedColumns, name_columns
 from headrace.ingest.reader import RejectedRow, unpacked
-from headrace.ingest.written_values import written_columns
+from headrace.ingest.value_formats import written_columns
 from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:

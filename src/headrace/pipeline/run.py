@@ -22,12 +22,12 @@ from headrace.formatting import first_few
 from headrace.ingest.periods import Backfill
 from headrace.log_file import logging_to
 from headrace.pipeline import catalog as catalog_step
-from headrace.pipeline import lock, notify, other_tools
+from headrace.pipeline import lock, notify
 from headrace.pipeline.building import build as build_step
 from headrace.pipeline.building import slim_build
 from headrace.pipeline.building.slim_build import EVERYTHING, Selection
 from headrace.pipeline.checking import audit as audit_step
-from headrace.pipeline.dbt import dbt_packages
+from headrace.pipeline.dbt import bare_dbt, dbt_packages
 from headrace.pipeline.loading import load as load_step
 from headrace.pipeline.loading import load_process, sources
 from headrace.pipeline.loading.backfill import LoadPart, about_incremental_models, parse_tables
@@ -445,7 +445,7 @@ class _Run:
                     )
             finally:  # also where one source failed
                 with suppress(HeadraceError, OSError):
-                    other_tools.keep_loaded_settings_sources(self.resolved, self.target)
+                    bare_dbt.keep_loaded_settings_sources(self.resolved, self.target)
                 with suppress(HeadraceError):
                     RunRecord(self.store, self.run_id).add_load_failures(failures)
             problems.extend(each.sentence for each in failures)
@@ -473,7 +473,7 @@ class _Run:
                     listen=self._listen_on,
                     prepared=self.prepared,
                 )
-                other_tools.keep_manifest(self.resolved)
+                bare_dbt.keep_manifest(self.resolved)
             else:
                 self.built = slim_build.build_slim(
                     self.resolved,

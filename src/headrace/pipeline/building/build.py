@@ -20,11 +20,10 @@ from headrace.formatting import count
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_caches
 from headrace.libraries.dbt import reads_files
-from headrace.pipeline import other_tools
 from headrace.pipeline.building.failing_rows import store_failures, with_failing_rows
 from headrace.pipeline.building.unbuilt import compile_left_out
 from headrace.pipeline.checking.raw_checks import check_raw
-from headrace.pipeline.dbt import dbt_errors, dbt_packages, dbt_runner
+from headrace.pipeline.dbt import bare_dbt, dbt_errors, dbt_packages, dbt_runner
 from headrace.pipeline.dbt.dbt_runner import MADE, NO_OP, NodeEvents, node_report
 from headrace.pipeline.reports import BuildReport, Event, Listener, NodeReport, NodeStatus
 from headrace.pipeline.state import build_state
@@ -154,7 +153,7 @@ def prepare(resolved: Resolved, target: Target) -> Prepared | None:
         What ``build`` takes; None if the project cannot be parsed yet, which the build will tell.
     """
     start_dbt()
-    if not other_tools.loaded_sources_path(target).is_file() or dbt_packages.are_missing(resolved):
+    if not bare_dbt.loaded_sources_path(target).is_file() or dbt_packages.are_missing(resolved):
         return None  # dbt would parse it all again once they are there
     try:
         require_project(resolved)
@@ -210,7 +209,7 @@ def _newest_change(path: Path) -> float:
 
 def _parse_inputs(inputs: str, target: Target) -> str:
     """Of what dbt parses: the build's inputs, and which sources are loaded."""
-    path = other_tools.loaded_sources_path(target)
+    path = bare_dbt.loaded_sources_path(target)
     return f"{inputs} {path.read_text('utf-8') if path.is_file() else ''}"
 
 

@@ -23,9 +23,8 @@ from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_caches
 from headrace.libraries.duckdb import is_locked
-from headrace.pipeline import other_tools
-from headrace.pipeline.dbt import dbt_errors
-from headrace.pipeline.other_tools import RUN_VAR
+from headrace.pipeline.dbt import bare_dbt, dbt_errors
+from headrace.pipeline.dbt.bare_dbt import RUN_VAR
 from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.process import working_directory
 from headrace.secrets import hide, hide_in_files
@@ -170,7 +169,7 @@ def sources_not_loaded(graph: Any, target: Target, *, writes: bool = True) -> li
     }
     loaded = {name: bool(target.row_counts(schema)) for name, schema in schemas.items()}
     if writes:
-        other_tools.keep_loaded(target, loaded)
+        bare_dbt.keep_loaded(target, loaded)
     return sorted(name for name, is_loaded in loaded.items() if not is_loaded)
 
 

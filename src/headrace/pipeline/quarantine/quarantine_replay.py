@@ -21,7 +21,7 @@ from headrace.ingest.merge import kind_of_type, rank_text
 from headrace.ingest.model import FileTable
 from headrace.ingest.quarantine import replayed_from
 from headrace.ingest.types import exact_cast
-from headrace.ingest.written_values import written_columns
+from headrace.ingest.value_formats import written_columns
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import lock
 from headrace.pipeline.quarantine.quarantine import (

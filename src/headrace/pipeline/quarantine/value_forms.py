@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from headrace.ingest.types import from_text
-from headrace.ingest.written_values import NumberForm
+from headrace.ingest.value_formats import NumberForm
 from headrace.pipeline.reports import Report
 from headrace.sql_text import identifier, literal
 

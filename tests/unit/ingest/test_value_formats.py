@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.ingest.model import FileTable
-from headrace.ingest.written_values import NumberForm, written_columns
+from headrace.ingest.value_formats import NumberForm, written_columns
 
 
 def read(value: str, kind: str = "decimal(12,2)", **settings: Any) -> str | None:

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from headrace.pipeline import other_tools
+from headrace.pipeline.dbt import bare_dbt
 from headrace.settings import Resolved, resolve
 from headrace.targets import Target
 
@@ -21,7 +21,7 @@ def resolved(tmp_path: Path) -> Resolved:
 def write(resolved: Resolved, text: str) -> Path:
     """What a build leaves; gives where an editor looks."""
     (resolved.artifacts / "manifest.json").write_text(text)
-    other_tools.keep_manifest(resolved)
+    bare_dbt.keep_manifest(resolved)
     return resolved.dbt_project / "target" / "manifest.json"
 
 
@@ -36,7 +36,7 @@ def test_it_follows_the_builds_until_an_editor_writes_its_own(resolved: Resolved
 
 
 def test_without_a_build_there_is_none(resolved: Resolved) -> None:
-    other_tools.keep_manifest(resolved)
+    bare_dbt.keep_manifest(resolved)
     assert not (resolved.dbt_project / "target").exists()
 
 
@@ -52,28 +52,28 @@ def target(tmp_path: Path) -> Target:
 
 def test_it_lies_next_to_the_warehouse(target: Target, tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb.sources" / "loaded_sources.sql"
-    assert other_tools.loaded_sources_path(target) == path
+    assert bare_dbt.loaded_sources_path(target) == path
 
 
 def test_what_is_not_named_stays(target: Target) -> None:
-    other_tools.keep_loaded(target, {"shop": False, "erp": True})
-    other_tools.keep_loaded(target, {"shop": True})
-    text = other_tools.loaded_sources_path(target).read_text("utf-8")
+    bare_dbt.keep_loaded(target, {"shop": False, "erp": True})
+    bare_dbt.keep_loaded(target, {"shop": True})
+    text = bare_dbt.loaded_sources_path(target).read_text("utf-8")
     assert '{{ return({"erp": true, "shop": true}) }}' in text
 
 
 def test_it_is_only_written_when_something_changed(target: Target) -> None:
     """A changed file has dbt parse the whole project."""
-    other_tools.keep_loaded(target, {"shop": True})
-    before = other_tools.loaded_sources_path(target).stat()
-    other_tools.keep_loaded(target, {"shop": True})
-    after = other_tools.loaded_sources_path(target).stat()
+    bare_dbt.keep_loaded(target, {"shop": True})
+    before = bare_dbt.loaded_sources_path(target).stat()
+    bare_dbt.keep_loaded(target, {"shop": True})
+    after = bare_dbt.loaded_sources_path(target).stat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
 
 
 def test_a_file_that_cannot_be_read_is_replaced(target: Target) -> None:
-    path = other_tools.loaded_sources_path(target)
+    path = bare_dbt.loaded_sources_path(target)
     path.parent.mkdir()
     path.write_text("{{ return({broken) }}")
-    other_tools.keep_loaded(target, {"shop": True})
+    bare_dbt.keep_loaded(target, {"shop": True})
     assert '{"shop": true}' in path.read_text("utf-8")
