@@ -54,7 +54,7 @@ def build(target: LakeTarget, rows: int) -> None:
     with target.lock("a test"):
         target.prepare()
         with target.engine.connect(read_only=False) as connection:
-            target._prepare_engine(connection)
+            target.prepare_engine(connection)
             connection.execute("create schema if not exists marts")
             connection.execute(ROWS.format(rows))
         target.release()

@@ -286,7 +286,7 @@ def test_what_cannot_be_is_one_line(
 def test_a_run_store_of_a_newer_version_is_one_line(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'headrace.sqlite'}"
     store = RunStore(url)
-    with store._begin() as connection:
+    with store.begin() as connection:
         connection.exec_driver_sql("update meta set value = '999'")
     store.close()
     assert "upgrade Headrace" in refused(Lab(tmp_path))

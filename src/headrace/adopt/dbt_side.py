@@ -71,7 +71,7 @@ def read(root: Path, folder: Path) -> DbtSide:
     if profiles is None:
         side = DbtSide(folder, name, None, profile, "", None)
     else:
-        output, own, other = _output(profiles, profile, folder)
+        output, own, other = chosen_output(profiles, profile, folder)
         try:
             database = dbt_runner.own_database_path(own, folder, root)
         except ValueError as error:
@@ -117,7 +117,9 @@ def _profiles_file(root: Path, folder: Path, profile: str) -> Path | None:
     return None
 
 
-def _output(profiles: Path, profile: str, folder: Path) -> tuple[str, dict[str, Any], str | None]:
+def chosen_output(
+    profiles: Path, profile: str, folder: Path
+) -> tuple[str, dict[str, Any], str | None]:
     """The output that is used: the profile's target, or its only one of DuckDB.
 
     Returns:

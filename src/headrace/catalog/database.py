@@ -94,7 +94,12 @@ class StoreDatabase:
         self._engine.dispose()
 
     @contextmanager
-    def _begin(self) -> "Iterator[Connection]":
+    def begin(self) -> "Iterator[Connection]":
+        """A connection in a transaction, which is committed at the end.
+
+        Raises:
+            RunStoreError: the database refused it; says what to do.
+        """
         with _explained(self._url), self._engine.begin() as connection:
             yield connection
 
@@ -102,7 +107,7 @@ class StoreDatabase:
         from sqlalchemy import insert
 
         if rows:
-            with self._begin() as connection:
+            with self.begin() as connection:
                 connection.execute(insert(self._tables[table]), [dict(row) for row in rows])
 
 

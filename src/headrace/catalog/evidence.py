@@ -178,7 +178,7 @@ class EvidenceStore(MetricStore):
             }
             for one in found
         ]
-        with self._begin() as connection:
+        with self.begin() as connection:
             connection.execute(delete(table).where(table.c.source.in_(sorted(sources))))
             if rows:
                 connection.execute(insert(table), rows)
@@ -189,7 +189,7 @@ class EvidenceStore(MetricStore):
 
         table = self._tables["quarantine"]
         query = select(table).order_by(table.c.source, table.c.table, table.c.reason)
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [
                 QuarantinedTable(
                     row["source"],
@@ -209,7 +209,7 @@ class EvidenceStore(MetricStore):
         rows = [{**asdict(one), "run_id": run_id} for one in found]
         for row in rows:
             del row["at"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             connection.execute(delete(table))
             if rows:
                 connection.execute(insert(table), rows)
@@ -224,7 +224,7 @@ class EvidenceStore(MetricStore):
             .join(runs, runs.c.run_id == table.c.run_id)
             .order_by(table.c.id)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [
                 KeptPromise(
                     row["unique_id"], row["attached_to"], row["kind"], row["part"], row["label"],
@@ -269,7 +269,7 @@ class EvidenceStore(MetricStore):
         return self._row_counts(query)
 
     def _row_counts(self, query: Any) -> list[RowCount]:
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [
                 RowCount(run_id, utc(at), *rest)
                 for run_id, at, *rest in connection.execute(query).all()
@@ -293,7 +293,7 @@ class EvidenceStore(MetricStore):
             .where(loads.c.id.in_(newest))
             .order_by(loads.c.source, loads.c.table)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [
                 LoadedTable(source, table, run_id, utc(at), int(total))
                 for source, table, run_id, at, total in connection.execute(query)
@@ -319,7 +319,7 @@ class EvidenceStore(MetricStore):
             .join(runs, runs.c.run_id == loads.c.run_id)
             .group_by(loads.c.source, loads.c.table)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             rows = connection.execute(failed).all()
             good: dict[tuple[str, str | None], int] = {}
             for source, table, newest in connection.execute(loaded) if rows else ():
@@ -356,7 +356,7 @@ class EvidenceStore(MetricStore):
         )
         ids = list(unique_ids)
         found: dict[str, datetime] = {}
-        with self._begin() as connection:
+        with self.begin() as connection:
             for start in range(0, len(ids), _CHUNK):
                 chosen = nodes.c.unique_id.in_(ids[start : start + _CHUNK])
                 first = (
@@ -384,7 +384,7 @@ class EvidenceStore(MetricStore):
             .join(runs, runs.c.run_id == steps.c.run_id)
             .where(steps.c.id == built)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             row = connection.execute(query).first()
             if row is None:
                 return None

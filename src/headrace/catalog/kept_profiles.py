@@ -55,7 +55,7 @@ class ProfileStore(StoreDatabase):
         profiles = self._tables["profiles"]
         newest = select(func.max(profiles.c.id)).group_by(profiles.c.asset_id)
         query = select(profiles.c.asset_id, profiles.c.stamp).where(profiles.c.id.in_(newest))
-        with self._begin() as connection:
+        with self.begin() as connection:
             return {str(asset_id): str(stamp) for asset_id, stamp in connection.execute(query)}
 
     def profiles(self, asset_id: str, limit: int) -> list[KeptProfile]:
@@ -85,7 +85,7 @@ class ProfileStore(StoreDatabase):
 
         profiles = self._tables["profiles"]
         query = select(profiles.c.run_id).order_by(profiles.c.id.desc()).limit(1)
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(query).scalar()
         return None if found is None else str(found)
 
@@ -94,7 +94,7 @@ class ProfileStore(StoreDatabase):
         from sqlalchemy import update
 
         profiles = self._tables["profiles"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             for run_id, payload in payloads.items():
                 connection.execute(
                     update(profiles)
@@ -107,7 +107,7 @@ class ProfileStore(StoreDatabase):
         from sqlalchemy import delete, select
 
         profiles = self._tables["profiles"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             for asset_id in asset_ids:
                 newest = (
                     select(profiles.c.id)
@@ -132,7 +132,7 @@ class ProfileStore(StoreDatabase):
         ).join(runs, runs.c.run_id == profiles.c.run_id)  # fmt: skip
 
     def _profiles(self, query: Any) -> list[KeptProfile]:
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [
                 KeptProfile(asset_id, run_id, utc(at), *rest)
                 for asset_id, run_id, at, *rest in connection.execute(query)

@@ -34,7 +34,7 @@ class MetricStore(CatalogVersions):
 
         table = self._tables["metric_tables"]
         names = tuple(StoredPlan.__dataclass_fields__)
-        with self._begin() as connection:
+        with self.begin() as connection:
             rows = connection.execute(select(*(table.c[name] for name in names))).all()
         return {row[0]: StoredPlan(*row) for row in rows}
 
@@ -43,7 +43,7 @@ class MetricStore(CatalogVersions):
         from sqlalchemy import delete, insert
 
         table, periods = self._tables["metric_tables"], self._tables["metric_periods"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             connection.execute(delete(table).where(table.c.asset_id == plan.asset_id))
             connection.execute(delete(periods).where(periods.c.asset_id == plan.asset_id))
             connection.execute(insert(table).values(**plan.__dict__))
@@ -53,7 +53,7 @@ class MetricStore(CatalogVersions):
         from sqlalchemy import update
 
         table = self._tables["metric_tables"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             mine = table.c.asset_id == asset_id
             connection.execute(update(table).where(mine).values(learned=learned))
 
@@ -63,7 +63,7 @@ class MetricStore(CatalogVersions):
 
         table = self._tables["metric_periods"]
         query = select(table.c.at, table.c.fingerprint).where(table.c.asset_id == asset_id)
-        with self._begin() as connection:
+        with self.begin() as connection:
             return {utc(at): str(mark) for at, mark in connection.execute(query)}
 
     def periods(self, asset_id: str) -> list[StoredPeriod]:
@@ -76,7 +76,7 @@ class MetricStore(CatalogVersions):
             .where(table.c.asset_id == asset_id)
             .order_by(table.c.at)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [StoredPeriod(utc(at), *rest) for at, *rest in connection.execute(query)]
 
     def keep_periods(
@@ -91,7 +91,7 @@ class MetricStore(CatalogVersions):
 
         table = self._tables["metric_periods"]
         old = [*gone, *(one.at for one in periods)]
-        with self._begin() as connection:
+        with self.begin() as connection:
             for start in range(0, len(old), _CHUNK):
                 mine = table.c.asset_id == asset_id
                 chunk = table.c.at.in_(old[start : start + _CHUNK])
@@ -116,7 +116,7 @@ class MetricStore(CatalogVersions):
         names = tuple(StoredRunMetrics.__dataclass_fields__)
         query = select(*(table.c[name] for name in names)).order_by(table.c.id.desc())
         found: dict[str, list[StoredRunMetrics]] = {}
-        with self._begin() as connection:
+        with self.begin() as connection:
             for row in connection.execute(query).mappings():
                 mine = found.setdefault(row["asset_id"], [])
                 if len(mine) < limit:
@@ -133,7 +133,7 @@ class MetricStore(CatalogVersions):
         query = select(table).order_by(table.c.last.desc(), table.c.number)
         if statuses:
             query = query.where(table.c.status.in_(statuses))
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [_alarm(row) for row in connection.execute(query).mappings()]
 
     def keep_alarms(self, alarms: Iterable[StoredAlarm]) -> list[StoredAlarm]:
@@ -142,7 +142,7 @@ class MetricStore(CatalogVersions):
 
         table = self._tables["alarms"]
         kept = []
-        with self._begin() as connection:
+        with self.begin() as connection:
             for one in alarms:
                 values = {**one.__dict__, "explanation": json.dumps(dict(one.explanation))}
                 number = values.pop("number")
@@ -159,7 +159,7 @@ class MetricStore(CatalogVersions):
         """Drop the plan and the periods of tables that are not monitored any more."""
         from sqlalchemy import delete
 
-        with self._begin() as connection:
+        with self.begin() as connection:
             for key in asset_ids:
                 for name in ("metric_tables", "metric_periods"):
                     table = self._tables[name]

@@ -177,7 +177,7 @@ class RunStore(EvidenceStore, ProfileStore):
         from sqlalchemy import func, insert, select, update
 
         runs = self._tables["runs"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             dead = connection.execute(
                 update(runs)
                 .where(runs.c.lock == lock, runs.c.status == RUNNING)
@@ -212,7 +212,7 @@ class RunStore(EvidenceStore, ProfileStore):
         from sqlalchemy import update
 
         runs = self._tables["runs"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             connection.execute(
                 update(runs)
                 .where(runs.c.run_id == run_id)
@@ -267,7 +267,7 @@ class RunStore(EvidenceStore, ProfileStore):
         if not found:
             return None
         steps, loads, nodes = (self._tables[name] for name in ("steps", "loads", "nodes"))
-        with self._begin() as connection:
+        with self.begin() as connection:
             step_rows = connection.execute(
                 select(steps).where(steps.c.run_id == run_id).order_by(steps.c.id)
             ).mappings()
@@ -301,7 +301,7 @@ class RunStore(EvidenceStore, ProfileStore):
         from sqlalchemy import select
 
         nodes = self._tables["nodes"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             rows = connection.execute(
                 select(nodes)
                 .where(nodes.c.unique_id == unique_id, nodes.c.status != "reused")
@@ -319,7 +319,7 @@ class RunStore(EvidenceStore, ProfileStore):
             select(func.max(nodes.c.id)).where(nodes.c.status != "reused")
             .group_by(nodes.c.unique_id)
         )  # fmt: skip
-        with self._begin() as connection:
+        with self.begin() as connection:
             rows = connection.execute(select(nodes).where(nodes.c.id.in_(newest))).mappings()
             return {row["unique_id"]: _node_run(row) for row in rows}
 
@@ -327,7 +327,7 @@ class RunStore(EvidenceStore, ProfileStore):
         from sqlalchemy import select
 
         nodes = self._tables["nodes"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(query).mappings().all()
             ids = [row["run_id"] for row in found]
             failed = connection.execute(

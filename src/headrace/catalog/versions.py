@@ -47,7 +47,7 @@ class CatalogVersions(StoreDatabase):
         from sqlalchemy import func, select
 
         versions = self._tables["catalog_versions"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(select(func.max(versions.c.version))).scalar()
         return None if found is None else int(found)
 
@@ -57,7 +57,7 @@ class CatalogVersions(StoreDatabase):
 
         versions = self._tables["catalog_versions"]
         newest = select(versions).order_by(versions.c.version.desc()).limit(limit)
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [
                 CatalogVersion(row["version"], row["run_id"], utc(row["created_at"]))
                 for row in connection.execute(newest).mappings()
@@ -77,7 +77,7 @@ class CatalogVersions(StoreDatabase):
 
         new = CatalogRows.of(catalog)
         versions = self._tables["catalog_versions"]
-        with self._begin() as connection:
+        with self.begin() as connection:
             last = connection.execute(
                 select(versions.c.version, versions.c.digest)
                 .order_by(versions.c.version.desc())
@@ -203,7 +203,7 @@ class CatalogVersions(StoreDatabase):
             if version is None
             else select(versions).where(versions.c.version == version)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             head = connection.execute(chosen).mappings().first()
             if head is None:
                 return None
@@ -233,7 +233,7 @@ class CatalogVersions(StoreDatabase):
         from sqlalchemy import select
 
         since = max(since, 1)
-        with self._begin() as connection:
+        with self.begin() as connection:
             assets = self._row_changes(
                 connection, "catalog_assets", ("asset_id",), ("kind", "payload"), since, until
             )

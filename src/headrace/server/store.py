@@ -65,7 +65,7 @@ class ServerStore(RunStore):
     @contextmanager
     def reading(self) -> "Iterator[tuple[Connection, Mapping[str, Table]]]":
         """A connection, and the tables, for a query of another module."""
-        with self._begin() as connection:
+        with self.begin() as connection:
             yield connection, self._tables
 
     def asset_count(self) -> int:
@@ -74,7 +74,7 @@ class ServerStore(RunStore):
 
         assets = self._tables["catalog_assets"]
         query = select(func.count()).select_from(assets).where(assets.c.until.is_(None))
-        with self._begin() as connection:
+        with self.begin() as connection:
             return int(connection.execute(query).scalar_one())
 
     def newest_loads(self) -> list[SourceLoad]:
@@ -97,7 +97,7 @@ class ServerStore(RunStore):
             .group_by(last.c.source, last.c.run_id, runs.c.started_at)
             .order_by(last.c.source)
         )
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [
                 SourceLoad(source, run_id, utc(started), int(new), int(changed))
                 for source, run_id, started, new, changed in connection.execute(query)
@@ -109,7 +109,7 @@ class ServerStore(RunStore):
 
         runs = self._tables["runs"]
         query = select(runs.c.run_id, runs.c.status).order_by(*newest_first(runs))
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(query.limit(1)).first()
         return None if found is None else (found.run_id, found.status)
 
@@ -128,7 +128,7 @@ class ServerStore(RunStore):
         values = {
             "unique_ids": [own, *others], "own": own, "most": most, "of_others": of_others,
         }  # fmt: skip
-        with self._begin() as connection:
+        with self.begin() as connection:
             for row in connection.execute(self._history_query, values).all():
                 found.setdefault(row.unique_id, []).append(_node(row))
         return found
@@ -173,7 +173,7 @@ class ServerStore(RunStore):
         mine = [nodes.c.resource_type.in_(["test", "unit_test"])]
         if tests is not None:
             mine.append(nodes.c.unique_id.in_(tests))
-        with self._begin() as connection:
+        with self.begin() as connection:
             newest = func.max(nodes.c.id)
             runs = [
                 str(run_id)
@@ -207,7 +207,7 @@ class ServerStore(RunStore):
             is_test, nodes.c.run_id.in_(runs.order_by(newest.desc()).limit(most))
         )
         found: dict[str, Counter[str]] = {}
-        with self._begin() as connection:
+        with self.begin() as connection:
             for run_id, status, number in connection.execute(
                 query.group_by(nodes.c.run_id, nodes.c.status)
             ):
@@ -222,7 +222,7 @@ class ServerStore(RunStore):
             self._tables[name] for name in ("runs", "steps", "loads", "nodes")
         )
         mine = nodes.c.run_id == run_id
-        with self._begin() as connection:
+        with self.begin() as connection:
             found = connection.execute(select(runs).where(runs.c.run_id == run_id)).mappings()
             row = found.first()
             if row is None:
@@ -256,7 +256,7 @@ class ServerStore(RunStore):
     def nodes_of(self, run_id: str, *, offset: int, limit: int) -> list[NodeRun]:
         """Some nodes of a run, in the order in which they ended."""
         values = {"run": run_id, "from": offset, "most": limit}
-        with self._begin() as connection:
+        with self.begin() as connection:
             return [_node(row) for row in connection.execute(self._nodes_query, values).all()]
 
     @cached_property

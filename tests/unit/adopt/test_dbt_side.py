@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.adopt.dbt_side import DbtSide, _output, published_models
+from headrace.adopt.dbt_side import DbtSide, chosen_output, published_models
 from headrace.adopt.files import settings
 
 
@@ -58,7 +58,7 @@ def test_another_output_of_duckdb_is_used_and_the_target_is_said(tmp_path: Path)
         "shop:\n  target: prod\n  outputs:\n"
         "    prod: {type: snowflake}\n    local: {type: duckdb, path: x.duckdb}\n"
     )
-    assert _output(path, "shop", tmp_path) == (
+    assert chosen_output(path, "shop", tmp_path) == (
         "local",
         {"type": "duckdb", "path": "x.duckdb"},
         "prod (snowflake)",

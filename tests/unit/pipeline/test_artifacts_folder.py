@@ -24,7 +24,7 @@ Document = dict[str, Any]
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("headrace.pipeline.artifacts_folder._cache", lambda: cache)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 def edited(tmp_path: Path, change: Callable[[Document], None], adapter: str = "postgres") -> Path:

@@ -214,7 +214,7 @@ def test_only_days_that_changed_are_measured_again(shop: Shop) -> None:
         "delete from shop_raw.orders where placed_at < timestamp '2026-03-03'",
     )
     shop.watch()
-    with shop.store._begin() as connection:
+    with shop.store.begin() as connection:
         rows = connection.exec_driver_sql(
             "select run_id, count(*), min(at) from metric_periods group by 1 order by 1"
         ).fetchall()

@@ -17,7 +17,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "artifacts"
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("headrace.pipeline.artifacts_folder._cache", lambda: cache)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
 
 
 @pytest.mark.parametrize(("folder", "has_results"), [("dbt_1_12", True), ("adapters/trino", False)])

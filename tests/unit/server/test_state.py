@@ -127,7 +127,7 @@ def test_a_run_store_that_was_replaced_is_opened_again(tmp_path: Path) -> None:
 def test_a_run_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     project = write_project(tmp_path)
     store = RunStore(project.url)
-    with store._begin() as connection:
+    with store.begin() as connection:
         connection.exec_driver_sql("update meta set value = '999'")
     store.close()
     with pytest.raises(RunStoreError, match="version 999"):

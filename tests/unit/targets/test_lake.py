@@ -43,7 +43,7 @@ def build(target: LakeTarget, *statements: str) -> None:
     with target.lock("a test"):
         target.prepare()
         with target.engine.connect(read_only=False) as connection:
-            target._prepare_engine(connection)
+            target.prepare_engine(connection)
             for statement in statements:
                 connection.execute(statement)
         target.release()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from headrace.errors import SettingsError, TransformError, WarehouseError
 from headrace.libraries import dbt, spark
-from headrace.pipeline.building.build import _require_capabilities
+from headrace.pipeline.building.build import require_capabilities
 from headrace.settings import resolve
 from headrace.targets.lake.tables import LakeTables
 from headrace.targets.spark.sail import SailSettings, SailTarget
@@ -242,11 +242,11 @@ def test_what_parquet_cannot_be_is_refused_before_the_build(tmp_path: Path) -> N
     nodes = {"a": _node("snapshot", "snapshot"), "b": _node("model", "table")}
     parsed: Any = SimpleNamespace(graph=SimpleNamespace(nodes=nodes))
     with pytest.raises(TransformError, match=r"builds no snapshots, and there is 1 .*target.name"):
-        _require_capabilities(spark_target(tmp_path), parsed)
-    _require_capabilities(sail_target(tmp_path), parsed)
+        require_capabilities(spark_target(tmp_path), parsed)
+    require_capabilities(sail_target(tmp_path), parsed)
     nodes["a"] = _node("model", "incremental")
     with pytest.raises(TransformError, match="no incremental models"):
-        _require_capabilities(spark_target(tmp_path), parsed)
+        require_capabilities(spark_target(tmp_path), parsed)
     can = spark_target(tmp_path).capabilities
     assert (can.snapshots, can.incremental) == (False, False)
 

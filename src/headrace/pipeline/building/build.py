@@ -280,7 +280,7 @@ def build_nodes(
         WarehouseError: the target cannot be opened.
     """
     flags = ["--full-refresh"] if full_refresh else []
-    _require_capabilities(target, parsed)
+    require_capabilities(target, parsed)
     if (config_of := target.node_config()) is not None:
         libraries_dbt.configure(parsed.graph, config_of)
     if types := target.capabilities.fixture_types:
@@ -301,8 +301,12 @@ def build_nodes(
     return with_failing_rows(resolved, target, parsed.graph, nodes, tests, stored)
 
 
-def _require_capabilities(target: Target, parsed: dbt_runner.ParsedProject) -> None:
-    """Refuse what the target cannot build, before anything is built."""
+def require_capabilities(target: Target, parsed: dbt_runner.ParsedProject) -> None:
+    """Refuse what the target cannot build, before anything is built.
+
+    Raises:
+        TransformError: names the models and snapshots.
+    """
     can = target.capabilities
     needing = libraries_dbt.needing(
         parsed.graph, snapshots=not can.snapshots, incremental=not can.incremental

@@ -192,10 +192,10 @@ def write_state(resolved: Resolved, out: Path) -> StateReport:
         note = _published_state(resolved, target)
         temporary = portable.temporary_beside(out)
         try:
-            _restore_old(out)
+            restore_old(out)
             temporary.mkdir(parents=True)
             views = _write(resolved, target, note, temporary)
-            _swap(temporary, out)
+            swap(temporary, out)
         except OSError as error:
             raise StateError(
                 f"{out} cannot be written ({error.strerror or error}): free some space, or name "
@@ -292,7 +292,7 @@ def _old_folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.old")
 
 
-def _restore_old(out: Path) -> None:
+def restore_old(out: Path) -> None:
     """Restore the old folder, where a kill left it under its temporary name."""
     if out.exists():
         shutil.rmtree(_old_folder(out), ignore_errors=True)
@@ -300,7 +300,7 @@ def _restore_old(out: Path) -> None:
         portable.replace(_old_folder(out), out)
 
 
-def _swap(temporary: Path, out: Path) -> None:
+def swap(temporary: Path, out: Path) -> None:
     """Replace the old folder by the new one; a kill leaves one of the two."""
     if not out.exists():
         portable.replace(temporary, out)

@@ -260,11 +260,12 @@ class LakeTarget(RemoteTarget):
         """dbt-duckdb's, for the engine; a plugin lets it read the lake."""
         from headrace.libraries import dbt_lake
 
-        dbt_lake.register(self.name, self._prepare_engine)
+        dbt_lake.register(self.name, self.prepare_engine)
         plugin = {"module": "headrace.libraries.dbt_lake", "config": {"target": self.name}}
         return {**self.engine.dbt_output(), "plugins": [plugin]}
 
-    def _prepare_engine(self, connection: "duckdb.DuckDBPyConnection") -> None:
+    def prepare_engine(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        """Make ready a connection of dbt's: the lake is attached, and its state is current."""
         self.open(connection)
         self.state.fetch(connection, self.database)
 
