@@ -6,6 +6,7 @@ overwrite one another unseen. Ages are told by the clock of the server, not of t
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ ABSENT = ""
 """The tag of an object that is not there: to write it only if nobody did."""
 _TRIES = 5
 _CONNECT_S, _READ_S = 5, 60
+_PIECE = 1 << 20
 _TOO_MANY = 1_000  # keys of one request to delete
 
 
@@ -215,6 +217,19 @@ class S3Store:
             raise self.explain(error) from error
         age = (_server_time(found) - found["LastModified"]).total_seconds()
         return Content(body, found["ETag"], max(0.0, age))
+
+    def download(self, key: str, path: Path) -> None:
+        """Copy an object, which may be larger than memory, into a file.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
+        try:
+            body = self._s3.get_object(Bucket=self.access.bucket, Key=self._key(key))["Body"]
+            with path.open("wb") as file:
+                shutil.copyfileobj(body, file, _PIECE)
+        except Exception as error:
+            raise self.explain(error) from error
 
     def put(self, key: str, body: bytes, *, tag: str | None = None) -> str:
         """See ``ObjectStore``.

@@ -112,7 +112,7 @@ def load(session: "StandInSession", sql: str) -> Result:
     force = str(options.get("FORCE", "FALSE")).upper() == "TRUE"
     named = options.get("FILES", [])
     found = stages.files_of(
-        session, place, [named] if isinstance(named, str) else named, options.get("PATTERN")
+        place, [named] if isinstance(named, str) else named, options.get("PATTERN")
     )
     by = str(options.get("MATCH_BY_COLUMN_NAME", "NONE")).upper()
     target = ".".join(identifier(part) for part in (database, schema, name))
@@ -121,11 +121,14 @@ def load(session: "StandInSession", sql: str) -> Result:
         identity = f"{place.folder}/{file}"
         if (identity, tag) in before and not force:
             continue
-        if query_text and inner is not None:
-            outcome = _load_query(session, target, chosen, query_text, inner, file, path, form)
-        else:
-            wanted = [one for one in columns if not chosen or one.name in chosen]
-            outcome = _load_file(session, target, wanted, file, path, form, by, on_error, options)
+        with stages.readable(place, file, path) as here:
+            if query_text and inner is not None:
+                outcome = _load_query(session, target, chosen, query_text, inner, file, here, form)
+            else:
+                wanted = [one for one in columns if not chosen or one.name in chosen]
+                outcome = _load_file(
+                    session, target, wanted, file, here, form, by, on_error, options
+                )
         outcomes.append(outcome)
         if outcome.status != "LOAD_FAILED":
             session.ask(
@@ -181,9 +184,13 @@ def _load_file(
     outcome = _Outcome(file)
     source = source_of(path, form)
     try:
-        # apart from the session: an error would end its transaction
-        with session.engine.root.cursor() as probe:
-            probe.execute(f"select count(*) from {source}")
+        try:
+            _probe(session, source)
+        except duckdb.Error:
+            if on_error == "ABORT_STATEMENT" or form["TYPE"] != "JSON":
+                raise
+            source = source_of(path, form, line_by_line=True)
+            _probe(session, source)
     except duckdb.Error as error:
         outcome.errors, outcome.status = 1, "LOAD_FAILED"
         outcome.first = f"{form['TYPE'].title()} file cannot be read: {first_line(error)}"
@@ -199,6 +206,8 @@ def _load_file(
     there = [str(row[0]) for row in session.ask("describe temp.main.headrace_file")[1:]]
     casts = casts_of(values_of(columns, there, form, by, file), form, options)
     wrong = " or ".join(f"({one.bad})" for one in casts) or "false"
+    if form["TYPE"] == "JSON":
+        wrong = f"v is null or {wrong}"
     _look_for_errors(session, outcome, casts, wrong, is_csv=form["TYPE"] == "CSV")
     if outcome.errors and on_error == "ABORT_STATEMENT":
         where = f"File '{file}', line {outcome.line}, column {outcome.column}"
@@ -215,6 +224,12 @@ def _load_file(
         )[0]
     outcome.status = "PARTIALLY_LOADED" if outcome.errors else "LOADED"
     return outcome
+
+
+def _probe(session: "StandInSession", source: str) -> None:
+    """Read a file apart from the session: an error would end its transaction."""
+    with session.engine.root.cursor() as probe:
+        probe.execute(f"select count(*) from (from {source})")
 
 
 def _look_for_errors(
@@ -241,8 +256,10 @@ def _look_for_errors(
             f"select headrace_row, case {names} end, case {values} end from {table} "
             f"where {wrong} order by headrace_row limit 1"
         )
-        column = next(one.column for one in casts if one.column.name == name)
-        outcome.first, outcome.line, outcome.column = _said(column, value), int(line), str(name)
+        outcome.first, outcome.line = "Error parsing JSON", int(line)
+        for one in casts:
+            if one.column.name == name:
+                outcome.first, outcome.column = _said(one.column, value), str(name)
 
 
 def _skips(on_error: str, outcome: _Outcome) -> bool:
@@ -324,12 +341,13 @@ def query(session: "StandInSession", sql: str) -> Result:
     given = options_of((inner[2] or "()")[1:-1].replace("=>", "="), "the stage")
     place = stages.location(session, inner[1], {})
     form = format_of(session, given.get("FILE_FORMAT"), place.options.get("FILE_FORMAT"))
-    found = stages.files_of(session, place, pattern=given.get("PATTERN"))
+    found = stages.files_of(place, pattern=given.get("PATTERN"))
     if len(found) != 1:
         raise unsupported(
             f"a query over {len(found)} files of a stage", "name one file, or COPY INTO a table"
         )
-    _staged(session, found[0][1], found[0][0], form)
+    with stages.readable(place, found[0][0], found[0][1]) as here:
+        _staged(session, here, found[0][0], form)
     return session.run(_over_staged(sql, inner))
 
 

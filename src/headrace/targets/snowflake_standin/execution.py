@@ -35,6 +35,12 @@ _WRITES = {
     "copy",
     "comment",
 }
+_MOVES = re.compile(
+    rf"alter\s+table\s+(?:if\s+exists\s+)?((?:{NAME}\.)*{NAME})\s+(rename\s+to|swap\s+with)\s+"
+    rf"((?:{NAME}\.)*{NAME})\s*$",
+    re.IGNORECASE,
+)
+_KEEPS = re.compile(r"create\s+(\w+\s+)*table\s+if\s+not\s+exists\s", re.IGNORECASE)
 _HASH_AGG = re.compile(
     r"select\s+count\(\*\)\s*,\s*hash_agg\(\*\)\s+from\s+(\S+)\s*$", re.IGNORECASE
 )
@@ -117,17 +123,28 @@ def _write(session: StandInSession, first: str, sql: str) -> Result:
     if session.in_transaction or table is None:
         result = _done(session, first, sql)
         session.note_change(table)
+        _forget_loads(session, first, sql, table)
         return result
     session.ask("begin transaction")
     try:
         result = _done(session, first, sql)
         session.note_change(table)
+        _forget_loads(session, first, sql, table)
         session.ask("commit")
     except BaseException:
         with suppress(duckdb.Error):
             session.duck.execute("rollback")
         raise
     return result
+
+
+def _forget_loads(session: StandInSession, first: str, sql: str, table: exp.Table | None) -> None:
+    """Which files a table has is forgotten with it, follows its name, and is swapped with it."""
+    if found := _MOVES.match(sql):
+        origin, other = resolved(session, found[1]), resolved(session, found[3])
+        session.move_loads(origin, other, is_swap=found[2].lower().startswith("swap"))
+    elif table is not None and first in ("create", "drop", "truncate") and not _KEEPS.match(sql):
+        session.forget_loads(resolved(session, table.sql("snowflake", comments=False)))
 
 
 def _done(session: StandInSession, first: str, sql: str) -> Result:

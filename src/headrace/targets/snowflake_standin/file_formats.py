@@ -110,4 +110,4 @@ def format_of(session: "StandInSession", given: Any, of_stage: Any) -> dict[str,
 
 def escaped(path: str) -> str:
     """A path that DuckDB takes for one file, as a literal."""
-    return literal(path if path.startswith("s3://") else glob.escape(path))
+    return literal(glob.escape(path))

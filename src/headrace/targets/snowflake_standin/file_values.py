@@ -21,12 +21,21 @@ class StagedColumn:
     is_nullable: bool
 
 
-def source_of(path: str, form: Mapping[str, Any]) -> str:
-    """DuckDB's SQL of a file: columns of text for CSV, one of JSON, or those of Parquet."""
+def source_of(path: str, form: Mapping[str, Any], *, line_by_line: bool = False) -> str:
+    """DuckDB's SQL of a file: columns of text for CSV, one of JSON, or those of Parquet.
+
+    Args:
+        path: of the file.
+        form: its format.
+        line_by_line: of JSON: a line that is none is null, and no error of the file.
+    """
     file = escaped(path)
     if form["TYPE"] == "PARQUET":
         return f"read_parquet({file})"
     if form["TYPE"] == "JSON":
+        if line_by_line:
+            lines = f"read_json_objects({file}, format = 'newline_delimited', ignore_errors = true)"
+            return f"(select json as v from {lines})"
         is_array = str(form["STRIP_OUTER_ARRAY"]).upper() == "TRUE"
         shape = (
             "array"

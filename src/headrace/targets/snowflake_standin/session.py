@@ -10,7 +10,6 @@ import duckdb
 from snowduck.connector.cursor import Cursor
 from sqlglot import exp
 
-from headrace.libraries.duckdb import create_secret, load_extension
 from headrace.sql_text import identifier
 from headrace.targets.snowflake_standin.engine import HIDDEN, Engine
 from headrace.targets.snowflake_standin.names import resolved
@@ -105,6 +104,32 @@ class StandInSession:
                 [schema, name],
             )
 
+    def forget_loads(self, table: tuple[str, str, str]) -> None:
+        """Forget which files a table has: it is another one now, or empty."""
+        database, schema, name = table
+        if self.engine.has_database(database):
+            self.ask(
+                f"delete from {identifier(database)}.{HIDDEN}.headrace_loaded "
+                "where schema_name = ? and name = ?",
+                [schema, name],
+            )
+
+    def move_loads(
+        self, table: tuple[str, str, str], other: tuple[str, str, str], *, is_swap: bool
+    ) -> None:
+        """Take along which files a table has, when it gets another name or two are swapped."""
+        home = f"{identifier(table[0])}.{HIDDEN}.headrace_loaded"
+        if table[0] != other[0] or not self.engine.has_database(table[0]):
+            return
+        either = "schema_name = ? and name = ?"
+        self.ask(
+            f"update {home} set schema_name = case when {either} then ? else ? end, "
+            f"name = case when {either} then ? else ? end "
+            f"where ({either}) or ({either} and ?)",
+            [*table[1:], other[1], table[1], *table[1:], other[2], table[2],
+             *table[1:], *other[1:], is_swap],
+        )  # fmt: skip
+
     def set_autocommit(self, *, is_on: bool) -> None:
         """``ALTER SESSION SET AUTOCOMMIT``: what is open is committed."""
         if is_on and self.in_transaction:
@@ -135,29 +160,3 @@ class StandInSession:
         """Log out."""
         self.roll_back()
         self.duck.close()
-
-    def open_s3(self, credentials: Mapping[str, Any] | None) -> None:
-        """Let DuckDB read a bucket, by the stage's credentials or else those of AWS's variables."""
-        import os
-
-        load_extension(self.duck, "httpfs", extra="snowflake")
-        given = credentials or {}
-        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-        scheme, _, host = endpoint.rpartition("://")
-        key = given.get("AWS_KEY_ID") or os.environ.get("AWS_ACCESS_KEY_ID", "")
-        secret = given.get("AWS_SECRET_KEY") or os.environ.get("AWS_SECRET_ACCESS_KEY", "")
-        token = given.get("AWS_TOKEN") or os.environ.get("AWS_SESSION_TOKEN", "")
-        self.duck.execute(
-            create_secret(
-                {
-                    "name": "headrace_standin",
-                    "type": "s3",
-                    "key_id": key,
-                    "secret": secret,
-                    "region": os.environ.get("AWS_REGION", "us-east-1"),
-                    **({"session_token": token} if token else {}),
-                    **({"endpoint": host.rstrip("/"), "url_style": "path"} if host else {}),
-                    **({"use_ssl": "false"} if scheme == "http" else {}),
-                }
-            )
-        )

@@ -1,16 +1,22 @@
 """Stages: folders of files, here or in S3; and the formats that files are read in."""
 
 import json
+import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from headrace.errors import WarehouseError
 from headrace.sql_text import identifier
+from headrace.targets.object_store import S3Store
+from headrace.targets.s3_access import S3Access
 from headrace.targets.snowflake_standin.engine import HIDDEN
 from headrace.targets.snowflake_standin.file_formats import complete, options_of
 from headrace.targets.snowflake_standin.names import NAME, resolved
@@ -19,6 +25,12 @@ from headrace.targets.snowflake_standin.results import Result, rows, status
 
 if TYPE_CHECKING:
     from headrace.targets.snowflake_standin.session import StandInSession
+
+_S3 = ("s3://", "s3compat://")
+_STAGE_OPTIONS = {
+    "CREDENTIALS", "COMMENT", "DIRECTORY", "ENCRYPTION", "ENDPOINT", "FILE_FORMAT",
+    "STORAGE_INTEGRATION",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,7 @@ def location(session: "StandInSession", text: str, credentials: Mapping[str, Any
         given = given[1:-1]
     if given.startswith(("gcs://", "azure://")):
         raise problem(2, "0A000", f"{given}: the stand-in reads stages and s3:// alone")
-    if given.startswith("s3://"):
+    if given.startswith(_S3):
         bucket = urlsplit(given)
         return StageLocation(given, f"s3://{bucket.netloc}", bucket.path.lstrip("/"), credentials)
     match = re.fullmatch(rf"@((?:{NAME}\.)*{NAME})(?:/(.*))?", given)
@@ -78,7 +90,7 @@ def location(session: "StandInSession", text: str, credentials: Mapping[str, Any
     if not row:
         raise problem(2003, "02000", f"Stage '{database}.{schema}.{name}' does not exist")
     url, options = str(row[0][0] or ""), json.loads(str(row[0][1]))
-    if url:
+    if url:  # s3compat:// is how Snowflake names a server that is not AWS's
         bucket = urlsplit(url)
         prefix = bucket.path.strip("/")
         whole = "/".join(part for part in (prefix, path) if part)
@@ -95,7 +107,6 @@ def _local(
 
 
 def files_of(
-    session: "StandInSession",
     place: StageLocation,
     names: Sequence[str] = (),
     pattern: str | None = None,
@@ -103,7 +114,6 @@ def files_of(
     """Files: the name in the stage, what DuckDB opens, bytes, and a tag of the content.
 
     Args:
-        session: opens S3.
         place: where.
         names: relative to the place; by default all of them.
         pattern: a regular expression for the whole name.
@@ -111,7 +121,7 @@ def files_of(
     Raises:
         ProgrammingError: a named file is not there.
     """
-    found = _remote(session, place) if place.is_remote else _here(place)
+    found = _remote(place) if place.is_remote else _here(place)
     if names:
         prefix = place.path.rstrip("/") + "/" if place.path else ""
         by_name = {one[0]: one for one in found}
@@ -138,17 +148,65 @@ def _here(place: StageLocation) -> list[tuple[str, str, int, str]]:
     return found
 
 
-def _remote(session: "StandInSession", place: StageLocation) -> list[tuple[str, str, int, str]]:
-    session.open_s3(place.options.get("CREDENTIALS"))
-    listed = session.ask(
-        "select filename, size, coalesce(etag, '') || cast(last_modified as varchar) "
-        "from read_blob(?) order by 1",
-        [f"{place.folder}/{place.path}**"],
+def _remote(place: StageLocation) -> list[tuple[str, str, int, str]]:
+    try:
+        return [
+            (entry.key, f"{place.folder}/{entry.key}", entry.size, entry.tag)
+            for entry in _bucket(place).list(place.path)
+            if not entry.key.endswith("/")
+        ]
+    except WarehouseError as error:
+        raise problem(1148, "22000", f"Failure using stage area {place.text}: {error}") from error
+
+
+def _bucket(place: StageLocation) -> S3Store:
+    """The bucket, by what the stage says (``CREDENTIALS``, ``ENDPOINT``), else AWS's variables."""
+    given, environ = place.options.get("CREDENTIALS") or {}, os.environ
+    endpoint = str(
+        place.options.get("ENDPOINT")
+        or environ.get("AWS_ENDPOINT_URL_S3")
+        or environ.get("AWS_ENDPOINT_URL")
+        or ""
     )
-    return [
-        (str(name).removeprefix(f"{place.folder}/"), str(name), int(size), str(tag))
-        for name, size, tag in listed
-    ]
+    if endpoint and "://" not in endpoint:
+        is_here = re.match(r"(127\.0\.0\.1|localhost)(:|/|$)", endpoint)
+        endpoint = f"{'http' if is_here else 'https'}://{endpoint}"
+    return S3Store(
+        S3Access(
+            bucket=place.folder.removeprefix("s3://"), prefix="", endpoint=endpoint or None,
+            region=environ.get("AWS_REGION", "us-east-1"), path_style=bool(endpoint),
+            key_id=given.get("AWS_KEY_ID"), secret=given.get("AWS_SECRET_KEY"),
+            token=given.get("AWS_TOKEN"), setting="the stage",
+        )
+    )  # fmt: skip
+
+
+@contextmanager
+def readable(place: StageLocation, name: str, path: str) -> Iterator[str]:
+    """A file on this machine: that of a bucket is fetched, and removed at the end.
+
+    DuckDB could read a bucket itself, but not with a secret that is newer than the transaction.
+
+    Args:
+        place: where it is.
+        name: of the file in the stage.
+        path: as ``files_of`` gives it.
+
+    Raises:
+        ProgrammingError: it cannot be fetched.
+    """
+    if not place.is_remote:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="headrace-stage-") as folder:
+        here = Path(folder) / Path(name).name  # its ending says how it is compressed
+        try:
+            _bucket(place).download(name, here)
+        except WarehouseError as error:
+            raise problem(
+                1148, "22000", f"Failure using stage area {place.text}: {name}: {error}"
+            ) from error
+        yield str(here)
 
 
 def put(session: "StandInSession", sql: str) -> Result:
@@ -219,7 +277,7 @@ def listing(session: "StandInSession", sql: str) -> Result:
     assert match is not None
     place = location(session, match[1], {})
     options = options_of(match[2], "LIST")
-    found = files_of(session, place, pattern=options.get("PATTERN"))
+    found = files_of(place, pattern=options.get("PATTERN"))
     now = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
     prefix = "" if place.is_remote else Path(place.folder).name.lower() + "/"
     return rows(
@@ -241,7 +299,7 @@ def remove(session: "StandInSession", sql: str) -> Result:
     if place.is_remote:
         raise problem(2, "0A000", f"REMOVE {place.text}: delete in S3 by its own tools")
     pattern = options_of(match[2], "REMOVE").get("PATTERN")
-    found = files_of(session, place, pattern=pattern)
+    found = files_of(place, pattern=pattern)
     for _, path, *_ in found:
         Path(path).unlink()
     return rows(["name", "result"], [(name, "removed") for name, *_ in found])
@@ -265,9 +323,14 @@ def create(session: "StandInSession", sql: str) -> Result:
     database, schema, short = resolved(session, name)
     options = options_of(rest, f"CREATE {kind.upper()}")
     url = str(options.pop("URL", "")) if is_stage else ""
-    if url and not url.startswith("s3://"):
+    if url and not url.startswith(_S3):
         raise problem(2, "0A000", f"the stage's URL {url}: the stand-in knows s3:// alone")
-    if not is_stage:
+    if is_stage:
+        for key in options.keys() - _STAGE_OPTIONS:
+            raise problem(2, "0A000", f"the stage's {key}: the stand-in does not know it")
+        if url.startswith("s3compat://") and not options.get("ENDPOINT"):
+            raise problem(1003, "42000", "a stage of s3compat:// needs an ENDPOINT")
+    else:
         complete(options)
     table = f"{identifier(database)}.{HIDDEN}.headrace_{'stages' if is_stage else 'formats'}"
     there = session.ask(
