@@ -13,9 +13,9 @@ pytest.importorskip("snowduck", reason="uv sync --extra snowflake")
 pytest.importorskip("moto", reason="the development group has it")
 
 import snowflake.connector
-from s3_lab import BUCKET, KEY, SECRET, Server, s3_server
 
 from headrace.targets.snowflake_standin import PASSWORD, USER, process
+from s3_lab import BUCKET, KEY, SECRET, Server, s3_server
 
 pytestmark = pytest.mark.slow
 
@@ -181,7 +181,7 @@ def test_one_bad_row(s3: Server, cursor: Any, kind: str, on_error: str) -> None:
     good = [(1, "a"), (3, "c")]
     if on_error == "abort_statement":
         with pytest.raises(
-            snowflake.connector.errors.ProgrammingError, match="Numeric value 'bad'.*ID"
+            snowflake.connector.errors.ProgrammingError, match=r"Numeric value 'bad'.*ID"
         ):
             _copy(cursor, "bad", place, kind, more)
         assert _rows(cursor, "bad") == []
