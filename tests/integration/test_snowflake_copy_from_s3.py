@@ -73,7 +73,7 @@ def _connect(folder: Path, s3: Server, patch: pytest.MonkeyPatch) -> Any:
 def _parquet(**columns: list[Any]) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())
 
 
 def _put(s3: Server, key: str, body: bytes) -> None:
