@@ -14,6 +14,7 @@ from headrace.errors import LockedError, WarehouseError
 from headrace.pipeline.publishing import publications
 from headrace.pipeline.quarantine import quarantine
 from headrace.pipeline.query import database, query
+from headrace.process import environment
 from headrace.targets.postgres.target import PostgresTarget
 
 psycopg = pytest.importorskip("psycopg", reason="uv sync --extra postgres")
@@ -91,6 +92,40 @@ def test_a_run_that_changes_nothing_is_recognised(ran: Lab) -> None:
     again = ran.run()
     assert again.build is not None
     assert not again.build.reused
+
+
+def test_dbt_by_hand_builds_in_the_same_place(ran: Lab) -> None:
+    """By `profiles.yml` and variables alone: models of what is loaded, in UTC."""
+    from dbt.cli.main import dbtRunner
+
+    target = ran.resolved.target
+    assert isinstance(target, PostgresTarget)
+    keys = ("host", "port", "user", "password", "dbname")
+    told = {
+        f"HEADRACE_TARGETS__POSTGRES__{key.upper()}": target.server.parts.get(key, "")
+        for key in keys
+    }
+    before = total(ran)
+    folder = str(ran.root / "dbt_project")
+    with closing(reader(ran)) as admin, environment({**told, "DO_NOT_TRACK": "1"}):
+        admin.execute("alter role current_user set timezone = 'America/New_York'")
+        admin.execute("create table public.zones as select 'none' as zone")
+        words = ("--project-dir", folder, "--profiles-dir", folder, "--target", "postgres")
+        hook = "on-run-end: [\"insert into public.zones select current_setting('timezone')\"]\n"
+        settings = ran.root / "dbt_project" / "dbt_project.yml"
+        given = settings.read_text(encoding="utf-8")
+        settings.write_text(given + hook, encoding="utf-8")
+        done = dbtRunner().invoke(["--quiet", "build", *words])
+        settings.write_text(given, encoding="utf-8")
+        zones = admin.execute("select zone from public.zones order by zone").fetchall()
+        admin.execute("drop table public.zones")
+        admin.execute("alter role current_user reset timezone")
+    assert done.success, done.exception
+    names = {one.node.name for one in done.result.results}  # type: ignore[union-attr]
+    assert {"customers", "orders", "stg_jaffle_shop__orders"} <= names
+    assert not [name for name in names if "shop__" in name and "jaffle" not in name]
+    assert zones == [("UTC",), ("none",)]
+    assert total(ran) == before
 
 
 def test_a_failed_audit_leaves_what_was_published(ran: Lab) -> None:

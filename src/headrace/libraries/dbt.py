@@ -12,7 +12,6 @@ _ENVIRONMENT = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     "DBT_ENGINE_HINTS_ENABLED": "false",  # dbt notes in the home folder that it showed one
     "DO_NOT_TRACK": "1",
-    "PGTZ": "UTC",  # dbt-postgres has no other way to set the time zone of its sessions
 }
 
 

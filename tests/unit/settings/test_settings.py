@@ -1,9 +1,11 @@
 """Settings: which layer wins, what errors say, and that secrets stay secret."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import Environment
 from jinja2.nativetypes import NativeEnvironment
 
 from headrace.errors import ProjectError, SettingsError
@@ -145,32 +147,85 @@ def test_the_project_is_found_from_below(project: Path, tmp_path: Path) -> None:
         find_root(Path(tmp_path.anchor))
 
 
-def test_the_bare_dbt_profile_is_the_one_that_the_settings_give() -> None:
-    """All of it: what only one of the two sets, such as the time zone, makes other marts."""
+SERVER = {
+    "HEADRACE_TARGETS__POSTGRES__HOST": "db.example.com",
+    "HEADRACE_TARGETS__POSTGRES__PORT": "6432",
+    "HEADRACE_TARGETS__POSTGRES__USER": "loader",
+    "HEADRACE_TARGETS__POSTGRES__PASSWORD": "hunter: '2'",
+    "HEADRACE_TARGETS__POSTGRES__DBNAME": "shop",
+    "HEADRACE_TARGETS__POSTGRES__SSLMODE": "verify-full",
+    "HEADRACE_TARGETS__POSTGRES__SSLROOTCERT": "/etc/ssl/ca.pem",
+    "HEADRACE_TARGETS__POSTGRES__THREADS": "7",
+}
+ACCOUNT = {
+    "HEADRACE_TARGETS__SNOWFLAKE__LOCAL": "false",
+    "HEADRACE_TARGETS__SNOWFLAKE__ACCOUNT": "myorg-account123",
+    "HEADRACE_TARGETS__SNOWFLAKE__USER": "LOADER",
+    "HEADRACE_TARGETS__SNOWFLAKE__PASSWORD": "hunter2",
+    "HEADRACE_TARGETS__SNOWFLAKE__ROLE": "TRANSFORMER",
+    "HEADRACE_TARGETS__SNOWFLAKE__WAREHOUSE": "SMALL",
+    "HEADRACE_TARGETS__SNOWFLAKE__DATABASE": "SHOP",
+}
+BY_HEADRACE_ALONE = {"lake", "spark", "sail"}
+"""Types of targets that dbt cannot build in without what `headrace` does around it."""
+
+
+def bare_outputs(path: str = "dbt_project/profiles.yml") -> Any:
     from ruamel.yaml import YAML
 
-    # as dbt does when no variable is set
+    text = (REPOSITORY / path).read_text(encoding="utf-8")
+    return YAML(typ="safe").load(text)["headrace"]["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("target", "environ", "extra"),
+    [
+        ("duckdb", {}, "duckdb"),
+        ("ducklake", {}, "duckdb_extension_ducklake"),
+        ("postgres", {}, "psycopg"),
+        ("postgres", SERVER, "psycopg"),
+        ("snowflake", ACCOUNT, "snowflake.connector"),
+    ],
+)
+def test_the_bare_dbt_profile_is_the_one_that_the_settings_give(
+    tmp_path: Path, target: str, environ: dict[str, str], extra: str
+) -> None:
+    """All of it: what only one of the two sets, such as the time zone, makes other marts."""
+    pytest.importorskip(extra, reason=f"uv sync --extra {target}")
     jinja = NativeEnvironment()
     jinja.filters["as_number"] = int
-    jinja.globals["env_var"] = lambda name, default: default
+    jinja.globals["env_var"] = lambda name, *default: environ.get(name, *default)
 
     def rendered(value: Any) -> Any:
+        """As dbt does; a path starts at the folder of the dbt project, and is absolute here."""
         if isinstance(value, dict):
             return {key: rendered(each) for key, each in value.items()}
-        return jinja.from_string(value).render() if isinstance(value, str) else value
+        if isinstance(value, list):
+            return [rendered(each) for each in value]
+        if not isinstance(value, str):
+            return value
+        text = jinja.from_string(value).render() if "as_number" in value else dbt_text(value)
+        before, found, after = str(text).partition("../data/")
+        return f"{before}{Path(os.path.normpath(tmp_path / after))}" if found else text
 
-    def read(path: str) -> Any:
-        text = (REPOSITORY / path).read_text(encoding="utf-8")
-        return YAML(typ="safe").load(text)["headrace"]["outputs"]
+    def dbt_text(value: str) -> str:
+        return str(Environment().from_string(value, globals=jinja.globals).render())
 
-    resolved: Resolved = resolve(REPOSITORY, environ={}, flags=["data_dir=data"])
+    flags = [f"data_dir={tmp_path}", f"target={target}"]
+    resolved: Resolved = resolve(REPOSITORY, environ=environ, flags=flags)
     ours = resolved.target.dbt_output()
-    bare = rendered(read("dbt_project/profiles.yml")["duckdb"])
-    for places, key in ((bare, "path"), (bare["config_options"], "temp_directory")):
-        places[key] = str((REPOSITORY / "dbt_project" / places[key]).resolve())
-    del bare["threads"], ours["threads"]  # of as many cores as there are
-    assert bare == ours
-    assert read(".devcontainer/dbt/profiles.yml")["published"]["settings"] == ours["settings"]
+    bare = {key: value for key, value in rendered(bare_outputs()[target]).items() if value != ""}
+    if target == "duckdb":
+        del bare["threads"], ours["threads"]  # of as many cores as there are
+    assert bare == {key: value for key, value in ours.items() if value != ""}
+
+
+def test_dbt_by_hand_knows_every_target_that_it_can_build_in() -> None:
+    from headrace.targets.registry import OWN_TYPES
+
+    assert set(bare_outputs()) == OWN_TYPES.keys() - BY_HEADRACE_ALONE
+    reader = bare_outputs(".devcontainer/dbt/profiles.yml")["published"]
+    assert reader["settings"] == bare_outputs()["duckdb"]["settings"]
 
 
 def test_a_target_of_its_type_needs_no_entry(project: Path) -> None:

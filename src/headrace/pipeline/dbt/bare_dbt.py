@@ -3,7 +3,8 @@
 Headrace's own artifacts are in the data directory; ``target/manifest.json`` of the dbt project is a
 copy of its manifest. One that an editor, or dbt run by hand, has written is theirs, and stays.
 
-``warehouse.duckdb.sources/loaded_sources.sql`` lies next to the warehouse and defines a dbt macro.
+``warehouse.duckdb.sources/loaded_sources.sql`` lies next to the warehouse (other targets:
+``data/targets/NAME/NAME.sources``) and defines a dbt macro.
 The project's own ``source`` macro tags what reads a source that is not loaded, and the default
 selector of ``selectors.yml`` leaves out what is made from it (decision 25).
 """
@@ -67,8 +68,10 @@ _VALUE = re.compile(r"^\{\{ return\((\{.*\})\) \}\}$", re.MULTILINE)
 
 
 def loaded_sources_path(target: Target) -> Path:
-    """The file of a target, next to its lock."""
-    return target.lock_path.with_suffix(".sources") / "loaded_sources.sql"
+    """The file of a target: next to a DuckDB file, else in the target's folder, by its name."""
+    lock = target.lock_path
+    name = lock.stem if lock.stem.endswith(".duckdb") else target.name
+    return lock.with_name(f"{name}.sources") / "loaded_sources.sql"
 
 
 def keep_loaded(target: Target, loaded: Mapping[str, bool]) -> None:

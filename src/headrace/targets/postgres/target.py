@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     import psycopg
 
 _OLDEST = 150000
+# dbt-postgres has no key for the time zone, and puts this into the options of its sessions, where
+# it escapes blanks, but no tabs
+_IN_UTC = '"$user",public\t-c\tTimeZone=UTC'
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
@@ -289,7 +292,7 @@ class PostgresTarget(RemoteTarget):
         return destination(credentials)
 
     def dbt_output(self) -> dict[str, Any]:
-        """The dbt-postgres output; the time zone is that of PGTZ, as it has none of its own."""
+        """The dbt-postgres output; ``dbt_project/profiles.yml`` says the same for dbt by hand."""
         output: dict[str, Any] = {
             "type": "postgres",
             "host": self.server.parts["host"],
@@ -297,7 +300,9 @@ class PostgresTarget(RemoteTarget):
             "user": self.server.parts["user"],
             "password": self.server.parts.get("password", ""),
             "dbname": self.database,
+            "sslmode": "prefer",
             "schema": "main",
+            "search_path": _IN_UTC,
             "threads": self.threads,
             "connect_timeout": CONNECT_S,
             "keepalives_idle": 30,
