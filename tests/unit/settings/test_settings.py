@@ -194,7 +194,7 @@ def test_the_bare_dbt_profile_is_the_one_that_the_settings_give(
     pytest.importorskip(extra, reason=f"uv sync --extra {target}")
     jinja = NativeEnvironment()
     jinja.filters["as_number"] = int
-    jinja.globals["env_var"] = lambda name, *default: environ.get(name, *default)
+    jinja.globals["env_var"] = environ.get
 
     def rendered(value: Any) -> Any:
         """As dbt does; a path starts at the folder of the dbt project, and is absolute here."""
@@ -209,7 +209,7 @@ def test_the_bare_dbt_profile_is_the_one_that_the_settings_give(
         return f"{before}{Path(os.path.normpath(tmp_path / after))}" if found else text
 
     def dbt_text(value: str) -> str:
-        return str(Environment().from_string(value, globals=jinja.globals).render())
+        return str(Environment().from_string(value, globals=jinja.globals).render())  # noqa: S701 - no HTML
 
     flags = [f"data_dir={tmp_path}", f"target={target}"]
     resolved: Resolved = resolve(REPOSITORY, environ=environ, flags=flags)
