@@ -258,6 +258,7 @@ def pages() -> dict[str, str]:
         "checks.md": other_pages.checks(),
         "generic-tests.md": tests_page.generic_tests(),
         "source-kinds.md": other_pages.source_kinds(),
+        "telemetry.md": other_pages.telemetry(),
     }
 
 

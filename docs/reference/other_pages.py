@@ -13,6 +13,7 @@ from headrace.add.request import KINDS, TAKES
 from headrace.pipeline.checking.audit import CHECKS
 from headrace.server.access import Access
 from headrace.server.app import create_app
+from headrace.server.metrics import BUCKETS, FAMILIES
 from headrace.server.state import ServerState
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,68 @@ CODES = (
     (2, "It could not run. The last line says what to change."),
     (130, "It was stopped by Ctrl-C. Published data is unchanged; the same command continues."),
 )
+
+
+_SPANS = (
+    ("headrace run", "-", "the command; also `headrace load`, `build` and `publish`"),
+    ("load", "headrace run", "a stage, as in `headrace_stage_duration_seconds`"),
+    ("Load shop", "load", "a source"),
+    ("DuckDB INSERT", "Load shop", "a file that dlt wrote, by its statement: `Redshift COPY`, …"),
+    ("model orders", "build", "a dbt model, seed, snapshot, test or unit test"),
+    ("Publish marts.orders", "publish", "a table that was written to what is published"),
+    ("headrace generate", "-", "the command"),
+    ("Generate 10k rows", "headrace generate", "a table; its name is `headrace.table`"),
+)  # fmt: skip
+_LINE = (
+    ("time", "ISO 8601, UTC, milliseconds"),
+    ("level", "`debug`, `info`, `warning`, `error`"),
+    ("message", "`table loaded`, `step ended`, …; a dbt node; what dlt or dbt says; see below"),
+    ("run_id", "of the run, as in the run store and in OpenLineage"),
+    ("stage", "`generate`, `load`, `build`, `audit`, `publish`, `catalog`, `monitors`, `quality`"),
+    ("source", "the source's name"),
+    ("table", "the raw table, or the published one"),
+    ("rows", "rows of the table; of `step ended` and `run ended`, those that are new or changed"),
+    ("seconds", "how long it took"),
+    ("status", "`success`, `failed`, `error`; of a node `done`, `warn`, `failed`, `skipped`"),
+    ("logger", "`headrace.…`, `dlt` or `dbt`"),
+)  # fmt: skip
+
+
+def telemetry() -> str:
+    """Metrics, spans, fields of log lines."""
+    parts = [
+        NOTE,
+        "# Metrics, spans and log lines\n\n",
+        "How to collect them: [logs, metrics and traces](../how-to/logs-metrics-and-traces.md).\n",
+        "\n## Metrics (`/metrics`)\n\n| metric | type | labels | what |\n|---|---|---|---|\n",
+    ]
+    for name, (kind, text, labels) in FAMILIES.items():
+        named = ", ".join(f"`{label}`" for label in labels)
+        parts.append(f"| `{name}` | {kind} | {named} | {text} |\n")
+    bounds = ", ".join(f"{bound:g}" for bound in BUCKETS)
+    parts += [
+        f"\nThe histograms' bounds are {bounds} seconds. Of the server's own process there are\n",
+        "`process_cpu_seconds_total`, `process_resident_memory_bytes` and the like.\n",
+        "\n## Spans\n\n| name | below | what |\n|---|---|---|\n",
+    ]
+    parts += [f"| `{name}` | {below} | {what} |\n" for name, below, what in _SPANS]
+    parts += [
+        "\nAttributes: `headrace.run_id`, `headrace.target`, `headrace.stage`,\n",
+        "`headrace.status`, `headrace.source`, `headrace.table`, `headrace.rows`,\n",
+        "`headrace.bytes`, `dlt.file_format`, `dbt.unique_id`. The status of a span is an error\n",
+        "where it failed, with the message.\n",
+        "\n## Log lines\n\n| key | what |\n|---|---|\n",
+    ]
+    parts += [f"| `{key}` | {what} |\n" for key, what in _LINE]
+    parts.append(
+        "\nMessages of Headrace: `run began`, `step began`, `source began`, `table loaded`,\n"
+        "`source ended`, `step ended`, `table published`, `run ended`; `generation began`,\n"
+        "`table generated`, `generation ended`.\n\n"
+        "Keys without a value are left out. Tables have `rows_new`, `rows_changed`, ...; dbt's\n"
+        "lines `event` and `node`; a failure has `error`, and `exception` where it was not\n"
+        "expected. Secrets are masked.\n"
+    )
+    return "".join(parts)
 
 
 def errors() -> str:

@@ -58,3 +58,11 @@ def escaped(name: str) -> str:
     return "".join(
         sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name
     )
+
+
+def short_count(number: int) -> str:
+    """A number in at most five characters: ``950``, ``10k``, ``1.2M``, ``3B``."""
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return str(number)

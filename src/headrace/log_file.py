@@ -84,7 +84,9 @@ def open_log(directory: Path, level: str) -> logging.Handler:
     )
     handler.setFormatter(_JsonLine())
     logger = logging.getLogger(LOGGER)
-    logger.setLevel(level.upper())
+    handler.setLevel(level.upper())
+    # a handler of stdout may want more than the file
+    logger.setLevel(min(handler.level, logger.level or handler.level))
     logger.propagate = False
     logger.addHandler(handler)
     return handler

@@ -27,7 +27,8 @@ PAGES = [
 REFERENCE = ROOT / "docs" / "reference"
 GENERATED = (
     "commands.md", "settings.md", "schema-file.md", "schema-file.schema.json", "errors.md",
-    "questions.md", "rest-api.md", "source-kinds.md", "checks.md", "generic-tests.md",
+    "questions.md", "rest-api.md", "source-kinds.md", "telemetry.md", "checks.md",
+    "generic-tests.md",
 )  # fmt: skip
 
 

@@ -1,13 +1,19 @@
 """``headrace generate`` and ``learn``: data from a schema file or model, and models from data."""
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Call, shared_options
+from headrace.cli.options import Call, LogFormat, json_log, shared_options
 from headrace.errors import GenerateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from headrace.synth.generate import Generated
 
 _OUT = Path("data/generated")
 
@@ -68,6 +74,7 @@ def generate(
         int | None,
         typer.Option("--threads", min=1, max=256, help="Else one for each core; same bytes."),
     ] = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Generate realistic, related data from a schema file, as of any time."""
     from headrace.synth.errors import SynthError
@@ -92,30 +99,61 @@ def generate(
             tables = tuple(table or ())
             typer.echo(describe(schema, dbt_sources, tables=tables, group=group), nl=False)
             return
-        from headrace.cli.render_synth import GenerateScreen
         from headrace.synth.generate import generate as write
         from headrace.synth.writer import Share
 
-        with GenerateScreen(quiet=call.json) as screen:
-            result = write(
-                schema,
-                directory,
-                kind="csv" if file_format == "csv" else "parquet",
-                seed=seed,
-                scale=scale,
-                as_of=timestamps["as_of"],
-                since=timestamps["since"],
-                share=Share.parse(part) if part else None,
-                tables=tuple(table or ()),
-                group=group,
-                faults=faults,
-                threads=threads,
-                progress=screen.advance,
-                begun=screen.begin,
-            )
-        screen.summary(result, as_json=call.json)
+        given = partial(
+            write,
+            schema,
+            directory,
+            kind="csv" if file_format == "csv" else "parquet",
+            seed=seed,
+            scale=scale,
+            as_of=timestamps["as_of"],
+            since=timestamps["since"],
+            share=Share.parse(part) if part else None,
+            tables=tuple(table or ()),
+            group=group,
+            faults=faults,
+            threads=threads,
+        )
+        with json_log(log_format, level="info", to_stderr=call.json) as is_log:
+            _generate(given, schema, quiet=call.json or is_log, call=call, is_log=is_log)
     except SynthError as error:
         raise GenerateError(str(error)) from error
+
+
+def _generate(
+    write: "Callable[..., Generated]", schema: Path, *, call: Call, quiet: bool, is_log: bool
+) -> None:
+    """Write the data, with what is seen of it: a screen, a log, spans."""
+    from headrace.cli.render_synth import GenerateScreen
+    from headrace.synth.errors import SynthError
+    from headrace.telemetry.generation import GenerationTelemetry
+
+    told = GenerationTelemetry(schema)
+    try:
+        with GenerateScreen(quiet=quiet) as screen:
+            result = write(progress=screen.advance, begun=screen.begin)
+    except BaseException as error:
+        unsent = told.failed(error)
+        if unsent:
+            error.add_note(unsent)
+        if isinstance(error, SynthError):
+            raise _explained(error) from error
+        raise
+    unsent = told.ended(result)
+    if unsent:
+        typer.echo(f"! {unsent}", err=True)
+    if call.json or not is_log:
+        screen.summary(result, as_json=call.json)
+
+
+def _explained(error: Exception) -> GenerateError:
+    explained = GenerateError(str(error))
+    for note in getattr(error, "__notes__", ()):
+        explained.add_note(note)
+    return explained
 
 
 def _timestamp(option: str, text: str | None) -> datetime | None:

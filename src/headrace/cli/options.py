@@ -1,5 +1,6 @@
 """Options that commands share, and the decorator that adds them to a command."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -37,6 +38,37 @@ def _debug(value: bool) -> bool:
 RowFormat = Annotated[
     Literal["table", "csv", "markdown"], typer.Option("--format", help="How to print rows.")
 ]
+
+
+LogFormat = Annotated[
+    Literal["text", "json"] | None,
+    typer.Option(
+        "--log-format",
+        metavar="text|json",
+        envvar="HEADRACE_LOG_FORMAT",
+        show_envvar=False,
+        help="json: print the log, one JSON object a line; else log_format.",
+    ),
+]
+
+
+@contextmanager
+def json_log(log_format: str | None, *, level: str, to_stderr: bool) -> Iterator[bool]:
+    """The log as JSON for a while, if that is the format; gives whether it is.
+
+    Args:
+        log_format: ``json``, or anything else.
+        level: the setting; lines of level info are there always.
+        to_stderr: stdout is for a report as JSON.
+    """
+    if log_format != "json":
+        yield False
+        return
+    from headrace.telemetry.json_log import to_stdout
+
+    level = "debug" if level == "debug" else "info"
+    with to_stdout(level, stream=sys.stderr if to_stderr else sys.stdout):
+        yield True
 
 
 def row_limit(default: int) -> Any:

@@ -1,5 +1,6 @@
 """``headrace run`` and ``watch`` on a terminal: progress, tables at the end, results of a save."""
 
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from typing import Self
@@ -29,6 +30,17 @@ from headrace.quality.diff import TableDiff
 
 _BAR_AFTER_S = 2.0
 _BAR_WIDTH = 24
+
+
+def log_notes(report: RunReport) -> None:
+    """Log what a run has to say at its end besides what it did, and why it was not published."""
+    from headrace.telemetry.json_log import log_event
+
+    for note in report.notes:
+        log_event(note, level=logging.WARNING, run_id=report.run_id)
+    if report.audit is not None:
+        for problem in report.audit.problems:
+            log_event(problem, level=logging.ERROR, run_id=report.run_id, stage="audit")
 
 
 class RunScreen(LiveScreen):

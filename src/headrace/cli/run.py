@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from headrace import portable
-from headrace.cli.options import STATE, Call, print_json, shared_options
+from headrace.cli.options import STATE, Call, LogFormat, json_log, print_json, shared_options
 
 if TYPE_CHECKING:
     from headrace.ingest.periods import Backfill
@@ -88,6 +88,7 @@ def run(
     exclude: Exclude = None,
     state: StateDir = None,
     defer: Defer = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Load, build, test, audit, publish and record: the main job."""
     steps: tuple[Step, ...] = ("load", "build") if no_publish else ("load", "build", "publish")
@@ -95,7 +96,10 @@ def run(
 
     selection = parse_selection(select or (), exclude or (), state, defer=defer)
     past = _Past(tuple(table or ()), since, until)
-    _execute(call, steps, source, past, full_refresh=full_refresh, selection=selection)
+    _execute(
+        call, steps, source, past, full_refresh=full_refresh, selection=selection,
+        log_format=log_format,
+    )  # fmt: skip
 
 
 @shared_options()
@@ -106,10 +110,11 @@ def load(
     since: Since = None,
     until: Until = None,
     full_refresh: FullRefresh = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Load the sources by dlt: only what is new or changed."""
     past = _Past(tuple(table or ()), since, until)
-    _execute(call, ("load",), source, past, full_refresh=full_refresh)
+    _execute(call, ("load",), source, past, full_refresh=full_refresh, log_format=log_format)
 
 
 @shared_options()
@@ -120,20 +125,24 @@ def build(
     exclude: Exclude = None,
     state: StateDir = None,
     defer: Defer = None,
+    log_format: LogFormat = None,
 ) -> None:
     """Build and test the dbt project, or a part of it."""
     from headrace.pipeline.building.slim_build import parse_selection
 
     selection = parse_selection(select or (), exclude or (), state, defer=defer)
-    _execute(call, ("build",), full_refresh=full_refresh, selection=selection)
+    _execute(
+        call, ("build",), full_refresh=full_refresh, selection=selection, log_format=log_format
+    )
 
 
 @shared_options()
 def publish(
     call: Call,
+    log_format: LogFormat = None,
 ) -> None:
     """Publish the last build, if it passes its audit."""
-    _execute(call, ("publish",))
+    _execute(call, ("publish",), log_format=log_format)
 
 
 @dataclass(frozen=True)
@@ -163,13 +172,18 @@ def _execute(
     *,
     full_refresh: bool = False,
     selection: "Selection | None" = None,
+    log_format: str | None = None,
 ) -> None:
-    settings = call.settings()
-    from headrace.cli.render_run import RunScreen
+    settings = call.settings(flags=[f"log_format={log_format}"] if log_format else [])
+    from headrace.cli.render_run import RunScreen, log_notes
     from headrace.pipeline.building.slim_build import EVERYTHING
     from headrace.pipeline.run import run as run_pipeline
 
-    with RunScreen(quiet=call.json) as screen:
+    values = settings.settings
+    with (
+        json_log(values.log_format, level=values.log_level, to_stderr=call.json) as is_log,
+        RunScreen(quiet=call.json or is_log) as screen,
+    ):
         report = run_pipeline(
             settings,
             steps=steps,
@@ -182,9 +196,11 @@ def _execute(
             listen=screen.listen,
             is_process=True,
         )
+        if is_log:
+            log_notes(report)
     if call.json:
         print_json(report)
-    else:
+    elif not is_log:
         screen.summary(report)
     if report.status != "success":
         raise typer.Exit(1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace import process
 from headrace.libraries.duckdb import progress_of
+from headrace.telemetry import json_log
 
 if TYPE_CHECKING:
     from dlt.extract import DltResource
@@ -29,8 +30,9 @@ _ENVIRONMENT = {
 
 @contextmanager
 def environment() -> Iterator[None]:
-    """dlt with load ids on every row, without telemetry and without a log of its own."""
-    level = os.environ.get("RUNTIME__LOG_LEVEL", "CRITICAL")  # Headrace reports each error once
+    """dlt with load ids on every row and without telemetry; its log goes where Headrace's does."""
+    quiet = json_log.level_of_dlt() or "CRITICAL"  # Headrace reports each error once
+    level = os.environ.get("RUNTIME__LOG_LEVEL", quiet)
     with process.environment({**_ENVIRONMENT, "RUNTIME__LOG_LEVEL": level}):
         yield
 
@@ -68,6 +70,28 @@ class WorkingFiles:
 
     def _in(self, name: str) -> Iterator[Path]:
         return (self.folder / name).glob("*")
+
+
+def load_jobs(info: Any) -> Iterator[dict[str, Any]]:
+    """The files that a load wrote to the destination.
+
+    Args:
+        info: dlt's ``LoadInfo``.
+
+    Yields:
+        ``table``, ``started_at`` and ``ended_at`` (UTC), ``format`` and ``failed``.
+    """
+    for steps in info.metrics.values():
+        for step in steps:
+            for job in step["job_metrics"].values():
+                if job.finished_at is not None:
+                    yield {
+                        "table": job.table_name,
+                        "started_at": job.started_at,
+                        "ended_at": job.finished_at,
+                        "format": job.file_path.rpartition(".")[2],
+                        "failed": job.state == "failed",
+                    }
 
 
 EXCEPTION_FILES = ("trace.*", "load/**/*.exception")

@@ -27,6 +27,16 @@ class Report(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class LoadJob(Report):
+    """A file of rows that dlt wrote to the target."""
+
+    table: str
+    started_at: datetime = Field(description="UTC")
+    ended_at: datetime = Field(description="UTC")
+    format: str = Field(description="`parquet`, `insert_values`, `reference`: staged elsewhere")
+    failed: bool = False
+
+
 class TableReport(Report):
     """One raw table of one load: given = new + changed + unchanged + quarantined rows, always."""
 
@@ -50,6 +60,15 @@ class TableReport(Report):
         (), description="what was read in another way than in the last load: dialects, types"
     )
     notes: tuple[str, ...] = ()
+    jobs: tuple[LoadJob, ...] = Field((), exclude=True)
+
+    @property
+    def seconds(self) -> float | None:
+        """From the start of the first of its jobs to the end of the last; None without any."""
+        if not self.jobs:
+            return None
+        began = min(job.started_at for job in self.jobs)
+        return (max(job.ended_at for job in self.jobs) - began).total_seconds()
 
     @property
     def rows_unaccounted(self) -> int:
@@ -292,6 +311,8 @@ class Event:
         seconds: how long it took; None when it began.
         node: dbt's id of a model, snapshot or seed; None of all else.
         share: of ``progress``: how much is done, from 0 to 1.
+        table: of a published table, its name.
+        rows: of a published table.
     """
 
     step: Literal["load", "build", "audit", "publish"]
@@ -301,6 +322,8 @@ class Event:
     seconds: float | None = None
     node: str | None = None
     share: float | None = None
+    table: str = ""
+    rows: int | None = None
 
 
 Listener = Callable[[Event], None]

@@ -52,6 +52,7 @@ from headrace.pipeline.reports import (
     ignore,
 )
 from headrace.pipeline.run_record import RunRecord, new_run_id
+from headrace.pipeline.run_telemetry import RunTelemetry
 from headrace.pipeline.state import build_state
 from headrace.pipeline.state.build_state import code_version
 from headrace.pipeline.state.folder import read_state, sources_to_load
@@ -59,6 +60,7 @@ from headrace.process import working_directory
 from headrace.settings import Resolved
 from headrace.system_errors import address_space_fault, system_fault
 from headrace.targets import Target
+from headrace.telemetry import json_log
 
 Step = Literal["load", "build", "publish"]
 _LOG = logging.getLogger("headrace.pipeline")
@@ -169,6 +171,7 @@ def _run(
     target = resolved.target
     logged = logging_to(resolved.data_dir / "logs", resolved.settings.log_level)
     progress = Progress(progress_path(resolved.data_dir), listen)
+    run_id = new_run_id()
     is_apart = is_process and bool(chosen) and "build" in steps and portable.can_fork()
 
     def load(
@@ -191,6 +194,7 @@ def _run(
     with (
         lock.hold(target, command) as dead,
         logged,
+        json_log.about(run_id=run_id),
         progress,
         load_process.started(load, warm_up) if is_apart else nullcontext() as loader,
     ):
@@ -198,7 +202,7 @@ def _run(
         try:
             one = _Run(
                 resolved, target, store, command, selection, progress.listen, began_at, load,
-                loader, is_backfill=part.backfill is not None, notes=notes,
+                loader, is_backfill=part.backfill is not None, run_id=run_id, notes=notes,
             )  # fmt: skip
             progress.begin(one.run_id)
             return one.execute(steps, chosen, full_refresh=full_refresh, dead=dead)
@@ -257,6 +261,12 @@ def _tables_that_changed(resolved: Resolved, loaded: LoadReport | None) -> list[
     ]
 
 
+def _ended(status: str, seconds: float, rows: int | None) -> dict[str, object]:
+    """What the log says of a run or step that has ended."""
+    counted = {} if rows is None else {"rows": rows}
+    return {"status": status, "seconds": round(seconds, 3), **counted}
+
+
 @dataclass
 class _Run:
     """One run; one use."""
@@ -282,9 +292,20 @@ class _Run:
     watched: QualityReport | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     emitter: Emitter = field(init=False)
+    telemetry: RunTelemetry = field(init=False)
 
     def __post_init__(self) -> None:
         self.emitter = Emitter(self.resolved, run_id=self.run_id, command=self.command)
+        self.telemetry = RunTelemetry(
+            self.run_id,
+            self.command,
+            target=self.target.name,
+            dialect=self.target.dialect,
+            listen=self.listen,
+            loads=self.emitter,
+            startup=time.monotonic() - self.began_at,
+        )
+        self.listen = self.telemetry.listen
 
     def execute(
         self,
@@ -325,6 +346,7 @@ class _Run:
                 with suppress(HeadraceError):
                     self._record_end(INTERRUPTED, time.monotonic() - started, None)
                 self.emitter.run_ended("interrupted")
+                self.telemetry.run_ended("interrupted", None)
                 raise KeyboardInterrupt from error
             text, detail = repr(error), None
             if isinstance(error, HeadraceError):
@@ -334,6 +356,9 @@ class _Run:
                 self._record_end("error", time.monotonic() - started, text, detail)
             stack = "".join(traceback.format_exception(error))
             self.emitter.run_ended("error", text, stack=stack)
+            unsent = self.telemetry.run_ended("error", None, text)
+            if unsent:
+                error.add_note(unsent)
             raise
         status: Status = "success" if passed else "failed"
         failures = self.loaded.failures if self.loaded else ()
@@ -343,7 +368,12 @@ class _Run:
         problems = "; ".join(self.audited.problems) if self.audited else unloaded or None
         unsent = self.emitter.run_ended("success" if passed else "failed", problems)
         self.notes += [unsent] if unsent else []
-        _LOG.info("run ended", extra=self._fields(status=status))
+        rows = self.loaded.rows_loaded if self.loaded else None
+        unsent = self.telemetry.run_ended(status, rows, problems)
+        self.notes += [unsent] if unsent else []
+        _LOG.info(
+            "run ended", extra=self._fields(**_ended(status, time.monotonic() - started, rows))
+        )
         path = self.resolved.published
         return RunReport(
             run_id=self.run_id,
@@ -435,11 +465,11 @@ class _Run:
         with self._step("load") as problems:
             try:
                 if self.loader is None:
-                    self.loaded = self.load(self.listen, self.emitter, failures)
+                    self.loaded = self.load(self.listen, self.telemetry, failures)
                 else:
                     self.loaded = self.loader.load(
                         self.listen,
-                        self.emitter,
+                        self.telemetry,
                         failures,
                         lambda: self._prepare(chosen, rebuild=rebuild),
                     )
@@ -545,7 +575,7 @@ class _Run:
             status = "error"
         else:
             status = "success"
-        self.store.add_step(self.run_id, "catalog", status, time.monotonic() - started, started_at)
+        self._add_step("catalog", status, time.monotonic() - started, started_at)
 
     def _monitor(self) -> None:
         """Measure and judge the tables that changed; an error there does not fail the run."""
@@ -575,8 +605,7 @@ class _Run:
             problems = [f"nothing was monitored: {said}"]
         self.notes += problems[:_MONITOR_NOTES]
         if problems or (self.watched and (self.watched.measured or self.watched.alarms)):
-            self.store.add_step(
-                self.run_id,
+            self._add_step(
                 "monitors",
                 "error" if problems else "success",
                 time.monotonic() - started,
@@ -637,9 +666,7 @@ class _Run:
                 partial(_alarms_of, self.store, self.run_id),
                 began=started_at,
             )
-            self.store.add_step(
-                self.run_id, "quality", status, seconds, started_at, "; ".join(problems) or None
-            )
+            self._add_step("quality", status, seconds, started_at, "; ".join(problems) or None)
 
     def _keep_quarantine(self) -> None:
         """Note what is in quarantine, for the page; an error there does not fail the run."""
@@ -679,16 +706,25 @@ class _Run:
             with suppress(HeadraceError):  # the first error is the one to show
                 seconds = time.monotonic() - started
                 said = str(error) if isinstance(error, HeadraceError) else None
-                self.store.add_step(self.run_id, name, "error", seconds, started_at, said)
+                self._add_step(name, "error", seconds, started_at, said)
             if isinstance(error, HeadraceError) or came_of_ctrl_c(error):
                 raise
             raise _explained(name, error, self.resolved) from error
         seconds = time.monotonic() - started
         status = "failed" if problems else "success"
         said = first_few(problems, _PROBLEMS) or None
-        self.store.add_step(self.run_id, name, status, seconds, started_at, said)
+        self._add_step(name, status, seconds, started_at, said)
         self.listen(Event(name, name, "done", "", seconds))
-        _LOG.info("step ended", extra=self._fields(step=name, seconds=round(seconds, 3)))
+
+    def _add_step(
+        self, name: str, status: str, seconds: float, began: datetime, message: str | None = None
+    ) -> None:
+        """Record a step that has ended."""
+        self.telemetry.stage_ended(name, status, seconds, began, message)
+        rows = self.loaded.rows_loaded if name == "load" and self.loaded else None
+        fields = _ended(status, seconds, rows)
+        _LOG.info("step ended", extra=self._fields(step=name, **fields))
+        self.store.add_step(self.run_id, name, status, seconds, began, message)
 
     def _fields(self, **fields: object) -> dict[str, object]:
         return {"fields": {"run_id": self.run_id, **fields}}

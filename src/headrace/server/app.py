@@ -20,6 +20,7 @@ from headrace.server import api, models, page_routes, queries
 from headrace.server.access import Access
 from headrace.server.errors import RequestError, UnavailableError, problem, problem_response
 from headrace.server.events import EventStreams
+from headrace.server.metrics import Metrics
 from headrace.server.rendering import STATIC
 from headrace.server.response_cache import ResponseCache
 from headrace.server.security import SecurityMiddleware
@@ -88,6 +89,7 @@ def create_app(state: ServerState, access: Access) -> FastAPI:
     app.state.propose = partial(queries.proposals, state)
     app.state.responses = ResponseCache(state)
     app.state.streams = EventStreams(state)
+    app.state.metrics = Metrics(state)
     app.include_router(api.health)
     app.include_router(api.router)
     app.include_router(page_routes.router, include_in_schema=False)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from headrace.server import graph_data, pages, queries
+from headrace.server.metrics import MEDIA_TYPE, Metrics
 from headrace.server.rendering import ServerLinks, frame_of
 from headrace.server.response_cache import ResponseCache
 from headrace.server.row_query import RowFilter
@@ -101,9 +102,10 @@ def quality(request: Request) -> HTMLResponse:
 
 @router.get("/metrics")
 def metrics(request: Request, asset: Text = "", metric: Text = "") -> Response:
-    """The metrics of a table with their bands."""
+    """The metrics of a table with their bands; without a table, those of runs for Prometheus."""
     if not asset:
-        return RedirectResponse(frame_of(request).links.page("quality"))
+        of_runs: Metrics = request.app.state.metrics
+        return Response(of_runs.text(), media_type=MEDIA_TYPE)
     page = pages.metrics(_state(request), frame_of(request), asset, metric=metric or None)
     return HTMLResponse(page)
 

@@ -477,7 +477,12 @@ class Settings(BaseModel):
         default_factory=ServeSettings, description="how `headrace serve` listens"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="of the log file"
+        "info", description="of the log file; of the log on stdout, `info` at least"
+    )
+    log_format: Literal["text", "json"] = Field(
+        "text",
+        description="`json`: `run`, `load`, `build`, `publish` and `generate` print their log as "
+        "one JSON object a line, and nothing else (or `--log-format json`)",
     )
 
 

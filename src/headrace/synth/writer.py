@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -90,12 +91,16 @@ class Written:
         rows: how many rows.
         files: their names within the directory, in order.
         bytes: the size of all of them.
+        started_at: when the first of them was begun, UTC.
+        seconds: until the last of them was complete; tables are written at the same time.
     """
 
     table: str
     rows: int
     files: tuple[str, ...]
     bytes: int
+    started_at: datetime
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ class Writer:
         self.overlay = overlay
         self.progress = progress
         self._stop = threading.Event()
+        self._times: dict[str, tuple[datetime, datetime]] = {}  # of each file
         self._hidden = portable.temporary_beside(directory / "generated")
 
     def write(self, plans: list[TablePlan]) -> list[Written]:
@@ -240,6 +246,12 @@ class Writer:
         return [future.result() for future in futures]
 
     def _write(self, task: _Task) -> int:
+        began = datetime.now(UTC)
+        rows = self._write_rows(task)
+        self._times[task.name] = began, datetime.now(UTC)
+        return rows
+
+    def _write_rows(self, task: _Task) -> int:
         schema = self.file_schema(task.plan)
         rows = 0
         waiting: list[pa.RecordBatch] = []
@@ -294,7 +306,10 @@ class Writer:
             if whole:
                 known.forget(plan.name, names)
             known.add(plan.name, names)
-            written.append(Written(plan.name, sum(count for _, count in own), names, sum(sizes)))
+            began = min(self._times[name][0] for name in names)
+            seconds = (max(self._times[name][1] for name in names) - began).total_seconds()
+            total = sum(count for _, count in own)
+            written.append(Written(plan.name, total, names, sum(sizes), began, seconds))
         known.save()
         return written
 

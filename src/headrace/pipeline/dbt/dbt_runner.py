@@ -5,7 +5,7 @@ A dbt project's own output of ``profiles.yml`` is kept next to what the target s
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +31,7 @@ from headrace.secrets import hide, hide_in_files
 from headrace.settings import ProfileSettings, Resolved
 from headrace.system_errors import system_fault
 from headrace.targets import Target
+from headrace.telemetry import json_log
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunner, dbtRunnerResult
@@ -149,11 +150,18 @@ def parse(resolved: Resolved, home: Path | None = None) -> ParsedProject:
 
     home = home or dbt_home(resolved)
     places = project_of(resolved, home)
-    result = dbtRunner().invoke(["parse", *arguments(resolved, home), "--no-write-json"])
+    result = dbtRunner(callbacks=log_callbacks()).invoke(
+        ["parse", *arguments(resolved, home), "--no-write-json"]
+    )
     if not result.success:
         raise transform_error(result, places) from result.exception
     graph = cast("Any", result.result)
-    return ParsedProject(dbtRunner(manifest=graph), graph, places)
+    return ParsedProject(dbtRunner(manifest=graph, callbacks=log_callbacks()), graph, places)
+
+
+def log_callbacks() -> list[Callable[[Any], None]]:
+    """What logs dbt's events, where the log goes to stdout."""
+    return [json_log.DbtLines()] if json_log.is_on() else []
 
 
 def sources_not_loaded(graph: Any, target: Target, *, writes: bool = True) -> list[str]:

@@ -16,6 +16,7 @@ from headrace.pipeline.quarantine.quarantine import count_open
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport
 from headrace.settings import Resolved, SourceSettings
 from headrace.targets import Target
+from headrace.telemetry import json_log
 
 
 def warm_up(resolved: Resolved, chosen: Mapping[str, SourceSettings]) -> None:
@@ -82,7 +83,8 @@ def load(
         if emitter is not None:
             emitter.load_started(name)
         try:
-            found, ids = loader.run()
+            with json_log.about(stage="load", source=name):
+                found, ids = loader.run()
         except HeadraceError as error:
             if came_of_ctrl_c(error):
                 raise

@@ -19,7 +19,7 @@ from headrace.ingest.periods import Backfill
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline.loading import backfill, source_errors, sources
 from headrace.pipeline.loading.row_changes import RowChanges, RowHashes
-from headrace.pipeline.reports import Event, Listener, LoadFailure, TableReport
+from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadJob, TableReport
 from headrace.settings import Resolved, SourceSettings
 from headrace.system_errors import system_fault
 from headrace.targets import Target
@@ -55,6 +55,7 @@ class SourceLoader:
     hashes: RowHashes = field(init=False)
     dialects: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     types: dict[str, dict[str, str]] = field(default_factory=dict)
+    jobs: dict[str, list[LoadJob]] = field(default_factory=dict)
 
     def run(self) -> tuple[list[TableReport], list[str]]:
         """Load it; gives its tables and dlt's load ids.
@@ -222,6 +223,8 @@ class SourceLoader:
             raise
         finally:
             self._keep_trace(pipeline)
+        for job in libraries_dlt.load_jobs(info):
+            self.jobs.setdefault(job["table"], []).append(LoadJob(**job))
         return list(info.loads_ids)
 
     def _take_hashes(self, pipeline: "dlt.Pipeline", dataset: str) -> None:
@@ -333,6 +336,7 @@ class SourceLoader:
                 new_columns=table.new_columns,
                 changes=(*table.changes, *self._type_changes(pipeline, table.table)),
                 notes=(*table.notes, *notes),
+                jobs=tuple(self.jobs.get(table.table, ())),
             )
             notes = []
         trace = pipeline.last_trace
@@ -354,6 +358,7 @@ class SourceLoader:
                 **self._counts(table, pipeline, load_ids),
                 rows_total=after.get(name, 0),
                 notes=tuple(notes),
+                jobs=tuple(self.jobs.get(name, ())),
             )
             notes = []
 

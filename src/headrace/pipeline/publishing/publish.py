@@ -159,7 +159,9 @@ def _publish_in(
     if is_new:
 
         def tell(table: BuiltTable, seconds: float) -> None:
-            listen(Event("publish", table.full_name, "done", f"{table.rows:,} rows", seconds))
+            words = f"{table.rows:,} rows"
+            name, rows = table.full_name, table.rows
+            listen(Event("publish", name, "done", words, seconds, table=name, rows=rows))
 
         tables = (*map(_published, built), *kept)
         publisher.publish(

@@ -293,9 +293,9 @@ class PublishedCopy:
                         f"{most_bytes:,} bytes"
                     )
             _describe(connection, relation, mart.node)
-            listen(
-                Event("publish", mart.name, "done", f"{mart.rows:,} rows", time.monotonic() - began)
-            )
+            words, seconds = f"{mart.rows:,} rows", time.monotonic() - began
+            name, rows = mart.name, mart.rows
+            listen(Event("publish", name, "done", words, seconds, table=name, rows=rows))
         for mart in marts:
             row = connection.execute(f"select count(*) from published.{mart.quoted}").fetchone()
             if row is None or row[0] != mart.rows:

@@ -1,0 +1,1 @@
+"""What a command says of itself while it works: JSON log lines and OpenTelemetry spans."""
