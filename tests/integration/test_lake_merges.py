@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dlt
 import duckdb
@@ -24,12 +24,14 @@ Rows = Sequence[Mapping[str, Any]]
 
 def load(target: Target, folder: Path, orders: Rows, files: Rows = (), **hints: Any) -> None:
     """Load as a source does: rows with nested lists by their key, and files without a key."""
+    disposition = hints.get("disposition", "merge")
+    marks = {"gone": {"hard_delete": True, "data_type": "bool"}}
 
     @dlt.resource(
         name="orders",
         primary_key="id",
-        write_disposition=hints.get("disposition", "merge"),
-        columns={"gone": {"hard_delete": True, "data_type": "bool"}},
+        write_disposition=disposition,
+        columns=cast("Any", marks if disposition == "merge" else {}),
     )
     def by_key() -> Iterator[Rows]:
         yield orders
@@ -93,6 +95,40 @@ def test_a_merge_leaves_what_it_leaves_in_a_database(target: Target, tmp_path: P
     load(target, tmp_path, [{"id": 5, "a": "only", "items": [{"k": 9}]}], disposition="replace")
     assert rows(target, "orders") == [("only", 5, None)]
     assert rows(target, "orders__items") == [(9,)]
+
+
+@pytest.mark.parametrize("form", ["delta", "iceberg"])
+@pytest.mark.parametrize("partitions", ["{}", "{shop_raw.orders: [a]}"])
+def test_small_files_are_put_together_and_old_ones_deleted(
+    tmp_path: Path, form: str, partitions: str
+) -> None:
+    (tmp_path / "config").mkdir()
+    flags = [
+        "target=lake", f"targets.lake.table_format={form}", "targets.lake.compact_after=4",
+        f"targets.lake.partitions={partitions}",
+    ]  # fmt: skip
+    old = resolve(tmp_path, flags=flags, environ={}).target
+    folder = Path(old.location) / "bronze" / "shop_raw" / "orders"
+    wanted = []
+    for number in range(4):
+        load(old, tmp_path, [{"id": number, "a": "xy"[number % 2]}], disposition="append")
+        wanted.append(("xy"[number % 2], number))
+        assert rows(old, "orders") == sorted(wanted)
+    assert len(list(folder.rglob("*.parquet"))) == 4
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    load(old, tmp_path, [{"id": 4, "a": "x"}], disposition="append")
+    assert before <= set(folder.rglob("*"))  # its versions can be read for the retention
+    new = resolve(tmp_path, flags=[*flags, "targets.lake.retention_hours=0"], environ={}).target
+    load(new, tmp_path, [{"id": 5, "a": "y"}], disposition="append")
+    assert rows(new, "orders") == sorted([*wanted, ("x", 4), ("y", 5)])
+    # of five files and the last load's
+    assert len(list(folder.rglob("*.parquet"))) == (2 if partitions == "{}" else 3)
+    if form == "iceberg":
+        assert len(list(folder.rglob("*.metadata.json"))) == 1
+        assert len(list(folder.rglob("snap-*.avro"))) == 1
+    load(new, tmp_path, [{"id": 0, "a": "z"}])
+    assert rows(new, "orders")[-1] == ("z", 0)
+    assert len(rows(new, "orders")) == 6
 
 
 @pytest.mark.parametrize("target", ["delta"], indirect=True)

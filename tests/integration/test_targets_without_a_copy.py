@@ -172,6 +172,10 @@ def test_a_state_is_written_and_built_on(lab: Lab, tmp_path: Path) -> None:
         selection = Selection(("state:modified+",), (), tmp_path / "state", defer=True)
         report = run(where.resolved, steps=("build",), selection=selection)
         assert report.build is not None
+        assert report.build.selection is not None
+        reads_state = where.resolved.target.capabilities.reads_duckdb
+        assert report.build.selection.deferred == reads_state
+        assert bool(report.build.selection.not_deferred) == (not reads_state)
         assert {node.unique_id: node.status for node in report.build.nodes}[MODEL] == "success"
         assert _amounts(where, "warehouse", "marts.store_orders") == [(1, 11), (2, 21), (4, 41)]
     assert _amounts(lab, "published", "marts.store_orders") == BUILT

@@ -339,6 +339,8 @@ def _selection_lines(report: RunReport) -> Iterator[str]:
         sources = ", ".join(selection.sources_of_state)
         more = f", sources too: {escape(sources)}" if sources else ""
         yield f"[green]✓[/] what is not built is read from {escape(selection.state or '')}{more}"
+    elif selection.not_deferred and report.build.nodes:
+        yield f"[yellow]![/] {escape(selection.not_deferred)}"
 
 
 _MOST_PATHS, _MOST_LINES = 5, 12

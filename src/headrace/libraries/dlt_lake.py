@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 PreparedTable = Any
 """dlt's schema of a table, with what the destination adds."""
+_OPEN = frozenset({"delta", "iceberg"})  # formats whose tables can be merged and tidied
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class LakeOptions:
         table_format: ``delta``, ``iceberg`` or ``parquet``.
         setting: the target in the settings, for messages: ``targets.lake``.
         partitions: columns by ``schema.table``.
-        compact_after: files of a Delta table beyond which small ones are put together; 0 for never.
+        compact_after: files of a table beyond which small ones are put together; 0 for never.
         retention: how long files that a table no longer names are kept.
         memory_limit: of the DuckDB that prepares a merge.
         nested_as_json: whether lists and structs become JSON, as they are in a database.
@@ -84,6 +85,7 @@ class ChainJob(TableFormatLoadFilesystemJob):
         named: Any = self._load_table["name"]
         root: Any = get_root_table(client.schema.tables, named)
         chain = client.chain_of(root["name"])
+        client.written.update(str(table["name"]) for table in chain)
         config: Any = {"memory_limit": client.options.memory_limit, "threads": "2"}
         with duckdb.connect(config=config) as connection:
             connection.execute("set TimeZone = 'UTC'")
@@ -225,9 +227,15 @@ def _root_id(table: PreparedTable) -> str | None:
 
 
 class LakeClient(FilesystemClient):
-    """dlt's client, of which each table is loaded together with its nested tables."""
+    """dlt's client, of which each table is loaded together with its nested tables.
+
+    Attributes:
+        options: how tables are stored.
+        written: the tables of the load so far: dlt completes it by another client of this class.
+    """
 
     options: ClassVar[LakeOptions]
+    written: ClassVar[set[str]]
     batch_table_chain: ClassVar[bool] = True
 
     @staticmethod
@@ -235,7 +243,7 @@ class LakeClient(FilesystemClient):
         table: PreparedTable,
     ) -> type[ReferenceFollowupJob] | None:
         """The job that loads a table's files."""
-        return ChainJob if table.get("table_format") in {"delta", "iceberg"} else None
+        return ChainJob if table.get("table_format") in _OPEN else None
 
     def open_table(self, table: PreparedTable) -> Any:
         """The table, or what makes it."""
@@ -258,7 +266,7 @@ class LakeClient(FilesystemClient):
             for table in load_tables
             if table["write_disposition"] == "merge"
             and not is_nested_table(table)
-            and table.get("table_format") not in {"delta", "iceberg"}
+            and table.get("table_format") not in _OPEN
             and not self.is_dlt_table(table["name"])
         ]
 
@@ -273,12 +281,10 @@ class LakeClient(FilesystemClient):
     def complete_load(self, load_id: str) -> None:
         """Note that a load is complete; then tidy the tables that it wrote."""
         super().complete_load(load_id)
-        for name in sorted(self._tables_with_jobs):
-            table = self.prepare_load_table(name)
-            if table.get("table_format") == "delta" and not self.is_dlt_table(name):
-                found = self.open_table(table)
-                if found.exists:
-                    found.tidy()
+        while self.written:
+            found = self.open_table(self.prepare_load_table(self.written.pop()))
+            if found.exists:
+                found.tidy()
 
 
 def _no_merge(setting: str, table: str) -> str:
@@ -300,7 +306,7 @@ def destination(options: LakeOptions, *, url: str, credentials: Any) -> Any:
     class Client(LakeClient):
         pass
 
-    Client.options = options
+    Client.options, Client.written = options, set()
 
     class Lake(filesystem):
         @property
@@ -321,7 +327,7 @@ def destination(options: LakeOptions, *, url: str, credentials: Any) -> Any:
 
 def _strategies(supported: Sequence[Any], /, *, table_schema: Any) -> Sequence[Any]:
     """The ways to merge a table, the default one first: ids of rows follow from a key."""
-    if table_schema.get("table_format") not in {"delta", "iceberg"}:
+    if table_schema.get("table_format") not in _OPEN:
         return []
     if get_columns_names_with_prop(table_schema, "primary_key", include_incomplete=True):
         return supported

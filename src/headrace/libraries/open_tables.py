@@ -7,6 +7,7 @@ commit. They take dlt's own ways to name, reach and evolve a table.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _MOST_IN_FILTER = 10_000  # keys of one Iceberg filter
+_SMALL_BYTES = 64_000_000  # an Iceberg file that is put together with others
+_MOST_COMPACTED_BYTES = 256_000_000  # of Parquet, after one load: it is in memory
 
 
 class OpenTable:
@@ -203,7 +206,66 @@ class IcebergTable(OpenTable):
                 transaction.append(kept)
 
     def tidy(self) -> None:
-        """Nothing: pyiceberg neither compacts nor deletes files."""
+        """Put small files together, and delete those that no version within the retention has.
+
+        pyiceberg has no command for either: small files are read and written again as one commit,
+        and files are deleted that no snapshot names any more.
+        """
+        options = self.client.options
+        files = list(self.open.scan().plan_files())
+        if options.compact_after and len(files) > options.compact_after:
+            self._compact([one for one in files if one.file.file_size_in_bytes < _SMALL_BYTES])
+        before = datetime.now(UTC) - options.retention
+        if any(one.timestamp_ms < before.timestamp() * 1000 for one in self.open.snapshots()[:-1]):
+            self.open.maintenance.expire_snapshots().older_than(before).commit()
+        self._delete_unnamed(before)
+
+    def _compact(self, small: Sequence[Any]) -> None:
+        """Write the rows of small files into few, as many as memory takes; the rest next time."""
+        from pyiceberg.expressions import AlwaysTrue
+        from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
+
+        chosen, size = [], 0
+        for task in sorted(small, key=lambda one: int(one.file.file_size_in_bytes)):
+            size += task.file.file_size_in_bytes
+            if size > _MOST_COMPACTED_BYTES:
+                break
+            chosen.append(task)
+        if len(chosen) < 2:
+            return
+        table = self.open
+        scan = ArrowScan(table.metadata, table.io, table.schema(), AlwaysTrue())
+        rows = scan.to_table(chosen)
+        with table.transaction() as transaction:
+            written = _dataframe_to_data_files(transaction.table_metadata, rows, table.io)
+            with transaction.update_snapshot().overwrite() as snapshot:
+                for task in chosen:
+                    snapshot.delete_data_file(task.file)
+                for file in written:
+                    snapshot.append_data_file(file)
+
+    def _delete_unnamed(self, before: datetime) -> None:
+        """Delete the files that were written before a time and that nothing names any more."""
+        from dlt.common.storages.fsspec_filesystem import MTIME_DISPATCH
+
+        table, storage = self.open, self.client.fs_client
+        named = {table.metadata_location, *(one.manifest_list for one in table.snapshots())}
+        seen: set[str] = set()
+        for snapshot in table.snapshots():
+            for manifest in snapshot.manifests(table.io):
+                if manifest.manifest_path not in seen:
+                    seen.add(manifest.manifest_path)
+                    entries = manifest.fetch_manifest_entry(table.io, discard_deleted=True)
+                    named |= {entry.data_file.file_path for entry in entries}
+        plain = storage._strip_protocol  # noqa: SLF001 - its listing has no protocol
+        kept = {plain(path) for path in named | seen}
+        modified = MTIME_DISPATCH[self.client.config.protocol]
+        storage.invalidate_cache()
+        found = storage.find(plain(table.location()), detail=True)
+        for path, info in found.items():
+            at = modified(info)
+            if path not in kept and at is not None and at < before:
+                storage.rm_file(path)
 
     def _fit(self, schema: "pa.Schema") -> None:
         """Make the table, or add the columns that it lacks."""

@@ -155,6 +155,7 @@ class SelectionReport(Report):
     unmatched: tuple[str, ...] = Field((), description="selectors that match nothing")
     state: str | None = Field(None, description="the state folder")
     deferred: bool = Field(False, description="whether what is not built here is read from it")
+    not_deferred: str | None = Field(None, description="why it is not, though it was asked for")
     sources_of_state: tuple[str, ...] = Field(
         (), description="dbt sources that are read from the state, for they are not loaded here"
     )

@@ -3,7 +3,7 @@
 DuckDB reads every target: what compares, profiles or proves attaches it to a DuckDB in memory.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,6 +116,13 @@ class Target(Protocol):
         """What dbt's nodes of a schema are configured as here; asked for before each build.
 
         ``view_as`` is what a view is built as, ``first_sql`` is run before a model.
+        """
+
+    def note_written(self, relations: Collection[tuple[str, str]]) -> None:
+        """Told, before it is released, of all that dbt itself may have written.
+
+        Args:
+            relations: schema and name of each; hooks of the project may have written others.
         """
 
     def release(self) -> None:
@@ -238,6 +245,9 @@ class RemoteTarget:
 
     def refresh_statistics(self, schema: str) -> None:
         """Nothing: most engines know what is in their files."""
+
+    def note_written(self, relations: Collection[tuple[str, str]]) -> None:
+        """Nothing: dbt writes where the tables are."""
 
     def lock(self, command: str) -> AbstractContextManager[None]:
         """None but the one of this machine."""

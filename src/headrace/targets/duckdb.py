@@ -1,7 +1,7 @@
 """The DuckDB target: one file that one process writes; how it is made, why it cannot be opened."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -263,6 +263,9 @@ class DuckDbTarget:
 
     def refresh_statistics(self, schema: str) -> None:
         """Nothing: DuckDB keeps them as it writes."""
+
+    def note_written(self, relations: Collection[tuple[str, str]]) -> None:
+        """Nothing: dbt writes where the tables are."""
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own tables left out."""

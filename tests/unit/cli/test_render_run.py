@@ -21,6 +21,7 @@ from headrace.pipeline.reports import (
     PublishedTableReport,
     PublishReport,
     RunReport,
+    SelectionReport,
     TableReport,
 )
 from headrace.pipeline.status import FailureReport, RecordedRun, StatusReport
@@ -121,6 +122,18 @@ def test_a_failed_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         "  · test unique(id) on orders: broken by 2 rows",
         "default: failed in 4.0 s (load 1.0 s · build 2.0 s · audit 0.1 s)",
     ]
+
+
+def test_a_state_that_an_engine_cannot_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = report(tmp_path, passed=True)
+    assert one.build is not None
+    why = "the target spark reads no DuckDB file, so what is not built is read from /x"
+    selection = SelectionReport(select=("state:modified+",), state="s", not_deferred=why)
+    build = one.build.model_copy(update={"selection": selection})
+    RunScreen(quiet=False).summary(one.model_copy(update={"build": build}))
+    assert f"! {why}" in lines(capsys.readouterr().out)
 
 
 def test_without_a_terminal_only_what_is_not_good_is_told(

@@ -13,6 +13,8 @@ import pytest
 from headrace.errors import LockedError, PublishError, SettingsError, WarehouseError
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
+from headrace.targets.lake import state as lake_state
+from headrace.targets.lake.files import described
 from headrace.targets.lake.target import LakeTarget
 from headrace.targets.object_store import ABSENT, ConflictError, LocalStore
 
@@ -38,14 +40,19 @@ def lake(root: Path, *flags: str, machine: str = "a", url: Path | None = None) -
     return resolved.target
 
 
-def build(target: LakeTarget, *statements: str) -> None:
-    """Do in the engine what dbt does: open it as it does, run SQL, and release it."""
+def build(target: LakeTarget, *statements: str, written: Any = None) -> None:
+    """Do in the engine what dbt does: open it as it does, run SQL, and release it.
+
+    ``written`` is what the target is told of it; None to tell it nothing.
+    """
     with target.lock("a test"):
         target.prepare()
         with target.engine.connect(read_only=False) as connection:
             target.prepare_engine(connection)
             for statement in statements:
                 connection.execute(statement)
+        if written is not None:
+            target.note_written(written)
         target.release()
 
 
@@ -140,6 +147,42 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     new = {entry.key for entry in target.store.list("gold")} - before
     assert [key.split("/")[:3] for key in new] == [["gold", "marts", "people"]]
     assert target.signature() != signature
+
+
+def test_only_what_dbt_wrote_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build costs what it built, and what hooks or a build that was stopped wrote is not lost."""
+    target = lake(tmp_path)
+    read: list[str] = []
+
+    def describing(connection: Any, relation: str) -> Any:
+        read.append(relation.rsplit(".", 1)[1].strip('"'))
+        return described(connection, relation)
+
+    monkeypatch.setattr(lake_state, "described", describing)
+
+    def reads(*statements: str, written: Any = (), of: LakeTarget = target) -> list[str]:
+        read.clear()
+        build(of, *statements, written=written)
+        return sorted(read)
+
+    odd = """create table marts."it's odd" as select range as id from range(200000)"""
+    assert reads(*MARTS, odd) == ["it's odd", "orders"]
+    assert reads() == []
+    assert reads(*MARTS, written={("marts", "orders")}) == ["orders"]
+    assert reads("update marts.orders set id = 7 where id = 2") == ["orders"]
+    assert reads("delete from marts.orders where id = 7") == ["orders"]
+    assert target.count_rows("marts", "orders") == 2
+    assert reads("alter table marts.orders rename id to key") == ["orders"]
+    assert reads("create view marts.v as select 1 as id", written=None) == ["it's odd", "orders"]
+    with target.engine.connect(read_only=False) as connection:  # a build that was killed
+        target.prepare_engine(connection)
+        connection.execute("insert into marts.orders values (9)")
+    assert reads() == ["it's odd", "orders"]
+    assert target.count_rows("marts", "orders") == 3
+    assert reads('create table marts."a""b" as select 1 as id') == ['a""b']
+    # in another process the same is known
+    view = "create view marts.w as select 1 as id"
+    assert reads(view, of=lake(tmp_path)) == ['a""b']
 
 
 def test_an_engine_that_is_lost_or_damaged_is_made_again(tmp_path: Path) -> None:

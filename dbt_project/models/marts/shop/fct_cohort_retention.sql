@@ -60,7 +60,8 @@ final as (
         coalesce(activity.number_of_active_customers, 0) as number_of_active_customers,
         coalesce(activity.number_of_orders, 0) as number_of_orders,
         cast(
-            coalesce(activity.number_of_active_customers, 0) * 1.0
+            -- with six digits behind the point, as some engines keep four more of a quotient
+            cast(coalesce(activity.number_of_active_customers, 0) as decimal(18, 6))
             / sizes.number_of_customers as decimal(9, 6)
         ) as retention_rate,
         cast(coalesce(activity.net_amount, 0) as decimal(18, 2)) as net_amount,

@@ -289,6 +289,7 @@ def build_nodes(
     parsed.runner.callbacks.append(events)
     try:
         result = parsed.runner.invoke(["build", *words, *flags])
+        _note_written(target, result.result)
     finally:
         parsed.runner.callbacks.remove(events)
         target.release()
@@ -327,10 +328,18 @@ def _seed(
     words = ["seed", *dbt_runner.arguments(resolved), "--select", *seeds]
     try:
         result = parsed.runner.invoke(words)
+        _note_written(target, result.result)
     finally:
         target.release()
     if result.exception is not None:
         raise dbt_runner.transform_error(result, parsed.places) from result.exception
+
+
+def _note_written(target: Target, result: Any) -> None:
+    """Tell a target which relations dbt went at; nothing where dbt does not say."""
+    if result is not None:
+        nodes = [item.node for item in result.results]
+        target.note_written({(one.schema, one.alias) for one in nodes if hasattr(one, "alias")})
 
 
 def _freshness(
@@ -345,6 +354,7 @@ def _freshness(
     try:
         words = [*dbt_runner.arguments(resolved), *selection, "--no-write-json"]
         result = runner.invoke(["source", "freshness", *words])
+        target.note_written(())
     finally:
         target.release()
     project = dbt_runner.project_of(resolved)
@@ -385,6 +395,7 @@ def _describe_relations(resolved: Resolved, target: Target, runner: "dbtRunner")
         result = runner.invoke(
             ["docs", "generate", "--no-compile", *dbt_runner.arguments(resolved)]
         )
+        target.note_written(())
     finally:
         target.release()
     if not result.success:

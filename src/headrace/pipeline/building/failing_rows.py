@@ -97,6 +97,7 @@ def store_failures(
         result = parsed.runner.invoke(
             [*words, "--indirect-selection", "empty", "--select", *dict.fromkeys(names)]
         )
+        target.note_written({(node.schema, node.alias) for node in tests})
     finally:
         target.release()
     if result.exception is not None or result.result is None:

@@ -158,8 +158,12 @@ def build_slim(
     target.check()
     home = slim_folder(resolved)
     attach = [{"path": str(state.warehouse), "alias": ALIAS, "read_only": True}] if state else []
-    # an engine that reads no DuckDB file has the rest itself
     defers = selection.defer and target.capabilities.reads_duckdb
+    # an engine that reads no DuckDB file has the rest itself
+    not_deferred = (
+        f"the target {target.name} reads no DuckDB file, so what is not built is read from "
+        f"{target.location} and not from the state"
+    )
     more: dict[str, Any] = {"attach": attach} if defers else {}
     listen(Event("build", "starting dbt", "phase"))
     with dbt_runner.environment(home, working_dir=resolved.dbt_working_dir):
@@ -210,6 +214,7 @@ def build_slim(
             unmatched=tuple(unmatched.selectors),
             state=str(state.folder) if state else None,
             deferred=defers,
+            not_deferred=not_deferred if selection.defer and not defers else None,
             sources_of_state=from_state,
         ),
         seconds=time.monotonic() - started,

@@ -106,6 +106,7 @@ def _compile(
                     *("--select", *(f"{root}+,{kind}" for root in roots for kind in kinds)),
                 ]
             )
+            target.note_written(())
     finally:
         target.release()
     for item in getattr(result.result, "results", None) or ():

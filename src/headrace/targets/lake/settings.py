@@ -54,12 +54,12 @@ class LakeFields(S3Settings):
         description="columns by which a table's files are divided: `marts.orders: [ordered_on]`",
     )
     compact_after: int = Field(
-        64, ge=0, description="files of a raw Delta table beyond which small ones are put together "
-        "after a load; 0 for never",
+        64, ge=0, description="files of a raw table beyond which small ones are put together after "
+        "a load; 0 for never",
     )  # fmt: skip
     retention_hours: int = Field(
         168, ge=0, description="how long files are kept that no table and no kept publication has "
-        "any more: for queries that still read them, and for Delta's time travel",
+        "any more: for queries that still read them, and for the time travel of raw tables",
     )  # fmt: skip
     lock_seconds: float = Field(
         120, ge=1, description="in S3: when the lock of a machine that died ends"

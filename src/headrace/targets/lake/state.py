@@ -7,15 +7,17 @@ included, and a machine that is lost takes nothing with it.
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel, ValidationError
+
 from headrace import portable
 from headrace.errors import WarehouseError
-from headrace.sql_text import qualified
+from headrace.sql_text import literal, qualified
 from headrace.targets.lake.files import (
     STATE,
     LakeFiles,
@@ -34,7 +36,21 @@ _VIEW = re.compile(r"^CREATE (?:TEMP(?:ORARY)? )?VIEW .*? AS\s+", re.DOTALL | re
 _IN_THE_MAKING = "__dbt_"
 
 
-@dataclass(frozen=True)
+class _Note(BaseModel):
+    """What the engine was when the lake had all of it.
+
+    Attributes:
+        id: of the state in the lake.
+        look: of the file; empty if it has changed since.
+        tables: how each built table is stored, by ``schema.table``.
+    """
+
+    id: str = ""
+    look: str = ""
+    tables: dict[str, str] = {}
+
+
+@dataclass
 class EngineState:
     """The engine and the lake.
 
@@ -42,11 +58,16 @@ class EngineState:
         files: of the lake.
         engine: the DuckDB file.
         raw_tables: lists the raw tables.
+        written: the relations that dbt may have written since the engine was opened; None where
+            that is not known.
+        is_known: whether the lake had all of the engine when it was opened.
     """
 
     files: LakeFiles
     engine: Path
     raw_tables: Callable[[], LakeTables]
+    written: Collection[tuple[str, str]] | None = None
+    is_known: bool = False
 
     @property
     def _note(self) -> Path:
@@ -68,7 +89,7 @@ class EngineState:
 
     def is_stale(self) -> bool:
         """Whether the engine changed since it was written to the lake."""
-        return self._noted()[1] != self._look()
+        return self._noted().look != self._look()
 
     def _look(self) -> str:
         parts = []
@@ -78,12 +99,11 @@ class EngineState:
                 parts.append(f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ino}")
         return "/".join(parts)
 
-    def _noted(self) -> tuple[str, str]:
+    def _noted(self) -> _Note:
         try:
-            id_, _, look = self._note.read_text("utf-8").partition("\n")
-        except OSError:
-            return "", ""
-        return id_, look
+            return _Note.model_validate_json(self._note.read_bytes())
+        except (OSError, ValidationError):
+            return _Note()
 
     def fetch(self, connection: "duckdb.DuckDBPyConnection", database: str) -> None:
         """Give the engine what the lake has: raw tables, and the state of another machine.
@@ -97,9 +117,13 @@ class EngineState:
             duckdb.Error: likewise.
         """
         raw, (state, _) = self.raw_tables(), self.read()
-        if state is not None and state.id != self._noted()[0]:
+        noted = self._noted()
+        self.written, self.is_known = None, noted.look == self._look()
+        if state is not None and state.id != noted.id:
             self._restore(connection, database, state)
-            portable.write_file(self._note, f"{state.id}\n")  # its look is noted when it is saved
+            # its look is noted when it is saved
+            portable.write_file(self._note, _Note(id=state.id).model_dump_json())
+            self.is_known = False
         raw.write_loads(connection, database)
         queries = {(one.schema, one.name): one.sql for one in raw.tables()}
         known = set(queries)
@@ -146,6 +170,9 @@ class EngineState:
     def save(self, connection: "duckdb.DuckDBPyConnection", database: str) -> None:
         """Write to the lake what dbt built: only what changed.
 
+        A table is the one that the lake has without being read, if dbt did not build it and it is
+        stored as it was: hooks may have written to any.
+
         Args:
             connection: of the engine; it can write to the lake.
             database: DuckDB's name of the engine.
@@ -157,11 +184,18 @@ class EngineState:
         state, tag = self.read()
         raw = set(self.raw_tables().schemas())
         before = {one.key: one for one in state.tables} if state else {}
-        tables = tuple(
-            self._version(connection, database, key, before.get(key))
+        connection.execute(f"checkpoint {qualified(database)}")
+        looks = {
+            key: _stored(connection, database, key)
             for key in self._relations(connection, database, "tables")
             if key[0] not in raw and _IN_THE_MAKING not in key[1]
-        )
+        }
+        same = set(self._untouched(looks))
+        tables = tuple(
+            before[key] if key in same & before.keys()
+            else self._version(connection, database, key, before.get(key))
+            for key in looks
+        )  # fmt: skip
         views = tuple(
             view for view in self._views(connection, database) if view.schema_name not in raw
         )
@@ -175,8 +209,21 @@ class EngineState:
                     f"another machine built in {self.files.store.url} meanwhile, so this build was "
                     "not kept: run the same command again"
                 ) from error
-        connection.execute(f"checkpoint {qualified(database)}")
-        portable.write_file(self._note, f"{state.id}\n{self._look()}")
+        note = _Note(
+            id=state.id,
+            look=self._look(),
+            tables={".".join(key): look for key, look in looks.items()},
+        )
+        portable.write_file(self._note, note.model_dump_json())
+        self.written, self.is_known = (), True
+
+    def _untouched(self, looks: Mapping[tuple[str, str], str]) -> Iterator[tuple[str, str]]:
+        """The tables of which it is known that the lake has them."""
+        if self.is_known and self.written is not None:
+            noted = self._noted().tables
+            for key, look in looks.items():
+                if key not in self.written and noted.get(".".join(key)) == look:
+                    yield key
 
     def _version(
         self,
@@ -206,3 +253,15 @@ class EngineState:
             for schema, name, sql in rows
             if _IN_THE_MAKING not in name
         ]  # fmt: skip
+
+
+def _stored(connection: "duckdb.DuckDBPyConnection", database: str, key: tuple[str, str]) -> str:
+    """How a table is stored, without its rows: its segments, their places and statistics."""
+    relation = qualified(database, *key)
+    if '"' in "".join(key):
+        return uuid.uuid4().hex  # the pragma knows no such name: it counts as changed
+    found = connection.execute(
+        f"select (select count(*) from {relation}), count(*), sum(hash(segment)) "
+        f"from pragma_storage_info({literal(relation)}) as segment"
+    ).fetchone()
+    return repr(found)

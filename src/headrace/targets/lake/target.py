@@ -8,7 +8,7 @@ is written to the lake at its end.
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -268,6 +268,10 @@ class LakeTarget(RemoteTarget):
         """Make ready a connection of dbt's: the lake is attached, and its state is current."""
         self.open(connection)
         self.state.fetch(connection, self.database)
+
+    def note_written(self, relations: Collection[tuple[str, str]]) -> None:
+        """See ``Target``: other tables are not looked into when they are written to the lake."""
+        self.state.written = relations
 
     def release(self) -> None:
         """Close dbt's connection, and write to the lake what it built.
