@@ -12,8 +12,7 @@ from pathlib import Path
 from benchmarks.measure import ROOT, environment, python
 
 BENCHMARKS = (
-    "second_run",
-    "three_jobs",
+    "jaffle_shop",
     "merge",
     "load_files",
     "detection",
@@ -63,7 +62,8 @@ def main() -> None:
     options.add_argument(
         "--docs", action="store_true", help=f"write the tables to {DOCS.relative_to(ROOT)}, too"
     )
-    options.add_argument("--sqlmesh", type=Path, help="SQLMesh's command, for `three_jobs`")
+    for peer in ("sqlmesh", "dango"):
+        options.add_argument(f"--{peer}", type=Path, help="its command, for `jaffle_shop`")
     chosen = options.parse_args()
     out: Path = chosen.out.resolve()
     shared = ["--work-dir", str(chosen.work_dir.resolve())] if chosen.work_dir else []
@@ -73,8 +73,10 @@ def main() -> None:
         module = f"benchmarks.{name}"
         # the server's `--runs` are those of the project that it serves
         more = [*shared, *(rounds if name != "server" else ())]
-        if name == "three_jobs" and chosen.sqlmesh:
-            more += ["--sqlmesh", str(chosen.sqlmesh.absolute())]
+        if name == "jaffle_shop":
+            for peer in ("sqlmesh", "dango"):
+                if program := getattr(chosen, peer):
+                    more += [f"--{peer}", str(program.absolute())]
         command = python("-m", module, *more, "--out", out / f"{name}.json")
         if subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode:
             failed.append(name)

@@ -92,15 +92,18 @@ def environment() -> dict[str, str]:
     }
 
 
-def run_process(command: Sequence[str], *, env: Mapping[str, str] | None = None) -> Sample:
+def run_process(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path = ROOT
+) -> Sample:
     """Run a command to its end.
 
     The caller's own process should be small: until it calls ``exec``, a child counts as being
     as large as its parent.
 
     Args:
-        command: the program and its arguments; it runs in the repository's root.
+        command: the program and its arguments.
         env: variables to add to the environment.
+        cwd: the folder that it runs in.
 
     Raises:
         BenchmarkError: it ended with an exit code other than 0.
@@ -108,7 +111,12 @@ def run_process(command: Sequence[str], *, env: Mapping[str, str] | None = None)
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**environment(), **(env or {})}, stdout=output, stderr=errors
+            command,
+            cwd=cwd,
+            env={**environment(), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=errors,
         )
         with _watch(process.pid) as watched:
             _, status, usage = os.wait4(process.pid, 0)

@@ -202,7 +202,7 @@ def served(directory: Path) -> Iterator[tuple[int, psutil.Process, tuple[float, 
         yield port, psutil.Process(process.pid), (shown, _answered(port, started, statuses={200}))
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(timeout=30)
+        process.communicate(timeout=30)
 
 
 def measure(directory: Path, size: server_data.Size, *, clients: int, requests: int) -> Result:

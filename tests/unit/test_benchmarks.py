@@ -5,7 +5,20 @@ import re
 from pathlib import Path
 
 import pytest
-from benchmarks import artifacts, diff, load_files, merge, profile, targets, three_jobs
+from benchmarks import (
+    artifacts,
+    diff,
+    generate,
+    jaffle_shop,
+    lineage,
+    load_files,
+    merge,
+    page,
+    profile,
+    server,
+    server_data,
+    targets,
+)
 from benchmarks.__main__ import BENCHMARKS, DOCS, write_tables
 from benchmarks.detection import measure
 from benchmarks.report import Report
@@ -34,13 +47,13 @@ def test_a_profile_is_measured_beside_summarize(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_three_jobs_are_measured_for_each_way(tmp_path: Path) -> None:
-    report = three_jobs.measure(tmp_path, runs=1)
-    ways = ["Headrace", three_jobs.BOTH, "dlt alone", "dbt alone"]
-    jobs = (three_jobs.FIRST, three_jobs.NOTHING, three_jobs.CHANGED)
+def test_a_day_on_the_jaffle_shop_is_measured_for_each_way(tmp_path: Path) -> None:
+    jobs = (jaffle_shop.FIRST, jaffle_shop.ROWS, jaffle_shop.WATCHED)
+    report = jaffle_shop.measure(tmp_path, runs=1, jobs=jobs)
+    ways = ["Headrace", jaffle_shop.BOTH, "dlt alone", "dbt alone"]
     assert [(row.case, row.who) for row in report.rows] == [
-        *((job, way) for job in jobs for way in ways),
-        (three_jobs.WATCHED, "Headrace"),
+        *((job, way) for job in jobs[:2] for way in ways),
+        (jaffle_shop.WATCHED, "Headrace"),
     ]
     assert all((row.ratio is None) == (row.who == "Headrace") for row in report.rows)
 
@@ -93,6 +106,34 @@ def test_tables_are_compared_beside_duckdb(tmp_path: Path) -> None:
     assert [row.who for row in report.rows[:2]] == ["Headrace", "DuckDB, except both ways"]
 
 
+@pytest.mark.slow
+def test_generation_is_measured_by_its_rows_its_start_and_a_day(tmp_path: Path) -> None:
+    lines = generate.example(tmp_path, runs=1, size=0.0001)
+    assert [line.case for line in lines] == ["1,000 rows of Customer", "1,000 rows of Order"]
+    lines += [*generate.start(tmp_path, times=2), *generate.delta(tmp_path, runs=1, per_day=10)]
+    assert lines[-1].case == "one day (33 rows) of 7,310 orders, 12 columns"
+    assert all(value for line in lines for value in line.figures.values())
+
+
+@pytest.mark.slow
+def test_lineage_is_measured_beside_sqlglot(tmp_path: Path) -> None:
+    report = lineage.measure(tmp_path, sizes=[5], runs=1, colibri=None, limit=60)
+    cold = [row for row in report.rows if row.case == "5 models, cold"]
+    assert [row.ratio is None for row in cold] == [True, False]
+    true = {name: found for name, found in report.facts.items() if name.startswith("5 models")}
+    assert all(re.match(r"(\d+) of \1 true edges, 0 false", found) for found in true.values())
+
+
+@pytest.mark.slow
+def test_the_server_and_its_page_are_measured(tmp_path: Path) -> None:
+    size = server_data.Size(assets=30, columns=3, runs=2, published=2)
+    found = server.measure(tmp_path / "served", size, clients=2, requests=10)
+    assert found.assets == 30
+    assert all(line.requests and line.bytes for line in found.lines)
+    assert found.lines[-1].route == "all of them, mixed"
+    assert page.write_site(tmp_path / "served").pages > 30
+
+
 @pytest.mark.parametrize(
     ("options", "rows"), [((), [1_000_000]), (("--gigabytes", "0.000109"), [1000])]
 )
@@ -106,7 +147,7 @@ def test_a_changed_model_has_other_sql_each_time(tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / "a.sql").write_text("select 1 as x\n", "utf-8")
-    way = three_jobs.Contender(tmp_path / "way", project, "a.sql")
+    way = jaffle_shop.Contender(tmp_path / "way", project, "a.sql")
     texts = []
     for number in (0, 1):
         way.change(number)
