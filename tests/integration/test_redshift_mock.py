@@ -30,6 +30,7 @@ import redshift_connector
 from psycopg.conninfo import conninfo_to_dict
 
 from headrace.errors import WarehouseError
+from headrace.targets.redshift_mock import DATABASE, PASSWORD, USER
 from headrace.targets.redshift_mock import server as mock
 from headrace.targets.redshift_mock.commands import LOCAL_ROLE
 from headrace.targets.redshift_mock.files import S3Files
@@ -49,8 +50,8 @@ class Lab:
 
     def connect(self, client: str = "psycopg", **changes: Any) -> Any:
         """A connection of a client; it commits each statement."""
-        given: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "user": mock.USER}
-        given |= {"password": mock.PASSWORD, "database": mock.DATABASE, **changes}
+        given: dict[str, Any] = {"host": "127.0.0.1", "port": self.port, "user": USER}
+        given |= {"password": PASSWORD, "database": DATABASE, **changes}
         if client == "redshift_connector":
             connection: Any = redshift_connector.connect(**given, ssl=False)
         else:
@@ -115,7 +116,7 @@ CREATE = (
 @pytest.mark.parametrize("client", CLIENTS)
 def test_clients_load_query_and_unload(lab: Lab, client: str) -> None:
     assert "Redshift 1.0" in lab.run("select version()", client)[0][0]
-    assert lab.run("select current_user::varchar", client) == [(mock.USER,)]
+    assert lab.run("select current_user::varchar", client) == [(USER,)]
     lab.put("orders/1.parquet", parquet(ORDERS))
     lab.put("orders/2.parquet", parquet(ORDERS))
     table, out = f"orders_{client}", f"s3://{BUCKET}/out/{client}_"
@@ -305,8 +306,8 @@ def test_dlt_loads_and_dbt_builds_again_and_again(lab: Lab, tmp_path: Path) -> N
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, "utf-8")
     output = {
-        "type": "redshift", "host": "127.0.0.1", "port": lab.port, "user": mock.USER,
-        "password": mock.PASSWORD, "dbname": mock.DATABASE, "schema": "marts", "threads": 2,
+        "type": "redshift", "host": "127.0.0.1", "port": lab.port, "user": USER,
+        "password": PASSWORD, "dbname": DATABASE, "schema": "marts", "threads": 2,
         "sslmode": "disable",
     }  # fmt: skip
     profile = {"small": {"target": "mock", "outputs": {"mock": output}}}
@@ -333,7 +334,7 @@ def _load(lab: Lab, folder: Path, last: int, *, staged: bool) -> None:
     import dlt
     from dlt.common.configuration.specs import AwsCredentials
 
-    url = f"postgresql://{mock.USER}:{mock.PASSWORD}@127.0.0.1:{lab.port}/{mock.DATABASE}"
+    url = f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{lab.port}/{DATABASE}"
     storage = dlt.destinations.filesystem(
         f"s3://{BUCKET}/staging",
         credentials=AwsCredentials(

@@ -60,7 +60,7 @@ def redshift_mock(
         raise WarehouseError(
             f"the Redshift stand-in needs more packages: run `{how_to_install('redshift')}`"
         )
-    from headrace.targets.redshift_mock import server
+    from headrace.targets.redshift_mock import DATABASE, HOST, PASSWORD, USER, server
     from headrace.targets.redshift_mock.files import S3Files
 
     files = S3Files(
@@ -72,23 +72,23 @@ def redshift_mock(
     )
 
     async def serve(mock: server.RedshiftMock) -> None:
-        listening = await mock.listen(server.HOST, port)
+        listening = await mock.listen(HOST, port)
         if call.json:
             typer.echo(
                 json.dumps(
                     {
-                        "host": server.HOST,
+                        "host": HOST,
                         "port": listening,
-                        "user": server.USER,
-                        "password": server.PASSWORD,
-                        "database": server.DATABASE,
+                        "user": USER,
+                        "password": PASSWORD,
+                        "database": DATABASE,
                     }
                 )
             )
         else:
             typer.echo(
-                f"Redshift stand-in at {server.HOST}:{listening}, database {server.DATABASE}, "
-                f"user {server.USER}, password {server.PASSWORD}; Ctrl-C ends it"
+                f"Redshift stand-in at {HOST}:{listening}, database {DATABASE}, "
+                f"user {USER}, password {PASSWORD}; Ctrl-C ends it"
             )
         await mock.serve_forever()
 

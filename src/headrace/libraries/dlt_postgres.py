@@ -1,7 +1,7 @@
-"""dlt's Postgres destination by COPY: what its CSV files cannot tell or hold, they do here.
+"""dlt's destinations for Postgres and Redshift, as Headrace needs them.
 
-Its own way loads an empty text as null, refuses lists, structs and bytes of Arrow tables, and by
-default sends rows as INSERT statements. Here null is what is empty without quotes, JSON and
+Postgres' own way loads an empty text as null, refuses lists, structs and bytes of Arrow tables, and
+by default sends rows as INSERT statements. Here null is what is empty without quotes, JSON and
 hexadecimal stand for what is nested and binary, and the server reads the file.
 """
 
@@ -20,6 +20,8 @@ from dlt.common.storages.load_package import ParsedLoadJobFileName
 from dlt.destinations.exceptions import DatabaseTerminalException
 from dlt.destinations.impl.postgres.factory import postgres
 from dlt.destinations.impl.postgres.postgres import PostgresClient, PostgresCsvCopyJob
+from dlt.destinations.impl.redshift.factory import redshift
+from dlt.destinations.impl.redshift.redshift import RedshiftClient
 
 from headrace.errors import SourceError
 from headrace.exceptions import first_line
@@ -59,7 +61,50 @@ def _unfit(error: Any, table: str) -> str:
     return f"{table} has a value that PostgreSQL cannot hold{where}: {said}"
 
 
-class _Client(PostgresClient):
+class _DropsViews:
+    """A client that drops the views on a table with it: dbt makes them again."""
+
+    def drop_tables(self, *tables: str, delete_schema: bool = True) -> None:
+        """Drop tables before a full refresh, and the views on them."""
+        client: Any = self
+        if tables:
+            names = [client.sql_client.make_qualified_table_name(table) for table in tables]
+            with client.maybe_ddl_transaction():
+                client.sql_client.execute_many(
+                    [f"drop table if exists {name} cascade" for name in names]
+                )
+        super().drop_tables(*tables, delete_schema=delete_schema)  # type: ignore[misc]
+
+
+class _RedshiftClient(_DropsViews, RedshiftClient):
+    pass
+
+
+class RedshiftByParquet(redshift):
+    """dlt's redshift destination; what is staged in S3 is Parquet, which keeps the types."""
+
+    def _raw_capabilities(self) -> Any:
+        capabilities = super()._raw_capabilities()
+        capabilities.preferred_staging_file_format = "parquet"
+        return capabilities
+
+    @property
+    def client_class(self) -> type[RedshiftClient]:
+        """Its client."""
+        return _RedshiftClient
+
+
+def redshift_destination(credentials: Any, role: str | None) -> Any:
+    """The destination with these credentials.
+
+    Args:
+        credentials: dlt's.
+        role: that COPY reads the staged files as; None for the key that staged them.
+    """
+    return RedshiftByParquet(credentials=credentials, staging_iam_role=role)
+
+
+class _Client(_DropsViews, PostgresClient):
     def create_load_job(
         self, table: Any, file_path: str, load_id: str, restore: bool = False
     ) -> Any:
@@ -67,15 +112,6 @@ class _Client(PostgresClient):
         if ParsedLoadJobFileName.parse(file_path).file_format == "csv":
             return _CopyJob(file_path)
         return job
-
-    def drop_tables(self, *tables: str, delete_schema: bool = True) -> None:
-        """Drop tables before a full refresh, and the views on them, which dbt makes again."""
-        if tables:
-            client = self.sql_client
-            names = [client.make_qualified_table_name(table) for table in tables]
-            with self.maybe_ddl_transaction():
-                client.execute_many([f"drop table if exists {name} cascade" for name in names])
-        super().drop_tables(*tables, delete_schema=delete_schema)
 
 
 class PostgresByCopy(postgres):

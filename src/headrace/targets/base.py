@@ -18,6 +18,7 @@ from headrace.targets.publication import Publisher
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,9 @@ class Target(Protocol):
 
     def dlt_destination(self) -> Any:
         """A dlt destination object that loads into it."""
+
+    def dlt_staging(self) -> Any | None:
+        """A dlt destination that files are put into, which the target then reads; or None."""
 
     def dbt_output(self) -> dict[str, Any]:
         """Its entry under ``outputs`` in a dbt ``profiles.yml``."""
@@ -208,6 +212,54 @@ def reading(target: Target, *, writes: bool = False) -> "Iterator[duckdb.DuckDBP
         yield connection
 
 
+@dataclass(frozen=True)
+class StreamedTable:
+    """A table as Arrow's C stream, which DuckDB asks for at each scan.
+
+    Attributes:
+        schema: its columns, named as DuckDB shows them.
+        batches: fetches its rows, in that schema.
+    """
+
+    schema: "pa.Schema"
+    batches: "Callable[[], Iterator[pa.RecordBatch]]"
+
+    def __arrow_c_schema__(self) -> Any:
+        """Arrow's."""
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        """Arrow's."""
+        import pyarrow as pa
+
+        reader = pa.RecordBatchReader.from_batches(self.schema, self.batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+
+def attach_streams(
+    connection: "duckdb.DuckDBPyConnection",
+    alias: str,
+    tables: Mapping[tuple[str, str], StreamedTable],
+) -> None:
+    """Make a view of each table, for an engine that DuckDB cannot attach.
+
+    Args:
+        connection: gets the views.
+        alias: of the database in memory that they are in, which is made.
+        tables: by schema and name.
+    """
+    connection.execute(f"attach ':memory:' as {identifier(alias)}")
+    for schema in sorted({schema for schema, _ in tables}):
+        connection.execute(f"create schema if not exists {qualified(alias, schema)}")
+    for (schema, name), table in tables.items():
+        source = f"{alias}.{schema}.{name}"
+        connection.register(source, table)
+        connection.execute(
+            f"create view {qualified(alias, schema, name)} as "
+            f"select * from temp.main.{identifier(source)}"
+        )
+
+
 class RemoteTarget:
     """What targets that are no DuckDB file have in common: DuckDB asks them by ``attach``."""
 
@@ -242,6 +294,10 @@ class RemoteTarget:
             f"in the target {self.name}, loads alone change raw tables (DuckDB has no transaction "
             "over them): correct the rows in their file, and load it again"
         )
+
+    def dlt_staging(self) -> Any | None:
+        """None: files or rows are sent to the server itself."""
+        return None
 
     def refresh_statistics(self, schema: str) -> None:
         """Nothing: most engines know what is in their files."""

@@ -205,6 +205,10 @@ class DuckDbTarget:
             credentials=credentials, preferred_loader_file_format="parquet"
         )
 
+    def dlt_staging(self) -> None:
+        """None: dlt writes the file itself."""
+        return
+
     def dbt_output(self) -> dict[str, Any]:
         """The dbt-duckdb output for this file."""
         threads = self.threads or os.cpu_count() or 2

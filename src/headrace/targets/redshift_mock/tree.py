@@ -13,7 +13,7 @@ _SYSTEM = {
     "stl_loaderror_detail", "stv_sessions", "stv_recents", "svv_all_columns", "svv_all_schemas",
     "svv_all_tables", "svv_columns", "svv_external_columns", "svv_external_schemas",
     "svv_external_tables", "svv_redshift_columns", "svv_redshift_databases",
-    "svv_redshift_schemas", "svv_redshift_tables", "svv_table_info",
+    "svv_redshift_schemas", "svv_relation_privileges", "svv_redshift_tables", "svv_table_info",
     "svv_tables", "sys_load_error_detail", "svl_user_info", "svv_user_info",
 
 }  # fmt: skip

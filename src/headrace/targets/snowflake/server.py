@@ -16,6 +16,7 @@ from headrace.exceptions import first_line
 from headrace.extras import how_to_install
 from headrace.secrets import hide
 from headrace.sql_text import identifier, literal
+from headrace.targets.lease import row_renewed
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -222,25 +223,13 @@ class SnowflakeServer:
                 f"another run holds {self.location}: `{other}`: wait until it has ended; if that "
                 f"machine is gone, the lock ends in {_LEASE_S} s"
             )
-        over = threading.Event()
         renew = f"update {lease} set ends_at = {until} where holder = {literal(mine)}"
-        renewer = threading.Thread(target=self._renew, args=(renew, over), daemon=True)
-        renewer.start()
-        try:
+        release = (
+            f"update {lease} set ends_at = to_timestamp_tz('2000-01-01 00:00:00 +00:00') "
+            f"where holder = {literal(mine)}"
+        )
+        with row_renewed(self.ask, renew, release, seconds=_LEASE_S):
             yield
-        finally:
-            over.set()
-            renewer.join()
-            with suppress(WarehouseError):  # it ends by itself
-                self.ask(
-                    f"update {lease} set ends_at = to_timestamp_tz('2000-01-01 00:00:00 +00:00') "
-                    f"where holder = {literal(mine)}"
-                )
-
-    def _renew(self, sql: str, over: threading.Event) -> None:
-        while not over.wait(_LEASE_S / 4):
-            with suppress(WarehouseError):
-                self.ask(sql)
 
 
 _CAUSES = (

@@ -1,10 +1,10 @@
 """How DuckDB reads Snowflake's tables: as views over streams, each fetched when it is asked for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from headrace.sql_text import identifier, literal, qualified
+from headrace.sql_text import identifier, literal
+from headrace.targets.base import StreamedTable, attach_streams
 from headrace.targets.snowflake.server import OWN_SCHEMA, SnowflakeServer, quoted
 
 if TYPE_CHECKING:
@@ -12,38 +12,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-@dataclass(frozen=True)
-class _Table:
-    """A table or view of Snowflake's as Arrow's C stream, which DuckDB asks for at each scan."""
+def _streamed(
+    server: SnowflakeServer, schema_name: str, name: str, columns: "list[pa.Field]"
+) -> StreamedTable:
+    import pyarrow as pa
 
-    server: SnowflakeServer
-    database: str
-    schema_name: str
-    name: str
-    schema: "pa.Schema"
+    schema = pa.schema([pa.field(lower(one.name), one.type) for one in columns])
 
-    def __arrow_c_schema__(self) -> Any:
-        return self.schema.__arrow_c_schema__()
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        import pyarrow as pa
-
-        reader = pa.RecordBatchReader.from_batches(self.schema, self._batches())
-        return reader.__arrow_c_stream__(requested_schema)
-
-    def _batches(self) -> "Iterator[pa.RecordBatch]":
-        import pyarrow as pa
-
-        columns = ", ".join(identifier(column) for column in self.schema.names)
-        table = ".".join(identifier(one) for one in (self.database, self.schema_name, self.name))
-        with self.server.reader().cursor() as cursor:
-            cursor.execute(f"select {columns} from {table}")
+    def batches() -> "Iterator[pa.RecordBatch]":
+        listed = ", ".join(identifier(one.name) for one in columns)
+        table = ".".join(identifier(one) for one in (server.database, schema_name, name))
+        with server.reader().cursor() as cursor:
+            cursor.execute(f"select {listed} from {table}")
             for found in cursor.fetch_arrow_batches(force_microsecond_precision=True):
                 cast = [
-                    _cast(found.column(number), wanted.type)
-                    for number, wanted in enumerate(self.schema)
+                    _cast(found.column(number), wanted.type) for number, wanted in enumerate(schema)
                 ]
-                yield from pa.Table.from_arrays(cast, schema=self.schema).to_batches()
+                yield from pa.Table.from_arrays(cast, schema=schema).to_batches()
+
+    return StreamedTable(schema, batches)
 
 
 def _cast(column: "pa.ChunkedArray", wanted: "pa.DataType") -> "pa.ChunkedArray":
@@ -117,19 +104,12 @@ def attach(
     for schema, name, column, kind, precision, scale in rows:
         arrow = _arrow_type(str(kind), precision and int(precision), scale and int(scale))
         tables.setdefault((str(schema), str(name)), []).append(pa.field(str(column), arrow))
-    connection.execute(f"attach ':memory:' as {identifier(alias)}")
-    for schema in sorted({schema for schema, _ in tables}):
-        connection.execute(f"create schema if not exists {qualified(alias, lower(schema))}")
-    for (schema, name), columns in tables.items():
-        source = f"{alias}.{schema}.{name}"
-        connection.register(
-            source, _Table(server, server.database, schema, name, pa.schema(columns))
-        )
-        named = ", ".join(
-            f"{identifier(one.name)} as {identifier(lower(one.name))}" for one in columns
-        )
-        connection.execute(
-            f"create view {qualified(alias, lower(schema), lower(name))} as "
-            f"select {named} from temp.main.{identifier(source)}"
-        )
+    attach_streams(
+        connection,
+        alias,
+        {
+            (lower(schema), lower(name)): _streamed(server, schema, name, columns)
+            for (schema, name), columns in tables.items()
+        },
+    )
     return True
