@@ -1,12 +1,21 @@
 """Messages of the protocol that pg-mimic does not read: those that come from a server."""
 
 import asyncio
+import json
 import struct
+from typing import Any
 
 from pg_mimic import messages
 
 SERVER_VERSION = "8.0.2"
 """What Redshift says that it is."""
+
+LIFELINE = 0x68_72_6C_66
+"""The code of the first message; PostgreSQL's are 1234 or less in their upper half."""
+
+LIFELINE_HELD = b"held\r\n"
+BUCKET = ("endpoint", "region", "key_id", "secret")
+"""What a lifeline tells of the bucket of COPY and UNLOAD."""
 
 _OWN = "headrace_mock"  # of prepared statements that no client knows
 _LONGEST_START = 10_000  # bytes, as in PostgreSQL
@@ -99,3 +108,13 @@ async def startup_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     if not 8 <= length <= _LONGEST_START:
         raise ValueError(length)
     return code, await reader.readexactly(length - 8)
+
+
+def bucket_of(told: bytes) -> dict[str, Any]:
+    """What a lifeline tells of the bucket, by the names of ``S3Files``.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    given = json.loads(told)
+    return {name: str(given[name]) for name in BUCKET if given.get(name)}

@@ -9,14 +9,10 @@ import os
 import struct
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
+from headrace.targets.redshift_mock.messages import LIFELINE, LIFELINE_HELD
 from headrace.targets.stand_in import StandIn
 
-LIFELINE = 0x68_72_6C_66
-"""The code of the first message; PostgreSQL's are 1234 or less in their upper half."""
-
-LIFELINE_HELD = b"held\r\n"
 _FIRST_LIFELINE_S = 30.0
 _BUCKET = {
     "endpoint": "AWS_ENDPOINT_URL",
@@ -30,16 +26,6 @@ def _greeting(port: int) -> bytes:
     del port
     told = json.dumps({name: os.environ.get(key) for name, key in _BUCKET.items()}).encode()
     return struct.pack("!ii", 8 + len(told), LIFELINE) + told
-
-
-def bucket_of(told: bytes) -> dict[str, Any]:
-    """What a lifeline tells of the bucket, by the names of ``S3Files``.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    given = json.loads(told)
-    return {name: str(given[name]) for name in _BUCKET if given.get(name)}
 
 
 _STAND_IN = StandIn(

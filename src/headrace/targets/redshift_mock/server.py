@@ -25,8 +25,13 @@ from headrace.exceptions import first_line
 from headrace.extras import how_to_install
 from headrace.targets.redshift_mock import DATABASE, HOST, PASSWORD, PORT, USER
 from headrace.targets.redshift_mock.files import S3Files, with_log
-from headrace.targets.redshift_mock.messages import fields_of, startup_packet
-from headrace.targets.redshift_mock.process import LIFELINE, LIFELINE_HELD, bucket_of
+from headrace.targets.redshift_mock.messages import (
+    LIFELINE,
+    LIFELINE_HELD,
+    bucket_of,
+    fields_of,
+    startup_packet,
+)
 from headrace.targets.redshift_mock.rows import LoadError
 from headrace.targets.redshift_mock.wire import WireSession
 
