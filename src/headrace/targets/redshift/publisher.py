@@ -309,7 +309,7 @@ class RedshiftPublisher:
         was: StoredTable | None,
         shapes: "dict[str, list[tables.Column]]",
     ) -> None:
-        """Let a view read a version; with other columns it is made anew, with its grants."""
+        """Let a view read a version; with other columns it is created again, with its grants."""
         view = self._view(stored)
         columns = shapes[stored.name]
         grants: list[str] = []

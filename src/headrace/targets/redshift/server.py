@@ -289,7 +289,7 @@ def transaction(connection: "Connection") -> Iterator[None]:
 def patiently(
     connection: "Connection", do: Callable[[], None], *, waits: Sequence[float], give_up: str
 ) -> None:
-    """Do a transaction that waits for readers, a moment at a time: who waits holds up others.
+    """Do a transaction that waits for readers, in short attempts: who waits holds up others.
 
     Args:
         connection: to the database.
