@@ -51,6 +51,8 @@ _BROKEN = """(() => {
 })()"""
 _INNER_SCROLL = """[...document.querySelectorAll("main .scroll")]
   .filter((one) => one.scrollHeight > one.clientHeight + 2).map((one) => one.ariaLabel)"""
+_SIDEWAYS = """Object.fromEntries([...document.querySelectorAll("main .scroll")]
+  .map((one) => [one.ariaLabel, one.scrollWidth - one.clientWidth]))"""
 _AXE = """axe.run({ resultTypes: ["violations"] }).then((found) => found.violations.flatMap(
   (one) => one.nodes.map((node) => `${one.id} ${node.target} ${node.failureSummary}`)))"""
 
@@ -126,6 +128,23 @@ def _alike(name: str, one: list[Any], other: list[Any]) -> None:
     for first, second in zip(one, other, strict=True):
         far = max(abs(a - b) for a, b in zip(first[1:], second[1:], strict=True))
         assert far <= TOLERANCE_PX, (name, first, second)
+
+
+def test_what_is_known_of_a_column_fits_the_smallest_phone(
+    pages: tuple[Eye, dict[str, str]],
+) -> None:
+    eye, addresses = pages
+    with eye.page("light", (320, 640)) as page:
+        for name in ("mart", "quarantine"):
+            _open(page, addresses[name])
+            keep(page, f"screen-{name}-320-light")
+            assert overflow(page) <= 0, name
+            assert page.evaluate(_BROKEN) == [], name
+            sideways = page.evaluate(_SIDEWAYS)
+            assert {"Columns", "Profile"} <= sideways.keys(), name
+            assert {one: sideways[one] for one in ("Columns", "Profile")} == {
+                "Columns": 0, "Profile": 0,
+            }, name  # fmt: skip
 
 
 def test_a_phone_has_the_same_parts_in_the_same_order(pages: tuple[Eye, dict[str, str]]) -> None:

@@ -129,8 +129,12 @@ class Call:
         """The settings of this call; ``flags`` are further settings, as ``--set`` takes them."""
         from headrace.settings import find_root, resolve
 
-        flags = [*(self.sets or []), *flags, *([f"target={self.target}"] if self.target else [])]
-        return resolve(find_root(self.project_dir), env=self.env, flags=flags)
+        return resolve(
+            find_root(self.project_dir),
+            env=self.env,
+            flags=[*(self.sets or []), *flags],
+            options={"target": self.target} if self.target else {},
+        )
 
     @contextmanager
     def catalog_settings(

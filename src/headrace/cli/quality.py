@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from headrace.cli.monitor_score import score
 from headrace.cli.options import Call, print_json, shared_options
-from headrace.cli.quality_score import score
 
 quality = typer.Typer(
     help="Monitors: what is wrong with the data now, and how each metric moved.",

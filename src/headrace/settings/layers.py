@@ -167,6 +167,15 @@ NOTICE_PREFIX = "HEADRACE_NOTICE_"
 HANDED_TO_DBT = frozenset({"HEADRACE_WAREHOUSE", "HEADRACE_DBT_THREADS"})
 
 
+def options_layer(options: Mapping[str, Any]) -> Layer:
+    """Settings that an option of a command gives: ``serve.port`` is that of ``--port``."""
+    values: dict[str, Any] = {}
+    for key, value in options.items():
+        name = f"--{key.rpartition('.')[2]}"
+        _put(values, tuple(key.split(".")), value, name)
+    return Layer("flag", values, lambda keys: f"--{keys[-1]}")
+
+
 def flags_layer(assignments: Iterable[str]) -> Layer:
     """``--set a.b=value`` flags.
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -183,6 +184,7 @@ def resolve(
     *,
     env: str | None = None,
     flags: Iterable[str] = (),
+    options: Mapping[str, Any] = MappingProxyType({}),
     environ: Mapping[str, str] | None = None,
 ) -> Resolved:
     """Merge all layers.
@@ -192,6 +194,7 @@ def resolve(
         env: name of the environment; by default HEADRACE_ENV says it. Unless a layer of its own
             sets ``data_dir``, it writes to the folder of its name in the ``data_dir`` of all.
         flags: ``a.b=value`` assignments.
+        options: what options of a command set, by the setting; they win.
         environ: the environment; by default the process's.
 
     Raises:
@@ -213,7 +216,7 @@ def resolve(
                 f"{sorted(p.stem for p in (root / 'config').glob('*.yml') if p.stem != 'default')}"
             )
         stack.append(layer)
-    stack += [dotenv, variables, layers.flags_layer(flags)]
+    stack += [dotenv, variables, layers.flags_layer(flags), layers.options_layer(options)]
     present = [_without_env(layer) for layer in stack if layer is not None]
     merged = layers.merge(present)
     _add_own_target(merged)

@@ -17,6 +17,7 @@ from headrace.catalog import Catalog, RunStore
 from headrace.catalog.metric_tables import StoredPlan, StoredRunMetrics
 from headrace.catalog.model import Asset, Column
 from headrace.cli.main import app
+from headrace.pipeline.checking import raw_checks
 from headrace.pipeline.checking.audit import audit
 from headrace.pipeline.checking.promises import Promises
 from headrace.pipeline.quality.monitor_status import QualityStatus, quality_status
@@ -123,13 +124,24 @@ def test_a_level_of_a_file_and_of_meta_is_one_promise(resolved: Resolved) -> Non
     ]
 
 
+def test_each_file_that_cannot_be_read_has_a_result_of_its_own(resolved: Resolved) -> None:
+    (resolved.root / "contracts").mkdir()
+    for name in ("a.yaml", "b.yaml"):
+        (resolved.root / "contracts" / name).write_text("a: [")
+    nodes, excluded = raw_checks._contracts(resolved, manifest([]))
+    assert [(one.unique_id, one.status) for one in nodes] == [
+        ("contract.contracts/a.yaml", "error"), ("contract.contracts/b.yaml", "error"),
+    ]  # fmt: skip
+    assert excluded == []
+
+
 @pytest.mark.parametrize("levels", [3, ["latency"], {"latency": 2}])
 def test_meta_that_is_no_list_of_levels_is_told_in_one_line(
     resolved: Resolved, levels: object
 ) -> None:
     promises = Promises(resolved)
     assert promises.check(manifest(levels), of="models", part="service levels") == []
-    (said,) = promises.broken_files
+    (said,) = promises.broken_files.values()
     assert "meta.sla of marts.orders: write a list" in said
 
 

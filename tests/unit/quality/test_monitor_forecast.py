@@ -46,6 +46,11 @@ def test_a_promise_that_is_shorter_than_the_usual_interval_will_be_missed() -> N
         # 23:00 of the ninth day there, so that the next is due on the tenth
         (time(23, 30, tzinfo=timezone(-7 * HOUR)), DAY * 9 + HOUR,
          (DAY * 10 + timedelta(minutes=30), False, False)),
+        # 22:00 of the day before there: for the morning after
+        (time(9, tzinfo=timezone(-8 * HOUR)), DAY * 9 + HOUR, (DAY * 10 + 11 * HOUR, False, False)),
+        # thirteen hours before: of the same day there, of the day before here
+        (time(19, tzinfo=UTC), DAY * 9 + HOUR, (DAY * 10 + 13 * HOUR, False, False)),
+        (time(11, tzinfo=timezone(-8 * HOUR)), DAY * 9 + HOUR, (DAY * 9 + 13 * HOUR, True, False)),
     ],
 )  # fmt: skip
 def test_a_promise_by_a_time_of_day_wants_an_update_each_day(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
 
+import duckdb
 import numpy as np
 import pytest
 
@@ -18,7 +19,9 @@ from headrace.quality.monitors import (
     judge,
     judge_many,
 )
+from headrace.quality.monitors.measure import measure
 from headrace.quality.monitors.model import Floats, Times
+from headrace.quality.monitors.plan import Hints, plan
 from headrace.quality.monitors.segments import Parts
 from headrace.quality.monitors.series import error_of_few
 
@@ -289,3 +292,25 @@ def test_one_value_less_is_an_alarm_until_it_happened_once() -> None:
     values[3], values[5] = np.nan, 3.0
     assert error_of_few(values).tolist() == [0.19] * 6 + [0.38] * 4
     assert error_of_few(np.zeros(0)).tolist() == []
+
+
+@pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])
+@pytest.mark.parametrize("loaded", ["", ", '1.5' as _dlt_load_id"])
+def test_the_first_measurement_has_the_fingerprints_of_later_ones(kind: str, loaded: str) -> None:
+    now = START + 600 * DAY
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(
+            "create table t as select n as id, n % 7 as amount, "
+            f"(timestamp '2025-01-06' + to_minutes(n * 30))::{kind} as placed_at{loaded} "
+            "from range(48 * 500) as numbers(n)"
+        )
+        made = plan(connection, "t", Hints(), now=now)
+        assert (made.event_time, made.grain) == ("placed_at", "day")
+        first = measure(connection, "t", made, now=now, is_new=True)
+        assert first == measure(connection, "t", made, now=now)
+        assert len(first.periods) == 429
+        known = {one.at: one.fingerprint for one in first.periods}
+        connection.execute("update t set amount = 8, id = -id where id = 23999")
+        again = measure(connection, "t", made, now=now, known=known)
+        assert len(again.periods) == (0 if loaded else 1)

@@ -212,7 +212,10 @@ def _problems(
     good = {node.unique_id for node in judged if node.status not in FAILED | {"skipped"}}
     promises = Promises(resolved)
     nodes += _promises(promises, resolved, good)
-    problems += [*promises.broken_files, *(sentence(one) for one in nodes if is_broken(one))]
+    problems += [
+        *promises.broken_files.values(),
+        *(sentence(one) for one in nodes if is_broken(one)),
+    ]
     warnings = promises.notes + [sentence(one) for one in nodes if one.status == "warn"]
     if problems:
         return problems, warnings

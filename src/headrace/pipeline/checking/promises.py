@@ -18,7 +18,7 @@ from pydantic import Field
 
 from headrace.catalog.evidence import EvidenceStore, KeptPromise
 from headrace.catalog.model import Catalog
-from headrace.error_detail import ErrorDetail
+from headrace.error_detail import ErrorDetail, relative
 from headrace.errors import ContractError
 from headrace.formatting import one_line
 from headrace.pipeline.checking.contract import (
@@ -75,7 +75,7 @@ class Promises:
 
     Attributes:
         contracts: those whose files could be read.
-        broken_files: of the others, what is wrong.
+        broken_files: of the others, by their path, what is wrong.
     """
 
     def __init__(self, resolved: Resolved) -> None:
@@ -86,12 +86,12 @@ class Promises:
         """
         self.resolved = resolved
         self.contracts: list[Contract] = []
-        self.broken_files: list[str] = []
+        self.broken_files: dict[str, str] = {}
         for path in resolved.contract_files:
             try:
                 self.contracts.append(read_contract(path))
             except ContractError as error:
-                self.broken_files.append(str(error))
+                self.broken_files[relative(path, resolved.root)] = str(error)
 
     @property
     def notes(self) -> list[str]:
@@ -168,7 +168,7 @@ class Promises:
             try:
                 contract = contract_of_levels(path, node.name, name, given)
             except ContractError as error:
-                self.broken_files.append(str(error))
+                self.broken_files[f"meta.sla of {name}"] = str(error)
                 continue
             contract.model.slaProperties = [
                 one

@@ -65,12 +65,12 @@ def check_raw(resolved: Resolved, target: Target, graph: Any, *, listen: Listene
 
 def _contracts(resolved: Resolved, graph: Any) -> tuple[list[NodeReport], list[str]]:
     promises = Promises(resolved)
-    nodes = [_unreadable(problem) for problem in promises.broken_files]
+    nodes = [_unreadable(*one) for one in promises.broken_files.items()]
     excluded: list[str] = []
     try:
         found = promises.check(graph, of="sources", part="data")
     except UserError as error:
-        return [*nodes, _unreadable(str(error))], []
+        return [*nodes, _unreadable("contracts", str(error))], []
     for node in found:
         if node.status == "skipped":
             continue
@@ -95,11 +95,11 @@ def _is_made(node: Any) -> bool:
     return str(node.resource_type) in MADE
 
 
-def _unreadable(problem: str) -> NodeReport:
+def _unreadable(file: str, problem: str) -> NodeReport:
     return NodeReport(
-        unique_id="contracts",
-        name="contracts",
-        label="contracts",
+        unique_id=f"contract.{file}",
+        name=file,
+        label=file,
         resource_type="contract",
         status="error",
         severity="error",

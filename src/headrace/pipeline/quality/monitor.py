@@ -174,7 +174,9 @@ class _Watched:
             self._note_schema(table, old, made)
             learned = SettlingTimes()
         known = self.store.fingerprints(key) if made.event_time else {}
-        found = measure(connection, table.quoted, made, now=self.now, known=known)
+        found = measure(
+            connection, table.quoted, made, now=self.now, known=known, is_new=made is not old
+        )
         if known:
             learned.see(self._ages(key, found))
         learned.stamp = stamp

@@ -6,14 +6,14 @@ stored periods and runs ─► series ─► bands ─► alarms, beside those t
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from headrace.catalog import Catalog, RunStore
-from headrace.catalog.metric_tables import StoredAlarm, StoredRunMetrics
+from headrace.catalog.metric_tables import StoredAlarm, StoredPlan, StoredRunMetrics
 from headrace.errors import MonitorError
 from headrace.formatting import first_few
 from headrace.pipeline.quality.monitor_explain import Explainer
@@ -23,7 +23,7 @@ from headrace.pipeline.reports import AlarmReport, QualityReport
 from headrace.quality.monitors import Alarm, MonitorOptions, judge_many
 from headrace.quality.monitors.judge import as_times
 from headrace.quality.monitors.measure import PeriodMetrics, from_text
-from headrace.quality.monitors.model import MINOR, Grain, Times
+from headrace.quality.monitors.model import MINOR, Floats, Grain, Times
 from headrace.quality.monitors.plan import Plan
 from headrace.quality.monitors.series import (
     Judged,
@@ -78,7 +78,7 @@ def judge_tables(
         mine = [one for one in known if one.asset_id == key]
         try:
             for judged in judge_table(
-                resolved, store, table, runs.get(key, []), mine, now=now,
+                resolved, store, table, plans, runs.get(key, []), mine, now=now,
                 recent=True, with_periods=key in measured,
             ):  # fmt: skip
                 more, kept = _reconciled(table, judged, mine, run_id)
@@ -117,6 +117,7 @@ def judge_table(
     resolved: Resolved,
     store: RunStore,
     table: MonitoredTable,
+    plans: Mapping[str, StoredPlan],
     runs: Sequence[StoredRunMetrics],
     alarms: Sequence[StoredAlarm],
     *,
@@ -130,13 +131,14 @@ def judge_table(
         resolved: the settings.
         store: has what was measured.
         table: which is measured.
+        plans: how tables are measured, by asset id.
         runs: its metrics as a whole, ascending.
         alarms: of the table; what of them was expected is learned from.
         now: UTC.
         recent: judge the newest periods only, as a run does; else all.
         with_periods: whether its periods are judged, and not only its runs.
     """
-    found = plan_and_looks(store, table.asset.id, runs)
+    found = plan_and_looks(plans, table.asset.id, runs)
     if found is None:
         return
     plan, learned, looks = found
@@ -155,13 +157,13 @@ def judge_table(
 
 
 def plan_and_looks(
-    store: RunStore, asset_id: str, runs: Sequence[StoredRunMetrics]
+    plans: Mapping[str, StoredPlan], asset_id: str, runs: Sequence[StoredRunMetrics]
 ) -> tuple[Plan, SettlingTimes, list[RunValues]] | None:
     """How a table is measured, when its metrics settle, and what runs knew of it as a whole.
 
     None if it never was measured.
     """
-    stored = store.plans().get(asset_id)
+    stored = plans.get(asset_id)
     if stored is None:
         return None
     looks = [
@@ -201,7 +203,9 @@ def series_by_period(
     until = complete_until(plan, measured, looks, now)
     times, periods = periods_between(plan, measured, until)
     series = series_of(plan, periods)
-    settles = {one.name: _unsettled(one, learned, plan, times) for one in series}
+    ends = [at + length_of(plan.grain, at) for at in times]
+    ages = np.array([(ends[-1] - end).total_seconds() for end in ends])
+    settles = {one.name: _unsettled(one, learned, plan, ages) for one in series}
     return times, periods, series, settles
 
 
@@ -218,20 +222,21 @@ def series_by_run(plan: Plan, looks: Sequence[RunValues]) -> tuple[Times, list[S
     return at[order], chosen
 
 
-def _unsettled(
-    series: Series, learned: SettlingTimes, plan: Plan, times: Sequence[datetime]
-) -> float:
+def _unsettled(series: Series, learned: SettlingTimes, plan: Plan, ages: Floats) -> float:
     """Take away values of periods that are so new that the metric will still change.
+
+    Args:
+        series: the metric.
+        learned: when it settles.
+        plan: how it is measured.
+        ages: seconds from the end of each period to that of the newest.
 
     Returns:
         Seconds after an event in which it does.
     """
     settling = learned.settles(series.column, series.metric, plan)
-    if settling > 0 and times:
-        newest = times[-1] + length_of(plan.grain, times[-1])
-        for index, at in enumerate(times):
-            if newest - at - length_of(plan.grain, at) < timedelta(seconds=settling):
-                series.values[index] = np.nan
+    if settling > 0:
+        series.values[ages < settling] = np.nan
     return settling
 
 

@@ -293,7 +293,8 @@ def _histories(
     key = table.asset.id
     rows = store.run_metrics(RUNS).get(key, [])
     alarms = [one for one in store.alarms() if one.asset_id == key]
-    for judged in judge_table(resolved, store, table, rows, alarms, now=now, recent=False):
+    plans = store.plans()
+    for judged in judge_table(resolved, store, table, plans, rows, alarms, now=now, recent=False):
         for index, series in enumerate(judged.series):
             yield MetricHistory(
                 table=table.name,

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
 
 _APART = timedelta(minutes=15)  # of runs that are nearer, somebody repeats one by hand
+_DAY = timedelta(days=1)
+_EVENING = timedelta(hours=12)  # before a time of day: an update is that of the day after
 _FEW = 4  # updates that tell of the next
 _LATE = 0.9  # of the intervals are shorter; past that an update is late
 
@@ -48,14 +50,19 @@ class Promise:
     def missed_at(self, last: Update) -> datetime:
         """When it is broken if nothing newer comes, UTC.
 
-        By a time of day, an update is that of its day, on the clock of the promise.
+        By a time of day, on the clock of the promise, an update is that of its day until then, or
+        that of the next if it comes in the twelve hours before: in the evening, for the morning.
         """
         if self.within is not None:
             return ((last.newest if self.of_events else None) or last.at) + self.within
         assert self.by is not None  # it is either
         zone = self.by.tzinfo or UTC
-        day = last.at.astimezone(zone).date() + timedelta(days=1)
-        return datetime.combine(day, self.by, zone).astimezone(UTC)
+        day = last.at.astimezone(zone).date()
+        due = datetime.combine(day, self.by, zone)
+        if due < last.at:
+            due += _DAY
+        is_in_time = due.date() == day or due - last.at <= _EVENING
+        return (due + _DAY if is_in_time else due).astimezone(UTC)
 
 
 @dataclass(frozen=True)

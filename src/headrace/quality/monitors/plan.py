@@ -7,7 +7,7 @@ It is made again when the columns change, or the settings that it was made from.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +16,13 @@ from headrace.errors import MonitorError
 from headrace.formatting import did_you_mean
 from headrace.quality.monitors.model import TRAINING_PERIODS, Grain
 from headrace.quality.profile.measure import SAMPLE, MeasuredColumn, columns_of, take_sample
-from headrace.sql_text import batches, scalar
+from headrace.sql_text import batches, identifiers, scalar
 
 if TYPE_CHECKING:
     import duckdb
 
 Role = Literal["number", "category", "value", "rows"]
+DATES = "monitor_dates"
 
 _MOST_COLUMNS = 200
 """Of a table: of further ones only nulls are counted."""
@@ -163,7 +164,8 @@ def plan(
     """Look at a table, and decide how it is measured.
 
     Args:
-        connection: whose time zone is UTC; it gets a temporary table.
+        connection: whose time zone is UTC; it gets temporary tables: of one with an event time,
+            ``DATES`` has the rows of each date, with what `fingerprint` makes of them.
         quoted: the table in SQL.
         hints: what else is known.
         now: UTC; what lies later is no event.
@@ -172,14 +174,17 @@ def plan(
         MonitorError: the hints name a column that is not there, or is no time.
     """
     columns = columns_of(connection, quoted)
-    _take_sample(connection, quoted)
+    all_rows = scalar(connection, f"select count(*) from {quoted}")
+    _take_sample(connection, quoted, all_rows)
     try:
         chosen = _event_time(connection, columns, hints, now)
         columns = [one for one in columns if one.name not in hints.but or one is chosen]
         grain: Grain = "run"
-        one_in, settles = max(1, int(_rows(connection, quoted) / _ENOUGH_ROWS)), 0.0
+        names = [one.name for one in columns]
+        loaded_by = "_dlt_load_id" if "_dlt_load_id" in names else None
+        one_in, settles = max(1, int(all_rows / _ENOUGH_ROWS)), 0.0
         if chosen is not None:
-            rows, days, span = _span(connection, quoted, chosen, now)
+            rows, days, span = _span(connection, quoted, chosen, fingerprint(loaded_by, names), now)
             grain = hints.grain or _grain(rows, days, span, is_date=chosen.data_type == "DATE")
             periods = max(1, min(span / _DAYS[grain], periods_kept(grain)))
             in_window = rows * min(1.0, periods * _DAYS[grain] / span)
@@ -198,34 +203,32 @@ def plan(
             )
     finally:
         connection.execute(f"drop table if exists {SAMPLE}")
-    names = {one.name for one in columns}
     return Plan(
         event_time=chosen.name if chosen else None,
         grain=grain,
         is_date=chosen is not None and chosen.data_type == "DATE",
         key=key,
         columns=tuple(made),
-        loaded_by="_dlt_load_id" if "_dlt_load_id" in names else None,
+        loaded_by=loaded_by,
         one_in=one_in,
         settles=settles,
-        is_exact=_rows(connection, quoted) <= _LARGE,
+        is_exact=all_rows <= _LARGE,
         hints=hints.as_json(),
     )
 
 
-def _rows(connection: "duckdb.DuckDBPyConnection", quoted: str) -> int:
-    return scalar(connection, f"select count(*) from {quoted}")
+def fingerprint(loaded_by: str | None, columns: Iterable[str]) -> str:
+    """SQL of some rows: what changes when they do; a row that changed has another load."""
+    names = columns if loaded_by is None else [loaded_by]
+    return f"sum(hash({identifiers(names)}))::hugeint"
 
 
-def _take_sample(connection: "duckdb.DuckDBPyConnection", quoted: str) -> None:
+def _take_sample(connection: "duckdb.DuckDBPyConnection", quoted: str, rows: int) -> None:
     """A random sample; of a large table from a part of it, as all of it would take seconds."""
-    rows = _rows(connection, quoted)
-    if rows <= _LARGE:
-        take_sample(connection, quoted)
-        return
-    part = 100 * _LARGE / rows
-    sampled = f"(select * from {quoted} using sample {part:.3f}% (system, 1)) as part"
-    take_sample(connection, sampled)
+    if rows > _LARGE:
+        part = 100 * _LARGE / rows
+        quoted = f"(select * from {quoted} using sample {part:.3f}% (system, 1)) as part"
+    take_sample(connection, quoted)
 
 
 def _event_time(
@@ -313,13 +316,20 @@ def _settles(
 
 
 def _span(
-    connection: "duckdb.DuckDBPyConnection", quoted: str, column: MeasuredColumn, now: datetime
+    connection: "duckdb.DuckDBPyConnection",
+    quoted: str,
+    column: MeasuredColumn,
+    content: str,
+    now: datetime,
 ) -> tuple[int, int, float]:
     """Rows with an event time, days that have some, and days from the first to the last."""
+    connection.execute(
+        f"create or replace temp table {DATES} as select cast({column.sql} as date) as day, "
+        f"count(*) as rows, min({column.sql}) as first, max({column.sql}) as last, "
+        f"{content} as content from {quoted} where {happened(column.sql, now)} group by 1"
+    )
     row = connection.execute(
-        "select sum(rows), date_diff('hour', min(first), max(last)), count(*) from (select "
-        f"count(*) as rows, min({column.sql}) as first, max({column.sql}) as last from {quoted} "
-        f"where {happened(column.sql, now)} group by cast({column.sql} as date))"
+        f"select sum(rows), date_diff('hour', min(first), max(last)), count(*) from {DATES}"
     ).fetchone()
     rows, hours, days = (int(one or 0) for one in row) if row else (0, 0, 0)
     return rows, days, max(hours / 24, 1.0)

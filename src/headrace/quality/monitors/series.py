@@ -113,11 +113,15 @@ class Judged:
     judgements: tuple[Judgement, ...]
 
 
+_DAY = timedelta(days=1)
+_LENGTHS = {"hour": timedelta(hours=1), "week": timedelta(days=7)}
+
+
 def length_of(grain: Grain, at: datetime) -> timedelta:
     """How long the period is that begins at a time."""
     if grain == "month":
         return (at.replace(day=1) + timedelta(days=32)).replace(day=1) - at
-    return {"hour": timedelta(hours=1), "week": timedelta(days=7)}.get(grain, timedelta(days=1))
+    return _LENGTHS.get(grain, _DAY)
 
 
 def complete_until(
@@ -261,19 +265,19 @@ def _quantiles(
     if len(column.edges) < 10:
         return
     edges = np.array(column.edges)
-    for percent in _QUANTILES:
-        share = percent / 100
-        found = np.full(len(values), np.nan)
-        for index, one in enumerate(values):
-            if one is None or one.low is None or one.high is None or sum(one.counts) == 0:
-                continue
-            low, high = min(one.low, edges[0]), max(one.high, edges[-1])
-            ends = np.concatenate([[low], edges, [high]])
-            sums = np.concatenate([[0], np.cumsum(one.counts)]) / sum(one.counts)
-            found[index] = np.interp(share, sums, ends)
-        width = (edges[-1] - edges[0]) / 0.9
+    ends = np.concatenate([[0.0], edges, [0.0]])
+    shares = [percent / 100 for percent in _QUANTILES]
+    found = np.full((len(shares), len(values)), np.nan)
+    for index, one in enumerate(values):
+        if one is None or one.low is None or one.high is None or sum(one.counts) == 0:
+            continue
+        ends[0], ends[-1] = min(one.low, edges[0]), max(one.high, edges[-1])
+        sums = np.concatenate([[0], np.cumsum(one.counts)]) / sum(one.counts)
+        found[:, index] = np.interp(shares, sums, ends)
+    width = (edges[-1] - edges[0]) / 0.9
+    for share, percent, of_it in zip(shares, _QUANTILES, found, strict=True):
         error = np.sqrt(share * (1 - share) / np.maximum(filled, 1)) * width
-        yield Series(column.name, f"p{percent}", None, "number", "number", "both", found, error)
+        yield Series(column.name, f"p{percent}", None, "number", "number", "both", of_it, error)
 
 
 def _drift(counts: Floats, grain: Grain, *, is_ordered: bool) -> Floats:

@@ -8,6 +8,7 @@ DuckDB computes all of it, whatever engine holds the table: it reads that by a f
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from string import ascii_letters, digits
 from typing import TYPE_CHECKING, Any
 
 from headrace.quality.profile.model import Bin, ColumnProfile, Kind, ValueCount
@@ -311,9 +312,11 @@ def _texts(connection: "duckdb.DuckDBPyConnection", column: MeasuredColumn) -> N
         "having text <> ''"
     )
     column.found["reads_as"] = _reading(connection)
-    forms = (
-        r"select regexp_replace(regexp_replace(left(text, 60), '\p{Nd}', '9', 'g'), "
-        r"'\p{L}', 'A', 'g') as form, rows from profile_texts"
+    forms = (  # a translation costs less than regular expressions, and knows ASCII alone
+        "select case when strlen(text) = length(text) then "
+        f"translate(left(text, 60), '{ascii_letters}{digits}', '{'A' * 52}{'9' * 10}') "
+        r"else regexp_replace(regexp_replace(left(text, 60), '\p{Nd}', '9', 'g'), "
+        r"'\p{L}', 'A', 'g') end as form, rows from profile_texts"
     )
     connection.execute(
         "create or replace temp table profile_forms as "

@@ -6,7 +6,7 @@
 On a shop of 1 million orders it takes a sixth of the time of the whole profile's measuring.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headrace.quality.profile.measure import (
@@ -66,7 +66,9 @@ def profile_quickly(
             "nulls, range and mean are of all rows; the rest is of a sample, and the number of "
             "values an estimate from it"
         )
-    measured = _measure(connection, quoted, columns, rows, sampled, personal=personal)
+    measured = _measure(
+        connection, quoted, columns, rows, sampled, personal=personal, is_stored=is_stored
+    )
     newest = newest_of(measured)
     return TableProfile(
         name=name,
@@ -88,6 +90,7 @@ def _measure(
     sampled: int,
     *,
     personal: Collection[str],
+    is_stored: bool,
 ) -> tuple[ColumnProfile, ...]:
     """Measure all columns by one pass for counts, extremes and means, and a sample for the rest.
 
@@ -98,6 +101,7 @@ def _measure(
         rows: how many it has.
         sampled: how many of them are in the sample.
         personal: columns of which no value may be shown.
+        is_stored: whether DuckDB stores the table.
     """
     found = measure(connection, SAMPLE, columns, sampled, personal=personal, has_order=False)
     if sampled == rows:
@@ -111,12 +115,28 @@ def _measure(
             if whole[column.name]["distinct"] is None:
                 counted = f"approx_count_distinct({column.sql})"
                 asked.append((column, "distinct", counted))
-        values = connection.execute(
-            f"select {', '.join(sql for _, _, sql in asked)} from {quoted}"
-        ).fetchone()
-        for (column, name, _), value in zip(asked, values or (), strict=True):
-            whole[column.name][name] = value
+        for some in _queries(asked) if is_stored else [asked]:
+            values = connection.execute(
+                f"select {', '.join(sql for _, _, sql in some)} from {quoted}"
+            ).fetchone()
+            for (column, name, _), value in zip(some, values or (), strict=True):
+                whole[column.name][name] = value
     return tuple(_of_all_rows(one, whole[one.name], rows) for one in found)
+
+
+_Asked = tuple[MeasuredColumn, str, str]
+
+
+def _queries(asked: Sequence[_Asked]) -> Iterator[list[_Asked]]:
+    """What is asked, in queries of which DuckDB answers most from what it keeps of its tables.
+
+    It does so for counts and extremes if nothing else is asked in the same query.
+    """
+    for names in ({"min", "max"}, {"mean", "distinct"}):
+        some = [one for one in asked if one[1] in names]
+        if some:
+            yield some
+    yield from ([one] for one in asked if one[1] == "count")
 
 
 def _cheap(column: MeasuredColumn) -> dict[str, str]:

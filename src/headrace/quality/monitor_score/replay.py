@@ -18,6 +18,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
+from headrace.quality.monitor_score.scenarios import TABLES, Scenario
 from headrace.quality.monitors.measure import PeriodMetrics, measure
 from headrace.quality.monitors.model import Grain
 from headrace.quality.monitors.plan import Hints, Plan, plan
@@ -30,7 +31,6 @@ from headrace.quality.monitors.series import (
     series_of,
 )
 from headrace.quality.monitors.settling import SettlingTimes, moved
-from headrace.quality.score.scenarios import TABLES, Scenario
 from headrace.sql_text import identifier, literal
 from headrace.synth.generate import generate
 

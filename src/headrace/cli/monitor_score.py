@@ -46,11 +46,11 @@ def score(
     alarms a month, time to notice. The project's shop is loaded by dlt, built by dbt and monitored
     as in a run, in a warehouse of its own; the project's own data is not touched.
     """
-    from headrace.cli.render_quality_score import show_score
+    from headrace.cli.render_monitor_score import show_score
     from headrace.cli.terminal import LiveScreen
     from headrace.errors import MonitorError
-    from headrace.pipeline.score_replay import score_project
-    from headrace.quality.score.service import MONITORS
+    from headrace.pipeline.monitor_score import score_project
+    from headrace.quality.monitor_score.service import MONITORS
     from headrace.settings import find_root
 
     for name in monitors or ():

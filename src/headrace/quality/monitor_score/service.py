@@ -8,14 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
+from headrace.quality.monitor_score.replay import BY_RUN, AnyReplay, TableSeries
+from headrace.quality.monitor_score.report import Detection, ReplayScore, kind_scores, monitor_score
+from headrace.quality.monitor_score.scenarios import Scenario, scenarios
 from headrace.quality.monitors import MonitorOptions, judge_many
 from headrace.quality.monitors.judge import as_times
 from headrace.quality.monitors.model import MINOR, SENSITIVITY, Floats, ModelName
 from headrace.quality.monitors.plan import Plan
 from headrace.quality.monitors.series import Series, length_of
-from headrace.quality.score.replay import BY_RUN, AnyReplay, TableSeries
-from headrace.quality.score.report import Detection, ReplayScore, kind_scores, monitor_score
-from headrace.quality.score.scenarios import Scenario, scenarios
 
 UNTIL = datetime(2025, 6, 30, tzinfo=UTC)
 SCALE = 3.0

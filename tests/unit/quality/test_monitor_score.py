@@ -9,13 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from headrace.cli.main import app
-from headrace.pipeline.score_replay import score_project
+from headrace.pipeline.monitor_score import score_project
+from headrace.quality.monitor_score import service
+from headrace.quality.monitor_score.replay import TableSeries
+from headrace.quality.monitor_score.report import ScoreReport, kind_scores, monitor_score
+from headrace.quality.monitor_score.scenarios import TABLES, Scenario, batches, scenarios
 from headrace.quality.monitors.plan import Plan
 from headrace.quality.monitors.series import Series
-from headrace.quality.score import service
-from headrace.quality.score.replay import TableSeries
-from headrace.quality.score.report import ScoreReport, kind_scores, monitor_score
-from headrace.quality.score.scenarios import TABLES, Scenario, batches, scenarios
 from headrace.synth.schema.fault import FAULT_KINDS
 
 pytestmark = pytest.mark.slow

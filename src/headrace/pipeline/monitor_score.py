@@ -35,16 +35,16 @@ from headrace.pipeline.quality.monitor_alarms import (
 from headrace.pipeline.quality.monitor_tables import monitored
 from headrace.pipeline.reports import ignore
 from headrace.pipeline.run_record import new_run_id
-from headrace.quality.score.replay import (
+from headrace.quality.monitor_score.replay import (
     BY_RUN,
     AnyReplay,
     Replay,
     Replayed,
     TableSeries,
 )
-from headrace.quality.score.report import ScoreReport
-from headrace.quality.score.scenarios import SHOP, Scenario, batches
-from headrace.quality.score.service import MONITORS, UNTIL, score
+from headrace.quality.monitor_score.report import ScoreReport
+from headrace.quality.monitor_score.scenarios import SHOP, Scenario, batches
+from headrace.quality.monitor_score.service import MONITORS, UNTIL, score
 from headrace.settings import Resolved, resolve
 
 _DAYS = 8  # of runs before the end: as many values has a metric of runs before it is judged
@@ -209,10 +209,11 @@ class ProjectReplay:
         found: dict[str, TableSeries] = {}
         with closing(RunStore(resolved.run_store_url)) as store:
             catalog, runs = store.load_catalog(), store.run_metrics(RUNS)
+            plans = store.plans()
             if catalog is None:
                 return found
             for key, table in monitored(resolved, catalog).by_id.items():
-                measured = plan_and_looks(store, key, runs.get(key, []))
+                measured = plan_and_looks(plans, key, runs.get(key, []))
                 if measured is None:
                     continue
                 plan, learned, looks = measured

@@ -5,7 +5,7 @@ from rich.text import Text
 
 from headrace.cli.terminal import SHOWN, and_more, print_parts
 from headrace.formatting import count, escaped
-from headrace.quality.score.report import ScoreReport
+from headrace.quality.monitor_score.report import ScoreReport
 
 
 def show_score(report: ScoreReport) -> None:
