@@ -12,7 +12,8 @@ from lab import ROOT, Lab, Shop, copy_project
 
 from headrace.errors import LockedError, WarehouseError
 from headrace.pipeline.publishing import publications
-from headrace.pipeline.quarantine import quarantine
+from headrace.pipeline.quarantine import listing
+from headrace.pipeline.quarantine.rows import Chosen
 from headrace.pipeline.query import database, query
 from headrace.process import environment
 from headrace.targets.postgres.target import PostgresTarget
@@ -171,7 +172,7 @@ def test_values_that_are_awkward_on_the_way(ran: Lab, tmp_path: Path) -> None:
         (1, 'a "quoted" one'),
         (3, None),
     ]
-    assert quarantine.listed(lab.resolved, quarantine.Chosen()).rows_open == 1
+    assert listing.listed(lab.resolved, Chosen()).rows_open == 1
     shop.write("t_2.csv", "id,price,name\n1,9.99,new\n4,5.00,d\n")
     report = lab.load("store")
     assert [(table.rows_new, table.rows_changed) for table in report.tables] == [(1, 1)]

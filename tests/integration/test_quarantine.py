@@ -14,8 +14,9 @@ from headrace.catalog import RunStore
 from headrace.catalog.evidence import QuarantinedTable
 from headrace.errors import LockedError, SourceError, WarehouseError
 from headrace.pipeline import lock
-from headrace.pipeline.quarantine import quarantine, quarantine_replay
-from headrace.pipeline.quarantine.quarantine import Chosen
+from headrace.pipeline.quarantine import listing
+from headrace.pipeline.quarantine import replay as quarantine_replay
+from headrace.pipeline.quarantine.rows import STATUSES, Chosen
 
 KEYED = "{orders: {pattern: '*', primary_key: [id]}}"
 KEYLESS = "{orders: {pattern: '*'}}"
@@ -30,8 +31,8 @@ def rows(lab: Lab, columns: str = "id, amount") -> Rows:
 
 
 def statuses(lab: Lab) -> dict[str, int]:
-    report = quarantine.listed(lab.resolved, ORDERS)
-    sums = {name: sum(getattr(one, name) for one in report.counts) for name in quarantine.STATUSES}
+    report = listing.listed(lab.resolved, ORDERS)
+    sums = {name: sum(getattr(one, name) for one in report.counts) for name in STATUSES}
     return {name: number for name, number in sums.items() if number}
 
 
@@ -82,9 +83,9 @@ def test_rows_are_exported_edited_and_replayed(shop: Shop, tmp_path: Path) -> No
     lab = spoiled(shop)
     for name in ("bad.csv", "bad.jsonl", "bad.json"):
         out = tmp_path / name
-        report = quarantine.shown(lab.resolved, ORDERS)
-        assert quarantine.write_rows(report, out) == 2
-        assert {row["amount"] for row in quarantine.read_rows(out).values()} == {"1,5", None}
+        report = listing.shown(lab.resolved, ORDERS)
+        assert listing.write_rows(report, out) == 2
+        assert {row["amount"] for row in listing.read_rows(out).values()} == {"1,5", None}
     out = tmp_path / "bad.csv"
     text = out.read_text()
     assert '3,"1,5",2024-01-03' in text
@@ -98,7 +99,7 @@ def test_rows_are_exported_edited_and_replayed(shop: Shop, tmp_path: Path) -> No
     assert (report_.rows_new, report_.left) == (2, ())
     assert rows(lab) == [(1, 10), (2, 20), (3, 15), (4, 40), (5, 5)]
 
-    history = quarantine.shown(lab.resolved, ORDERS, status="all")
+    history = listing.shown(lab.resolved, ORDERS, status="all")
     names = [column.name for column in history.columns]
     for row in history.rows:
         told = dict(zip(names, row, strict=True))
@@ -252,7 +253,7 @@ def test_what_cannot_be_replayed_is_said(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"store\.orders has no rows yet"):
         replay(lab)
     with pytest.raises(SourceError, match="there is no source 'stor' in the settings"):
-        quarantine.parse_table(lab.resolved, "stor.orders")
+        listing.parse_table(lab.resolved, "stor.orders")
     with lock.hold(lab.resolved.target, "a run"), pytest.raises(LockedError):
         replay(lab)
     for name, text, words in (
@@ -265,9 +266,9 @@ def test_what_cannot_be_replayed_is_said(shop: Shop, tmp_path: Path) -> None:
         path = tmp_path / name
         path.write_text(text)
         with pytest.raises(SourceError, match=words):
-            quarantine.read_rows(path)
+            listing.read_rows(path)
     with pytest.raises(SourceError, match=r"end the name in \.csv"):
-        quarantine.write_rows(quarantine.shown(lab.resolved, ORDERS), tmp_path / "a.parquet")
+        listing.write_rows(listing.shown(lab.resolved, ORDERS), tmp_path / "a.parquet")
 
 
 def test_what_is_read_in_another_way_is_said(shop: Shop) -> None:
@@ -295,8 +296,8 @@ def test_what_is_read_in_another_way_is_said(shop: Shop) -> None:
 
 _KILLED = """
 import os, sys
-from headrace.pipeline.quarantine import quarantine_replay
-from headrace.pipeline.quarantine.quarantine import Chosen
+from headrace.pipeline.quarantine import replay as quarantine_replay
+from headrace.pipeline.quarantine.rows import Chosen
 from headrace.settings import resolve
 from pathlib import Path
 
@@ -327,16 +328,16 @@ def test_a_killed_replay_neither_loses_nor_doubles(shop: Shop, tables: str) -> N
 
 def test_rows_of_a_source_that_loads_into_another_schema(shop: Shop) -> None:
     lab = spoiled(shop, dataset_name="elsewhere")
-    chosen = quarantine.parse_table(lab.resolved, "store.orders")
-    (count, _) = quarantine.listed(lab.resolved, chosen).counts
+    chosen = listing.parse_table(lab.resolved, "store.orders")
+    (count, _) = listing.listed(lab.resolved, chosen).counts
     assert (count.source, count.table) == ("store", "orders")
     report = quarantine_replay.replay(
         lab.resolved, chosen, corrections=["amount = replace(amount, ',', '')"]
     )
     assert (report.rows_new, len(report.left)) == (1, 1)
     assert lab.query("select amount from elsewhere.orders where id = 3") == [(15,)]
-    everything = quarantine.parse_table(lab.resolved, None)
-    assert quarantine.listed(lab.resolved, everything).rows_open == 1
+    everything = listing.parse_table(lab.resolved, None)
+    assert listing.listed(lab.resolved, everything).rows_open == 1
 
 
 def kept(lab: Lab) -> list[QuarantinedTable]:
@@ -387,7 +388,7 @@ def test_personal_data_in_quarantine_is_not_kept_for_the_page(shop: Shop) -> Non
     with_personal(lab, "amount")
     resolved = lab.resolved
     store = RunStore(resolved.run_store_url)
-    quarantine.keep(resolved, store, "r", ["store"])
+    listing.keep(resolved, store, "r", ["store"])
     store.close()
     misfit, malformed = kept(lab)
     assert misfit.sample[0].values == {"id": "3", "amount": "***", "day": "2024-01-03"}

@@ -18,8 +18,9 @@ from headrace.pipeline.doctor import doctor
 from headrace.pipeline.publishing import publications
 from headrace.pipeline.quality import kept_profiles
 from headrace.pipeline.quality.profile import profile
-from headrace.pipeline.quarantine import quarantine, quarantine_replay
-from headrace.pipeline.quarantine.quarantine import Chosen
+from headrace.pipeline.quarantine import listing
+from headrace.pipeline.quarantine import replay as quarantine_replay
+from headrace.pipeline.quarantine.rows import Chosen
 from headrace.pipeline.query import database, query
 from headrace.pipeline.run import run
 from headrace.pipeline.state.folder import read_state, write_state
@@ -182,7 +183,7 @@ def test_a_state_is_written_and_built_on(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_rows_in_quarantine_are_replayed_where_there_are_transactions(lab: Lab) -> None:
-    assert quarantine.listed(lab.resolved, ORDERS).rows_open == 1
+    assert listing.listed(lab.resolved, ORDERS).rows_open == 1
     corrections = ["amount = replace(amount, ',', '')"]
     if lab.resolved.target.name == "lake":
         with pytest.raises(WarehouseError, match="correct the rows in their file"):
@@ -191,7 +192,7 @@ def test_rows_in_quarantine_are_replayed_where_there_are_transactions(lab: Lab) 
     report = quarantine_replay.replay(lab.resolved, ORDERS, corrections=corrections)
     assert (report.rows_new, report.left) == (1, ())
     assert _amounts(lab, "warehouse", "store_raw.orders")[2] == (3, 15)
-    assert quarantine.listed(lab.resolved, ORDERS).rows_open == 0
+    assert listing.listed(lab.resolved, ORDERS).rows_open == 0
     with (lab.root / "store" / "b.csv").open("a") as file:
         file.write("6,60\n")
     table = lab.load_one()

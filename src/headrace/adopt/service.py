@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from headrace import file_changes
-from headrace.adopt import dbt_side, files, sql_folder
+from headrace.adopt import dbt_side, file_texts, sql_folder
 from headrace.adopt.dbt_side import DbtSide
 from headrace.adopt.dlt_scripts import Pipeline, Script, read_script, source_name
 from headrace.adopt.sql_folder import SqlFolder
@@ -103,19 +103,19 @@ def adopt(
     _plan_sql(plan, root, queries)
     _plan_scripts(plan, root, scripts)
     if dbt is None and queries is None:
-        plan.texts |= files.empty_dbt_project(_name(root))
+        plan.texts |= file_texts.empty_dbt_project(_name(root))
         plan.notes.append(
             "there is no dbt project: an empty one is added; after the first run, `headrace "
             "scaffold NAME` writes models of a source"
         )
     _plan_dlt(plan, dbt, queries)
-    plan.texts["dlt_pipelines/__init__.py"] = files.PIPELINES
-    plan.texts["config/default.yml"] = files.settings(
+    plan.texts["dlt_pipelines/__init__.py"] = file_texts.PIPELINES
+    plan.texts["config/default.yml"] = file_texts.settings(
         plan.sources, root=root, dbt=dbt, queries=queries
     )
-    plan.texts[f"{files.DATA}/.gitignore"] = files.IGNORED
+    plan.texts[f"{file_texts.DATA}/.gitignore"] = file_texts.IGNORED
     for extra in extras:
-        plan.texts |= files.on_request(extra, needs=files.requirement())
+        plan.texts |= file_texts.on_request(extra, needs=file_texts.requirement())
     return _written(root, plan, dry_run=dry_run)
 
 
@@ -166,12 +166,14 @@ def _listed(root: Path) -> tuple[list[Path], list[Path], list[Path]]:
 
 def _is_wrapper(path: Path, pipelines: Path) -> bool:
     """Whether an earlier, unfinished adopt wrote it."""
-    return path.parent.parent == pipelines and files.WRAPPED in path.read_text("utf-8", "replace")
+    return path.parent.parent == pipelines and file_texts.WRAPPED in path.read_text(
+        "utf-8", "replace"
+    )
 
 
 def _is_ours(project: Path) -> bool:
     text = (project / "dbt_project.yml").read_text("utf-8", "replace")
-    return text.startswith(files.FIRST_LINE)
+    return text.startswith(file_texts.FIRST_LINE)
 
 
 def _left_out(root: Path, sql: list[Path]) -> dict[Path, str]:
@@ -205,11 +207,11 @@ def _plan_dbt(plan: _Plan, root: Path, dbt: DbtSide | None) -> None:
     if dbt.profiles is None:
         plan.notes.append(
             f"no profiles.yml with the profile {dbt.profile!r} was found: dbt gets one of Headrace "
-            f"with the warehouse {files.DATA}/warehouse.duckdb and the schema main"
+            f"with the warehouse {file_texts.DATA}/warehouse.duckdb and the schema main"
         )
     else:
         place = f"its file is {_below(root, dbt.database)}" if dbt.database else (
-            f"it is in memory, so the warehouse is {files.DATA}/warehouse.duckdb"
+            f"it is in memory, so the warehouse is {file_texts.DATA}/warehouse.duckdb"
         )  # fmt: skip
         plan.found.append(
             f"profile {dbt.profile} ({dbt.output}) in {_below(root, dbt.profiles)}: {place}"
@@ -241,7 +243,7 @@ def _plan_sql(plan: _Plan, root: Path, queries: SqlFolder | None) -> None:
         f"{first_few([path.as_posix() for path in queries.folders])}"
     )
     plan.texts |= {
-        path: text if not path.endswith("dbt_project.yml") else files.FIRST_LINE + "\n" + text
+        path: text if not path.endswith("dbt_project.yml") else file_texts.FIRST_LINE + "\n" + text
         for path, text in sql_folder.dbt_files(queries, _name(root)).items()
     }
     for path, why in sorted(queries.left_out.items()):
@@ -286,7 +288,7 @@ def _add_wrapper(
     ends = f", into {dataset}" if dataset else ""
     plan.found.append(f"dlt {'source' if function else 'pipeline'} {shown} in {path}{ends}")
     needed = script.parameters.get(function, ()) if function else ()
-    plan.texts[f"dlt_pipelines/{name}/__init__.py"] = files.wrapper(
+    plan.texts[f"dlt_pipelines/{name}/__init__.py"] = file_texts.wrapper(
         script.path, pipeline, name, function=function, parameters=needed
     )
     entry = []
@@ -327,8 +329,8 @@ def _plan_dlt(plan: _Plan, dbt: DbtSide | None, queries: SqlFolder | None) -> No
             )
     if plan.sources and (dbt is None or dbt.database is None) and queries is None:
         plan.notes.append(
-            f"the pipelines load into {files.DATA}/warehouse.duckdb from now on; what they loaded "
-            "elsewhere stays there, and is loaded again"
+            f"the pipelines load into {file_texts.DATA}/warehouse.duckdb from now on; what they "
+            "loaded elsewhere stays there, and is loaded again"
         )
 
 
@@ -377,7 +379,7 @@ def _written(root: Path, plan: _Plan, *, dry_run: bool) -> AdoptReport:
             *(AdoptedFile(path=name, status="there", diff="") for name in there),
         ),
         notes=tuple(plan.notes),
-        next_steps=tuple(files.next_steps(root)),
+        next_steps=tuple(file_texts.next_steps(root)),
     )
 
 

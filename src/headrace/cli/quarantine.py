@@ -9,7 +9,7 @@ from headrace.cli.options import Call, RowFormat, print_json, row_limit, shared_
 from headrace.formatting import count
 
 if TYPE_CHECKING:
-    from headrace.pipeline.quarantine.quarantine import Chosen
+    from headrace.pipeline.quarantine.rows import Chosen
 
 _LIMIT = 20
 
@@ -57,7 +57,7 @@ def list_rows(call: Call, where: Where = None) -> None:
 
 
 def _list(call: Call, where: str | None) -> None:
-    from headrace.pipeline.quarantine import quarantine as service
+    from headrace.pipeline.quarantine import listing as service
 
     settings = call.settings()
     report = service.listed(settings, service.parse_table(settings, where))
@@ -91,13 +91,14 @@ def show_rows(
     limit: Annotated[int | None, row_limit(_LIMIT)] = None,
 ) -> None:
     """Show rows with their values, their file and line, and the reason."""
-    from headrace.pipeline.quarantine import quarantine as service
+    from headrace.pipeline.quarantine import listing as service
+    from headrace.pipeline.quarantine.rows import require_rows
 
     settings = call.settings()
     chosen = _chosen(call, where, reason, ids)
     most = _LIMIT if limit is None and out is None else limit or None
     report = service.shown(settings, chosen, status=status, limit=most)
-    service.require_rows(report.rows, chosen)
+    require_rows(report.rows, chosen)
     if out is not None:
         rows = service.write_rows(report, out)
         typer.echo(f"{count(rows, 'row')} written to {out}", err=True)
@@ -147,7 +148,7 @@ def replay_rows(
     ] = False,
 ) -> None:
     """Correct rows, and load those that fit then, once. Exit code 1 if some do not fit."""
-    from headrace.pipeline.quarantine.quarantine_replay import replay
+    from headrace.pipeline.quarantine.replay import replay
 
     report = replay(
         call.settings(),
@@ -171,7 +172,7 @@ def replay_rows(
 @shared_options()
 def discard_rows(call: Call, table: Table, reason: Reason = None, ids: Ids = None) -> None:
     """Give rows up: they do not come back with their file. Their history is kept."""
-    from headrace.pipeline.quarantine.quarantine_replay import discard
+    from headrace.pipeline.quarantine.replay import discard
 
     report = discard(call.settings(), _chosen(call, table, reason, ids, needs_table=True))
     if call.json:
@@ -193,7 +194,7 @@ def _chosen(
     from dataclasses import replace
 
     from headrace.errors import SourceError
-    from headrace.pipeline.quarantine.quarantine import parse_table
+    from headrace.pipeline.quarantine.listing import parse_table
 
     chosen = parse_table(call.settings(), where)
     if needs_table and chosen.table is None:

@@ -12,8 +12,9 @@ from rich.text import Text
 
 from headrace.cli.terminal import MARKS, new_console
 from headrace.formatting import count, printable
-from headrace.pipeline.quarantine.quarantine import PREFIX, STATUSES, QuarantineReport
-from headrace.pipeline.quarantine.quarantine_replay import DiscardReport, ReplayReport
+from headrace.pipeline.quarantine.listing import QuarantineReport
+from headrace.pipeline.quarantine.replay import DiscardReport, ReplayReport
+from headrace.pipeline.quarantine.rows import PREFIX, STATUSES
 from headrace.pipeline.query import QueryColumn, QueryReport
 
 _NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL")

@@ -36,7 +36,7 @@ from headrace.pipeline.progress import Progress
 from headrace.pipeline.progress import path_of as progress_path
 from headrace.pipeline.publishing import publish as publish_step
 from headrace.pipeline.quality import kept_profiles, monitor
-from headrace.pipeline.quarantine import quarantine
+from headrace.pipeline.quarantine import listing
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
@@ -676,7 +676,7 @@ class _Run:
         sources |= {one.source for one in self.loaded.failures}
         try:
             if self.loaded.rows_in_quarantine:
-                quarantine.keep(self.resolved, self.store, self.run_id, sources)
+                listing.keep(self.resolved, self.store, self.run_id, sources)
             else:
                 self.store.keep_quarantine(self.run_id, sources, ())
         except HeadraceError as error:

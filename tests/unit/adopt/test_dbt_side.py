@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headrace.adopt.dbt_side import DbtSide, chosen_output, published_models
-from headrace.adopt.files import settings
+from headrace.adopt.file_texts import settings
 
 
 @dataclass

@@ -12,7 +12,7 @@ from headrace.pipeline.loading import sources
 from headrace.pipeline.loading.backfill import LoadPart
 from headrace.pipeline.loading.load_process import LoadEvents
 from headrace.pipeline.loading.source_loader import SourceLoader, refresh_marker
-from headrace.pipeline.quarantine.quarantine import count_open
+from headrace.pipeline.quarantine.listing import count_open
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport
 from headrace.settings import Resolved, SourceSettings
 from headrace.targets import Target

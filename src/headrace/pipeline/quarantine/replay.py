@@ -24,16 +24,15 @@ from headrace.ingest.types import exact_cast
 from headrace.ingest.value_formats import written_columns
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import lock
-from headrace.pipeline.quarantine.quarantine import (
+from headrace.pipeline.quarantine.listing import keep, read_rows
+from headrace.pipeline.quarantine.rows import (
     PREFIX,
     Chosen,
     QuarantinedRow,
     add_history,
     columns_of,
-    keep,
     opened,
     quarantined_rows,
-    read_rows,
     require_rows,
 )
 from headrace.pipeline.reports import Report, TableReport
@@ -96,7 +95,7 @@ def replay(
         chosen: the rows; source and table are set.
         corrections: ``column = SQL`` in order; all columns are text. What could not be read as a
             row is in ``_quarantine_text``; SQL that does not name it leaves such rows alone.
-        edited: a file of `quarantine.write_rows` with corrected values; rows that it lacks are
+        edited: a file of `listing.write_rows` with corrected values; rows that it lacks are
             not replayed.
         overwrite: whether rows of the table that may be newer are replaced.
         dry_run: whether nothing is to be changed.
