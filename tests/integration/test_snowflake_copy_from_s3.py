@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-pytest.importorskip("snowduck", reason="uv sync --extra snowflake")
+pytest.importorskip("snowflake.connector", reason="uv sync --extra snowflake")
 pytest.importorskip("moto", reason="the development group has it")
 
 import snowflake.connector
