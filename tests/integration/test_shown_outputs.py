@@ -21,6 +21,7 @@ from headrace.errors import UserError
 
 HOW_TO = ROOT / "docs" / "how-to"
 ELSEWHERE = {
+    "simulate-a-cloud-stack.md": "test_simulate.py, with its extra",
     "add-a-rest-api.md": "test_rest_api_source.py, against a server",
     "add-a-sql-database.md": "test_sql_database_source.py, against PostgreSQL",
 }

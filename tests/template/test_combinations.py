@@ -44,7 +44,7 @@ _MAY_NAME = {
 }
 _IN_EVERY_PROJECT = (
     "s3", "gs", "az", "avro", "ducklake", "lake", "anomaly", "spark", "sail", "redshift",
-    "snowflake", "otel",
+    "snowflake", "simulate", "otel",
 )  # fmt: skip
 """Extras that are not asked for: what files a project loads is found out later."""
 _RENDERED = [

@@ -22,6 +22,8 @@ WITH_EXTRAS = {
     "src/headrace/libraries/sdv": "learn",
     "src/headrace/libraries/dlt_postgres.py": "postgres",
     "src/headrace/targets/redshift_mock": "redshift",
+    "src/headrace/targets/s3_standin/": "simulate",
+    "src/headrace/simulate/": "simulate",
 }
 """Packages and modules of the machinery that are imported when their extra is there."""
 HELPERS = ("openlineage_spec.py",)

@@ -31,6 +31,7 @@ from headrace.cli.query import query
 from headrace.cli.redshift_mock import redshift_mock
 from headrace.cli.run import build, load, publish, run, state, watch
 from headrace.cli.serve import docs, serve
+from headrace.cli.simulate import simulate
 from headrace.cli.strength import strength
 from headrace.errors import CheckFailedError, HeadraceError
 
@@ -72,6 +73,7 @@ for _command in (
     inspect,
     generate,
     learn,
+    simulate,
     lineage,
     scaffold,
     serve,

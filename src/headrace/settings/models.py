@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from headrace import portable
+from headrace.settings.simulation import SimulateSettings
 from headrace.targets import DuckDbSettings
 from headrace.targets.registry import settings_of_type
 
@@ -475,6 +476,9 @@ class Settings(BaseModel):
     )
     serve: ServeSettings = Field(
         default_factory=ServeSettings, description="how `headrace serve` listens"
+    )
+    simulate: SimulateSettings = Field(
+        default_factory=SimulateSettings, description="the stages of `headrace simulate`"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="of the log file; of the log on stdout, `info` at least"

@@ -206,6 +206,18 @@ class S3Store:
         """See ``ObjectStore``."""
         return f"s3://{self.access.bucket}/{self.access.prefix}".rstrip("/")
 
+    def make_bucket(self) -> None:
+        """Make the bucket, where there is none; for a server on this machine.
+
+        Raises:
+            WarehouseError: it cannot be made.
+        """
+        try:
+            self._s3.create_bucket(Bucket=self.access.bucket)
+        except Exception as error:
+            if code(error) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                raise self.explain(error) from error
+
     def get(self, key: str) -> Content | None:
         """See ``ObjectStore``."""
         try:
