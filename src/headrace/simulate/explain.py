@@ -8,8 +8,6 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from headrace.formatting import count, in_bytes
 from headrace.settings.simulation import PriceSettings, SimulateSettings
 from headrace.simulate.reports import CostLine, Explanation, StageName, StageReport
@@ -153,8 +151,10 @@ def _dbt_done(report: StageReport) -> str:
 
 @cache
 def _texts() -> dict[str, dict[str, Any]]:
+    from ruamel.yaml import YAML
+
     text = resources.files("headrace.simulate").joinpath("explanations.yml").read_text("utf-8")
-    found: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    found: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(text)
     return found
 
 

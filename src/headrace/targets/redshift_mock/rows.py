@@ -66,7 +66,7 @@ class Rows:
         for file in files:
             try:
                 found = self.connection.execute(
-                    f"describe select * from read_parquet({literal(file)})"
+                    f"describe select * from read_parquet({literal(file)}, {_AS_IT_IS})"
                 ).fetchall()
             except Exception as error:
                 raise RefusedError(
@@ -76,7 +76,7 @@ class Rows:
             self._check(file, [(str(row[0]), str(row[1])) for row in found])
         listed = ", ".join(literal(file) for file in files)
         names = [f"c{at}" for at in range(len(self.columns))]
-        source = f"read_parquet([{listed}]) as f({', '.join(names)})"
+        source = f"read_parquet([{listed}], {_AS_IT_IS}) as f({', '.join(names)})"
         chosen = ", ".join(
             f"{_written(name, kind)} as {name}"
             for name, (_, kind) in zip(names, self.columns, strict=True)
@@ -121,7 +121,7 @@ class Rows:
                 "create temp table given as select *, row_number() over (partition by filename) "
                 f"+ {int(options.get('ignoreheader', 0))} as __line "
                 f"from read_csv([{listed}], columns = {{{typed}}}, auto_detect = false, "
-                f"header = false, skip = {int(options.get('ignoreheader', 0))}, "
+                f"{_AS_IT_IS}, header = false, skip = {int(options.get('ignoreheader', 0))}, "
                 f"delim = {literal(delimiter)}, quote = {literal(quote)}, "
                 f"escape = {literal(quote)}, compression = {literal(compression)}, "
                 f"nullstr = {literal(options.get('null', _NO_NULL))}, filename = true, "
@@ -153,7 +153,7 @@ class Rows:
             self.connection.execute(
                 "create temp table lines as select line, filename, "
                 "row_number() over (partition by filename) as __line from read_csv("
-                f"[{listed}], columns = {{'line': 'VARCHAR'}}, auto_detect = false, "
+                f"[{listed}], columns = {{'line': 'VARCHAR'}}, auto_detect = false, {_AS_IT_IS}, "
                 "header = false, delim = '\\x1e', quote = '', escape = '', filename = true, "
                 f"compression = {literal(compression)}, max_line_size = 16777216)"
             )
@@ -220,6 +220,7 @@ class Rows:
         return f"select {chosen} from given where {conditions}", ordered
 
 
+_AS_IT_IS = "hive_partitioning = false"  # a folder `day=…` is no column to Redshift
 _NO_NULL = "\\N"
 _REASONS = {
     "MISSING COLUMNS": "Delimiter not found",
