@@ -6,7 +6,8 @@ from pathlib import Path
 from headrace.settings import resolve
 
 ROOT = Path(__file__).parents[3]
-# the stand-in for Redshift is a program of its own, which a command starts
+# the stand-in for Redshift is a program of its own, which a command starts; the stages of
+# `headrace simulate` are of Snowflake, of Redshift and of a lake: which one it is is what they show
 ASKED = re.compile(
     r"""Path\((\w+\.)*target\.location|signature\(\)\ is\ (not\ )?None
     |isinstance\([^)]*(?:Target|Settings)\b.*Target
@@ -25,7 +26,7 @@ def test_nothing_asks_which_target_it_is() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {match[0]}"
         for path in (ROOT / "src" / "headrace").rglob("*.py")
-        if "targets" not in path.parts
+        if not {"targets", "simulate"} & set(path.parts)
         for match in ASKED.finditer(path.read_text(encoding="utf-8"))
     ]
     assert found == [], "declare a capability in headrace.targets.base instead"
