@@ -7,5 +7,7 @@ KEY_ID = "headrace-local"
 SECRET = "headrace-local"  # noqa: S105 - it is in the docs
 REGION = "us-east-1"
 EXTRA = "simulate"
+LIFELINE = "/_headrace/lifeline"
+"""A request that stays open as long as its process uses the server."""
 
-__all__ = ["EXTRA", "KEY_ID", "REGION", "SECRET"]
+__all__ = ["EXTRA", "KEY_ID", "LIFELINE", "REGION", "SECRET"]

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
+from headrace.targets.s3_standin import LIFELINE
 from headrace.targets.stand_in import StandIn
-
-LIFELINE = "/_headrace/lifeline"
-"""A request that stays open as long as its process uses the server."""
 
 
 def _greeting(port: int) -> bytes:

@@ -21,8 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from headrace import portable
-from headrace.targets.s3_standin import REGION
-from headrace.targets.s3_standin.process import LIFELINE
+from headrace.targets.s3_standin import LIFELINE, REGION
 
 REQUESTS = "/_headrace/requests"
 """Gives how many requests there were of each kind since the start, as JSON."""
