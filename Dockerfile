@@ -12,12 +12,16 @@ ENV UV_COMPILE_BYTECODE=1 \
 WORKDIR /app
 
 # The dependencies are a separate layer, rebuilt only when the lock changes.
-# The extras: the run store in Postgres, the page, events to an OpenLineage server.
+# The extras: the run store in Postgres, the page, events to an OpenLineage server, spans of runs.
+# Further ones, which docker-compose.yml sets for the stand-ins: "--extra redshift".
+ARG MORE_EXTRAS=""
 COPY pyproject.toml uv.lock ./
-RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve --no-install-project
+# hadolint ignore=SC2086
+RUN uv sync --locked --no-dev --extra openlineage --extra otel --extra postgres --extra serve ${MORE_EXTRAS} --no-install-project
 
 COPY . .
-RUN uv sync --locked --no-dev --extra openlineage --extra postgres --extra serve \
+# hadolint ignore=SC2086
+RUN uv sync --locked --no-dev --extra openlineage --extra otel --extra postgres --extra serve ${MORE_EXTRAS} \
     && .venv/bin/python -m compileall -q dlt_pipelines src
 
 

@@ -148,9 +148,15 @@ class TestCopies:
     def test_it_has_the_services_of_its_extras(self, project: Project) -> None:
         """Compose has the services of the extras, and their volumes."""
         compose = YAML(typ="safe").load((project.root / "docker-compose.yml").read_text("utf-8"))
-        services, volumes = {"headrace", "seaweedfs"}, {"data", "seaweedfs"}
+        services = {"headrace", "redshift-mock", "seaweedfs", "snowflake-standin"}
+        volumes = {"data", "seaweedfs", "standins"}
         if "serve" in project.extras:
-            services |= {"page"}
+            services |= {"page", "prometheus", "grafana", "jaeger"}
+            volumes |= {"grafana", "prometheus"}
+        configs = compose.get("configs", {})
+        assert bool(configs) == ("serve" in project.extras)
+        assert all((project.root / one["file"]).is_file() for one in configs.values())
+        assert (project.root / "observability").exists() == bool(configs)
         if "postgres" in project.extras:
             services, volumes = services | {"postgres"}, volumes | {"postgres"}
         if "openlineage" in project.extras:

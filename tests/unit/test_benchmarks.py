@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from benchmarks import (
     artifacts,
+    customer_order,
     diff,
     generate,
     jaffle_shop,
@@ -184,3 +185,47 @@ def test_a_table_says_when_and_by_which_command_it_was_measured(
     text = Report("merge", "Merge").markdown()
     assert text.endswith("by `python -m benchmarks.merge --runs 1`.")
     assert re.search(r"Measured on \d{4}-\d\d-\d\d at commit \w+", text)
+
+
+@pytest.mark.slow
+def test_customers_and_orders_reach_both_stand_ins(tmp_path: Path) -> None:
+    pytest.importorskip("snowduck", reason="uv sync --extra snowflake")
+    pytest.importorskip("pg_mimic", reason="uv sync --extra redshift")
+    result = customer_order.measure(tmp_path, scale=0.02, runs=1)
+    assert (result.rows, result.errors, result.differences) == (1_200, 0, [])
+    assert [len(taken) for taken in result.seconds.values()] == [1] * 5
+    assert "Integrity errors: 0 of 2,400 rows" in result.markdown()
+
+
+def test_the_contract_is_the_one_that_was_promised() -> None:
+    shared = Path(__file__).parents[3] / "shared" / "contracts" / "customer_order.yml"
+    if shared.exists():
+        assert customer_order.CONTRACT.read_bytes() == shared.read_bytes()
+    assert "references: Customer.customer_id" in customer_order.CONTRACT.read_text("utf-8")
+
+
+def test_integrity_errors_are_counted() -> None:
+    truth: customer_order.Answers = {"customers": [(10, 10, 10)], "orders": [(50, 50, 50)]}
+    good: customer_order.Answers = {**truth, "orphans": [(0,)]}
+    assert customer_order.integrity_errors(good, truth) == 0
+    faults: dict[str, list[tuple[int, ...]]] = {
+        "customers": [(9, 9, 9)],  # one is missing
+        "orders": [(50, 47, 48)],  # two have no key, one key comes twice
+        "orphans": [(4,)],
+    }
+    assert customer_order.integrity_errors(dict(faults), truth) == 8
+    result = customer_order.Result(rows=60, errors=8)
+    for taken in result.seconds.values():
+        taken.append(1.0)
+    assert not result.is_kept
+    result.errors = 0
+    assert result.is_kept
+    result.seconds["query"][0] = 56.0
+    assert not result.is_kept, "the whole took a minute"
+
+
+def test_a_percentile_is_one_of_the_values() -> None:
+    values = [float(value) for value in range(20, 0, -1)]
+    assert customer_order.percentile(values, 95) == 19
+    assert customer_order.percentile(values, 50) == 10
+    assert customer_order.percentile([3.0], 95) == 3

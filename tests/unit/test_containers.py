@@ -60,7 +60,7 @@ def instructions(path: Path) -> Instructions:
 
 def pinned(image: str) -> bool:
     """Whether the tag names a version, major and minor at least: `postgres:17.6`."""
-    return re.fullmatch(r"[\w./-]+:(\d+-)?\d+\.\d+[\w.-]*", image) is not None
+    return re.fullmatch(r"[\w./-]+:(\d+-|v)?\d+\.\d+[\w.-]*", image) is not None
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,10 @@ def test_dockerfile_pins_its_bases_and_uv(path: Path) -> None:
 
 def test_both_dockerfiles_take_the_same_uv() -> None:
     versions = {
-        words for path in DOCKERFILES for name, words in instructions(path) if name == "ARG"
+        words
+        for path in DOCKERFILES
+        for name, words in instructions(path)
+        if name == "ARG" and words.startswith("UV_VERSION=")
     }
     assert len(versions) == 1
 
@@ -130,7 +133,7 @@ def test_dockerfile_caches_dependencies_by_the_lock(dockerfile: Instructions) ->
     assert len(syncs) == 2
     assert all("--locked" in words and "--no-dev" in words for words in syncs)
     extras = [re.findall(r"--extra (\w+)", words) for words in syncs]
-    assert extras[0] == extras[1] == ["openlineage", "postgres", "serve"]
+    assert extras[0] == extras[1] == ["openlineage", "otel", "postgres", "serve"]
 
 
 def test_the_image_runs_headrace_as_an_ordinary_user(dockerfile: Instructions) -> None:
@@ -224,6 +227,113 @@ def test_compose_passes_on_settings_alone_that_there_are(compose: Any) -> None:
             if variable.startswith("HEADRACE_") and variable != "HEADRACE_ENV":
                 first = variable.removeprefix("HEADRACE_").split("__")[0].lower()
                 assert first in Settings.model_fields
+
+
+def test_compose_fits_its_schema() -> None:
+    result = check_jsonschema("--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
+    assert result.returncode == 0, result.stdout
+
+
+def test_configs_of_compose_are_files_and_all_are_used(compose: Any) -> None:
+    used = {
+        one["source"] for each in compose["services"].values() for one in each.get("configs", ())
+    }
+    assert used == set(compose["configs"])
+    for one in compose["configs"].values():
+        assert (ROOT / one["file"]).is_file()
+    there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "observability").rglob("*.*")}
+    assert there == {one["file"].removeprefix("./") for one in compose["configs"].values()}
+
+
+# ── Prometheus and Grafana ──────────────────────────────────────────────────
+
+
+OBSERVABILITY = ROOT / "observability"
+
+
+def panels() -> list[dict[str, Any]]:
+    content = json.loads((OBSERVABILITY / "grafana" / "headrace.json").read_text("utf-8"))
+    found: list[dict[str, Any]] = content["panels"]
+    return found
+
+
+def metric_names() -> dict[str, set[str]]:
+    """Names of samples, and the labels that they have."""
+    from headrace.server.metrics import FAMILIES
+
+    names: dict[str, set[str]] = {}
+    for name, (kind, _, labels) in FAMILIES.items():
+        names[name] = set(labels)
+        if kind == "histogram":
+            names |= {f"{name}_{end}": {*labels, "le"} for end in ("bucket", "sum", "count")}
+    return names
+
+
+def test_the_dashboard_asks_for_metrics_and_labels_that_there_are() -> None:
+    known = metric_names()
+    asked = set()
+    for panel in panels():
+        for target in panel["targets"]:
+            text = target["expr"]
+            found = re.findall(r"\bheadrace_\w+", text)
+            assert set(found) <= set(known), panel["title"]
+            asked |= set(found)
+            labels = set().union(*(known[name] for name in found)) | {"job"}
+            chosen = re.findall(r"(\w+)=~?\"", text)
+            grouped = [word for words in re.findall(r"by \(([^)]*)\)", text)
+                       for word in words.split(", ")]  # fmt: skip
+            shown = re.findall(r"{{(\w+)}}", target["legendFormat"])
+            assert {*chosen, *grouped, *shown} <= labels, panel["title"]
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked}
+    unasked = {"headrace_build_info", "headrace_nodes_total", "headrace_last_run_timestamp_seconds"}
+    assert families == {name for name in known if not name.endswith(("bucket", "sum", "count"))} - (
+        unasked
+    )
+
+
+def test_the_dashboard_fits_its_sources_and_its_grid() -> None:
+    yaml = YAML(typ="safe")
+    sources = {
+        each["uid"]
+        for each in yaml.load(OBSERVABILITY / "grafana" / "datasources.yml")["datasources"]
+    }
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        assert panel["datasource"]["uid"] in sources
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+    ids = [panel["id"] for panel in panels()]
+    assert len(ids) == len(set(ids))
+
+
+def test_addresses_of_prometheus_and_grafana_are_services(compose: Any) -> None:
+    yaml = YAML(typ="safe")
+    config = yaml.load(OBSERVABILITY / "prometheus.yml")
+    (job,) = config["scrape_configs"]
+    assert job["metrics_path"] == "/metrics"
+    hosts = [target for each in job["static_configs"] for target in each["targets"]]
+    datasources = yaml.load(OBSERVABILITY / "grafana" / "datasources.yml")["datasources"]
+    hosts += [each["url"].removeprefix("http://") for each in datasources]
+    for host in hosts:
+        name, port = host.split(":")
+        ports = compose["services"][name]["ports"]
+        assert any(each.endswith(f":{port}") for each in ports), host
+    (provider,) = yaml.load(OBSERVABILITY / "grafana" / "dashboards.yml")["providers"]
+    targets = [one["target"] for one in compose["services"]["grafana"]["configs"]]
+    assert f"{provider['options']['path']}/headrace.json" in targets
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="Prometheus is not installed")
+def test_prometheus_accepts_its_configuration() -> None:
+    words = ["promtool", "check", "config", "--syntax-only", str(OBSERVABILITY / "prometheus.yml")]
+    assert check(*words).returncode == 0
 
 
 # ── the dev container ───────────────────────────────────────────────────────

@@ -33,12 +33,14 @@ class Access:
         token: the token that is required, if any. Never shown, never logged.
         allowed_hosts: host names that the server accepts, besides those of this machine.
         trusted_proxies: addresses or networks whose ``X-Forwarded-For`` is believed.
+        public_metrics: whether the metrics of runs need no token.
     """
 
     host: str = "127.0.0.1"
     token: str | None = field(default=None, repr=False)
     allowed_hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    public_metrics: bool = False
 
     def is_token(self, text: str) -> bool:
         """Whether that is the token, in constant time."""
@@ -125,6 +127,7 @@ def access_of(resolved: "Resolved", token_file: Path | None, *, make_token: bool
         token=token,
         allowed_hosts=settings.allowed_hosts,
         trusted_proxies=settings.trusted_proxies,
+        public_metrics=settings.public_metrics,
     )
 
 

@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 from headrace import __version__
 from headrace.artifacts.dbt_results import FAILED
 from headrace.artifacts.reading import utc
-from headrace.catalog import RUNNING
+from headrace.catalog import INTERRUPTED, RUNNING
 from headrace.server.state import ServerState
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("stage", "source", "table"),
     ),
     "headrace_load_errors_total": (
-        "counter", "Sources and tables that could not be loaded.", ("source", "table"),
+        "counter", "Sources (without a table) and tables that could not be loaded.",
+        ("source", "table"),
     ),
     "headrace_nodes_total": (
         "counter", "dbt nodes that have ended, and checks.", ("type", "status"),
@@ -79,6 +80,8 @@ FAMILIES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "headrace_open_alarms": ("gauge", "Open alarms of monitors.", ("table",)),
 }  # fmt: skip
 """Each metric: its type, what it is, its labels."""
+
+_ENDINGS = ("success", "failed", "error", INTERRUPTED)
 
 Found = Iterable[tuple[Sequence[str], float]]
 Buckets = Iterable[tuple[Sequence[str], Sequence[tuple[str, float]], float]]
@@ -145,7 +148,10 @@ def _runs(connection: "Connection", runs: "Table") -> Iterator[Metric]:
     newest = func.max(runs.c.started_at)
     found = connection.execute(select(*by, func.count(), newest).group_by(*by).order_by(*by)).all()
     ended = [row for row in found if row.status != RUNNING]
-    yield _simple("headrace_runs_total", (((*row[:3],), row[3]) for row in ended))
+    # what has not happened yet counts 0, so that the first time is an increase
+    counts = {(row[0], row[1], status): 0 for row in found for status in _ENDINGS}
+    counts |= {(row[0], row[1], row[2]): row[3] for row in ended}
+    yield _simple("headrace_runs_total", counts.items())
     running = (row for row in found if row.status == RUNNING)
     yield _simple("headrace_runs_in_progress", (((*row[:2],), row[3]) for row in running))
     yield _histogram(
@@ -198,7 +204,7 @@ def _rows(connection: "Connection", tables: "dict[str, Table] | Any") -> Iterato
     outcomes = ("new", "changed", "unchanged", "quarantined")
     by = [loads.c.source, loads.c.table]
     sums = [func.coalesce(func.sum(loads.c[f"rows_{name}"]), 0) for name in outcomes]
-    loaded = connection.execute(select(*by, *sums).group_by(*by).order_by(*by))
+    loaded = connection.execute(select(*by, *sums).group_by(*by).order_by(*by)).all()
     handled = [
         (("load", row[0], row[1], outcome), value)
         for row in loaded
@@ -229,7 +235,9 @@ def _rows(connection: "Connection", tables: "dict[str, Table] | Any") -> Iterato
     failures = tables["load_failures"]
     of = [failures.c.source, func.coalesce(failures.c.table, "")]
     failed = connection.execute(select(*of, func.count()).group_by(*of).order_by(*of))
-    yield _simple("headrace_load_errors_total", (((*row[:2],), row[2]) for row in failed))
+    counted = {(row[0], table): 0 for row in loaded for table in ("", row[1])}
+    counted |= {(row[0], row[1]): row[2] for row in failed}
+    yield _simple("headrace_load_errors_total", counted.items())
 
 
 def _nodes(connection: "Connection", nodes: "Table") -> Iterator[Metric]:

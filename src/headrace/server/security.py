@@ -120,6 +120,9 @@ class SecurityMiddleware:
         path = request.url.path
         if self._access.token is None or path in _PUBLIC_PATHS or path.startswith("/static/"):
             return True
+        # with a query, the same path is the page of a table
+        if self._access.public_metrics and path == "/metrics" and not request.url.query:
+            return True
         return self._access.is_session(request.cookies.get(COOKIE, ""))
 
     def _bearer(self, request: "Request") -> int | None:

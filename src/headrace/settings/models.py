@@ -352,6 +352,9 @@ class ServeSettings(BaseModel):
         None, description="what a client must send; of 16 characters or more; set it by "
         "`HEADRACE_SERVE__TOKEN` or a file (`--token-file`)",
     )  # fmt: skip
+    public_metrics: bool = Field(
+        False, description="whether `/metrics` needs no token; it names tables and counts rows"
+    )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="names that the server answers to, besides those of this machine"
     )

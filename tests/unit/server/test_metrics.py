@@ -74,7 +74,9 @@ def test_counts_and_durations_are_those_of_the_runs(project: Project, client: Cl
     assert value("headrace_rows_total", stage="load", outcome="quarantined", **of) == 2
     assert value("headrace_table_rows", stage="load", **of) == 45
     assert value("headrace_load_errors_total", source="crm", table="") == 1
+    assert value("headrace_load_errors_total", **of) == 0, "before its first failure"
     run = {"command": "headrace load", "target": "duckdb"}
+    assert value("headrace_runs_total", status="failed", **run) == 0
     assert value("headrace_runs_total", status="error", **run) == 1
     assert value("headrace_last_run_timestamp_seconds", status="error", **run) == AT.timestamp()
     stage = {"stage": "load", "target": "duckdb"}
@@ -113,3 +115,11 @@ def test_it_needs_the_token_where_one_is_demanded(project: Project) -> None:
         allowed = client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
     assert allowed.status_code == 200
     assert "headrace_runs_total" in allowed.text
+
+
+def test_it_may_be_public_and_the_page_of_a_table_stays_private(project: Project) -> None:
+    access = Access(token=TOKEN, public_metrics=True)
+    with Client(project.state(), access) as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/metrics", {"asset": project.mart}).status_code == 401
+        assert client.get("/api/v1/home").status_code == 401

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import struct
 import subprocess
 import tempfile
@@ -127,7 +128,8 @@ class RedshiftMock:
                 "is in the docs"
             )
         try:
-            self._server = await asyncio.start_server(self._accepted, host, port)
+            address = os.environ.get("STAND_IN_HOST", host)  # 0.0.0.0 in docker-compose.yml alone
+            self._server = await asyncio.start_server(self._accepted, address, port)
         except OSError as error:
             raise WarehouseError(f"port {port} is taken: name another one with --port") from error
         return int(self._server.sockets[0].getsockname()[1])

@@ -31,7 +31,8 @@ def source_of(path: str, form: Mapping[str, Any], *, line_by_line: bool = False)
     """
     file = escaped(path)
     if form["TYPE"] == "PARQUET":
-        return f"read_parquet({file})"
+        # a path with `load_date=…` brings no column in Snowflake
+        return f"read_parquet({file}, hive_partitioning = false)"
     if form["TYPE"] == "JSON":
         if line_by_line:
             lines = f"read_json_objects({file}, format = 'newline_delimited', ignore_errors = true)"

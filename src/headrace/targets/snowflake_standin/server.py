@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import secrets
 import socket
 import threading
@@ -42,7 +43,8 @@ class StandInServer(ThreadingHTTPServer):
     request_queue_size = 64
 
     def __init__(self, engine: Engine, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        host = os.environ.get("STAND_IN_HOST", "127.0.0.1")  # 0.0.0.0 in docker-compose.yml alone
+        super().__init__((host, port), _Handler)
         self.engine = engine
         self.sessions: dict[str, StandInSession] = {}
         self.results: dict[str, Result] = {}
