@@ -43,7 +43,11 @@
     {{ return("'" ~ value.replace('\\', '\\\\').replace("'", "\\'") ~ "'") }}
 {%- endmacro %}
 
-{#- Snowflake, too; a quote is doubled there. -#}
+{#- Redshift and Snowflake, too; a quote is doubled there. -#}
+{% macro redshift__text_literal(value) -%}
+    {{ return(snowflake__text_literal(value)) }}
+{%- endmacro %}
+
 {% macro snowflake__text_literal(value) -%}
     {{ return("'" ~ value.replace('\\', '\\\\').replace("'", "''") ~ "'") }}
 {%- endmacro %}
@@ -88,6 +92,10 @@
     cast({{ expression }} as text) is json
 {%- endmacro %}
 
+{% macro redshift__is_json(expression) -%}
+    can_json_parse(cast({{ expression }} as varchar(65535)))
+{%- endmacro %}
+
 {% macro spark__is_json(expression) -%}
     get_json_object(cast({{ expression }} as string), '$') is not null
 {%- endmacro %}
@@ -107,6 +115,10 @@
 
 {% macro postgres__is_timestamp(expression) -%}
     pg_input_is_valid(cast({{ expression }} as text), 'timestamp')
+{%- endmacro %}
+
+{% macro redshift__is_timestamp(expression) -%}
+    try_cast(cast({{ expression }} as varchar(65535)) as timestamp) is not null
 {%- endmacro %}
 
 {% macro snowflake__is_timestamp(expression) -%}

@@ -17,3 +17,12 @@
 {% macro snowflake__json_text(column_name, path) -%}
     json_extract_path_text({{ column_name }}, '{{ path }}')
 {%- endmacro %}
+
+{#- Redshift gives '' where there is nothing. -#}
+{% macro redshift__json_text(column_name, path) -%}
+    nullif(
+        json_extract_path_text(
+            json_serialize({{ column_name }}), '{{ path | replace('.', "', '") }}', true
+        ), ''
+    )
+{%- endmacro %}

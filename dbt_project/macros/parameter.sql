@@ -24,3 +24,17 @@
         as {{ {'int_value': 'bigint', 'double_value': 'double'}.get(field, 'varchar') }}
     )
 {%- endmacro %}
+
+{#- Redshift searches no array: the value is found in the text, texts within it with what is escaped. -#}
+{% macro redshift__parameter(key, field, keys, parameters) -%}
+    cast(
+        nullif(
+            json_extract_path_text(
+                regexp_substr(
+                    {{ parameters }},
+                    '[{]"key":"{{ key }}","value":([{]("([^"\\\\]|\\\\.)*"|[^"{}])*[}])', 1, 1, 'e'
+                ), '{{ field }}', true
+            ), ''
+        ) as {{ {'int_value': 'bigint', 'double_value': 'double precision'}.get(field, 'varchar(65535)') }}
+    )
+{%- endmacro %}

@@ -19,3 +19,8 @@
 {% macro snowflake__parameter_keys(column_name) -%}
     cast(null as varchar)
 {%- endmacro %}
+
+{#- Redshift, too. -#}
+{% macro redshift__parameter_keys(column_name) -%}
+    cast(null as varchar(1))
+{%- endmacro %}

@@ -24,3 +24,7 @@
 {% macro snowflake__parameters(column_name) -%}
     parse_json(cast({{ column_name }} as varchar))
 {%- endmacro %}
+
+{% macro redshift__parameters(column_name) -%}
+    json_serialize({{ column_name }})
+{%- endmacro %}

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -279,6 +280,71 @@ def test_it_listens_to_this_machine_alone(lab: Lab) -> None:
         asyncio.run(made.listen("0.0.0.0"))  # noqa: S104
     with pytest.raises(WarehouseError, match="is taken"):
         asyncio.run(made.listen(port=lab.port))
+
+
+PAGE = Path(__file__).parents[2] / "docs/how-to/use-the-redshift-stand-in.md"
+
+
+TABLES = """drop table if exists orders, loaded;
+create table orders (
+    id int not null distkey, name varchar(20), amount decimal(9, 2), at timestamp sortkey,
+    tags super
+);
+insert into orders values
+(1, 'a', 1.50, '2024-01-31 10:00:00', json_parse('{"color": "red", "sizes": [1, 2]}')),
+(2, 'b', 2.50, '2024-02-29 23:59:59', null), (3, 'c', 3.50, '2024-03-01', null);
+create table loaded (id int, name varchar(10))"""
+
+
+def _lines() -> list[tuple[str, str, str, str]]:
+    found = []
+    for line in PAGE.read_text("utf-8").splitlines():
+        match = re.fullmatch(r"\| (.+?) \| `(.+)` \| (.+): `(.+)` \|", line)
+        if match is not None:
+            found.append((match[1], match[2], match[3], match[4]))
+    return found
+
+
+def test_each_line_of_the_page_is_read() -> None:
+    table = PAGE.read_text("utf-8").split("## What works")[1]
+    assert len(_lines()) == table.count("\n|") - 2 >= 40
+
+
+@pytest.fixture(scope="module")
+def page(lab: Lab) -> Iterator[psycopg.Connection[Any]]:
+    """What the page's examples read."""
+    rows = pa.table({"id": pa.array([6, 7], pa.int32()), "name": ["p", "q"]})
+    files = {
+        "orders.parquet": parquet(rows), "half.parquet": parquet(rows)[:200],
+        "moved.parquet": parquet(rows.select(["id"])), "orders.csv": b"id,name\n4,x\n5,\nbad,z\n",
+        "orders.json": b'{"id": 8, "name": "r"}\n{"id": 9}\n',
+    }  # fmt: skip
+    for name, body in files.items():
+        lab.put(f"files/{name}", body)
+    with closing(lab.connect()) as connection:
+        for sql in TABLES.split(";"):
+            connection.execute(sql)
+        yield connection
+
+
+@pytest.mark.parametrize(("what", "sql", "here", "result"), _lines(), ids=[x[0] for x in _lines()])
+def test_what_the_page_says_of_sql_holds(
+    page: psycopg.Connection[Any], what: str, sql: str, here: str, result: str
+) -> None:
+    del what
+    page.execute("truncate loaded")
+    try:
+        for one in sql.split("; "):
+            cursor = page.execute(one)
+            got = repr(cursor.fetchall()) if cursor.description else str(cursor.statusmessage)
+    except psycopg.Error as error:
+        got = str(error)
+        assert here.startswith("refused"), got
+    else:
+        assert here.startswith("works"), got
+    page.execute("rollback")
+    assert result in got
+    assert page.execute("select count(*) from orders").fetchall() == [(3,)]
 
 
 PROJECT = {

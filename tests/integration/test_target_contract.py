@@ -55,6 +55,7 @@ class Project:
         pipeline = dlt.pipeline(
             pipeline_name=schema,
             destination=self.target.dlt_destination(),
+            staging=self.target.dlt_staging(),
             dataset_name=schema,
             pipelines_dir=str(self.resolved.data_dir / "dlt"),
         )

@@ -34,6 +34,7 @@ class _Lifeline:
     port: int
     connection: socket.socket
     said: bytes
+    ended: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class StandIn:
             WarehouseError: it cannot be started.
         """
         held = self._lifelines.get(folder)
-        if held is not None:
+        if held is not None and not held.ended:
             greeting = self.greeting(held.port)
             if greeting != held.said:  # what it is to know has changed
                 with suppress(OSError):
@@ -76,7 +77,10 @@ class StandIn:
 
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "start.lock"):
-            return self._running(folder) or self._start(folder, 0)
+            now = self._lifelines.get(folder)
+            if now is not None and not now.ended:
+                return now.port  # it was just started again
+            return self._running(folder) or self._start(folder, held.port if held else 0)
 
     def release(self, folder: Path) -> None:
         """Use a folder's server no more."""
@@ -117,6 +121,7 @@ class StandIn:
         with suppress(OSError):
             while held.connection.recv(64):
                 pass
+        held.ended = True
         with FileLock(folder / "start.lock"):
             if self._lifelines.get(folder) is not held:
                 return  # it was released

@@ -23,7 +23,7 @@ stg_shop__order_line_refunds as (
 lines as (
     select
         order_lines.order_line_id,
-        concat(variants.inventory_item_id, '-', orders.location_id)
+        {{ joined_text(['variants.inventory_item_id', "'-'", 'orders.location_id']) }}
             as inventory_level_id,
         order_lines.quantity,
         orders.created_at,

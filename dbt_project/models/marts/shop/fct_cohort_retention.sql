@@ -47,7 +47,7 @@ activity as (
 
 final as (
     select
-        concat(sizes.cohort_month, '/', months.order_month) as cohort_retention_id,
+        {{ joined_text(['sizes.cohort_month', "'/'", 'months.order_month']) }} as cohort_retention_id,
         cast(
             (
                 extract(year from months.order_month)

@@ -1,3 +1,9 @@
+{%- set up_to_the_day -%}
+partition by level_days.inventory_level_id
+            order by level_days.calendar_date
+            rows between unbounded preceding and current row
+{%- endset -%}
+
 with
 
 stg_shop__inventory_levels as (
@@ -30,6 +36,7 @@ calendar as (
     select
         {{ each_day('bounds.first_date', 'bounds.last_date') }} as calendar_date
     from bounds
+    {{ numbered_days('bounds.first_date', 'bounds.last_date') }}
 ),
 
 level_days as (
@@ -49,19 +56,14 @@ running as (
     select
         level_days.*,
         coalesce(movements.sold, 0) as sold,
-        sum(coalesce(movements.sold, 0)) over up_to_the_day as sold_to_date,
-        sum(coalesce(movements.released, 0)) over up_to_the_day as released_to_date,
-        sum(coalesce(movements.restocked, 0)) over up_to_the_day as restocked_to_date
+        sum(coalesce(movements.sold, 0)) over ({{ up_to_the_day }}) as sold_to_date,
+        sum(coalesce(movements.released, 0)) over ({{ up_to_the_day }}) as released_to_date,
+        sum(coalesce(movements.restocked, 0)) over ({{ up_to_the_day }}) as restocked_to_date
     from level_days
     left outer join movements_by_day as movements
         on
             level_days.inventory_level_id = movements.inventory_level_id
             and level_days.calendar_date = movements.movement_date
-    window up_to_the_day as (
-        partition by level_days.inventory_level_id
-        order by level_days.calendar_date
-        rows between unbounded preceding and current row
-    )
 ),
 
 received as (
@@ -74,7 +76,7 @@ received as (
 
 final as (
     select
-        concat(inventory_level_id, '-', calendar_date) as inventory_by_day_id,
+        {{ joined_text(['inventory_level_id', "'-'", 'calendar_date']) }} as inventory_by_day_id,
         inventory_level_id,
         inventory_item_id,
         location_id,

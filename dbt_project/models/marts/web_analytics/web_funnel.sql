@@ -9,10 +9,10 @@ final as (
         {{ as_text('session_date') }} || ' ' || channel as funnel_id,
         channel,
         count(*) as sessions,
-        count(*) filter (where has_item_view) as sessions_with_item_view,
-        count(*) filter (where has_cart) as sessions_with_cart,
-        count(*) filter (where has_checkout) as sessions_with_checkout,
-        count(*) filter (where has_purchase) as sessions_with_purchase,
+        count(case when has_item_view then 1 end) as sessions_with_item_view,
+        count(case when has_cart then 1 end) as sessions_with_cart,
+        count(case when has_checkout then 1 end) as sessions_with_checkout,
+        count(case when has_purchase then 1 end) as sessions_with_purchase,
         cast(sum(purchase_revenue) as decimal(16, 2)) as purchase_revenue,
         session_date
     from fct_sessions

@@ -10,7 +10,7 @@ completed_loads as (
 
 final as (
     select
-        concat(order_id, '-', index) as discount_application_id,
+        {{ joined_text(['order_id', "'-'", 'index']) }} as discount_application_id,
         order_id,
         type as discount_type,
         title as discount_title,

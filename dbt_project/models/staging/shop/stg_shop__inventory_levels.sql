@@ -10,7 +10,7 @@ completed_loads as (
 
 final as (
     select
-        concat(inventory_item_id, '-', location_id) as inventory_level_id,
+        {{ joined_text(['inventory_item_id', "'-'", 'location_id']) }} as inventory_level_id,
         inventory_item_id,
         location_id,
         available as available_quantity,

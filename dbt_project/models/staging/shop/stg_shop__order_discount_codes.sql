@@ -10,7 +10,7 @@ completed_loads as (
 
 final as (
     select
-        concat(order_id, '-', index) as order_discount_code_id,
+        {{ joined_text(['order_id', "'-'", 'index']) }} as order_discount_code_id,
         order_id,
         code as discount_code,
         type as discount_type,

@@ -10,7 +10,7 @@ completed_loads as (
 
 final as (
     select
-        concat(order_line_id, '-', index) as tax_line_id,
+        {{ joined_text(['order_line_id', "'-'", 'index']) }} as tax_line_id,
         order_line_id,
         title as tax_title,
         index as tax_number,

@@ -28,6 +28,8 @@ OWN_SCHEMA = "_headrace"
 
 CONNECT_S = 30
 _LEASE_S = 90
+_STARTS, _STARTING_S = 5, 0.5
+_ENDED = r"refused|closed the connection|reset by peer|has stopped"
 _NEVER = "timestamp '2000-01-01'"
 _PASSWORD_S = 900  # that a temporary password is good for, at least
 
@@ -159,17 +161,23 @@ class RedshiftServer:
             WarehouseError: it cannot be made.
         """
         psycopg2 = driver()
-        parameters = self.parameters()
+        for left in reversed(range(1 if self.stand_in is None else _STARTS)):
+            try:
+                connection: Connection = psycopg2.connect(
+                    **self.parameters(), dbname=self.database, connect_timeout=CONNECT_S,
+                    application_name="headrace", client_encoding="utf-8", keepalives_idle=30,
+                )  # fmt: skip
+                break
+            except psycopg2.Error as error:
+                if not left or not re.search(_ENDED, str(error)):
+                    raise self.explain(error) from None  # its arguments may hold the password
+                time.sleep(_STARTING_S)  # the stand-in ended, and is started again
         try:
-            connection: Connection = psycopg2.connect(
-                **parameters, dbname=self.database, connect_timeout=CONNECT_S,
-                application_name="headrace", client_encoding="utf-8", keepalives_idle=30,
-            )  # fmt: skip
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute("set extra_float_digits = 2")  # what is a float is as text, too
         except psycopg2.Error as error:
-            raise self.explain(error) from None  # its arguments may hold the password
+            raise self.explain(error) from error
         return connection
 
     @contextmanager

@@ -210,6 +210,13 @@ create or replace function _redshift.rs_regexp_substr(
     x text, pattern text, start int default 1, occurrence int default 1
 ) returns text language sql immutable as
 $$ select coalesce(regexp_substr(x, pattern, start, occurrence), case when x is not null then '' end) $$;
+-- with 'e', what the first brackets of the pattern have found
+create or replace function _redshift.rs_regexp_substr(
+    x text, pattern text, start int, occurrence int, parameters text
+) returns text language sql immutable as
+$$ select coalesce(
+    regexp_substr(x, pattern, start, occurrence, case when parameters ~ 'i' then 'i' else 'c' end,
+        case when parameters ~ 'e' then 1 else 0 end), case when x is not null then '' end) $$;
 create or replace function _redshift.rs_regexp_count(x text, pattern text, start int default 1)
 returns int language sql immutable as $$ select regexp_count(x, pattern, start) $$;
 create or replace function _redshift.rs_regexp_instr(
@@ -248,7 +255,8 @@ $$ select case jsonb_typeof(x)
         || _redshift.compact(value), ','), '') from jsonb_each(x)) || '}'
     when 'array' then '[' || (select coalesce(string_agg(_redshift.compact(value), ',' order by at), '')
         from jsonb_array_elements(x) with ordinality as e (value, at)) || ']'
-    else x::text end $$;
+    when 'string' then to_json(x #>> '{}')::text when 'null' then 'null'
+    else x #>> '{}' end $$;
 create or replace function _redshift.rs_json_typeof(x jsonb) returns text language sql immutable as
 $$ select jsonb_typeof(x) $$;
 create or replace function _redshift.rs_is_valid_json(x text) returns boolean

@@ -74,6 +74,17 @@ _RENAMED = frozenset({
 })  # fmt: skip
 """Functions that get the name of one of the stand-in's: PostgreSQL lacks them, or differs."""
 
+_UNKNOWN = re.compile(
+    r"(?<![\w.])(?<!into )(?<!table )(?<!exists )(array_agg|string_agg|"
+    r"jsonb?_\w+?|every|unnest|to_jsonb?|row_to_json|"
+    r"regexp_matches|regexp_split_to_(?:table|array)|format|overlay|quote_nullable|convert_from|"
+    r"convert_to|string_to_array|array_to_string|cardinality|width_bucket|setseed|clock_timestamp|"
+    r"transaction_timestamp|justify_(?:days|hours|interval)|make_(?:date|time|timestamp|interval)|"
+    r"pg_input_is_valid|to_regclass|gen_random_uuid|min_by|max_by)\s*\(|\bis\s+(?:not\s+)?(json)\b",
+    re.IGNORECASE,
+)
+"""What PostgreSQL has and Redshift has not: it would be an error there, so it is one here."""
+
 _RENAMING = re.compile(rf"(?<![\w.])({'|'.join(sorted(_RENAMED))})(?=\s*\()", re.IGNORECASE)
 
 
@@ -149,6 +160,9 @@ def _parsed(text: Masked, parse: Callable[[str], exp.Expr] | None = None) -> Tra
     masked = re.sub(r"\bapproximate\s+(?=count|percentile)", "", masked, flags=re.IGNORECASE)
     masked = re.sub(r"\bsysdate\b(?!\s*\()", "rs_sysdate()", masked, flags=re.IGNORECASE)
     masked = re.sub(r"(?<=[\s,(])#(?=[A-Za-z_])", "", masked)
+    unknown = _unknown(masked)
+    if unknown is not None:
+        raise RefusedError(f"Redshift does not have {unknown}", "42883")
     masked = _RENAMING.sub(lambda one: f"rs_{one[1].lower()}", masked)
     # sqlglot takes `$1, $2` for a text in dollar signs
     masked = re.sub(r"\$(\d+)", r"rs_parameter_\1", masked)
@@ -171,6 +185,18 @@ def _parsed(text: Masked, parse: Callable[[str], exp.Expr] | None = None) -> Tra
         ) from error
     told = f" /*headrace_design {design.as_json()}*/" if design is not None else ""
     return Translated(re.sub(r"\brs_parameter_(\d+)\b", r"$\1", made) + told)
+
+
+def _unknown(masked: str) -> str | None:
+    """A function that Redshift does not have, or not on tables."""
+    for found in _UNKNOWN.finditer(masked):
+        if found[1] is None or found[1].lower() not in _RENAMED:
+            return "IS JSON" if found[2] else f"{found[1].upper()}()"
+    if all(
+        re.search(one, masked, re.IGNORECASE) for one in (r"\bgenerate_series\s*\(", r"\bfrom\b")
+    ):
+        return "GENERATE_SERIES() in a query that reads tables"
+    return None
 
 
 def _near(said: list[str]) -> str:

@@ -1,6 +1,8 @@
 """A statement's tree, from Redshift's meaning to PostgreSQL's."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 from sqlglot import exp
 
@@ -58,6 +60,10 @@ def refused_nodes(tree: exp.Expr) -> None:
             name = "the outer join mark (+)"
         elif isinstance(node, exp.Star) and (node.args.get("except_") or node.args.get("except")):
             name = "SELECT * EXCLUDE"
+        elif isinstance(node, exp.Filter):
+            name = "FILTER of an aggregate, which Redshift does not have"
+        elif isinstance(node, exp.Select) and node.args.get("windows"):
+            name = "a WINDOW clause, which Redshift does not have"
         elif isinstance(node, exp.Group) and node.args.get("all"):
             name = "GROUP BY ALL"
         elif isinstance(node, exp.DataType) and node.this in _NO_TYPES:
@@ -92,16 +98,23 @@ def translated_tree(tree: exp.Expr) -> exp.Expr:
     for table in list(tree.find_all(exp.Table)):
         _system_table(table)
     for node in list(tree.walk()):
-        if isinstance(node, exp.Anonymous):
-            _function(node)
-        elif isinstance(node, exp.ApproxDistinct):
-            node.replace(exp.Count(this=exp.Distinct(expressions=[node.this])))
-        elif isinstance(node, exp.GroupConcat):
-            _listagg(node)
+        if (change := _CHANGES.get(type(node))) is not None:
+            change(node)
     if isinstance(tree, exp.Select | exp.Create | exp.Insert | exp.Subquery | exp.SetOperation):
         for select in list(tree.find_all(exp.Select)):
             _version(select)
     return tree
+
+
+def _approximate(node: exp.ApproxDistinct) -> None:
+    node.replace(exp.Count(this=exp.Distinct(expressions=[node.this])))
+
+
+def _try_cast(node: exp.TryCast) -> None:
+    text = exp.cast(node.this.copy(), "text")
+    kind = exp.Literal.string(node.to.sql("postgres"))
+    is_one = exp.Anonymous(this="pg_input_is_valid", expressions=[text, kind])
+    node.replace(exp.Case().when(is_one, exp.cast(text.copy(), node.to.copy())))
 
 
 def _type(node: exp.DataType) -> None:
@@ -347,3 +360,11 @@ def _version(select: exp.Select) -> None:
         if isinstance(node.parent, exp.Select) and node.arg_key == "expressions":
             new = exp.alias_(new, "version")
         node.replace(new)
+
+
+_CHANGES: dict[type[exp.Expr], Callable[[Any], None]] = {
+    exp.Anonymous: _function,
+    exp.ApproxDistinct: _approximate,
+    exp.GroupConcat: _listagg,
+    exp.TryCast: _try_cast,
+}
