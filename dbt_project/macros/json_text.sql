@@ -18,11 +18,22 @@
     json_extract_path_text({{ column_name }}, '{{ path }}')
 {%- endmacro %}
 
+{#- JSON of a column that is SUPER, or text with JSON in it, on Redshift: without blanks. -#}
+{% macro redshift_json(column_name) -%}
+    json_serialize(
+        case
+            when is_varchar(cast({{ column_name }} as super))
+                then json_parse(cast({{ column_name }} as varchar(65535)))
+            else cast({{ column_name }} as super)
+        end
+    )
+{%- endmacro %}
+
 {#- Redshift gives '' where there is nothing. -#}
 {% macro redshift__json_text(column_name, path) -%}
     nullif(
         json_extract_path_text(
-            json_serialize({{ column_name }}), '{{ path | replace('.', "', '") }}', true
+            {{ redshift_json(column_name) }}, '{{ path | replace('.', "', '") }}', true
         ), ''
     )
 {%- endmacro %}

@@ -26,5 +26,5 @@
 {%- endmacro %}
 
 {% macro redshift__parameters(column_name) -%}
-    json_serialize({{ column_name }})
+    {{ redshift_json(column_name) }}
 {%- endmacro %}

@@ -157,6 +157,10 @@ SERVER = {
     "HEADRACE_TARGETS__POSTGRES__SSLROOTCERT": "/etc/ssl/ca.pem",
     "HEADRACE_TARGETS__POSTGRES__THREADS": "7",
 }
+CLUSTER = {
+    f"HEADRACE_TARGETS__REDSHIFT__{name}": value
+    for name, value in {"HOST": "shop.example", "USER": "me", "PASSWORD": "hush"}.items()
+}
 ACCOUNT = {
     "HEADRACE_TARGETS__SNOWFLAKE__LOCAL": "false",
     "HEADRACE_TARGETS__SNOWFLAKE__ACCOUNT": "myorg-account123",
@@ -185,6 +189,7 @@ def bare_outputs(path: str = "dbt_project/profiles.yml") -> Any:
         ("postgres", {}, "psycopg"),
         ("postgres", SERVER, "psycopg"),
         ("snowflake", ACCOUNT, "snowflake.connector"),
+        ("redshift", CLUSTER, "psycopg2"),
     ],
 )
 def test_the_bare_dbt_profile_is_the_one_that_the_settings_give(

@@ -243,6 +243,16 @@ create or replace function _redshift.rs_items(value jsonb) returns setof jsonb
 language sql immutable as $$ select nullif(item, 'null'::jsonb) from jsonb_array_elements(
     case when jsonb_typeof(value) = 'array' then value
         when value is not null then jsonb_build_array(value) end) as item $$;
+-- a cast to SUPER parses nothing: a text becomes a text
+create or replace function _redshift.as_super(x text) returns jsonb language sql immutable as
+$$ select to_jsonb(x) $$;
+create or replace function _redshift.as_super(x jsonb) returns jsonb language sql immutable as $$ select x $$;
+create or replace function _redshift.as_super(x numeric) returns jsonb language sql immutable as
+$$ select to_jsonb(x) $$;
+create or replace function _redshift.as_super(x double precision) returns jsonb language sql immutable as
+$$ select to_jsonb(x) $$;
+create or replace function _redshift.as_super(x boolean) returns jsonb language sql immutable as
+$$ select to_jsonb(x) $$;
 create or replace function _redshift.rs_json_parse(x text) returns _redshift.super
 language sql immutable as $$ select x::jsonb $$;
 create or replace function _redshift.rs_can_json_parse(x text) returns boolean

@@ -89,6 +89,10 @@ def translated_tree(tree: exp.Expr) -> exp.Expr:
         name.set("this", name.name.lower())
     if isinstance(tree, exp.Create | exp.Alter):
         _keys(tree)
+    for one in list(tree.find_all(exp.Cast)):
+        if one.to.this == exp.DType.SUPER:
+            made = exp.Anonymous(this=f"{OWN_SCHEMA}.as_super", expressions=[one.this.copy()])
+            one.replace(made)
     for cast in list(tree.find_all(exp.DataType)):
         _type(cast)
     for path in list(paths(tree)):
