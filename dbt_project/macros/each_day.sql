@@ -46,3 +46,12 @@
     ) as numbered_days
         on numbered_days.number <= datediff(day, {{ first }}, {{ last }})
 {%- endmacro %}
+
+{#- Snowflake makes no rows of an array without a join; the same SQL is good there. -#}
+{% macro snowflake__each_day(first, last) -%}
+    {{ return(redshift__each_day(first, last)) }}
+{%- endmacro %}
+
+{% macro snowflake__numbered_days(first, last) -%}
+    {{ return(redshift__numbered_days(first, last)) }}
+{%- endmacro %}

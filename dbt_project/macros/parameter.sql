@@ -18,10 +18,15 @@
     get({{ parameters }}, cast(array_position({{ keys }}, '{{ key }}') as int) - 1).value.{{ field }}
 {%- endmacro %}
 
+{#- In the text, whose keys Snowflake sorts: `key` is before `value`. -#}
 {% macro snowflake__parameter(key, field, keys, parameters) -%}
     cast(
-        filter({{ parameters }}, one -> one:key = '{{ key }}')[0]:value.{{ field }}
-        as {{ {'int_value': 'bigint', 'double_value': 'double'}.get(field, 'varchar') }}
+        json_extract_path_text(
+            regexp_substr(
+                {{ parameters }},
+                '[{]"key":"{{ key }}","value":([{]("([^"\\\\]|\\\\.)*"|[^"{}])*[}])', 1, 1, 'e', 1
+            ), '{{ field }}'
+        ) as {{ {'int_value': 'bigint', 'double_value': 'double'}.get(field, 'varchar') }}
     )
 {%- endmacro %}
 

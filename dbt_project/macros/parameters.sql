@@ -22,7 +22,7 @@
 {%- endmacro %}
 
 {% macro snowflake__parameters(column_name) -%}
-    parse_json(cast({{ column_name }} as varchar))
+    cast(parse_json(cast({{ column_name }} as varchar)) as varchar)
 {%- endmacro %}
 
 {% macro redshift__parameters(column_name) -%}

@@ -32,6 +32,7 @@ from headrace.server.row_query import (
     spread,
 )
 from headrace.sql_text import identifier
+from headrace.targets.base import share_streams
 
 if TYPE_CHECKING:
     import duckdb
@@ -297,6 +298,7 @@ class PublishedFileReader:
             self._used = time.monotonic()
             cursor = self._connection.cursor()
             if not self._is_near:
+                share_streams(self._connection, cursor)
                 cursor.execute(f"use {published_tables.ALIAS}")  # a cursor begins without it
             return cursor
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -236,6 +237,11 @@ class StreamedTable:
         return reader.__arrow_c_stream__(requested_schema)
 
 
+_STREAMS: "WeakKeyDictionary[duckdb.DuckDBPyConnection, dict[str, StreamedTable]]" = (
+    WeakKeyDictionary()
+)
+
+
 def attach_streams(
     connection: "duckdb.DuckDBPyConnection",
     alias: str,
@@ -254,10 +260,19 @@ def attach_streams(
     for (schema, name), table in tables.items():
         source = f"{alias}.{schema}.{name}"
         connection.register(source, table)
+        _STREAMS.setdefault(connection, {})[source] = table
         connection.execute(
             f"create view {qualified(alias, schema, name)} as "
             f"select * from temp.main.{identifier(source)}"
         )
+
+
+def share_streams(
+    connection: "duckdb.DuckDBPyConnection", cursor: "duckdb.DuckDBPyConnection"
+) -> None:
+    """Let a cursor read the views of ``attach_streams``: DuckDB keeps what they read apart."""
+    for source, table in _STREAMS.get(connection, {}).items():
+        cursor.register(source, table)
 
 
 class RemoteTarget:

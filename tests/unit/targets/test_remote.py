@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pytest
 
 from headrace.errors import WarehouseError
 from headrace.settings import resolve
 from headrace.targets import RemoteTarget, TargetSettings, registry
+from headrace.targets.base import StreamedTable, attach_streams, share_streams
 from headrace.targets.registry import OWN_TYPES
 
 
@@ -74,3 +77,19 @@ def test_what_is_kept_here_is_apart_for_each_target(
     assert one.common_data_dir == tmp_path / "data"
     assert resolve(tmp_path, environ={}).data_dir == tmp_path / "data"
     assert registry.settings_of_type("elsewhere") is ElsewhereSettings
+
+
+def test_a_cursor_reads_what_is_streamed_once_it_shares_it() -> None:
+    schema = pa.schema([("id", pa.int64())])
+    rows = pa.record_batch({"id": [1, 2]}, schema=schema)
+    with duckdb.connect() as connection:
+        attach_streams(
+            connection, "place", {("marts", "orders"): StreamedTable(schema, lambda: iter([rows]))}
+        )
+        with connection.cursor() as cursor:
+            with pytest.raises(duckdb.CatalogException):
+                cursor.execute("from place.marts.orders")
+            share_streams(connection, cursor)
+            for _ in range(2):
+                found = cursor.execute("from place.marts.orders").fetchall()
+                assert found == [(1,), (2,)]

@@ -24,8 +24,8 @@ sessions as (
         count(case when event_name = 'purchase' then 1 end) as purchases,
         coalesce(sum(purchase_revenue), 0) as purchase_revenue,
         sum(engagement_ms) as engagement_ms,
-        bool_or(is_engaged) as is_engaged,
-        bool_or(event_name = 'first_visit') as is_first_visit,
+        {{ any_true('is_engaged') }} as is_engaged,
+        {{ any_true("event_name = 'first_visit'") }} as is_first_visit,
         min(event_at) as started_at,
         max(event_at) as ended_at
     from stg_web_analytics__events
