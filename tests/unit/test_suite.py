@@ -20,10 +20,12 @@ QUICK_S = 180.0
 SLOW_FILE_S = 80.0
 OWN_BUDGETS = {
     "tests/integration/test_kills.py": 240.0,
+    "tests/integration/test_target_contract.py": 140.0,
     "tests/template/test_combinations.py": 140.0,
 }
 """Files that may take more, as there is no cheaper way to show the same."""
-SLOW_S = 1_900.0
+SLOW_S = 3_000.0
+"""1,900 before there were seven more engines, each of which is built, killed and compared."""
 
 RECORD = cpu_seconds.read()
 

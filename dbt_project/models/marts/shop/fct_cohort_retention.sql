@@ -47,7 +47,8 @@ activity as (
 
 final as (
     select
-        {{ joined_text(['sizes.cohort_month', "'/'", 'months.order_month']) }} as cohort_retention_id,
+        {{ joined_text(['sizes.cohort_month', "'/'", 'months.order_month']) }}
+            as cohort_retention_id,
         cast(
             (
                 extract(year from months.order_month)
@@ -60,7 +61,7 @@ final as (
         coalesce(activity.number_of_active_customers, 0) as number_of_active_customers,
         coalesce(activity.number_of_orders, 0) as number_of_orders,
         cast(
-            -- with six digits behind the point, as some engines keep four more of a quotient
+            -- six digits behind the point: some engines keep four more of a quotient
             cast(coalesce(activity.number_of_active_customers, 0) as decimal(18, 6))
             / sizes.number_of_customers as decimal(9, 6)
         ) as retention_rate,

@@ -57,8 +57,10 @@ running as (
         level_days.*,
         coalesce(movements.sold, 0) as sold,
         sum(coalesce(movements.sold, 0)) over ({{ up_to_the_day }}) as sold_to_date,
-        sum(coalesce(movements.released, 0)) over ({{ up_to_the_day }}) as released_to_date,
-        sum(coalesce(movements.restocked, 0)) over ({{ up_to_the_day }}) as restocked_to_date
+        sum(coalesce(movements.released, 0)) over ({{ up_to_the_day }})
+            as released_to_date,
+        sum(coalesce(movements.restocked, 0)) over ({{ up_to_the_day }})
+            as restocked_to_date
     from level_days
     left outer join movements_by_day as movements
         on
@@ -76,7 +78,8 @@ received as (
 
 final as (
     select
-        {{ joined_text(['inventory_level_id', "'-'", 'calendar_date']) }} as inventory_by_day_id,
+        {{ joined_text(['inventory_level_id', "'-'", 'calendar_date']) }}
+            as inventory_by_day_id,
         inventory_level_id,
         inventory_item_id,
         location_id,

@@ -10,7 +10,8 @@ completed_loads as (
 
 final as (
     select
-        {{ joined_text(['inventory_item_id', "'-'", 'location_id']) }} as inventory_level_id,
+        {{ joined_text(['inventory_item_id', "'-'", 'location_id']) }}
+            as inventory_level_id,
         inventory_item_id,
         location_id,
         available as available_quantity,
