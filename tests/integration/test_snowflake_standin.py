@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -140,6 +141,25 @@ def test_a_result_of_many_rows_comes_in_chunks(cursor: Any) -> None:
 def test_another_user_is_refused(folder: Path) -> None:
     with pytest.raises(snowflake.connector.errors.Error, match="Incorrect username"):
         _connect(folder, password="wrong", login_timeout=5)  # noqa: S106
+
+
+@pytest.mark.parametrize(
+    ("client", "version"),
+    [("JDBC", "3.20.0"), ("PythonConnector", "2.7.9"), ("PythonConnector", "")],
+)
+def test_a_client_that_cannot_read_its_answers_is_refused(
+    folder: Path, client: str, version: str
+) -> None:
+    given = {"LOGIN_NAME": USER, "PASSWORD": PASSWORD, "CLIENT_APP_ID": client,
+             "CLIENT_APP_VERSION": version}  # fmt: skip
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{process.port_of(folder)}/session/v1/login-request",
+        json.dumps({"data": given}).encode(),
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        told = json.load(answer)
+    assert not told["success"]
+    assert f"version 3 or later, and this is {client} {version}" in told["message"]
 
 
 def test_a_file_that_was_changed_is_loaded_again(cursor: Any, folder: Path) -> None:

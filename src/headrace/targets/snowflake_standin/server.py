@@ -34,6 +34,7 @@ _PARAMETERS = [
     {"name": "CLIENT_SESSION_KEEP_ALIVE", "value": False},
 ]
 _MULTIPLE = 0xA000
+_CLIENT, _OLDEST_CLIENT = "PythonConnector", 3
 
 
 class StandInServer(ThreadingHTTPServer):
@@ -79,9 +80,18 @@ class StandInServer(ThreadingHTTPServer):
         """A session's token.
 
         Raises:
-            ProgrammingError: the user or the password is another one than the fixed one.
+            ProgrammingError: the user or the password is another one than the fixed one, or the
+                client is one that does not read what the stand-in answers.
         """
         given = body["data"]
+        client, version = str(given.get("CLIENT_APP_ID")), str(given.get("CLIENT_APP_VERSION"))
+        major = version.partition(".")[0]
+        if client != _CLIENT or not major.isdecimal() or int(major) < _OLDEST_CLIENT:
+            raise problem(
+                390127, "08001",
+                f"the stand-in speaks to Snowflake's connector for Python, version "
+                f"{_OLDEST_CLIENT} or later, and this is {client} {version}",
+            )  # fmt: skip
         if (str(given.get("LOGIN_NAME")).upper(), given.get("PASSWORD")) != (USER, PASSWORD):
             raise problem(
                 390100, "08001",
