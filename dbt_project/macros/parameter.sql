@@ -24,7 +24,7 @@
         json_extract_path_text(
             regexp_substr(
                 {{ parameters }},
-                '[{]"key":"{{ key }}","value":([{]("([^"\\\\]|\\\\.)*"|[^"{}])*[}])', 1, 1, 'e', 1
+                '[{]"key": ?"{{ key }}", ?"value": ?([{]("([^"\\\\]|\\\\.)*"|[^"{}])*[}])', 1, 1, 'e', 1
             ), '{{ field }}'
         ) as {{ {'int_value': 'bigint', 'double_value': 'double'}.get(field, 'varchar') }}
     )
