@@ -52,7 +52,7 @@ GROUPS = {
         frozenset({"marts.orders", "marts.customers"}),
     ),
     "cloud warehouses": Group(
-        (FIRST, "snowflake"),
+        (FIRST, "snowflake", "redshift"),
         ("jaffle_shop",),
         5,
         frozenset({"marts.orders", "marts.customers"}),
