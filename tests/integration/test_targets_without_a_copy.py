@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from headrace.pipeline.checking import contract
 from headrace.pipeline.diff import compare, compare_published
 from headrace.pipeline.doctor import doctor
 from headrace.pipeline.publishing import publications
-from headrace.pipeline.quality import kept_profiles
+from headrace.pipeline.quality import kept_profiles, monitor_status
 from headrace.pipeline.quality.profile import profile
 from headrace.pipeline.quarantine import listing
 from headrace.pipeline.quarantine import replay as quarantine_replay
@@ -203,3 +204,34 @@ def test_rows_in_quarantine_are_replayed_where_there_are_transactions(lab: Lab) 
 def test_tests_are_tried_in_a_copy(lab: Lab) -> None:
     report = measure_strength(lab.resolved, lab.resolved.target, options=StrengthOptions(workers=1))
     assert report.killed + report.survived > 3
+
+
+def test_quality_is_told_of_a_table_with_an_event_time(lab: Lab) -> None:
+    days = [datetime(2025, 1, 6, tzinfo=UTC) + timedelta(days=one) for one in range(60)]
+    rows = [
+        f"{place}-{one},{day + timedelta(minutes=one * 7):%Y-%m-%d %H:%M:%S},{one % 9}"
+        for place, day in enumerate(days)
+        for one in range(200 if place == 56 else 40)
+    ]
+    (lab.root / "visits").mkdir()
+    (lab.root / "visits" / "a.csv").write_text("\n".join(["id,placed_at,pages", *rows, ""]))
+    with (lab.root / "config" / "default.yml").open("a") as file:
+        file.write(
+            "  visits: {kind: files, path: visits, "
+            "tables: {visits: {pattern: '*', primary_key: [id]}}}\n"
+        )
+    report = lab.run()
+    assert report.status == "success"
+    assert report.quality is not None
+    assert report.quality.notes == ()
+    found = lab.resolved
+    told = monitor_status.quality_status(found)
+    (alarm,) = [one for one in told.alarms + told.ended if one.metric == "rows"]
+    assert (alarm.table, alarm.grain, alarm.value) == ("visits_raw.visits", "day", 200)
+    assert alarm.since.date() == days[56].date()
+    kept = monitor_status.history(found, "visits.rows")
+    assert [one.value for one in kept.points if not one.is_alarm] == [40.0] * 58
+    assert monitor_status.history(found, "visits.pages.mean").points[0].value == 3.75
+    closed = monitor_status.expect(found, alarm.number, note="a campaign", undo=False)
+    assert (closed.status, closed.note) == ("expected", "a campaign")
+    assert alarm.number not in {one.number for one in monitor_status.quality_status(found).alarms}

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from headrace.cli.main import app
+from headrace.pipeline import monitor_score as step
 from headrace.pipeline.monitor_score import score_project
 from headrace.quality.monitor_score import service
 from headrace.quality.monitor_score.replay import TableSeries
@@ -157,3 +158,34 @@ def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code != 0
     assert "shop.yml" in str(result.exception) or "shop.yml" in result.output
+
+
+def test_the_command_replays_a_shop_through_real_loads_builds_and_monitors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two simulated days, one fault: all else is what the command does by default."""
+    begins = UNTIL - timedelta(days=15)
+    fault = {"kind": "volume_spike", "table": "order", "day": f"{begins:%Y-%m-%d}", "factor": 6.0}
+    words = f"volume_spike:order:day={begins:%Y-%m-%d}:factor=6.0"
+    one = Scenario("volume_spike", "strong", "order", words, (fault,), begins)
+    monkeypatch.setattr(service, "scenarios", lambda *_: [one])
+    monkeypatch.setattr(step, "_DAYS", 1)
+    kept = sorted((ROOT / "data").iterdir())
+    result = CliRunner().invoke(
+        app,
+        ["quality", "score", "--months", "2", "--scale", "0.5", "--seed", "11", "--json",
+         "--monitor", "baseline", "--project-dir", str(ROOT)],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    report = ScoreReport.model_validate_json(result.stdout)
+    assert (report.through, report.tables) == ("runs", 27)
+    (found,) = report.detections
+    assert found.stopped is None
+    assert "shop_raw.order: rows" in found.moved
+    assert "marts.fct_orders: rows" in found.moved
+    assert (found.found, found.fault) == (True, words)
+    assert found.days is not None
+    assert found.days <= 2
+    (baseline,) = report.monitors
+    assert (baseline.monitor, baseline.faults, baseline.found) == ("baseline", 1, 1)
+    assert sorted((ROOT / "data").iterdir()) == kept
