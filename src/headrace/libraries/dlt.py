@@ -89,7 +89,7 @@ def load_jobs(info: Any) -> Iterator[dict[str, Any]]:
                         "table": job.table_name,
                         "started_at": job.started_at,
                         "ended_at": job.finished_at,
-                        "format": job.file_path.rpartition(".")[2],
+                        "format": job.file_path.removesuffix(".gz").rpartition(".")[2],
                         "failed": job.state == "failed",
                     }
 

@@ -115,3 +115,29 @@ def test_next_reference_of_a_paginator() -> None:
     paginator = JSONLinkPaginator("next")
     paginator.update_state(response)
     assert libraries_dlt.next_reference(paginator) == "https://api.example.com/?page=2"
+
+
+def test_the_files_of_a_load_are_its_jobs() -> None:
+    """Compressed files have the format that is compressed; a job that has not ended is none."""
+    from datetime import UTC, datetime
+    from types import SimpleNamespace
+
+    from headrace.libraries.dlt import load_jobs
+
+    at = datetime(2030, 1, 2, tzinfo=UTC)
+
+    def job(path: str, ended: datetime | None = at, state: str = "completed") -> SimpleNamespace:
+        return SimpleNamespace(
+            table_name="orders", started_at=at, finished_at=ended, file_path=path, state=state
+        )
+
+    jobs = {
+        "1": job("/p/orders.ab12.0.insert_values.gz"),
+        "2": job("/p/orders.ab12.0.reference", state="failed"),
+        "3": job("/p/orders.ab12.0.parquet", None),
+    }
+    info = SimpleNamespace(metrics={"170.1": [{"job_metrics": jobs}]})
+    found = list(load_jobs(info))
+    assert [(one["format"], one["failed"]) for one in found] == [
+        ("insert_values", False), ("reference", True),
+    ]  # fmt: skip
