@@ -15,5 +15,5 @@
 {%- endmacro %}
 
 {% macro snowflake__from_microseconds(column_name) -%}
-    to_timestamp_ntz({{ column_name }}, 6)
+    to_timestamp_ntz(cast({{ column_name }} as bigint), 6)
 {%- endmacro %}
