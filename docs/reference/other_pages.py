@@ -33,7 +33,7 @@ _SPANS = (
     ("headrace run", "-", "the command; also `headrace load`, `build` and `publish`"),
     ("load", "headrace run", "a stage, as in `headrace_stage_duration_seconds`"),
     ("Load shop", "load", "a source"),
-    ("DuckDB INSERT", "Load shop", "a file that dlt wrote, by its statement: `Redshift COPY`, …"),
+    ("DuckDB INSERT", "Load shop", "a file of dlt, by what wrote it: `Redshift COPY`, `S3 PUT`"),
     ("model orders", "build", "a dbt model, seed, snapshot, test or unit test"),
     ("Publish marts.orders", "publish", "a table that was written to what is published"),
     ("headrace generate", "-", "the command"),

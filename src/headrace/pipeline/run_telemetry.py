@@ -20,7 +20,6 @@ _ENGINES = {
 }  # fmt: skip
 _STATEMENTS = {
     ("redshift", "reference"): "COPY",
-    ("redshift", "parquet"): "COPY",
     ("snowflake", "reference"): "COPY INTO",
     ("snowflake", "parquet"): "COPY INTO",
     ("snowflake", "jsonl"): "COPY INTO",
@@ -29,13 +28,16 @@ _STATEMENTS = {
 _BAD = frozenset({"failed"})
 
 
-def job_name(dialect: str, file_format: str) -> str:
+def job_name(dialect: str, file_format: str, *, is_staged: bool = False) -> str:
     """What writes a file of dlt into a target: ``Redshift COPY``, ``DuckDB INSERT``.
 
     Args:
         dialect: of the target.
         file_format: of the file; ``sql`` is a merge of staged rows.
+        is_staged: whether files go to S3 first, and are copied from there (``reference``).
     """
+    if is_staged and file_format not in {"reference", "sql"}:
+        return "S3 PUT"
     verb = "MERGE" if file_format == "sql" else _STATEMENTS.get((dialect, file_format), "INSERT")
     return f"{_ENGINES.get(dialect, dialect)} {verb}"
 
@@ -173,6 +175,7 @@ class RunTelemetry:
         )
 
     def _table_loaded(self, table: TableReport, parent: str) -> None:
+        is_staged = any(job.format == "reference" for job in table.jobs)
         for job in table.jobs:
             about = {
                 "headrace.stage": "load", "headrace.source": table.source,
@@ -180,7 +183,8 @@ class RunTelemetry:
                 "headrace.rows": table.rows_given if len(table.jobs) == 1 else None,
             }  # fmt: skip
             error = "the job failed" if job.failed else None
-            name, began, ended = job_name(self._dialect, job.format), job.started_at, job.ended_at
+            name = job_name(self._dialect, job.format, is_staged=is_staged)
+            began, ended = job.started_at, job.ended_at
             self._trace.record(name, began, ended, about, parent=parent, error=error)
         log_event(
             "table loaded",

@@ -105,3 +105,9 @@ def test_a_job_is_named_by_the_statement_that_it_runs(
     dialect: str, file_format: str, name: str
 ) -> None:
     assert job_name(dialect, file_format) == name
+
+
+def test_what_is_staged_is_put_into_s3_before_it_is_copied() -> None:
+    formats = ("parquet", "reference", "sql")
+    names = [job_name("redshift", each, is_staged=True) for each in formats]
+    assert names == ["S3 PUT", "Redshift COPY", "Redshift MERGE"]
