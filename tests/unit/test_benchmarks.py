@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from benchmarks import (
 )
 from benchmarks.__main__ import BENCHMARKS, DOCS, write_tables
 from benchmarks.detection import measure
+from benchmarks.measure import BenchmarkError
 from benchmarks.report import Report
 
 MANIFEST = Path(__file__).parents[1] / "fixtures" / "artifacts" / "dbt_1_12" / "manifest.json"
@@ -63,12 +65,22 @@ def test_a_day_on_the_jaffle_shop_is_measured_for_each_way(tmp_path: Path) -> No
 def test_targets_are_measured_by_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_TARGETS", '{"other": {"threads": 1}}')
     two = ["duckdb", "other"]
-    report = targets.measure(
-        tmp_path, targets=two, scale=0.01, rows=1000, runs=1, cases=(targets.TABLE,)
-    )
+    measure = partial(
+        targets.measure, tmp_path, targets=two, scale=0.01, runs=1, cases=(targets.TABLE,),
+        parts_file=tmp_path / "parts.jsonl",
+    )  # fmt: skip
+    assert measure(rows=1000, most=1) is None
+    report = measure(rows=1000)  # goes on where that ended
+    assert report is not None
     assert [(row.case, row.who) for row in report.rows] == [(targets.TABLE, name) for name in two]
     assert [row.ratio is None for row in report.rows] == [True, False]
-    assert "load of one table on other, seconds of the steps: load" in report.markdown()
+    assert "load of one table on other: load" in report.markdown()
+    again = measure(rows=1000)
+    assert again is not None
+    assert again.rows == report.rows
+    assert not list(tmp_path.glob("0.*"))
+    with pytest.raises(BenchmarkError, match=r"'rows': 1000.*name another file by --parts"):
+        measure(rows=2000)
 
 
 @pytest.mark.slow

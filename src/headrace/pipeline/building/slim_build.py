@@ -308,7 +308,8 @@ def _write_state_manifest(state: State, parsed: dbt_runner.ParsedProject, home: 
     try:
         content = json.loads(state.manifest.read_bytes())
         for node in (*content["nodes"].values(), *content.get("functions", {}).values()):
-            if node.get("database") == state.info.database:
+            # Spark's nodes have no database: its relations are in none
+            if node.get("database") in {state.info.database, None, ""}:
                 _set_database(node, ALIAS)
                 if node.get("relation_name"):  # it was written in the words of another engine
                     parts = (ALIAS, node["schema"], node.get("alias") or node["name"])

@@ -146,8 +146,8 @@ class DiskTables:
 
         found = []
         for folder in _folders(self.root / "bronze", 2):
-            if not (folder / _LOG).is_dir():
-                continue
+            if not any((folder / _LOG).glob("*.json")):
+                continue  # no table, or one of which a full refresh left the folder alone
             table = DeltaTable(folder)
             named = {Path(path).name for path in table.file_uris()}
             if {path.name for path in folder.rglob("*.parquet") if _LOG not in path.parts} - named:

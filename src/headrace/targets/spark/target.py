@@ -319,6 +319,7 @@ class EngineTarget(RemoteTarget):
             return False
         try:
             load_extension(connection, "delta", extra=self.extra)
+            self.tables.files.stay_readable(connection)
             self.tables.attach(connection, alias, self.lake.raw_tables())
         except duckdb.Error as error:
             raise self.explain(error) from error
