@@ -47,7 +47,10 @@ def load_error(
     fault = system_fault(error, place=place)
     if fault is not None:
         return WarehouseError(f"source {name}: {fault.message}")
-    if explain_server is not None and getattr(error, "step", None) in {"load", "sync"}:
+    is_of_source = any(type(one).__module__.startswith("sqlalchemy") for one in chain)
+    # without a step it is Headrace's own look at the target, before dlt's steps or after them
+    is_of_target = getattr(error, "step", "load") in {"load", "sync"} and not is_of_source
+    if explain_server is not None and is_of_target:
         said = next((one for one in chain if type(one).__module__.startswith("psycopg")), None)
         if isinstance(said, Exception):
             return explain_server(said)

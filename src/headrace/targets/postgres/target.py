@@ -206,10 +206,12 @@ class PostgresTarget(RemoteTarget):
     def refresh_statistics(self, schema: str) -> None:
         """Have the server look at what was loaded: it plans queries by that.
 
-        Its own time for that is minutes later, when dbt has built and tested on guesses.
+        Its own time for that is minutes later, when dbt has built and tested on guesses, and for
+        the few rows of dlt's own tables never: each staging model reads those of ``_dlt_loads``,
+        and without statistics each join of two such models becomes a nested loop.
         """
         with self.server.connect() as connection:
-            for name in _tables_of(connection, schema):
+            for name in (*_tables_of(connection, schema), "_dlt_loads"):
                 connection.execute(f"analyze {qualified(schema, name)}".encode())
 
     def signature(self) -> str | None:
