@@ -1,4 +1,4 @@
-"""Runs on PostgreSQL that are killed, and a server that is: readers read on, the next run converges.
+"""Runs on PostgreSQL that are killed, and a server: readers read on, the next run converges.
 
 A lock that the test holds makes a step wait in its middle; there the process, or the server, ends.
 """
@@ -9,7 +9,6 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest

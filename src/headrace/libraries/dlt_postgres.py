@@ -7,7 +7,7 @@ hexadecimal stand for what is nested and binary, and the server reads the file.
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -61,13 +61,21 @@ def _unfit(error: Any, table: str) -> str:
     return f"{table} has a value that PostgreSQL cannot hold{where}: {said}"
 
 
+BeforeDrop = Callable[[str, Sequence[str]], None]
+"""Is told the schema and the names of tables that are about to be dropped, with all on them."""
+
+
 class _DropsViews:
-    """A client that drops the views on a table with it: dbt makes them again."""
+    """A client that drops the views on a table with it: dbt makes its own again."""
+
+    def before_drop(self, schema: str, tables: Sequence[str]) -> None:
+        """Nothing; another client may keep what depends on the tables."""
 
     def drop_tables(self, *tables: str, delete_schema: bool = True) -> None:
         """Drop tables before a full refresh, and the views on them."""
         client: Any = self
         if tables:
+            self.before_drop(client.sql_client.dataset_name, tables)
             names = [client.sql_client.make_qualified_table_name(table) for table in tables]
             with client.maybe_ddl_transaction():
                 client.sql_client.execute_many(
@@ -115,18 +123,24 @@ class _Client(_DropsViews, PostgresClient):
 
 
 class PostgresByCopy(postgres):
-    """The destination."""
+    """The destination; its clients tell ``before_drop``."""
+
+    before_drop: BeforeDrop
 
     @property
     def client_class(self) -> type[PostgresClient]:
         """Its client."""
-        return _Client
+        return type(
+            "_Client", (_Client,), {"before_drop": lambda _, *given: self.before_drop(*given)}
+        )
 
 
-def destination(credentials: Any) -> Any:
+def destination(credentials: Any, before_drop: BeforeDrop) -> Any:
     """The destination with these credentials; from now on dlt writes CSV as it needs it."""
     _write_as_needed()
-    return PostgresByCopy(credentials=credentials, preferred_loader_file_format="csv")
+    found = PostgresByCopy(credentials=credentials, preferred_loader_file_format="csv")
+    found.before_drop = before_drop
+    return found
 
 
 def _write_as_needed() -> None:

@@ -180,8 +180,11 @@ class Target(Protocol):
     def count_rows(self, schema: str, name: str) -> int | None:
         """Rows of a table or view; None when there is none of that name."""
 
-    def refresh_statistics(self, schema: str) -> None:
+    def after_load(self, schema: str) -> list[str]:
         """Told when a source was loaded into a schema, before anything is built on it.
+
+        Returns:
+            Notes for the report of the load.
 
         Raises:
             WarehouseError: the target cannot be reached.
@@ -314,8 +317,10 @@ class RemoteTarget:
         """None: files or rows are sent to the server itself."""
         return None
 
-    def refresh_statistics(self, schema: str) -> None:
+    def after_load(self, schema: str) -> list[str]:
         """Nothing: most engines know what is in their files."""
+        del schema
+        return []
 
     def note_written(self, relations: Collection[tuple[str, str]]) -> None:
         """Nothing: dbt writes where the tables are."""

@@ -265,8 +265,10 @@ class DuckDbTarget:
         """Readers open the published copy."""
         return
 
-    def refresh_statistics(self, schema: str) -> None:
-        """Nothing: DuckDB keeps them as it writes."""
+    def after_load(self, schema: str) -> list[str]:
+        """Nothing: DuckDB keeps its statistics as it writes."""
+        del schema
+        return []
 
     def note_written(self, relations: Collection[tuple[str, str]]) -> None:
         """Nothing: dbt writes where the tables are."""

@@ -87,7 +87,7 @@ class SourceLoader:
             ) from error
         shutil.rmtree(self._scratch, ignore_errors=True)
         if ids:
-            self.target.refresh_statistics(dataset)
+            self.notes += self.target.after_load(dataset)
         after = self.target.row_counts(dataset)
         try:
             return [_accounted(one) for one in self._reports(after, pipeline, ids)], ids

@@ -203,3 +203,14 @@ def count_of(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str, nam
     sql = f"select count(*) from {qualified(schema, name)}"
     row = connection.execute(sql.encode()).fetchone()
     return int(row[0]) if row else 0
+
+
+def tables_of(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> list[str]:
+    """The tables of a schema, dlt's own left out."""
+    rows = connection.execute(
+        "select relname from pg_class where relkind in ('r', 'p') and relnamespace = "
+        "(select oid from pg_namespace where nspname = %s) "
+        "and not starts_with(relname, '_dlt') and not relispartition",
+        [schema],
+    ).fetchall()
+    return [str(name) for (name,) in rows]

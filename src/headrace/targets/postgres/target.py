@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from headrace.errors import WarehouseError
 from headrace.libraries.duckdb import load_extension
 from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.targets.postgres.dropped_views import keep_views, make_views_again
 from headrace.targets.postgres.publisher import PostgresPublisher
 from headrace.targets.postgres.server import (
     BUILD,
@@ -23,12 +24,12 @@ from headrace.targets.postgres.server import (
     PostgresServer,
     count_of,
     driver,
+    tables_of,
 )
 from headrace.targets.postgres.versions import FORMAT, OWN_SCHEMA, create_own_tables
 
 if TYPE_CHECKING:
     import duckdb
-    import psycopg
 
 _OLDEST = 150000
 # dbt-postgres has no key for the time zone, and puts this into the options of its sessions, where
@@ -203,16 +204,22 @@ class PostgresTarget(RemoteTarget):
         """
         return self.server.lock(command)
 
-    def refresh_statistics(self, schema: str) -> None:
-        """Have the server look at what was loaded: it plans queries by that.
+    def after_load(self, schema: str) -> list[str]:
+        """Have the server look at what was loaded; make the views again that a refresh dropped.
 
-        Its own time for that is minutes later, when dbt has built and tested on guesses, and for
-        the few rows of dlt's own tables never: each staging model reads those of ``_dlt_loads``,
-        and without statistics each join of two such models becomes a nested loop.
+        By itself it looks minutes later, when dbt has built and tested on guesses, and never at
+        dlt's own few rows: all staging models read ``_dlt_loads``, and without its statistics each
+        join of two of them becomes a nested loop.
         """
         with self.server.connect() as connection:
-            for name in (*_tables_of(connection, schema), "_dlt_loads"):
+            for name in (*tables_of(connection, schema), "_dlt_loads"):
                 connection.execute(f"analyze {qualified(schema, name)}".encode())
+            return make_views_again(connection, schema)
+
+    def _before_drop(self, schema: str, tables: Sequence[str]) -> None:
+        """Keep the views on raw tables that a full refresh is about to drop."""
+        with self.server.connect() as connection:
+            keep_views(connection, schema, tables)
 
     def signature(self) -> str | None:
         """A hash over what is loaded and built; None where the server does not count rows."""
@@ -291,7 +298,7 @@ class PostgresTarget(RemoteTarget):
         credentials.query = {**query, "application_name": LOAD}
         if "options" in self.server.parts:
             credentials.query["options"] = self.server.parts["options"]
-        return destination(credentials)
+        return destination(credentials, self._before_drop)
 
     def dbt_output(self) -> dict[str, Any]:
         """The dbt-postgres output; ``dbt_project/profiles.yml`` says the same for dbt by hand."""
@@ -376,7 +383,7 @@ class PostgresTarget(RemoteTarget):
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
         with self.server.connect() as connection:
-            names = _tables_of(connection, schema)
+            names = tables_of(connection, schema)
             return {name: count_of(connection, schema, name) for name in names}
 
     def count_rows(self, schema: str, name: str) -> int | None:
@@ -387,17 +394,6 @@ class PostgresTarget(RemoteTarget):
                 [f"{identifier(schema)}.{identifier(name)}"],
             ).fetchone()
             return count_of(connection, schema, name) if there and there[0] else None
-
-
-def _tables_of(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> list[str]:
-    """The tables of a schema, dlt's own left out."""
-    rows = connection.execute(
-        "select relname from pg_class where relkind in ('r', 'p') and relnamespace = "
-        "(select oid from pg_namespace where nspname = %s) "
-        "and not starts_with(relname, '_dlt') and not relispartition",
-        [schema],
-    ).fetchall()
-    return [str(name) for (name,) in rows]
 
 
 def _quoted(value: str) -> str:

@@ -182,15 +182,15 @@ def _make_again(connection: "Connection", view: PostgresView) -> None:
 
     row = connection.execute("select to_regclass(%s)::oid", [view.quoted]).fetchone()
     assert row is not None
-    others = connection.execute(_DEPENDENTS, [row[0]]).fetchall()
+    others = dependents_of(connection, int(row[0]))
     for _, name, kind, *_ in others:
         if kind != "v":
             raise PublishError(
                 f"{view.full_name} gets other columns, and {name}, which depends on it, is no view "
                 "that could be made again: drop it, run `headrace publish`, and create it again"
             )
-    kept = [_kept(connection, int(oid)) for oid, *_ in others]
-    own = _kept(connection, int(row[0]))
+    kept = [statements_of(connection, int(oid)) for oid, *_ in others]
+    own = statements_of(connection, int(row[0]))
     try:
         for _, name, *_ in reversed(others):
             connection.execute(f"drop view {name}".encode())
@@ -260,7 +260,16 @@ where attnum > 0 and col_description(v.oid, attnum) is not null
 """
 
 
-def _kept(connection: "Connection", oid: int) -> list[tuple[str, str | None]]:
+def dependents_of(connection: "Connection", oid: int) -> list[tuple[Any, ...]]:
+    """Views and materialized views on a relation, and those on them, in the order to make them.
+
+    Returns:
+        oid, quoted name, ``relkind``, what it selects, and its options, of each.
+    """
+    return connection.execute(_DEPENDENTS, [oid]).fetchall()
+
+
+def statements_of(connection: "Connection", oid: int) -> list[tuple[str, str | None]]:
     """Statements that give a view its grants and comments again, each with the column it is of."""
     return [(str(sql), column) for sql, column in connection.execute(_STATEMENTS, [oid]).fetchall()]
 

@@ -371,7 +371,7 @@ class RedshiftTarget(RemoteTarget):
         """Late-binding views of ``published_schema`` over versions of the marts."""
         return RedshiftPublisher(self.server, self.published_schema)
 
-    def refresh_statistics(self, schema: str) -> None:
+    def after_load(self, schema: str) -> list[str]:
         """Have the server look at what was loaded: it plans queries by that.
 
         Raises:
@@ -380,6 +380,7 @@ class RedshiftTarget(RemoteTarget):
         with self.server.connect() as connection:
             for name in self._tables_of(schema):
                 run(connection, f"analyze {qualified(schema, name)}")
+        return []
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
