@@ -60,6 +60,11 @@ class PostgresServer:
     parts: Mapping[str, str]
 
     @property
+    def database(self) -> str:
+        """The database's name."""
+        return self.parts["dbname"]
+
+    @property
     def location(self) -> str:
         """``host:port/database``."""
         return f"{self.parts['host']}:{self.parts['port']}/{self.parts['dbname']}"

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 from headrace.errors import WarehouseError
 from headrace.libraries.duckdb import load_extension
 from headrace.sql_text import identifier, literal, qualified, scalar
-from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.targets.base import Capabilities, TargetSettings
 from headrace.targets.postgres.dropped_views import keep_views, make_views_again
 from headrace.targets.postgres.publisher import PostgresPublisher
 from headrace.targets.postgres.server import (
@@ -27,6 +27,7 @@ from headrace.targets.postgres.server import (
     tables_of,
 )
 from headrace.targets.postgres.versions import FORMAT, OWN_SCHEMA, create_own_tables
+from headrace.targets.server_target import ServerTarget
 
 if TYPE_CHECKING:
     import duckdb
@@ -139,7 +140,7 @@ def _parts_of(url: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, repr=False)
-class PostgresTarget(RemoteTarget):
+class PostgresTarget(ServerTarget):
     """A PostgreSQL database.
 
     Attributes:
@@ -165,21 +166,6 @@ class PostgresTarget(RemoteTarget):
         """Names are cut at 63 bytes by the server, without a word."""
         return Capabilities(longest_name=63)
 
-    @property
-    def location(self) -> str:
-        """``host:port/database``."""
-        return self.server.location
-
-    @property
-    def database(self) -> str:
-        """The database's name."""
-        return self.server.parts["dbname"]
-
-    @property
-    def lock_path(self) -> Path:
-        """In the target's folder on this machine; other machines see ``lock``."""
-        return self.folder / f"{self.name}.lock"
-
     def exists(self) -> bool:
         """Whether Headrace has begun to use it; `check` says why it cannot be reached."""
         try:
@@ -190,19 +176,6 @@ class PostgresTarget(RemoteTarget):
         except WarehouseError:
             return False
         return row == (True,)
-
-    def explain(self, error: Exception) -> WarehouseError:
-        """An error of the driver, or of DuckDB's, as one sentence that says what to do."""
-        return self.server.explain(error)
-
-    def lock(self, command: str) -> AbstractContextManager[None]:
-        """An advisory lock of the database, which other machines see.
-
-        Raises:
-            LockedError: another machine holds it.
-            WarehouseError: the server cannot be reached.
-        """
-        return self.server.lock(command)
 
     def after_load(self, schema: str) -> list[str]:
         """Have the server look at what was loaded; make the views again that a refresh dropped.
@@ -321,9 +294,6 @@ class PostgresTarget(RemoteTarget):
             if key in self.server.parts:
                 output[key] = self.server.parts[key]
         return output
-
-    def release(self) -> None:
-        """Nothing: dbt closes its connections at the end of each command."""
 
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """Attach the database read-only by DuckDB's postgres extension.

@@ -4,18 +4,16 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ConfigDict, Field, SecretStr
 
 from headrace.errors import WarehouseError
-from headrace.extras import how_to_install
 from headrace.sql_text import identifier, qualified
-from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.targets.base import Capabilities, TargetSettings
 from headrace.targets.redshift import tables
 from headrace.targets.redshift.publisher import RedshiftPublisher, create_own_tables
 from headrace.targets.redshift.server import (
@@ -30,6 +28,7 @@ from headrace.targets.redshift.server import (
     text,
 )
 from headrace.targets.s3_access import S3Access
+from headrace.targets.server_target import ServerTarget
 
 if TYPE_CHECKING:
     import duckdb
@@ -183,7 +182,7 @@ def _stand_in_login() -> dict[str, str]:
 
 
 @dataclass(frozen=True, repr=False)
-class RedshiftTarget(RemoteTarget):
+class RedshiftTarget(ServerTarget):
     """A Redshift database.
 
     Attributes:
@@ -215,40 +214,12 @@ class RedshiftTarget(RemoteTarget):
             longest_name=127, fixture_types={"text": "varchar(65535)", "blob": "varbyte"}
         )
 
-    @property
-    def location(self) -> str:
-        """``host:port/database``, or the stand-in's folder."""
-        return self.server.location
-
-    @property
-    def database(self) -> str:
-        """The database's name."""
-        return self.server.database
-
-    @property
-    def lock_path(self) -> Path:
-        """In the target's folder on this machine; other machines see ``lock``."""
-        return self.folder / f"{self.name}.lock"
-
     def exists(self) -> bool:
         """Whether Headrace has begun to use it; `check` says why it cannot be reached."""
         try:
             return self.server.has_schema(OWN_SCHEMA)
         except WarehouseError:
             return False
-
-    def explain(self, error: Exception) -> WarehouseError:
-        """An error of the driver, or of DuckDB's, as one sentence that says what to do."""
-        return self.server.explain(error)
-
-    def lock(self, command: str) -> AbstractContextManager[None]:
-        """A row of the database, which other machines see.
-
-        Raises:
-            LockedError: another machine holds it.
-            WarehouseError: the server cannot be reached.
-        """
-        return self.server.lock(command)
 
     def prepare(self) -> str | None:
         """Create Headrace's own schema; the caller holds the lock.
@@ -266,15 +237,7 @@ class RedshiftTarget(RemoteTarget):
         Raises:
             WarehouseError: it cannot be reached, refuses the log-in, or is something else.
         """
-        for module in ("psycopg2", "dbt.adapters.redshift"):
-            try:
-                found = find_spec(module)
-            except ModuleNotFoundError:
-                found = None
-            if found is None:
-                raise WarehouseError(
-                    f"the target {self.name} needs more packages: run `{how_to_install(EXTRA)}`"
-                )
+        self.require(("psycopg2", "dbt.adapters.redshift"), EXTRA)
         version, may_create, user = self.server.ask(
             "select version(), has_database_privilege(current_database(), 'create'), current_user"
         )[0]
@@ -355,9 +318,6 @@ class RedshiftTarget(RemoteTarget):
             }
             output |= {key: value for key, value in given.items() if value is not None}
         return output
-
-    def release(self) -> None:
-        """Nothing: dbt closes its connections at the end of each command."""
 
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """Make views whose rows are fetched when they are asked for.

@@ -1,18 +1,17 @@
 """The Snowflake target: a database of an account, or of the stand-in on this machine."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field, SecretStr
 
 from headrace.errors import WarehouseError
-from headrace.extras import how_to_install
 from headrace.sql_text import literal
-from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
+from headrace.targets.base import Capabilities, TargetSettings
+from headrace.targets.server_target import ServerTarget
 from headrace.targets.snowflake.publisher import SnowflakePublisher
 from headrace.targets.snowflake.server import (
     EXTRA,
@@ -183,7 +182,7 @@ def _stand_in_login() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, repr=False)
-class SnowflakeTarget(RemoteTarget):
+class SnowflakeTarget(ServerTarget):
     """A Snowflake database.
 
     Attributes:
@@ -212,21 +211,6 @@ class SnowflakeTarget(RemoteTarget):
             fixture_types={"timestamptz": "timestamp_tz", "text": "varchar", "blob": "binary"},
         )
 
-    @property
-    def location(self) -> str:
-        """Account and database."""
-        return self.server.location
-
-    @property
-    def database(self) -> str:
-        """The database's name."""
-        return self.server.database
-
-    @property
-    def lock_path(self) -> Path:
-        """In the target's folder on this machine; other machines see ``lock``."""
-        return self.folder / f"{self.name}.lock"
-
     def exists(self) -> bool:
         """Whether Headrace has begun to use it; `check` says why it cannot be reached."""
         try:
@@ -238,19 +222,6 @@ class SnowflakeTarget(RemoteTarget):
             )
         except WarehouseError:
             return False
-
-    def explain(self, error: Exception) -> WarehouseError:
-        """An error of the connector, or of DuckDB's, as one sentence that says what to do."""
-        return self.server.explain(error)
-
-    def lock(self, command: str) -> AbstractContextManager[None]:
-        """A row of the database, which other machines see.
-
-        Raises:
-            LockedError: another machine holds it.
-            WarehouseError: the server cannot be reached.
-        """
-        return self.server.lock(command)
 
     def prepare(self) -> str | None:
         """Create the database and Headrace's own schema; the caller holds the lock.
@@ -269,15 +240,7 @@ class SnowflakeTarget(RemoteTarget):
         Raises:
             WarehouseError: the account cannot be reached, or refuses the log-in.
         """
-        for module in ("snowflake.connector", "dbt.adapters.snowflake"):
-            try:
-                found = find_spec(module)
-            except ModuleNotFoundError:
-                found = None
-            if found is None:
-                raise WarehouseError(
-                    f"the target {self.name} needs more packages: run `{how_to_install(EXTRA)}`"
-                )
+        self.require(("snowflake.connector", "dbt.adapters.snowflake"), EXTRA)
         self.server.ask("select current_version()")
 
     def dlt_destination(self) -> Any:
@@ -329,9 +292,6 @@ class SnowflakeTarget(RemoteTarget):
             output["private_key"] = _in_base64(key)
             login.pop("authenticator", None)
         return {**output, **login}
-
-    def release(self) -> None:
-        """Nothing: dbt closes its connections at the end of each command."""
 
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """Make views whose rows are fetched when they are asked for.
