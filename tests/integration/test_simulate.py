@@ -216,7 +216,7 @@ def test_a_killed_loader_neither_loses_nor_doubles_a_file(
         watch.watch(simulation, ("snowflake",), once=True, on_loaded=found.append)
         assert _loaded(simulation) == (_ORDERS[day], _NOTES[day])
     assert _landed(simulation) == (6, 6)
-    watch.watch(simulation, ("snowflake",), once=True, on_loaded=found.append)
+    assert not watch.watch(simulation, ("snowflake",), once=True, on_loaded=found.append)
     assert _landed(simulation) == (6, 6)
 
 

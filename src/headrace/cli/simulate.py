@@ -59,7 +59,12 @@ def simulate(
         from headrace.cli.render_simulate import tell_loaded
         from headrace.simulate.watch import watch
 
-        watch(simulation, tuple(only or ()), once=once, on_loaded=tell_loaded(is_json=call.json))
+        if not once:
+            staged = ", ".join(simulation.sources)
+            typer.echo(f"waiting for new files of {staged} in bronze; Ctrl-C ends", err=True)
+        told = tell_loaded(is_json=call.json)
+        if not watch(simulation, tuple(only or ()), once=once, on_loaded=told):
+            typer.echo("no new file in bronze: `headrace simulate bronze` stages some", err=True)
         return
     for name in wanted:
         if name not in reports.ALL_STAGES:

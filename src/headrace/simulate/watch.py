@@ -38,7 +38,7 @@ def watch(
     *,
     once: bool = False,
     on_loaded: Callable[[LoadedFiles], None] = lambda loaded: None,
-) -> None:
+) -> bool:
     """Load new files until Ctrl-C.
 
     Args:
@@ -46,6 +46,9 @@ def watch(
         into: warehouses: ``snowflake``, ``redshift``; by default both.
         once: look once, and end.
         on_loaded: is told of each table that got files.
+
+    Returns:
+        Whether there were new files.
 
     Raises:
         SettingsError: there is no such warehouse.
@@ -56,6 +59,12 @@ def watch(
         if name not in WAREHOUSES:
             raise SettingsError(f"--into {name}: name {' or '.join(WAREHOUSES)}")
     seen: Mapping[str, str] = {}
+    loaded: list[LoadedFiles] = []
+
+    def tell(files: LoadedFiles) -> None:
+        loaded.append(files)
+        on_loaded(files)
+
     while True:
         now = _newest(simulation)
         if now != seen or once:
@@ -64,7 +73,7 @@ def watch(
                     load(
                         simulation,
                         WAREHOUSES[name](simulation),
-                        on_loaded=partial(_tell, on_loaded, name),
+                        on_loaded=partial(_tell, tell, name),
                         only_staged=not once,
                     )
                 except LockedError:
@@ -73,7 +82,7 @@ def watch(
                     now = {}  # another one loads: look again
             seen = now
         if once:
-            return
+            return bool(loaded)
         time.sleep(simulation.project.settings.simulate.poll_seconds)
 
 
