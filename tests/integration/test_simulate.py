@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from headrace.errors import HeadraceError, LockedError, SettingsError, WarehouseError
 from headrace.settings import resolve
 from headrace.simulate import bronze, stages, watch
-from headrace.simulate.places import Simulation
+from headrace.simulate.places import CloudStack
 from headrace.simulate.reports import ALL_STAGES, StageName, StageReport
 from headrace.targets import Target
 
@@ -50,7 +50,7 @@ _NOTES = ([("x",), ("x",)], [("x",), ("y",)], [("x",), ("y",)])
 
 
 @pytest.fixture
-def simulated(shop: Shop) -> Iterator[tuple[Shop, Simulation]]:
+def simulated(shop: Shop) -> Iterator[tuple[Shop, CloudStack]]:
     lab = shop.lab_with(_TABLES)
     flags = [f"data_dir={lab.data_dir}", *lab.flags]
     _write(shop, 0)
@@ -68,13 +68,13 @@ def _write(shop: Shop, day: int) -> None:
     shop.write("notes.csv", _DAYS[day][1])
 
 
-def _run(simulation: Simulation, *names: StageName) -> dict[str, StageReport]:
+def _run(simulation: CloudStack, *names: StageName) -> dict[str, StageReport]:
     report = stages.run(simulation, names)
     assert report.is_good, report
     return {stage.stage: stage for stage in report.stages}
 
 
-def _silver(simulation: Simulation) -> tuple[Any, Any]:
+def _silver(simulation: CloudStack) -> tuple[Any, Any]:
     from headrace.libraries.duckdb import load_extension
 
     with duckdb.connect() as connection:
@@ -89,7 +89,7 @@ def _silver(simulation: Simulation) -> tuple[Any, Any]:
         )  # type: ignore[return-value]
 
 
-def _loaded(simulation: Simulation) -> tuple[Any, Any]:
+def _loaded(simulation: CloudStack) -> tuple[Any, Any]:
     server = SnowflakeCopy.of(simulation).target.server
     return (
         server.ask("select id::varchar, name from headrace.store_raw.orders order by 1"),
@@ -97,7 +97,7 @@ def _loaded(simulation: Simulation) -> tuple[Any, Any]:
     )
 
 
-def _landed(simulation: Simulation) -> tuple[Any, ...]:
+def _landed(simulation: CloudStack) -> tuple[Any, ...]:
     """Rows and different rows of the landing tables."""
     server = SnowflakeCopy.of(simulation).target.server
     ((rows, different),) = server.ask(
@@ -108,7 +108,7 @@ def _landed(simulation: Simulation) -> tuple[Any, ...]:
 
 
 def test_each_stage_follows_the_source_and_does_nothing_twice(
-    simulated: tuple[Shop, Simulation],
+    simulated: tuple[Shop, CloudStack],
 ) -> None:
     shop, simulation = simulated
     names: tuple[StageName, ...] = ("bronze", "silver", "snowflake-copy")
@@ -133,7 +133,7 @@ def test_each_stage_follows_the_source_and_does_nothing_twice(
 
 
 def test_what_was_done_is_shown_and_explained_later(
-    simulated: tuple[Shop, Simulation],
+    simulated: tuple[Shop, CloudStack],
 ) -> None:
     _, simulation = simulated
     assert stages.shown(simulation).stages == ()
@@ -159,7 +159,7 @@ def test_what_was_done_is_shown_and_explained_later(
     assert cost["a warehouse of Snowflake"] == pytest.approx(expected)
 
 
-def test_the_bucket_survives_its_server(simulated: tuple[Shop, Simulation]) -> None:
+def test_the_bucket_survives_its_server(simulated: tuple[Shop, CloudStack]) -> None:
     _, simulation = simulated
     _run(simulation, "bronze", "snowflake-copy")
     before = [(entry.key, entry.tag) for entry in simulation.store.list()]
@@ -168,7 +168,7 @@ def test_the_bucket_survives_its_server(simulated: tuple[Shop, Simulation]) -> N
     s3_process.wait_until_ended(folder)
     files = (folder / "buckets" / "headrace-local" / "bronze").rglob("*.parquet")
     assert len(list(files)) == 3  # orders, notes, loads
-    again = Simulation(simulation.project, simulation.sources, simulation.flags)
+    again = CloudStack(simulation.project, simulation.sources, simulation.flags)
     assert [(entry.key, entry.tag) for entry in again.store.list()] == before
     assert not _run(again, "snowflake-copy")["snowflake-copy"].changed
 
@@ -192,7 +192,7 @@ print(len(seen))
 """
 
 
-def _watch_killed_at(simulation: Simulation, at: int) -> "subprocess.CompletedProcess[str]":
+def _watch_killed_at(simulation: CloudStack, at: int) -> "subprocess.CompletedProcess[str]":
     words = [str(simulation.project.root), str(at), *simulation.flags]
     return subprocess.run(
         [sys.executable, "-c", _KILLED, *words], capture_output=True, encoding="utf-8", check=False
@@ -200,7 +200,7 @@ def _watch_killed_at(simulation: Simulation, at: int) -> "subprocess.CompletedPr
 
 
 def test_a_killed_loader_neither_loses_nor_doubles_a_file(
-    simulated: tuple[Shop, Simulation],
+    simulated: tuple[Shop, CloudStack],
 ) -> None:
     shop, simulation = simulated
     for day, kills in ((0, (9,)), (1, (21,))):
@@ -221,7 +221,7 @@ def test_a_killed_loader_neither_loses_nor_doubles_a_file(
 
 
 def test_a_stand_in_that_is_killed_fails_in_one_line_and_the_next_run_converges(
-    simulated: tuple[Shop, Simulation], monkeypatch: pytest.MonkeyPatch
+    simulated: tuple[Shop, CloudStack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, simulation = simulated
     _run(simulation, "bronze")
@@ -244,7 +244,7 @@ def test_a_stand_in_that_is_killed_fails_in_one_line_and_the_next_run_converges(
 
 
 def test_a_file_that_is_no_parquet_ends_the_copy_and_names_itself(
-    simulated: tuple[Shop, Simulation],
+    simulated: tuple[Shop, CloudStack],
 ) -> None:
     _, simulation = simulated
     _run(simulation, "bronze")
@@ -265,14 +265,14 @@ def test_a_file_that_is_no_parquet_ends_the_copy_and_names_itself(
     assert _loaded(simulation) == (_ORDERS[0], _NOTES[0])
 
 
-def test_two_commands_do_not_run_stages_at_once(simulated: tuple[Shop, Simulation]) -> None:
+def test_two_commands_do_not_run_stages_at_once(simulated: tuple[Shop, CloudStack]) -> None:
     _, simulation = simulated
     with simulation.lock(), pytest.raises(LockedError, match="headrace simulate"):
         stages.run(simulation, ("bronze",))
 
 
 def test_redshift_loads_each_file_once_and_a_killed_loader_doubles_none(
-    simulated: tuple[Shop, Simulation], monkeypatch: pytest.MonkeyPatch
+    simulated: tuple[Shop, CloudStack], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("pg_mimic", reason="uv sync --extra redshift")
     pytest.importorskip("psycopg2", reason="uv sync --extra redshift")
@@ -306,7 +306,7 @@ def test_redshift_loads_each_file_once_and_a_killed_loader_doubles_none(
             assert not _run(simulation, "redshift-copy")["redshift-copy"].changed
             assert loaded() == (landed, _ORDERS[day], _NOTES[day])
         flags = (*simulation.flags, "simulate.iam_role=arn:aws:iam::123456789012:role/unknown")
-        other = Simulation(
+        other = CloudStack(
             resolve(simulation.project.root, flags=flags, environ={}), ("store",), flags
         )
         _write(shop, 0)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from headrace.errors import WarehouseError
-from headrace.simulate.places import BRONZE, Simulation
+from headrace.simulate.places import BRONZE, CloudStack
 from headrace.simulate.reports import StageTable
 from headrace.sql_text import identifier, identifiers, literal, qualified, scalar
 from headrace.targets.object_store import Entry
@@ -99,7 +99,7 @@ def load_id(key: str) -> str:
     return key.rpartition("/")[2].removesuffix(".parquet")
 
 
-def read(simulation: Simulation, name: str) -> StagedSource | None:
+def read(simulation: CloudStack, name: str) -> StagedSource | None:
     """A source as it is staged; None where it is not.
 
     Raises:
@@ -119,7 +119,7 @@ def read(simulation: Simulation, name: str) -> StagedSource | None:
     return StagedSource(name, staged, _files(simulation, name, staged.load_id))
 
 
-def needed(simulation: Simulation) -> list[StagedSource]:
+def needed(simulation: CloudStack) -> list[StagedSource]:
     """The sources as they are staged.
 
     Raises:
@@ -136,7 +136,7 @@ def needed(simulation: Simulation) -> list[StagedSource]:
     return found
 
 
-def _files(simulation: Simulation, name: str, newest: str | None) -> dict[str, list[Entry]]:
+def _files(simulation: CloudStack, name: str, newest: str | None) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for entry in simulation.store.list(f"{BRONZE}/{name}/"):
         parts = entry.key.split("/")
@@ -178,7 +178,7 @@ def latest(
 
 
 def stage(
-    simulation: Simulation, connection: "duckdb.DuckDBPyConnection", name: str, schema: str
+    simulation: CloudStack, connection: "duckdb.DuckDBPyConnection", name: str, schema: str
 ) -> list[StageTable]:
     """Stage what changed in a source's raw tables since it was staged last.
 
@@ -222,7 +222,7 @@ def stage(
     return [_told(simulation, staged, table, written[table]) for table in tables]
 
 
-def _told(simulation: Simulation, source: StagedSource, table: str, rows: int) -> StageTable:
+def _told(simulation: CloudStack, source: StagedSource, table: str, rows: int) -> StageTable:
     files = source.of(table)
     return StageTable(
         name=f"{source.name}.{table}",
@@ -253,7 +253,7 @@ def _declared_keys(
 
 
 def _stage_table(
-    simulation: Simulation,
+    simulation: CloudStack,
     connection: "duckdb.DuckDBPyConnection",
     relation: str,
     keys: tuple[str, ...],

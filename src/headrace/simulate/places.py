@@ -26,7 +26,7 @@ BRONZE, SILVER, GOLD, BUILT = "bronze", "silver", "gold", "intermediate"
 
 
 @dataclass(frozen=True)
-class Simulation:
+class CloudStack:
     """The places of a simulation.
 
     Attributes:

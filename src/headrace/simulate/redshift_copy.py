@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.errors import SettingsError, WarehouseError
 from headrace.process import environment
-from headrace.simulate.places import Simulation
+from headrace.simulate.places import CloudStack
 from headrace.simulate.warehouse import OWN_SCHEMA, Copied, target_of
 from headrace.sql_text import literal, qualified
 from headrace.targets.object_store import Entry
@@ -43,12 +43,12 @@ class RedshiftCopy:
         connection: once it is connected.
     """
 
-    simulation: Simulation
+    simulation: CloudStack
     target: "RedshiftTarget"
     connection: Any = None
 
     @classmethod
-    def of(cls, simulation: Simulation) -> "RedshiftCopy":
+    def of(cls, simulation: CloudStack) -> "RedshiftCopy":
         """That of the settings.
 
         Raises:

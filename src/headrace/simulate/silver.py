@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.errors import WarehouseError
 from headrace.simulate import bronze
-from headrace.simulate.places import GOLD, SILVER, Simulation
+from headrace.simulate.places import GOLD, SILVER, CloudStack
 from headrace.simulate.reports import StageTable
 from headrace.sql_text import identifier
 from headrace.targets.object_store import Entry
@@ -18,7 +18,7 @@ _MADE_OF = "headrace.made_of"
 """In the log of a Delta table: which files of bronze it was made of."""
 
 
-def write(simulation: Simulation, connection: "duckdb.DuckDBPyConnection") -> list[StageTable]:
+def write(simulation: CloudStack, connection: "duckdb.DuckDBPyConnection") -> list[StageTable]:
     """Write the tables whose files of bronze changed; the others are left as they are.
 
     Args:
@@ -66,7 +66,7 @@ def _digest(files: Any, table: bronze.BronzeTable) -> str:
     return hashlib.sha256(repr((told, table.keys, table.columns)).encode()).hexdigest()[:32]
 
 
-def _is_made_of(simulation: Simulation, at: str) -> str | None:
+def _is_made_of(simulation: CloudStack, at: str) -> str | None:
     from deltalake import DeltaTable
     from deltalake.exceptions import TableNotFoundError
 
@@ -81,7 +81,7 @@ def _is_made_of(simulation: Simulation, at: str) -> str | None:
 
 
 def _write_delta(
-    simulation: Simulation, connection: "duckdb.DuckDBPyConnection", at: str, query: str,
+    simulation: CloudStack, connection: "duckdb.DuckDBPyConnection", at: str, query: str,
     table: bronze.BronzeTable, made_of: str,
 ) -> None:  # fmt: skip
     from deltalake import CommitProperties, write_deltalake
@@ -102,7 +102,7 @@ def _write_delta(
 
 
 def _write_loads(
-    simulation: Simulation, connection: "duckdb.DuckDBPyConnection", source: bronze.StagedSource,
+    simulation: CloudStack, connection: "duckdb.DuckDBPyConnection", source: bronze.StagedSource,
     folder: str,
 ) -> None:  # fmt: skip
     """Name the loads that are whole, as dlt does in a lake: a small file for each."""
@@ -118,7 +118,7 @@ def _write_loads(
             simulation.store.put(key, json.dumps(body).encode())
 
 
-def marts(simulation: Simulation) -> list[StageTable]:
+def marts(simulation: CloudStack) -> list[StageTable]:
     """The marts of gold, with their files."""
     from headrace.targets.lake.target import LakeTarget
 

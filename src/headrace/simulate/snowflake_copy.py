@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from headrace.errors import WarehouseError
-from headrace.simulate.places import BRONZE, Simulation
+from headrace.simulate.places import BRONZE, CloudStack
 from headrace.simulate.warehouse import OWN_SCHEMA, Copied, target_of
 from headrace.sql_text import batches, literal
 from headrace.targets.object_store import Entry
@@ -36,12 +36,12 @@ class SnowflakeCopy:
         connection: once it is connected.
     """
 
-    simulation: Simulation
+    simulation: CloudStack
     target: "SnowflakeTarget"
     connection: "SnowflakeConnection | None" = None
 
     @classmethod
-    def of(cls, simulation: Simulation) -> "SnowflakeCopy":
+    def of(cls, simulation: CloudStack) -> "SnowflakeCopy":
         """That of the settings.
 
         Raises:

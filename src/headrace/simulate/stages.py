@@ -10,7 +10,7 @@ from headrace.pipeline.run import run as run_pipeline
 from headrace.settings import Resolved
 from headrace.simulate import bronze, silver
 from headrace.simulate.explain import explained
-from headrace.simulate.places import Simulation
+from headrace.simulate.places import CloudStack
 from headrace.simulate.reports import (
     ALL_STAGES,
     SimulationReport,
@@ -27,7 +27,7 @@ Told = Callable[[StageName], None]
 
 def simulation_of(
     project: Resolved, source_names: Sequence[str] = (), flags: Sequence[str] = ()
-) -> Simulation:
+) -> CloudStack:
     """The places of a simulation.
 
     Args:
@@ -39,11 +39,11 @@ def simulation_of(
         SettingsError: there is no such source, or none at all.
     """
     chosen = tuple(sources.selected(project, tuple(source_names)))
-    return Simulation(project, chosen, tuple(flags))
+    return CloudStack(project, chosen, tuple(flags))
 
 
 def run(
-    simulation: Simulation,
+    simulation: CloudStack,
     stages: Sequence[StageName] = (),
     *,
     listen: Callable[[Event], None] = ignore,
@@ -77,7 +77,7 @@ def run(
     return SimulationReport(url=simulation.url, sources=simulation.sources, stages=tuple(done))
 
 
-def shown(simulation: Simulation, stages: Sequence[StageName] = ()) -> SimulationReport:
+def shown(simulation: CloudStack, stages: Sequence[StageName] = ()) -> SimulationReport:
     """What the stages did when they ran last; nothing is run."""
     found = [kept(simulation.folder / "stages", stage) for stage in stages or ALL_STAGES]
     settings = simulation.project.settings.simulate
@@ -88,7 +88,7 @@ def shown(simulation: Simulation, stages: Sequence[StageName] = ()) -> Simulatio
     )
 
 
-def _run(simulation: Simulation, stage: StageName, listen: Callable[[Event], None]) -> StageReport:
+def _run(simulation: CloudStack, stage: StageName, listen: Callable[[Event], None]) -> StageReport:
     began = time.monotonic()
     _ = simulation.store  # the bucket is there, before requests are counted
     before = simulation.requests()
@@ -114,7 +114,7 @@ _Outcome = tuple[list[StageTable], list[str], list[str]]
 """Tables, problems, notes."""
 
 
-def _bronze(simulation: Simulation, listen: Callable[[Event], None]) -> _Outcome:
+def _bronze(simulation: CloudStack, listen: Callable[[Event], None]) -> _Outcome:
     import duckdb
 
     extract = simulation.extract
@@ -133,7 +133,7 @@ def _bronze(simulation: Simulation, listen: Callable[[Event], None]) -> _Outcome
     return tables, [loaded.error] if loaded.error else [], list(loaded.notes)
 
 
-def _silver(simulation: Simulation, listen: Callable[[Event], None]) -> _Outcome:
+def _silver(simulation: CloudStack, listen: Callable[[Event], None]) -> _Outcome:
     import duckdb
 
     del listen
@@ -145,7 +145,7 @@ def _silver(simulation: Simulation, listen: Callable[[Event], None]) -> _Outcome
             raise simulation.store.explain(error) from error
 
 
-def _gold(simulation: Simulation, listen: Callable[[Event], None]) -> _Outcome:
+def _gold(simulation: CloudStack, listen: Callable[[Event], None]) -> _Outcome:
     bronze.needed(simulation)
     problems, notes, changed = _built(simulation.lakehouse, listen)
     tables = [
@@ -171,20 +171,20 @@ def _built(
     return problems if report.status != "success" else [], list(report.notes), changed
 
 
-def _snowflake(simulation: Simulation) -> Warehouse:
+def _snowflake(simulation: CloudStack) -> Warehouse:
     from headrace.simulate.snowflake_copy import SnowflakeCopy
 
     return SnowflakeCopy.of(simulation)
 
 
-def _redshift(simulation: Simulation) -> Warehouse:
+def _redshift(simulation: CloudStack) -> Warehouse:
     from headrace.simulate.redshift_copy import RedshiftCopy
 
     return RedshiftCopy.of(simulation)
 
 
-def _copied(warehouse: Callable[[Simulation], Warehouse]) -> Callable[..., _Outcome]:
-    def copy(simulation: Simulation, listen: Callable[[Event], None]) -> _Outcome:
+def _copied(warehouse: Callable[[CloudStack], Warehouse]) -> Callable[..., _Outcome]:
+    def copy(simulation: CloudStack, listen: Callable[[Event], None]) -> _Outcome:
         del listen
         tables = load(simulation, warehouse(simulation))
         return tables, [], [f"{one.name}: {one.note}" for one in tables if one.note]
@@ -193,7 +193,7 @@ def _copied(warehouse: Callable[[Simulation], Warehouse]) -> Callable[..., _Outc
 
 
 def _modelled(kind: str) -> Callable[..., _Outcome]:
-    def model(simulation: Simulation, listen: Callable[[Event], None]) -> _Outcome:
+    def model(simulation: CloudStack, listen: Callable[[Event], None]) -> _Outcome:
         bronze.needed(simulation)
         resolved = simulation.resolved(getattr(simulation.project.settings.simulate, kind))
         problems, notes, changed = _built(resolved, listen)
@@ -213,7 +213,7 @@ def _modelled(kind: str) -> Callable[..., _Outcome]:
     return model
 
 
-WAREHOUSES: Mapping[str, Callable[[Simulation], Warehouse]] = {
+WAREHOUSES: Mapping[str, Callable[[CloudStack], Warehouse]] = {
     "snowflake": _snowflake,
     "redshift": _redshift,
 }

@@ -14,7 +14,7 @@ from typing import Protocol
 from headrace.errors import SettingsError
 from headrace.simulate import bronze
 from headrace.simulate.bronze import LOAD, OP, BronzeColumn, BronzeTable
-from headrace.simulate.places import BRONZE, Simulation
+from headrace.simulate.places import BRONZE, CloudStack
 from headrace.simulate.reports import StageTable
 from headrace.targets import Target
 from headrace.targets.object_store import Entry
@@ -106,7 +106,7 @@ class Warehouse(Protocol):
 
 
 def load(
-    simulation: Simulation,
+    simulation: CloudStack,
     warehouse: Warehouse,
     *,
     on_loaded: Callable[[str, Copied], None] = lambda name, copied: None,
@@ -230,7 +230,7 @@ def _column(warehouse: Warehouse, column: BronzeColumn) -> str:
     return f"{warehouse.parsed(quoted)} as {quoted}" if column.is_json else quoted
 
 
-def target_of(simulation: Simulation, name: str, kind: str) -> Target:
+def target_of(simulation: CloudStack, name: str, kind: str) -> Target:
     """A target of a type.
 
     Raises:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import LockedError, SettingsError
 from headrace.simulate import bronze
-from headrace.simulate.places import Simulation
+from headrace.simulate.places import CloudStack
 from headrace.simulate.stages import WAREHOUSES
 from headrace.simulate.warehouse import Copied, load
 
@@ -33,7 +33,7 @@ class LoadedFiles(BaseModel):
 
 
 def watch(
-    simulation: Simulation,
+    simulation: CloudStack,
     into: Sequence[str] = (),
     *,
     once: bool = False,
@@ -86,7 +86,7 @@ def watch(
         time.sleep(simulation.project.settings.simulate.poll_seconds)
 
 
-def _newest(simulation: Simulation) -> dict[str, str]:
+def _newest(simulation: CloudStack) -> dict[str, str]:
     """The last load of each source that is staged."""
     found = {}
     for name in simulation.sources:

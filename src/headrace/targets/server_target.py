@@ -11,7 +11,7 @@ from headrace.extras import how_to_install
 from headrace.targets.base import RemoteTarget
 
 
-class Server(Protocol):
+class DatabaseServer(Protocol):
     """A database on a server, or its stand-in on this machine."""
 
     @property
@@ -46,7 +46,7 @@ class ServerTarget(RemoteTarget):
         folder: where Headrace writes on this machine.
     """
 
-    server: Server
+    server: DatabaseServer
     folder: Path
 
     @property

@@ -22,7 +22,7 @@ _NOT_SHOWN = f"('pg_catalog', 'information_schema', 'pg_internal', '{OWN_SCHEMA}
 
 
 @dataclass(frozen=True)
-class Column:
+class RedshiftColumn:
     """A column.
 
     Attributes:
@@ -89,7 +89,7 @@ class Column:
 
 def columns_of(
     server: RedshiftServer, where: str = f"table_schema not in {_NOT_SHOWN}"
-) -> dict[tuple[str, str], list[Column]]:
+) -> dict[tuple[str, str], list[RedshiftColumn]]:
     """The columns of tables and views, by schema and name.
 
     Args:
@@ -104,16 +104,16 @@ def columns_of(
         "coalesce(numeric_precision, character_maximum_length), numeric_scale from svv_columns "
         f"where {where} order by table_schema, table_name, ordinal_position"
     )
-    found: dict[tuple[str, str], list[Column]] = {}
+    found: dict[tuple[str, str], list[RedshiftColumn]] = {}
     for schema, name, column, kind, size, scale in rows:
         found.setdefault((str(schema), str(name)), []).append(
-            Column(str(column), str(kind), size and int(size), scale and int(scale))
+            RedshiftColumn(str(column), str(kind), size and int(size), scale and int(scale))
         )
     return found
 
 
 def streamed(
-    server: RedshiftServer, schema: str, name: str, columns: list[Column]
+    server: RedshiftServer, schema: str, name: str, columns: list[RedshiftColumn]
 ) -> StreamedTable:
     """A table or view, whose rows are fetched when they are asked for."""
     import pyarrow as pa
@@ -166,7 +166,7 @@ def attach(server: RedshiftServer, connection: "duckdb.DuckDBPyConnection", alia
 
 
 def fingerprint(
-    server: RedshiftServer, schema: str, name: str, columns: Sequence[Column]
+    server: RedshiftServer, schema: str, name: str, columns: Sequence[RedshiftColumn]
 ) -> tuple[int, str]:
     """Rows, and a fingerprint that is the same in any order of them; types are part of it.
 
