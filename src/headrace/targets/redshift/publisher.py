@@ -307,7 +307,7 @@ class RedshiftPublisher:
         connection: "Connection",
         stored: StoredTable,
         was: StoredTable | None,
-        shapes: "dict[str, list[tables.Column]]",
+        shapes: "dict[str, list[tables.RedshiftColumn]]",
     ) -> None:
         """Let a view read a version; with other columns it is created again, with its grants."""
         view = self._view(stored)
