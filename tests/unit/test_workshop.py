@@ -118,7 +118,7 @@ class Bench:
         self.bin.mkdir()
         shutil.copy(CI_RUN, self.clone / ".ci" / "run")
         shutil.copy(ROOT / "README.md", self.clone)
-        for tool in ["bash", "dirname", "cp", "sed", "env", "mktemp", "mkdir", "rm", "cat"]:
+        for tool in ["bash", "dirname", "cp", "sed", "env", "mktemp", "mkdir", "rm", "cat", "df"]:
             found = shutil.which(tool)
             assert found, f"{tool} is needed"
             (self.bin / tool).symlink_to(found)
@@ -201,7 +201,7 @@ def test_ci_run_gives_the_readmes_commands_an_empty_home_and_another_environment
     homes = {home for home, _, _ in places[lint:] if home != str(bench.clone)}
     assert len(homes) == 1
     assert not Path(homes.pop()).exists(), "it is deleted at the end"
-    assert [Path(venv).name for _, venv, _ in places if venv] == ["bare", "bare", "rest", "other"]
+    assert [Path(venv).name for _, venv, _ in places if venv] == ["bare", "bare", ".venv", "other"]
     assert [zone for *_, zone in places if zone] == ["America/New_York"]
 
 
