@@ -1,6 +1,5 @@
 """Pages that generate.py writes, other than those on commands and settings."""
 
-import importlib
 import inspect
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from ruamel.yaml import YAML
 from headrace import errors as tree
 from headrace.add.request import KINDS, TAKES
 from headrace.pipeline.checking.audit import CHECKS
+from headrace.process import import_from
 from headrace.server.access import Access
 from headrace.server.app import create_app
 from headrace.server.metrics import BUCKETS, FAMILIES
@@ -249,7 +249,7 @@ def source_kinds() -> str:
         parts.append(f"\n## {folder}\n")
         parts.append(f"[What it loads](../../dlt_pipelines/{folder}/README.md).\n\n")
         parts.append("| setting | default |\n|---|---|\n")
-        module = importlib.import_module(f"dlt_pipelines.{folder}")
+        module = import_from(ROOT, f"dlt_pipelines.{folder}")
         for name, each in inspect.signature(module.build_source).parameters.items():
             if name == "context":
                 continue
