@@ -16,6 +16,7 @@ from headrace.simulate import bronze
 from headrace.simulate.bronze import LOAD, OP, BronzeColumn, BronzeTable
 from headrace.simulate.places import BRONZE, CloudStack
 from headrace.simulate.reports import StageTable
+from headrace.sql_text import literal
 from headrace.targets import Target
 from headrace.targets.object_store import Entry
 
@@ -164,7 +165,7 @@ def load(
 
 
 def _made_of(warehouse: Warehouse, state: str, raw: str) -> dict[str, str]:
-    rows = warehouse.ask(f"select name, made_of from {state} where schema_name = '{raw}'")
+    rows = warehouse.ask(f"select name, made_of from {state} where schema_name = {literal(raw)}")
     return {str(name): str(made_of) for name, made_of in rows}
 
 
@@ -208,7 +209,7 @@ def _make_raw(
     chosen = ", ".join(_column(warehouse, one) for one in table.columns)
     keys = ", ".join(warehouse.name(one) for one in table.keys)
     order = warehouse.name(LOAD)
-    ranked, first = f"{origin} where {order} = '{newest}'", ""
+    ranked, first = f"{origin} where {order} = {literal(str(newest))}", ""
     if keys:
         first = " and _rank = 1"
         ranked = (
@@ -221,8 +222,9 @@ def _make_raw(
         for one in table.columns
     }
     warehouse.replace_table(raw, name, columns, query)
-    warehouse.ask(f"delete from {state} where schema_name = '{raw}' and name = '{name}'")
-    warehouse.ask(f"insert into {state} values ('{raw}', '{name}', '{now}')")
+    mine = f"schema_name = {literal(raw)} and name = {literal(name)}"
+    warehouse.ask(f"delete from {state} where {mine}")
+    warehouse.ask(f"insert into {state} values ({literal(raw)}, {literal(name)}, {literal(now)})")
 
 
 def _column(warehouse: Warehouse, column: BronzeColumn) -> str:
