@@ -142,7 +142,7 @@ def test_a_load_that_was_stopped_between_two_tables_is_made_whole(
         raise DestinationTerminalException("stopped")
 
     with monkeypatch.context() as patch:
-        patch.setattr(dlt_lake._Chain, "_merge_nested", stopped)
+        patch.setattr(dlt_lake.NestedChain, "merge_nested", stopped)
         with pytest.raises(PipelineStepFailed):
             load(target, tmp_path / "lost", again)
     assert rows(target, "orders") == [("y", 1)]  # of a load that is not completed

@@ -248,7 +248,7 @@ def test_a_view_that_needs_a_column_that_is_gone_stops_the_publish(lab: Lab) -> 
 def test_a_reader_in_the_way_of_other_columns_is_named(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.targets.postgres.views._PATIENCE_S", 0.3)
+    monkeypatch.setattr("headrace.targets.postgres.views.PATIENCE_S", 0.3)
     lab.publish()
     lab.build(5, "i as id")
     with closing(

@@ -82,7 +82,7 @@ def test_a_publish_that_is_killed_leaves_the_old(
         _kill(target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "_note", killed)
+        patch.setattr(publishing, "note_table", killed)
         with pytest.raises(WarehouseError, match="run again when it is up"):
             _publish_and_lose(publisher)
     now = publisher.current()

@@ -27,7 +27,7 @@ from headrace import portable
 
 _PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
 _DIGEST = 16  # bytes before the content, by which a damaged file is known
-_MOST = 20_000  # templates; where there are more, those that were not used now are dropped
+MOST_TEMPLATES = 20_000  # templates; where there are more, those that were not used now are dropped
 
 
 @dataclass
@@ -55,16 +55,16 @@ class _Cache:
             if blake2b(content, digest_size=_DIGEST).digest() != digest:
                 return  # damaged code could stop Python itself
             found = pickle.loads(content)  # noqa: S301 - our own
-            if found["versions"] == _versions():
+            if found["versions"] == versions():
                 self.code, self.schemas = found["code"], found["schemas"]
 
     def write(self) -> None:
         if not self.is_new:
             return
         code = dict(self.code)
-        if len(code) > _MOST:
+        if len(code) > MOST_TEMPLATES:
             code = {key: value for key, value in code.items() if key in self.used}
-        content = {"versions": _versions(), "code": code, "schemas": dict(self.schemas)}
+        content = {"versions": versions(), "code": code, "schemas": dict(self.schemas)}
         data = pickle.dumps(content)
         with suppress(OSError):  # without it the next process works it out again
             portable.write_file(self.path, blake2b(data, digest_size=_DIGEST).digest() + data)
@@ -72,7 +72,8 @@ class _Cache:
 
 
 @functools.cache
-def _versions() -> str:
+def versions() -> str:
+    """Of Python and the libraries that the content of a file follows from."""
     found = [sys.version, importlib.util.MAGIC_NUMBER.hex()]
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
@@ -80,7 +81,8 @@ def _versions() -> str:
     return "\n".join(found)
 
 
-_open: dict[Path, _Cache] = {}
+caches: dict[Path, _Cache] = {}
+"""Those that this process has opened, by their file."""
 _lock = threading.Lock()
 
 
@@ -92,9 +94,9 @@ def kept(path: Path) -> Iterator[None]:
         path: of the file; the caller sees to it that no other process writes it.
     """
     with _lock:
-        cache = _open.get(path)
+        cache = caches.get(path)
         if cache is None:
-            cache = _open[path] = _Cache(path)
+            cache = caches[path] = _Cache(path)
             cache.read()
     with _templates(cache), _schemas(cache), _sources_of_flags(), _fast_json():
         yield

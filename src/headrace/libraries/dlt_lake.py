@@ -94,7 +94,7 @@ class ChainJob(TableFormatLoadFilesystemJob):
                 rows = f"from read_parquet([{listed}], union_by_name = true)"
                 columns = _with_json(connection, rows) if client.options.nested_as_json else "*"
                 connection.execute(f"create view {identifier(name)} as select {columns} {rows}")
-            _Chain(connection, client, chain, frozenset(files)).write()
+            NestedChain(connection, client, chain, frozenset(files)).write()
 
 
 def _with_json(connection: "duckdb.DuckDBPyConnection", rows: str) -> str:
@@ -109,7 +109,9 @@ def _with_json(connection: "duckdb.DuckDBPyConnection", rows: str) -> str:
 
 
 @dataclass
-class _Chain:
+class NestedChain:
+    """Files of a table and of those that are nested in it, written to a lake as dlt merges them."""
+
     connection: "duckdb.DuckDBPyConnection"
     client: "LakeClient"
     tables: Sequence[PreparedTable]
@@ -151,7 +153,7 @@ class _Chain:
                 else:
                     root.write(self._rows(kept), replace=False)
         for each in nested:
-            self._merge_nested(root, each)
+            self.merge_nested(root, each)
             if each.name in self.files:
                 rows = f"select * from {identifier(each.name)}"
                 root_id = _root_id(each.table)
@@ -159,7 +161,7 @@ class _Chain:
                     rows += f" where {identifier(root_id)} in (from kept_ids)"
                 each.write(self._rows(rows), replace=False)
 
-    def _merge_nested(self, root: Any, each: Any) -> None:
+    def merge_nested(self, root: Any, each: Any) -> None:
         """Delete the nested rows of rows that are written again, or are gone."""
         root_id, row_id = _root_id(each.table), _row_id(root.table)
         if not (each.exists and root_id and row_id):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 Value = str | int | float | bool | None
-_PATIENCE_S = 3.0  # that the end of a command waits for an endpoint that does not answer
+PATIENCE_S = 3.0  # that the end of a command waits for an endpoint that does not answer
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
@@ -158,9 +158,9 @@ class Trace:
         self._failures.is_last_try = True
         sending = threading.Thread(target=self._send, args=(provider,), daemon=True)
         sending.start()
-        self._failures.over.wait(_PATIENCE_S)
+        self._failures.over.wait(PATIENCE_S)
         if not self._failures.over.is_set():
-            self._failures.first = f"no answer within {_PATIENCE_S:g} seconds"
+            self._failures.first = f"no answer within {PATIENCE_S:g} seconds"
         self._failures.close()
         if self._failures.first is None:
             return None

@@ -12,7 +12,7 @@ from headrace.libraries import dbt_caches
 
 @pytest.fixture(autouse=True)
 def _nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dbt_caches, "_open", {})
+    monkeypatch.setattr(dbt_caches, "caches", {})
 
 
 def render(text: str, **context: object) -> str:
@@ -28,7 +28,7 @@ def test_a_template_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "compiled.cache"
     with dbt_caches.kept(path):
         assert render(text, y=1) == "a"
-    dbt_caches._open.clear()
+    dbt_caches.caches.clear()
 
     def generate(*_: object, **__: object) -> Any:
         raise AssertionError("compiled again")
@@ -57,7 +57,7 @@ def test_a_schema_is_that_of_dbt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = tmp_path / "compiled.cache"
     with dbt_caches.kept(path):
         assert Project.json_schema() == expected
-    dbt_caches._open.clear()
+    dbt_caches.caches.clear()
 
     def build(*_: object, **__: object) -> Any:
         raise AssertionError("made again")
@@ -92,9 +92,9 @@ def test_a_file_of_which_one_bit_is_wrong_counts_as_none(tmp_path: Path) -> None
     content = bytearray(path.read_bytes())
     content[-40] ^= 1
     path.write_bytes(content)
-    dbt_caches._open.clear()
+    dbt_caches.caches.clear()
     with dbt_caches.kept(path):
-        assert not dbt_caches._open[path].code
+        assert not dbt_caches.caches[path].code
         assert render("{{ 3 + 3 }}") == "6"
 
 
@@ -104,10 +104,10 @@ def test_a_file_of_other_versions_counts_as_none(
     path = tmp_path / "compiled.cache"
     with dbt_caches.kept(path):
         render("{{ 2 + 2 }}")
-    dbt_caches._open.clear()
-    monkeypatch.setattr(dbt_caches, "_versions", lambda: "others")
+    dbt_caches.caches.clear()
+    monkeypatch.setattr(dbt_caches, "versions", lambda: "others")
     with dbt_caches.kept(path):
-        assert not dbt_caches._open[path].code
+        assert not dbt_caches.caches[path].code
 
 
 def test_templates_that_are_not_used_go_when_there_are_many(
@@ -116,13 +116,13 @@ def test_templates_that_are_not_used_go_when_there_are_many(
     path = tmp_path / "compiled.cache"
     with dbt_caches.kept(path):
         render("{{ 3 }}")
-    dbt_caches._open.clear()
-    monkeypatch.setattr(dbt_caches, "_MOST", 1)
+    dbt_caches.caches.clear()
+    monkeypatch.setattr(dbt_caches, "MOST_TEMPLATES", 1)
     with dbt_caches.kept(path):
         render("{{ 4 }}")
-    dbt_caches._open.clear()
+    dbt_caches.caches.clear()
     with dbt_caches.kept(path):
-        assert len(dbt_caches._open[path].code) == 1
+        assert len(dbt_caches.caches[path].code) == 1
 
 
 def test_json_is_written_as_dbt_writes_it(tmp_path: Path) -> None:

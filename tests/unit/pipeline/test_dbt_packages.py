@@ -69,7 +69,7 @@ def test_without_a_network(resolved: Resolved) -> None:
 
 
 def test_no_packages_need_no_dbt(resolved: Resolved, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dbt_packages, "_run_deps", lambda _: pytest.fail("dbt deps ran"))
+    monkeypatch.setattr(dbt_packages, "run_deps", lambda _: pytest.fail("dbt deps ran"))
     packages = resolved.dbt_project / "packages.yml"
     packages.write_text("packages: []\n")
     assert dbt_packages.install(resolved, ignore) is None

@@ -148,13 +148,13 @@ def test_a_view_that_fails_is_said(tmp_path: Path) -> None:
 def test_a_table_that_vanishes_is_named_and_the_others_are_profiled(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    there = service._relations
+    there = service.relations_of
 
     def with_one_more(connection: duckdb.DuckDBPyConnection, alias: str) -> list[object]:
         gone = service.DatabaseRelation("raw.gone", f'"{alias}"."raw"."gone"', False, ("id",))
         return [gone, *there(connection, alias)]
 
-    monkeypatch.setattr(service, "_relations", with_one_more)
+    monkeypatch.setattr(service, "relations_of", with_one_more)
     report = service.profile_all(resolve(tmp_path, environ={}), on=str(shop))
     assert [one.name for one in report.tables] == ["marts.customers", "marts.orders", "raw.orders"]
     (said,) = report.unread
@@ -168,13 +168,13 @@ def test_a_file_of_any_size_is_profiled_in_little_memory(
     shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits = []
-    one = service._one
+    one = service.profile_relation
 
     def noted(connection: duckdb.DuckDBPyConnection, *rest: object) -> object:
         row = connection.execute("select current_setting('memory_limit')").fetchone()
         limits.append(row[0] if row else None)
         return one(connection, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(service, "_one", noted)
+    monkeypatch.setattr(service, "profile_relation", noted)
     profile(None, "marts.orders", on=str(shop))
     assert limits == ["488.2 MiB"]

@@ -134,7 +134,7 @@ def free_port() -> int:
 def test_an_endpoint_where_nobody_listens_is_told_once_and_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(spans, "_PATIENCE_S", 60.0)
+    monkeypatch.setattr(spans, "PATIENCE_S", 60.0)
     where = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", where)
     trace = Trace("headrace run")
@@ -148,7 +148,7 @@ def test_an_endpoint_where_nobody_listens_is_told_once_and_not_waited_for(
 def test_an_endpoint_that_does_not_answer_is_left_after_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(spans, "_PATIENCE_S", 0.05)
+    monkeypatch.setattr(spans, "PATIENCE_S", 0.05)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

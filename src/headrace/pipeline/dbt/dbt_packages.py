@@ -58,7 +58,7 @@ def install(resolved: Resolved, listen: Listener) -> str | None:
     if _are_current(resolved, wanted):
         return None
     listen(Event("build", f"installing the packages of {named[0]} (dbt deps)", "phase"))
-    problem = _run_deps(resolved)
+    problem = run_deps(resolved)
     if problem is None:
         portable.write_file(stamp, _digest(root))
         return None
@@ -105,7 +105,7 @@ def _digest(root: Path) -> str:
     return state.hexdigest()
 
 
-def _run_deps(resolved: Resolved) -> str | None:
+def run_deps(resolved: Resolved) -> str | None:
     """Run `dbt deps`; why it failed, or None."""
     with dbt_runner.environment():
         from dbt.cli.main import dbtRunner

@@ -105,7 +105,7 @@ def profile(
                 continue
             keys = _keys(connection, relations, but=relation)
             harmless = harmless_columns(resolved) if resolved and place in _OWN else None
-            found = _one(connection, relation, keys, harmless, sample)
+            found = profile_relation(connection, relation, keys, harmless, sample)
             return ProfileReport(on=path, tables=(found,))
     raise ProfileError(_unknown(resolved, what, on))
 
@@ -150,7 +150,9 @@ def profile_all(
                 listen(relation.name)
                 own = [key for key in keys if key.table != relation.name]
                 try:
-                    done[relation.name] = _one(connection, relation, own, harmless, sample)
+                    done[relation.name] = profile_relation(
+                        connection, relation, own, harmless, sample
+                    )
                 except duckdb.Error as error:
                     unread.append(f"{relation.name}: {one_line(str(error))}")
     return ProfileReport(on=" and ".join(paths), tables=tuple(done.values()), unread=tuple(unread))
@@ -328,12 +330,13 @@ def _opened(
                     explain_duckdb_error(Path(path), str(error), rebuilt=on in _OWN)
                 ) from error
         try:
-            yield connection, _relations(connection, alias), path
+            yield connection, relations_of(connection, alias), path
         except duckdb.Error as error:
             raise ProfileError(f"{path}: {one_line(str(error))}") from error
 
 
-def _relations(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[DatabaseRelation]:
+def relations_of(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[DatabaseRelation]:
+    """The tables and views of an attached database, with their columns."""
     rows = connection.execute(
         "select c.schema_name, c.table_name, bool_or(t.table_name is not null), "
         "list(c.column_name order by c.column_index) from duckdb_columns() as c "
@@ -393,13 +396,22 @@ def _keys(
     ]
 
 
-def _one(
+def profile_relation(
     connection: "duckdb.DuckDBPyConnection",
     relation: DatabaseRelation,
     keys: Sequence[KeyOfTable],
     harmless: Mapping[str, Sequence[str]] | None,
     sample: int | None,
 ) -> TableProfile:
+    """Profile a table or view.
+
+    Args:
+        connection: that it can be read on.
+        relation: which.
+        keys: of other tables, for likely references.
+        harmless: columns without personal data, by relation; None to show all values.
+        sample: the most rows to look at; None for all.
+    """
     personal = None
     if harmless is not None:
         personal = set(relation.columns) - set(harmless.get(relation.name, ()))

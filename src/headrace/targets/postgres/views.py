@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 _WAIT_MS = 100  # that readers of a view may have to wait, if another reader has it open
-_PATIENCE_S = 60.0
+PATIENCE_S = 60.0
 _PAUSE_S = 0.5
 
 
@@ -80,7 +80,7 @@ def patiently(connection: "Connection", schema: str, do: Callable[[], None]) -> 
     """
     import psycopg
 
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     connection.execute(f"set lock_timeout = {_WAIT_MS}".encode())
     try:
         while True:

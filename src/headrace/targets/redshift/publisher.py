@@ -289,7 +289,7 @@ class RedshiftPublisher:
                         self._replace(connection, one, was, shapes)
                     if texts.get(name):
                         run(connection, f"comment on view {self._view(one)} is {text(texts[name])}")
-                _note(connection, number + 1, publication, stored)
+                note_table(connection, number + 1, publication, stored)
 
         patiently(
             connection,
@@ -430,12 +430,13 @@ def _describe(connection: "Connection", stored: StoredTable, table: BuiltTable) 
         run(connection, f"comment on column {name} is {text(said)}")
 
 
-def _note(
+def note_table(
     connection: "Connection",
     number: int,
     publication: Publication,
     stored: dict[str, StoredTable],
 ) -> None:
+    """Write down a publication and the versions of its tables; the caller commits."""
     at = publication.published_at.isoformat()
     said = ", ".join(map(text, (publication.run_id, at, publication.code_version)))
     run(connection, f"insert into {_PUBLICATIONS} values ({number}, {_FORMAT}, {said})")
