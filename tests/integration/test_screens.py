@@ -6,13 +6,15 @@ by pixels (decision 36): both themes lay a page out alike, and a phone shows the
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from datetime import datetime, tzinfo
+from typing import Any, ClassVar, Self, cast
 
 import pytest
 from browser import AXE, Eye, Theme, keep, launched, overflow, ready, serving
 from playwright.sync_api import Page, expect, sync_playwright
 from troubled_project import EMPTY_TABLE, TroubledProject
 
+from headrace.pipeline.quality import monitor_status
 from headrace.server import queries
 from headrace.server.state import open_state
 
@@ -57,6 +59,17 @@ _AXE = """axe.run({ resultTypes: ["violations"] }).then((found) => found.violati
   (one) => one.nodes.map((node) => `${one.id} ${node.target} ${node.failureSummary}`)))"""
 
 
+class _Stopped(datetime):
+    """A clock that stands still from its first look on."""
+
+    _now: ClassVar[datetime | None] = None
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Self:
+        cls._now = cls._now or super().now(tz)
+        return cast("Self", cls._now)
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Eye, dict[str, str]]]:
     """The server over the project, and the address of each page."""
@@ -88,7 +101,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Eye, dict[
         }
         if EMPTY_TABLE in state.snapshot().index.catalog.assets:
             addresses["empty"] = f"assets/{EMPTY_TABLE}"
-        with serving(state) as base:
+        # what depends on the time must not change from one theme to the other
+        with pytest.MonkeyPatch.context() as patch, serving(state) as base:
+            patch.setattr(monitor_status, "datetime", _Stopped)
             yield Eye(browser, base, forgiven=("404",)), addresses
         browser.close()
 
