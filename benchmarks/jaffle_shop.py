@@ -89,6 +89,11 @@ class Contender:
         shutil.copytree(project, self.project, ignore=_IGNORED)
         self.model = self.project / model
 
+    @property
+    def warehouse(self) -> Path:
+        """Its DuckDB file."""
+        return self.home.warehouse
+
     def run(self) -> list[Sample]:
         """Do what a run does; a sample for each process."""
         raise NotImplementedError
@@ -226,13 +231,20 @@ class Dango(Contender):
         (self.project / ".dango" / "sources.yml").write_text(
             sources.replace("FILES", str(self.home.files)), "utf-8"
         )
-        for name, old in ((".dango/project.yml", "./data"), ("dbt/profiles.yml", "../data")):
-            path = self.project / name
-            text = path.read_text("utf-8")
-            text = text.replace(f"{old}/warehouse.duckdb", str(self.home.warehouse))
-            # these would be downloaded, and are not used
-            text = text.replace("      extensions:\n        - httpfs\n        - parquet\n", "")
-            path.write_text(text, "utf-8")
+        profiles = self.project / "dbt" / "profiles.yml"
+        text = profiles.read_text("utf-8")
+        # these would be downloaded, and are not used
+        text = text.replace("      extensions:\n        - httpfs\n        - parquet\n", "")
+        profiles.write_text(text, "utf-8")
+
+    @property
+    def warehouse(self) -> Path:
+        """Its own, wherever the settings say."""
+        return self.project / "data" / "warehouse.duckdb"
+
+    def forget(self) -> None:
+        self.warehouse.unlink(missing_ok=True)
+        shutil.rmtree(self.project / "dbt" / "target", ignore_errors=True)
 
     def _dango(self, *arguments: str) -> Sample:
         env = {"HOME": str(self.home.root)}
@@ -281,7 +293,7 @@ def measure(
     for case, before in prepare.items():
         if case == FIRST or case in jobs:
             _job(report, case, ways, before, runs)
-    found = {totals(way.home) for way in ways.values()}
+    found = {totals(way.warehouse) for way in ways.values()}
     if len(found) != 1:
         raise BenchmarkError(f"the contenders' marts differ: {found}")
     if WATCHED in jobs:
@@ -339,11 +351,11 @@ def _read(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def totals(home: Home) -> tuple[object, ...]:
-    """Of the customers, to compare contenders by: how many, and what they paid."""
+def totals(warehouse: Path) -> tuple[object, ...]:
+    """Of the customers of a warehouse, to compare by: how many, and what they paid."""
     import duckdb
 
-    with duckdb.connect(str(home.warehouse), read_only=True) as connection:
+    with duckdb.connect(str(warehouse), read_only=True) as connection:
         row: tuple[object, ...] | None = connection.execute(_TOTALS).fetchone()
     if row is None:
         raise BenchmarkError("no totals")
