@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,28 +51,6 @@ _IGNORED = shutil.ignore_patterns("target", "logs", "dbt_packages", "__pycache__
 _TOTALS = "select count(*), sum(customer_lifetime_value) from marts.customers"
 
 
-@dataclass(frozen=True)
-class Home:
-    """One contender's input files and output folder."""
-
-    root: Path
-
-    @property
-    def files(self) -> Path:
-        """Its own copy of the three CSV files."""
-        return self.root / "files"
-
-    @property
-    def data(self) -> Path:
-        """Where it writes."""
-        return self.root / "data"
-
-    @property
-    def warehouse(self) -> Path:
-        """Its DuckDB file."""
-        return self.data / "warehouse.duckdb"
-
-
 class Contender:
     """A way to do the jobs, with files, models and output of its own.
 
@@ -83,8 +61,8 @@ class Contender:
     """
 
     def __init__(self, root: Path, project: Path, model: str) -> None:
-        self.home = Home(root)
-        complete_sample(self.home.files, [name for t in TABLES.values() for name in t.patterns])
+        self.files, self.data = root / "files", root / "data"
+        complete_sample(self.files, [name for t in TABLES.values() for name in t.patterns])
         self.project = root / "project"
         shutil.copytree(project, self.project, ignore=_IGNORED)
         self.model = self.project / model
@@ -92,7 +70,7 @@ class Contender:
     @property
     def warehouse(self) -> Path:
         """Its DuckDB file."""
-        return self.home.warehouse
+        return self.data / "warehouse.duckdb"
 
     def run(self) -> list[Sample]:
         """Do what a run does; a sample for each process."""
@@ -100,8 +78,8 @@ class Contender:
 
     def forget(self) -> None:
         """Remove all that earlier runs wrote."""
-        shutil.rmtree(self.home.data, ignore_errors=True)
-        self.home.data.mkdir(parents=True)
+        shutil.rmtree(self.data, ignore_errors=True)
+        self.data.mkdir(parents=True)
 
     def change(self, number: int) -> None:
         """Change the SQL of the model in a way that no cache can overlook, but not its rows."""
@@ -110,9 +88,7 @@ class Contender:
 
     def edit(self) -> None:
         """Change a value in each file, and add a row with a new key."""
-        paths = [
-            self.home.files / f"raw_{name}.csv" for name in ("customers", "orders", "payments")
-        ]
+        paths = [self.files / f"raw_{name}.csv" for name in ("customers", "orders", "payments")]
         tables = [_read(path) for path in paths]
         for rows in tables:
             rows.append({**rows[-1], "id": str(max(int(row["id"]) for row in rows) + 1)})
@@ -133,17 +109,17 @@ class Headrace(Contender):
 
     def sets(self) -> tuple[str, ...]:
         """The settings, besides where it writes."""
-        return f"sources.jaffle_shop.path={self.home.files}", f"dbt.project_dir={self.project}"
+        return f"sources.jaffle_shop.path={self.files}", f"dbt.project_dir={self.project}"
 
     def run(self) -> list[Sample]:
-        sample, report = headrace("run", data_dir=self.home.data, sets=self.sets())
+        sample, report = headrace("run", data_dir=self.data, sets=self.sets())
         if report["status"] != "success":
             raise BenchmarkError(f"headrace run: {report['status']}")
         return [sample]
 
     def watched(self, runs: int) -> list[Sample]:
         """From the save of the model to its result, each in the same warm process."""
-        sets = (f"data_dir={self.home.data}", *self.sets())
+        sets = (f"data_dir={self.data}", *self.sets())
         command = python("-m", "headrace", "watch", "--json", "--project-dir", ROOT)
         command += [flag for value in sets for flag in ("--set", value)]
         samples = []
@@ -175,18 +151,18 @@ class Plain(Contender):
     """A plain dlt script, then `dbt build` of what it loaded."""
 
     def run(self) -> list[Sample]:
-        env = {"HEADRACE_WAREHOUSE": str(self.home.warehouse)}
+        env = {"HEADRACE_WAREHOUSE": str(self.warehouse)}
         script = _HERE / "plain" / "load.py"
         build = [
             str(Path(sys.executable).with_name("dbt")),
             "build",
             "--project-dir", str(self.project),
             "--profiles-dir", str(self.project),
-            "--target-path", str(self.home.data / "target"),
-            "--log-path", str(self.home.data / "logs"),
+            "--target-path", str(self.data / "target"),
+            "--log-path", str(self.data / "logs"),
             "--select", "source:jaffle_shop+",  # no other source is loaded
         ]  # fmt: skip
-        load = python(script, self.home.files, self.home.warehouse, self.home.data / "dlt")
+        load = python(script, self.files, self.warehouse, self.data / "dlt")
         return [run_process(load, env=env), run_process(build, env=env)]
 
 
@@ -214,8 +190,8 @@ class SqlMesh(Contender):
         command += self.restated
         self.restated = []
         env = {
-            "JAFFLE_SHOP_FILES": str(self.home.files),
-            "JAFFLE_SHOP_WAREHOUSE": str(self.home.warehouse),
+            "JAFFLE_SHOP_FILES": str(self.files),
+            "JAFFLE_SHOP_WAREHOUSE": str(self.warehouse),
             "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
         }
         return [run_process([*command, "--no-prompts"], env=env)]
@@ -238,7 +214,7 @@ class Dango(Contender):
         shutil.copytree(_DANGO / "project", self.project, dirs_exist_ok=True)
         sources = (_DANGO / "sources.yml").read_text("utf-8")
         (self.project / ".dango" / "sources.yml").write_text(
-            sources.replace("FILES", str(self.home.files)), "utf-8"
+            sources.replace("FILES", str(self.files)), "utf-8"
         )
         profiles = self.project / "dbt" / "profiles.yml"
         text = profiles.read_text("utf-8")
@@ -256,7 +232,7 @@ class Dango(Contender):
         shutil.rmtree(self.project / "dbt" / "target", ignore_errors=True)
 
     def _dango(self, *arguments: str) -> Sample:
-        env = {"HOME": str(self.home.root)}
+        env = {"HOME": str(self.files.parent)}
         return run_process([str(self.program), *arguments], env=env, cwd=self.project)
 
     def run(self) -> list[Sample]:
