@@ -118,22 +118,20 @@ def generate(
             threads=threads,
         )
         with json_log(log_format, level="info", to_stderr=call.json) as is_log:
-            _generate(given, schema, quiet=call.json or is_log, call=call, is_log=is_log)
+            _generate(given, schema, call=call, is_log=is_log)
     except SynthError as error:
         raise GenerateError(str(error)) from error
 
 
-def _generate(
-    write: "Callable[..., Generated]", schema: Path, *, call: Call, quiet: bool, is_log: bool
-) -> None:
+def _generate(write: "Callable[..., Generated]", schema: Path, *, call: Call, is_log: bool) -> None:
     """Write the data, with what is seen of it: a screen, a log, spans."""
+    from headrace.cli.generation_telemetry import GenerationTelemetry
     from headrace.cli.render_synth import GenerateScreen
     from headrace.synth.errors import SynthError
-    from headrace.telemetry.generation import GenerationTelemetry
 
     told = GenerationTelemetry(schema)
     try:
-        with GenerateScreen(quiet=quiet) as screen:
+        with GenerateScreen(quiet=call.json or is_log) as screen:
             result = write(progress=screen.advance, begun=screen.begin)
     except BaseException as error:
         unsent = told.failed(error)

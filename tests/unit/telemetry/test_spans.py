@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from headrace import secrets
+from headrace.cli.generation_telemetry import GenerationTelemetry
 from headrace.telemetry import spans
-from headrace.telemetry.generation import GenerationTelemetry
 from headrace.telemetry.spans import Trace
 
 pytest.importorskip("opentelemetry.sdk", reason="uv sync --extra otel")

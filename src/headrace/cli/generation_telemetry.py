@@ -5,59 +5,18 @@ Names of spans: ``headrace generate``, and below it ``Generate 10k rows`` for ea
 
 import logging
 import uuid
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from headrace.formatting import short_count
 from headrace.telemetry import json_log
 from headrace.telemetry.json_log import log_event
 from headrace.telemetry.spans import Trace, Value
 
-
-class GeneratedTable(Protocol):
-    """What was written of a table."""
-
-    @property
-    def table(self) -> str:
-        """Its name."""
-
-    @property
-    def rows(self) -> int:
-        """How many."""
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Their names."""
-
-    @property
-    def bytes(self) -> int:
-        """The size of all files."""
-
-    @property
-    def started_at(self) -> datetime:
-        """When the first was begun, UTC."""
-
-    @property
-    def seconds(self) -> float:
-        """Until the last was complete."""
-
-
-class GeneratedData(Protocol):
-    """What one call wrote."""
-
-    @property
-    def tables(self) -> Iterable[GeneratedTable]:
-        """What was written of each."""
-
-    @property
-    def rows(self) -> int:
-        """Of all tables."""
-
-    @property
-    def directory(self) -> Path:
-        """Where to."""
+if TYPE_CHECKING:
+    from headrace.synth.generate import Generated
+    from headrace.synth.writer import Written
 
 
 class GenerationTelemetry:
@@ -77,7 +36,7 @@ class GenerationTelemetry:
         with json_log.about(run_id=self._run_id, stage="generate"):
             log_event("generation began", schema=self._schema, trace_id=self._trace.trace_id)
 
-    def ended(self, result: GeneratedData) -> str | None:
+    def ended(self, result: "Generated") -> str | None:
         """It is done.
 
         Returns:
@@ -111,7 +70,7 @@ class GenerationTelemetry:
     def _seconds(self) -> float:
         return round((datetime.now(UTC) - self._began).total_seconds(), 3)
 
-    def _table(self, table: GeneratedTable) -> None:
+    def _table(self, table: "Written") -> None:
         ended = table.started_at + timedelta(seconds=table.seconds)
         about: dict[str, Value] = {
             "headrace.stage": "generate", "headrace.table": table.table,
