@@ -146,34 +146,76 @@ def _busy(url: str, lease: Lease, age: float, unlock: str) -> str:
     )
 
 
-@contextmanager
-def row_renewed(
-    tell: Callable[[str], object], renew: str, release: str, *, seconds: float
-) -> Iterator[None]:
-    """Renew a lease that is a row of a table while the block runs, and end it then.
+@dataclass(frozen=True)
+class LeaseRow:
+    """A lease that is the one row of a table: `holder`, `who`, `ends_at`.
 
-    Args:
-        tell: runs a statement.
-        renew: a statement that sets a later end.
-        release: a statement that ends it.
+    Attributes:
+        table: its name in SQL.
+        now: SQL of the server's time.
+        until: SQL of the end of a lease that is taken or renewed now.
+        never: SQL of a time that is over.
+        text: a literal.
         seconds: how long it lasts unless it is renewed.
     """
-    over = threading.Event()
 
-    def keep() -> None:
-        while not over.wait(seconds / 4):
-            with suppress(WarehouseError):
-                tell(renew)
+    table: str
+    now: str
+    until: str
+    never: str
+    text: Callable[[str], str]
+    seconds: float
 
-    renewer = threading.Thread(target=keep, name="lease", daemon=True)
-    renewer.start()
-    try:
-        yield
-    finally:
-        over.set()
-        renewer.join()
-        with suppress(WarehouseError):  # it ends by itself
-            tell(release)
+    @contextmanager
+    def held(
+        self,
+        command: str,
+        *,
+        location: str,
+        take: Callable[[str], tuple[str, str]],
+        tell: Callable[[str], object],
+    ) -> Iterator[None]:
+        """Hold the lease, and renew it, while the block runs.
+
+        Args:
+            command: for whoever has to wait.
+            location: of the target.
+            take: makes the table and its row where there is none, runs a statement, and gives
+                holder and who of the row.
+            tell: runs a statement.
+
+        Raises:
+            LockedError: another machine holds it.
+            WarehouseError: the server cannot be reached.
+        """
+        mine = uuid.uuid4().hex
+        who = f"{command} on {socket.gethostname()}, process {os.getpid()}"
+        holder, other = take(
+            f"update {self.table} set holder = {self.text(mine)}, who = {self.text(who)}, "
+            f"ends_at = {self.until} where ends_at < {self.now}"
+        )
+        if holder != mine:
+            raise LockedError(
+                f"another run holds {location}: `{other}`: wait until it has ended; if that "
+                f"machine is gone, the lock ends in {self.seconds:g} s"
+            )
+        own = f"where holder = {self.text(mine)}"
+        over = threading.Event()
+
+        def keep() -> None:
+            while not over.wait(self.seconds / 4):
+                with suppress(WarehouseError):
+                    tell(f"update {self.table} set ends_at = {self.until} {own}")
+
+        renewer = threading.Thread(target=keep, name="lease", daemon=True)
+        renewer.start()
+        try:
+            yield
+        finally:
+            over.set()
+            renewer.join()
+            with suppress(WarehouseError):  # it ends by itself
+                tell(f"update {self.table} set ends_at = {self.never} {own}")
 
 
 @contextmanager

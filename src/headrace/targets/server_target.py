@@ -1,14 +1,18 @@
 """What targets with a server have in common: its name, its lock, and how its errors are told."""
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import ConfigDict, Field
+
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
-from headrace.targets.base import RemoteTarget
+from headrace.secrets import hide
+from headrace.targets.base import RemoteTarget, TargetSettings
 
 
 class DatabaseServer(Protocol):
@@ -36,6 +40,19 @@ class DatabaseServer(Protocol):
     def explain(self, error: Exception) -> WarehouseError:
         """An error of the driver, or of DuckDB's, as one sentence that says what to do."""
         ...
+
+
+class ServerTargetSettings(TargetSettings):
+    """Settings that all targets with a server have."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    threads: int = Field(4, ge=1, le=64, description="connections that dbt builds with")
+    load_memory_limit: str = Field(
+        "512MB",
+        description="DuckDB's memory limit while files are read, before they are loaded",
+        pattern=r"^\d+ ?[KMG]i?B$",
+    )
 
 
 class ServerTarget(RemoteTarget):
@@ -95,3 +112,21 @@ class ServerTarget(RemoteTarget):
                 raise WarehouseError(
                     f"the target {self.name} needs more packages: run `{how_to_install(extra)}`"
                 )
+
+
+def advised(
+    causes: Sequence[tuple[str, str]], text: str, *, place: str, said: str, **known: str
+) -> WarehouseError:
+    """An error of a server as one sentence that says what to do, without what is secret.
+
+    Args:
+        causes: a pattern of what servers say, and a sentence about it, the first that fits.
+        text: all that the server said.
+        place: where it is.
+        said: what is worth repeating of it.
+        known: what else the sentences name.
+    """
+    for pattern, sentence in causes:
+        if re.search(pattern, text, re.IGNORECASE):
+            return WarehouseError(hide(sentence.format(place=place, said=said, **known)))
+    return WarehouseError(hide(f"{place}: {said}"))

@@ -102,6 +102,16 @@ class StandIn:
             time.sleep(0.05)
 
     @contextmanager
+    def apart(self, folder: Path) -> Iterator[dict[str, str]]:
+        """The settings of a target with a stand-in of its own in a folder, which ends with it."""
+        place = folder / "standin"
+        try:
+            yield {"path": str(place)}
+        finally:
+            self.release(place)
+            self.wait_until_ended(place)
+
+    @contextmanager
     def announced(self, folder: Path, port: int) -> Iterator[None]:
         """Say, in the server's own process, that it serves a folder at a port."""
         file = folder / _ADDRESS

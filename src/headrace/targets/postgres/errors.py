@@ -7,7 +7,9 @@ server's `lc_messages` says else; a text that is not known is passed on.
 import re
 from collections.abc import Mapping
 
+from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
+from headrace.targets.server_target import advised
 
 _CAUSES = (
     (
@@ -78,15 +80,12 @@ _CAUSES = (
 )
 
 
-def explained(error: Exception | str, parts: Mapping[str, str], place: str) -> str:
+def explained(error: Exception | str, parts: Mapping[str, str], place: str) -> WarehouseError:
     """What went wrong, and what to change; never the password."""
     text = str(error)
     lines = [line for line in text.splitlines() if not re.match(r"\s*(LINE|\^|CONTEXT)", line)]
     said = first_line("\n".join(lines)).removeprefix("connection failed: ")
-    for pattern, sentence in _CAUSES:
-        if re.search(pattern, text, re.IGNORECASE):
-            return sentence.format(
-                place=place, user=parts["user"], database=parts["dbname"], host=parts["host"],
-                said=said,
-            )  # fmt: skip
-    return f"{place}: {said}"
+    return advised(
+        _CAUSES, text, place=place, said=said, user=parts["user"], database=parts["dbname"],
+        host=parts["host"],
+    )  # fmt: skip

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.errors import LockedError, WarehouseError
 from headrace.extras import how_to_install
-from headrace.secrets import hide
 from headrace.sql_text import qualified
 from headrace.targets.postgres.errors import explained
 
@@ -107,7 +106,7 @@ class PostgresServer:
 
     def explain(self, error: Exception) -> WarehouseError:
         """An error of the driver, or of DuckDB's, as one sentence that says what to do."""
-        return WarehouseError(hide(explained(error, self.parts, self.location)))
+        return explained(error, self.parts, self.location)
 
     @contextmanager
     def lock(self, command: str) -> Iterator[None]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from headrace.errors import WarehouseError
 from headrace.libraries.duckdb import load_extension
 from headrace.sql_text import identifier, literal, qualified, scalar
-from headrace.targets.base import Capabilities, TargetSettings
+from headrace.targets.base import Capabilities
 from headrace.targets.postgres.dropped_views import keep_views, make_views_again
 from headrace.targets.postgres.publisher import PostgresPublisher
 from headrace.targets.postgres.server import (
@@ -27,7 +27,7 @@ from headrace.targets.postgres.server import (
     tables_of,
 )
 from headrace.targets.postgres.versions import FORMAT, OWN_SCHEMA, create_own_tables
-from headrace.targets.server_target import ServerTarget
+from headrace.targets.server_target import ServerTarget, ServerTargetSettings
 
 if TYPE_CHECKING:
     import duckdb
@@ -39,10 +39,8 @@ _IN_UTC = '"$user",public\t-c\tTimeZone=UTC'
 SslMode = Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"]
 
 
-class PostgresSettings(TargetSettings):
+class PostgresSettings(ServerTargetSettings):
     """Settings of a PostgreSQL target (``targets.<name>`` in the settings)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     url: SecretStr | None = Field(
         None, description="`postgresql://user:password@host:port/dbname?sslmode=require`, instead "
@@ -66,12 +64,6 @@ class PostgresSettings(TargetSettings):
     )
     published_schema: str = Field(
         "published", pattern=r"^[a-z_][a-z0-9_]{0,62}$", description="the schema that readers read"
-    )
-    threads: int = Field(4, ge=1, le=64, description="connections that dbt builds with")
-    load_memory_limit: str = Field(
-        "512MB",
-        description="DuckDB's memory limit while files are read, before they are loaded",
-        pattern=r"^\d+ ?[KMG]i?B$",
     )
 
     @field_validator("url")

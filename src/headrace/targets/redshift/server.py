@@ -1,9 +1,6 @@
 """A Redshift database, or the stand-in's, and how Headrace talks to it: log-in, queries, errors."""
 
-import os
 import re
-import secrets
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -11,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.errors import LockedError, WarehouseError
+from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.extras import how_to_install
-from headrace.secrets import hide
 from headrace.sql_text import literal, qualified
-from headrace.targets.lease import row_renewed
+from headrace.targets.lease import LeaseRow
 from headrace.targets.s3_access import botocore
+from headrace.targets.server_target import advised
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -144,7 +141,7 @@ class RedshiftServer:
         if self.stand_in is not None:
             try:
                 from headrace.targets.redshift_mock import process
-            except ImportError as error:  # pragma: no cover - the extra has both
+            except ImportError as error:  # psycopg2 is there with the extra postgres, too
                 raise WarehouseError(
                     f"the stand-in for Redshift is not installed: run `{how_to_install(EXTRA)}`"
                 ) from error
@@ -215,13 +212,10 @@ class RedshiftServer:
         whole = str(error)
         said = first_line(re.sub(r"^connection to server .*? failed: ", "", whole))
         said = re.sub(r"^(FATAL|ERROR):\s+", "", said)
-        for pattern, advice in _CAUSES:
-            if re.search(pattern, whole, re.IGNORECASE):
-                known = {"place": self.location, "said": said, "name": self.name,
-                         "host": self.login.get("host", ""), "database": self.database,
-                         "NAME": self.name.upper()}  # fmt: skip
-                return WarehouseError(hide(advice.format(**known)))
-        return WarehouseError(hide(f"{self.location}: {said}"))
+        return advised(
+            _CAUSES, whole, place=self.location, said=said, name=self.name,
+            NAME=self.name.upper(), host=self.login.get("host", ""), database=self.database,
+        )  # fmt: skip
 
     @contextmanager
     def lock(self, command: str) -> Iterator[None]:
@@ -231,35 +225,28 @@ class RedshiftServer:
             LockedError: another machine holds it.
             WarehouseError: the server cannot be reached.
         """
-        mine = secrets.token_hex(8)
-        who = f"{command} on {socket.gethostname()}, process {os.getpid()}"
-        lease = qualified(OWN_SCHEMA, "lease")
-        until = f"dateadd(second, {_LEASE_S}, getdate())"
-        with self.connect() as connection:
-            run(connection, f"create schema if not exists {OWN_SCHEMA}")
-            run(
-                connection,
-                f"create table if not exists {lease} (id int, holder varchar(64), "
-                "who varchar(1024), ends_at timestamp)",
-            )
-            with transaction(connection):  # who comes second waits for the table
-                run(connection, f"lock {lease}")
-                if not rows_of(connection, f"select 1 from {lease}"):
-                    run(connection, f"insert into {lease} values (1, '', '', {_NEVER})")
+        lease = LeaseRow(
+            qualified(OWN_SCHEMA, "lease"), "getdate()", f"dateadd(second, {_LEASE_S}, getdate())",
+            _NEVER, text, _LEASE_S,
+        )  # fmt: skip
+
+        def take(update: str) -> tuple[str, str]:
+            with self.connect() as connection:
+                run(connection, f"create schema if not exists {OWN_SCHEMA}")
                 run(
                     connection,
-                    f"update {lease} set holder = {text(mine)}, who = {text(who)}, "
-                    f"ends_at = {until} where ends_at < getdate()",
+                    f"create table if not exists {lease.table} (id int, holder varchar(64), "
+                    "who varchar(1024), ends_at timestamp)",
                 )
-                holder, other = rows_of(connection, f"select holder, who from {lease}")[0]
-        if holder != mine:
-            raise LockedError(
-                f"another run holds {self.location}: `{other}`: wait until it has ended; if that "
-                f"machine is gone, the lock ends in {_LEASE_S} s"
-            )
-        renew = f"update {lease} set ends_at = {until} where holder = {text(mine)}"
-        release = f"update {lease} set ends_at = {_NEVER} where holder = {text(mine)}"
-        with row_renewed(self._tell, renew, release, seconds=_LEASE_S):
+                with transaction(connection):  # who comes second waits for the table
+                    run(connection, f"lock {lease.table}")
+                    if not rows_of(connection, f"select 1 from {lease.table}"):
+                        run(connection, f"insert into {lease.table} values (1, '', '', {_NEVER})")
+                    run(connection, update)
+                    holder, who = rows_of(connection, f"select holder, who from {lease.table}")[0]
+            return str(holder), str(who)
+
+        with lease.held(command, location=self.location, take=take, tell=self._tell):
             yield
 
     def _tell(self, sql: str) -> None:

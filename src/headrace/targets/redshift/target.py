@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from headrace.errors import WarehouseError
 from headrace.sql_text import identifier, qualified
-from headrace.targets.base import Capabilities, TargetSettings
+from headrace.targets.base import Capabilities
 from headrace.targets.redshift import tables
 from headrace.targets.redshift.publisher import RedshiftPublisher, create_own_tables
 from headrace.targets.redshift.server import (
@@ -28,7 +28,7 @@ from headrace.targets.redshift.server import (
     text,
 )
 from headrace.targets.s3_access import S3Access
-from headrace.targets.server_target import ServerTarget
+from headrace.targets.server_target import ServerTarget, ServerTargetSettings
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
 SslMode = Literal["disable", "prefer", "require", "verify-ca", "verify-full"]
 
 
-class RedshiftSettings(TargetSettings):
+class RedshiftSettings(ServerTargetSettings):
     """Settings of a Redshift target (``targets.<name>`` in the settings)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     local: bool | None = Field(
         None, description="`true`: the stand-in on this machine; `false`: Redshift, by the keys "
@@ -89,12 +87,6 @@ class RedshiftSettings(TargetSettings):
         "published", pattern=r"^[a-z_][a-z0-9_]{0,126}$",
         description="the schema that readers read",
     )  # fmt: skip
-    threads: int = Field(4, ge=1, le=64, description="connections that dbt builds with")
-    load_memory_limit: str = Field(
-        "512MB",
-        description="DuckDB's memory limit while files are read, before they are loaded",
-        pattern=r"^\d+ ?[KMG]i?B$",
-    )
 
     @property
     def is_local(self) -> bool:
@@ -107,11 +99,8 @@ class RedshiftSettings(TargetSettings):
         if self.is_local:
             from headrace.targets.redshift_mock import process
 
-            try:
-                yield {"path": str(folder / "standin")}
-            finally:
-                process.release(folder / "standin")
-                process.wait_until_ended(folder / "standin")
+            with process.apart(folder) as changed:
+                yield changed
             return
         name = f"headrace_parity_{secrets.token_hex(4)}"
         target = self.target("apart", data_dir=folder, path_of=lambda path: path)

@@ -32,7 +32,7 @@ _STAND_IN = StandIn(
     "Redshift", "headrace.targets.redshift_mock", _greeting, answer_ends=LIFELINE_HELD
 )
 port_of, release = _STAND_IN.port_of, _STAND_IN.release
-wait_until_ended = _STAND_IN.wait_until_ended
+wait_until_ended, apart = _STAND_IN.wait_until_ended, _STAND_IN.apart
 
 
 def serve(folder: Path, port: int = 0) -> None:

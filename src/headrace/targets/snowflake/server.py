@@ -1,9 +1,6 @@
 """A Snowflake account, or its stand-in, and how Headrace talks to it: connections, errors, lock."""
 
-import os
 import re
-import secrets
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headrace.errors import LockedError, WarehouseError
+from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.extras import how_to_install
-from headrace.secrets import hide
 from headrace.sql_text import identifier, literal
-from headrace.targets.lease import row_renewed
+from headrace.targets.lease import LeaseRow
+from headrace.targets.server_target import advised
 
 if TYPE_CHECKING:
     from snowflake.connector import SnowflakeConnection
@@ -27,6 +24,7 @@ OWN_SCHEMA = "_HEADRACE"
 
 _LOGIN_S = 30
 _LEASE_S = 90
+_NEVER = "to_timestamp_tz('2000-01-01 00:00:00 +00:00')"
 
 
 def driver() -> Any:
@@ -83,12 +81,8 @@ class SnowflakeServer:
         driver()
         if self.stand_in is None:
             return dict(self.login)
-        try:
-            from headrace.targets.snowflake_standin import process
-        except ImportError as error:  # pragma: no cover - the extra has both
-            raise WarehouseError(
-                f"the stand-in for Snowflake is not installed: run `{how_to_install(EXTRA)}`"
-            ) from error
+        from headrace.targets.snowflake_standin import process
+
         port = process.port_of(self.stand_in)
         return {**self.login, "host": "127.0.0.1", "port": port, "protocol": "http"}
 
@@ -180,12 +174,9 @@ class SnowflakeServer:
         """An error of the connector, or of DuckDB's, as one sentence that says what to do."""
         text = str(getattr(error, "msg", None) or error)
         said = re.sub(r"^\d{6} \(\w{5}\): ", "", first_line(text))
-        for pattern, advice in _CAUSES:
-            if re.search(pattern, text, re.IGNORECASE):
-                known = {"place": self.location, "said": said, "name": self.name,
-                         "database": self.database}  # fmt: skip
-                return WarehouseError(hide(advice.format(**known)))
-        return WarehouseError(hide(f"{self.location}: {said}"))
+        return advised(
+            _CAUSES, text, place=self.location, said=said, name=self.name, database=self.database
+        )
 
     @contextmanager
     def lock(self, command: str) -> Iterator[None]:
@@ -195,40 +186,30 @@ class SnowflakeServer:
             LockedError: another machine holds it.
             WarehouseError: the server cannot be reached.
         """
-        mine = secrets.token_hex(8)
-        who = f"{command} on {socket.gethostname()}, process {os.getpid()}"
-        lease = quoted(self.database, OWN_SCHEMA, "LEASE")
-        until = f"dateadd(second, {_LEASE_S}, current_timestamp())"
-        with self.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(f"create database if not exists {quoted(self.database)}")
-            cursor.execute(f"create schema if not exists {quoted(self.database, OWN_SCHEMA)}")
-            cursor.execute(
-                f"create table if not exists {lease} (id number(1, 0), holder varchar, "
-                "who varchar, ends_at timestamp_tz)"
-            )
-            cursor.execute(
-                f"merge into {lease} as l using (select 1 as id) as one on l.id = one.id "
-                "when not matched then insert (id, holder, who, ends_at) "
-                "values (1, '', '', to_timestamp_tz('2000-01-01 00:00:00 +00:00'))"
-            )
-            cursor.execute(
-                f"update {lease} set holder = {literal(mine)}, who = {literal(who)}, "
-                f"ends_at = {until} where id = 1 and ends_at < current_timestamp()"
-            )
-            cursor.execute(f"select holder, who from {lease} where id = 1")
-            row = cursor.fetchone()
-        if row is None or row[0] != mine:
-            other = row[1] if row else "?"
-            raise LockedError(
-                f"another run holds {self.location}: `{other}`: wait until it has ended; if that "
-                f"machine is gone, the lock ends in {_LEASE_S} s"
-            )
-        renew = f"update {lease} set ends_at = {until} where holder = {literal(mine)}"
-        release = (
-            f"update {lease} set ends_at = to_timestamp_tz('2000-01-01 00:00:00 +00:00') "
-            f"where holder = {literal(mine)}"
-        )
-        with row_renewed(self.ask, renew, release, seconds=_LEASE_S):
+        lease = LeaseRow(
+            quoted(self.database, OWN_SCHEMA, "LEASE"), "current_timestamp()",
+            f"dateadd(second, {_LEASE_S}, current_timestamp())", _NEVER, literal, _LEASE_S,
+        )  # fmt: skip
+
+        def take(update: str) -> tuple[str, str]:
+            with self.connect() as connection, connection.cursor() as cursor:
+                cursor.execute(f"create database if not exists {quoted(self.database)}")
+                cursor.execute(f"create schema if not exists {quoted(self.database, OWN_SCHEMA)}")
+                cursor.execute(
+                    f"create table if not exists {lease.table} (id number(1, 0), holder varchar, "
+                    "who varchar, ends_at timestamp_tz)"
+                )
+                cursor.execute(
+                    f"merge into {lease.table} as l using (select 1 as id) as one "
+                    "on l.id = one.id when not matched then "
+                    f"insert (id, holder, who, ends_at) values (1, '', '', {_NEVER})"
+                )
+                cursor.execute(update)
+                cursor.execute(f"select holder, who from {lease.table}")
+                row = cursor.fetchone()
+            return (str(row[0]), str(row[1])) if row else ("", "?")
+
+        with lease.held(command, location=self.location, take=take, tell=self.ask):
             yield
 
 

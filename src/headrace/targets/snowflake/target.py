@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
 from headrace.errors import WarehouseError
 from headrace.sql_text import literal
-from headrace.targets.base import Capabilities, TargetSettings
-from headrace.targets.server_target import ServerTarget
+from headrace.targets.base import Capabilities
+from headrace.targets.server_target import ServerTarget, ServerTargetSettings
 from headrace.targets.snowflake.publisher import SnowflakePublisher
 from headrace.targets.snowflake.server import (
     EXTRA,
@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     import duckdb
 
 
-class SnowflakeSettings(TargetSettings):
+class SnowflakeSettings(ServerTargetSettings):
     """Settings of a Snowflake target (``targets.<name>`` in the settings)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     local: bool = Field(
         True, description="the stand-in on this machine; `false`: the account, by the keys below"
@@ -66,12 +64,6 @@ class SnowflakeSettings(TargetSettings):
         "published", pattern=r"^[a-zA-Z][a-zA-Z0-9_]{0,254}$",
         description="the schema that readers read",
     )  # fmt: skip
-    threads: int = Field(4, ge=1, le=64, description="connections that dbt builds with")
-    load_memory_limit: str = Field(
-        "512MB",
-        description="DuckDB's memory limit while files are read, before they are loaded",
-        pattern=r"^\d+ ?[KMG]i?B$",
-    )
 
     @contextmanager
     def apart(self, folder: Path) -> Iterator[dict[str, str]]:
@@ -79,11 +71,8 @@ class SnowflakeSettings(TargetSettings):
         if self.local:
             from headrace.targets.snowflake_standin import process
 
-            try:
-                yield {"path": str(folder / "standin")}
-            finally:
-                process.release(folder / "standin")
-                process.wait_until_ended(folder / "standin")
+            with process.apart(folder) as changed:
+                yield changed
             return
         import secrets
 

@@ -16,7 +16,7 @@ _STAND_IN = StandIn(
     "Snowflake", "headrace.targets.snowflake_standin", _greeting, answer_ends=b"\r\n\r\n"
 )
 port_of, release = _STAND_IN.port_of, _STAND_IN.release
-wait_until_ended = _STAND_IN.wait_until_ended
+wait_until_ended, apart = _STAND_IN.wait_until_ended, _STAND_IN.apart
 
 
 def serve(folder: Path, port: int = 0) -> None:
