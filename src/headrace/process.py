@@ -134,7 +134,7 @@ def import_from(root: Path, name: str) -> ModuleType:
     package = name.partition(".")[0]
     others = [
         key
-        for key, module in sys.modules.items()
+        for key, module in sys.modules.copy().items()  # another thread may import meanwhile
         if key.partition(".")[0] == package and not _is_under(module, root)
     ]
     if is_the_projects and others:

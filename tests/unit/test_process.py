@@ -11,6 +11,7 @@ import pytest
 
 from headrace import process
 from headrace.libraries import dlt
+from headrace.pipeline.loading import sources
 
 
 def test_environment_is_restored_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +67,27 @@ def test_two_projects_have_modules_of_one_name(
     found = process.import_from(tmp_path / "second", "shared_name.weather")
     assert found.OF == sys.modules["shared_name"].OF == "second", "of the package, too"
     assert process.import_from(tmp_path / "first", "json").loads("1") == 1
+
+
+def test_another_thread_may_import_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the one that sends lineage events does while a load imports its source."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    class Importing(str):
+        def partition(self, separator: str, /) -> tuple[str, str, str]:
+            for other in (name for name in list(sys.modules) if name.startswith("of_a_thread")):
+                monkeypatch.delitem(sys.modules, other)
+            monkeypatch.setitem(sys.modules, f"of_a_thread_{id(object())}", ModuleType("x"))
+            monkeypatch.setitem(sys.modules, "of_a_thread_too", ModuleType("x"))
+            return super().partition(separator)
+
+    name = Importing("imports_when_looked_at")
+    monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    (tmp_path / "a_source_of_mine.py").write_text("OF = 1\n")
+    assert process.import_from(tmp_path, "a_source_of_mine").OF == 1
+    sources.forget_code()
 
 
 def test_only_this_module_changes_the_environment() -> None:

@@ -115,7 +115,7 @@ def paths(resolved: Resolved, name: str, settings: SourceSettings) -> list[Path]
 
 def forget_code() -> None:
     """Have the code of all sources imported again, as it is now."""
-    for name in [name for name in sys.modules if name.partition(".")[0] == "dlt_pipelines"]:
+    for name in [name for name in sys.modules.copy() if name.partition(".")[0] == "dlt_pipelines"]:
         del sys.modules[name]
 
 
