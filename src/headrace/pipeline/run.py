@@ -299,8 +299,7 @@ class _Run:
         self.telemetry = RunTelemetry(
             self.run_id,
             self.command,
-            target=self.target.name,
-            dialect=self.target.dialect,
+            target=self.target,
             listen=self.listen,
             loads=self.emitter,
             startup=time.monotonic() - self.began_at,

@@ -11,35 +11,26 @@ from typing import Any
 
 from headrace.pipeline.loading.load_process import LoadEvents
 from headrace.pipeline.reports import Event, Listener, TableReport
+from headrace.targets import Target
 from headrace.telemetry.json_log import log_event
 from headrace.telemetry.spans import Trace
 
-_ENGINES = {
-    "duckdb": "DuckDB", "postgres": "PostgreSQL", "redshift": "Redshift", "snowflake": "Snowflake",
-    "spark": "Spark",
-}  # fmt: skip
-_STATEMENTS = {
-    ("redshift", "reference"): "COPY",
-    ("snowflake", "reference"): "COPY INTO",
-    ("snowflake", "parquet"): "COPY INTO",
-    ("snowflake", "jsonl"): "COPY INTO",
-    ("postgres", "csv"): "COPY",
-}
 _BAD = frozenset({"failed"})
 
 
-def job_name(dialect: str, file_format: str, *, is_staged: bool = False) -> str:
+def job_name(target: Target, file_format: str, *, is_staged: bool = False) -> str:
     """What writes a file of dlt into a target: ``Redshift COPY``, ``DuckDB INSERT``.
 
     Args:
-        dialect: of the target.
+        target: which.
         file_format: of the file; ``sql`` is a merge of staged rows.
         is_staged: whether files go to S3 first, and are copied from there (``reference``).
     """
     if is_staged and file_format not in {"reference", "sql"}:
         return "S3 PUT"
-    verb = "MERGE" if file_format == "sql" else _STATEMENTS.get((dialect, file_format), "INSERT")
-    return f"{_ENGINES.get(dialect, dialect)} {verb}"
+    can = target.capabilities
+    verb = "MERGE" if file_format == "sql" else can.load_statements.get(file_format, "INSERT")
+    return f"{can.engine or target.name} {verb}"
 
 
 class RunTelemetry:
@@ -50,8 +41,7 @@ class RunTelemetry:
         run_id: str,
         command: str,
         *,
-        target: str,
-        dialect: str,
+        target: Target,
         listen: Listener,
         loads: LoadEvents,
         startup: float = 0.0,
@@ -61,20 +51,19 @@ class RunTelemetry:
         Args:
             run_id: of the run.
             command: ``headrace run``.
-            target: the target's name.
-            dialect: of the target.
+            target: that the run writes to.
             listen: is told each event, before it is made a span.
             loads: is told of each source.
             startup: seconds that the process took before the run began.
         """
-        self._dialect = dialect
+        self._target = target
         self._pass_on = listen
         self._loads = loads
         began = datetime.now(UTC) - timedelta(seconds=startup)
-        about = {"headrace.run_id": run_id, "headrace.target": target}
+        about = {"headrace.run_id": run_id, "headrace.target": target.name}
         self._trace = Trace(command, about, started_at=began)
         self._began: dict[str, datetime] = {}
-        log_event("run began", command=command, target=target, trace_id=self._trace.trace_id)
+        log_event("run began", command=command, target=target.name, trace_id=self._trace.trace_id)
 
     def listen(self, event: Event) -> None:
         """Take an event, from whatever thread."""
@@ -183,7 +172,7 @@ class RunTelemetry:
                 "headrace.rows": table.rows_given if len(table.jobs) == 1 else None,
             }  # fmt: skip
             error = "the job failed" if job.failed else None
-            name = job_name(self._dialect, job.format, is_staged=is_staged)
+            name = job_name(self._target, job.format, is_staged=is_staged)
             began, ended = job.started_at, job.ended_at
             self._trace.record(name, began, ended, about, parent=parent, error=error)
         log_event(

@@ -33,6 +33,9 @@ class Capabilities:
         reads_duckdb: whether dbt can read a DuckDB file there, beside the target.
         fixture_types: names of types that contracts and fixtures of unit tests are written with
             and that it has under another name, such as ``timestamptz``.
+        engine: what runs its SQL, as traces name it; the target's own name where empty.
+        load_statements: what writes a file of dlt into it, by the file's format, where that is no
+            ``INSERT``.
     """
 
     snapshots: bool = True
@@ -40,6 +43,8 @@ class Capabilities:
     reads_duckdb: bool = False
     longest_name: int | None = None
     fixture_types: Mapping[str, str] = field(default_factory=dict)
+    engine: str = ""
+    load_statements: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(Protocol):

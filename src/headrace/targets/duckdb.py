@@ -92,7 +92,7 @@ class DuckDbTarget:
     @property
     def capabilities(self) -> Capabilities:
         """All of them."""
-        return Capabilities(reads_duckdb=True)
+        return Capabilities(reads_duckdb=True, engine="DuckDB")
 
     @property
     def location(self) -> str:

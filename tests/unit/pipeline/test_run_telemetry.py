@@ -3,12 +3,15 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.pipeline.reports import Event, LoadJob, TableReport
 from headrace.pipeline.run_telemetry import RunTelemetry, job_name
+from headrace.settings import resolve
+from headrace.targets import Target
 from headrace.telemetry.json_log import to_stdout
 
 AT = datetime(2030, 1, 2, tzinfo=UTC)
@@ -37,7 +40,7 @@ def job(seconds: float, *, at: float = 0) -> LoadJob:
     return LoadJob(table="orders", started_at=began, ended_at=ended, format="parquet")
 
 
-def test_tables_stages_and_nodes_are_lines() -> None:
+def test_tables_stages_and_nodes_are_lines(tmp_path: Path) -> None:
     listening, stream = Listening(), io.StringIO()
     table = TableReport(
         source="crm", table="orders", rows_given=10, rows_new=7, rows_changed=1,
@@ -52,9 +55,12 @@ def test_tables_stages_and_nodes_are_lines() -> None:
     )
     with to_stdout("info", stream=stream):
         told = RunTelemetry(
-            "r1", "headrace run", target="duckdb", dialect="duckdb",
-            listen=listening.listen, loads=listening,
-        )  # fmt: skip
+            "r1",
+            "headrace run",
+            target=target("duckdb", tmp_path),
+            listen=listening.listen,
+            loads=listening,
+        )
         told.load_started("crm")
         for event in events:
             told.listen(event)
@@ -89,8 +95,14 @@ def test_jobs_are_not_part_of_a_report() -> None:
     assert TableReport(**table.model_dump()).seconds is None
 
 
+def target(name: str, folder: Path) -> Target:
+    (folder / "config").mkdir()
+    (folder / "config" / "default.yml").write_text(f"target: {name}\n", encoding="utf-8")
+    return resolve(folder, environ={}).target
+
+
 @pytest.mark.parametrize(
-    ("dialect", "file_format", "name"),
+    ("name", "file_format", "job"),
     [
         ("redshift", "reference", "Redshift COPY"),
         ("redshift", "insert_values", "Redshift INSERT"),
@@ -98,16 +110,18 @@ def test_jobs_are_not_part_of_a_report() -> None:
         ("postgres", "csv", "PostgreSQL COPY"),
         ("duckdb", "parquet", "DuckDB INSERT"),
         ("duckdb", "sql", "DuckDB MERGE"),
-        ("clickhouse", "parquet", "clickhouse INSERT"),
+        ("lake", "parquet", "DuckDB INSERT"),
+        ("spark", "parquet", "Spark INSERT"),
+        ("sail", "parquet", "Sail INSERT"),
     ],
 )
 def test_a_job_is_named_by_the_statement_that_it_runs(
-    dialect: str, file_format: str, name: str
+    name: str, file_format: str, job: str, tmp_path: Path
 ) -> None:
-    assert job_name(dialect, file_format) == name
+    assert job_name(target(name, tmp_path), file_format) == job
 
 
-def test_what_is_staged_is_put_into_s3_before_it_is_copied() -> None:
-    formats = ("parquet", "reference", "sql")
-    names = [job_name("redshift", each, is_staged=True) for each in formats]
+def test_what_is_staged_is_put_into_s3_before_it_is_copied(tmp_path: Path) -> None:
+    redshift = target("redshift", tmp_path)
+    names = [job_name(redshift, each, is_staged=True) for each in ("parquet", "reference", "sql")]
     assert names == ["S3 PUT", "Redshift COPY", "Redshift MERGE"]

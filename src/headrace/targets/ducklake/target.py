@@ -143,7 +143,7 @@ class DuckLakeTarget(RemoteTarget):
     @property
     def capabilities(self) -> Capabilities:
         """All that DuckDB has."""
-        return Capabilities(reads_duckdb=True)
+        return Capabilities(reads_duckdb=True, engine="DuckDB")
 
     @property
     def location(self) -> str:

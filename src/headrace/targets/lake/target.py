@@ -81,7 +81,7 @@ class LakeTarget(RemoteTarget):
     data_dir: Path
     dialect: str = "duckdb"
     adapter: str = "dbt-duckdb"
-    capabilities: ClassVar[Capabilities] = Capabilities(reads_duckdb=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(reads_duckdb=True, engine="DuckDB")
 
     @property
     def location(self) -> str:

@@ -156,7 +156,7 @@ class PostgresTarget(ServerTarget):
     @property
     def capabilities(self) -> Capabilities:
         """Names are cut at 63 bytes by the server, without a word."""
-        return Capabilities(longest_name=63)
+        return Capabilities(longest_name=63, engine="PostgreSQL", load_statements={"csv": "COPY"})
 
     def exists(self) -> bool:
         """Whether Headrace has begun to use it; `check` says why it cannot be reached."""

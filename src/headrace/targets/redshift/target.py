@@ -200,7 +200,10 @@ class RedshiftTarget(ServerTarget):
     def capabilities(self) -> Capabilities:
         """Names are of up to 127 bytes; TEXT is VARCHAR(256) there."""
         return Capabilities(
-            longest_name=127, fixture_types={"text": "varchar(65535)", "blob": "varbyte"}
+            longest_name=127,
+            fixture_types={"text": "varchar(65535)", "blob": "varbyte"},
+            engine="Redshift",
+            load_statements={"reference": "COPY"},
         )
 
     def exists(self) -> bool:

@@ -198,6 +198,8 @@ class SnowflakeTarget(ServerTarget):
         return Capabilities(
             longest_name=255,
             fixture_types={"timestamptz": "timestamp_tz", "text": "varchar", "blob": "binary"},
+            engine="Snowflake",
+            load_statements=dict.fromkeys(("reference", "parquet", "jsonl"), "COPY INTO"),
         )
 
     def exists(self) -> bool:

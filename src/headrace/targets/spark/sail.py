@@ -44,7 +44,7 @@ class SailTarget(EngineTarget):
     @property
     def capabilities(self) -> Capabilities:
         """Delta tables can be merged into."""
-        return Capabilities(fixture_types=FIXTURE_TYPES)
+        return Capabilities(fixture_types=FIXTURE_TYPES, engine="Sail")
 
     def require_packages(self) -> None:
         """See ``EngineTarget``; Sail itself, too."""

@@ -374,7 +374,9 @@ class SparkTarget(EngineTarget):
     @property
     def capabilities(self) -> Capabilities:
         """Parquet files cannot be changed: no snapshots, no incremental models."""
-        return Capabilities(snapshots=False, incremental=False, fixture_types=FIXTURE_TYPES)
+        return Capabilities(
+            snapshots=False, incremental=False, fixture_types=FIXTURE_TYPES, engine="Spark"
+        )
 
     @property
     def url(self) -> str:
