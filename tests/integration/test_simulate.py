@@ -265,6 +265,42 @@ def test_a_file_that_is_no_parquet_ends_the_copy_and_names_itself(
     assert _loaded(simulation) == (_ORDERS[0], _NOTES[0])
 
 
+def test_a_bad_file_keeps_no_other_table_back_and_is_tried_again(
+    simulated: tuple[Shop, CloudStack],
+) -> None:
+    _, simulation = simulated
+    _run(simulation, "bronze")
+    staged = bronze.read(simulation, "store")
+    assert staged is not None
+    (entry,) = staged.of("notes")  # it comes before the orders
+    whole = simulation.store.get(entry.key)
+    assert whole is not None
+    simulation.store.put(entry.key, b"id,name\n1,a\n")
+    loaded: list[watch.LoadedFiles] = []
+    with pytest.raises(WarehouseError, match="Parquet"):
+        watch.watch(simulation, ("snowflake",), once=True, on_loaded=loaded.append)
+    assert "store_landing.orders" in {one.table for one in loaded}
+    failed: list[watch.FailedLoad] = []
+
+    class Ended(Exception):  # noqa: N818 - of this test
+        """Ends the loop, as Ctrl-C does."""
+
+    def mend(one: watch.FailedLoad) -> None:
+        failed.append(one)
+        simulation.store.put(entry.key, whole.body)
+
+    def end(one: watch.LoadedFiles) -> None:
+        assert one.table == "store_landing.notes"
+        raise Ended
+
+    with pytest.raises(Ended):
+        watch.watch(simulation, ("snowflake",), on_loaded=end, on_failed=mend)
+    assert [(one.warehouse, one.table) for one in failed] == [("snowflake", "store_landing.notes")]
+    assert bronze.load_id(entry.key) in failed[0].error
+    watch.watch(simulation, ("snowflake",), once=True)  # the raw table of what was just loaded
+    assert _loaded(simulation) == (_ORDERS[0], _NOTES[0])
+
+
 def test_two_commands_do_not_run_stages_at_once(simulated: tuple[Shop, CloudStack]) -> None:
     _, simulation = simulated
     with simulation.lock(), pytest.raises(LockedError, match="headrace simulate"):

@@ -12,7 +12,7 @@ from headrace.cli.terminal import MARKS, LiveScreen, print_parts
 from headrace.formatting import count, in_bytes
 from headrace.pipeline.reports import Event
 from headrace.simulate.reports import SimulationReport, StageReport
-from headrace.simulate.watch import LoadedFiles
+from headrace.simulate.watch import FailedLoad, LoadedFiles
 
 _WIDTH = 96
 
@@ -54,6 +54,19 @@ def tell_loaded(*, is_json: bool) -> Callable[[LoadedFiles], None]:
             f"{loaded.at:%H:%M:%S} {loaded.warehouse} {loaded.table}: {files}, "
             f"{count(loaded.rows, 'row')}{note}"
         )
+
+    return tell
+
+
+def tell_failed(*, is_json: bool) -> Callable[[FailedLoad], None]:
+    """Print each table that could not be loaded: on stderr, or as a document of JSON."""
+
+    def tell(failed: FailedLoad) -> None:
+        if is_json:
+            typer.echo(json.dumps(failed.model_dump(mode="json")))
+            return
+        place = " ".join(filter(None, (failed.warehouse or "bronze", failed.table)))
+        typer.echo(f"{failed.at:%H:%M:%S} {place}: {failed.error}", err=True)
 
     return tell
 

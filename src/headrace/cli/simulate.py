@@ -56,14 +56,20 @@ def simulate(
     flags = [*(call.sets or [])]
     simulation = simulated.simulation_of(call.settings(), source or (), flags)
     if is_watch:
-        from headrace.cli.render_simulate import tell_loaded
+        from headrace.cli.render_simulate import tell_failed, tell_loaded
         from headrace.simulate.watch import watch
 
         if not once:
             staged = ", ".join(simulation.sources)
             typer.echo(f"waiting for new files of {staged} in bronze; Ctrl-C ends", err=True)
-        told = tell_loaded(is_json=call.json)
-        if not watch(simulation, tuple(only or ()), once=once, on_loaded=told):
+        has_new = watch(
+            simulation,
+            tuple(only or ()),
+            once=once,
+            on_loaded=tell_loaded(is_json=call.json),
+            on_failed=tell_failed(is_json=call.json),
+        )
+        if not has_new:
             typer.echo("no new file in bronze: `headrace simulate bronze` stages some", err=True)
         return
     for name in wanted:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from headrace.errors import SettingsError
+from headrace.errors import SettingsError, WarehouseError
 from headrace.simulate import bronze
 from headrace.simulate.bronze import LOAD, OP, BronzeColumn, BronzeTable
 from headrace.simulate.places import BRONZE, CloudStack
@@ -111,6 +111,7 @@ def load(
     warehouse: Warehouse,
     *,
     on_loaded: Callable[[str, Copied], None] = lambda name, copied: None,
+    on_failed: Callable[[str, WarehouseError], None] | None = None,
     only_staged: bool = False,
 ) -> list[StageTable]:
     """Load what a warehouse does not have yet of the sources that are staged.
@@ -119,10 +120,13 @@ def load(
         simulation: the places.
         warehouse: to load into.
         on_loaded: is told of each table that got files.
+        on_failed: is told of each table that cannot be loaded, and the others are; else the first
+            such table ends it.
         only_staged: leave out sources that are not staged yet.
 
     Raises:
-        WarehouseError: a source is not staged, or a statement failed.
+        WarehouseError: a source is not staged, the warehouse cannot be reached, or a statement
+            failed.
         LockedError: another loader is at work.
     """
     if only_staged:
@@ -131,42 +135,66 @@ def load(
     else:
         staged = bronze.needed(simulation)
     found: list[StageTable] = []
-    with warehouse.lock(), warehouse.connected() as connection:
-        connection.ask(f"create schema if not exists {connection.name(OWN_SCHEMA)}")
-        state = connection.name(OWN_SCHEMA, STATE)
-        connection.ask(
-            f"create table if not exists {state} (schema_name {connection.type('VARCHAR')}, "
-            f"name {connection.type('VARCHAR')}, made_of {connection.type('VARCHAR')})"
-        )
-        for source in staged:
-            raw, landing = source.staged.raw_schema, f"{source.name}_{LANDING}"
-            for schema in (raw, landing):
-                connection.ask(f"create schema if not exists {connection.name(schema)}")
-            made = _made_of(connection, state, raw)
-            for name, table in source.staged.tables.items():
-                copied = _land(connection, landing, name, table, source)
-                if copied.files:
-                    on_loaded(f"{landing}.{name}", copied)
-                _make_raw(connection, raw, landing, name, table, made.get(name), state)
-                files = source.of(name)
-                found.append(
-                    StageTable(
-                        name=f"{raw}.{name}",
-                        place=connection.name(raw, name),
-                        files=len(files),
-                        bytes=sum(entry.size for entry in files if entry.key in set(copied.files)),
-                        rows=table.rows,
-                        new_files=len(copied.files),
-                        new_rows=copied.rows,
-                        note=copied.note,
-                    )
-                )
+    waiting = [(source, name) for source in staged for name in source.staged.tables]
+    with warehouse.lock():
+        while waiting:
+            is_connected = False
+            try:
+                with warehouse.connected() as connection:
+                    state = _make_state(connection)
+                    is_connected = True
+                    while waiting:
+                        found.append(_load_table(connection, state, *waiting[0], on_loaded))
+                        del waiting[0]
+            except WarehouseError as error:
+                if on_failed is None or not is_connected:
+                    raise
+                source, name = waiting.pop(0)
+                on_failed(f"{source.name}_{LANDING}.{name}", error)
     return found
 
 
-def _made_of(warehouse: Warehouse, state: str, raw: str) -> dict[str, str]:
-    rows = warehouse.ask(f"select name, made_of from {state} where schema_name = {literal(raw)}")
-    return {str(name): str(made_of) for name, made_of in rows}
+def _make_state(warehouse: Warehouse) -> str:
+    warehouse.ask(f"create schema if not exists {warehouse.name(OWN_SCHEMA)}")
+    state = warehouse.name(OWN_SCHEMA, STATE)
+    text = warehouse.type("VARCHAR")
+    warehouse.ask(
+        f"create table if not exists {state} (schema_name {text}, name {text}, made_of {text})"
+    )
+    return state
+
+
+def _load_table(
+    warehouse: Warehouse,
+    state: str,
+    source: bronze.StagedSource,
+    name: str,
+    on_loaded: Callable[[str, Copied], None],
+) -> StageTable:
+    table = source.staged.tables[name]
+    raw, landing = source.staged.raw_schema, f"{source.name}_{LANDING}"
+    for schema in (raw, landing):
+        warehouse.ask(f"create schema if not exists {warehouse.name(schema)}")
+    made = warehouse.ask(f"select made_of from {state} where {_is_of(raw, name)}")
+    copied = _land(warehouse, landing, name, table, source)
+    if copied.files:
+        on_loaded(f"{landing}.{name}", copied)
+    _make_raw(warehouse, raw, landing, name, table, str(made[0][0]) if made else None, state)
+    files = source.of(name)
+    return StageTable(
+        name=f"{raw}.{name}",
+        place=warehouse.name(raw, name),
+        files=len(files),
+        bytes=sum(entry.size for entry in files if entry.key in set(copied.files)),
+        rows=table.rows,
+        new_files=len(copied.files),
+        new_rows=copied.rows,
+        note=copied.note,
+    )
+
+
+def _is_of(raw: str, name: str) -> str:
+    return f"schema_name = {literal(raw)} and name = {literal(name)}"
 
 
 def _land(
@@ -222,8 +250,7 @@ def _make_raw(
         for one in table.columns
     }
     warehouse.replace_table(raw, name, columns, query)
-    mine = f"schema_name = {literal(raw)} and name = {literal(name)}"
-    warehouse.ask(f"delete from {state} where {mine}")
+    warehouse.ask(f"delete from {state} where {_is_of(raw, name)}")
     warehouse.ask(f"insert into {state} values ({literal(raw)}, {literal(name)}, {literal(now)})")
 
 
