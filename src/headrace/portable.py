@@ -97,11 +97,16 @@ def remove(path: Path) -> None:
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
+def replaced_file(path: Path, *, is_private: bool = False) -> Iterator[Path]:
     """A temporary path to write to, which replaces a file when the block ends without an error.
 
     A kill leaves the old file or the new one, never half of one. The folder is made if it is
     missing, a symbolic link is followed, and the old file's mode is kept.
+
+    Args:
+        path: the file.
+        is_private: whether its owner alone may read it, whatever the old file's mode; there is an
+            empty temporary file then.
 
     Raises:
         OSError: it cannot be written; the file is what it was.
@@ -110,8 +115,10 @@ def replaced_file(path: Path) -> Iterator[Path]:
     real.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(real)
     try:
+        if is_private:
+            temporary.touch(0o600)
         yield temporary
-        if real.exists():
+        if real.exists() and not is_private:
             temporary.chmod(stat.S_IMODE(real.stat().st_mode))
         replace(temporary, real)
     finally:
@@ -131,13 +138,13 @@ def add_name(path: Path, name: Path) -> None:
             copy_file(path, temporary)
 
 
-def write_file(path: Path, content: bytes | str) -> None:
+def write_file(path: Path, content: bytes | str, *, is_private: bool = False) -> None:
     """Write a file as ``replaced_file`` does; a text as UTF-8, its line ends as they are.
 
     Raises:
         OSError: it cannot be written; the file is what it was.
     """
-    with replaced_file(path) as temporary:
+    with replaced_file(path, is_private=is_private) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 

@@ -496,6 +496,16 @@ def test_no_two_files_differ_by_case_alone_and_no_name_is_a_devices() -> None:
     assert max(map(len, names)) < 160
 
 
+def test_a_private_file_is_its_owners_alone_also_where_it_was_not(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "profiles.yml"
+    portable.write_file(path, "password: a")
+    path.chmod(0o644)
+    portable.write_file(path, "password: b", is_private=True)
+    assert path.read_text("utf-8") == "password: b"
+    assert sys.platform == "win32" or path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_a_file_is_written_whole_through_a_link_and_keeps_its_mode(tmp_path: Path) -> None:
     path, link = tmp_path / "new folder" / "out", tmp_path / "link"
     portable.write_file(path, "é\r\n")

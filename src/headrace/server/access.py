@@ -150,9 +150,7 @@ def _make_token(path: Path) -> None:
     if path.exists():
         return
     try:
-        with portable.replaced_file(path) as temporary:
-            temporary.touch(0o600)
-            temporary.write_text(f"{secrets.token_hex(32)}\n", encoding="utf-8")
+        portable.write_file(path, f"{secrets.token_hex(32)}\n", is_private=True)
     except OSError as error:
         raise ServeError(f"no token can be written to {path}: {error.strerror}") from error
 

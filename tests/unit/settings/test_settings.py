@@ -9,6 +9,7 @@ from jinja2 import Environment
 from jinja2.nativetypes import NativeEnvironment
 
 from headrace.errors import ProjectError, SettingsError
+from headrace.pipeline.dbt import dbt_runner
 from headrace.pipeline.where import where
 from headrace.settings import Resolved, find_root, resolve
 
@@ -223,6 +224,15 @@ def test_the_bare_dbt_profile_is_the_one_that_the_settings_give(
     if target == "duckdb":
         del bare["threads"], ours["threads"]  # of as many cores as there are
     assert bare == {key: value for key, value in ours.items() if value != ""}
+
+
+def test_the_profile_of_dbt_is_its_owners_alone(tmp_path: Path) -> None:
+    """It has the passwords of targets."""
+    resolved = resolve(REPOSITORY, environ={}, flags=[f"data_dir={tmp_path}"])
+    dbt_runner.write_profile(resolved, resolved.target)
+    path = tmp_path / "dbt" / "profiles.yml"
+    assert resolved.target.name in path.read_text("utf-8")
+    assert os.name == "nt" or path.stat().st_mode & 0o777 == 0o600
 
 
 def test_dbt_by_hand_knows_every_target_that_it_can_build_in() -> None:

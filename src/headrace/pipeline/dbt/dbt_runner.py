@@ -69,7 +69,7 @@ def dbt_home(resolved: Resolved) -> Path:
 def write_profile(
     resolved: Resolved, target: Target, home: Path | None = None, **more: Any
 ) -> None:
-    """Write ``profiles.yml`` from the settings.
+    """Write ``profiles.yml`` from the settings; its owner alone can read it.
 
     Args:
         resolved: the settings.
@@ -90,7 +90,8 @@ def write_profile(
     text = StringIO("# Written by headrace from its settings; changes are lost.\n")
     text.seek(0, SEEK_END)
     YAML(typ="safe", pure=True).dump(document, text)
-    portable.write_file((home or dbt_home(resolved)) / "profiles.yml", text.getvalue())
+    path = (home or dbt_home(resolved)) / "profiles.yml"
+    portable.write_file(path, text.getvalue(), is_private=True)
 
 
 @contextmanager
