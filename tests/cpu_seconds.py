@@ -6,6 +6,7 @@ that is nearly the same on a busy machine.
 """
 
 import json
+import math
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -14,8 +15,6 @@ from pathlib import Path
 import pytest
 
 RECORD = Path(__file__).with_suffix(".json")
-UNKNOWN_S = 10.0
-"""Taken for a file that is not in the record, if it holds slow tests."""
 _WORTH_A_LINE_S = 0.5
 elsewhere = 0.0
 """CPU seconds of commands that another process has started for the tests."""
@@ -31,12 +30,13 @@ def read() -> dict[str, dict[str, float]]:
 def longest_first(items: list[pytest.Item]) -> None:
     """Order the files of tests, in place; within a file nothing changes.
 
-    Whoever shares files out must begin with the longest, or waits for one of them in the end.
+    Whoever shares files out must begin with the longest, or waits for one of them in the end. Slow
+    files that are not in the record may be the longest.
     """
     recorded = {name: sum(seconds.values()) for name, seconds in read().items()}
 
     def cost(item: pytest.Item) -> float:
-        unknown = UNKNOWN_S if item.get_closest_marker("slow") else 0.0
+        unknown = math.inf if item.get_closest_marker("slow") else 0.0
         return recorded.get(_file(item.nodeid), unknown)
 
     items.sort(key=cost, reverse=True)

@@ -1,6 +1,7 @@
 """The project on every target that is installed: equal marts, and SQL that each dialect knows."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -110,6 +111,8 @@ def test_every_target_has_the_same_marts(compared: Compared) -> None:
 
 def test_what_dbt_compiled_is_sql_of_the_dialect(compared: Compared) -> None:
     unread = []
+    # three targets are DuckDB's, and their SQL differs in the database's name alone
+    read: set[tuple[str, str]] = set()
     for target, dialect in compared.dialects.items():
         config = FluffConfig(overrides={"dialect": DIALECTS.get(dialect, dialect)})
         linter = Linter(config=config)
@@ -124,9 +127,12 @@ def test_what_dbt_compiled_is_sql_of_the_dialect(compared: Compared) -> None:
             if node["unique_id"] in built and node.get("compiled_code")
         }
         assert len(compiled) >= compared.group.models, target
-        unread += [
-            (target, name, str(problems[0]))
-            for name, sql in compiled.items()
-            if (problems := linter.parse_string(sql).violations)
-        ]
+        databases = {re.escape(node["database"]) for node in nodes if node["database"]}
+        for name, sql in compiled.items():
+            plain = (dialect, re.sub("|".join(databases), "", sql))
+            if plain in read:
+                continue
+            read.add(plain)
+            if problems := linter.parse_string(sql).violations:
+                unread.append((target, name, str(problems[0])))
     assert unread == []
