@@ -7,6 +7,7 @@ something is an entity.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,8 +15,10 @@ from rich.table import Table
 
 from headrace.cli.terminal import MARKS, new_console
 from headrace.formatting import count, printable
-from headrace.pipeline.parity import ParityReport
 from headrace.quality.diff.report import DIFFERENT, ColumnChange, DiffReport, SampleRow, TableDiff
+
+if TYPE_CHECKING:
+    from headrace.pipeline.parity import ParityReport
 
 _MARKS = {
     **MARKS,
@@ -343,7 +346,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
 
 
-def show_parity(report: ParityReport) -> None:
+def show_parity(report: "ParityReport") -> None:
     """Print it: a line for each mart and target, then what differs."""
     console = new_console()
     dates = " and ".join(f"{at:%Y-%m-%d}" for at in report.as_of)

@@ -230,8 +230,9 @@ def from_text(
         )
     if stored == "DOUBLE":
         return (
-            f"case when {same} and isfinite({typed}) then {typed} "
-            f"when length({text}) <= {_SAFE_DIGITS} and {_matches(text, _PLAIN)} then {typed} "
+            # the pattern first: to write a double takes DuckDB longer than to read one
+            f"case when length({text}) <= {_SAFE_DIGITS} and {_matches(text, _PLAIN)} then {typed} "
+            f"when {same} and isfinite({typed}) then {typed} "
             f"when {_matches(text, number)} and isfinite({typed}) "
             f"and {_digits(text)} = {_digits(f'cast({typed} as varchar)')} "
             f"and (abs({typed}) < {_WHOLE_DOUBLES} or regexp_matches({text}, '[.eE]')) "
@@ -243,8 +244,11 @@ def from_text(
             f"and {_digits(text)} = {_digits(f'cast({typed} as varchar)')} then {typed} end"
         )
     if stored == "BOOLEAN":
-        cases = (f"{value} in ('true', 'false')" for value in (text, f"lower({text})"))
-        return f"case {' '.join(f'when {case} then {typed}' for case in cases)} end"
+        cases = (
+            f"when {value} in ('true', 'false') then {value} = 'true'"
+            for value in (text, f"lower({text})")
+        )
+        return f"case {' '.join(cases)} end"
     if stored == "DATE":
         day = f"length({text}) = 10 and {same}"
         if first:

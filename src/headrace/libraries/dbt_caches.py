@@ -1,9 +1,10 @@
 """What dbt works out again in each process, kept between processes: the same results, sooner.
 
     a template (a macro, a model's SQL)  ─► Python code by Jinja
+    a class that dbt writes as JSON      ─► its methods by mashumaro, as text ─► Python code
     a class of dbt's settings            ─► JSON schema by mashumaro
 
-Both follow from their input and the versions of the libraries alone. A damaged file counts as none.
+All follow from their input and the versions of the libraries alone. A damaged file counts as none.
 """
 
 import functools
@@ -12,6 +13,7 @@ import inspect
 import json
 import marshal
 import pickle
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,7 +23,7 @@ from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from headrace import portable
 
@@ -36,7 +38,8 @@ class _Cache:
 
     Attributes:
         path: of the file.
-        code: digest of a template and its environment, to Python's code in marshal's format.
+        code: digest of a template and its environment, or of the text of methods, to Python's code
+            in marshal's format.
         schemas: name of a class to its JSON schema, as JSON.
         used: templates that this process took or added.
         is_new: whether something was added.
@@ -93,14 +96,58 @@ def kept(path: Path) -> Iterator[None]:
     Args:
         path: of the file; the caller sees to it that no other process writes it.
     """
+    cache = _opened(path)
+    with _templates(cache), _schemas(cache), _sources_of_flags(), _fast_json():
+        yield
+    cache.write()
+
+
+def _opened(path: Path) -> _Cache:
     with _lock:
         cache = caches.get(path)
         if cache is None:
             cache = caches[path] = _Cache(path)
             cache.read()
-    with _templates(cache), _schemas(cache), _sources_of_flags(), _fast_json():
+        return cache
+
+
+_RANDOM_NAME = re.compile(r"__[0-9a-f]{32}\b")
+"""Of a function that mashumaro makes for one process."""
+
+
+@contextmanager
+def methods_kept(path: Path) -> Iterator[None]:
+    """The same for the methods of classes, also while dbt is imported; ``kept`` writes the file.
+
+    Args:
+        path: of the file.
+    """
+    from mashumaro.core.meta.code.builder import CodeBuilder
+
+    cache, builder = _opened(path), cast("Any", CodeBuilder)
+    original = builder.compile
+
+    def compile_(self: Any) -> None:
+        text = self.lines.as_text()
+        if _RANDOM_NAME.search(text) or self.get_config().debug:
+            original(self)
+            return
+        key = blake2b(f"methods\0{text}".encode(), digest_size=16).digest()
+        found = cache.code.get(key)
+        cache.used.add(key)
+        if found is None:
+            made = compile(text, "<string>", "exec", dont_inherit=True)
+            cache.code[key] = marshal.dumps(made)
+            cache.is_new = True
+        else:
+            made = marshal.loads(found)  # noqa: S302 - our own
+        exec(made, self.globals, self.__dict__)  # noqa: S102 - as mashumaro does
+
+    builder.compile = compile_
+    try:
         yield
-    cache.write()
+    finally:
+        builder.compile = original
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
 from headrace.ingest.periods import Backfill
+from headrace.libraries.duckdb import pandas_on_request
 from headrace.log_file import logging_to
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import lock, notify
@@ -193,6 +194,7 @@ def _run(
 
     with (
         lock.hold(target, command) as dead,
+        pandas_on_request(),
         logged,
         json_log.about(run_id=run_id),
         progress,
@@ -485,7 +487,7 @@ class _Run:
     def _prepare(self, chosen: dict[str, Any], *, rebuild: bool) -> None:
         """Start dbt while the sources are loaded, unless nothing is likely to be built."""
         if not self.selection.is_whole:
-            build_step.start_dbt()
+            build_step.start_dbt(self.resolved)
         elif rebuild or build_step.is_likely(self.resolved, self.target, chosen):
             self.prepared = build_step.prepare(self.resolved, self.target)
 

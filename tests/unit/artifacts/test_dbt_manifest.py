@@ -1,6 +1,7 @@
 """The manifest reader: what it takes from dbt's file, and what it says of a bad one."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -126,3 +127,16 @@ def test_a_missing_or_broken_manifest_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(TransformError, match="delete it and run") as caught:
         read_manifest(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_the_same_content_is_read_once_and_another_again(tmp_path: Path) -> None:
+    path = write(tmp_path, node("orders"))
+    first = read_manifest(path)
+    assert read_manifest(path) is first
+    before = (tmp_path / "manifest.json").stat()
+    write(tmp_path, node("ordres"))  # of the same size
+    os.utime(tmp_path / "manifest.json", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert [found.name for found in read_manifest(path).nodes.values()] == ["ordres"]
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(TransformError, match="there is no"):
+        read_manifest(path)

@@ -153,3 +153,41 @@ def test_the_manifest_can_be_left_to_the_caller(
         assert not path.exists()
     Manifest().write(str(path))
     assert path.exists()
+
+
+_ROUND_TRIP = """
+from dataclasses import dataclass
+from mashumaro import DataClassDictMixin
+
+@dataclass
+class Part(DataClassDictMixin):
+    name: str
+
+@dataclass
+class Order(DataClassDictMixin):
+    id: int
+    parts: list[Part]
+    note: Part | str | None = None
+
+ORDER = Order.from_dict({"id": "1", "parts": [{"name": "a"}], "note": {"name": "b"}})
+"""
+
+
+def test_methods_of_a_class_are_compiled_once(tmp_path: Path) -> None:
+    path = tmp_path / "compiled.cache"
+
+    def made() -> Any:
+        names: dict[str, Any] = {"__name__": __name__}
+        with dbt_caches.methods_kept(path):
+            exec(_ROUND_TRIP, names)  # noqa: S102 - a class that is made anew
+        with dbt_caches.kept(path):
+            return names["ORDER"].to_dict()
+
+    expected = {"id": 1, "parts": [{"name": "a"}], "note": {"name": "b"}}
+    assert made() == expected
+    first = path.read_bytes()
+    dbt_caches.caches.clear()
+    assert made() == expected
+    # nothing was compiled again, and what has a random name (of a union) is not kept
+    assert path.read_bytes() == first
+    assert dbt_caches.caches[path].code

@@ -62,3 +62,18 @@ def test_connection_that_dbt_duckdb_keeps_is_closed(monkeypatch: pytest.MonkeyPa
     libraries_dbt.close_duckdb()
     assert closed
     assert DuckDBConnectionManager._ENV is None
+
+
+def test_methods_of_mashumaro_are_made_when_they_are_called() -> None:
+    from mashumaro import DataClassDictMixin
+    from mashumaro.config import BaseConfig
+
+    with libraries_dbt.methods_when_called():
+
+        @dataclasses.dataclass
+        class Order(DataClassDictMixin):
+            id: int
+            parts: list[str]
+
+    assert BaseConfig.lazy_compilation is False
+    assert Order.from_dict({"id": 1, "parts": ["a"]}).to_dict() == {"id": 1, "parts": ["a"]}

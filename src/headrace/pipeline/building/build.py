@@ -140,9 +140,9 @@ def build(
     return BuildReport(nodes=nodes, freshness=freshness, seconds=time.monotonic() - started)
 
 
-def start_dbt() -> None:
+def start_dbt(resolved: Resolved) -> None:
     """Import dbt, which takes longer than to parse a small project."""
-    with dbt_runner.environment():
+    with dbt_runner.environment(dbt_runner.dbt_home(resolved)):
         libraries_dbt.import_all()
 
 
@@ -152,7 +152,7 @@ def prepare(resolved: Resolved, target: Target) -> Prepared | None:
     Returns:
         What ``build`` takes; None if the project cannot be parsed yet, which the build will tell.
     """
-    start_dbt()
+    start_dbt(resolved)
     if not bare_dbt.loaded_sources_path(target).is_file() or dbt_packages.are_missing(resolved):
         return None  # dbt would parse it all again once they are there
     try:

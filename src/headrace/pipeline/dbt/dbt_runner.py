@@ -106,10 +106,12 @@ def environment(home: Path | None = None, *, working_dir: Path | None = None) ->
     """
     began = time.time() - 1  # some file systems keep whole seconds
     try:
+        kept = home / "compiled.cache" if home else None
         with (
+            dbt_caches.methods_kept(kept) if kept else nullcontext(),
             libraries_dbt.environment(),
             working_directory(working_dir),
-            dbt_caches.kept(home / "compiled.cache") if home else nullcontext(),
+            dbt_caches.kept(kept) if kept else nullcontext(),
         ):
             yield
     finally:
