@@ -1,5 +1,6 @@
 """Quoting of names and texts in SQL that Headrace writes, and small helpers of such queries."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -9,6 +10,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # columns to ask about in one query: many aggregates take more time and memory than one by one
 _BATCH = 64
+_ROUNDED_IN_PARQUET = (
+    (re.compile(r"\bUHUGEINT\b"), "VARCHAR"),
+    (re.compile(r"\bHUGEINT\b"), "DECIMAL(38,0)"),
+)
 
 
 def identifier(name: str) -> str:
@@ -41,3 +46,13 @@ def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Items, as many at a time as one query should ask about."""
     for start in range(0, len(items), _BATCH):
         yield items[start : start + _BATCH]
+
+
+def parquet_type(kind: str) -> str:
+    """The type, DuckDB's, that keeps every digit in Parquet, where HUGEINT would become a double.
+
+    Sums of integers are of that type: ``HUGEINT[]`` becomes ``DECIMAL(38,0)[]``.
+    """
+    for words, other in _ROUNDED_IN_PARQUET:
+        kind = words.sub(other, kind)
+    return kind

@@ -341,6 +341,12 @@ ODD = (
         f"id,v\n{_GOOD}1,a\n1,b\n",
         "quarantine: duplicate_key",
     ),
+    Odd(
+        "a key of 20 digits that was written as a double",
+        "t.csv",
+        f"id,v\n{_GOOD}1.2345678901234567e+19,a\n",
+        "quarantine: rounded_key",
+    ),
     Odd("a row with too few values", "t.csv", f"id,v\n{_GOOD}1\n", "quarantine: malformed"),
     Odd("a row with too many values", "t.csv", f"id,v\n{_GOOD}1,a,b\n", "quarantine: malformed"),
     Odd(

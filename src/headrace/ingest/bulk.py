@@ -19,7 +19,7 @@ from headrace.ingest.infer import (
 from headrace.ingest.merge import kind_of_type
 from headrace.ingest.model import FileTable, Staged
 from headrace.ingest.scan import FileScan, folder_columns
-from headrace.ingest.types import RawColumn, exact_cast
+from headrace.ingest.types import RawColumn, exact_cast, is_rounded_id
 from headrace.sql_text import identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def stage_whole(
         if kind is None:
             return None
         notes.append(f"the cursor {table.cursor} is a {kind}")
+    if any(is_rounded_id(RawColumn(name, types[name]), "") for name in table.primary_key):
+        return None
     rows = " union all ".join(_typed(scan, types, table) for scan in scans)
     has_key = seen.keys == seen.rows and types[table.primary_key[0]] == "BIGINT"
     count = seen.rows if has_key else _sound_keys(connection, table.primary_key, rows)

@@ -53,7 +53,7 @@ from headrace.ingest.quarantine import (
 )
 from headrace.ingest.reader import file_literal, vanished
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
-from headrace.ingest.types import RawColumn, common_read, exact_cast
+from headrace.ingest.types import RawColumn, common_read, exact_cast, is_rounded_id
 from headrace.libraries.duckdb import is_missing_file
 from headrace.sql_text import batches, identifier, identifiers, literal, scalar
 from headrace.system_errors import system_fault
@@ -288,7 +288,7 @@ class _Stager:
         columns = [RawColumn(name, kind) for name, kind in kept.items()]
         columns += self._check_values(columns)
         raw_cursor = self._type_view(columns)
-        self._check_keys()
+        self._check_keys(columns)
         read = {scan.file.name for scan in self.scans}
         merge = Merge(
             self.connection,
@@ -617,8 +617,8 @@ class _Stager:
             f"{{{cursor}: text}}` for codes that are in order as text, or take out `cursor`"
         )
 
-    def _check_keys(self) -> None:
-        """Quarantine rows with a null key, and all but the newest of a file's rows with one key."""
+    def _check_keys(self, columns: list[RawColumn]) -> None:
+        """Quarantine rows with a null or rounded key, and all but the newest of a file's of one."""
         key = self.table.primary_key
         if not key:
             return
@@ -628,6 +628,17 @@ class _Stager:
             f"insert into bad select __file, __row, 'null_key', {literal(f'{words} is null')} "
             f"from typed where ({nulls}) and {IS_GOOD}"
         )
+        for column in columns:
+            rounded = is_rounded_id(column, self.read_types.get(column.name, ""))
+            if column.name in key and rounded is not None:
+                told = literal(
+                    f"{column.name} is a floating-point number that stands for several integers: "
+                    "have it exported as text or decimal(38, 0)"
+                )
+                self.connection.execute(
+                    f"insert into bad select __file, __row, 'rounded_key', {told} from typed "
+                    f"where {rounded} and {IS_GOOD}"
+                )
         self.connection.execute(
             "insert into bad select __file, __row, 'duplicate_key', "
             f"{literal(f'a later row of the file has the same {words}')} "

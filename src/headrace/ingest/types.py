@@ -137,6 +137,7 @@ def common_read(kinds: Collection[str]) -> str:
 
 
 _WHOLE_DOUBLES = 1 << 53  # from here on, a double cannot tell an integer from the next
+_WHOLE_FLOATS = 1 << 24
 _SAFE_DIGITS = 15  # a double gives back any number of so many digits
 
 _NUMBERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT",
@@ -306,6 +307,19 @@ def is_numeral(column: str, read: str) -> str:
     """SQL: whether a value is written as a number, be it as wide as it may."""
     raw = f"cast({identifier(column)} as varchar)"
     return _matches(raw, _JSON_NUMBER if read == "JSON" else _NUMBER)
+
+
+def is_rounded_id(column: RawColumn, read: str) -> str | None:
+    """SQL: whether a value may stand for several integers; None for columns that keep each digit.
+
+    Args:
+        column: of the raw table.
+        read: the type in which the files have it.
+    """
+    if column.duckdb_type != "DOUBLE":
+        return None
+    least = _WHOLE_FLOATS if read == "FLOAT" else _WHOLE_DOUBLES
+    return f"(abs({identifier(column.name)}) >= {least})"
 
 
 def is_rounded(number: str) -> str:

@@ -14,7 +14,7 @@ from headrace.error_detail import ErrorDetail
 from headrace.errors import QueryError
 from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.reports import Report
-from headrace.sql_text import literal
+from headrace.sql_text import identifier, literal, parquet_type
 from headrace.targets import reading
 from headrace.targets.duckdb import explain_duckdb_error
 
@@ -154,12 +154,13 @@ def export(source: Database, sql: str, out: Path, *, limit: int | None = None) -
         raise QueryError(f"--out {out}: end the name in {', '.join(FORMATS)}")
     temporary = portable.temporary_beside(out.absolute())
     limited = "" if limit is None else f" limit {limit}"
-    body = sql.strip().rstrip(";")
+    rows = f"(\n{sql.strip().rstrip(';')}\n)"
     try:
         with _open(source, writes=temporary) as connection:
+            selected = _exact_columns(connection, rows) if form == "parquet" else "*"
             copied = _execute(
                 connection,
-                f"copy (select * from (\n{body}\n){limited}) "
+                f"copy (select {selected} from {rows}{limited}) "
                 f"to {literal(str(temporary))} ({_COPY[form]})",
             ).fetchone()
         portable.replace(temporary, out)
@@ -169,6 +170,18 @@ def export(source: Database, sql: str, out: Path, *, limit: int | None = None) -
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return int(copied[0]) if copied else 0
+
+
+def _exact_columns(connection: "duckdb.DuckDBPyConnection", rows: str) -> str:
+    """SQL of all columns, each in a type of which Parquet keeps every digit."""
+    columns = [
+        (identifier(str(name)), str(kind))
+        for name, kind, *_ in _execute(connection, f"describe select * from {rows}").fetchall()
+    ]
+    return ", ".join(
+        name if parquet_type(kind) == kind else f"{name}::{parquet_type(kind)} as {name}"
+        for name, kind in columns
+    )
 
 
 def names(source: Database) -> tuple[str, ...]:

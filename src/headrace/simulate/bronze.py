@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from headrace.errors import WarehouseError
 from headrace.simulate.places import BRONZE, CloudStack
 from headrace.simulate.reports import StageTable
-from headrace.sql_text import identifier, identifiers, literal, qualified, scalar
+from headrace.sql_text import identifier, identifiers, literal, parquet_type, qualified, scalar
 from headrace.targets.object_store import Entry
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _TABLES = "_tables.json"
 _NESTED = ("STRUCT", "MAP", "UNION")
 _STORED = {
     "TINYINT": "SMALLINT", "UTINYINT": "SMALLINT", "USMALLINT": "INTEGER", "UINTEGER": "BIGINT",
-    "UBIGINT": "DECIMAL(20,0)", "HUGEINT": "DECIMAL(38,0)", "UUID": "VARCHAR", "TIME": "VARCHAR",
+    "UBIGINT": "DECIMAL(20,0)", "UUID": "VARCHAR", "TIME": "VARCHAR",
     "TIMESTAMP_NS": "TIMESTAMP", "TIMESTAMP_S": "TIMESTAMP", "TIMESTAMP_MS": "TIMESTAMP",
 }  # fmt: skip
 
@@ -329,7 +329,7 @@ def _stage_table(
 def _column(name: str, kind: str) -> BronzeColumn:
     is_nested = kind.startswith(_NESTED) or kind.endswith("]")
     is_json = kind == "JSON" or is_nested
-    stored = "VARCHAR" if is_json else _STORED.get(kind, kind)
+    stored = "VARCHAR" if is_json else _STORED.get(kind, parquet_type(kind))
     return BronzeColumn(name=name, type=stored, is_json=is_json)
 
 

@@ -88,6 +88,33 @@ def test_all_rows_are_written(
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+def test_parquet_keeps_all_digits(source: Database, tmp_path: Path) -> None:
+    """DuckDB alone writes integers of 128 bits, as sums are, as doubles."""
+    out = tmp_path / "wide.parquet"
+    sql = (
+        "select sum(9007199254740993) as sum, [12345678901234567890] as many, 'a' as a, 'b' as a, "
+        "{'id': 12345678901234567890} as one, (2 ** 120)::uhugeint as text, row(1, 'x') as pair"
+    )
+    assert export(source, sql, out) == 1
+    written = pq.read_table(out, columns=["sum", "many", "one", "text"])
+    assert written.to_pylist() == [
+        {
+            "sum": 9007199254740993,
+            "many": [12345678901234567890],
+            "one": {"id": 12345678901234567890},
+            "text": str(2**120),
+        }
+    ]
+
+
+def test_a_number_that_parquet_cannot_hold_is_refused(source: Database, tmp_path: Path) -> None:
+    with pytest.raises(QueryError, match="DECIMAL"):
+        export(
+            source, "select 170141183460469231731687303715884105727 as n", tmp_path / "n.parquet"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_limit_of_a_file(source: Database, tmp_path: Path) -> None:
     assert export(source, "from marts.orders -- all", tmp_path / "o.csv", limit=3) == 3
 

@@ -131,6 +131,8 @@ FAULTS: tuple[tuple[str, int, str, str | None, tuple[str, ...]], ...] = (
     ("letter_case", 40, "i, ['Paid', 'paid', 'open'][1 + i % 3] as a", "a",
      ("expect_column_values_to_have_consistent_casing",)),
     ("not_finite", 40, "i, case when i = 3 then 'nan'::double else i end as a", "a", ()),
+    ("rounded_numbers", 40, "i, 12345678901234567890::double + i as order_id", "order_id", ()),
+    ("rounded_numbers", 40, "i, -(123456789 + i)::float as a_key", "a_key", ()),
     ("few_negatives", 400,
      "i, case when i % 90 = 3 then -i else i end as a",
      "a", ("expect_column_values_to_be_between",)),
@@ -350,6 +352,15 @@ def test_ids_of_20_digits_are_exact(connection: duckdb.DuckDBPyConnection) -> No
         "12345678901234567890", "12345678901234567919",
     )  # fmt: skip
     assert profile.keys[0] == ("a",)
+
+
+def test_numbers_that_a_double_holds_are_not_rounded(connection: duckdb.DuckDBPyConnection) -> None:
+    profile = of(
+        connection,
+        "select i::double as order_id, 1e300 as amount, 123456789::float as price, "
+        "case when i = 3 then 'inf'::double else i end as item_id from range(40) r(i)",
+    )
+    assert "rounded_numbers" not in {one.rule for one in profile.findings}
 
 
 def test_many_columns(connection: duckdb.DuckDBPyConnection) -> None:

@@ -5,6 +5,7 @@ limits from which on it speaks.
 """
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _PLACEHOLDERS = {
     "1900-01-01", "1970-01-01", "1900-01-01 00:00:00", "1970-01-01 00:00:00", "9999-12-31",
     "9999-12-31 00:00:00",
 }  # fmt: skip
+_EXACT_UP_TO = {"DOUBLE": 2**53, "FLOAT": 2**24}
 _SENTINELS = {"-1", "-99", "-999", "-9999", "999", "9999", "99999", "999999", "9999999"}
 
 
@@ -323,6 +325,24 @@ def not_finite(table: TableProfile) -> Iterator[Seen]:
             )
 
 
+def rounded_numbers(table: TableProfile) -> Iterator[Seen]:
+    """A floating-point number has 15 to 17 digits (FLOAT 6 to 9): of longer ids the last ones are
+    rounded, so that two ids become one and rows join with the wrong ones."""
+    for column in table.columns:
+        exact = _EXACT_UP_TO.get(column.data_type)
+        if exact is None or not is_named_like_a_key(column.name):
+            continue
+        ends = [float(end) for end in (column.min, column.max) if end is not None]
+        if any(exact < abs(end) < math.inf for end in ends):
+            yield Seen(
+                f"{column.name} is a floating-point number and goes up to {column.max}, more than "
+                f"the {exact:,} up to which it holds each integer",
+                "write it as text or decimal(38, 0) where it comes from; a cast here brings no "
+                "digit back",
+                (column.name,),
+            )
+
+
 def outliers(table: TableProfile, *, most: float = 0.01) -> Iterator[Seen]:
     """A few values far from all others move a mean and a sum: a wrong unit, a slipped decimal
     point, or the row that matters most."""
@@ -463,9 +483,9 @@ def go_together(table: TableProfile, *, least: float = 0.95) -> Iterator[Seen]:
 
 RULES: tuple[Rule, ...] = (
     empty_table, duplicate_rows, no_key, all_null, few_nulls, empty_texts, padded_texts,
-    placeholders, letter_case, not_finite, outliers, few_negatives, future_times, stored_as_text,
-    mixed_shapes, reference, key, few_values, never_null, constant, personal_data, follows,
-    go_together,
+    placeholders, letter_case, not_finite, rounded_numbers, outliers, few_negatives,
+    future_times, stored_as_text, mixed_shapes, reference, key, few_values, never_null, constant,
+    personal_data, follows, go_together,
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from headrace.errors import WarehouseError
-from headrace.sql_text import identifier, identifiers, literal
+from headrace.sql_text import identifier, identifiers, literal, parquet_type
 from headrace.targets.object_store import ObjectStore
 from headrace.targets.publication import Publication, PublishedTable, content_of
 
@@ -35,9 +35,7 @@ LAKE, STATE, PUBLISHED = (f"{HOME}/{name}.json" for name in ("lake", "state", "p
 PUBLICATIONS = f"{HOME}/publications/"
 _FILE_BYTES = 256_000_000
 _PLAIN = (
-    # what Parquet would round or refuse, as what keeps every digit
-    (re.compile(r"\bUHUGEINT\b"), "VARCHAR"),
-    (re.compile(r"\bHUGEINT\b"), "DECIMAL(38,0)"),
+    # what Parquet would refuse, as what keeps every digit
     (re.compile(r"\bBIGNUM\b|\bVARINT\b|\bBIT\b|\bTIME WITH TIME ZONE\b"), "VARCHAR"),
     (re.compile(r"\bINTERVAL\b"), "VARCHAR"),
     (re.compile(r"^ENUM\(.*\)$", re.DOTALL), "VARCHAR"),
@@ -283,6 +281,7 @@ class LakeFiles:
 
     def stored_type(self, kind: str) -> str:
         """The type of a column in the files."""
+        kind = parquet_type(kind)
         for words, other in _DELTA if self.for_delta else _PLAIN:
             kind = words.sub(other, kind)
         return kind
