@@ -24,6 +24,17 @@ from range(1, 9) as rows(i)
 """
 
 
+AWKWARD = {
+    "empty": "select 1 as id, 1.5 as amount, timestamp '2026-01-01' as at where false",
+    "all null": "select null::int as id, null::double as amount, null::timestamp as at",
+    "not finite": "select 1 as id, 'nan'::double as amount, 'infinity'::timestamp as at",
+    "in the future": "select 1 as id, 1.5 as amount, timestamp '2999-01-01' as at",
+    "nested": "select {'a': 1} as id, 'x'::blob as amount, timestamp '2026-01-01' as at",
+    "ids of 20 digits": "select 12345678901234567890::hugeint + i as id, 'inf'::double as amount, "
+    "'-infinity'::timestamp as at from range(30) r(i)",
+}
+
+
 def contract(folder: Path, **more: Any) -> Contract:
     path = folder / "orders.yaml"
     with path.open("w") as file:
@@ -32,7 +43,12 @@ def contract(folder: Path, **more: Any) -> Contract:
 
 
 def checks(
-    folder: Path, column: dict[str, Any] | None = None, *, seconds: float = 60, **more: Any
+    folder: Path,
+    column: dict[str, Any] | None = None,
+    *,
+    seconds: float = 60,
+    rows: str = ROWS,
+    **more: Any,
 ) -> tuple[ContractCheck, ...]:
     """What a contract with one column, or with what is given, finds in the rows."""
     table = {"name": "t", **more.pop("table", {})}
@@ -41,7 +57,7 @@ def checks(
     found = contract(folder, schema=[table], **more)
     with duckdb.connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute(ROWS)
+        connection.execute(rows)
         connection.execute("create table others as select 1 as id")
         described = connection.execute("describe t").fetchall()
         tested = ContractTable("main.t", "t", {str(row[0]): str(row[1]) for row in described})
@@ -170,6 +186,38 @@ def test_freshness_and_retention(
 ) -> None:
     (found,) = checks(tmp_path, slaProperties=[promise])
     assert (found.status, found.said) == (status, said)
+
+
+@pytest.mark.parametrize(
+    ("rows", "statuses"),
+    [
+        ("empty", ("pass", "pass", "pass", "warn")),
+        ("all null", ("fail", "pass", "fail", "warn")),
+        ("not finite", ("pass", "fail", "pass", "warn")),
+        ("in the future", ("pass", "pass", "pass", "warn")),
+        ("nested", ("pass", "error", "pass", "warn")),
+        ("ids of 20 digits", ("pass", "fail", "pass", "warn")),
+    ],
+)
+def test_awkward_tables_have_an_answer_to_each_promise(
+    tmp_path: Path, rows: str, statuses: tuple[str, ...]
+) -> None:
+    found = checks(
+        tmp_path,
+        rows=f"create table t as {AWKWARD[rows]}",
+        table={
+            "properties": [
+                {"name": "id", "required": True, "unique": True},
+                {"name": "amount", "logicalTypeOptions": {"maximum": 80},
+                 **rule(metric="nullValues", unit="percent", mustBe=0)},
+            ]
+        },
+        slaProperties=[{"property": "latency", "value": 2, "unit": "d", "element": "t.at"}],
+    )  # fmt: skip
+    wrong = {one.name: one.status for one in found if one.status != "pass"}
+    names = ("required", "maximum 80", "r", "latency 2 d")
+    assert tuple(wrong.get(name, "pass") for name in names) == statuses
+    assert not any("\n" in one.said for one in found)
 
 
 def test_service_levels_of_other_tables_are_not_looked_at(tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ class _Checker:
                 f"select coalesce(sum(n - 1), 0) from (select count(*) as n from {table} where "
                 f"{filled} group by {identifiers(columns)}) as counted"
             )
-            share = f"100.0 * ({found}) / nullif(count(*), 0)"
+            share = f"coalesce(100.0 * ({found}) / nullif(count(*), 0), 0)"
             return f"select {share} from {table}" if rule.unit == "percent" else found
         if column is None:
             return None
@@ -354,7 +354,7 @@ class _Checker:
             return None
         measure = f"count(*) filter (where {condition})"
         if rule.unit == "percent":
-            measure = f"100.0 * {measure} / nullif(count(*), 0)"
+            measure = f"coalesce(100.0 * {measure} / nullif(count(*), 0), 0)"
         return f"select {measure} from {table}"
 
     def _age(self, promise: ServiceLevel) -> ContractCheck:
@@ -363,8 +363,10 @@ class _Checker:
         if column is not None and column not in self.table.columns:
             return self._check(column, kind, promise.name, "fail", "the column is missing")
         if column is not None and promise.kind != "frequency":
-            measure = "max" if is_newest else "min"
-            times = f"select {measure}({identifier(column)}::timestamptz) from {self.table.quoted}"
+            measure, time = "max" if is_newest else "min", f"{identifier(column)}::timestamptz"
+            there = f"isfinite({time})"  # what is to come keeps no table fresh; clocks differ
+            there += f" and {time} <= now() + interval 1 day" if is_newest else ""
+            times = f"select {measure}({time}) filter (where {there}) from {self.table.quoted}"
         elif is_newest and self.table.loaded_sql:
             times = self.table.loaded_sql
         else:
