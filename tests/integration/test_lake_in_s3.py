@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from lab import Lab, Shop
 
 from headrace.errors import HeadraceError, LockedError, PublishError, WarehouseError
 from headrace.settings import resolve
@@ -222,6 +223,36 @@ def test_what_fails_in_the_middle_leaves_what_readers_had(
     build(target, 4)
     publish(target, "run3")
     assert readers_count(target) == 4
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("PUT|POST", "bronze/", status=507, code="XMinioStorageFull"), "the store is full"),
+        (Fault("PUT|POST", "bronze/", status=403, code="AccessDenied"), "access is denied"),
+        (Fault("PUT|POST", "bronze/", status=503, code="SlowDown"), "the server is overloaded"),
+    ],
+    ids=lambda value: getattr(value, "code", None),
+)
+def test_a_bucket_that_fails_in_mid_load_loses_nothing(
+    s3: Server, tmp_path: Path, fault: Fault, words: str
+) -> None:
+    lab = Lab(tmp_path / "data", flags=("target=lake", *s3.flags(tmp_path.name)))
+    shop = Shop(lab, tmp_path / "in")
+    lab = shop.lab_with("{orders: {pattern: 'o_*.csv', primary_key: [id]}}")
+    shop.write("o_1.csv", "id,amount\n1,10\n2,20\n")
+    assert lab.load_one("store").rows_new == 2
+    shop.write("o_2.csv", "id,amount\n2,25\n3,30\n")
+    s3.fail(fault)
+    with pytest.raises(HeadraceError) as caught:
+        lab.load("store")
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert SECRET not in str(caught.value)
+    s3.fail()
+    assert lab.resolved.target.row_counts("store_raw") == {"orders": 2}
+    again = lab.load_one("store")
+    assert (again.rows_new, again.rows_changed, again.rows_total) == (1, 1, 3)
 
 
 _KILLED = """

@@ -432,3 +432,92 @@ def wait_for_end_of_sessions(lab: Lab) -> None:
         if lab.admin.execute(sql, [lab.name]).fetchone() == (0,):
             return
         lab.admin.execute("select pg_sleep(0.02)")
+
+
+NUMBERS = """
+create table marts.numbers (
+    id int, bare numeric, wide numeric(50, 20), rounded numeric(3, -2), tiny numeric(2, 5),
+    price numeric(12, 2), list numeric[], day date, moment timestamptz, span interval,
+    clock timetz, bytes bytea, words text[], said jsonb
+);
+insert into marts.numbers values (
+    1, 12345678901234567890.123456789012345678, 123456789012345678.12345678901234567890, 12345,
+    0.00012, -1.10, '{1.10,NaN}', 'infinity', '-infinity', '1 year 2 days 03:04:05.6',
+    '12:00:01.5+05:30', '\\x0001ff', '{a,"b c",null}', '{"a": 1.10}'
+);
+insert into marts.numbers (id, bare) values (2, -0.1);
+create view marts.totals as select sum(price) as total, avg(price) as mean from marts.numbers
+"""
+
+
+def read_of(lab: Lab, sql: str) -> list[Any]:
+    """Rows of DuckDB's SQL, in which ``target`` is the database; all values as DuckDB's texts."""
+    import duckdb
+
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        assert lab.target.attach(connection, "target")
+        connection.execute("set enable_external_access = false")  # as for a query
+        return connection.execute(f"select columns(*)::varchar from ({sql})").fetchall()
+
+
+def test_numbers_are_read_with_all_their_digits(lab: Lab) -> None:
+    lab.target.prepare()
+    lab.admin.execute(NUMBERS)
+    first, second = read_of(lab, "select * from target.marts.numbers order by id")
+    assert first == (
+        "1", "12345678901234567890.123456789012345678", "123456789012345678.12345678901234567890",
+        "12300", "0.00012", "-1.10", "[1.10, NaN]", "infinity", "-infinity",
+        "1 year 2 days 03:04:05.6", "12:00:01.5+05:30", r"\x00\x01\xFF", "[a, b c, NULL]",
+        '{"a": 1.10}',
+    )  # fmt: skip
+    assert second[1] == "-0.100000000000000000"
+    assert set(second[2:]) == {None}
+    kinds = read_of(lab, "select typeof(total), total, typeof(mean) from target.marts.totals")
+    assert kinds == [("DECIMAL(38,18)", "-1.100000000000000000", "DECIMAL(38,18)")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("numeric(12, 2)", "NaN"),
+        ("numeric", "NaN"),
+        ("numeric", "-Infinity"),
+        ("numeric", "1e20"),
+        ("numeric(50, 20)", "-1e18"),
+        ("numeric(60, 45)", "1e-45"),
+    ],
+)
+def test_a_number_that_duckdb_cannot_hold_is_refused(lab: Lab, kind: str, value: str) -> None:
+    import duckdb
+
+    lab.target.prepare()
+    lab.admin.execute(f"create table marts.odd (id int, other numeric(9, 2), it {kind})")
+    lab.admin.execute("insert into marts.odd values (1, 1, '0'), (2, null, null)")
+    assert read_of(lab, "select sum(id), sum(it) from target.marts.odd") != []
+    lab.admin.execute(f"insert into marts.odd values (3, 3, '{value}')")
+    for sql in ("select it from target.marts.odd", "select count(*) from target.marts.odd"):
+        with pytest.raises(duckdb.Error) as caught:
+            read_of(lab, sql)
+        said = str(lab.target.explain(caught.value))
+        assert "marts.odd has numbers that DuckDB cannot hold (NaN, an infinity" in said
+        assert said.endswith("in the column it")
+    assert read_of(lab, "select max(id) from target.marts.orders") == [("3",)]  # the others are
+
+
+def test_a_relation_that_is_dropped_meanwhile_is_left_out(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.target.prepare()
+    lab.admin.execute("create table marts.orders__dbt_tmp (id int, amount numeric)")
+    from headrace.targets.postgres import numerics, target
+
+    real = numerics.columns_of
+
+    def dropped(connection: Any) -> Any:
+        found = real(connection)
+        lab.admin.execute("drop table marts.orders__dbt_tmp")
+        return found
+
+    monkeypatch.setattr(target, "columns_of", dropped)
+    assert read_of(lab, "select count(*) from target.marts.orders") == [("3",)]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import dlt
 import pyarrow as pa
 import pytest
 
@@ -254,6 +255,72 @@ def test_dbt_asks_for_passwords_of_iam_itself(tmp_path: Path) -> None:
     assert (output["serverless_work_group"], output["is_serverless"]) == ("w", True)
     assert output["sslmode"] == "require"
     assert "password" not in output
+
+
+VIEWS = """
+create schema bi;
+create group analysts;
+create view bi.counted as select count(*) as number from kept_raw.orders;
+create view bi.doubled as select number * 2 as number from bi.counted;
+create view bi.late as select id from kept_raw.orders with no schema binding;
+grant select on bi.counted to group analysts;
+comment on view bi.counted is 'How many'
+"""
+
+
+def test_a_full_refresh_leaves_views_that_people_have_on_raw_tables(
+    project: Project, target: RedshiftTarget
+) -> None:
+    project.load(ORDERS, schema="kept_raw")
+    with target.server.connect() as connection:
+        for sql in VIEWS.split(";"):
+            run(connection, sql)
+    _refresh(project, "kept_raw")
+    assert target.server.ask("select number from bi.doubled") == [(6,)]
+    assert target.server.ask("select count(*) from bi.late") == [(3,)]
+    assert target.server.ask(
+        "select identity_name from svv_relation_privileges "
+        "where namespace_name = 'bi' and relation_name = 'counted'"
+    ) == [("analysts",)]
+    assert target.server.ask("select obj_description('bi.counted'::regclass)") == [("How many",)]
+    assert target.server.ask("select count(*) from _headrace.dropped_views") == [(0,)]
+    target.server.ask("alter table kept_raw.orders add column old int")
+    target.server.ask("create view bi.needs as select old from kept_raw.orders")
+    (note,) = _refresh(project, "kept_raw")
+    assert "dropped the view bi.needs, which cannot be made again (" in note
+    ((definition,),) = target.server.ask("select definition from _headrace.dropped_views")
+    assert "old" in definition
+    assert target.server.ask("select number from bi.doubled") == [(6,)]
+
+
+def _refresh(project: Project, schema: str) -> list[str]:
+    """Load from scratch, as `headrace load --full-refresh` does."""
+    pipeline = dlt.pipeline(
+        pipeline_name=schema,
+        destination=project.target.dlt_destination(),
+        dataset_name=schema,
+        pipelines_dir=str(project.resolved.data_dir / "dlt"),
+    )
+
+    @dlt.resource(name="orders", primary_key="id", write_disposition="merge")
+    def rows() -> Iterator[pa.Table]:
+        yield ORDERS
+
+    pipeline.run(rows(), refresh="drop_sources")
+    return project.target.after_load(schema)
+
+
+def test_what_a_newer_headrace_published_is_left_alone(
+    target: RedshiftTarget, publisher: RedshiftPublisher
+) -> None:
+    target.prepare()
+    target.server.ask("insert into _headrace.publications values (99, 99, 'r', '2024-06-01', 'c')")
+    try:
+        for ask in (publisher.current, lambda: _publish(publisher, 8, "orders", changed=[])):
+            with pytest.raises(PublishError, match="was published by a newer Headrace: upgrade"):
+                ask()
+    finally:
+        target.server.ask("delete from _headrace.publications where number = 99")
 
 
 def test_no_server_is_left(project: Project, tmp_path: Path) -> None:

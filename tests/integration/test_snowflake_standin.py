@@ -4,9 +4,12 @@ import json
 import os
 import re
 import signal
+import socket
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.errors import LockedError, WarehouseError
+from headrace.errors import LockedError, PublishError, WarehouseError
 from headrace.settings import resolve
+from headrace.targets import Publication
 from headrace.targets.snowflake.target import SnowflakeTarget
 
 pytest.importorskip("snowduck", reason="uv sync --extra snowflake")
@@ -246,3 +250,40 @@ def test_dlt_and_dbt_log_in_to_an_account_by_its_key(tmp_path: Path) -> None:
     credentials = target.dlt_destination().config_params["credentials"]
     assert credentials.to_connector_params()["private_key"] == target.server.login["private_key"]
     assert "phrase" not in repr(target)
+
+
+def test_another_program_has_taken_its_port(target: SnowflakeTarget, folder: Path) -> None:
+    assert target.server.ask("select 1") == [(1,)]
+    told = json.loads((folder / "server.json").read_bytes())
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        os.kill(told["pid"], signal.SIGKILL)
+        for _ in range(200):
+            try:
+                other.bind(("127.0.0.1", told["port"]))
+                break
+            except OSError:
+                time.sleep(0.01)
+        other.listen()
+        target.server.close()
+        assert target.server.ask("select 1") == [(1,)]
+        assert json.loads((folder / "server.json").read_bytes())["port"] != told["port"]
+
+
+def test_what_a_newer_headrace_published_is_left_alone(target: SnowflakeTarget) -> None:
+    record = json.dumps({"format": 99})
+    target.server.ask("create schema if not exists headrace.published")
+    target.server.ask(
+        f"create table headrace.published._headrace_publication as select '{record}' as content"
+    )
+    publisher = target.publisher()
+    empty = Publication("run1", datetime(2024, 6, 1, tzinfo=UTC), "abc", ())
+    for ask in (
+        publisher.current,
+        lambda: publisher.publish(empty, [], keep=1, tell=lambda *_: None),
+    ):
+        with pytest.raises(PublishError, match="was published by a newer Headrace: upgrade"):
+            ask()
+    assert target.server.ask("select content from headrace.published._headrace_publication") == [
+        (record,)
+    ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -182,6 +183,58 @@ def test_types_arrive_as_they_are(crm: Lab, database: Database) -> None:
     assert [json.loads(value) for value in first[17:19]] == [[1, 2, None], ["a", "b c"]]
     assert first[19:] == ("ok", "10.0.0.1/32", "1 day 02:00:00", "101", None)
     assert second == (2, *[None] * 23)
+
+
+ODD = (
+    "bare numeric, wide numeric(50, 20), price numeric(12, 2), d date, local timestamp, "
+    "moment timestamptz, zoned timetz, span interval, list numeric[], jb jsonb"
+)
+
+
+def test_all_digits_arrive(crm: Lab, database: Database) -> None:
+    database.execute(
+        f"create table odd (id int primary key, {ODD})",
+        "insert into odd values (1, 12345678901234567890.123456789012345678, "
+        "123456789012345678901234567890.12345678901234567890, -0.01, '0001-01-01', "
+        "'9999-12-31 23:59:59.999999', '0001-01-02Z', '12:00:01.5+05:30', '1 year 2 days', "
+        """'{1.10,2}', '{"a": 1.10, "big": 12345678901234567890.123}')""",
+    )
+    crm = with_tables(crm, odd={})
+    crm.load("crm")
+    names = "bare, wide, price, d, local, zoned, span"
+    (row,) = crm.query(f"select columns(*)::varchar from (select {names} from crm_raw.odd)")
+    assert row == (
+        "12345678901234567890.123456789012345678",
+        "123456789012345678901234567890.12345678901234567890",
+        "-0.01", "0001-01-01", "9999-12-31 23:59:59.999999", "12:00:01.5+05:30", "1 year 2 days",
+    )  # fmt: skip
+    ((numbers, said),) = crm.query("select list::varchar, jb::varchar from crm_raw.odd")
+    assert [Decimal(str(one)) for one in json.loads(numbers)] == [Decimal("1.1"), 2]
+    assert json.loads(said, parse_float=Decimal)["a"] == Decimal("1.1")
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("bare", "NaN"),
+        ("bare", "1e20"),
+        ("price", "NaN"),
+        ("d", "infinity"),
+        ("d", "0044-03-15 BC"),
+        ("local", "-infinity"),
+        ("moment", "infinity"),
+    ],
+)
+def test_a_value_that_cannot_be_held_stops_the_load(
+    crm: Lab, database: Database, column: str, value: str
+) -> None:
+    database.execute(
+        f"create table odd (id int primary key, {ODD})",
+        f"insert into odd (id, {column}) values (1, null), (7, '{value}')",
+    )
+    message = failure(with_tables(crm, odd={}))
+    assert re.search(rf"table odd: a value cannot be read \(|odd\.{column} is decimal", message)
+    assert message.endswith("in the database, or load a view that casts it")
 
 
 def test_every_row_names_its_load(crm: Lab) -> None:

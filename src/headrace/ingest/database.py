@@ -1,6 +1,7 @@
 """Tables of a SQL database by dlt's ``sql_database``: cursors, and values of another type."""
 
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import dlt
@@ -9,8 +10,10 @@ from dlt.common.exceptions import DltException
 from dlt.sources.sql_database import TableLoader
 from dlt.sources.sql_database.arrow_helpers import row_tuples_to_arrow
 from sqlalchemy import Table, types
+from sqlalchemy.exc import DataError
 
 from headrace.errors import SourceError
+from headrace.exceptions import first_line
 
 _MISFITS = (pa.ArrowException, DltException, ValueError, TypeError, OverflowError)
 
@@ -61,6 +64,12 @@ class DatabaseLoader(TableLoader):
             for rows in super().load_rows(backend_kwargs or {}):
                 is_empty = False
                 yield rows
+        except DataError as error:  # of a cast, or the driver has no such value: infinity
+            words = first_line(error.orig or error)
+            raise SourceError(
+                f"table {name}: a value cannot be read ({words}): correct it in the database, or "
+                "load a view that casts it"
+            ) from error
         except (ValueError, TypeError, OverflowError) as error:  # before there is a row
             words = " ".join(str(error).split())[:120]
             raise SourceError(
@@ -77,7 +86,7 @@ class DatabaseLoader(TableLoader):
             rows = [tuple(row) for row in partition]
             try:
                 if self.engine.dialect.name == "sqlite":  # which puts any value into any column
-                    _check_whole(rows, columns)
+                    _check_numbers(rows, columns)
                 table = row_tuples_to_arrow(rows, columns=columns, tz=zone)
             except _MISFITS as error:
                 raise self._misfit(rows, columns, zone) or error from error
@@ -89,7 +98,7 @@ class DatabaseLoader(TableLoader):
             for row in rows:
                 try:
                     only = {name: columns[name]}
-                    _check_whole([(row[place],)], only)
+                    _check_numbers([(row[place],)], only)
                     row_tuples_to_arrow([(row[place],)], columns=only, tz=zone)
                 except _MISFITS:
                     key = ", ".join(
@@ -105,14 +114,20 @@ class DatabaseLoader(TableLoader):
         return None
 
 
-def _check_whole(rows: Sequence[Any], columns: Any) -> None:
-    """Arrow would cut 3.5 to 3 in a column of whole numbers.
+def _check_numbers(rows: Sequence[Any], columns: Any) -> None:
+    """Arrow would cut 3.5 to 3 in a column of whole numbers, and wrap 1e30 in a narrower decimal.
 
     Raises:
-        ValueError: such a column has a value that is no whole number.
+        ValueError: such a column has a value that is no whole number, or too large.
     """
     for place, hints in enumerate(columns.values()):
-        if hints["data_type"] == "bigint" and not all(
-            row[place] is None or isinstance(row[place], int) for row in rows
-        ):
-            raise ValueError
+        kind = hints["data_type"]
+        whole = (hints.get("precision") or 38) - (hints.get("scale") or 0)
+        for row in rows:
+            value = row[place]
+            if value is None:
+                continue
+            if kind == "bigint" and not isinstance(value, int):
+                raise ValueError
+            if kind == "decimal" and value and Decimal(value).adjusted() >= whole:
+                raise ValueError

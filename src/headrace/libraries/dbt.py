@@ -153,6 +153,18 @@ def needing(manifest: Any, *, snapshots: bool, incremental: bool) -> dict[str, l
     return found
 
 
+def longer_names(manifest: Any, most: int) -> list[str]:
+    """Models, snapshots, seeds and their documented columns whose names have more bytes."""
+    found = []
+    for node in manifest.nodes.values():
+        if str(node.resource_type) not in {"model", "seed", "snapshot"}:
+            continue
+        names = {node.alias: f"{node.schema}.{node.alias}"}
+        names |= {name: f"the column {name} of {node.name}" for name in node.columns}
+        found += [said for name, said in names.items() if len(name.encode()) > most]
+    return sorted(found)
+
+
 _READS_FILES = re.compile(
     r"\bread_(csv|parquet|json|ndjson|text|blob|xlsx)\w*\s*\(|\b(from|join)\s+'", re.IGNORECASE
 )

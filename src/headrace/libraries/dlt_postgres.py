@@ -89,7 +89,12 @@ class _RedshiftClient(_DropsViews, RedshiftClient):
 
 
 class RedshiftByParquet(redshift):
-    """dlt's redshift destination; what is staged in S3 is Parquet, which keeps the types."""
+    """dlt's redshift destination; its clients tell ``before_drop``.
+
+    What is staged in S3 is Parquet, which keeps the types.
+    """
+
+    before_drop: BeforeDrop
 
     def _raw_capabilities(self) -> Any:
         capabilities = super()._raw_capabilities()
@@ -99,17 +104,21 @@ class RedshiftByParquet(redshift):
     @property
     def client_class(self) -> type[RedshiftClient]:
         """Its client."""
-        return _RedshiftClient
+        told = {"before_drop": lambda _, *given: self.before_drop(*given)}
+        return type("_RedshiftClient", (_RedshiftClient,), told)
 
 
-def redshift_destination(credentials: Any, role: str | None) -> Any:
+def redshift_destination(credentials: Any, role: str | None, before_drop: BeforeDrop) -> Any:
     """The destination with these credentials.
 
     Args:
         credentials: dlt's.
         role: that COPY reads the staged files as; None for the key that staged them.
+        before_drop: is told of tables that are about to be dropped.
     """
-    return RedshiftByParquet(credentials=credentials, staging_iam_role=role)
+    found = RedshiftByParquet(credentials=credentials, staging_iam_role=role)
+    found.before_drop = before_drop
+    return found
 
 
 class _Client(_DropsViews, PostgresClient):

@@ -80,7 +80,11 @@ class StandIn:
             now = self._lifelines.get(folder)
             if now is not None and not now.ended:
                 return now.port  # it was just started again
-            return self._running(folder) or self._start(folder, held.port if held else 0)
+            found = self._running(folder)
+            if found is None and held is not None:
+                with suppress(WarehouseError):  # by now another program may have the port
+                    return self._start(folder, held.port)
+            return found or self._start(folder, 0)
 
     def release(self, folder: Path) -> None:
         """Use a folder's server no more."""

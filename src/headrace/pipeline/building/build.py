@@ -16,7 +16,7 @@ from headrace.artifacts.dbt_results import FAILED
 from headrace.error_detail import hidden
 from headrace.errors import HeadraceError, ProjectError, TransformError
 from headrace.exceptions import came_of_ctrl_c
-from headrace.formatting import count
+from headrace.formatting import count, first_few
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_caches
 from headrace.libraries.dbt import reads_files
@@ -309,6 +309,14 @@ def require_capabilities(target: Target, parsed: dbt_runner.ParsedProject) -> No
         TransformError: names the models and snapshots.
     """
     can = target.capabilities
+    if can.longest_name is not None:
+        longer = libraries_dbt.longer_names(parsed.graph, can.longest_name)
+        if longer:
+            raise TransformError(
+                f"the target {target.name} cuts names at {can.longest_name} bytes, and "
+                f"{count(len(longer), 'name')} {'is' if len(longer) == 1 else 'are'} longer "
+                f"({first_few(longer)}): give the model an alias, the column a shorter name"
+            )
     needing = libraries_dbt.needing(
         parsed.graph, snapshots=not can.snapshots, incremental=not can.incremental
     )

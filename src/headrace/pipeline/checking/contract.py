@@ -267,8 +267,8 @@ def _table(
         return None
     found_schema, found_name = str(rows[0][0]), str(rows[0][1])
     loads = connection.execute(
-        "select count(*) from duckdb_tables() where database_name = ? and schema_name = ? and "
-        "table_name = '_dlt_loads'",
+        "select count(*) from duckdb_columns() where database_name = ? and schema_name = ? and "
+        "table_name = '_dlt_loads'",  # where the target is no DuckDB file, all are views
         [alias, found_schema],
     ).fetchone()
     loaded = qualified(alias, found_schema, "_dlt_loads")

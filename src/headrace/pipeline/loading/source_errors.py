@@ -44,16 +44,17 @@ def load_error(
             return cause
         if isinstance(cause, SynthError):
             return SourceError(f"source {name}: {cause}")
-    fault = system_fault(error, place=place)
-    if fault is not None:
-        return WarehouseError(f"source {name}: {fault.message}")
     is_of_source = any(type(one).__module__.startswith("sqlalchemy") for one in chain)
     # without a step it is Headrace's own look at the target, before dlt's steps or after them
     is_of_target = getattr(error, "step", "load") in {"load", "sync"} and not is_of_source
     if explain_server is not None and is_of_target:
-        said = next((one for one in chain if type(one).__module__.startswith("psycopg")), None)
+        servers = ("psycopg", "botocore")
+        said = next((one for one in chain if type(one).__module__.startswith(servers)), None)
         if isinstance(said, Exception):
             return explain_server(said)
+    fault = system_fault(error, place=place)
+    if fault is not None:
+        return WarehouseError(f"source {name}: {fault.message}")
     found = next((first_line(cause) for cause in chain if isinstance(cause, duckdb.Error)), "")
     found = found or explain(name, chain, options()) or ""
     detail = user_frame(error, root)

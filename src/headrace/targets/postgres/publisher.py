@@ -185,7 +185,7 @@ class PostgresPublisher:
         with self.connect() as server:
             rows = publications(server, 1 if run_id is None else None)
         found = next((row for row in rows if run_id in {None, row.publication.run_id}), None)
-        source = f"{alias} on the server"
+        source = f"{alias} by version"
         if found is None or not self.read(connection, source):
             return None
 

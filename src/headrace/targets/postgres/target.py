@@ -15,6 +15,7 @@ from headrace.libraries.duckdb import load_extension
 from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.targets.base import Capabilities
 from headrace.targets.postgres.dropped_views import keep_views, make_views_again
+from headrace.targets.postgres.numerics import columns_of, make_views
 from headrace.targets.postgres.publisher import PostgresPublisher
 from headrace.targets.postgres.server import (
     BUILD,
@@ -288,12 +289,23 @@ class PostgresTarget(ServerTarget):
         return output
 
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
-        """Attach the database read-only by DuckDB's postgres extension.
+        """Views over the database, which is attached read-only by DuckDB's postgres extension.
 
         Raises:
             WarehouseError: the extension is missing, or the server cannot be reached.
         """
-        return self._attach(connection, alias, "read_only")
+        import duckdb
+
+        source = f"{alias} on the server"
+        if not self._attach(connection, source, "read_only"):
+            return False
+        with self.server.connect() as server:
+            relations = columns_of(server)
+        try:
+            make_views(connection, alias, source, relations)
+        except duckdb.Error as error:
+            raise self.explain(error) from error
+        return True
 
     def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """The same, for a transaction that writes."""
@@ -322,7 +334,7 @@ class PostgresTarget(ServerTarget):
                 f"create or replace temporary secret {secret_name} (type postgres, {secret})"
             )
             connection.execute(
-                f"attach {literal(dsn)} as {identifier(alias)} "
+                f"attach or replace {literal(dsn)} as {identifier(alias)} "
                 f"(type postgres, secret {secret_name}, {mode})"
             )
         except duckdb.Error as error:

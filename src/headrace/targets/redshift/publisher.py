@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from headrace.errors import PublishError, WarehouseError
+from headrace.errors import PublishError
 from headrace.sql_text import identifier, identifiers, qualified
 from headrace.targets.publication import (
     BuiltTable,
@@ -27,6 +27,7 @@ from headrace.targets.publication import (
     require_different_names,
 )
 from headrace.targets.redshift import tables
+from headrace.targets.redshift.grants import grants_of
 from headrace.targets.redshift.server import (
     OWN_SCHEMA,
     RedshiftServer,
@@ -314,7 +315,7 @@ class RedshiftPublisher:
         columns = shapes[stored.name]
         grants: list[str] = []
         if was is not None and shapes.get(was.name) != columns:
-            grants = _grants(connection, self.schema, stored.table.name)
+            grants = grants_of(connection, self.schema, stored.table.name)
             run(connection, f"drop view if exists {view}")
         listed = identifiers(one.name for one in columns)
         run(
@@ -461,25 +462,3 @@ def _views(connection: "Connection", schemas: set[str]) -> set[tuple[str, str]]:
             f"where table_type = 'VIEW' and table_schema in ({listed})",
         )
     return {(str(schema), str(name)) for schema, name in rows}
-
-
-def _grants(connection: "Connection", schema: str, name: str) -> list[str]:
-    """Statements that give a view its grants again.
-
-    Raises:
-        WarehouseError: somebody has one that cannot be given again.
-    """
-    kinds = {"user": "", "group": "group ", "role": "role "}
-    found = []
-    for privilege, who, kind, with_grant in rows_of(
-        connection,
-        "select privilege_type, identity_name, identity_type, admin_option "
-        f"from svv_relation_privileges where namespace_name = {text(schema)} "
-        f"and relation_name = {text(name)}",
-    ):
-        if kind != "public" and kind not in kinds:
-            raise WarehouseError(f"{schema}.{name} is granted to a {kind}, which is not known")
-        to = "public" if kind == "public" else f"{kinds[str(kind)]}{identifier(str(who))}"
-        option = " with grant option" if with_grant and kind == "user" else ""
-        found.append(f"grant {privilege} on {qualified(schema, name)} to {to}{option}")
-    return found

@@ -29,6 +29,14 @@ _STARTS, _STARTING_S = 5, 0.5
 _ENDED = r"refused|closed the connection|reset by peer|has stopped"
 _NEVER = "timestamp '2000-01-01'"
 _PASSWORD_S = 900  # that a temporary password is good for, at least
+_AWS_ADVICE = {
+    r"ExpiredToken|TokenRefreshRequired|[Tt]oken.{0,20}expired": (
+        "the session's token has expired: get a new one, then run the same command again"
+    ),
+    r"Signature (expired|not yet current)|RequestExpired|RequestTimeTooSkewed": (
+        "this machine's clock is off against AWS's: set it (NTP), then run again"
+    ),
+}
 
 
 def driver() -> Any:
@@ -98,10 +106,13 @@ class IamLogin:
                 )
                 user, password = made["dbUser"], made["dbPassword"]
         except (errors.BotoCoreError, errors.ClientError) as error:
+            advice = next(
+                (advice for words, advice in _AWS_ADVICE.items() if re.search(words, str(error))),
+                "set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, or "
+                "targets.*.profile, of a user or role that may use it",
+            )
             raise WarehouseError(
-                f"AWS gives no password for {where} ({first_line(error)}): set AWS_ACCESS_KEY_ID, "
-                "AWS_SECRET_ACCESS_KEY and AWS_REGION, or targets.*.profile, of a user or role "
-                "that may use it"
+                f"AWS gives no password for {where} ({first_line(error)}): {advice}"
             ) from error
         return str(user), str(password), time.monotonic() + 3600 - _PASSWORD_S
 

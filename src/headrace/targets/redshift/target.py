@@ -3,7 +3,7 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from headrace.errors import WarehouseError
 from headrace.sql_text import identifier, qualified
 from headrace.targets.base import Capabilities
 from headrace.targets.redshift import tables
+from headrace.targets.redshift.dropped_views import keep_views, make_views_again
 from headrace.targets.redshift.publisher import RedshiftPublisher, create_own_tables
 from headrace.targets.redshift.server import (
     CONNECT_S,
@@ -258,7 +259,7 @@ class RedshiftTarget(ServerTarget):
         credentials.username = login.pop("user")
         credentials.password = login.pop("password")
         credentials.query = {**login, "application_name": "headrace-load"}
-        return redshift_destination(credentials, self.iam_role)
+        return redshift_destination(credentials, self.iam_role, self._before_drop)
 
     def dlt_staging(self) -> Any:
         """dlt's filesystem destination in S3, if there is one; with AWS's key.
@@ -324,7 +325,9 @@ class RedshiftTarget(ServerTarget):
         return RedshiftPublisher(self.server, self.published_schema)
 
     def after_load(self, schema: str) -> list[str]:
-        """Have the server look at what was loaded: it plans queries by that.
+        """Have the server look at what was loaded; make the views again that a refresh dropped.
+
+        It plans queries by what it saw.
 
         Raises:
             WarehouseError: the target cannot be reached.
@@ -332,7 +335,12 @@ class RedshiftTarget(ServerTarget):
         with self.server.connect() as connection:
             for name in self._tables_of(schema):
                 run(connection, f"analyze {qualified(schema, name)}")
-        return []
+            return make_views_again(connection, schema)
+
+    def _before_drop(self, schema: str, tables: Sequence[str]) -> None:
+        """Keep the views on raw tables that a full refresh is about to drop."""
+        with self.server.connect() as connection:
+            keep_views(connection, schema, tables)
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""

@@ -215,9 +215,23 @@ class SnowflakeServer:
 
 _CAUSES = (
     (
+        r"token (has |is )?expired|390114|390318",
         (
-            r"Incorrect username or password|JWT token is invalid|Invalid OAuth access token|"
-            r"authentication failed|390144|390303"
+            "{place}: the token has expired ({said}): get a new one, set it by "
+            "HEADRACE_TARGETS__<NAME>__TOKEN, and run the same command again"
+        ),
+    ),
+    (
+        r"JWT token is invalid|390144",
+        (
+            "{place} refuses the key ({said}): is it the user's, and is this machine's clock right "
+            "(NTP)? a token of the key is good for a minute"
+        ),
+    ),
+    (
+        (
+            r"Incorrect username or password|Invalid OAuth access token|authentication failed|"
+            r"390303"
         ),
         (
             "{place} refuses the log-in ({said}): set HEADRACE_TARGETS__<NAME>__USER and one of "
