@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _STEP_S = 0.25
 _PASS_PARAMETERS = ("headrace.", "dlt.destinations.", "dbt.adapters.duckdb.")
 """Packages that call DuckDB with parameters which are no pandas objects."""
+_AS_PANDAS = frozenset({"df", "fetchdf", "fetch_df", "fetch_df_chunk", "to_df", "to_pandas"})
 _LOCKED = ("Could not set lock", "being used by another process")
 _DAMAGED = ("not a valid DuckDB database", "orrupt", "checksum", "Could not read enough bytes")
 _OTHER_VERSION = ("newer version", "version number")
@@ -203,7 +204,10 @@ class _PandasOnRequest(MetaPathFinder):
 
 
 def _is_called_in_c() -> bool:
-    """Whether what imports is a call from one of the packages, and no import statement in it."""
+    """Whether what imports is a call from one of the packages that asks for no data frame.
+
+    An import statement in one of them is no such call.
+    """
     frame = sys._getframe(2)  # noqa: SLF001 - `inspect` reads the source of each frame
     while frame.f_globals.get("__name__") in {"importlib._bootstrap", __name__}:
         if frame.f_back is None:
@@ -211,7 +215,8 @@ def _is_called_in_c() -> bool:
         frame = frame.f_back
     name = str(frame.f_globals.get("__name__"))
     statement = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-    return name.startswith(_PASS_PARAMETERS) and statement.startswith("CALL")
+    is_asked = not _AS_PANDAS.isdisjoint(frame.f_code.co_names)
+    return name.startswith(_PASS_PARAMETERS) and statement.startswith("CALL") and not is_asked
 
 
 @contextmanager

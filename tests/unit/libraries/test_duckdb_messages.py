@@ -144,6 +144,7 @@ print("pandas" in sys.modules)
         ("import pandas", "headrace.synth.learn", True),
         ("import importlib; importlib.import_module('pandas')", "headrace.extras", True),
         ("connection.execute('select ?', [1]).df()", "__main__", True),
+        ("connection.execute('select 1').fetch_df()", "dlt.destinations.impl.duckdb", True),
     ],
 )
 def test_duckdb_imports_pandas_only_for_who_asks(code: str, module: str, is_imported: bool) -> None:
