@@ -24,7 +24,7 @@ from headrace.pipeline.diff import compare, compare_published
 from headrace.pipeline.doctor import doctor
 from headrace.pipeline.publishing import publications
 from headrace.pipeline.quality import kept_profiles, monitor_status
-from headrace.pipeline.quality.profile import profile
+from headrace.pipeline.quality.profile import profile, profile_all
 from headrace.pipeline.quarantine import listing
 from headrace.pipeline.quarantine import replay as quarantine_replay
 from headrace.pipeline.quarantine.rows import Chosen
@@ -145,6 +145,8 @@ def test_what_is_published_is_read_from_the_target(lab: Lab) -> None:
     profiled = profile(found, "store_orders")
     assert profiled.on == report.published_path
     assert profiled.tables[0].rows == 3
+    every = {one.name: one.rows for one in profile_all(found).tables}
+    assert (every["marts.store_orders"], every["store_raw.orders"]) == (3, 3)
     changes = {table.name: table for table in compare_published(DiffOptions(), found).tables}
     changed = changes["marts.store_orders"]
     assert (changed.rows_added, changed.rows_removed, changed.rows_changed) == (1, 0, 1)

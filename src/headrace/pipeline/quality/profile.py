@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from headrace import portable
-from headrace.errors import ProfileError
+from headrace.errors import HeadraceError, ProfileError
 from headrace.formatting import count, did_you_mean, first_few, one_line
 from headrace.ingest.locations import is_address
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE
@@ -133,6 +133,7 @@ def profile_all(
     import duckdb
 
     known = harmless_columns(resolved)
+    raw = _raw_tables(resolved)
     done: dict[str, TableProfile] = {}
     unread, paths = [], []
     for place in _places(resolved, on):
@@ -142,7 +143,7 @@ def profile_all(
                 relation
                 for relation in relations
                 if relation.name not in done
-                and (on is not None or place == "published" or relation.is_table)
+                and (on or place == "published" or relation.is_table or relation.name in raw)
             ]
             keys = _keys(connection, relations)
             harmless = known if place in _OWN else None
@@ -270,6 +271,17 @@ def _of_files(what: str, sample: int | None) -> TableProfile:
         notes = [f"{doubt.reason} (see `headrace inspect`)" for doubt in doubts]
         notes += [f"{count(quarantined, 'row')} would be quarantined"] if quarantined else []
         return made.model_copy(update={"notes": (*made.notes, *notes, *found.staged.notes)})
+
+
+def _raw_tables(resolved: "Resolved") -> set[str]:
+    """The raw tables, which are views of files where a target keeps them as such."""
+    from headrace.pipeline.catalog import current
+
+    try:
+        assets = current(resolved).assets.values()
+    except HeadraceError:
+        return set()
+    return {f"{one.schema}.{one.identifier or one.name}" for one in assets if one.kind == "table"}
 
 
 def _places(resolved: "Resolved | None", on: str | None) -> tuple[str, ...]:
