@@ -225,28 +225,16 @@ def test_what_fails_in_the_middle_leaves_what_readers_had(
     assert readers_count(target) == 4
 
 
-@pytest.mark.parametrize(
-    ("fault", "words"),
-    [
-        (Fault("PUT|POST", "bronze/", status=507, code="XMinioStorageFull"), "the store is full"),
-        (Fault("PUT|POST", "bronze/", status=403, code="AccessDenied"), "access is denied"),
-        (Fault("PUT|POST", "bronze/", status=503, code="SlowDown"), "the server is overloaded"),
-    ],
-    ids=lambda value: getattr(value, "code", None),
-)
-def test_a_bucket_that_fails_in_mid_load_loses_nothing(
-    s3: Server, tmp_path: Path, fault: Fault, words: str
-) -> None:
+def test_a_bucket_that_fails_in_mid_load_loses_nothing(s3: Server, tmp_path: Path) -> None:
     lab = Lab(tmp_path / "data", flags=("target=lake", *s3.flags(tmp_path.name)))
     shop = Shop(lab, tmp_path / "in")
     lab = shop.lab_with("{orders: {pattern: 'o_*.csv', primary_key: [id]}}")
     shop.write("o_1.csv", "id,amount\n1,10\n2,20\n")
     assert lab.load_one("store").rows_new == 2
     shop.write("o_2.csv", "id,amount\n2,25\n3,30\n")
-    s3.fail(fault)
-    with pytest.raises(HeadraceError) as caught:
+    s3.fail(Fault("PUT|POST", "bronze/", status=507, code="XMinioStorageFull"))
+    with pytest.raises(WarehouseError, match="the store is full") as caught:
         lab.load("store")
-    assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert SECRET not in str(caught.value)
     s3.fail()
