@@ -20,7 +20,7 @@ from headrace.quality.monitors import (
     judge_many,
 )
 from headrace.quality.monitors.measure import measure
-from headrace.quality.monitors.model import Floats, Times
+from headrace.quality.monitors.model import Floats, Grain, Times
 from headrace.quality.monitors.plan import Hints, plan
 from headrace.quality.monitors.segments import Parts
 from headrace.quality.monitors.series import error_of_few
@@ -314,3 +314,22 @@ def test_the_first_measurement_has_the_fingerprints_of_later_ones(kind: str, loa
         connection.execute("update t set amount = 8, id = -id where id = 23999")
         again = measure(connection, "t", made, now=now, known=known)
         assert len(again.periods) == (0 if loaded else 1)
+
+
+@pytest.mark.parametrize("grain", ["week", "month"])
+def test_an_event_of_the_next_day_changes_no_old_period(grain: Grain) -> None:
+    # the oldest period that is kept began before the first day that is looked at
+    now = datetime(2026, 1, 14, tzinfo=UTC)
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(
+            "create table t as select i as id, timestamp '2000-01-01 08:00:00' + to_days(i::int) "
+            "as happened_at from range(9505) as every (i)"
+        )
+        made = plan(connection, "t", Hints(event_time="happened_at", grain=grain), now=now)
+        first = measure(connection, "t", made, now=now)
+        known = {one.at: one.fingerprint for one in first.periods}
+        connection.execute("insert into t values (9505, timestamp '2026-01-10 08:00:00')")
+        again = measure(connection, "t", made, now=now, known=known)
+    assert [one.at for one in again.periods] == [first.periods[-1].at]
+    assert again.gone == ()

@@ -27,7 +27,7 @@ from headrace.pipeline.reports import Report
 from headrace.quality.profile import KeyOfTable, TableProfile, compare, keys_of, profile_table
 from headrace.quality.profile.service import Change
 from headrace.scaffold.add_tests import NewTest, TestsReport, add_tests
-from headrace.sql_text import identifiers, literal, qualified, scalar
+from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -262,9 +262,12 @@ def _of_files(what: str, sample: int | None) -> TableProfile:
         names = [c.name for c in found.staged.columns if c.name not in {FILE_COLUMN, FROM_FILE}]
         if not names:
             raise ProfileError(f"{what} has no columns: name a file with a header or with records")
-        connection.execute(f"create temp view file_rows as select {identifiers(names)} from found")
+        # no view: it would be bound anew, with all its columns, by each query about one of them
+        for column in found.staged.columns:
+            if column.name not in names:
+                connection.execute(f"alter table found drop column {identifier(column.name)}")
         bytes_ = sum(file.size for file in found.files)
-        made = profile_table(connection, "file_rows", what, sample=sample, bytes_=bytes_)
+        made = profile_table(connection, "found", what, sample=sample, bytes_=bytes_)
         quarantined = found.staged.rows_quarantined
         texts = [c.name for c in found.staged.columns if c.duckdb_type == "VARCHAR"]
         doubts = [*found.doubts, *value_doubts(connection, [n for n in texts if n in names])]

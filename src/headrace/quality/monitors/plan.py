@@ -405,5 +405,12 @@ def periods_kept(grain: Grain) -> int:
 
 
 def first_kept(plan: Plan, newest: datetime) -> datetime:
-    """The start of the oldest period that is measured."""
-    return newest - timedelta(days=periods_kept(plan.grain) * _DAYS[plan.grain])
+    """The start of the oldest period that is measured.
+
+    A period is kept whole: of a week from its middle on, each later event would change the rows.
+    """
+    oldest = newest - timedelta(days=periods_kept(plan.grain) * _DAYS[plan.grain])
+    day = oldest.replace(hour=0, minute=0, second=0, microsecond=0)
+    if plan.grain == "week":
+        return day - timedelta(days=day.weekday())
+    return day.replace(day=1) if plan.grain == "month" else day
