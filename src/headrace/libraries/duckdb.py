@@ -1,16 +1,12 @@
 """DuckDB: what its messages say, as it has no codes for these, its extensions, its progress."""
 
-import dis
 import importlib.util
 import re
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from importlib.abc import MetaPathFinder
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from headrace import portable
@@ -19,14 +15,9 @@ from headrace.extras import how_to_install
 from headrace.sql_text import literal
 
 if TYPE_CHECKING:
-    from importlib.machinery import ModuleSpec
-
     import duckdb
 
 _STEP_S = 0.25
-_PASS_PARAMETERS = ("headrace.", "dlt.destinations.", "dbt.adapters.duckdb.")
-"""Packages that call DuckDB with parameters which are no pandas objects."""
-_AS_PANDAS = frozenset({"df", "fetchdf", "fetch_df", "fetch_df_chunk", "to_df", "to_pandas"})
 _LOCKED = ("Could not set lock", "being used by another process")
 _DAMAGED = ("not a valid DuckDB database", "orrupt", "checksum", "Could not read enough bytes")
 _OTHER_VERSION = ("newer version", "version number")
@@ -184,47 +175,3 @@ def progress_of(
     finally:
         over.set()
         follower.join()
-
-
-class _PandasOnRequest(MetaPathFinder):
-    """DuckDB imports pandas with the first parameter of a statement, to know its types.
-
-    That takes a third of a second and 40 MB, and where pandas is not loaded, no value is of it.
-    DuckDB goes on without, and tries again the next time. Whoever asks for pandas gets it.
-    """
-
-    def find_spec(
-        self, fullname: str, path: object = None, target: ModuleType | None = None
-    ) -> "ModuleSpec | None":
-        """None, so that others look for it; or as if it were not installed."""
-        del path, target
-        if fullname == "pandas" and _is_called_in_c():
-            raise ModuleNotFoundError("no value is of pandas here", name=fullname)
-        return None
-
-
-def _is_called_in_c() -> bool:
-    """Whether what imports is a call from one of the packages that asks for no data frame.
-
-    An import statement in one of them is no such call.
-    """
-    frame = sys._getframe(2)  # noqa: SLF001 - `inspect` reads the source of each frame
-    while frame.f_globals.get("__name__") in {"importlib._bootstrap", __name__}:
-        if frame.f_back is None:
-            return False
-        frame = frame.f_back
-    name = str(frame.f_globals.get("__name__"))
-    statement = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-    is_asked = not _AS_PANDAS.isdisjoint(frame.f_code.co_names)
-    return name.startswith(_PASS_PARAMETERS) and statement.startswith("CALL") and not is_asked
-
-
-@contextmanager
-def pandas_on_request() -> Iterator[None]:
-    """DuckDB does not import pandas for the parameters of Headrace, dlt and dbt."""
-    finder = _PandasOnRequest()
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)

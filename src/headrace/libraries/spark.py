@@ -44,6 +44,10 @@ _EXPLAINED = {
         "{setting}.memory (of this process), or divide the work into more parts by "
         "spark.sql.shuffle.partitions in {setting}.conf"
     ),
+    r"Not enough memory to build and broadcast": (
+        "a table that Spark takes for small does not fit the memory of one process: raise "
+        "{setting}.memory, or set spark.sql.autoBroadcastJoinThreshold in {setting}.conf to -1"
+    ),
     r"No space left on device": "the disk is full: free some space and run again",
 }
 """What to do, by the words of an error."""

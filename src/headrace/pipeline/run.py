@@ -20,7 +20,6 @@ from headrace.exceptions import came_of_ctrl_c, first_line
 from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
 from headrace.ingest.periods import Backfill
-from headrace.libraries.duckdb import pandas_on_request
 from headrace.log_file import logging_to
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import lock, notify
@@ -194,7 +193,6 @@ def _run(
 
     with (
         lock.hold(target, command) as dead,
-        pandas_on_request(),
         logged,
         json_log.about(run_id=run_id),
         progress,

@@ -121,36 +121,3 @@ def test_an_extension_that_is_not_installed_names_its_extra() -> None:
         pytest.raises(WarehouseError, match=r"extension nothing is not installed: run `uv .*lake"),
     ):
         libraries_duckdb.load_extension(connection, "nothing", extra="lake")
-
-
-_WITH_A_PARAMETER = """
-import sys
-import duckdb
-from headrace.libraries.duckdb import pandas_on_request
-
-code = compile(sys.argv[1], "module.py", "exec")
-with pandas_on_request():
-    exec(code, {"__name__": sys.argv[2], "connection": duckdb.connect()})
-print("pandas" in sys.modules)
-"""
-
-
-@pytest.mark.parametrize(
-    ("code", "module", "is_imported"),
-    [
-        ("connection.execute('select ?', [1])", "headrace.targets.duckdb", False),
-        ("connection.execute('select ?', ['a']).fetchall()", "dlt.destinations.impl", False),
-        ("connection.execute('select ?', [1])", "__main__", True),  # a user's own code
-        ("import pandas", "headrace.synth.learn", True),
-        ("import importlib; importlib.import_module('pandas')", "headrace.extras", True),
-        ("connection.execute('select ?', [1]).df()", "__main__", True),
-        ("connection.execute('select 1').fetch_df()", "dlt.destinations.impl.duckdb", True),
-    ],
-)
-def test_duckdb_imports_pandas_only_for_who_asks(code: str, module: str, is_imported: bool) -> None:
-    pytest.importorskip("pandas", reason="uv sync --extra learn")
-    found = subprocess.run(
-        [sys.executable, "-c", _WITH_A_PARAMETER, code, module],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    assert found.stdout.strip() == str(is_imported)

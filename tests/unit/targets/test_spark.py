@@ -80,6 +80,10 @@ def test_a_server_that_is_not_there_is_said_at_once() -> None:
         ("Initial job has not accepted any resources", "lower targets.spark.executor_memory"),
         ("java.lang.OutOfMemoryError: Java heap space", "raise targets.spark.executor_memory"),
         ("ExecutorLostFailure (executor 1 exited)", "raise targets.spark.executor_memory"),
+        (
+            "SparkException: Not enough memory to build and broadcast the table to all workers",
+            r"raise targets\.spark\.memory, or set spark\.sql\.autoBroadcastJoinThreshold",
+        ),
         ("something else\nand more", "^something else$"),
     ],
 )

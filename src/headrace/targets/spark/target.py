@@ -408,6 +408,9 @@ class SparkTarget(EngineTarget):
             "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
             # dbt creates a table again in the folder of a build that was stopped
             "spark.sql.legacy.allowNonEmptyLocationInCTAS": "true",
+            # Spark takes a table for as large as its files, and sends what has less than 10 MB to
+            # all tasks whole: two million ids, of which four joins at once do not fit 1 GB
+            "spark.sql.sources.fileCompressionFactor": "20",
         }
         if given.method == "session":
             is_here = given.master.startswith("local")
