@@ -1,7 +1,7 @@
 """Which settings would read columns of text as numbers, dates or booleans: for ``inspect``."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ _DAYS = {
     r"\d{1,2}([./-])\d{1,2}([./-])\d{2}": (("%d", "%m", "%y"), ("%m", "%d", "%y")),
     r"\d{1,2}([ -])[A-Za-z]{3}([ -])\d{4}": (("%d", "%b", "%Y"),),
 }
+_LIKE_A_DAY = r"\d{1,4}[./ -][0-9A-Za-z]{1,3}[./ -]\d{1,4}[ :\d]*"  # each of them, as one pattern
 _CLOCKS = {"": "", r" \d{1,2}:\d\d": " %H:%M", r" \d{1,2}:\d\d:\d\d": " %H:%M:%S"}
 
 
@@ -37,12 +38,29 @@ class Doubt(Report):
     settings: dict[str, Any] = Field(description="of the table")
 
 
+_FEW = 1000  # values that are asked first: most guesses are refuted by them
+
+
 @dataclass(frozen=True)
 class _Texts:
-    """A column of text in the table ``found``; values that may stand for null are left out."""
+    """A column of text in the table ``found``; values that may stand for null are left out.
+
+    The first of them are in a table of their own, which is asked sooner than a wide one.
+    """
 
     connection: "duckdb.DuckDBPyConnection"
     name: str
+    are_all: bool = False  # the few are all that there are
+
+    @staticmethod
+    def of(connection: "duckdb.DuckDBPyConnection", name: str) -> "_Texts":
+        """The column, with its first values in the table ``few``."""
+        texts = _Texts(connection, name)
+        query = f"select {texts.quoted} {texts._values} limit {_FEW}"
+        (count,) = connection.execute(
+            f"create or replace temp table few as {query}"
+        ).fetchone() or (0,)
+        return _Texts(connection, name, are_all=count < _FEW)
 
     @property
     def quoted(self) -> str:
@@ -53,16 +71,34 @@ class _Texts:
         nulls = ", ".join(map(literal, _NULLS))
         return f"from found where {self.quoted} is not null and {self.quoted} not in ({nulls})"
 
+    def _holding(self, conditions: Sequence[str], rows: str) -> list[bool]:
+        asked = ", ".join(f"bool_and(coalesce({one}, false))" for one in conditions)
+        return [
+            bool(one) for one in self.connection.execute(f"select {asked} {rows}").fetchall()[0]
+        ]
+
+    def which_hold(self, conditions: Sequence[str]) -> list[bool]:
+        """Of each condition, whether there are values and it holds for all of them."""
+        holds = self._holding(conditions, "from few")
+        rest = [one for one, is_so in zip(conditions, holds, strict=True) if is_so]
+        if self.are_all or not rest:
+            return holds
+        whole = dict(zip(rest, self._holding(rest, self._values), strict=True))
+        return [whole.get(one, False) for one in conditions]
+
     def all_are(self, condition: str) -> bool:
-        query = f"select count(*) > 0 and bool_and(coalesce({condition}, false)) {self._values}"
-        (holds,) = self.connection.execute(query).fetchone() or (False,)
-        return bool(holds)
+        return self.which_hold([condition])[0]
 
-    def all_match(self, pattern: str) -> bool:
-        return self.all_are(f"regexp_full_match({self.quoted}, {literal(pattern)})")
+    def all_match(self, patterns: Sequence[str]) -> list[bool]:
+        """Of each pattern, whether all values match it."""
+        return self.which_hold(
+            [f"regexp_full_match({self.quoted}, {literal(one)})" for one in patterns]
+        )
 
-    def any_match(self, pattern: str) -> bool:
-        return not self.all_are(f"not regexp_matches({self.quoted}, {literal(pattern)})")
+    def any_match(self, patterns: Sequence[str]) -> list[bool]:
+        """Of each pattern, whether it is found in any value."""
+        none = [f"not regexp_matches({self.quoted}, {literal(one)})" for one in patterns]
+        return [not one for one in self.which_hold(none)]
 
     def first(self, expression: str) -> Any:
         query = f"select {expression} {self._values} limit 1"
@@ -88,7 +124,7 @@ def value_doubts(connection: "duckdb.DuckDBPyConnection", columns: Iterable[str]
     doubts: list[Doubt] = []
     form: NumberForm | None = None  # one table writes its numbers in one way
     for name in columns:
-        texts = _Texts(connection, name)
+        texts = _Texts.of(connection, name)
         found, used = _doubt(texts, form)
         if found is None:
             continue
@@ -127,18 +163,15 @@ def _plain_kind(texts: _Texts) -> str | None:
 
 def _number(texts: _Texts, form: NumberForm | None) -> tuple[Doubt, NumberForm] | None:
     """Numbers with signs that DuckDB does not read; all of one form."""
-    if not texts.any_match("[0-9]"):
+    has_digits, has_parentheses = texts.any_match(["[0-9]", r"^\W*\(.*\)\W*$"])
+    if not has_digits:
         return None
-    percent = texts.all_match(r".*%\s*")
+    (percent,) = texts.all_match([r".*%\s*"])
     currency = () if percent else _signs(texts)
-    accounting = not percent and texts.any_match(r"^\W*\(.*\)\W*$")
-    fitting = [
-        found
-        for decimal, thousands in _FORMS
-        if texts.all_match(
-            (found := NumberForm(decimal, thousands, currency, accounting, percent)).pattern
-        )
-    ]
+    accounting = not percent and has_parentheses
+    forms = [NumberForm(*marks, currency, accounting, percent) for marks in _FORMS]
+    matched = texts.all_match([one.pattern for one in forms])
+    fitting = [one for one, is_so in zip(forms, matched, strict=True) if is_so]
     if not fitting or fitting[0] == NumberForm():
         return None
     alike = [one for one in fitting if form is None or _go_together(one, form)]
@@ -155,7 +188,12 @@ def _go_together(one: NumberForm, other: NumberForm) -> bool:
 
 def _signs(texts: _Texts) -> tuple[str, ...]:
     """The currency signs that values have."""
-    found = [sign for sign in _SIGNS if texts.any_match(rf"(^|[\s\d(+-]){re.escape(sign)}")]
+    absent = texts.which_hold([f"not contains({texts.quoted}, {literal(one)})" for one in _SIGNS])
+    there = [sign for sign, is_absent in zip(_SIGNS, absent, strict=True) if not is_absent]
+    if not there:
+        return ()
+    seen = texts.any_match([rf"(^|[\s\d(+-]){re.escape(sign)}" for sign in there])
+    found = [sign for sign, is_so in zip(there, seen, strict=True) if is_so]
     return tuple(
         sign for sign in found if not any(sign != other and sign in other for other in found)
     )
@@ -193,10 +231,17 @@ def _described(texts: _Texts, form: NumberForm, is_open: bool) -> Doubt:
 
 
 def _day(texts: _Texts) -> Doubt | None:
-    for shape, orders in _DAYS.items():
-        for clock, ending in _CLOCKS.items():
-            if not texts.all_match(shape + clock):
-                continue
+    if not texts.all_match([_LIKE_A_DAY])[0]:
+        return None
+    shapes = {
+        shape + clock: (shape, orders, ending)
+        for shape, orders in _DAYS.items()
+        for clock, ending in _CLOCKS.items()
+    }
+    for is_so, (shape, orders, ending) in zip(
+        texts.all_match(list(shapes)), shapes.values(), strict=True
+    ):
+        if is_so:
             mark, second = (
                 texts.first(f"regexp_extract({texts.quoted}, {literal(shape)}, {number})")
                 for number in (1, 2)
