@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import chdir, contextmanager, nullcontext
+from contextlib import chdir, contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -83,8 +83,11 @@ class TookTooLongError(Exception):
     """A function did not end in its time."""
 
 
-class _StopThreadError(BaseException):
-    """Raised within a thread that is to end: no ``except Exception`` of its code catches it."""
+class _StopThreadError(SystemExit):
+    """Raised within a thread that is to end: no ``except Exception`` of its code catches it.
+
+    As a ``SystemExit``, it ends the thread in silence wherever it reaches it.
+    """
 
 
 def within(seconds: float, function: Callable[[], T], stop: Callable[[], None]) -> T:
@@ -100,10 +103,11 @@ def within(seconds: float, function: Callable[[], T], stop: Callable[[], None]) 
     raised: list[BaseException] = []
 
     def run() -> None:
-        try:
-            found.append(function())
-        except BaseException as error:
-            raised.append(error)
+        with suppress(_StopThreadError):  # it may come while another error is kept
+            try:
+                found.append(function())
+            except BaseException as error:
+                raised.append(error)
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()

@@ -4,8 +4,10 @@ import gc
 import os
 import re
 import sys
+import threading
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
+from typing import Any
 
 import pytest
 
@@ -95,3 +97,27 @@ def test_only_this_module_changes_the_environment() -> None:
     changes = re.compile(r"os\.(environ\[[^]]+\] =|environ\.(update|setdefault|pop)|putenv)")
     found = {path.name for path in package.rglob("*.py") if changes.search(path.read_text("utf-8"))}
     assert found == {"process.py"}
+
+
+def test_a_thread_that_is_stopped_while_it_keeps_an_error_ends_in_silence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one whose query is interrupted as its time ends, and that is stopped a moment later."""
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+    interrupted = threading.Event()
+
+    def spin(frame: FrameType, event: str, _: object) -> Any:
+        while event == "line":  # of what keeps the error: the stop comes here
+            pass
+        return spin
+
+    def query() -> None:
+        interrupted.wait()
+        sys.settrace(spin)
+        sys._getframe(1).f_trace = spin
+        raise KeyError
+
+    with pytest.raises(process.TookTooLongError):
+        process.within(0.05, query, interrupted.set)
+    assert said == []
