@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
+from headrace.formatting import first_few
 from headrace.secrets import hide
 from headrace.targets.base import RemoteTarget, TargetSettings
 
@@ -130,3 +131,30 @@ def advised(
         if re.search(pattern, text, re.IGNORECASE):
             return WarehouseError(hide(sentence.format(place=place, said=said, **known)))
     return WarehouseError(hide(f"{place}: {said}"))
+
+
+def refused_refresh(schema: str, lost: Sequence[str]) -> WarehouseError:
+    """The error of a full refresh that would drop what could not be made again.
+
+    Args:
+        schema: of the raw tables.
+        lost: views on them, and what else depends on them.
+    """
+    return WarehouseError(
+        f"a full refresh drops the tables of {schema}, and with them {first_few(lost)}, which "
+        "could not be made again: drop it, run the refresh, and create it again"
+    )
+
+
+def not_made_again(view: str, why: str, kept_in: str) -> str:
+    """A line about a view that a full refresh has dropped, and that cannot be made again.
+
+    Args:
+        view: its name.
+        why: what the server said.
+        kept_in: the table that has its definition.
+    """
+    return (
+        f"the full refresh dropped the view {view}, which cannot be made again ({why}): "
+        f"its definition is in {kept_in}; the build makes dbt's own"
+    )

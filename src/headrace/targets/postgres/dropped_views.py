@@ -11,12 +11,11 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
-from headrace.formatting import first_few
 from headrace.sql_text import identifier, qualified
 from headrace.targets.postgres.versions import OWN_SCHEMA
 from headrace.targets.postgres.views import dependents_of, statements_of
+from headrace.targets.server_target import not_made_again, refused_refresh
 
 if TYPE_CHECKING:
     import psycopg
@@ -68,10 +67,7 @@ def keep_views(connection: "Connection", schema: str, tables: Sequence[str]) -> 
     ).fetchall()
     lost += [str(name) for (name,) in rows]
     if lost:
-        raise WarehouseError(
-            f"a full refresh drops the tables of {schema}, and with them {first_few(lost)}, which "
-            "could not be made again: drop it, run the refresh, and create it again"
-        )
+        raise refused_refresh(schema, lost)
     if not views:
         return
     with connection.transaction():
@@ -129,8 +125,5 @@ def make_views_again(connection: "Connection", schema: str) -> list[str]:
                 connection.execute(f"delete from {table} where number = %s".encode(), [number])
         except psycopg.Error as error:
             said = first_line(error.diag.message_primary or error)
-            notes.append(
-                f"the full refresh dropped the view {name}, which cannot be made again ({said}): "
-                f"its definition is in {OWN_SCHEMA}.dropped_views; the build makes dbt's own"
-            )
+            notes.append(not_made_again(name, said, f"{OWN_SCHEMA}.dropped_views"))
     return notes

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
-from headrace.formatting import first_few
 from headrace.sql_text import identifier, qualified
 from headrace.targets.redshift.grants import grants_of
 from headrace.targets.redshift.server import OWN_SCHEMA, driver, rows_of, run, text, transaction
+from headrace.targets.server_target import not_made_again, refused_refresh
 
 if TYPE_CHECKING:
     from psycopg2.extensions import connection as Connection  # noqa: N812 - it is a class
@@ -81,10 +80,7 @@ def keep_views(connection: "Connection", schema: str, names: Sequence[str]) -> N
         or re.match(r"\s*create\s+materialized", view.definition, re.IGNORECASE)
     ]
     if lost:
-        raise WarehouseError(
-            f"a full refresh drops the tables of {schema}, and with them {first_few(lost)}, which "
-            "could not be made again: drop it, run the refresh, and create it again"
-        )
+        raise refused_refresh(schema, lost)
     run(connection, _TABLE)
     with transaction(connection):
         ((number,),) = rows_of(connection, f"select coalesce(max(number), 0) from {_DROPPED}")
@@ -161,11 +157,7 @@ def make_views_again(connection: "Connection", schema: str) -> list[str]:
                         run(connection, sql)
                 _forget(connection, view_schema, name)
         except driver().Error as error:
-            notes.append(
-                f"the full refresh dropped the view {view_schema}.{name}, which cannot be made "
-                f"again ({first_line(error)}): its definition is in {_DROPPED}; the build makes "
-                "dbt's own"
-            )
+            notes.append(not_made_again(f"{view_schema}.{name}", first_line(error), _DROPPED))
     return notes
 
 
