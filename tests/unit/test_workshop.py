@@ -239,6 +239,15 @@ def test_ci_run_fails_where_a_test_is_skipped_with_everything_there(bench: Bench
     assert bench.calls[-1].endswith("@.pytest_cache/skipped.txt")
 
 
+def test_ci_run_installs_each_program_without_which_a_test_is_skipped() -> None:
+    """A machine has bash and git already."""
+    texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("*.py")]
+    needed = {name for text in texts for name in re.findall(r'which\("(\w+)"\) is None', text)}
+    looked_for = re.findall(r"command -v (.+?) >/dev/null \|\| missing", CI_RUN.read_text("utf-8"))
+    assert needed - {"bash", "git"} == {"java", "promtool", "wget"}
+    assert needed - {"bash", "git"} <= {name for names in looked_for for name in names.split()}
+
+
 @needs_bash
 @pytest.mark.parametrize(
     "line", ["Run the tests with `uv run --all-groups pytest`.", "$ pip install uv &&"]
