@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,6 +99,11 @@ def _draw_the_same_examples_everywhere() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: tests wait a third of their time, for servers and browsers."""
     return portable.cores() + 1
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> cpu_seconds.Shares | None:
+    """Only for ``--dist loadfile``, which is this project's."""
+    return cpu_seconds.Shares(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,17 +8,24 @@ that is nearly the same on a busy machine.
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 RECORD = Path(__file__).with_suffix(".json")
 _WORTH_A_LINE_S = 0.5
 elsewhere = 0.0
 """CPU seconds of commands that another process has started for the tests."""
 _BEGAN = pytest.StashKey[float]()
+_BY_TARGET = re.compile(
+    r"(tests/integration/test_(?:parity_of_targets|spark_and_sail|target_contract|"
+    r"targets_without_a_copy)\.py)::.*(\[.+\])"
+)
+"""Files whose tests share what is costly by target, and nothing beyond it."""
 
 
 def read() -> dict[str, dict[str, float]]:
@@ -40,6 +47,19 @@ def longest_first(items: list[pytest.Item]) -> None:
         return recorded.get(_file(item.nodeid), unknown)
 
     items.sort(key=cost, reverse=True)
+
+
+class Shares(LoadFileScheduling):  # type: ignore[misc]
+    """Gives each process whole files, or of some files all tests of a target."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return share_of(nodeid)
+
+
+def share_of(nodeid: str) -> str:
+    """The name of what a test is run together with, by one process."""
+    found = _BY_TARGET.fullmatch(nodeid)
+    return "".join(found.groups()) if found else _file(nodeid)
 
 
 class Recorder:

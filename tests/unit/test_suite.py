@@ -102,3 +102,27 @@ def test_what_is_measured_replaces_the_line_of_its_file(
         "tests/test_kept.py": {"quick": 2.0},
         "tests/test_new.py": {"quick": 0.2, "slow": 3.1},
     }
+
+
+@pytest.mark.parametrize(
+    ("nodeid", "share"),
+    [
+        ("tests/unit/a/test_b.py::test_c[x]", "tests/unit/a/test_b.py"),
+        ("tests/integration/test_kills.py::test_a[load]", "tests/integration/test_kills.py"),
+        *(
+            (f"{name}::test_a[lake in S3]", f"{name}[lake in S3]")
+            for name in (
+                "tests/integration/test_parity_of_targets.py",
+                "tests/integration/test_spark_and_sail.py",
+                "tests/integration/test_target_contract.py",
+                "tests/integration/test_targets_without_a_copy.py",
+            )
+        ),
+        (
+            "tests/integration/test_target_contract.py::test_a",
+            "tests/integration/test_target_contract.py",
+        ),
+    ],
+)
+def test_a_share_is_a_file_or_what_it_has_of_one_target(nodeid: str, share: str) -> None:
+    assert cpu_seconds.share_of(nodeid) == share

@@ -5,7 +5,8 @@
 
 Each target is an empty place of its own (`TargetSettings.apart`), so that nothing that a project
 has anywhere is touched. What is compared is what readers get: the published marts, their values in
-forms that do not depend on the engine (a decimal of any width is a number, a time is UTC).
+forms that do not depend on the engine (a decimal of any width is a number, a time is UTC). Monitors
+and kept profiles say nothing of that, and are off.
 """
 
 import json
@@ -263,6 +264,8 @@ class _Side:
                 "publish.local_copy": "always",
                 "run_store.url": f"sqlite:///{self.folder / 'runs.sqlite'}",
                 "openlineage.enabled": "false",
+                "monitors.enabled": "false",
+                "quality.keep_profiles": "0",
                 **{f"targets.{self.name}.{key}": value for key, value in changes.items()},
             }
 
