@@ -22,6 +22,7 @@ from benchmarks.data import folder_of
 from benchmarks.headrace_cli import files_source, headrace
 from benchmarks.measure import ROOT, BenchmarkError, Sample, ratio
 from benchmarks.report import Report, parser, work_dir
+from headrace.errors import HeadraceError
 from headrace.settings import resolve
 
 SHOP, AGAIN, TABLE = "first run of the shop", "the shop, a day later", "load of one table"
@@ -36,13 +37,19 @@ class OnTarget:
         name: the target's name; a built-in type's needs no entry in the settings.
         folder: of what it keeps on this machine.
         places: closes the place at the end.
+
+    Raises:
+        BenchmarkError: there is no such place, as its server is not there.
     """
 
     def __init__(self, name: str, folder: Path, places: ExitStack) -> None:
         self.name, self.folder = name, folder
         self.folder.mkdir(parents=True)
         settings = resolve(ROOT, flags=[f"target={name}"]).settings.targets[name]
-        changes = places.enter_context(settings.apart(folder))
+        try:
+            changes = places.enter_context(settings.apart(folder))
+        except HeadraceError as error:
+            raise BenchmarkError(f"{name}: {error}") from error
         at_place = [f"targets.{name}.{key}={value}" for key, value in changes.items()]
         self.sets = (f"target={name}", *at_place)
 
@@ -143,18 +150,20 @@ def measure(
         shutil.rmtree(folder, ignore_errors=True)  # of a call that was stopped
         found: dict[str, Any] = {}
         with ExitStack() as places:
-            place = OnTarget(name, folder, places)
-            for case in (case for case in jobs if case in cases):
-                try:
+            case = ""
+            try:
+                place = OnTarget(name, folder, places)
+                for case in (case for case in jobs if case in cases):
                     sample, steps = place.run(*jobs[case]())
-                except BenchmarkError as error:
-                    if name == targets[0]:
-                        raise
-                    print(error, file=sys.stderr)
-                    found[case] = {"failed": str(error)[-500:]}
-                    break
-                found[case] = {"sample": asdict(sample), "steps": steps, "bytes": _size(folder)}
-                print(f"    {name}, {case}: {_told(found[case])}", file=sys.stderr, flush=True)
+                    size = _size(folder)
+                    found[case] = {"sample": asdict(sample), "steps": steps, "bytes": size}
+                    told = _told(found[case])
+                    print(f"    {name}, {case}: {told}", file=sys.stderr, flush=True)
+            except BenchmarkError as error:
+                if name == targets[0]:
+                    raise
+                print(error, file=sys.stderr)
+                found[case or cases[0]] = {"failed": str(error)[-500:]}
         shutil.rmtree(folder, ignore_errors=True)
         parts.add(number, name, found)
     if len(left) > (most if most is not None else len(left)):

@@ -104,6 +104,7 @@ of_publishers = pytest.mark.parametrize(
 def loaded(project: Project) -> Project:
     assert not project.target.exists()
     assert project.target.row_counts("shop_raw") == {}
+    assert project.target.table_names(["shop_raw"]) == {}
     assert project.target.count_rows("shop_raw", "orders") is None
     with closing(duckdb.connect()) as connection:
         assert not project.target.attach(connection, "target")
@@ -117,6 +118,8 @@ def test_what_was_loaded_can_be_counted_and_is_there(loaded: Project) -> None:
     assert target.exists()
     assert target.row_counts("shop_raw") == {"orders": 3}
     assert target.row_counts("not_there") == {}
+    assert target.table_names({"shop_raw", "not_there"}) == {"shop_raw": ["orders"]}
+    assert target.table_names([]) == {}
     assert target.count_rows("shop_raw", "orders") == 3
     assert target.count_rows("shop_raw", "not_there") is None
     assert target.count_rows("not_there", "orders") is None

@@ -16,7 +16,7 @@ from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import is_damaged, is_locked, is_of_other_version, lock_holder
 from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.system_errors import fault_in
-from headrace.targets.base import Capabilities, TargetSettings
+from headrace.targets.base import Capabilities, TargetSettings, counts_in, tables_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -273,24 +273,19 @@ class DuckDbTarget:
     def note_written(self, relations: Collection[tuple[str, str]]) -> None:
         """Nothing: dbt writes where the tables are."""
 
-    def row_counts(self, schema: str) -> dict[str, int]:
-        """Rows of each table of ``schema``, dlt's own tables left out."""
+    def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
+        """The tables of each schema, dlt's own left out."""
         if not exists(self.path):
             return {}
         with self.connect(read_only=True) as connection:
-            # written out: with a parameter, DuckDB imports pandas, which takes a third of a second
-            names = connection.execute(
-                f"select table_name from duckdb_tables() where schema_name = {literal(schema)}"
-            ).fetchall()
-            counts = {}
-            for (name,) in names:
-                if name.startswith("_dlt"):
-                    continue
-                row = connection.execute(
-                    f"select count(*) from {qualified(schema, name)}"
-                ).fetchone()
-                counts[str(name)] = int(row[0]) if row else 0
-            return counts
+            return tables_in(connection, self.database, schemas)
+
+    def row_counts(self, schema: str) -> dict[str, int]:
+        """Rows of each table of ``schema``, dlt's own left out."""
+        if not exists(self.path):
+            return {}
+        with self.connect(read_only=True) as connection:
+            return counts_in(connection, self.database, schema)
 
     def count_rows(self, schema: str, name: str) -> int | None:
         """Rows of a table or view of the file; None when there is none of that name."""

@@ -1,11 +1,11 @@
 """What targets with a server have in common: its name, its lock, and how its errors are told."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ConfigDict, Field
 
@@ -41,6 +41,14 @@ class DatabaseServer(Protocol):
     def explain(self, error: Exception) -> WarehouseError:
         """An error of the driver, or of DuckDB's, as one sentence that says what to do."""
         ...
+
+
+def by_schema(rows: Iterable[Sequence[Any]]) -> dict[str, list[str]]:
+    """Names of tables by their schema, from rows of schema and table."""
+    found: dict[str, list[str]] = {}
+    for schema, name in rows:
+        found.setdefault(str(schema), []).append(str(name))
+    return found
 
 
 class ServerTargetSettings(TargetSettings):

@@ -67,11 +67,12 @@ def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved:
     found = project(tmp_path)
     found.data_dir.mkdir()
     assert found.target.database_file is not None
+    now = f"timestamptz '{NOW.isoformat()}'"
     with duckdb.connect(str(found.target.database_file)) as connection:
         connection.execute("create schema marts")
         connection.execute(
-            "create table marts.orders as select * from (values (1, now() - interval 3 days), "
-            "(null, now() - interval 2 years)) as t(id, placed_at)"
+            f"create table marts.orders as select * from (values (1, {now} - interval 3 days), "
+            f"(null, {now} - interval 2 years)) as t(id, placed_at)"
         )
     built(found, found.target, node("orders"))
     return found

@@ -38,6 +38,7 @@ def test_a_file_that_was_stopped_at_its_birth_is_created_anew(
     place = target(path)
     place.check()
     assert place.row_counts("x_raw") == {}
+    assert place.table_names(["x_raw"]) == {}
     with duckdb.connect() as connection:
         assert not place.attach(connection, "w")
     note = place.prepare()
@@ -47,6 +48,7 @@ def test_a_file_that_was_stopped_at_its_birth_is_created_anew(
         connection.execute("create table t as select 1")
     assert place.prepare() is None
     assert place.row_counts("main") == {"t": 1}
+    assert place.table_names({"main", "x_raw"}) == {"main": ["t"]}
 
 
 def test_only_the_warehouse_has_the_newer_storage(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ def test_rows_are_counted_by_duckdb() -> None:
     place = Elsewhere()
     assert place.row_counts("raw") == {"orders": 3}
     assert place.row_counts("none") == {}
+    assert place.table_names(["raw", "none"]) == {"raw": ["orders"]}
     assert place.count_rows("raw", "few") == 2
     assert place.count_rows("raw", "none") is None
     with place.lock("headrace run"):
@@ -53,6 +54,7 @@ def test_rows_are_counted_by_duckdb() -> None:
 
 def test_before_the_first_load_there_is_nothing_to_count() -> None:
     place = Elsewhere(there=False)
+    assert place.table_names(["raw"]) == {}
     assert (place.row_counts("raw"), place.count_rows("raw", "orders")) == ({}, None)
 
 

@@ -82,13 +82,13 @@ def store_failures(
     """
     tests = [item.node for item in results if str(item.node.resource_type) == "test"]
     found = {item.node.unique_id: item.failures or 0 for item in results}
-    schemas = {node.schema for node in tests}
-    kept = {schema: target.row_counts(schema) for schema in schemas}
+    there = target.table_names({node.schema for node in tests})
+    kept = {schema: target.row_counts(schema) for schema in there}
     names = [
         node.name
         for node in tests
         if 0 < found[node.unique_id] <= _MOST_KEPT
-        or (not found[node.unique_id] and kept[node.schema].get(node.alias))
+        or (not found[node.unique_id] and kept.get(node.schema, {}).get(node.alias))
     ]
     if not names:
         return {}

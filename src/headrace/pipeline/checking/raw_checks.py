@@ -109,9 +109,9 @@ def _unreadable(file: str, problem: str) -> NodeReport:
 
 def _loaded(target: Target, graph: Any) -> tuple[RawTable, ...]:
     sources = list(graph.sources.values())
-    there = {schema: target.row_counts(schema) for schema in {one.schema for one in sources}}
+    there = target.table_names({one.schema for one in sources})
     return tuple(
         RawTable(f"{one.schema}.{one.identifier}", one.source_name, one.name)
         for one in sources
-        if one.identifier in there[one.schema] and not one.name.startswith("_dlt")
+        if one.identifier in there.get(one.schema, ()) and not one.name.startswith("_dlt")
     )

@@ -93,10 +93,9 @@ def keep_loaded_settings_sources(resolved: Resolved, target: Target) -> None:
     """Write down of the sources of the settings whether they are loaded."""
     if resolved.settings.dbt.profile is not None:
         return  # a project of its own does not read it
-    names = resolved.settings.sources
-    keep_loaded(
-        target, {name: bool(target.row_counts(resolved.raw_schema(name))) for name in names}
-    )
+    schemas = {name: resolved.raw_schema(name) for name in resolved.settings.sources}
+    there = target.table_names(set(schemas.values()))
+    keep_loaded(target, {name: schema in there for name, schema in schemas.items()})
 
 
 def _read_loaded(path: Path) -> dict[str, bool]:

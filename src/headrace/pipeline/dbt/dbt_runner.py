@@ -178,7 +178,8 @@ def sources_not_loaded(graph: Any, target: Target, *, writes: bool = True) -> li
         for source in graph.sources.values()
         if not libraries_dbt.is_external(source) and _is_in(source, target)
     }
-    loaded = {name: bool(target.row_counts(schema)) for name, schema in schemas.items()}
+    there = target.table_names(set(schemas.values()))
+    loaded = {name: schema in there for name, schema in schemas.items()}
     if writes:
         bare_dbt.keep_loaded(target, loaded)
     return sorted(name for name, is_loaded in loaded.items() if not is_loaded)

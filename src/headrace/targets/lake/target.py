@@ -352,6 +352,17 @@ class LakeTarget(RemoteTarget):
             return error
         return self.store.explain(error)
 
+    def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
+        """The tables of each schema, dlt's own left out."""
+        state, _ = self.state.read()
+        built = state.tables if state else ()
+        found = {
+            schema: [one.name for one in self.raw_tables(schema).tables()]
+            or [one.name for one in built if one.schema_name == schema]
+            for schema in schemas
+        }
+        return {schema: names for schema, names in found.items() if names}
+
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
         import duckdb

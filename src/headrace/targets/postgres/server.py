@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from headrace.errors import LockedError, WarehouseError
 from headrace.extras import how_to_install
 from headrace.sql_text import qualified
 from headrace.targets.postgres.errors import explained
+from headrace.targets.server_target import by_schema
 
 if TYPE_CHECKING:
     import psycopg
@@ -209,12 +210,14 @@ def count_of(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str, nam
     return int(row[0]) if row else 0
 
 
-def tables_of(connection: "psycopg.Connection[tuple[Any, ...]]", schema: str) -> list[str]:
-    """The tables of a schema, dlt's own left out."""
+def tables_of(
+    connection: "psycopg.Connection[tuple[Any, ...]]", schemas: Collection[str]
+) -> dict[str, list[str]]:
+    """The tables of each schema, dlt's own left out."""
     rows = connection.execute(
-        "select relname from pg_class where relkind in ('r', 'p') and relnamespace = "
-        "(select oid from pg_namespace where nspname = %s) "
+        "select nspname, relname from pg_class join pg_namespace as n on n.oid = relnamespace "
+        "where relkind in ('r', 'p') and nspname = any(%s) "
         "and not starts_with(relname, '_dlt') and not relispartition",
-        [schema],
+        [list(schemas)],
     ).fetchall()
-    return [str(name) for (name,) in rows]
+    return by_schema(rows)

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,7 +178,7 @@ class PostgresTarget(ServerTarget):
         join of two of them becomes a nested loop.
         """
         with self.server.connect() as connection:
-            for name in (*tables_of(connection, schema), "_dlt_loads"):
+            for name in (*tables_of(connection, [schema]).get(schema, ()), "_dlt_loads"):
                 connection.execute(f"analyze {qualified(schema, name)}".encode())
             return make_views_again(connection, schema)
 
@@ -354,10 +354,15 @@ class PostgresTarget(ServerTarget):
             self.server.connect, self.published_schema, self.location, self.attach
         )
 
+    def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
+        """The tables of each schema, dlt's own left out."""
+        with self.server.connect() as connection:
+            return tables_of(connection, schemas)
+
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
         with self.server.connect() as connection:
-            names = tables_of(connection, schema)
+            names = tables_of(connection, [schema]).get(schema, ())
             return {name: count_of(connection, schema, name) for name in names}
 
     def count_rows(self, schema: str, name: str) -> int | None:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from headrace.targets.redshift.server import (
     text,
 )
 from headrace.targets.s3_access import S3Access
-from headrace.targets.server_target import ServerTarget, ServerTargetSettings
+from headrace.targets.server_target import ServerTarget, ServerTargetSettings, by_schema
 
 if TYPE_CHECKING:
     import duckdb
@@ -342,6 +342,15 @@ class RedshiftTarget(ServerTarget):
         with self.server.connect() as connection:
             keep_views(connection, schema, tables)
 
+    def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
+        """The tables of each schema, dlt's own left out."""
+        rows = self.server.ask(
+            "select table_schema, table_name from svv_tables where table_schema in "
+            f"({', '.join(map(text, schemas)) or 'null'}) and table_type = 'BASE TABLE' "
+            "and left(table_name, 4) <> '_dlt' order by table_schema, table_name"
+        )
+        return by_schema(rows)
+
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
         return {name: self._count(schema, name) for name in self._tables_of(schema)}
@@ -355,11 +364,7 @@ class RedshiftTarget(ServerTarget):
         return self._count(schema, name) if there else None
 
     def _tables_of(self, schema: str) -> list[str]:
-        rows = self.server.ask(
-            f"select table_name from svv_tables where table_schema = {text(schema)} "
-            "and table_type = 'BASE TABLE' and left(table_name, 4) <> '_dlt' order by table_name"
-        )
-        return [str(name) for (name,) in rows]
+        return self.table_names([schema]).get(schema, [])
 
     def _count(self, schema: str, name: str) -> int:
         return int(self.server.ask(f"select count(*) from {qualified(schema, name)}")[0][0])

@@ -1,6 +1,6 @@
 """The Snowflake target: a database of an account, or of the stand-in on this machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr
 from headrace.errors import WarehouseError
 from headrace.sql_text import literal
 from headrace.targets.base import Capabilities
-from headrace.targets.server_target import ServerTarget, ServerTargetSettings
+from headrace.targets.server_target import ServerTarget, ServerTargetSettings, by_schema
 from headrace.targets.snowflake.publisher import SnowflakePublisher
 from headrace.targets.snowflake.server import (
     EXTRA,
@@ -298,18 +298,31 @@ class SnowflakeTarget(ServerTarget):
         """A schema of clones, swapped in one step."""
         return SnowflakePublisher(self.server, self.published_schema)
 
-    def row_counts(self, schema: str) -> dict[str, int]:
-        """Rows of each table of ``schema``, dlt's own left out."""
-        if not self.server.has_database():
-            return {}
+    def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
+        """The tables of each schema, dlt's own left out, in lower case."""
         from headrace.targets.snowflake.tables import lower
 
-        names = self.server.ask(
-            f"select table_name from {quoted(self.database)}.information_schema.tables where "
-            f"table_schema = {literal(schema.upper())} and table_type <> 'VIEW' and not "
-            "startswith(table_name, '_DLT') order by table_name"
+        given = {schema.upper(): schema for schema in schemas}
+        stored = self._stored_names(schemas)
+        return {given[schema]: [lower(name) for name in names] for schema, names in stored.items()}
+
+    def row_counts(self, schema: str) -> dict[str, int]:
+        """Rows of each table of ``schema``, dlt's own left out."""
+        from headrace.targets.snowflake.tables import lower
+
+        names = self._stored_names([schema]).get(schema.upper(), ())
+        return {lower(name): self._count(schema, name) for name in names}
+
+    def _stored_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
+        if not self.server.has_database():
+            return {}
+        wanted = ", ".join(literal(schema.upper()) for schema in schemas) or "null"
+        rows = self.server.ask(
+            f"select table_schema, table_name from {quoted(self.database)}.information_schema."
+            f"tables where table_schema in ({wanted}) and table_type <> 'VIEW' and not "
+            "startswith(table_name, '_DLT') order by table_schema, table_name"
         )
-        return {lower(str(name)): self._count(schema, str(name)) for (name,) in names}
+        return by_schema(rows)
 
     def count_rows(self, schema: str, name: str) -> int | None:
         """Rows of a table or view; None when there is none of that name."""

@@ -6,7 +6,7 @@ server that speaks Spark Connect. Its catalog is in memory, the folder holds all
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -335,14 +335,22 @@ class EngineTarget(RemoteTarget):
         """One manifest over the files that the engine wrote."""
         return publisher_of(self.tables, self.reader)
 
+    def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
+        """The tables of each schema, dlt's own left out."""
+        found = {schema: list(self._queries(schema)) for schema in schemas}
+        return {schema: names for schema, names in found.items() if names}
+
+    def _queries(self, schema: str) -> dict[str, str]:
+        """How DuckDB reads each table of a schema."""
+        raw = {one.name: one.sql for one in self.lake.raw_tables(schema).tables()}
+        built = () if raw else self.tables.built().values()
+        return raw or {one.name: one.sql for one in built if one.schema == schema}
+
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
         import duckdb
 
-        queries = {one.name: one.sql for one in self.lake.raw_tables(schema).tables()}
-        if not queries:
-            built = self.tables.built().values()
-            queries = {one.name: one.sql for one in built if one.schema == schema}
+        queries = self._queries(schema)
         if not queries:
             return {}
         with duckdb.connect() as connection:
