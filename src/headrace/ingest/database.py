@@ -73,8 +73,8 @@ class DatabaseLoader(TableLoader):
         except (ValueError, TypeError, OverflowError) as error:  # before there is a row
             words = " ".join(str(error).split())[:120]
             raise SourceError(
-                f"table {name}: a value is not of its column's type ({words}): correct it there, "
-                f"or load a view that casts it"
+                f"table {name}: a value is not of its column's type ({words}): correct it in the "
+                "database, or load a view that casts it"
             ) from error
         if is_empty and self.last_value is None:
             yield row_tuples_to_arrow([], columns=self.columns, tz="UTC")

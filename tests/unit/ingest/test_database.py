@@ -13,19 +13,22 @@ from headrace.ingest.database import DatabaseLoader, check_cursor
 
 
 @pytest.mark.parametrize(
-    ("value", "message"),
+    ("kind", "value", "message"),
     [
-        (
-            "'five'",
-            "parts.size is bigint, and a row has 'five' there (id 7): correct it in the database",
-        ),
-        ("3.5", "parts.size is bigint, and a row has 3.5 there (id 7)"),
+        ("integer", "'five'", "parts.size is bigint, and a row has 'five' there (id 7): correct"),
+        ("integer", "3.5", "parts.size is bigint, and a row has 3.5 there (id 7)"),
+        ("numeric(12, 2)", "1e30", "parts.size is decimal, and a row has Decimal('1000000000"),
+        ("numeric(12, 2)", "12345678901", "parts.size is decimal, and a row has Decimal('123456"),
+        ("numeric(12, 2)", "9e999", "parts.size is decimal, and a row has Decimal('Infinity')"),
+        ("numeric(12, 2)", "'five'", "table parts: a value is not of its column's type"),
     ],
 )
-def test_a_value_that_is_not_of_its_columns_type(value: str, message: str, tmp_path: Path) -> None:
+def test_a_value_that_is_not_of_its_columns_type(
+    kind: str, value: str, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "parts.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("create table parts (id integer primary key, size integer)")
+        connection.execute(f"create table parts (id integer primary key, size {kind})")
         connection.execute(f"insert into parts values (1, 5), (7, {value})")
     resource = sql_table(
         credentials=f"sqlite:///{path}",
