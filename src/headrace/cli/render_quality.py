@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rich.markup import escape
 
+from headrace.cli.render_run import also_outside, told_together
 from headrace.cli.terminal import new_console
 from headrace.formatting import count, first_few
 from headrace.pipeline.checking.promises import OF_FRESHNESS
@@ -25,8 +26,8 @@ _COLORS = {"missed": "red", "will miss": "yellow", "late": "yellow"}
 def show_status(report: QualityStatus) -> None:
     """Print what is wrong now, and when marts will be fresh."""
     out = new_console()
-    for alarm in report.alarms:
-        for line in _alarm_lines(alarm):
+    for alarm, *others in told_together(report.alarms):
+        for line in _alarm_lines(alarm, others):
             out.print(line)
     if not report.alarms:
         out.print(f"[green]✓[/] no alarm is open in {count(report.tables, 'table')}")
@@ -76,11 +77,13 @@ def _promise_lines(report: QualityStatus) -> Iterator[str]:
         yield f"[green]✓[/] {count(kept, 'promise')} kept"
 
 
-def _alarm_lines(alarm: AlarmReport) -> Iterator[str]:
+def _alarm_lines(alarm: AlarmReport, others: Sequence[AlarmReport]) -> Iterator[str]:
     yield (
         f"[yellow]![/] [bold]{alarm.number}[/] {escape(f'{alarm.table}: {alarm.text}')}"
         f"{escape(_since(alarm))}"
     )
+    if others:
+        yield f"    [dim]also[/]       {escape(also_outside(others))}"
     if alarm.segment:
         yield f"    [dim]where[/]      {escape(alarm.segment)}"
     for index, cause in enumerate(alarm.causes):

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from rich.console import RenderableType
@@ -17,6 +17,7 @@ from headrace.error_detail import ErrorDetail
 from headrace.formatting import count, first_few
 from headrace.pipeline.reports import (
     CHECKS,
+    AlarmReport,
     BuildReport,
     Event,
     LoadReport,
@@ -280,17 +281,36 @@ _SHOWN_S = 0.05
 _MOST_ALARMS = 5
 
 
+def told_together(alarms: Sequence[AlarmReport]) -> list[list[AlarmReport]]:
+    """Alarms in groups, the worst of each first: of one column, from the same time on.
+
+    A column in another unit is outside in its mean, its quantiles and its distribution: one fault.
+    """
+    found: dict[object, list[AlarmReport]] = {}
+    for one in alarms:
+        column = one.metric.partition(".")[0]
+        found.setdefault((one.table, column, one.grain, one.since), []).append(one)
+    return list(found.values())
+
+
+def also_outside(others: Sequence[AlarmReport]) -> str:
+    """The other alarms of a group: ``3 amount.mean, 5 amount.q50``."""
+    return ", ".join(f"{one.number} {one.metric}" for one in others)
+
+
 def _quality_lines(quality: QualityReport | None) -> Iterator[str]:
     """What monitors found: each new alarm with the rows that carry it, and how many are open."""
     if quality is None:
         return
     new = [one for one in quality.alarms if one.is_new]
-    for one in new[:_MOST_ALARMS]:
+    groups = told_together(new)
+    for one, *others in groups[:_MOST_ALARMS]:
         yield f"[yellow]![/] {escape(f'alarm {one.number}, {one.table}: {one.text}')}"
-        for line in (one.segment, *one.causes[:1]):
+        also = f"also {also_outside(others)}" if others else None
+        for line in (also, one.segment, *one.causes[:1]):
             if line:
                 yield f"  [dim]·[/] {escape(line)}"
-    more = len(new) - _MOST_ALARMS
+    more = sum(map(len, groups[_MOST_ALARMS:]))
     old = len(quality.alarms) - len(new)
     words = [f"{count(more, 'more new alarm')}"] if more > 0 else []
     words += [f"{count(old, 'alarm')} open from earlier runs"] if old else []

@@ -13,6 +13,7 @@ import pytest
 from headrace.cli.render_inspect import show_status
 from headrace.cli.render_run import RunScreen
 from headrace.pipeline.reports import (
+    AlarmReport,
     AuditReport,
     BuildReport,
     Event,
@@ -20,6 +21,7 @@ from headrace.pipeline.reports import (
     NodeReport,
     PublishedTableReport,
     PublishReport,
+    QualityReport,
     RunReport,
     SelectionReport,
     TableReport,
@@ -147,6 +149,42 @@ def test_without_a_terminal_only_what_is_not_good_is_told(
     assert lines(capsys.readouterr().out) == [
         "! load    shop.raw_items  1 in quarantine",
         "✗ build   test unique(id) on orders  fail · 0.25 s",
+    ]
+
+
+def test_alarms_of_one_column_are_told_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def alarm(number: int, metric: str, day: int = 2, *, table: str = "raw.orders") -> AlarmReport:
+        at = datetime(2026, 1, day, tzinfo=UTC)
+        return AlarmReport(
+            number=number, table=table, asset=table, metric=metric, status="open",
+            since=at, last=at,
+            text=f"[{metric}] is 9", grain="day", score=9.0, run_id="r", is_new=number < 9,
+            segment="all of it is of DE" if metric == "amount.mean" else None,
+        )  # fmt: skip
+
+    alarms = (
+        alarm(1, "amount.mean"), alarm(2, "amount.p50"), alarm(3, "rows"),
+        alarm(4, "amount.mean", table="marts.orders"), alarm(5, "amount.nulls", 1),
+        alarm(6, "amount.drift"), alarm(7, "tax.mean"), alarm(8, "tax.p50", 1),
+        alarm(9, "tax.p25"),
+    )  # fmt: skip
+    quality = QualityReport(alarms=alarms, seconds=0.1)
+    found = report(tmp_path, passed=True).model_copy(update={"quality": quality})
+    RunScreen(quiet=False).summary(found)
+    told = lines(capsys.readouterr().out)
+    first = next(place for place, line in enumerate(told) if "alarm 1," in line)
+    assert told[first : first + 9] == [
+        "! alarm 1, raw.orders: [amount.mean] is 9",
+        "  · also 2 amount.p50, 6 amount.drift",
+        "  · all of it is of DE",
+        "! alarm 3, raw.orders: [rows] is 9",
+        "! alarm 4, marts.orders: [amount.mean] is 9",
+        "  · all of it is of DE",
+        "! alarm 5, raw.orders: [amount.nulls] is 9",
+        "! alarm 7, raw.orders: [tax.mean] is 9",
+        "! 1 more new alarm and 1 alarm open from earlier runs (headrace quality status)",
     ]
 
 
