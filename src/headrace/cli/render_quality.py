@@ -5,7 +5,7 @@ from datetime import datetime
 
 from rich.markup import escape
 
-from headrace.cli.render_run import also_outside, told_together
+from headrace.cli.render_run import also_outside
 from headrace.cli.terminal import new_console
 from headrace.formatting import count, first_few
 from headrace.pipeline.checking.promises import OF_FRESHNESS
@@ -16,7 +16,7 @@ from headrace.pipeline.quality.monitor_status import (
     QualityStatus,
 )
 from headrace.pipeline.quality.monitor_words import length, percent, plain
-from headrace.pipeline.reports import AlarmReport
+from headrace.pipeline.reports import AlarmReport, told_together
 
 _HEIGHT = 12
 _LABEL = 10

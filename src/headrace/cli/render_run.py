@@ -25,6 +25,7 @@ from headrace.pipeline.reports import (
     PublishReport,
     QualityReport,
     RunReport,
+    told_together,
 )
 from headrace.pipeline.watch import WatchReport
 from headrace.quality.diff import TableDiff
@@ -279,18 +280,6 @@ def _node_line(node: NodeReport) -> str:
 
 _SHOWN_S = 0.05
 _MOST_ALARMS = 5
-
-
-def told_together(alarms: Sequence[AlarmReport]) -> list[list[AlarmReport]]:
-    """Alarms in groups, the worst of each first: of one column, from the same time on.
-
-    A column in another unit is outside in its mean, its quantiles and its distribution: one fault.
-    """
-    found: dict[object, list[AlarmReport]] = {}
-    for one in alarms:
-        column = one.metric.partition(".")[0]
-        found.setdefault((one.table, column, one.grain, one.since), []).append(one)
-    return list(found.values())
 
 
 def also_outside(others: Sequence[AlarmReport]) -> str:

@@ -3,7 +3,7 @@
 The same models are shown on the terminal, recorded in the run store and printed as JSON.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -265,6 +265,21 @@ class AlarmReport(Report):
     note: str | None = Field(None, description="what a person said of it")
     run_id: str = Field(description="the run that found it")
     is_new: bool = Field(False, description="whether this run found it")
+
+
+def told_together(alarms: Iterable[AlarmReport]) -> list[list[AlarmReport]]:
+    """Alarms in groups that are one fault, as a rule: of one column, from the same time on.
+
+    A column in another unit is outside in its mean, its quantiles and its distribution.
+
+    Returns:
+        The groups, and the alarms in each, in the order in which they were given.
+    """
+    found: dict[object, list[AlarmReport]] = {}
+    for one in alarms:
+        column = one.metric.partition(".")[0]
+        found.setdefault((one.table, column, one.grain, one.since, one.status), []).append(one)
+    return list(found.values())
 
 
 class QualityReport(Report):

@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 
 from headrace.artifacts.reading import utc
 from headrace.formatting import shortened
+from headrace.pipeline.reports import told_together
 from headrace.secrets import MASK
 from headrace.server import charts
 
@@ -354,6 +355,7 @@ def _environment() -> "Environment":
     environment.filters["mini"] = charts.small_histogram
     environment.filters["spark"] = charts.spark_line
     environment.filters["percent"] = _percent
+    environment.filters["told_together"] = told_together
     environment.filters["figure"] = _figure
     environment.filters["in_unit"] = _in_unit
     environment.filters["anchor"] = lambda name: file_name(name).removesuffix(".html")

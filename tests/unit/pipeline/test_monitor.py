@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from headrace.catalog import Catalog, RunStore
 from headrace.catalog.model import Asset, Column
 from headrace.errors import MonitorError
 from headrace.pipeline.quality import monitor
+from headrace.pipeline.quality.monitor_explain import Explainer
 from headrace.pipeline.quality.monitor_status import expect, history, quality_status
 from headrace.pipeline.reports import AuditReport, QualityReport
 from headrace.pipeline.run import _Run
@@ -136,6 +138,24 @@ def test_a_good_table_is_measured_by_day_and_has_no_alarm(shop: Shop) -> None:
     )
     assert moved.points[-1].low is not None
     assert shop.watch().measured == ()  # nothing was loaded since
+
+
+def test_of_a_column_upstream_only_the_worst_alarm_is_named_as_a_cause(shop: Shop) -> None:
+    shop.watch()
+    shop.load(f"update shop_raw.orders set amount = amount * 100 where {LAST_DAY}")
+    raw = [one for one in shop.store.alarms("open") if one.metric.startswith("amount.")]
+    assert len(raw) > 2
+    rows = replace(raw[0], metric="rows", text="few rows")
+    catalog = Catalog(assets={}, parents={RAW: (), MART: (RAW,)})
+    with duckdb.connect() as connection:
+        explainer = Explainer(
+            shop.resolved, shop.store, "r2", catalog, {}, connection, now=shop.now
+        )
+        mart = replace(raw[0], asset_id=MART, table="marts.daily", explanation={})
+        told = explainer.related(mart, [*raw, rows]).explanation["causes"]
+    first, second = told
+    assert first == f"shop_raw.orders: {raw[0].text}"[: len(first)]
+    assert second == "shop_raw.orders: few rows"
 
 
 def test_an_alarm_says_what_came_which_rows_carry_it_and_what_is_downstream(shop: Shop) -> None:

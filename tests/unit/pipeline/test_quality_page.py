@@ -41,6 +41,7 @@ def test_what_is_wrong_is_on_the_page_of_the_whole(state: ServerState) -> None:
     for links in (ServerLinks(), FileLinks()):
         page = pages.quality(state, PageFrame(links, "lab"))
         assert "Open alarms" in page
+        assert f"alarm {view.alarms[0].number}</span>" in page
         assert view.alarms[0].metric.partition("(")[0] in page
         assert "Moved much in the last run" in page
 

@@ -89,14 +89,14 @@ class Explainer:
         """The alarm with those upstream of it, which are the likeliest cause."""
         above = self.upstream(one.asset_id)
         others = [*new, *self._open]
-        named = dict.fromkeys(
-            f"{other.table}: {shortened(other.text, _CUT)}"
-            for other in others
-            if other.asset_id in above and other.asset_id != one.asset_id
-        )
+        named: dict[tuple[str, str], str] = {}  # of one column, the worst
+        for other in others:
+            if other.asset_id in above and other.asset_id != one.asset_id:
+                column = (other.table, other.metric.partition(".")[0])
+                named.setdefault(column, f"{other.table}: {shortened(other.text, _CUT)}")
         if not named:
             return one
-        causes = [*list(named)[:3], *one.explanation.get("causes", ())]
+        causes = [*list(named.values())[:3], *one.explanation.get("causes", ())]
         return replace(one, explanation={**one.explanation, "causes": causes[:_MOST]})
 
     @cached_property
