@@ -108,10 +108,10 @@ def _lab(folder: Path, place_name: str) -> Iterator[Lab]:
         if can.snapshots:
             (root / "dbt_project" / "snapshots").mkdir()
             (root / "dbt_project" / "snapshots" / "over_time.sql").write_text(SNAPSHOT)
-        assert lab.run().status == "success"
+        assert (report := lab.run()).status == "success", report
         (files / "a.csv").write_text("id,amount\n1,10\n2,25\n")
         (files / "b.csv").write_text('id,amount\n3,"1,5"\n4,40\n')
-        assert lab.run().status == "success"
+        assert (report := lab.run()).status == "success", report
         assert not lab.resolved.published.exists()
         yield lab
 
