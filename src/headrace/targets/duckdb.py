@@ -278,14 +278,14 @@ class DuckDbTarget:
         if not exists(self.path):
             return {}
         with self.connect(read_only=True) as connection:
-            return tables_in(connection, self.database, schemas)
+            return tables_in(connection, _own_name(connection), schemas)
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
         if not exists(self.path):
             return {}
         with self.connect(read_only=True) as connection:
-            return counts_in(connection, self.database, schema)
+            return counts_in(connection, _own_name(connection), schema)
 
     def count_rows(self, schema: str, name: str) -> int | None:
         """Rows of a table or view of the file; None when there is none of that name."""
@@ -422,3 +422,9 @@ def explain_duckdb_error(path: Path, message: str, *, rebuilt: bool = True) -> s
     if fault is not None:
         return f"{path} cannot be opened: {fault.message}"
     return f"{path} could not be opened: {first}"
+
+
+def _own_name(connection: "duckdb.DuckDBPyConnection") -> str:
+    """What DuckDB calls its file: ``a`` for a.b.duckdb, ``main_db`` for main.duckdb."""
+    ((name,),) = connection.execute("select current_database()").fetchall()
+    return str(name)

@@ -51,6 +51,17 @@ def test_a_file_that_was_stopped_at_its_birth_is_created_anew(
     assert place.table_names({"main", "x_raw"}) == {"main": ["t"]}
 
 
+@pytest.mark.parametrize("name", ["a.b.duckdb", "main.duckdb", "temp.duckdb", ".hid.duckdb", "x"])
+def test_tables_are_found_whatever_duckdb_calls_the_file(name: str, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / name)) as connection:
+        connection.execute("create schema x_raw")
+        connection.execute("create table x_raw.t as select 1")
+        connection.execute("create table x_raw._dlt_loads as select 1")
+    place = target(tmp_path / name)
+    assert place.table_names(["x_raw"]) == {"x_raw": ["t"]}
+    assert place.row_counts("x_raw") == {"t": 1}
+
+
 def test_only_the_warehouse_has_the_newer_storage(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     target(path).prepare()
