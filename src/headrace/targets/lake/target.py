@@ -354,14 +354,18 @@ class LakeTarget(RemoteTarget):
 
     def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
         """The tables of each schema, dlt's own left out."""
-        state, _ = self.state.read()
-        built = state.tables if state else ()
         found = {
             schema: [one.name for one in self.raw_tables(schema).tables()]
-            or [one.name for one in built if one.schema_name == schema]
+            or list(self._built(schema))
             for schema in schemas
         }
         return {schema: names for schema, names in found.items() if names}
+
+    def _built(self, schema: str) -> dict[str, int]:
+        """Rows of each table of a schema that dbt builds."""
+        state, _ = self.state.read()
+        tables = state.tables if state else ()
+        return {one.name: one.rows for one in tables if one.schema_name == schema}
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
@@ -369,9 +373,7 @@ class LakeTarget(RemoteTarget):
 
         raw = {one.name: one.sql for one in self.raw_tables(schema).tables()}
         if not raw:
-            state, _ = self.state.read()
-            tables = state.tables if state else ()
-            return {one.name: one.rows for one in tables if one.schema_name == schema}
+            return self._built(schema)
         with duckdb.connect() as connection:
             try:
                 self.open(connection)
