@@ -72,6 +72,16 @@ def test_a_server_that_is_not_there_is_said_at_once() -> None:
         spark.require_server("127.0.0.1", port, "Spark's master", "targets.spark.master")
 
 
+def test_a_port_that_another_program_has_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("pysail", reason="uv sync --extra sail")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(WarehouseError, match=rf"port {port} is in use: .* targets\.sail\.port"):
+            sail_target(tmp_path, port=port).start()
+
+
 @pytest.mark.parametrize(
     ("words", "advice"),
     [

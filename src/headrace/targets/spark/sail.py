@@ -4,6 +4,7 @@ Its server runs in this process, or on another machine that mounts the folder by
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from headrace.libraries.spark import Session
 
 _PORT = 50051
+_IN_USE = re.compile(r"os error (98|48|10048)\b")  # Linux, macOS, Windows; pysail sets no errno
 
 
 class SailSettings(EngineSettings):
@@ -113,6 +115,11 @@ class SailTarget(EngineTarget):
             return spark.connect(f"sc://{host}:{port}", self.options()), server
         except Exception as error:
             why = spark.explained(error, self.setting)
+            if isinstance(error, OSError) and _IN_USE.search(str(error)):
+                why = (
+                    f"port {given.port} is in use: stop the program that has it, or set another "
+                    f"{self.setting}.port (without one, Sail takes a free port)"
+                )
             raise WarehouseError(f"Sail cannot be started: {why}") from error
 
     def dbt_output(self) -> dict[str, Any]:
