@@ -18,7 +18,8 @@ import pytest
 
 HARNESS = Path(__file__).with_name("kill_harness.py")
 TIMEOUT_S = 3600
-KILLS = 22  # the second kill of an attempt may come too late
+MANY = int(os.environ.get("HEADRACE_KILLS", "1"))
+"""How often each step is killed: this many times ten; each night thirty."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -45,7 +46,7 @@ def attempts(tmp_path_factory: pytest.TempPathFactory, seed: str) -> Attempts:
     environment["OBJC_DISABLE_INITIALIZE_FORK_SAFETY"] = "YES"
     with (work / "stderr").open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, str(HARNESS), str(work), seed, str(KILLS)],
+            [sys.executable, str(HARNESS), str(work), seed, str(10 * MANY)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=stream,
@@ -68,11 +69,11 @@ def attempts(tmp_path_factory: pytest.TempPathFactory, seed: str) -> Attempts:
 @pytest.mark.parametrize(
     ("group", "least"),
     [
-        pytest.param("load", 20, id="load of changed files"),
-        pytest.param("build", 20, id="build"),
-        pytest.param("publish", 20, id="publish"),
-        pytest.param("first", 6, id="first load"),
-        pytest.param("refresh", 4, id="full refresh"),
+        pytest.param("load", 9, id="load of changed files"),
+        pytest.param("build", 9, id="build"),
+        pytest.param("publish", 9, id="publish"),
+        pytest.param("first", 2, id="first load"),
+        pytest.param("refresh", 1, id="full refresh"),
     ],
 )
 def test_after_kill_9_the_published_file_is_whole_and_the_next_run_converges(
@@ -82,7 +83,7 @@ def test_after_kill_9_the_published_file_is_whole_and_the_next_run_converges(
     shots, hits = (sum(attempt[key] for attempt in made) for key in ("shots", "hits"))
 
     assert problems(made) == "", f"HEADRACE_KILL_SEED={seed}"
-    assert hits >= least, f"{hits} of {shots} kills hit the step, with seed {seed}"
+    assert hits >= least * MANY, f"{hits} of {shots} kills hit the step, with seed {seed}"
     assert hits >= shots / 2, f"most kills came too late: {hits} of {shots}"
 
 

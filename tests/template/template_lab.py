@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import copier
 import pytest
 
-from headrace.project.copier_calls import names_compiled_once
+from headrace.project.copier_calls import less_repeated
 
 ROOT = Path(__file__).parents[2]
 UV = os.environ.get("UV") or shutil.which("uv") or "uv"
@@ -80,9 +79,7 @@ def render(template: Path, destination: Path, **answers: Any) -> Path:
     Raises:
         ValueError: an answer is refused.
     """
-    # asked for each file, git knows no rights in a folder that is no repository
-    no_git = patch("copier._main.is_git_available", lambda: False)
-    with names_compiled_once(), no_git:
+    with less_repeated():
         copier.run_copy(
             str(template), destination, data=answers, defaults=True, quiet=True, vcs_ref=VERSION
         )

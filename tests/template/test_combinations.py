@@ -79,6 +79,7 @@ class TestCopies:
         # all that can be left out; and a name that has to be made from the folder's
         "Müller & Söhne": {
             "project_description": 'Zahlen von "Müller"',
+            "sources": ["web_analytics"],
             "extras": [],
             "license": "MIT",
             "machinery": "vendored",
@@ -89,7 +90,7 @@ class TestCopies:
         "shop-and-web": {"sources": ["shop", "web_analytics"]},
         "little": {"sources": ["rest_api"], "extras": [], "license": "none"},
     }
-    NOT_RUN: ClassVar[set[str]] = {"shop-and-web", "little"}
+    NOT_RUN: ClassVar[set[str]] = {"web", "shop-and-web", "little"}
     """These hold nothing that one of the others does not run; they come last."""
     TYPED: ClassVar[set[str]] = {"own-sources"}
     """Where mypy is run, too; it takes its time."""

@@ -11,7 +11,7 @@ from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 from template_lab import ROOT, commit, git, needs_git
 
-from headrace.project.copier_calls import names_compiled_once
+from headrace.project.copier_calls import less_repeated
 
 pytestmark = needs_git
 
@@ -36,7 +36,7 @@ def questions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(questions: Path, destination: Path, **answers: object) -> dict[str, object]:
     """The answers that a copy remembers."""
-    with names_compiled_once():
+    with less_repeated():
         copier.run_copy(str(questions), destination, data=answers, defaults=True, quiet=True)
     text = (destination / ".copier-answers.yml").read_text(encoding="utf-8")
     found: dict[str, object] = YAML(typ="safe").load(text)

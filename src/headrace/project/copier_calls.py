@@ -15,6 +15,8 @@ from headrace.project import answers as answers_file
 from headrace.project import git
 from headrace.secrets import without_user
 
+_SYNC_MODE = "_sync_git_index_executable_bit"
+
 
 @dataclass(frozen=True)
 class Rendered:
@@ -52,7 +54,7 @@ def render(
     """
     from copier import run_copy
 
-    with _in_words(source) as notes, names_compiled_once():
+    with _in_words(source) as notes, less_repeated():
         worker = run_copy(
             source,
             folder,
@@ -82,7 +84,7 @@ def merge_update(project: Path, ref: str | None, *, data: Mapping[str, Any]) -> 
     """
     from copier import run_update
 
-    with _in_words("") as notes, _unquoted_names(), names_compiled_once():
+    with _in_words("") as notes, _unquoted_names(), less_repeated():
         run_update(
             project,
             data=dict(data),
@@ -156,8 +158,9 @@ def _words(error: Exception, source: str) -> str:
 
 
 @contextmanager
-def names_compiled_once() -> Iterator[None]:
-    """For each file of a template copier compiles the same few names again: half of its time."""
+def less_repeated() -> Iterator[None]:
+    """For each file copier compiles the same few names again, and asks git for the same setting."""
+    from copier._main import Worker
     from jinja2 import Environment, Template
 
     compiled: dict[tuple[Environment, Any], Template] = {}
@@ -170,7 +173,21 @@ def names_compiled_once() -> Iterator[None]:
             compiled[environment, source] = from_string(environment, source)
         return compiled[environment, source]
 
-    with patch.object(Environment, "from_string", once):
+    keeps_modes: dict[Path, bool] = {}
+    sync_mode = getattr(Worker, _SYNC_MODE, None)  # older copiers have none, and ask nothing
+
+    def sync_where_git_does_not(worker: Worker, *arguments: Any) -> None:
+        folder = worker.subproject.local_abspath
+        if folder not in keeps_modes:
+            said = git.ask(folder, "config", "--type=bool", "--get", "core.fileMode")
+            keeps_modes[folder] = said is None or said.strip() != "false"
+        if sync_mode and not keeps_modes[folder]:
+            sync_mode(worker, *arguments)
+
+    with (
+        patch.object(Environment, "from_string", once),
+        patch.object(Worker, _SYNC_MODE, sync_where_git_does_not, create=True),
+    ):
         yield
 
 

@@ -353,6 +353,24 @@ def test_names_that_git_quotes_are_merged_like_others(
     assert sys.platform == "darwin" or latin_1.read_bytes() == b"mine\n"
 
 
+@pytest.mark.parametrize("git_sees_modes", ["true", "false"])
+def test_a_file_that_becomes_a_program_is_one_in_git_too(
+    made_once: Path, project: Repository, tmp_path: Path, git_sees_modes: str
+) -> None:
+    template = Repository(tmp_path / "template")
+    shutil.copytree(made_once / "template", template.root)
+    (template.root / "machinery" / "merged.txt").chmod(0o755)
+    template.commit("third", "v0.3.0")
+    project.git("config", "core.fileMode", git_sees_modes)
+    project.edit(".copier-answers.yml", str(made_once / "template"), str(template.root))
+    project.commit("the template has moved")
+
+    update(UpdateRequest(project.root))
+
+    project.git("add", "machinery/merged.txt")
+    assert project.git("ls-files", "--stage", "machinery/merged.txt").startswith("100755 ")
+
+
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file system takes UTF-8 alone")
 def test_a_name_that_is_no_utf8_can_be_told(project: Repository) -> None:
     (project.root / "caf\udce9.txt").write_bytes(b"mine\n")
