@@ -15,7 +15,7 @@ import pytest
 from lab import Lab, copy_project
 
 from headrace.catalog import RunStore
-from headrace.errors import TransformError, WarehouseError
+from headrace.errors import StateError, TransformError, WarehouseError
 from headrace.lineage.verify import VerifyOptions, in_duckdb, verify, warehouse_alias
 from headrace.pipeline.building.slim_build import Selection
 from headrace.pipeline.catalog import current
@@ -176,6 +176,9 @@ def test_incremental_models_and_snapshots_go_on_or_are_refused(lab: Lab) -> None
         with pytest.raises(TransformError, match=f"builds no {kind}s, and there is 1 {kind}"):
             lab.run("build")
         file.unlink()
+    with pytest.raises(StateError, match="the last build was stopped or refused: run `headrace"):
+        write_state(lab.resolved, lab.root / "state")
+    assert lab.run().status == "success"
 
 
 def test_snapshots_go_on_with_a_catalog_in_postgresql(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from headrace.quality.monitors.measure import measure
 from headrace.quality.monitors.model import Floats, Grain, Times
 from headrace.quality.monitors.plan import Hints, plan
 from headrace.quality.monitors.segments import Parts
-from headrace.quality.monitors.series import error_of_few
+from headrace.quality.monitors.series import error_of_few, usual_deviation
 
 START = datetime(2025, 1, 6, tzinfo=UTC)  # a Monday
 DAY = timedelta(days=1)
@@ -292,6 +292,19 @@ def test_one_value_less_is_an_alarm_until_it_happened_once() -> None:
     values[3], values[5] = np.nan, 3.0
     assert error_of_few(values).tolist() == [0.19] * 6 + [0.38] * 4
     assert error_of_few(np.zeros(0)).tolist() == []
+
+
+def test_a_day_in_another_unit_does_not_hide_by_its_own_deviation() -> None:
+    deviations = np.full(40, 4.0)
+    deviations[[20, 25, 30]] = 9.0, 400.0, np.nan
+    found = usual_deviation(deviations)
+    assert found[[19, 20, 25, 26]].tolist() == [4, 9, 12, 4]
+    assert np.isnan(found[30])
+    shifted = np.repeat([4.0, 40.0], 40)  # another spread from then on is soon the usual one
+    assert usual_deviation(shifted)[[39, 40, 60]].tolist() == [4, 12, 40]
+    assert usual_deviation(np.array([4.0, 400.0])).tolist() == [4, 400], "little is known"
+    assert usual_deviation(np.repeat([0.0, 3.0], 20))[20] == 3, "numbers that never differed"
+    assert usual_deviation(np.zeros(0)).tolist() == []
 
 
 @pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz"])

@@ -230,7 +230,9 @@ def _published_state(resolved: Resolved, target: Target) -> PublishedState:
     if note is None or published_tables.current(resolved) is None:
         raise StateError("nothing is published yet: run `headrace run` first")
     last = build_state.read(resolved)
-    same = last is not None and last.passed and last.signature == note.signature
+    if last is None:
+        raise StateError("the last build was stopped or refused: run `headrace run` first")
+    same = last.passed and last.signature == note.signature
     if not same or note.signature is None or note.signature != target.signature():
         raise StateError(
             "the warehouse changed since the last publish: something was loaded or built "

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from headrace.quality.monitors.drift import drift_by_period
 from headrace.quality.monitors.judge import as_times
@@ -27,6 +28,8 @@ _SMALL_DRIFT = 0.02  # of the Jensen-Shannon distance: what is below four times 
 _LEAST_ROWS = 20  # of which a share says something
 _QUANTILES = (25, 50, 75)
 _MINOR = frozenset({"share", "drift", "distinct", "unique", "p25", "p50", "p75"})
+_SPREAD = 3  # times the usual deviation: with more, a period's own says nothing of its mean
+_SPREAD_PERIODS = 28
 _GAP = 20  # typical distances between events, after which a period counts as ended
 _RUNS = 5  # after which it is known how late a table usually is
 _FACTOR = 0.25  # of durations and ages: below 2.7 times as long nothing is an alarm
@@ -227,7 +230,7 @@ def _of_column(
     if column.role == "number":
         mean = _array(None if one is None else one.mean for one in values)
         deviation = _array(None if one is None else one.deviation for one in values)
-        error = deviation / np.sqrt(np.maximum(filled, 1))
+        error = usual_deviation(deviation) / np.sqrt(np.maximum(filled, 1))
         found.append(Series(column.name, "mean", None, "number", "number", "both", mean, error))
         found += _quantiles(column, values, filled)
     counts = np.array(
@@ -248,6 +251,20 @@ def _of_column(
             Series(column.name, "drift", None, "number", "distance", "up", distance, least)
         )
     return found
+
+
+def usual_deviation(deviation: Floats) -> Floats:
+    """The deviations of periods, none above a few times what the periods before had.
+
+    A day in another unit has a deviation that hides it. Where numbers differed from nothing before,
+    or little is known, a period's own stands.
+    """
+    padded = np.concatenate([np.full(_SPREAD_PERIODS, np.nan), deviation])
+    before = sliding_window_view(padded, _SPREAD_PERIODS)[: len(deviation)]
+    known = np.isfinite(before).sum(axis=1) >= _SPREAD_PERIODS // 4
+    usual = np.full(len(deviation), np.nan)
+    usual[known] = np.nanmedian(before[known], axis=1)
+    return np.where(usual > 0, np.minimum(deviation, _SPREAD * usual), deviation)
 
 
 def error_of_few(distinct: Floats) -> Floats:
