@@ -61,7 +61,7 @@ class TestCopies:
     """One project for each entry of ``SETS``: the folder's name and the answers.
 
     All files of all of them are looked at. Those that are run differ in what runs: each source and
-    extra is in one of them, alone and with others, vendored and as a dependency.
+    extra is in one of them, vendored or as a dependency.
     """
 
     SETS: ClassVar[dict[str, Answers]] = {
