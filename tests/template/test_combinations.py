@@ -85,8 +85,8 @@ class TestCopies:
             "machinery": "vendored",
             "license_holder": "Müller & Söhne",
         },
-        "web": {"sources": ["web_analytics"], "extras": ["datahub", "learn"]},
         "nothing": {"sources": [], "extras": [], "license": "none"},
+        "web": {"sources": ["web_analytics"], "extras": ["datahub", "learn"]},
         "shop-and-web": {"sources": ["shop", "web_analytics"]},
         "little": {"sources": ["rest_api"], "extras": [], "license": "none"},
     }
