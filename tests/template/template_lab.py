@@ -137,8 +137,9 @@ class Project:
 
 
 def _files(root: Path) -> Iterable[Path]:
-    caches = {"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
-    written = {".git", ".venv", "target", *caches}  # dbt's
+    written = {
+        ".git", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", "target",
+    }  # fmt: skip
     for path in root.rglob("*"):
         folders = path.relative_to(root).parts
         is_data = folders[0] == "data" and folders[1] != "schemas" if folders[1:] else False

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -173,20 +174,19 @@ def less_repeated() -> Iterator[None]:
             compiled[environment, source] = from_string(environment, source)
         return compiled[environment, source]
 
-    keeps_modes: dict[Path, bool] = {}
     sync_mode = getattr(Worker, _SYNC_MODE, None)  # older copiers have none, and ask nothing
 
-    def sync_where_git_does_not(worker: Worker, *arguments: Any) -> None:
-        folder = worker.subproject.local_abspath
-        if folder not in keeps_modes:
-            said = git.ask(folder, "config", "--type=bool", "--get", "core.fileMode")
-            keeps_modes[folder] = said is None or said.strip() != "false"
-        if sync_mode and not keeps_modes[folder]:
+    @cache
+    def sees_no_modes(folder: Path) -> bool:
+        return git.ask(folder, "config", "--type=bool", "--get", "core.fileMode") == "false"
+
+    def sync_where_needed(worker: Worker, *arguments: Any) -> None:
+        if sync_mode and sees_no_modes(worker.subproject.local_abspath):
             sync_mode(worker, *arguments)
 
     with (
         patch.object(Environment, "from_string", once),
-        patch.object(Worker, _SYNC_MODE, sync_where_git_does_not, create=True),
+        patch.object(Worker, _SYNC_MODE, sync_where_needed, create=True),
     ):
         yield
 
