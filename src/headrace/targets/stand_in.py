@@ -25,6 +25,8 @@ from headrace.exceptions import first_line
 
 _LOG = logging.getLogger("headrace.targets")
 _START_S, _REAP_S = 60.0, 5.0
+_END_S = 120.0
+"""PostgreSQL's package lets one server of the machine start or stop at a time."""
 _ADDRESS = "server.json"
 """In the folder, while a server runs: its port and process id."""
 
@@ -99,10 +101,19 @@ class StandIn:
         for folder in list(self._lifelines):
             self.release(folder)
 
-    def wait_until_ended(self, folder: Path, seconds: float = 15.0) -> None:
-        """Wait until the server of a folder has written its files and is gone."""
+    def wait_until_ended(self, folder: Path, seconds: float = _END_S) -> None:
+        """Wait until the server of a folder has written its files and is gone.
+
+        Where it is still there after so many seconds, a warning says so.
+        """
         deadline = time.monotonic() + seconds
-        while (folder / _ADDRESS).exists() and time.monotonic() < deadline:
+        while (folder / _ADDRESS).exists():
+            if time.monotonic() >= deadline:
+                _LOG.warning(
+                    "the stand-in for %s in %s has not ended within %.0f seconds",
+                    self.title, folder, seconds,
+                )  # fmt: skip
+                return
             time.sleep(0.05)
 
     @contextmanager
