@@ -5,6 +5,8 @@
     a class of dbt's settings            ─► JSON schema by mashumaro
 
 All follow from their input and the versions of the libraries alone. A damaged file counts as none.
+They are kept twice: beside Python's bytecode of this module, for every project of the environment,
+and what is not found there in the project. What nobody asks for, dbt does not work out either.
 """
 
 import functools
@@ -17,7 +19,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +31,7 @@ from headrace import portable
 
 _PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
 _DIGEST = 16  # bytes before the content, by which a damaged file is known
+_SHARE_THAT_IS_WRITTEN = 0.2
 MOST_TEMPLATES = 20_000  # templates; where there are more, those that were not used now are dropped
 
 
@@ -43,6 +46,7 @@ class _Cache:
         schemas: name of a class to its JSON schema, as JSON.
         used: templates that this process took or added.
         is_new: whether something was added.
+        shared: what all projects of the environment have, if this is a project's.
     """
 
     path: Path
@@ -50,6 +54,23 @@ class _Cache:
     schemas: dict[str, str] = field(default_factory=dict)
     used: set[bytes] = field(default_factory=set)
     is_new: bool = False
+    shared: "_Cache | None" = None
+
+    def compiled(self, key: bytes, make: Callable[[], CodeType]) -> CodeType:
+        """The code of a key, which is made and added where there is none."""
+        found = self.code.get(key) or (self.shared and self.shared.code.get(key))
+        self.used.add(key)
+        if found:
+            code: CodeType = marshal.loads(found)  # noqa: S302 - our own
+            return code
+        made = make()
+        self.code[key] = marshal.dumps(made)
+        self.is_new = True
+        return made
+
+    def schema(self, name: str) -> str | None:
+        """The JSON schema of a class, if it is there."""
+        return self.schemas.get(name) or (self.shared.schemas.get(name) if self.shared else None)
 
     def read(self) -> None:
         with suppress(Exception):  # whatever a damaged file makes of it
@@ -73,6 +94,18 @@ class _Cache:
             portable.write_file(self.path, blake2b(data, digest_size=_DIGEST).digest() + data)
             self.is_new = False
 
+    def share(self) -> None:
+        """Add to what all projects have, if it grows by a fifth: so few processes write it."""
+        shared = self.shared
+        if shared is None or sys.dont_write_bytecode:
+            return
+        code, schemas = shared.code | self.code, shared.schemas | self.schemas
+        grown, before = len(code) + len(schemas), len(shared.code) + len(shared.schemas)
+        if grown - before > before * _SHARE_THAT_IS_WRITTEN and grown <= MOST_TEMPLATES:
+            shared.code, shared.schemas, shared.is_new = code, schemas, True
+            shared.used = set(code)
+            shared.write()
+
 
 @functools.cache
 def versions() -> str:
@@ -90,24 +123,40 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def kept(path: Path) -> Iterator[None]:
+def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
     """Have dbt take what it needs from a file, and add to it what is missing there.
 
     Args:
         path: of the file; the caller sees to it that no other process writes it.
+        hears_all: whether somebody hears all of dbt's events, and not only those of ``HEARD``.
     """
     cache = _opened(path)
-    with _templates(cache), _schemas(cache), _sources_of_flags(), _fast_json():
+    with (
+        _templates(cache),
+        _schemas(cache),
+        _sources_of_flags(),
+        _fast_json(),
+        _native_templates(),
+        nullcontext() if hears_all else _events_that_are_heard(),
+    ):
         yield
+    cache.share()
     cache.write()
+
+
+def of_environment() -> Path:
+    """The file that all projects share, where Python keeps the bytecode of this module."""
+    return Path(importlib.util.cache_from_source(__file__)).with_suffix(".cache")
 
 
 def _opened(path: Path) -> _Cache:
     with _lock:
-        cache = caches.get(path)
-        if cache is None:
-            cache = caches[path] = _Cache(path)
-            cache.read()
+        for each in (of_environment(), path):
+            if each not in caches:
+                caches[each] = _Cache(each)
+                caches[each].read()
+        cache = caches[path]
+        cache.shared = caches[of_environment()]
         return cache
 
 
@@ -133,14 +182,7 @@ def methods_kept(path: Path) -> Iterator[None]:
             original(self)
             return
         key = blake2b(f"methods\0{text}".encode(), digest_size=16).digest()
-        found = cache.code.get(key)
-        cache.used.add(key)
-        if found is None:
-            made = compile(text, "<string>", "exec", dont_inherit=True)
-            cache.code[key] = marshal.dumps(made)
-            cache.is_new = True
-        else:
-            made = marshal.loads(found)  # noqa: S302 - our own
+        made = cache.compiled(key, lambda: compile(text, "<string>", "exec", dont_inherit=True))
         exec(made, self.globals, self.__dict__)  # noqa: S102 - as mashumaro does
 
     builder.compile = compile_
@@ -170,15 +212,7 @@ def _templates(cache: _Cache) -> Iterator[None]:
             return original(self, source, name, filename, raw, defer_init)
         kind = f"{type(self).__qualname__} {sorted(self.extensions)}\0"
         key = blake2b((kind + source).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        found = cache.code.get(key)
-        cache.used.add(key)
-        if found is not None:
-            code: CodeType = marshal.loads(found)  # noqa: S302 - our own
-            return code
-        made = original(self, source)
-        cache.code[key] = marshal.dumps(made)
-        cache.is_new = True
-        return made
+        return cache.compiled(key, lambda: original(self, source))
 
     environment.compile = compile_
     try:
@@ -211,8 +245,8 @@ def _schemas(cache: _Cache) -> Iterator[None]:
 
 def _schema(cls: type, build: Callable[[type], dict[str, Any]], cache: _Cache) -> dict[str, Any]:
     name = f"{cls.__module__}.{cls.__qualname__}"
-    if name in cache.schemas:
-        found: dict[str, Any] = json.loads(cache.schemas[name])
+    if (text := cache.schema(name)) is not None:
+        found: dict[str, Any] = json.loads(text)
         return found
     made = build(cls)
     with suppress(TypeError, ValueError):  # then it is no JSON, and made anew each time
@@ -246,6 +280,59 @@ def _sources_of_flags() -> Iterator[None]:
         yield
     finally:
         flag._default_source = original  # noqa: SLF001
+
+
+@contextmanager
+def _native_templates() -> Iterator[None]:
+    """Arguments of tests see their names as all other templates of dbt do: one when it is used.
+
+    dbt passes its own shortcut by here, and makes each macro of the project for each argument.
+    """
+    from dbt_common.clients.jinja import MacroFuzzTemplate, NativeSandboxTemplate
+
+    native: Any = NativeSandboxTemplate
+    native.new_context = MacroFuzzTemplate.new_context
+    try:
+        yield
+    finally:
+        del native.new_context
+
+
+HEARD = frozenset({"NodeStart", "NodeCompiling", "NodeFinished"})
+"""Debug events that are heard; all that are of a higher level are."""
+
+
+@contextmanager
+def _events_that_are_heard() -> Iterator[None]:
+    """dbt makes messages of each query and connection, at its lowest level, for its debug log."""
+    from dbt_common.events.base_types import BaseEvent, DebugLevel, EventLevel
+    from dbt_common.events.event_manager import EventManager
+
+    event, manager = cast("Any", BaseEvent), cast("Any", EventManager)
+    make, get, fire = event.__init__, event.__getattr__, manager.fire_event
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(self, DebugLevel) and type(self).__name__ not in HEARD:
+            self.__dict__["_given"] = (args, kwargs)
+        else:
+            make(self, *args, **kwargs)
+
+    def getattr_(self: Any, key: str) -> Any:
+        if (given := self.__dict__.pop("_given", None)) is not None:  # somebody asks after all
+            make(self, *given[0], **given[1])
+            return getattr(self, key)
+        return get(self, key)
+
+    def fire_event(self: Any, e: Any, level: Any = None, *args: Any, **kwargs: Any) -> None:
+        is_low = level is None or level == EventLevel.DEBUG
+        if not (is_low and "_given" in e.__dict__ and not self.loggers):
+            fire(self, e, level, *args, **kwargs)
+
+    event.__init__, event.__getattr__, manager.fire_event = init, getattr_, fire_event
+    try:
+        yield
+    finally:
+        event.__init__, event.__getattr__, manager.fire_event = make, get, fire
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 import io
 import json
+import sys
+from collections import ChainMap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,8 +14,9 @@ from headrace.libraries import dbt_caches
 
 
 @pytest.fixture(autouse=True)
-def _nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def _nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dbt_caches, "caches", {})
+    monkeypatch.setattr(dbt_caches, "of_environment", lambda: tmp_path / "environment.cache")
 
 
 def render(text: str, **context: object) -> str:
@@ -38,6 +42,97 @@ def test_a_template_is_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert render(text, y=0) == "b"
     with pytest.raises(AssertionError, match="compiled again"):
         render(text)  # outside of it dbt is as it was
+
+
+def test_another_project_of_the_environment_compiles_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt_common.clients.jinja import MacroFuzzEnvironment
+
+    with dbt_caches.kept(tmp_path / "first.cache"):
+        assert render("{{ 5 + 5 }}") == "10"
+    dbt_caches.caches.clear()
+    monkeypatch.delattr(MacroFuzzEnvironment, "_parse")
+    with dbt_caches.kept(tmp_path / "second.cache"):
+        assert render("{{ 5 + 5 }}") == "10"
+    assert not (tmp_path / "second.cache").exists(), "it has nothing of its own"
+
+
+def test_what_is_shared_is_not_written_for_a_little_more(tmp_path: Path) -> None:
+    shared = tmp_path / "environment.cache"
+    with dbt_caches.kept(tmp_path / "first.cache"):
+        for number in range(10):
+            render(f"{{{{ {number} }}}}")
+    before = shared.read_bytes()
+    with dbt_caches.kept(tmp_path / "second.cache"):
+        render("{{ 10 }}")
+    assert shared.read_bytes() == before
+    with dbt_caches.kept(tmp_path / "third.cache"):
+        for number in range(11, 15):
+            render(f"{{{{ {number} }}}}")
+    assert shared.read_bytes() != before
+
+
+def test_where_bytecode_is_not_written_nothing_is_shared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        render("{{ 6 }}")
+    assert (tmp_path / "compiled.cache").is_file()
+    assert not (tmp_path / "environment.cache").exists()
+
+
+class Names(dict[str, Any]):
+    """A context that may be asked for its names one by one alone, like dbt's of a test."""
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("all names were asked for")
+
+    keys = items = values = __iter__  # type: ignore[assignment]
+
+
+def test_an_argument_of_a_test_asks_for_the_names_that_it_has(tmp_path: Path) -> None:
+    from dbt.clients.jinja import get_rendered
+
+    text, context = "{{ [twice(2), other is defined] }}", {"twice": lambda x: x * 2}
+    expected = get_rendered(text, context, native=True)
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        found = get_rendered(text, ChainMap(Names(context)), native=True)  # type: ignore[arg-type]
+    assert found == expected == [4, False]
+
+
+@pytest.mark.parametrize("hears_all", [False, True])
+def test_events_that_nobody_hears_are_not_made(tmp_path: Path, *, hears_all: bool) -> None:
+    from dbt.adapters.events.types import SQLQueryStatus
+    from dbt.events.types import MainReportVersion, NodeStart
+    from dbt_common.events import base_types
+    from dbt_common.events.event_manager import EventManager
+
+    made: list[str] = []
+    heard: list[str] = []
+    manager = EventManager()
+    manager.callbacks.append(lambda message: heard.append(message.info.name))
+    with pytest.MonkeyPatch.context() as patch:
+        parse: Any = vars(base_types)["ParseDict"]
+
+        def noted(content: Any, message: Any) -> Any:
+            made.append(type(message).__name__)
+            return parse(content, message)
+
+        patch.setattr(base_types, "ParseDict", noted)
+        with dbt_caches.kept(tmp_path / "compiled.cache", hears_all=hears_all):
+            asked = SQLQueryStatus(status="ok", elapsed=1.0)
+            for event in (
+                SQLQueryStatus(status="ok", elapsed=1.0),
+                NodeStart(node_info={"unique_id": "model.a.b"}),
+                MainReportVersion(version="=1", log_version=3),
+            ):
+                manager.fire_event(event)
+            unheard = made.count("SQLQueryStatus")
+            assert asked.status == "ok", "it is made when somebody asks"
+    assert heard == [*(["SQLQueryStatus"] if hears_all else []), "NodeStart", "MainReportVersion"]
+    assert unheard == (2 if hears_all else 0)
 
 
 def test_text_and_native_templates_are_told_apart(tmp_path: Path) -> None:

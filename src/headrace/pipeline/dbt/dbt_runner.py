@@ -111,7 +111,7 @@ def environment(home: Path | None = None, *, working_dir: Path | None = None) ->
             dbt_caches.methods_kept(kept) if kept else nullcontext(),
             libraries_dbt.environment(),
             working_directory(working_dir),
-            dbt_caches.kept(kept) if kept else nullcontext(),
+            dbt_caches.kept(kept, hears_all=json_log.is_on()) if kept else nullcontext(),
         ):
             yield
     finally:
