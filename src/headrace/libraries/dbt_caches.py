@@ -291,11 +291,12 @@ def _native_templates() -> Iterator[None]:
     from dbt_common.clients.jinja import MacroFuzzTemplate, NativeSandboxTemplate
 
     native: Any = NativeSandboxTemplate
+    original = native.new_context
     native.new_context = MacroFuzzTemplate.new_context
     try:
         yield
     finally:
-        del native.new_context
+        native.new_context = original
 
 
 HEARD = frozenset({"NodeStart", "NodeCompiling", "NodeFinished"})
@@ -310,6 +311,9 @@ def _events_that_are_heard() -> Iterator[None]:
 
     event, manager = cast("Any", BaseEvent), cast("Any", EventManager)
     make, get, fire = event.__init__, event.__getattr__, manager.fire_event
+    if make.__module__ == __name__:  # as around it
+        yield
+        return
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         if isinstance(self, DebugLevel) and type(self).__name__ not in HEARD:

@@ -135,6 +135,34 @@ def test_events_that_nobody_hears_are_not_made(tmp_path: Path, *, hears_all: boo
     assert unheard == (2 if hears_all else 0)
 
 
+def test_one_use_within_another_leaves_dbt_as_it_was(tmp_path: Path) -> None:
+    """A caller that has dbt may call another that asks for it."""
+    from dbt.adapters.events.types import SQLQueryStatus
+    from dbt.clients.jinja import get_rendered
+    from dbt_common.clients.jinja import NativeSandboxTemplate
+    from dbt_common.events.base_types import BaseEvent
+    from dbt_common.events.event_manager import EventManager
+
+    def insides() -> list[Any]:
+        native: Any = NativeSandboxTemplate
+        event: Any = BaseEvent
+        return [native.new_context, event.__init__, event.__getattr__, EventManager.fire_event]
+
+    def works() -> bool:
+        return bool(SQLQueryStatus(status="ok", elapsed=1.0).status == "ok") and (
+            get_rendered("{{ 1 + x }}", {"x": 1}, native=True) == 2
+        )
+
+    before = insides()
+    path = tmp_path / "compiled.cache"
+    with dbt_caches.kept(path, hears_all=False):
+        with dbt_caches.kept(path, hears_all=False):
+            assert works()
+        assert works()
+    assert works()
+    assert insides() == before
+
+
 def test_text_and_native_templates_are_told_apart(tmp_path: Path) -> None:
     from dbt.clients.jinja import get_rendered
 
