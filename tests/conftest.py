@@ -56,9 +56,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if config.option.skips_to:
         config.pluginmanager.register(_Skips(Path(config.option.skips_to)))
-    if config.option.record_cpu:
-        writes = not hasattr(config, "workerinput")
-        config.pluginmanager.register(cpu_seconds.Recorder(writes=writes))
+    told = getattr(config, "workerinput", {})
+    if told.get("record_cpu", config.option.record_cpu):
+        config.pluginmanager.register(cpu_seconds.Recorder(writes=not told))
     os.environ.pop("PYTEST_ADDOPTS", None)  # not for the pytest that a test starts
 
 
@@ -94,6 +94,11 @@ def _draw_the_same_examples_everywhere() -> None:
     settings.register_profile("random", patient, derandomize=False)
     settings.register_profile("same", patient, derandomize=True)
     settings.load_profile("same")
+
+
+def pytest_configure_node(node: Any) -> None:
+    """A process that runs tests is told, as PYTEST_ADDOPTS does not reach it."""
+    node.workerinput["record_cpu"] = node.config.option.record_cpu
 
 
 def pytest_xdist_auto_num_workers() -> int:

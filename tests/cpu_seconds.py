@@ -85,7 +85,7 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "teardown":
             kind = "slow" if "slow" in report.keywords else "quick"
-            took = dict(report.user_properties).get("cpu_s", 0.0)
+            took = dict(report.user_properties)["cpu_s"]
             assert isinstance(took, float)
             self._seconds.setdefault(_file(report.nodeid), Counter())[kind] += took  # type: ignore[assignment]
 
