@@ -203,6 +203,26 @@ def test_two_machines_at_once(ran: Lab, tmp_path: Path) -> None:
         elsewhere.run()
 
 
+def test_who_comes_next_does_not_meet_a_run_that_has_ended(
+    ran: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy server a session ends some time after the client has closed it."""
+    target = ran.resolved.target
+    late: list[Any] = []
+
+    def close(self: Any) -> None:
+        late.append(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "close", close)
+        for _ in range(2):
+            with target.lock("headrace run"):
+                pass
+    for connection in late:
+        connection.close()
+    assert len(late) == 2
+
+
 def shop_of(ran: Lab, folder: Path) -> Shop:
     return Shop(ran.set("data_dir=" + str(folder / "data")), folder / "in")
 

@@ -124,7 +124,12 @@ class PostgresServer:
             row = connection.execute("select pg_try_advisory_lock(%s)", [_LOCK]).fetchone()
             if row is None or not row[0]:
                 raise LockedError(self._busy(connection))
-            yield
+            try:
+                yield
+            finally:
+                # a session that was closed ends a little later: who comes next is not to meet it
+                with suppress(driver().Error):
+                    connection.execute("select pg_advisory_unlock(%s)", [_LOCK])
         finally:
             # the server ends the lock with the session; one that is gone has none
             connecting.__exit__(None, None, None)
