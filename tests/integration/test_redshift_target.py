@@ -323,9 +323,13 @@ def test_what_a_newer_headrace_published_is_left_alone(
         target.server.ask("delete from _headrace.publications where number = 99")
 
 
-def test_no_server_is_left(project: Project, tmp_path: Path) -> None:
+def test_no_server_is_left(
+    project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "standin"
     assert process.port_of(folder) == process.port_of(folder)
+    process.wait_until_ended(folder, 0.0)
+    assert f"Redshift in {folder} has not ended within 0 seconds" in caplog.text
     process.release(folder)
     process.wait_until_ended(folder)
     assert not (folder / "server.json").exists()

@@ -97,13 +97,12 @@ class _Cache:
     def share(self) -> None:
         """Add to what all projects have, if it grows by a fifth: so few processes write it."""
         shared = self.shared
-        if shared is None or sys.dont_write_bytecode:
+        if shared is None or not self.is_new or sys.dont_write_bytecode:
             return
         code, schemas = shared.code | self.code, shared.schemas | self.schemas
         grown, before = len(code) + len(schemas), len(shared.code) + len(shared.schemas)
         if grown - before > before * _SHARE_THAT_IS_WRITTEN and grown <= MOST_TEMPLATES:
             shared.code, shared.schemas, shared.is_new = code, schemas, True
-            shared.used = set(code)
             shared.write()
 
 

@@ -312,7 +312,7 @@ class NodeEvents:
         kind = event.info.name
         if (total := libraries_dbt.number_of_nodes(event)) is not None:
             self._ended, self._all = 0, total
-        if kind not in {"NodeStart", "NodeCompiling", "NodeFinished"}:
+        if kind not in dbt_caches.HEARD:
             return
         node = event.data.node_info
         name = self._parsed.label(node.unique_id, node.node_name)
