@@ -2,6 +2,7 @@
 
     a template (a macro, a model's SQL)  ─► Python code by Jinja
     a class that dbt writes as JSON      ─► its methods by mashumaro, as text ─► Python code
+    a dataclass                          ─► its methods by Python, as text ─► Python code
     a class of dbt's settings            ─► JSON schema by mashumaro
 
 All follow from their input and the versions of the libraries alone. A damaged file counts as none.
@@ -9,6 +10,7 @@ They are kept twice: beside Python's bytecode of this module, for every project 
 and what is not found there in the project. What nobody asks for, dbt does not work out either.
 """
 
+import dataclasses
 import functools
 import importlib.util
 import inspect
@@ -135,6 +137,7 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
         _schemas(cache),
         _sources_of_flags(),
         _fast_json(),
+        _short_summary_of_the_graph(),
         _native_templates(),
         nullcontext() if hears_all else _events_that_are_heard(),
     ):
@@ -175,20 +178,26 @@ def methods_kept(path: Path) -> Iterator[None]:
     cache, builder = _opened(path), cast("Any", CodeBuilder)
     original = builder.compile
 
+    def execute(text: str, names: dict[str, Any], made: dict[str, Any]) -> None:
+        key = blake2b(f"methods\0{text}".encode(), digest_size=16).digest()
+        code = cache.compiled(key, lambda: compile(text, "<string>", "exec", dont_inherit=True))
+        exec(code, names, made)  # noqa: S102 - as Python and mashumaro do
+
     def compile_(self: Any) -> None:
         text = self.lines.as_text()
         if _RANDOM_NAME.search(text) or self.get_config().debug:
             original(self)
-            return
-        key = blake2b(f"methods\0{text}".encode(), digest_size=16).digest()
-        made = cache.compiled(key, lambda: compile(text, "<string>", "exec", dont_inherit=True))
-        exec(made, self.globals, self.__dict__)  # noqa: S102 - as mashumaro does
+        else:
+            execute(text, self.globals, self.__dict__)
 
     builder.compile = compile_
+    dataclasses.__dict__.setdefault("exec", execute)  # instead of the builtin
     try:
         yield
     finally:
         builder.compile = original
+        if dataclasses.__dict__.get("exec") is execute:
+            del dataclasses.__dict__["exec"]
 
 
 @contextmanager
@@ -279,6 +288,41 @@ def _sources_of_flags() -> Iterator[None]:
         yield
     finally:
         flag._default_source = original  # noqa: SLF001
+
+
+@contextmanager
+def _short_summary_of_the_graph() -> Iterator[None]:
+    """dbt makes dictionaries of all nodes, in each command, to learn what kind each of them is."""
+    from dbt.compilation import Linker
+
+    linker: Any = Linker
+    original = linker.get_graph_summary
+
+    def get_graph_summary(self: Any, manifest: Any) -> Any:
+        class Kinds:
+            """As much of the manifest as is asked for."""
+
+            @staticmethod
+            def expect(key: str) -> Any:
+                return _Kind(manifest.expect(key).resource_type)
+
+        return original(self, Kinds)
+
+    linker.get_graph_summary = get_graph_summary
+    try:
+        yield
+    finally:
+        linker.get_graph_summary = original
+
+
+class _Kind:
+    """A node, of which only the kind is made into a dictionary."""
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def to_dict(self, **_: object) -> dict[str, str]:
+        return {"resource_type": self._kind.value}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What dbt works out anew in each process: with the caches it is the same."""
 
+import dataclasses
 import io
 import json
 import sys
@@ -314,3 +315,56 @@ def test_methods_of_a_class_are_compiled_once(tmp_path: Path) -> None:
     # nothing was compiled again, and what has a random name (of a union) is not kept
     assert path.read_bytes() == first
     assert dbt_caches.caches[path].code
+
+
+def test_methods_of_a_dataclass_are_compiled_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made() -> type:
+        with dbt_caches.methods_kept(tmp_path / "compiled.cache"):
+            fields: list[Any] = [("a", int), ("b", list, dataclasses.field(default_factory=list))]
+            made = dataclasses.make_dataclass("Made", fields, frozen=True, order=True)
+        assert "exec" not in vars(dataclasses)
+        return made
+
+    def compile_(*_: object, **__: object) -> Any:
+        raise AssertionError("compiled again")
+
+    first = made()
+    monkeypatch.setattr(dbt_caches, "compile", compile_, raising=False)
+    second = made()
+    for each in (first, second):
+        one: Any = each
+        assert repr(one(1)) == "Made(a=1, b=[])"
+        assert (one(1) == one(1, []), one(1) < one(2)) == (True, True)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            one(1).a = 2
+
+
+def test_the_summary_of_a_graph_is_that_of_dbt(tmp_path: Path) -> None:
+    from dbt.artifacts.resources.types import NodeType
+    from dbt.compilation import Linker
+
+    class Node:
+        """As much of a node as dbt asks for."""
+
+        def __init__(self, kind: NodeType) -> None:
+            self.resource_type = kind
+
+        def to_dict(self, **_: object) -> dict[str, str]:
+            return {"resource_type": str(self.resource_type.value), "name": "a"}
+
+    class Manifest:
+        """Of two nodes."""
+
+        def expect(self, key: str) -> Node:
+            return Node(NodeType.Model if key == "model.p.a" else NodeType.Exposure)
+
+    linker, manifest = cast("Any", Linker()), Manifest()
+    linker.add_node("model.p.a")
+    linker.dependency("exposure.p.b", "model.p.a")
+    expected = linker.get_graph_summary(manifest)
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        found = linker.get_graph_summary(manifest)
+    assert json.dumps(found) == json.dumps(expected)
+    assert [one["type"] for one in found.values()] == ["model", "exposure"]
