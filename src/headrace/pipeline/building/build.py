@@ -114,7 +114,7 @@ def build(
                 keeps_rows=resolved.settings.dbt.store_failures,
             )
         nodes = (*raw.nodes, *nodes)
-        compile_left_out(resolved, target, parsed, inputs=inputs, missing=missing, nodes=nodes)
+        compile_left_out(resolved, target, parsed, missing=missing, nodes=nodes)
         parsed.graph.write(str(resolved.artifacts / "manifest.json"))
         listen(Event("build", "looking at the age of the sources", "phase"))
         freshness = _freshness(resolved, target, parsed.runner, missing, listen)

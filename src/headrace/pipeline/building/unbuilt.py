@@ -5,6 +5,7 @@ SQL, too. dbt fills in the nodes of its manifest, which is written then; nothing
 """
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,15 @@ from headrace.libraries.dbt import compile_all, compiled_sql, set_compiled_sql
 from headrace.lineage.edges_without_sql import BUILT_IN
 from headrace.pipeline.dbt import dbt_runner
 from headrace.pipeline.reports import NodeReport
+from headrace.pipeline.state import build_state
 from headrace.process import gc_paused
 from headrace.settings import Resolved
 from headrace.targets import Target
 
 _LOG = logging.getLogger("headrace.pipeline")
 
+_GRAPH = re.compile(r"\bgraph\b")
+"""dbt's name, in templates, for all nodes."""
 _KINDS = ("resource_type:model", "resource_type:snapshot", "test_type:singular")
 
 
@@ -31,7 +35,7 @@ class _CompiledNodes(msgspec.Struct, frozen=True):
     """What was compiled the last time.
 
     Attributes:
-        inputs: digest of the project and its settings.
+        inputs: digest of the project and its settings, but for models that it does not follow from.
         roots: what nodes were left out for: selectors of dbt.
         sql: unique id to compiled SQL.
     """
@@ -46,7 +50,6 @@ def compile_left_out(
     target: Target,
     parsed: dbt_runner.ParsedProject,
     *,
-    inputs: str,
     missing: Sequence[str],
     nodes: Iterable[NodeReport],
 ) -> None:
@@ -58,8 +61,8 @@ def compile_left_out(
     Args:
         resolved: the settings.
         target: is released at the end.
-        parsed: the project; the nodes of its graph are filled in.
-        inputs: digest of the project; while it stays the same nothing is compiled again.
+        parsed: the project; the nodes of its graph are filled in. Nothing is compiled again while
+            it stays the same, but for models that were built and that nothing left out reads.
         missing: dbt sources that are not loaded.
         nodes: what was built and tested.
     """
@@ -67,6 +70,7 @@ def compile_left_out(
     if not roots:
         return
     with gc_paused():
+        inputs = build_state.inputs(resolved, target, without=_unrelated(resolved, parsed.graph))
         kept = _read(resolved)
         if kept is not None and (kept.inputs, kept.roots) == (inputs, roots):
             set_compiled_sql(parsed.graph, kept.sql)
@@ -75,6 +79,33 @@ def compile_left_out(
             _compile(resolved, target, parsed, roots)
             sql = {key: sql for key, sql in compiled_sql(parsed.graph).items() if key not in built}
             _write(resolved, _CompiledNodes(inputs, roots, sql))
+
+
+def _unrelated(resolved: Resolved, graph: Any) -> set[Path]:
+    """The files of models that were built, and of which the SQL of what was left out has nothing.
+
+    None where some of it looks through the whole ``graph``.
+    """
+    nodes, read = graph.nodes, set()
+    left = [key for key, node in nodes.items() if not getattr(node, "compiled", False)]
+    while left:
+        key = left.pop()
+        one = nodes.get(key) or graph.macros.get(key)
+        if one is None or key in read:
+            continue
+        read.add(key)
+        text = getattr(one, "macro_sql", None) or getattr(one, "raw_code", None)
+        if _GRAPH.search(text or ""):
+            return set()
+        depends = getattr(one, "depends_on", None)
+        left += [*getattr(depends, "nodes", ()), *getattr(depends, "macros", ())]
+    return {
+        resolved.dbt_project / node.original_file_path
+        for key, node in nodes.items()
+        if key not in read
+        and str(node.resource_type) == "model"
+        and node.package_name == graph.metadata.project_name
+    }
 
 
 def _waiting(graph: Any, nodes: Iterable[NodeReport]) -> list[str]:

@@ -1,7 +1,7 @@
 """The record of the last build and its inputs, so that an unchanged one is not repeated."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -73,8 +73,8 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def inputs(resolved: Resolved, target: Target) -> str:
-    """Digest of everything that a build depends on, except the data and the day."""
+def inputs(resolved: Resolved, target: Target, *, without: Collection[Path] = ()) -> str:
+    """Digest of everything that a build depends on, except the data, the day and some files."""
     state = xxhash.xxh3_128()
     for part in (
         __version__,
@@ -95,6 +95,8 @@ def inputs(resolved: Resolved, target: Target) -> str:
     packages = sorted(project.glob("dbt_packages/*"))  # links to local packages, too
     for root in (project, *packages, *_folders_outside(project)):
         for path in _files(root, resolved.data_dir, target.database_file):
+            if path in without:
+                continue
             state.update(path.relative_to(root).as_posix().encode() + b"\0")
             state.update(_content(path) + b"\0")
     return state.hexdigest()
