@@ -199,7 +199,7 @@ def test_a_short_trouble_is_not_noticed(s3: Server, tmp_path: Path) -> None:
     build(target, 3)
     s3.fail(Fault("PUT", "gold", status=503, code="SlowDown", times=1))
     build(target, 4)
-    assert target.count_rows("marts", "orders") == 4
+    assert target.count_rows([("marts", "orders")]) == {("marts", "orders"): 4}
 
 
 @pytest.mark.parametrize("place", ["gold/", "_headrace/state", "_headrace/published"])

@@ -105,7 +105,7 @@ def loaded(project: Project) -> Project:
     assert not project.target.exists()
     assert project.target.row_counts("shop_raw") == {}
     assert project.target.table_names(["shop_raw"]) == {}
-    assert project.target.count_rows("shop_raw", "orders") is None
+    assert project.target.count_rows([("shop_raw", "orders")]) == {}
     with closing(duckdb.connect()) as connection:
         assert not project.target.attach(connection, "target")
     project.target.check()
@@ -120,9 +120,9 @@ def test_what_was_loaded_can_be_counted_and_is_there(loaded: Project) -> None:
     assert target.row_counts("not_there") == {}
     assert target.table_names({"shop_raw", "not_there"}) == {"shop_raw": ["orders"]}
     assert target.table_names([]) == {}
-    assert target.count_rows("shop_raw", "orders") == 3
-    assert target.count_rows("shop_raw", "not_there") is None
-    assert target.count_rows("not_there", "orders") is None
+    wanted = [("shop_raw", "orders"), ("shop_raw", "not_there"), ("not_there", "orders")]
+    assert target.count_rows(wanted) == {("shop_raw", "orders"): 3}
+    assert target.count_rows([]) == {}
     target.check()
 
 
@@ -136,7 +136,7 @@ def test_what_is_read_is_what_was_loaded(loaded: Project) -> None:
 def test_what_is_read_only_cannot_be_written(loaded: Project) -> None:
     with pytest.raises(duckdb.Error):
         loaded.query("create or replace table target.shop_raw.orders as select 1 as id")
-    assert loaded.target.count_rows("shop_raw", "orders") == 3
+    assert loaded.target.row_counts("shop_raw") == {"orders": 3}
 
 
 def test_a_change_shows_in_the_signature_and_reading_does_not(loaded: Project) -> None:

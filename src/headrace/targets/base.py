@@ -185,8 +185,8 @@ class Target(Protocol):
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows per table of a schema; empty when there is no such schema."""
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        """Rows of a table or view; None when there is none of that name."""
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of tables and views (schema and name); what is not there is left out."""
 
     def after_load(self, schema: str) -> list[str]:
         """Told when a source was loaded into a schema, before anything is built on it.
@@ -311,6 +311,22 @@ def counts_in(
     }
 
 
+def rows_in(
+    connection: "duckdb.DuckDBPyConnection", database: str, relations: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], int]:
+    """Rows of tables and views of an attached database; what is not there is left out."""
+    rows = connection.execute(
+        "select lower(table_schema), lower(table_name) from information_schema.tables "
+        f"where table_catalog = {literal(database)}"
+    ).fetchall()
+    there = set(rows)  # DuckDB takes "Orders" for orders
+    return {
+        key: scalar(connection, f"select count(*) from {qualified(database, *key)}")
+        for key in relations
+        if (key[0].lower(), key[1].lower()) in there
+    }
+
+
 class RemoteTarget:
     """What targets that are no DuckDB file have in common: DuckDB asks them by ``attach``."""
 
@@ -399,18 +415,10 @@ class RemoteTarget:
                 return {}
             return counts_in(connection, "target", schema)
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        """Rows of a table or view; None when there is none of that name."""
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of tables and views (schema and name); what is not there is left out."""
         with self.reader() as connection:
-            if connection is None:
-                return None
-            there = scalar(
-                connection,
-                "select count(*) from information_schema.tables where table_catalog = 'target' "
-                f"and table_schema = {literal(schema)} and table_name = {literal(name)}",
-            )
-            table = qualified("target", schema, name)
-            return scalar(connection, f"select count(*) from {table}") if there else None
+            return {} if connection is None else rows_in(connection, "target", relations)
 
 
 class TargetSettings(BaseModel):

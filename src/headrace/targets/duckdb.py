@@ -14,9 +14,9 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import is_damaged, is_locked, is_of_other_version, lock_holder
-from headrace.sql_text import identifier, literal, qualified, scalar
+from headrace.sql_text import identifier, literal
 from headrace.system_errors import fault_in
-from headrace.targets.base import Capabilities, TargetSettings, counts_in, tables_in
+from headrace.targets.base import Capabilities, TargetSettings, counts_in, rows_in, tables_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -287,17 +287,15 @@ class DuckDbTarget:
         with self.connect(read_only=True) as connection:
             return counts_in(connection, _own_name(connection), schema)
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        """Rows of a table or view of the file; None when there is none of that name."""
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of tables and views (schema and name); what is not there is left out."""
         import duckdb
 
         if not exists(self.path):
-            return None
+            return {}
         with self.connect(read_only=True) as connection:
             try:
-                return scalar(connection, f"select count(*) from {qualified(schema, name)}")
-            except duckdb.CatalogException:
-                return None
+                return rows_in(connection, _own_name(connection), relations)
             except duckdb.Error as error:
                 raise self.explain(error) from error
 

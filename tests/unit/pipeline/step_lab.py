@@ -1,6 +1,6 @@
 """A project without sources and models, a target of numbers, and a manifest of marts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ class NumbersTarget:
     def check(self) -> None:
         raise AssertionError("the target is opened")
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        return self.rows.get(f"{schema}.{name}")
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        return {key: self.rows[".".join(key)] for key in relations if ".".join(key) in self.rows}
 
     def signature(self) -> str | None:
         return self.now

@@ -130,12 +130,8 @@ class Engine:
     location: str = "engine, schema published"
 
     def fingerprints(self, relations: Sequence[tuple[str, str]]) -> dict[Any, tuple[int, str]]:
-        found = {}
-        for schema, name in relations:
-            rows = self.target.count_rows(schema, name)
-            if rows is not None:
-                found[schema, name] = (rows, f"{rows} rows")
-        return found
+        found = self.target.count_rows(relations)
+        return {key: (rows, f"{rows} rows") for key, rows in found.items()}
 
     def current(self) -> Publication | None:
         return self.publications[0] if self.publications else None

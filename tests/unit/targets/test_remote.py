@@ -46,8 +46,8 @@ def test_rows_are_counted_by_duckdb() -> None:
     assert place.row_counts("raw") == {"orders": 3}
     assert place.row_counts("none") == {}
     assert place.table_names(["raw", "none"]) == {"raw": ["orders"]}
-    assert place.count_rows("raw", "few") == 2
-    assert place.count_rows("raw", "none") is None
+    wanted = [("raw", "none"), ("raw", "few"), ("none", "few")]
+    assert place.count_rows(wanted) == {("raw", "few"): 2}
     with place.lock("headrace run"):
         assert place.database_file is None
 
@@ -55,7 +55,7 @@ def test_rows_are_counted_by_duckdb() -> None:
 def test_before_the_first_load_there_is_nothing_to_count() -> None:
     place = Elsewhere(there=False)
     assert place.table_names(["raw"]) == {}
-    assert (place.row_counts("raw"), place.count_rows("raw", "orders")) == ({}, None)
+    assert (place.row_counts("raw"), place.count_rows([("raw", "orders")])) == ({}, {})
 
 
 def test_an_error_of_the_engine_is_one_line() -> None:

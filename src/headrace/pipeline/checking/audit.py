@@ -264,9 +264,10 @@ def _marts(resolved: Resolved, target: Target, built: Collection[str]) -> BuiltM
     else:
         current = publisher.current()
         published = {table.full_name: table.rows for table in current.tables} if current else {}
-    for mart in read_manifest(resolved.artifacts).relations(*resolved.published_relations):
-        if mart.unique_id in built:
-            name = f"{mart.schema_name}.{mart.relation_name}"
-            rows = target.count_rows(mart.schema_name or "", mart.relation_name)
-            marts.append(BuiltMart(name, rows, published.get(name, 0)))
+    wanted = read_manifest(resolved.artifacts).relations(*resolved.published_relations)
+    names = [(one.schema_name or "", one.relation_name) for one in wanted if one.unique_id in built]
+    rows = target.count_rows(names) if names else {}
+    for key in names:
+        name = ".".join(key)
+        marts.append(BuiltMart(name, rows.get(key), published.get(name, 0)))
     return BuiltMarts(tuple(marts), resolved.published, target=target)

@@ -70,10 +70,11 @@ def publish(
     with duckdb.connect() as connection:
         copy = PublishedCopy(connection, resolved, target)
         if publisher is None:
+            there = target.count_rows([(one.schema_name or "", one.relation_name) for one in nodes])
             marts = [
                 copy.fingerprinted(node)
                 for node in nodes
-                if target.count_rows(node.schema_name or "", node.relation_name) is not None
+                if (node.schema_name or "", node.relation_name) in there
             ]
         else:
             marts = _fingerprinted(publisher, nodes)

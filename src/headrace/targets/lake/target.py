@@ -384,13 +384,12 @@ class LakeTarget(RemoteTarget):
             except duckdb.Error as error:
                 raise self.explain(error) from error
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        """Rows of a table or view; None when there is none of that name."""
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of tables and views (schema and name); what is not there is left out."""
         state, _ = self.state.read()
-        for one in state.tables if state else ():
-            if one.key == (schema, name):
-                return one.rows
-        return super().count_rows(schema, name)
+        built = {one.key: one.rows for one in state.tables if one.key in relations} if state else {}
+        others = [key for key in relations if key not in built]
+        return {**built, **(super().count_rows(others) if others else {})}
 
     def signature(self) -> str | None:
         """The names and tags of all raw files, and the state of the last build."""

@@ -365,14 +365,18 @@ class PostgresTarget(ServerTarget):
             names = tables_of(connection, [schema]).get(schema, ())
             return {name: count_of(connection, schema, name) for name in names}
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        """Rows of a table or view; None when there is none of that name."""
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of tables and views (schema and name); what is not there is left out."""
+        found = {}
         with self.server.connect() as connection:
-            there = connection.execute(
-                "select to_regclass(%s) is not null",
-                [f"{identifier(schema)}.{identifier(name)}"],
-            ).fetchone()
-            return count_of(connection, schema, name) if there and there[0] else None
+            for schema, name in relations:
+                there = connection.execute(
+                    "select to_regclass(%s) is not null",
+                    [f"{identifier(schema)}.{identifier(name)}"],
+                ).fetchone()
+                if there and there[0]:
+                    found[schema, name] = count_of(connection, schema, name)
+        return found
 
 
 def _quoted(value: str) -> str:

@@ -355,13 +355,17 @@ class RedshiftTarget(ServerTarget):
         """Rows of each table of ``schema``, dlt's own left out."""
         return {name: self._count(schema, name) for name in self._tables_of(schema)}
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        """Rows of a table or view; None when there is none of that name."""
-        there = self.server.ask(
-            f"select 1 from svv_tables where table_schema = {text(schema)} "
-            f"and table_name = {text(name)}"
-        )
-        return self._count(schema, name) if there else None
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of tables and views (schema and name); what is not there is left out."""
+        found = {}
+        for schema, name in relations:
+            there = self.server.ask(
+                f"select 1 from svv_tables where table_schema = {text(schema)} "
+                f"and table_name = {text(name)}"
+            )
+            if there:
+                found[schema, name] = self._count(schema, name)
+        return found
 
     def _tables_of(self, schema: str) -> list[str]:
         return self.table_names([schema]).get(schema, [])

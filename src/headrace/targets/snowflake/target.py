@@ -324,15 +324,17 @@ class SnowflakeTarget(ServerTarget):
         )
         return by_schema(rows)
 
-    def count_rows(self, schema: str, name: str) -> int | None:
-        """Rows of a table or view; None when there is none of that name."""
-        if not self.server.has_database():
-            return None
-        there = self.server.ask(
-            f"select 1 from {quoted(self.database)}.information_schema.tables where "
-            f"table_schema = {literal(schema.upper())} and table_name = {literal(name.upper())}"
-        )
-        return self._count(schema, name) if there else None
+    def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """Rows of tables and views (schema and name); what is not there is left out."""
+        found = {}
+        for schema, name in relations if self.server.has_database() else ():
+            there = self.server.ask(
+                f"select 1 from {quoted(self.database)}.information_schema.tables where "
+                f"table_schema = {literal(schema.upper())} and table_name = {literal(name.upper())}"
+            )
+            if there:
+                found[schema, name] = self._count(schema, name)
+        return found
 
     def _count(self, schema: str, name: str) -> int:
         ((count,),) = self.server.ask(f"select count(*) from {quoted(self.database, schema, name)}")
