@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headrace import portable
+from headrace import portable, process
 from headrace.cli.options import STATE, Call, LogFormat, json_log, print_json, shared_options
 
 if TYPE_CHECKING:
@@ -179,6 +179,7 @@ def _execute(
     from headrace.pipeline.building.slim_build import EVERYTHING
     from headrace.pipeline.run import run as run_pipeline
 
+    process.collect_rarely(500_000)
     values = settings.settings
     with (
         json_log(values.log_format, level=values.log_level, to_stderr=call.json) as is_log,
