@@ -1,12 +1,13 @@
 """dlt: how it is told to behave, and what of its insides Headrace relies on."""
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from headrace import process
 from headrace.libraries.duckdb import progress_of
@@ -33,8 +34,47 @@ def environment() -> Iterator[None]:
     """dlt with load ids on every row and without telemetry; its log goes where Headrace's does."""
     quiet = json_log.level_of_dlt() or "CRITICAL"  # Headrace reports each error once
     level = os.environ.get("RUNTIME__LOG_LEVEL", quiet)
-    with process.environment({**_ENVIRONMENT, "RUNTIME__LOG_LEVEL": level}):
+    with (
+        process.environment({**_ENVIRONMENT, "RUNTIME__LOG_LEVEL": level}),
+        _lookups_remembered(),
+    ):
         yield
+
+
+@contextmanager
+def _lookups_remembered() -> Iterator[None]:
+    """dlt looks up the settings of a destination whenever it asks what the destination can do.
+
+    Each time it looks for forty names in all sections of all providers, and works out again which
+    of them are secrets: a tenth of a load of small tables.
+    """
+    with process.gc_paused():
+        from dlt.common.configuration import resolve
+        from dlt.common.configuration.container import Container
+        from dlt.common.configuration.providers import environ
+        from dlt.common.configuration.specs import ConfigSectionContext
+        from dlt.common.destination.reference import Destination
+
+    providers, resolver, destination = cast("Any", environ), cast("Any", resolve), Destination
+    is_secret, configuration = resolver.is_secret_hint, destination.configuration
+    found: dict[tuple[Any, ...], Any] = {}
+
+    def configured(self: Any, initial_config: Any, accept_partial: bool = False) -> Any:
+        if not accept_partial:  # the one that is connected with
+            return configuration(self, initial_config)
+        context = Container()[ConfigSectionContext]
+        key = (self, context.pipeline_name, context.sections)
+        if key not in found:
+            found[key] = configuration(self, initial_config, accept_partial=True)
+        return found[key]
+
+    cast("Any", destination).configuration = configured
+    providers.is_secret_hint = resolver.is_secret_hint = functools.cache(is_secret)
+    try:
+        yield
+    finally:
+        cast("Any", destination).configuration = configuration
+        providers.is_secret_hint = resolver.is_secret_hint = is_secret
 
 
 def import_all() -> None:

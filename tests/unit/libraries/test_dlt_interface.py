@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dlt
 import duckdb
 import pytest
-from dlt.common.configuration import resolve_configuration
-from dlt.common.configuration.specs import RuntimeConfiguration
+from dlt.common.configuration import inject_section, resolve, resolve_configuration
+from dlt.common.configuration.exceptions import ConfigFieldMissingException
+from dlt.common.configuration.providers import EnvironProvider, environ
+from dlt.common.configuration.specs import ConfigSectionContext, RuntimeConfiguration
+from dlt.common.typing import TSecretStrValue
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 from dlt.pipeline.configuration import PipelineRuntimeConfiguration
 from dlt.sources.helpers.rest_client.paginators import JSONLinkPaginator, SinglePagePaginator
 
@@ -30,6 +34,49 @@ def test_environment_is_read_by_dlt() -> None:
     with libraries_dlt.environment():
         assert resolve_configuration(RuntimeConfiguration()).dlthub_telemetry is False
         assert resolve_configuration(PipelineRuntimeConfiguration()).intercept_signals is False
+
+
+def test_settings_are_looked_up_once_for_each_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a destination can do follows from them, so dlt asks again and again."""
+    monkeypatch.setenv("SHOP__DESTINATION__DUCKDB__CREATE_INDEXES", "true")
+    asked: list[str] = []
+    original = EnvironProvider.get_value
+
+    def get_value(self: EnvironProvider, key: str, *rest: Any) -> Any:
+        asked.append(key)
+        return original(self, key, *rest)
+
+    monkeypatch.setattr(EnvironProvider, "get_value", get_value)
+    given: Any = dlt.destinations.duckdb("given.duckdb")
+    other: Any = dlt.destinations.duckdb("other.duckdb")
+    with libraries_dlt.environment():
+
+        def indexes(name: str, destination: Any = given, *, partial: bool = True) -> bool:
+            section = ConfigSectionContext(pipeline_name=name)
+            with inject_section(section):
+                found = destination.configuration(destination.spec(), accept_partial=partial)
+                return bool(found.create_indexes)
+
+        assert [indexes("shop"), indexes("crm"), indexes("shop", other)] == [True, False, True]
+        asked.clear()
+        assert [indexes("shop"), indexes("crm"), indexes("shop", other)] == [True, False, True]
+        assert asked == []
+        with pytest.raises(ConfigFieldMissingException, match="dataset_name"):
+            indexes("shop", partial=False)
+        assert asked, "what is connected with is looked up each time"
+
+
+def test_a_hint_is_as_secret_as_dlt_says() -> None:
+    secret: Any = TSecretStrValue
+    hints = [str, secret, str | None, secret | None, list[str], DuckDbCredentials]
+    resolver, providers = cast("Any", resolve), cast("Any", environ)
+    expected = [resolver.is_secret_hint(hint) for hint in hints]
+    with libraries_dlt.environment():
+        for _ in range(2):
+            assert [resolver.is_secret_hint(hint) for hint in hints] == expected
+            assert [providers.is_secret_hint(hint) for hint in hints] == expected
+    assert expected == [False, True, False, True, False, True]
+    assert not hasattr(resolver.is_secret_hint, "cache_info"), "dlt is as it was"
 
 
 def test_working_files_tell_a_pending_load(pipeline: dlt.Pipeline) -> None:
