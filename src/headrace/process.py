@@ -67,7 +67,7 @@ def collect_rarely(objects: int = 50_000) -> None:
     """Have the garbage collector look for cycles after so many new objects instead of after 700.
 
     A tenth of the time of a command that imports dlt and dbt, for some MB of memory. Half a million
-    is for a run, whose process ends soon: 3% of its time, for a dozen MB.
+    is for a run, whose process ends soon: 3% of its time, for 10 to 30 MB.
     """
     gc.set_threshold(objects, 20, 100)
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, cast
 
 from headrace import portable
@@ -299,30 +299,17 @@ def _short_summary_of_the_graph() -> Iterator[None]:
     original = linker.get_graph_summary
 
     def get_graph_summary(self: Any, manifest: Any) -> Any:
-        class Kinds:
-            """As much of the manifest as is asked for."""
+        def expect(key: str) -> Any:
+            asked = {"resource_type": manifest.expect(key).resource_type.value}
+            return SimpleNamespace(to_dict=lambda **_: asked)
 
-            @staticmethod
-            def expect(key: str) -> Any:
-                return _Kind(manifest.expect(key).resource_type)
-
-        return original(self, Kinds)
+        return original(self, SimpleNamespace(expect=expect))
 
     linker.get_graph_summary = get_graph_summary
     try:
         yield
     finally:
         linker.get_graph_summary = original
-
-
-class _Kind:
-    """A node, of which only the kind is made into a dictionary."""
-
-    def __init__(self, kind: Any) -> None:
-        self._kind = kind
-
-    def to_dict(self, **_: object) -> dict[str, str]:
-        return {"resource_type": self._kind.value}
 
 
 @contextmanager
