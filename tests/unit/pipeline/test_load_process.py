@@ -178,3 +178,25 @@ with load_process.started(load, lambda: None) as process:
     while portable.is_running(child) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not portable.is_running(child)
+
+
+_COPIES = """
+import sys, threading
+from headrace import portable
+from headrace.pipeline.loading import load_process
+
+def fork(work):
+    missing = [name for name in load_process._OF_BOTH if name not in sys.modules]
+    sys.exit(f"missing: {missing}, threads: {threading.active_count()}")
+
+portable.fork = fork
+with load_process.started(lambda *_: None, lambda: None):
+    pass
+"""
+
+
+def test_what_dlt_and_dbt_both_import_is_there_before_the_copy() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _COPIES], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.strip() == "missing: [], threads: 1"

@@ -7,6 +7,7 @@ To import dlt and dbt takes longer than all work on a small project, and neither
 The copy holds the lock of the run, too, until it ends; and it ends when this process does.
 """
 
+import importlib
 import pickle
 import signal
 import threading
@@ -22,10 +23,13 @@ from headrace import portable, secrets
 from headrace.errors import HeadraceError, SourceError, UserError
 from headrace.exceptions import came_of_ctrl_c
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadReport, TableReport
+from headrace.process import gc_paused
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
+_OF_BOTH = ("duckdb", "pendulum", "requests", "sqlalchemy", "sqlglot", "yaml")
+"""What dlt and dbt both import, before there is a copy: once, and not once in each."""
 _PATIENCE_S = 10.0  # for a load that is interrupted to take back what it has begun
 _STEP_S = 0.02
 
@@ -165,6 +169,10 @@ def started(load: Load, warm_up: Callable[[], None]) -> Iterator[LoadProcess]:
         load: what it does when it is told to.
         warm_up: what it does until then; whatever that raises, the load will tell.
     """
+    with gc_paused():
+        for name in _OF_BOTH:
+            with suppress(ImportError):
+                importlib.import_module(name)
     ours, theirs = Pipe()
 
     def work() -> None:
