@@ -62,8 +62,8 @@ def _lookups_remembered() -> Iterator[None]:
     def configured(self: Any, initial_config: Any, accept_partial: bool = False) -> Any:
         if not accept_partial:  # the one that is connected with
             return configuration(self, initial_config)
-        context = Container()[ConfigSectionContext]
-        key = (self, context.pipeline_name, context.sections)
+        # its own section comes before those that dlt is in, so that these change nothing
+        key = (self, Container()[ConfigSectionContext].pipeline_name)
         if key not in found:
             found[key] = configuration(self, initial_config, accept_partial=True)
         return found[key]

@@ -1,6 +1,7 @@
 """What Headrace relies on inside dlt; fails when a new version of dlt moves it."""
 
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -47,12 +48,13 @@ def test_settings_are_looked_up_once_for_each_pipeline(monkeypatch: pytest.Monke
         return original(self, key, *rest)
 
     monkeypatch.setattr(EnvironProvider, "get_value", get_value)
+    steps = map(str, count())  # dlt is in other sections each time, which changes nothing
     given: Any = dlt.destinations.duckdb("given.duckdb")
     other: Any = dlt.destinations.duckdb("other.duckdb")
     with libraries_dlt.environment():
 
         def indexes(name: str, destination: Any = given, *, partial: bool = True) -> bool:
-            section = ConfigSectionContext(pipeline_name=name)
+            section = ConfigSectionContext(pipeline_name=name, sections=(next(steps),))
             with inject_section(section):
                 found = destination.configuration(destination.spec(), accept_partial=partial)
                 return bool(found.create_indexes)
