@@ -138,6 +138,7 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
         _sources_of_flags(),
         _fast_json(),
         _short_summary_of_the_graph(),
+        _macros_parsed_once(),
         _native_templates(),
         nullcontext() if hears_all else _events_that_are_heard(),
     ):
@@ -310,6 +311,32 @@ def _short_summary_of_the_graph() -> Iterator[None]:
         yield
     finally:
         linker.get_graph_summary = original
+
+
+@contextmanager
+def _macros_parsed_once() -> Iterator[None]:
+    """dbt parses the macros of all packages for their arguments, and again for what they call."""
+    from dbt.clients import jinja_static
+    from dbt_common.clients import jinja
+
+    first, second = cast("Any", jinja), cast("Any", jinja_static)
+    original_parse, original_environment = first.parse, second.get_environment
+    parsed: dict[str, Any] = {}
+
+    def parse(text: Any) -> Any:
+        found = parsed[str(text)] = original_parse(text)
+        return found
+
+    def get_environment(*args: Any, **options: Any) -> Any:
+        environment = original_environment(*args, **options)
+        # taken out, as whoever compiles it would change it
+        return SimpleNamespace(parse=lambda text: parsed.pop(text, None) or environment.parse(text))
+
+    first.parse, second.get_environment = parse, get_environment
+    try:
+        yield
+    finally:
+        first.parse, second.get_environment = original_parse, original_environment
 
 
 @contextmanager

@@ -368,3 +368,44 @@ def test_the_summary_of_a_graph_is_that_of_dbt(tmp_path: Path) -> None:
         found = linker.get_graph_summary(manifest)
     assert json.dumps(found) == json.dumps(expected)
     assert [one["type"] for one in found.values()] == ["model", "exposure"]
+
+
+def test_a_macro_is_parsed_once_for_its_arguments_and_its_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that come with dbt; also when the calls are asked for twice, or first."""
+    import dbt.include.global_project
+    from dbt.clients import jinja_static
+    from dbt_common.clients import jinja
+    from jinja2.nodes import Macro
+
+    first, second = cast("Any", jinja), cast("Any", jinja_static)
+    for module in (first, second):
+        monkeypatch.setattr(module, "test_caching_enabled", lambda: False)
+    folder = Path(next(iter(dbt.include.global_project.__path__)))
+    texts = [path.read_text("utf-8") for path in folder.rglob("*.sql")]
+    assert len(texts) > 100
+
+    def arguments(text: str) -> list[list[str]]:
+        return [[one.name for one in macro.args] for macro in first.parse(text).find_all(Macro)]
+
+    def calls(text: str) -> list[str]:
+        found: list[str] = second.statically_extract_macro_calls(text, {})
+        return found
+
+    expected = [(arguments(text), calls(text)) for text in texts]
+    parsed: list[str] = []
+    original = first.MacroFuzzEnvironment._parse
+
+    def parse(self: Any, source: str, *rest: Any) -> Any:
+        parsed.append(source)
+        return original(self, source, *rest)
+
+    monkeypatch.setattr(first.MacroFuzzEnvironment, "_parse", parse)
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        assert [(arguments(text), calls(text)) for text in texts] == expected
+        assert len(parsed) == len(texts)
+        assert [calls(text) for text in texts] == [asked for _, asked in expected]
+        assert len(parsed) == 2 * len(texts)
+        assert second.statically_extract_has_name_this("{{ this }}")
+    assert first.parse.__module__ == first.__name__
