@@ -135,6 +135,7 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
     with (
         _templates(cache),
         _schemas(cache),
+        _validated_once(),
         _sources_of_flags(),
         _fast_json(),
         _short_summary_of_the_graph(),
@@ -163,6 +164,10 @@ def _opened(path: Path) -> _Cache:
         return cache
 
 
+def _key(kind: str, text: str) -> bytes:
+    return blake2b(f"{kind}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
 _RANDOM_NAME = re.compile(r"__[0-9a-f]{32}\b")
 """Of a function that mashumaro makes for one process."""
 
@@ -180,8 +185,9 @@ def methods_kept(path: Path) -> Iterator[None]:
     original = builder.compile
 
     def execute(text: str, names: dict[str, Any], made: dict[str, Any]) -> None:
-        key = blake2b(f"methods\0{text}".encode(), digest_size=16).digest()
-        code = cache.compiled(key, lambda: compile(text, "<string>", "exec", dont_inherit=True))
+        code = cache.compiled(
+            _key("methods", text), lambda: compile(text, "<string>", "exec", dont_inherit=True)
+        )
         exec(code, names, made)  # noqa: S102 - as Python and mashumaro do
 
     def compile_(self: Any) -> None:
@@ -219,9 +225,8 @@ def _templates(cache: _Cache) -> Iterator[None]:
         is_plain = isinstance(source, str) and not (name or filename or raw or defer_init)
         if not is_plain or jinja.MACRO_DEBUGGING:
             return original(self, source, name, filename, raw, defer_init)
-        kind = f"{type(self).__qualname__} {sorted(self.extensions)}\0"
-        key = blake2b((kind + source).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        return cache.compiled(key, lambda: original(self, source))
+        kind = f"{type(self).__qualname__} {sorted(self.extensions)}"
+        return cache.compiled(_key(kind, source), lambda: original(self, source))
 
     environment.compile = compile_
     try:
@@ -264,6 +269,29 @@ def _schema(cls: type, build: Callable[[type], dict[str, Any]], cache: _Cache) -
             cache.schemas[name] = text
             cache.is_new = True
     return made
+
+
+@contextmanager
+def _validated_once() -> Iterator[None]:
+    """dbt validates the settings of each test, model and source; nearly all are the same."""
+    from dbt_common.dataclass_schema import dbtClassMixin
+
+    mixin: Any = dbtClassMixin
+    original = mixin.__dict__["validate"]
+    valid: set[tuple[type, bytes]] = set()
+
+    def validate(cls: type, data: Any) -> None:
+        # not as JSON, in which a tuple is a list
+        key = (cls, _key("valid", repr(data)))
+        if key not in valid:
+            original.__func__(cls, data)
+            valid.add(key)
+
+    mixin.validate = classmethod(validate)
+    try:
+        yield
+    finally:
+        mixin.validate = original
 
 
 @contextmanager

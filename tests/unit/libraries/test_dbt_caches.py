@@ -409,3 +409,37 @@ def test_a_macro_is_parsed_once_for_its_arguments_and_its_calls(
         assert len(parsed) == 2 * len(texts)
         assert second.statically_extract_has_name_this("{{ this }}")
     assert first.parse.__module__ == first.__name__
+
+
+def test_the_same_settings_are_validated_once_and_others_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.artifacts.resources.v1.config import NodeConfig, TestConfig
+    from dbt_common import dataclass_schema
+    from dbt_common.dataclass_schema import ValidationError
+
+    validator: Any = cast("Any", dataclass_schema).jsonschema.Draft7Validator
+    tests, nodes = cast("Any", TestConfig), cast("Any", NodeConfig)
+    asked: list[object] = []
+
+    original = validator.iter_errors
+
+    def iter_errors(self: Any, data: object) -> Any:
+        asked.append(data)
+        return original(self, data)
+
+    monkeypatch.setattr(validator, "iter_errors", iter_errors)
+    good: dict[str, Any] = {"severity": "ERROR", "tags": ["a"]}
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        for _ in range(3):
+            tests.validate(good)
+            nodes.validate(good)
+        assert [one for one in asked if one is good] == [good, good], "once for each class"
+        wrongs: list[dict[str, Any]] = [{"enabled": []}, {**good, "tags": ("a",)}, {"limit": "b"}]
+        for wrong in wrongs:
+            for _ in range(2):
+                with pytest.raises(ValidationError):
+                    tests.validate(wrong)
+    asked.clear()
+    tests.validate(good)
+    assert good in asked, "dbt is as it was"
