@@ -193,10 +193,14 @@ def _looked_at(opened: Any, origin: str, pages: tuple[str, ...]) -> tuple[list[s
         }:
             elsewhere.append(request.url)
 
+    def failed(request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # the page was left before it came
+            errors.append(f"{request.failure}: {request.url}")
+
     context.on("request", look)
     page = context.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("requestfailed", lambda request: errors.append(f"failed: {request.url}"))
+    page.on("requestfailed", failed)
     page.on("response", lambda got: errors.append(got.url) if got.status >= 400 else None)
     for name in pages:
         page.goto(f"{origin}/{name}", wait_until="networkidle")
