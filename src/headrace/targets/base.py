@@ -311,22 +311,6 @@ def counts_in(
     }
 
 
-def rows_in(
-    connection: "duckdb.DuckDBPyConnection", database: str, relations: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], int]:
-    """Rows of tables and views of an attached database; what is not there is left out."""
-    rows = connection.execute(
-        "select lower(table_schema), lower(table_name) from information_schema.tables "
-        f"where table_catalog = {literal(database)}"
-    ).fetchall()
-    there = set(rows)  # DuckDB takes "Orders" for orders
-    return {
-        key: scalar(connection, f"select count(*) from {qualified(database, *key)}")
-        for key in relations
-        if (key[0].lower(), key[1].lower()) in there
-    }
-
-
 class RemoteTarget:
     """What targets that are no DuckDB file have in common: DuckDB asks them by ``attach``."""
 
@@ -418,7 +402,17 @@ class RemoteTarget:
     def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Rows of tables and views (schema and name); what is not there is left out."""
         with self.reader() as connection:
-            return {} if connection is None else rows_in(connection, "target", relations)
+            if connection is None:
+                return {}
+            there = connection.execute(
+                "select table_schema, table_name from information_schema.tables "
+                "where table_catalog = 'target'"
+            ).fetchall()
+            return {
+                key: scalar(connection, f"select count(*) from {qualified('target', *key)}")
+                for key in relations
+                if key in there
+            }
 
 
 class TargetSettings(BaseModel):

@@ -14,9 +14,9 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import is_damaged, is_locked, is_of_other_version, lock_holder
-from headrace.sql_text import identifier, literal
+from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.system_errors import fault_in
-from headrace.targets.base import Capabilities, TargetSettings, counts_in, rows_in, tables_in
+from headrace.targets.base import Capabilities, TargetSettings, counts_in, tables_in
 
 if TYPE_CHECKING:
     import duckdb
@@ -293,11 +293,15 @@ class DuckDbTarget:
 
         if not exists(self.path):
             return {}
+        found = {}
         with self.connect(read_only=True) as connection:
             try:
-                return rows_in(connection, _own_name(connection), relations)
+                for key in relations:
+                    with suppress(duckdb.CatalogException):  # also a view of what is gone
+                        found[key] = scalar(connection, f"select count(*) from {qualified(*key)}")
             except duckdb.Error as error:
                 raise self.explain(error) from error
+        return found
 
     def signature(self) -> str | None:
         """Size and modification time of the file and its write-ahead log."""

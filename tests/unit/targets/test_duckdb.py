@@ -62,6 +62,17 @@ def test_tables_are_found_whatever_duckdb_calls_the_file(name: str, tmp_path: Pa
     assert place.row_counts("x_raw") == {"t": 1}
 
 
+def test_a_view_of_what_is_gone_and_what_never_was_is_not_counted(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("create table raw as select 1 as id union all select 2")
+        connection.execute("create view mart as from raw; create view lost as from raw")
+        connection.execute("create table kept as from raw; drop table raw")
+        connection.execute("create or replace view mart as from kept")
+    names = [("main", name) for name in ("mart", "lost", "KEPT", "never")]
+    assert target(path).count_rows(names) == {("main", "mart"): 2, ("main", "KEPT"): 2}
+
+
 def test_only_the_warehouse_has_the_newer_storage(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.duckdb"
     target(path).prepare()
