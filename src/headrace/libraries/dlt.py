@@ -68,8 +68,16 @@ def _lookups_remembered() -> Iterator[None]:
             found[key] = configuration(self, initial_config, accept_partial=True)
         return found[key]
 
+    remembered = functools.cache(is_secret)
+
+    def is_secret_hint(hint: Any) -> bool:
+        try:
+            return bool(remembered(hint))
+        except TypeError:  # it cannot be hashed, as where a source annotates it with a dictionary
+            return bool(is_secret(hint))
+
     cast("Any", destination).configuration = configured
-    providers.is_secret_hint = resolver.is_secret_hint = functools.cache(is_secret)
+    providers.is_secret_hint = resolver.is_secret_hint = is_secret_hint
     try:
         yield
     finally:

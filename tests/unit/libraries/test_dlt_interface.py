@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import dlt
 import duckdb
@@ -70,15 +70,16 @@ def test_settings_are_looked_up_once_for_each_pipeline(monkeypatch: pytest.Monke
 
 def test_a_hint_is_as_secret_as_dlt_says() -> None:
     secret: Any = TSecretStrValue
-    hints = [str, secret, str | None, secret | None, list[str], DuckDbCredentials]
+    unhashable: Any = Annotated[int, {"unit": "s"}]
+    hints = [str, secret, str | None, secret | None, list[str], DuckDbCredentials, unhashable]
     resolver, providers = cast("Any", resolve), cast("Any", environ)
     expected = [resolver.is_secret_hint(hint) for hint in hints]
     with libraries_dlt.environment():
         for _ in range(2):
             assert [resolver.is_secret_hint(hint) for hint in hints] == expected
             assert [providers.is_secret_hint(hint) for hint in hints] == expected
-    assert expected == [False, True, False, True, False, True]
-    assert not hasattr(resolver.is_secret_hint, "cache_info"), "dlt is as it was"
+    assert expected == [False, True, False, True, False, True, False]
+    assert resolver.is_secret_hint.__module__ != libraries_dlt.__name__, "dlt is as it was"
 
 
 def test_working_files_tell_a_pending_load(pipeline: dlt.Pipeline) -> None:
