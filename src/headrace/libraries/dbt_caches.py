@@ -1,6 +1,7 @@
 """What dbt works out again in each process, kept between processes: the same results, sooner.
 
     a template (a macro, a model's SQL)  ─► Python code by Jinja
+    a macro                              ─► its arguments and what it calls, by Jinja
     a class that dbt writes as JSON      ─► its methods by mashumaro, as text ─► Python code
     a dataclass                          ─► its methods by Python, as text ─► Python code
     a class of dbt's settings            ─► JSON schema by mashumaro
@@ -44,7 +45,7 @@ class _Cache:
     Attributes:
         path: of the file.
         code: digest of a template and its environment, or of the text of methods, to Python's code
-            in marshal's format.
+            in marshal's format; digest of a macro to what dbt asks of it, pickled.
         schemas: name of a class to its JSON schema, as JSON.
         used: templates that this process took or added.
         is_new: whether something was added.
@@ -60,15 +61,21 @@ class _Cache:
 
     def compiled(self, key: bytes, make: Callable[[], CodeType]) -> CodeType:
         """The code of a key, which is made and added where there is none."""
-        found = self.code.get(key) or (self.shared and self.shared.code.get(key))
-        self.used.add(key)
-        if found:
+        if found := self.find(key):
             code: CodeType = marshal.loads(found)  # noqa: S302 - our own
             return code
         made = make()
-        self.code[key] = marshal.dumps(made)
-        self.is_new = True
+        self.add(key, marshal.dumps(made))
         return made
+
+    def find(self, key: bytes) -> bytes | None:
+        """What is kept of a key."""
+        self.used.add(key)
+        return self.code.get(key) or (self.shared.code.get(key) if self.shared else None)
+
+    def add(self, key: bytes, content: bytes) -> None:
+        self.code[key] = content
+        self.is_new = True
 
     def schema(self, name: str) -> str | None:
         """The JSON schema of a class, if it is there."""
@@ -139,7 +146,7 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
         _sources_of_flags(),
         _fast_json(),
         _short_summary_of_the_graph(),
-        _macros_parsed_once(),
+        _macros_parsed_once(cache),
         _native_templates(),
         nullcontext() if hears_all else _events_that_are_heard(),
     ):
@@ -342,7 +349,7 @@ def _short_summary_of_the_graph() -> Iterator[None]:
 
 
 @contextmanager
-def _macros_parsed_once() -> Iterator[None]:
+def _macros_parsed_once(cache: _Cache) -> Iterator[None]:
     """dbt parses the macros of all packages for their arguments, and again for what they call."""
     from dbt.clients import jinja_static
     from dbt_common.clients import jinja
@@ -352,19 +359,51 @@ def _macros_parsed_once() -> Iterator[None]:
     parsed: dict[str, Any] = {}
 
     def parse(text: Any) -> Any:
-        found = parsed[str(text)] = original_parse(text)
-        return found
+        key = _key("macro", str(text))
+        if found := cache.find(key):
+            tree = pickle.loads(found)  # noqa: S301 - our own
+        else:
+            tree = original_parse(text)
+            if (macro := _one_macro(tree)) is not None:
+                cache.add(key, pickle.dumps(macro))
+        parsed[str(text)] = tree
+        return tree
 
     def get_environment(*args: Any, **options: Any) -> Any:
-        environment = original_environment(*args, **options)
-        # taken out, as whoever compiles it would change it
-        return SimpleNamespace(parse=lambda text: parsed.pop(text, None) or environment.parse(text))
+        def parse_again(text: Any) -> Any:
+            # taken out, as whoever compiles it would change it
+            found = parsed.pop(text, None)
+            return found or original_environment(*args, **options).parse(text)
+
+        return SimpleNamespace(parse=parse_again)
 
     first.parse, second.get_environment = parse, get_environment
     try:
         yield
     finally:
         first.parse, second.get_environment = original_parse, original_environment
+
+
+def _one_macro(template: Any) -> Any:
+    """The template of one macro, without what dbt does not ask for; None if it is another one.
+
+    What is called is found in the same order.
+    """
+    from jinja2 import nodes
+
+    def outermost(node: Any) -> Iterator[Any]:
+        for child in node.iter_child_nodes():
+            if isinstance(child, nodes.Call):
+                yield child
+            else:
+                yield from outermost(child)
+
+    macro = template.body[0] if len(template.body) == 1 else None
+    if not isinstance(macro, nodes.Macro) or macro.find(nodes.Macro):
+        return None
+    called = list(outermost(nodes.Template(macro.body)))
+    alone = nodes.Macro(macro.name, macro.args, macro.defaults, called)
+    return nodes.Template([alone]).set_environment(cast("Any", None))
 
 
 @contextmanager

@@ -410,6 +410,49 @@ def test_a_macro_is_parsed_once_for_its_arguments_and_its_calls(
         assert second.statically_extract_has_name_this("{{ this }}")
     assert first.parse.__module__ == first.__name__
 
+    kinds = {"macro", "materialization", "test"}
+    macros = [
+        block.full_block
+        for text in texts
+        for block in first.extract_toplevel_blocks(text, kinds, collect_raw_data=False)
+    ]
+    assert len(macros) > 300
+    languages = [_languages(first.parse(text)) for text in macros]
+    expected = [(arguments(text), calls(text)) for text in macros]
+    for path in ("compiled.cache", "another.cache"):
+        parsed.clear()
+        dbt_caches.caches.clear()
+        with dbt_caches.kept(tmp_path / path):
+            assert [(arguments(text), calls(text)) for text in macros] == expected
+            assert [_languages(first.parse(text)) for text in macros] == languages
+    assert parsed == [], "another process, and another project, find what is kept of a macro"
+
+
+def _languages(template: Any) -> list[str] | None:
+    """What dbt reads of a materialization's defaults."""
+    from dbt.clients.jinja import get_supported_languages
+
+    (macro,) = template.body
+    return get_supported_languages(macro) if "supported_languages" in str(macro.args) else None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% macro a() %}{% macro b() %}{% endmacro %}{% endmacro %}",
+        "{% macro a() %}{% endmacro %} and more",
+        "{% if x %}{% endif %}",
+        "",
+    ],
+)
+def test_what_is_not_one_macro_alone_is_parsed_by_dbt(tmp_path: Path, text: str) -> None:
+    from dbt_common.clients import jinja
+
+    parse: Any = cast("Any", jinja).parse
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        for _ in range(2):
+            assert repr(cast("Any", jinja).parse(text)) == repr(parse(text))
+
 
 def test_the_same_settings_are_validated_once_and_others_each(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
