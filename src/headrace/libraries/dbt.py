@@ -4,10 +4,10 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from headrace import process
+from headrace.libraries import mashumaro
 
 _ENVIRONMENT = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -20,76 +20,15 @@ _ENVIRONMENT = {
 def environment() -> Iterator[None]:
     """dbt without telemetry and hints; its imports without pauses for the garbage collector."""
     with process.environment(_ENVIRONMENT):
-        with process.gc_paused(), methods_when_called():
+        with process.gc_paused(), mashumaro.when_called():
             import dbt.cli.main
         del dbt
         yield
 
 
-@contextmanager
-def methods_when_called() -> Iterator[None]:
-    """Have mashumaro make the methods of classes when they are first called.
-
-    dbt has it so for its own classes, but not for all that it imports: a tenth of its import. And
-    mashumaro writes and compiles code for each method that waits, where one function would do.
-    """
-    from mashumaro.config import BaseConfig
-    from mashumaro.mixins import dict as mixin
-
-    changed = cast("Any", mixin)
-    before = BaseConfig.lazy_compilation
-    packer, unpacker = changed.compile_mixin_packer, changed.compile_mixin_unpacker
-    BaseConfig.lazy_compilation = True
-    changed.compile_mixin_packer = partial(_made_when_called, packer, "pack", "encoder")
-    changed.compile_mixin_unpacker = partial(_made_when_called, unpacker, "unpack", "decoder")
-    try:
-        yield
-    finally:
-        BaseConfig.lazy_compilation = before
-        changed.compile_mixin_packer, changed.compile_mixin_unpacker = packer, unpacker
-
-
-def _made_when_called(
-    make: Callable[..., None], verb: str, coder: str, cls: type, **options: Any
-) -> None:
-    """A method of a class that makes the real one, and is replaced by it, when it is called.
-
-    Args:
-        make: mashumaro's own way; taken where the class wants more than what is known here.
-        verb: ``pack``, for a method of an instance, or ``unpack``, for one of the class.
-        coder: the option that turns dictionaries to and from bytes.
-        cls: the class.
-        options: of the format.
-    """
-    from mashumaro.config import ADD_DIALECT_SUPPORT, BaseConfig
-    from mashumaro.core.meta.code.builder import CodeBuilder
-
-    config = getattr(cls, "Config", BaseConfig)
-    wanted = getattr(config, "code_generation_options", BaseConfig.code_generation_options)
-    is_lazy = getattr(config, "lazy_compilation", BaseConfig.lazy_compilation)
-    known = {"format_name", "dialect", coder, f"{coder}_kwargs"}
-    if not is_lazy or ADD_DIALECT_SUPPORT in wanted or not options.keys() <= known:
-        make(cls, **options)
-        return
-    builder: Any = CodeBuilder
-    given = {name: value for name, value in options.items() if name != "dialect"}
-    given["default_dialect"] = options.get("dialect")
-    named = {name: options[name] for name in ("format_name", coder) if name in options}
-    name = getattr(builder, f"get_{verb}_method_name")(**named)
-
-    def first(one: Any, *args: Any, **kwargs: Any) -> Any:
-        owner = one if verb == "unpack" else type(one)
-        made = builder(owner, first_method=name, allow_postponed_evaluation=False, **given)
-        getattr(made, f"add_{verb}_method")()
-        return getattr(one, name)(*args, **kwargs)
-
-    for attribute in (name, name.public):
-        setattr(cls, attribute, classmethod(first) if verb == "unpack" else first)
-
-
 def import_all() -> None:
     """Import what a build takes beyond dbt's command line."""
-    with process.gc_paused(), methods_when_called():
+    with process.gc_paused(), mashumaro.when_called():
         import dbt.adapters.duckdb
         import dbt.task.build
         import dbt.task.docs.generate

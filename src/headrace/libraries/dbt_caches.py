@@ -2,7 +2,7 @@
 
     a template (a macro, a model's SQL)  ─► Python code by Jinja
     a macro                              ─► its arguments and what it calls, by Jinja
-    a class that dbt writes as JSON      ─► its methods by mashumaro, as text ─► Python code
+    a class that dbt writes as JSON      ─► its methods by mashumaro: mashumaro.py
     a dataclass                          ─► its methods by Python, as text ─► Python code
     a class of dbt's settings            ─► JSON schema by mashumaro
 
@@ -18,7 +18,6 @@ import inspect
 import json
 import marshal
 import pickle
-import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, cast
 
 from headrace import portable
+from headrace.libraries import mashumaro
 
 _PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
 _DIGEST = 16  # bytes before the content, by which a damaged file is known
@@ -47,6 +47,7 @@ class _Cache:
         code: digest of a template and its environment, or of the text of methods, to Python's code
             in marshal's format; digest of a macro to what dbt asks of it, pickled.
         schemas: name of a class to its JSON schema, as JSON.
+        methods: of mashumaro.
         used: templates that this process took or added.
         is_new: whether something was added.
         shared: what all projects of the environment have, if this is a project's.
@@ -55,6 +56,7 @@ class _Cache:
     path: Path
     code: dict[bytes, bytes] = field(default_factory=dict)
     schemas: dict[str, str] = field(default_factory=dict)
+    methods: list[mashumaro.Method] = field(default_factory=list)
     used: set[bytes] = field(default_factory=set)
     is_new: bool = False
     shared: "_Cache | None" = None
@@ -81,6 +83,11 @@ class _Cache:
         """The JSON schema of a class, if it is there."""
         return self.schemas.get(name) or (self.shared.schemas.get(name) if self.shared else None)
 
+    def most_methods(self) -> list[mashumaro.Method]:
+        """Each has all that its own need, so one of them will do."""
+        shared = self.shared.methods if self.shared else []
+        return max(shared, self.methods, key=len)
+
     def read(self) -> None:
         with suppress(Exception):  # whatever a damaged file makes of it
             whole = self.path.read_bytes()
@@ -90,6 +97,7 @@ class _Cache:
             found = pickle.loads(content)  # noqa: S301 - our own
             if found["versions"] == versions():
                 self.code, self.schemas = found["code"], found["schemas"]
+                self.methods = found["methods"]
 
     def write(self) -> None:
         if not self.is_new:
@@ -97,7 +105,10 @@ class _Cache:
         code = dict(self.code)
         if len(code) > MOST_TEMPLATES:
             code = {key: value for key, value in code.items() if key in self.used}
-        content = {"versions": versions(), "code": code, "schemas": dict(self.schemas)}
+        content = {
+            "versions": versions(), "code": code, "schemas": dict(self.schemas),
+            "methods": self.methods,
+        }  # fmt: skip
         data = pickle.dumps(content)
         with suppress(OSError):  # without it the next process works it out again
             portable.write_file(self.path, blake2b(data, digest_size=_DIGEST).digest() + data)
@@ -109,9 +120,11 @@ class _Cache:
         if shared is None or not self.is_new or sys.dont_write_bytecode:
             return
         code, schemas = shared.code | self.code, shared.schemas | self.schemas
-        grown, before = len(code) + len(schemas), len(shared.code) + len(shared.schemas)
+        made = self.most_methods()
+        grown = len(code) + len(schemas) + len(made)
+        before = len(shared.code) + len(shared.schemas) + len(shared.methods)
         if grown - before > before * _SHARE_THAT_IS_WRITTEN and grown <= MOST_TEMPLATES:
-            shared.code, shared.schemas, shared.is_new = code, schemas, True
+            shared.code, shared.schemas, shared.methods, shared.is_new = code, schemas, made, True
             shared.write()
 
 
@@ -151,6 +164,9 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
         nullcontext() if hears_all else _events_that_are_heard(),
     ):
         yield
+    made = mashumaro.methods.gather()
+    if len(made) > len(cache.most_methods()):
+        cache.methods, cache.is_new = list(made), True
     cache.share()
     cache.write()
 
@@ -175,10 +191,6 @@ def _key(kind: str, text: str) -> bytes:
     return blake2b(f"{kind}\0{text}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-_RANDOM_NAME = re.compile(r"__[0-9a-f]{32}\b")
-"""Of a function that mashumaro makes for one process."""
-
-
 @contextmanager
 def methods_kept(path: Path) -> Iterator[None]:
     """The same for the methods of classes, also while dbt is imported; ``kept`` writes the file.
@@ -186,30 +198,19 @@ def methods_kept(path: Path) -> Iterator[None]:
     Args:
         path: of the file.
     """
-    from mashumaro.core.meta.code.builder import CodeBuilder
-
-    cache, builder = _opened(path), cast("Any", CodeBuilder)
-    original = builder.compile
+    cache = _opened(path)
 
     def execute(text: str, names: dict[str, Any], made: dict[str, Any]) -> None:
         code = cache.compiled(
             _key("methods", text), lambda: compile(text, "<string>", "exec", dont_inherit=True)
         )
-        exec(code, names, made)  # noqa: S102 - as Python and mashumaro do
+        exec(code, names, made)  # noqa: S102 - as Python does
 
-    def compile_(self: Any) -> None:
-        text = self.lines.as_text()
-        if _RANDOM_NAME.search(text) or self.get_config().debug:
-            original(self)
-        else:
-            execute(text, self.globals, self.__dict__)
-
-    builder.compile = compile_
     dataclasses.__dict__.setdefault("exec", execute)  # instead of the builtin
     try:
-        yield
+        with mashumaro.kept(cache.most_methods()):
+            yield
     finally:
-        builder.compile = original
         if dataclasses.__dict__.get("exec") is execute:
             del dataclasses.__dict__["exec"]
 
