@@ -42,6 +42,9 @@ class CatalogVersion:
 class CatalogVersions(StoreDatabase):
     """Writes and reads versions of the catalog."""
 
+    _read_last: tuple[tuple[int, str], Catalog] | None = None
+    """Number and digest of the version that was read last, which several steps of a run ask for."""
+
     def catalog_version(self) -> int | None:
         """The newest version's number; None where there is none."""
         from sqlalchemy import func, select
@@ -208,6 +211,9 @@ class CatalogVersions(StoreDatabase):
             if head is None:
                 return None
             number = head["version"]
+            same = (number, head["digest"])
+            if self._read_last is not None and self._read_last[0] == same:
+                return self._read_last[1]
 
             def rows(name: str, *columns: str) -> Iterable[Any]:
                 table = self._tables[name]
@@ -216,7 +222,7 @@ class CatalogVersions(StoreDatabase):
                 )
                 return connection.execute(select(*(table.c[c] for c in columns)).where(holds))
 
-            return assemble(
+            catalog = assemble(
                 number,
                 utc(head["created_at"]),
                 readings_of(head["readings"]),
@@ -224,6 +230,8 @@ class CatalogVersions(StoreDatabase):
                 rows("catalog_columns", "asset_id", "position", *COLUMN_FIELDS),
                 rows("catalog_lineage", "asset_id", "payload"),
             )
+        self._read_last = same, catalog
+        return catalog
 
     def catalog_changes(self, since: int, until: int) -> tuple[CatalogChange, ...]:
         """What changed after version ``since``, up to and including ``until``; newest first.
