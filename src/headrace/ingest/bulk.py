@@ -66,7 +66,8 @@ def stage_whole(
         return None
     columns = [RawColumn(name, kind) for name, kind in types.items()]
     columns.append(RawColumn(table.file_column, "VARCHAR"))
-    select = f"select {identifiers(column.name for column in columns)} from ({rows}) as files"
+    # as a text, since dlt reads and writes each expression of a statement several times
+    select = f"select {identifiers(column.name for column in columns)} from query({literal(rows)})"
     return Staged(
         select,
         tuple(columns),

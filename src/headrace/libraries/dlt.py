@@ -158,7 +158,7 @@ def sql_rows(select: str, path: Path, rows: int, hints: Any) -> Any:
     import dlt
     from dlt.common.destination.client import SqlModel
 
-    path.write_text(str(SqlModel.from_query_string(select, "duckdb")), encoding="utf-8")
+    path.write_text(str(SqlModel(select, "duckdb")), encoding="utf-8")
     return dlt.mark.with_file_import(str(path), "model", rows, hints=hints)
 
 
