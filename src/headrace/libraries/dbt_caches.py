@@ -349,6 +349,10 @@ def _short_summary_of_the_graph() -> Iterator[None]:
         linker.get_graph_summary = original
 
 
+_macros: dict[bytes, Any] = {}
+"""Those that this process has parsed or read; nobody changes them."""
+
+
 @contextmanager
 def _macros_parsed_once(cache: _Cache) -> Iterator[None]:
     """dbt parses the macros of all packages for their arguments, and again for what they call."""
@@ -361,12 +365,15 @@ def _macros_parsed_once(cache: _Cache) -> Iterator[None]:
 
     def parse(text: Any) -> Any:
         key = _key("macro", str(text))
-        if found := cache.find(key):
-            tree = pickle.loads(found)  # noqa: S301 - our own
-        else:
+        found, tree = cache.find(key), _macros.get(key)
+        if tree is None and found:
+            tree = _macros[key] = pickle.loads(found)  # noqa: S301 - our own
+        if tree is None:
             tree = original_parse(text)
             if (macro := _one_macro(tree)) is not None:
-                cache.add(key, pickle.dumps(macro))
+                tree = _macros[key] = macro
+        if not found and key in _macros:
+            cache.add(key, pickle.dumps(tree))
         parsed[str(text)] = tree
         return tree
 

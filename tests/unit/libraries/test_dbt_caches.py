@@ -17,6 +17,7 @@ from headrace.libraries import dbt_caches
 @pytest.fixture(autouse=True)
 def _nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dbt_caches, "caches", {})
+    monkeypatch.setattr(dbt_caches, "_macros", {})
     monkeypatch.setattr(dbt_caches, "of_environment", lambda: tmp_path / "environment.cache")
 
 
@@ -384,6 +385,7 @@ def test_a_macro_is_parsed_once_for_its_arguments_and_its_calls(
     for path in ("compiled.cache", "another.cache"):
         parsed.clear()
         dbt_caches.caches.clear()
+        dbt_caches._macros.clear()
         with dbt_caches.kept(tmp_path / path):
             assert [(arguments(text), calls(text)) for text in macros] == expected
             assert [_languages(first.parse(text)) for text in macros] == languages
