@@ -33,6 +33,7 @@ from headrace import portable
 from headrace.libraries import mashumaro
 
 _PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
+_FORMAT = 2  # of the file; another one is read as none
 _DIGEST = 16  # bytes before the content, by which a damaged file is known
 _SHARE_THAT_IS_WRITTEN = 0.2
 MOST_TEMPLATES = 20_000  # templates; where there are more, those that were not used now are dropped
@@ -50,6 +51,7 @@ class _Cache:
         methods: of mashumaro.
         used: templates that this process took or added.
         is_new: whether something was added.
+        is_outdated: whether its methods are left out, as they were made of other files.
         shared: what all projects of the environment have, if this is a project's.
     """
 
@@ -59,6 +61,7 @@ class _Cache:
     methods: list[mashumaro.Method] = field(default_factory=list)
     used: set[bytes] = field(default_factory=set)
     is_new: bool = False
+    is_outdated: bool = False
     shared: "_Cache | None" = None
 
     def compiled(self, key: bytes, make: Callable[[], CodeType]) -> CodeType:
@@ -98,6 +101,8 @@ class _Cache:
             if found["versions"] == versions():
                 self.code, self.schemas = found["code"], found["schemas"]
                 self.methods = found["methods"]
+                if not mashumaro.are_current(self.methods):
+                    self.methods, self.is_outdated = [], True
 
     def write(self) -> None:
         if not self.is_new:
@@ -123,15 +128,17 @@ class _Cache:
         made = self.most_methods()
         grown = len(code) + len(schemas) + len(made)
         before = len(shared.code) + len(shared.schemas) + len(shared.methods)
-        if grown - before > before * _SHARE_THAT_IS_WRITTEN and grown <= MOST_TEMPLATES:
-            shared.code, shared.schemas, shared.methods, shared.is_new = code, schemas, made, True
+        is_much = grown - before > before * _SHARE_THAT_IS_WRITTEN or shared.is_outdated
+        if is_much and grown <= MOST_TEMPLATES:
+            shared.code, shared.schemas, shared.methods = code, schemas, made
+            shared.is_new, shared.is_outdated = True, False
             shared.write()
 
 
 @functools.cache
 def versions() -> str:
     """Of Python and the libraries that the content of a file follows from."""
-    found = [sys.version, importlib.util.MAGIC_NUMBER.hex()]
+    found = [f"format {_FORMAT}", sys.version, importlib.util.MAGIC_NUMBER.hex()]
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")

@@ -32,7 +32,8 @@ _MAKERS = (
 )
 """Modules that execute the text of a method."""
 
-
+File = tuple[str, int, int]
+"""Path, time and size, by which Python, too, knows that a file is another one; "" for no file."""
 Place = tuple[str, str, str]
 """Module, qualified name and, for one of an object of that class, method; "" for none."""
 
@@ -44,13 +45,12 @@ class Method:
     Attributes:
         code: Python's, in marshal's format.
         names: those that it uses to where what they stand for is.
-        files: the modules of the class, its bases and what it uses to the time and size of their
-            files.
+        files: the modules of the class, its bases and what it uses to their files.
     """
 
     code: bytes
     names: Mapping[str, Place]
-    files: Mapping[str, tuple[int, int]]
+    files: Mapping[str, File]
 
 
 @dataclass
@@ -77,14 +77,12 @@ class _Methods:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def know(self, methods: list[Method]) -> None:
-        """Add what another process has made, unless a file is another one since."""
+        """Add what another process has made."""
         with self.lock:
-            files = {item for one in methods for item in one.files.items()}
-            if all(_file(name) == was for name, was in files if name in sys.modules):
-                known = {one.code for one in self.all}
-                new = [one for one in methods if one.code not in known]
-                self.all += new
-                self.waiting += new
+            known = {one.code for one in self.all}
+            new = [one for one in methods if one.code not in known]
+            self.all += new
+            self.waiting += new
 
     def execute(self) -> bool:
         """Make the methods of all classes that are imported; False while they are being imported.
@@ -92,15 +90,19 @@ class _Methods:
         dbt calls some methods then. What is kept of a class may need another one, so all wait.
         """
         with self.lock:
-            ready = [one for one in self.waiting if one.files.keys() <= sys.modules.keys()]
-            if any(map(_is_being_imported, {name for one in ready for name in one.files})):
+            there = sys.modules.keys()
+            ready = [one for one in self.waiting if one.files.keys() <= there]
+            files = {name: path for one in ready for name, (path, _, _) in one.files.items()}
+            if any(map(_is_being_imported, files)):
                 return False
+            if any(_path(name) != path for name, path in files.items()):
+                self.is_whole, ready, self.waiting = False, [], []  # of another environment
             if ready:
-                self.waiting = [one for one in self.waiting if one not in ready]
-                for one in ready:
-                    names = dict(vars(sys.modules[_BUILDER]))
-                    names |= {name: _found(place) for name, place in one.names.items()}
-                    exec(marshal.loads(one.code), names)  # noqa: S102, S302 - our own
+                self.waiting = [one for one in self.waiting if not one.files.keys() <= there]
+            for one in ready:
+                names = dict(vars(sys.modules[_BUILDER]))
+                names |= {name: _found(place) for name, place in one.names.items()}
+                exec(marshal.loads(one.code), names)  # noqa: S102, S302 - our own
             return True
 
     def add(self, code: CodeType, names: dict[str, Any], made: dict[str, Any]) -> None:
@@ -151,8 +153,7 @@ def _place(value: Any) -> Place | None:
     module, name, method = getattr(value, "__module__", ""), getattr(value, "__qualname__", ""), ""
     if isinstance(value, ModuleType):
         module = value.__name__
-    elif isinstance(value, MethodType) and not getattr(value.__self__, "__dict__", True):
-        # one of an object without content, as mashumaro's strategies are
+    elif isinstance(value, MethodType) and _is_plain_strategy(value.__self__):
         kind, method = type(value.__self__), value.__name__
         module, name = kind.__module__, kind.__qualname__
     elif isinstance(value, BuiltinMethodType) and isinstance(value.__self__, type):
@@ -166,6 +167,13 @@ def _place(value: Any) -> Place | None:
     # a method that is written in C is another object each time
     is_it = found == value if isinstance(value, BuiltinMethodType) else found is value
     return (module, name, method) if is_it else None
+
+
+def _is_plain_strategy(value: Any) -> bool:
+    """Whether another object of its class does the same."""
+    from mashumaro.types import SerializationStrategy
+
+    return isinstance(value, SerializationStrategy) and not vars(value)
 
 
 def _found(place: Place) -> Any:
@@ -189,11 +197,26 @@ def _is_being_imported(module: str) -> bool:
     return bool(getattr(getattr(sys.modules[module], "__spec__", None), "_initializing", False))
 
 
-def _file(module: str) -> tuple[int, int]:
-    """By what Python, too, knows that a file is another one: its time and size."""
-    name = getattr(sys.modules[module], "__file__", None)
-    stat = Path(name).stat() if name else None
-    return (stat.st_mtime_ns, stat.st_size) if stat else (0, 0)
+def _path(module: str) -> str:
+    return getattr(sys.modules[module], "__file__", None) or ""
+
+
+def _file(module: str) -> File:
+    path = _path(module)
+    stat = Path(path).stat() if path else None
+    return (path, stat.st_mtime_ns, stat.st_size) if stat else ("", 0, 0)
+
+
+def are_current(known: list[Method]) -> bool:
+    """Whether all files are those that these methods were made of."""
+    for path, mtime_ns, size in {file for one in known for file in one.files.values()}:
+        try:
+            stat = Path(path).stat() if path else None
+        except OSError:
+            return False
+        if stat is not None and (stat.st_mtime_ns, stat.st_size) != (mtime_ns, size):
+            return False
+    return True
 
 
 @contextmanager
@@ -201,7 +224,7 @@ def kept(known: list[Method]) -> Iterator[None]:
     """Take these methods, and add those that are made to ``methods``.
 
     Args:
-        known: what was in ``methods`` at the end of an earlier process.
+        known: what was in ``methods`` at the end of an earlier process; see ``are_current``.
     """
     if not methods.has_begun:
         methods.has_begun, methods.is_whole = True, _BUILDER not in sys.modules

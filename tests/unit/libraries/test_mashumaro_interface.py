@@ -174,14 +174,25 @@ def test_a_class_that_is_imported_later_has_its_methods_then() -> None:
         assert mashumaro.methods.gather() == first
 
 
-def test_methods_of_another_file_are_made_again() -> None:
-    first = [replace(one, files={"classes_of_a_test": (1, 1)}) for one in made_once()]
+def test_methods_of_another_environment_are_not_taken() -> None:
+    elsewhere = {"classes_of_a_test": ("/elsewhere/classes_of_a_test.py", 1, 1)}
+    first = [replace(one, files=elsewhere) for one in made_once()]
     with another_process(), mashumaro.kept(first), mashumaro.when_called():
         check(classes())
         assert mashumaro.methods.waiting == []
-        again = mashumaro.methods.gather()
-    assert again
-    assert [one for one in again if one in first] == []
+        assert mashumaro.methods.gather() == [], "another process would not know which to take"
+
+
+def test_methods_are_of_files_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "classes.py"
+    path.write_text("one")
+    stat = path.stat()
+    method = mashumaro.Method(b"", {}, {"a": (str(path), stat.st_mtime_ns, 3), "b": ("", 0, 0)})
+    assert mashumaro.are_current([method])
+    path.write_text("three")
+    assert not mashumaro.are_current([method])
+    path.unlink()
+    assert not mashumaro.are_current([method])
 
 
 _UNKNOWN = """
