@@ -33,9 +33,11 @@ from headrace import portable
 from headrace.libraries import mashumaro
 
 _PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
-_FORMAT = 2  # of the file; another one is read as none
+_FORMAT = 3  # of the file; another one is read as none
 _DIGEST = 16  # bytes before the content, by which a damaged file is known
 _SHARE_THAT_IS_WRITTEN = 0.2
+_ENVIRONMENTS = 3  # that use the same source code, of which a file has methods
+_NONE = pickle.dumps([])
 MOST_TEMPLATES = 20_000  # templates; where there are more, those that were not used now are dropped
 
 
@@ -48,10 +50,10 @@ class _Cache:
         code: digest of a template and its environment, or of the text of methods, to Python's code
             in marshal's format; digest of a macro to what dbt asks of it, pickled.
         schemas: name of a class to its JSON schema, as JSON.
-        methods: of mashumaro.
+        methods: of mashumaro, in this environment.
+        others: those of other environments, pickled, by their folders.
         used: templates that this process took or added.
         is_new: whether something was added.
-        is_outdated: whether its methods are left out, as they were made of other files.
         shared: what all projects of the environment have, if this is a project's.
     """
 
@@ -59,9 +61,9 @@ class _Cache:
     code: dict[bytes, bytes] = field(default_factory=dict)
     schemas: dict[str, str] = field(default_factory=dict)
     methods: list[mashumaro.Method] = field(default_factory=list)
+    others: dict[str, bytes] = field(default_factory=dict)
     used: set[bytes] = field(default_factory=set)
     is_new: bool = False
-    is_outdated: bool = False
     shared: "_Cache | None" = None
 
     def compiled(self, key: bytes, make: Callable[[], CodeType]) -> CodeType:
@@ -100,9 +102,10 @@ class _Cache:
             found = pickle.loads(content)  # noqa: S301 - our own
             if found["versions"] == versions():
                 self.code, self.schemas = found["code"], found["schemas"]
-                self.methods = found["methods"]
+                self.others = found["methods"]
+                self.methods = pickle.loads(self.others.pop(sys.prefix, _NONE))  # noqa: S301
                 if not mashumaro.are_current(self.methods):
-                    self.methods, self.is_outdated = [], True
+                    self.methods = []
 
     def write(self) -> None:
         if not self.is_new:
@@ -110,9 +113,10 @@ class _Cache:
         code = dict(self.code)
         if len(code) > MOST_TEMPLATES:
             code = {key: value for key, value in code.items() if key in self.used}
+        newest = list(self.others.items())[1 - _ENVIRONMENTS :]
+        methods = {**dict(newest), sys.prefix: pickle.dumps(self.methods)}
         content = {
-            "versions": versions(), "code": code, "schemas": dict(self.schemas),
-            "methods": self.methods,
+            "versions": versions(), "code": code, "schemas": dict(self.schemas), "methods": methods,
         }  # fmt: skip
         data = pickle.dumps(content)
         with suppress(OSError):  # without it the next process works it out again
@@ -126,12 +130,12 @@ class _Cache:
             return
         code, schemas = shared.code | self.code, shared.schemas | self.schemas
         made = self.most_methods()
-        grown = len(code) + len(schemas) + len(made)
-        before = len(shared.code) + len(shared.schemas) + len(shared.methods)
-        is_much = grown - before > before * _SHARE_THAT_IS_WRITTEN or shared.is_outdated
-        if is_much and grown <= MOST_TEMPLATES:
-            shared.code, shared.schemas, shared.methods = code, schemas, made
-            shared.is_new, shared.is_outdated = True, False
+        before = (len(shared.code) + len(shared.schemas), len(shared.methods))
+        now = (len(code) + len(schemas), len(made))
+        more = 1 + _SHARE_THAT_IS_WRITTEN
+        has_grown = any(new > old * more for old, new in zip(before, now, strict=True))
+        if has_grown and now[0] <= MOST_TEMPLATES:
+            shared.code, shared.schemas, shared.methods, shared.is_new = code, schemas, made, True
             shared.write()
 
 

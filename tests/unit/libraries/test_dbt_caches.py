@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from headrace.libraries import dbt_caches
+from headrace.libraries import dbt_caches, mashumaro
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +73,35 @@ def test_what_is_shared_is_not_written_for_a_little_more(tmp_path: Path) -> None
         for number in range(11, 15):
             render(f"{{{{ {number} }}}}")
     assert shared.read_bytes() != before
+
+
+def test_each_environment_has_its_own_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several may use one folder of source code; the rest is the same for all."""
+    shared = tmp_path / "environment.cache"
+
+    def methods_of(prefix: str, *made: mashumaro.Method) -> list[mashumaro.Method]:
+        """What a process of an environment finds, and adds to."""
+        monkeypatch.setattr(sys, "prefix", prefix)
+        monkeypatch.setattr(mashumaro, "methods", mashumaro._Methods(list(made), has_begun=True))
+        dbt_caches.caches.clear()
+        with dbt_caches.methods_kept(tmp_path / "project.cache"):
+            found = dbt_caches.caches[shared].methods
+            with dbt_caches.kept(tmp_path / "project.cache"):
+                render("{{ 1 }}")
+        return list(found)
+
+    made = {name: mashumaro.Method(name.encode(), {}, {name: ("", 0, 0)}) for name in "abcd"}
+    for name, method in made.items():
+        assert methods_of(name, method) == []
+    assert methods_of("d") == [made["d"]]
+    assert methods_of("b") == [made["b"]]
+    assert methods_of("a") == [], "the oldest went, as there are three"
+    gone = mashumaro.Method(b"e", {}, {"e": (str(tmp_path / "gone.py"), 1, 1)})
+    assert methods_of("e", gone) == []
+    assert methods_of("e", made["a"]) == [], "made of a file that is gone"
+    assert methods_of("e") == [made["a"]]
 
 
 def test_where_bytecode_is_not_written_nothing_is_shared(
