@@ -137,6 +137,12 @@ class _Cache:
         if has_grown and now[0] <= MOST_TEMPLATES:
             shared.code, shared.schemas, shared.methods, shared.is_new = code, schemas, made, True
             shared.write()
+        if not shared.is_new:  # else it could not be written
+            self.code = {key: one for key, one in self.code.items() if key not in shared.code}
+            self.schemas = {
+                name: one for name, one in self.schemas.items() if name not in shared.schemas
+            }
+            self.methods = [] if len(shared.methods) >= len(self.methods) else self.methods
 
 
 @functools.cache
@@ -168,6 +174,7 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
         _schemas(cache),
         _validated_once(),
         _sources_of_flags(),
+        _plugins_found_once(),
         _fast_json(),
         _short_summary_of_the_graph(),
         _macros_parsed_once(cache),
@@ -336,6 +343,31 @@ def _sources_of_flags() -> Iterator[None]:
         yield
     finally:
         flag._default_source = original  # noqa: SLF001
+
+
+_plugins: dict[tuple[str, ...], Any] = {}
+"""Modules of dbt's plugins by the path on which they were looked for."""
+
+
+@contextmanager
+def _plugins_found_once() -> Iterator[None]:
+    """dbt looks through the names of all that is installed in each command."""
+    from dbt.plugins.manager import PluginManager
+
+    manager: Any = PluginManager
+    original = manager.__dict__["get_prefixed_modules"]
+
+    def get_prefixed_modules(cls: type) -> Any:
+        path = tuple(sys.path)
+        if path not in _plugins:
+            _plugins[path] = original.__func__(cls)
+        return _plugins[path]
+
+    manager.get_prefixed_modules = classmethod(get_prefixed_modules)
+    try:
+        yield
+    finally:
+        manager.get_prefixed_modules = original
 
 
 @contextmanager

@@ -58,6 +58,10 @@ def test_another_project_of_the_environment_compiles_nothing_again(
     with dbt_caches.kept(tmp_path / "second.cache"):
         assert render("{{ 5 + 5 }}") == "10"
     assert not (tmp_path / "second.cache").exists(), "it has nothing of its own"
+    dbt_caches.caches.clear()
+    first = dbt_caches._Cache(tmp_path / "first.cache")
+    first.read()
+    assert first.code == {}, "what all projects have, none has again"
 
 
 def test_what_is_shared_is_not_written_for_a_little_more(tmp_path: Path) -> None:
@@ -331,6 +335,23 @@ def test_methods_of_a_dataclass_are_compiled_once(
         assert (one(1) == one(1, []), one(1) < one(2)) == (True, True)
         with pytest.raises(dataclasses.FrozenInstanceError):
             one(1).a = 2
+
+
+def test_plugins_are_looked_for_once_on_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.plugins.manager import PluginManager
+
+    manager = cast("Any", PluginManager)
+    monkeypatch.setattr(dbt_caches, "_plugins", {})
+    (tmp_path / "dbt_of_a_test.py").touch()
+    with dbt_caches.kept(tmp_path / "compiled.cache"):
+        first = manager.get_prefixed_modules()
+        assert "dbt_of_a_test" not in first
+        assert manager.get_prefixed_modules() is first
+        monkeypatch.syspath_prepend(tmp_path)
+        assert manager.get_prefixed_modules().keys() - first == {"dbt_of_a_test"}
+    assert manager.get_prefixed_modules() is not manager.get_prefixed_modules()
 
 
 def test_the_summary_of_a_graph_is_that_of_dbt(tmp_path: Path) -> None:
