@@ -55,6 +55,12 @@ def edited(lab: Lab, name: str, old: str, new: str) -> Iterator[Path]:
 
 
 def saved(watch: Watch, *paths: Path) -> WatchReport:
+    watch.make_ready()
+    return saved_at_once(watch, *paths)
+
+
+def saved_at_once(watch: Watch, *paths: Path) -> WatchReport:
+    """Before the watch could make itself ready."""
     report = watch.saved(paths)
     assert report is not None
     return report
@@ -98,6 +104,31 @@ def test_a_comparison_with_the_published_file_says_what_changed(lab: Lab, watch:
 
 
 _LAST = "select * from final"
+
+
+def test_the_project_is_read_before_the_save_and_not_again(
+    lab: Lab, watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.parser import manifest
+
+    read: list[int] = []
+    original = manifest.extended_mashumuro_decoder
+
+    def decoder(content: bytes) -> object:
+        read.append(len(content))
+        return original(content)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(manifest, "extended_mashumuro_decoder", decoder)
+    with edited(lab, CUSTOMERS, _LAST, f"-- a note\n{_LAST}") as path:
+        watch.make_ready()
+        assert len(read) == 1
+        assert watch.saved([path]) is not None
+        assert len(read) == 1
+        parsed = next(lab.data_dir.glob("dbt/slim/target/partial_parse.msgpack"))
+        watch.make_ready()
+        parsed.write_bytes(b"cut off")  # by another process, as it were
+        assert "customers" not in built(saved_at_once(watch, path)), "it is the same as before"
+    assert built(saved(watch, path)) == {"customers"}
 
 
 def test_of_a_new_test_only_the_test_is_run(lab: Lab, watch: Watch) -> None:

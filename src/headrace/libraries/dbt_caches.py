@@ -97,7 +97,7 @@ class _Cache:
         with suppress(Exception):  # whatever a damaged file makes of it
             whole = self.path.read_bytes()
             digest, content = whole[:_DIGEST], whole[_DIGEST:]
-            if blake2b(content, digest_size=_DIGEST).digest() != digest:
+            if _digest(content) != digest:
                 return  # damaged code could stop Python itself
             found = pickle.loads(content)  # noqa: S301 - our own
             if found["versions"] == versions():
@@ -120,7 +120,7 @@ class _Cache:
         }  # fmt: skip
         data = pickle.dumps(content)
         with suppress(OSError):  # without it the next process works it out again
-            portable.write_file(self.path, blake2b(data, digest_size=_DIGEST).digest() + data)
+            portable.write_file(self.path, _digest(data) + data)
             self.is_new = False
 
     def share(self) -> None:
@@ -175,6 +175,7 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
         _validated_once(),
         _sources_of_flags(),
         _plugins_found_once(),
+        _manifest_read_ahead(),
         _fast_json(),
         _short_summary_of_the_graph(),
         _macros_parsed_once(cache),
@@ -343,6 +344,57 @@ def _sources_of_flags() -> Iterator[None]:
         yield
     finally:
         flag._default_source = original  # noqa: SLF001
+
+
+_ahead: dict[bytes, Any] = {}
+"""A project that was read while nobody waited, by the digest of its file."""
+
+
+def read_ahead(path: Path) -> None:
+    """Read a ``partial_parse.msgpack``; the next parse takes it, if the file is the same by then.
+
+    Args:
+        path: of the file.
+    """
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser.manifest import extended_mashumuro_decoder
+
+    manifest: Any = Manifest
+    _ahead.clear()
+    with suppress(Exception):  # the parse finds it again, and begins with all files
+        content = path.read_bytes()
+        _ahead[_digest(content)] = manifest.from_msgpack(
+            content, decoder=extended_mashumuro_decoder
+        )
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_DIGEST).digest()
+
+
+@contextmanager
+def _manifest_read_ahead() -> Iterator[None]:
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser import manifest as module
+
+    parser, manifest = cast("Any", module), cast("Any", Manifest)
+    original = parser.ManifestLoader.read_manifest_for_partial_parse
+
+    def from_msgpack(content: bytes, decoder: Any) -> Any:
+        return _ahead.pop(_digest(content), None) or manifest.from_msgpack(content, decoder=decoder)
+
+    def read(self: Any) -> Any:
+        parser.Manifest = SimpleNamespace(from_msgpack=from_msgpack)
+        try:
+            return original(self)
+        finally:
+            parser.Manifest = Manifest
+
+    parser.ManifestLoader.read_manifest_for_partial_parse = read
+    try:
+        yield
+    finally:
+        parser.ManifestLoader.read_manifest_for_partial_parse = original
 
 
 _plugins: dict[tuple[str, ...], Any] = {}

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, LockedError
+from headrace.libraries import dbt_caches
 from headrace.pipeline import lock
 from headrace.pipeline import run as run_step
 from headrace.pipeline.building.slim_build import EVERYTHING, KeptProject, Selection, slim_folder
@@ -122,6 +123,11 @@ class Watch:
         except HeadraceError as error:
             return self._error(error, paths, began)
         return self._report("built", report, paths, began)
+
+    def make_ready(self) -> None:
+        """Read what the next build parses from, while nobody waits."""
+        if self._kept is not None:
+            dbt_caches.read_ahead(slim_folder(self.resolved) / "target" / "partial_parse.msgpack")
 
     def publish(self) -> WatchReport:
         """Build what is not current, and publish it if it passes its audit."""
@@ -364,6 +370,7 @@ def follow(
         roots = watch.roots()
         saves.follow(roots)
         show(watch.start())
+        watch.make_ready()
         while (pressed := key()) != "q":
             if watch.roots() != roots:
                 roots = watch.roots()
@@ -374,3 +381,4 @@ def follow(
             report = watch.saved(paths) if paths else None
             if report is not None:
                 show(report)
+                watch.make_ready()
