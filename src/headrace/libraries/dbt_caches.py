@@ -7,30 +7,29 @@
     a class of dbt's settings            ─► JSON schema by mashumaro
 
 All follow from their input and the versions of the libraries alone. A damaged file counts as none.
-They are kept twice: beside Python's bytecode of this module, for every project of the environment,
-and what is not found there in the project. What nobody asks for, dbt does not work out either.
+They are kept beside Python's bytecode of this module, for every project of the environment, and
+what is not found there in the project. While they are taken, so is all of ``dbt_shortcuts``.
 """
 
 import dataclasses
 import functools
 import importlib.util
-import inspect
 import json
 import marshal
 import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import CodeType, ModuleType, SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any, cast
 
 from headrace import portable
-from headrace.libraries import mashumaro
+from headrace.libraries import dbt_shortcuts, mashumaro
 
 _PACKAGES = ("dbt-core", "dbt-common", "dbt-adapters", "dbt-duckdb", "jinja2", "mashumaro")
 _FORMAT = 3  # of the file; another one is read as none
@@ -172,15 +171,8 @@ def kept(path: Path, *, hears_all: bool = True) -> Iterator[None]:
     with (
         _templates(cache),
         _schemas(cache),
-        _validated_once(),
-        _sources_of_flags(),
-        _plugins_found_once(),
-        _manifest_read_ahead(),
-        _fast_json(),
-        _short_summary_of_the_graph(),
         _macros_parsed_once(cache),
-        _native_templates(),
-        nullcontext() if hears_all else _events_that_are_heard(),
+        dbt_shortcuts.taken(hears_all=hears_all),
     ):
         yield
     made = mashumaro.methods.gather()
@@ -204,6 +196,10 @@ def _opened(path: Path) -> _Cache:
         cache = caches[path]
         cache.shared = caches[of_environment()]
         return cache
+
+
+def _digest(content: bytes) -> bytes:
+    return blake2b(content, digest_size=_DIGEST).digest()
 
 
 def _key(kind: str, text: str) -> bytes:
@@ -298,152 +294,6 @@ def _schema(cls: type, build: Callable[[type], dict[str, Any]], cache: _Cache) -
     return made
 
 
-@contextmanager
-def _validated_once() -> Iterator[None]:
-    """dbt validates the settings of each test, model and source; nearly all are the same."""
-    from dbt_common.dataclass_schema import dbtClassMixin
-
-    mixin: Any = dbtClassMixin
-    original = mixin.__dict__["validate"]
-    valid: set[tuple[type, bytes]] = set()
-
-    def validate(cls: type, data: Any) -> None:
-        # not as JSON, in which a tuple is a list
-        key = (cls, _key("valid", repr(data)))
-        if key not in valid:
-            original.__func__(cls, data)
-            valid.add(key)
-
-    mixin.validate = classmethod(validate)
-    try:
-        yield
-    finally:
-        mixin.validate = original
-
-
-@contextmanager
-def _sources_of_flags() -> Iterator[None]:
-    """dbt asks for the source code of its whole stack to learn the name of one module."""
-    from dbt_common import behavior_flags
-
-    flag: Any = behavior_flags.BehaviorFlagRendered
-    original = flag.__dict__["_default_source"]
-    own = {behavior_flags.__name__, __name__}
-
-    def default_source() -> str:
-        frame = inspect.currentframe()
-        while frame is not None:
-            name = frame.f_globals.get("__name__")
-            if name and name not in own and isinstance(sys.modules.get(name), ModuleType):
-                return str(name)
-            frame = frame.f_back
-        return "Unknown"
-
-    flag._default_source = staticmethod(default_source)  # noqa: SLF001 - it is replaced
-    try:
-        yield
-    finally:
-        flag._default_source = original  # noqa: SLF001
-
-
-_ahead: dict[bytes, Any] = {}
-"""A project that was read while nobody waited, by the digest of its file."""
-
-
-def read_ahead(path: Path) -> None:
-    """Read a ``partial_parse.msgpack``; the next parse takes it, if the file is the same by then.
-
-    Args:
-        path: of the file.
-    """
-    from dbt.contracts.graph.manifest import Manifest
-    from dbt.parser.manifest import extended_mashumuro_decoder
-
-    manifest: Any = Manifest
-    _ahead.clear()
-    with suppress(Exception):  # the parse finds it again, and begins with all files
-        content = path.read_bytes()
-        _ahead[_digest(content)] = manifest.from_msgpack(
-            content, decoder=extended_mashumuro_decoder
-        )
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=_DIGEST).digest()
-
-
-@contextmanager
-def _manifest_read_ahead() -> Iterator[None]:
-    from dbt.contracts.graph.manifest import Manifest
-    from dbt.parser import manifest as module
-
-    parser, manifest = cast("Any", module), cast("Any", Manifest)
-    original = parser.ManifestLoader.read_manifest_for_partial_parse
-
-    def from_msgpack(content: bytes, decoder: Any) -> Any:
-        return _ahead.pop(_digest(content), None) or manifest.from_msgpack(content, decoder=decoder)
-
-    def read(self: Any) -> Any:
-        parser.Manifest = SimpleNamespace(from_msgpack=from_msgpack)
-        try:
-            return original(self)
-        finally:
-            parser.Manifest = Manifest
-
-    parser.ManifestLoader.read_manifest_for_partial_parse = read
-    try:
-        yield
-    finally:
-        parser.ManifestLoader.read_manifest_for_partial_parse = original
-
-
-_plugins: dict[tuple[str, ...], Any] = {}
-"""Modules of dbt's plugins by the path on which they were looked for."""
-
-
-@contextmanager
-def _plugins_found_once() -> Iterator[None]:
-    """dbt looks through the names of all that is installed in each command."""
-    from dbt.plugins.manager import PluginManager
-
-    manager: Any = PluginManager
-    original = manager.__dict__["get_prefixed_modules"]
-
-    def get_prefixed_modules(cls: type) -> Any:
-        path = tuple(sys.path)
-        if path not in _plugins:
-            _plugins[path] = original.__func__(cls)
-        return _plugins[path]
-
-    manager.get_prefixed_modules = classmethod(get_prefixed_modules)
-    try:
-        yield
-    finally:
-        manager.get_prefixed_modules = original
-
-
-@contextmanager
-def _short_summary_of_the_graph() -> Iterator[None]:
-    """dbt makes dictionaries of all nodes, in each command, to learn what kind each of them is."""
-    from dbt.compilation import Linker
-
-    linker: Any = Linker
-    original = linker.get_graph_summary
-
-    def get_graph_summary(self: Any, manifest: Any) -> Any:
-        def expect(key: str) -> Any:
-            asked = {"resource_type": manifest.expect(key).resource_type.value}
-            return SimpleNamespace(to_dict=lambda **_: asked)
-
-        return original(self, SimpleNamespace(expect=expect))
-
-    linker.get_graph_summary = get_graph_summary
-    try:
-        yield
-    finally:
-        linker.get_graph_summary = original
-
-
 _macros: dict[bytes, Any] = {}
 """Those that this process has parsed or read; nobody changes them."""
 
@@ -507,101 +357,3 @@ def _one_macro(template: Any) -> Any:
     called = list(outermost(nodes.Template(macro.body)))
     alone = nodes.Macro(macro.name, macro.args, macro.defaults, called)
     return nodes.Template([alone]).set_environment(cast("Any", None))
-
-
-@contextmanager
-def _native_templates() -> Iterator[None]:
-    """Arguments of tests see their names as all other templates of dbt do: one when it is used.
-
-    dbt passes its own shortcut by here, and makes each macro of the project for each argument.
-    """
-    from dbt_common.clients.jinja import MacroFuzzTemplate, NativeSandboxTemplate
-
-    native: Any = NativeSandboxTemplate
-    original = native.new_context
-    native.new_context = MacroFuzzTemplate.new_context
-    try:
-        yield
-    finally:
-        native.new_context = original
-
-
-HEARD = frozenset({"NodeStart", "NodeCompiling", "NodeFinished"})
-"""Debug events that are heard; all that are of a higher level are."""
-
-
-@contextmanager
-def _events_that_are_heard() -> Iterator[None]:
-    """dbt makes messages of each query and connection, at its lowest level, for its debug log."""
-    from dbt_common.events.base_types import BaseEvent, DebugLevel, EventLevel
-    from dbt_common.events.event_manager import EventManager
-
-    event, manager = cast("Any", BaseEvent), cast("Any", EventManager)
-    make, get, fire = event.__init__, event.__getattr__, manager.fire_event
-    if make.__module__ == __name__:  # as around it
-        yield
-        return
-
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        if isinstance(self, DebugLevel) and type(self).__name__ not in HEARD:
-            self.__dict__["_given"] = (args, kwargs)
-        else:
-            make(self, *args, **kwargs)
-
-    def getattr_(self: Any, key: str) -> Any:
-        if (given := self.__dict__.pop("_given", None)) is not None:  # somebody asks after all
-            make(self, *given[0], **given[1])
-            return getattr(self, key)
-        return get(self, key)
-
-    def fire_event(self: Any, e: Any, level: Any = None, *args: Any, **kwargs: Any) -> None:
-        is_low = level is None or level == EventLevel.DEBUG
-        if not (is_low and "_given" in e.__dict__ and not self.loggers):
-            fire(self, e, level, *args, **kwargs)
-
-    event.__init__, event.__getattr__, manager.fire_event = init, getattr_, fire_event
-    try:
-        yield
-    finally:
-        event.__init__, event.__getattr__, manager.fire_event = make, get, fire
-
-
-@contextmanager
-def manifest_left_to_caller() -> Iterator[None]:
-    """A command of dbt that would write manifest.json leaves that to whoever writes it later."""
-    from dbt.contracts.graph.manifest import Manifest
-
-    graph: Any = Manifest
-    original = graph.write
-    graph.write = lambda self, path: None
-    try:
-        yield
-    finally:
-        graph.write = original
-
-
-class _Json(ModuleType):
-    """The module ``json``, whose ``dump`` writes the same text by C instead of by Python."""
-
-    def __init__(self) -> None:
-        super().__init__("json")
-        self.__dict__.update(vars(json))
-        self.dump = self._dump
-
-    @staticmethod
-    def _dump(content: Any, file: Any, **options: Any) -> None:
-        file.write(json.dumps(content, **options))
-
-
-@contextmanager
-def _fast_json() -> Iterator[None]:
-    """Have dbt encode its artifacts three times as fast, into the same bytes."""
-    from dbt_common.clients import system
-
-    module: Any = system
-    original = module.json
-    module.json = _Json()
-    try:
-        yield
-    finally:
-        module.json = original

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, LockedError
-from headrace.libraries import dbt_caches
+from headrace.libraries import dbt_shortcuts
 from headrace.pipeline import lock
 from headrace.pipeline import run as run_step
 from headrace.pipeline.building.slim_build import EVERYTHING, KeptProject, Selection, slim_folder
@@ -127,7 +127,9 @@ class Watch:
     def make_ready(self) -> None:
         """Read what the next build parses from, while nobody waits."""
         if self._kept is not None:
-            dbt_caches.read_ahead(slim_folder(self.resolved) / "target" / "partial_parse.msgpack")
+            dbt_shortcuts.read_ahead(
+                slim_folder(self.resolved) / "target" / "partial_parse.msgpack"
+            )
 
     def publish(self) -> WatchReport:
         """Build what is not current, and publish it if it passes its audit."""

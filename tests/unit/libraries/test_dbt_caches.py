@@ -1,11 +1,7 @@
 """What dbt works out anew in each process: with the caches it is the same."""
 
 import dataclasses
-import io
-import json
 import sys
-from collections import ChainMap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -118,58 +114,6 @@ def test_where_bytecode_is_not_written_nothing_is_shared(
     assert not (tmp_path / "environment.cache").exists()
 
 
-class Names(dict[str, Any]):
-    """A context that may be asked for its names one by one alone, like dbt's of a test."""
-
-    def __iter__(self) -> Iterator[str]:
-        raise AssertionError("all names were asked for")
-
-    keys = items = values = __iter__  # type: ignore[assignment]
-
-
-def test_an_argument_of_a_test_asks_for_the_names_that_it_has(tmp_path: Path) -> None:
-    from dbt.clients.jinja import get_rendered
-
-    text, context = "{{ [twice(2), other is defined] }}", {"twice": lambda x: x * 2}
-    expected = get_rendered(text, context, native=True)
-    with dbt_caches.kept(tmp_path / "compiled.cache"):
-        found = get_rendered(text, ChainMap(Names(context)), native=True)  # type: ignore[arg-type]
-    assert found == expected == [4, False]
-
-
-@pytest.mark.parametrize("hears_all", [False, True])
-def test_events_that_nobody_hears_are_not_made(tmp_path: Path, *, hears_all: bool) -> None:
-    from dbt.adapters.events.types import SQLQueryStatus
-    from dbt.events.types import MainReportVersion, NodeStart
-    from dbt_common.events import base_types
-    from dbt_common.events.event_manager import EventManager
-
-    made: list[str] = []
-    heard: list[str] = []
-    manager = EventManager()
-    manager.callbacks.append(lambda message: heard.append(message.info.name))
-    with pytest.MonkeyPatch.context() as patch:
-        parse: Any = vars(base_types)["ParseDict"]
-
-        def noted(content: Any, message: Any) -> Any:
-            made.append(type(message).__name__)
-            return parse(content, message)
-
-        patch.setattr(base_types, "ParseDict", noted)
-        with dbt_caches.kept(tmp_path / "compiled.cache", hears_all=hears_all):
-            asked = SQLQueryStatus(status="ok", elapsed=1.0)
-            for event in (
-                SQLQueryStatus(status="ok", elapsed=1.0),
-                NodeStart(node_info={"unique_id": "model.a.b"}),
-                MainReportVersion(version="=1", log_version=3),
-            ):
-                manager.fire_event(event)
-            unheard = made.count("SQLQueryStatus")
-            assert asked.status == "ok", "it is made when somebody asks"
-    assert heard == [*(["SQLQueryStatus"] if hears_all else []), "NodeStart", "MainReportVersion"]
-    assert unheard == (2 if hears_all else 0)
-
-
 def test_one_use_within_another_leaves_dbt_as_it_was(tmp_path: Path) -> None:
     """A caller that has dbt may call another that asks for it."""
     from dbt.adapters.events.types import SQLQueryStatus
@@ -225,14 +169,6 @@ def test_a_schema_is_that_of_dbt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert Project.json_schema() == expected
 
 
-def test_the_module_of_a_flag_is_that_of_dbt(tmp_path: Path) -> None:
-    from dbt_common.behavior_flags import BehaviorFlagRendered
-
-    expected = BehaviorFlagRendered._default_source()
-    with dbt_caches.kept(tmp_path / "compiled.cache"):
-        assert BehaviorFlagRendered._default_source() == expected == __name__
-
-
 @pytest.mark.parametrize("content", [b"", b"\x80\x04nonsense", b"{}"])
 def test_a_damaged_file_counts_as_none(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "compiled.cache"
@@ -283,36 +219,6 @@ def test_templates_that_are_not_used_go_when_there_are_many(
         assert len(dbt_caches.caches[path].code) == 1
 
 
-def test_json_is_written_as_dbt_writes_it(tmp_path: Path) -> None:
-    from dbt_common.clients import system as dbt_system
-    from dbt_common.utils.encoding import JSONEncoder
-
-    content = {"é": [1, 2.5, None, {"a": True}], "when": Path("x").name, "empty": {}}
-    expected = io.StringIO()
-    json.dump(content, expected, cls=JSONEncoder)
-    path, system = tmp_path / "artifact.json", cast("Any", dbt_system)
-    with dbt_caches.kept(tmp_path / "compiled.cache"):
-        assert system.json is not json
-        system.write_json(str(path), content)
-    assert path.read_text("utf-8") == expected.getvalue()
-    assert system.json is json
-
-
-def test_the_manifest_can_be_left_to_the_caller(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dbt.contracts.graph.manifest import Manifest
-
-    # it asks for the flags of an invocation
-    monkeypatch.setattr(Manifest, "fill_tracking_metadata", lambda self: None)
-    path = tmp_path / "manifest.json"
-    with dbt_caches.manifest_left_to_caller():
-        Manifest().write(str(path))
-        assert not path.exists()
-    Manifest().write(str(path))
-    assert path.exists()
-
-
 def test_methods_of_a_dataclass_are_compiled_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,52 +241,6 @@ def test_methods_of_a_dataclass_are_compiled_once(
         assert (one(1) == one(1, []), one(1) < one(2)) == (True, True)
         with pytest.raises(dataclasses.FrozenInstanceError):
             one(1).a = 2
-
-
-def test_plugins_are_looked_for_once_on_a_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dbt.plugins.manager import PluginManager
-
-    manager = cast("Any", PluginManager)
-    monkeypatch.setattr(dbt_caches, "_plugins", {})
-    (tmp_path / "dbt_of_a_test.py").touch()
-    with dbt_caches.kept(tmp_path / "compiled.cache"):
-        first = manager.get_prefixed_modules()
-        assert "dbt_of_a_test" not in first
-        assert manager.get_prefixed_modules() is first
-        monkeypatch.syspath_prepend(tmp_path)
-        assert manager.get_prefixed_modules().keys() - first == {"dbt_of_a_test"}
-    assert manager.get_prefixed_modules() is not manager.get_prefixed_modules()
-
-
-def test_the_summary_of_a_graph_is_that_of_dbt(tmp_path: Path) -> None:
-    from dbt.artifacts.resources.types import NodeType
-    from dbt.compilation import Linker
-
-    class Node:
-        """As much of a node as dbt asks for."""
-
-        def __init__(self, kind: NodeType) -> None:
-            self.resource_type = kind
-
-        def to_dict(self, **_: object) -> dict[str, str]:
-            return {"resource_type": str(self.resource_type.value), "name": "a"}
-
-    class Manifest:
-        """Of two nodes."""
-
-        def expect(self, key: str) -> Node:
-            return Node(NodeType.Model if key == "model.p.a" else NodeType.Exposure)
-
-    linker, manifest = cast("Any", Linker()), Manifest()
-    linker.add_node("model.p.a")
-    linker.dependency("exposure.p.b", "model.p.a")
-    expected = linker.get_graph_summary(manifest)
-    with dbt_caches.kept(tmp_path / "compiled.cache"):
-        found = linker.get_graph_summary(manifest)
-    assert json.dumps(found) == json.dumps(expected)
-    assert [one["type"] for one in found.values()] == ["model", "exposure"]
 
 
 def test_a_macro_is_parsed_once_for_its_arguments_and_its_calls(
@@ -466,37 +326,3 @@ def test_what_is_not_one_macro_alone_is_parsed_by_dbt(tmp_path: Path, text: str)
     with dbt_caches.kept(tmp_path / "compiled.cache"):
         for _ in range(2):
             assert repr(cast("Any", jinja).parse(text)) == repr(parse(text))
-
-
-def test_the_same_settings_are_validated_once_and_others_each(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dbt.artifacts.resources.v1.config import NodeConfig, TestConfig
-    from dbt_common import dataclass_schema
-    from dbt_common.dataclass_schema import ValidationError
-
-    validator: Any = cast("Any", dataclass_schema).jsonschema.Draft7Validator
-    tests, nodes = cast("Any", TestConfig), cast("Any", NodeConfig)
-    asked: list[object] = []
-
-    original = validator.iter_errors
-
-    def iter_errors(self: Any, data: object) -> Any:
-        asked.append(data)
-        return original(self, data)
-
-    monkeypatch.setattr(validator, "iter_errors", iter_errors)
-    good: dict[str, Any] = {"severity": "ERROR", "tags": ["a"]}
-    with dbt_caches.kept(tmp_path / "compiled.cache"):
-        for _ in range(3):
-            tests.validate(good)
-            nodes.validate(good)
-        assert [one for one in asked if one is good] == [good, good], "once for each class"
-        wrongs: list[dict[str, Any]] = [{"enabled": []}, {**good, "tags": ("a",)}, {"limit": "b"}]
-        for wrong in wrongs:
-            for _ in range(2):
-                with pytest.raises(ValidationError):
-                    tests.validate(wrong)
-    asked.clear()
-    tests.validate(good)
-    assert good in asked, "dbt is as it was"

@@ -18,7 +18,7 @@ from headrace.errors import HeadraceError, ProjectError, TransformError
 from headrace.exceptions import came_of_ctrl_c
 from headrace.formatting import count, first_few
 from headrace.libraries import dbt as libraries_dbt
-from headrace.libraries import dbt_caches
+from headrace.libraries import dbt_shortcuts
 from headrace.libraries.dbt import reads_files
 from headrace.pipeline.building.failing_rows import store_failures, with_failing_rows
 from headrace.pipeline.building.unbuilt import compile_left_out
@@ -103,7 +103,7 @@ def build(
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         words += [word for one in raw.excluded for word in ("--exclude", one)]
         words += dbt_runner.default_selector(parsed) if missing or raw.excluded else []
-        with dbt_caches.manifest_left_to_caller():
+        with dbt_shortcuts.manifest_left_to_caller():
             nodes = build_nodes(
                 resolved,
                 target,

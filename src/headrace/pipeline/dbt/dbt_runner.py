@@ -21,7 +21,7 @@ from headrace.error_detail import ErrorDetail, hidden
 from headrace.errors import ProjectError, SettingsError, TransformError, WarehouseError
 from headrace.formatting import count, one_line
 from headrace.libraries import dbt as libraries_dbt
-from headrace.libraries import dbt_caches
+from headrace.libraries import dbt_caches, dbt_shortcuts
 from headrace.libraries.duckdb import is_locked
 from headrace.pipeline.dbt import bare_dbt, dbt_errors
 from headrace.pipeline.dbt.bare_dbt import RUN_VAR
@@ -312,7 +312,7 @@ class NodeEvents:
         kind = event.info.name
         if (total := libraries_dbt.number_of_nodes(event)) is not None:
             self._ended, self._all = 0, total
-        if kind not in dbt_caches.HEARD:
+        if kind not in dbt_shortcuts.HEARD:
             return
         node = event.data.node_info
         name = self._parsed.label(node.unique_id, node.node_name)
