@@ -294,8 +294,8 @@ def _schema(cls: type, build: Callable[[type], dict[str, Any]], cache: _Cache) -
     return made
 
 
-_macros: dict[bytes, Any] = {}
-"""Those that this process has parsed or read; nobody changes them."""
+_macros: dict[bytes, tuple[bytes, Any]] = {}
+"""Those that this process has parsed or read, as they are kept and as trees."""
 
 
 @contextmanager
@@ -310,15 +310,19 @@ def _macros_parsed_once(cache: _Cache) -> Iterator[None]:
 
     def parse(text: Any) -> Any:
         key = _key("macro", str(text))
-        found, tree = cache.find(key), _macros.get(key)
-        if tree is None and found:
-            tree = _macros[key] = pickle.loads(found)  # noqa: S301 - our own
-        if tree is None:
+        kept = cache.find(key)
+        if key not in _macros and kept:
+            _macros[key] = kept, pickle.loads(kept)  # noqa: S301 - our own
+        if key not in _macros:
             tree = original_parse(text)
-            if (macro := _one_macro(tree)) is not None:
-                tree = _macros[key] = macro
-        if not found and key in _macros:
-            cache.add(key, pickle.dumps(tree))
+            if (macro := _one_macro(tree)) is None:
+                parsed[str(text)] = tree
+                return tree
+            made = pickle.dumps(macro)
+            _macros[key] = made, pickle.loads(made)  # noqa: S301 - a copy, as others have the tree
+        content, tree = _macros[key]
+        if not kept:
+            cache.add(key, content)
         parsed[str(text)] = tree
         return tree
 

@@ -302,6 +302,31 @@ def test_a_macro_is_parsed_once_for_its_arguments_and_its_calls(
     assert parsed == [], "another process, and another project, find what is kept of a macro"
 
 
+def test_a_macro_of_another_project_is_kept_there_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dbt puts one and the same node into the tree of each materialization."""
+    from dbt_common.clients import jinja
+
+    text = "{% materialization one, default %}{{ run() }}{% endmaterialization %}"
+
+    def parse() -> Any:
+        return cast("Any", jinja).parse(text)
+
+    for folder in ("first", "second"):
+        environment = tmp_path / folder / "environment.cache"
+        monkeypatch.setattr(dbt_caches, "of_environment", lambda path=environment: path)
+        dbt_caches.caches.clear()
+        with dbt_caches.kept(tmp_path / folder / "compiled.cache"):
+            assert _languages(parse()) == ["sql"]
+            render(text)  # which gives that node an environment, that cannot be pickled
+    dbt_caches.caches.clear()
+    dbt_caches._macros.clear()
+    monkeypatch.delattr(cast("Any", jinja).MacroFuzzEnvironment, "_parse")
+    with dbt_caches.kept(tmp_path / "second" / "compiled.cache"):
+        assert _languages(parse()) == ["sql"]
+
+
 def _languages(template: Any) -> list[Any] | None:
     """What dbt reads of a materialization's defaults."""
     from dbt.clients.jinja import get_supported_languages

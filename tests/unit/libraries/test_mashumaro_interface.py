@@ -242,6 +242,7 @@ from pathlib import Path
 from headrace.libraries import dbt, dbt_caches, mashumaro
 
 path, folder = map(Path, sys.argv[1:])
+dbt_caches.of_environment = lambda: path.with_name("environment.cache")
 with dbt_caches.methods_kept(path), dbt.environment(), dbt_caches.kept(path):
     from dbt.artifacts.schemas.catalog import CatalogArtifact
     from dbt.artifacts.schemas.freshness import FreshnessExecutionResultArtifact
