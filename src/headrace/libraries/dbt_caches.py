@@ -310,18 +310,19 @@ def _macros_parsed_once(cache: _Cache) -> Iterator[None]:
 
     def parse(text: Any) -> Any:
         key = _key("macro", str(text))
-        kept = cache.find(key)
-        if key not in _macros and kept:
-            _macros[key] = kept, pickle.loads(kept)  # noqa: S301 - our own
+        found = cache.find(key)
         if key not in _macros:
-            tree = original_parse(text)
-            if (macro := _one_macro(tree)) is None:
-                parsed[str(text)] = tree
-                return tree
-            made = pickle.dumps(macro)
-            _macros[key] = made, pickle.loads(made)  # noqa: S301 - a copy, as others have the tree
+            made = found
+            if made is None:
+                tree = original_parse(text)
+                if (macro := _one_macro(tree)) is None:
+                    parsed[str(text)] = tree
+                    return tree
+                made = pickle.dumps(macro)
+            # a copy, as dbt's trees share nodes, which change
+            _macros[key] = made, pickle.loads(made)  # noqa: S301 - our own
         content, tree = _macros[key]
-        if not kept:
+        if found is None:
             cache.add(key, content)
         parsed[str(text)] = tree
         return tree

@@ -8,7 +8,6 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -44,11 +43,11 @@ def _validated_once() -> Iterator[None]:
 
     mixin: Any = dbtClassMixin
     original = mixin.__dict__["validate"]
-    valid: set[tuple[type, bytes]] = set()
+    valid: set[tuple[type, str]] = set()
 
     def validate(cls: type, data: Any) -> None:
         # not as JSON, in which a tuple is a list
-        key = (cls, _digest(repr(data).encode("utf-8", "surrogatepass")))
+        key = (cls, repr(data))
         if key not in valid:
             original.__func__(cls, data)
             valid.add(key)
@@ -86,7 +85,7 @@ def _sources_of_flags() -> Iterator[None]:
 
 
 _ahead: dict[bytes, Any] = {}
-"""A project that was read while nobody waited, by the digest of its file."""
+"""A project that was read while nobody waited, by the content of its file."""
 
 
 def read_ahead(path: Path) -> None:
@@ -102,13 +101,7 @@ def read_ahead(path: Path) -> None:
     _ahead.clear()
     with suppress(Exception):  # the parse finds it again, and begins with all files
         content = path.read_bytes()
-        _ahead[_digest(content)] = manifest.from_msgpack(
-            content, decoder=extended_mashumuro_decoder
-        )
-
-
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=16).digest()
+        _ahead[content] = manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
 
 
 @contextmanager
@@ -120,7 +113,7 @@ def _manifest_read_ahead() -> Iterator[None]:
     original = parser.ManifestLoader.read_manifest_for_partial_parse
 
     def from_msgpack(content: bytes, decoder: Any) -> Any:
-        return _ahead.pop(_digest(content), None) or manifest.from_msgpack(content, decoder=decoder)
+        return _ahead.pop(content, None) or manifest.from_msgpack(content, decoder=decoder)
 
     def read(self: Any) -> Any:
         parser.Manifest = SimpleNamespace(from_msgpack=from_msgpack)

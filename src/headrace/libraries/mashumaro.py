@@ -90,15 +90,16 @@ class _Methods:
         dbt calls some methods then. What is kept of a class may need another one, so all wait.
         """
         with self.lock:
-            there = sys.modules.keys()
-            ready = [one for one in self.waiting if one.files.keys() <= there]
+            ready: list[Method] = []
+            rest: list[Method] = []
+            for one in self.waiting:
+                (ready if one.files.keys() <= sys.modules.keys() else rest).append(one)
             files = {name: path for one in ready for name, (path, _, _) in one.files.items()}
             if any(map(_is_being_imported, files)):
                 return False
             if any(_path(name) != path for name, path in files.items()):
-                self.is_whole, ready, self.waiting = False, [], []  # of another environment
-            if ready:
-                self.waiting = [one for one in self.waiting if not one.files.keys() <= there]
+                self.is_whole, ready, rest = False, [], []  # of another environment
+            self.waiting = rest
             for one in ready:
                 names = dict(vars(sys.modules[_BUILDER]))
                 names |= {name: _found(place) for name, place in one.names.items()}

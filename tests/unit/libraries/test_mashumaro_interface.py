@@ -76,16 +76,18 @@ class Spoken(DataClassDictMixin):
 """
 
 
-@pytest.fixture(autouse=True)
-def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mashumaro, "methods", mashumaro._Methods(has_begun=True))
-
-
 @contextmanager
 def another_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mashumaro, "methods", mashumaro._Methods(has_begun=True))
         yield
+
+
+@pytest.fixture(autouse=True)
+def _as_in_a_new_process() -> Iterator[None]:
+    with another_process():
+        yield
+    sys.modules.pop("classes_of_a_test", None)
 
 
 def classes(text: str = _CLASSES) -> dict[str, Any]:
