@@ -346,3 +346,23 @@ def test_an_event_of_the_next_day_changes_no_old_period(grain: Grain) -> None:
         again = measure(connection, "t", made, now=now, known=known)
     assert [one.at for one in again.periods] == [first.periods[-1].at]
     assert again.gone == ()
+
+
+@pytest.mark.parametrize(("rows", "most"), [(1000, 50), (900_000, 120)])
+def test_how_late_the_newest_load_was_is_its_median(rows: int, most: float) -> None:
+    """Exact, but for loads of so many rows that some of them tell it."""
+    now, loaded = START + 600 * DAY, (START + 500 * DAY).timestamp()
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        connection.execute(
+            "create table t as select n as id, "
+            f"timestamp '2025-01-06' + to_seconds(n * 86400 // {rows}) as placed_at, "
+            f"'{loaded}' as _dlt_load_id from range({rows}) as numbers(n) "
+            "union all select -n, timestamp '2025-03-01', '1500000000.5' "
+            "from range(5000) as numbers(n)"
+        )
+        made = plan(connection, "t", Hints(event_time="placed_at", key=("id",)), now=now)
+        late = measure(connection, "t", made, now=now).whole.late
+        assert late == pytest.approx(500 * 86_400 - 43_200, abs=most)
+        connection.execute("update t set _dlt_load_id = 'of another tool'")
+        assert measure(connection, "t", made, now=now).whole.late is None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.quality.monitors.plan import (
     DATES,
+    ENOUGH_ROWS,
     ColumnPlan,
     Plan,
     fingerprint,
@@ -84,7 +85,7 @@ class WholeTable:
         outside: rows without an event time, or with one in the future.
         newest: the newest event, UTC.
         late: of the rows that the newest load brought, the median of load minus event time, in
-            seconds; None where that cannot be known.
+            seconds; of a load of millions, of some of its rows. None where that cannot be known.
     """
 
     rows: int
@@ -176,22 +177,26 @@ def _whole(
     connection: "duckdb.DuckDBPyConnection", quoted: str, plan: Plan, now: datetime
 ) -> WholeTable:
     time = identifier(str(plan.event_time))
-    good = happened(time, now)
+    good, of_newest, load = happened(time, now), "false", ""
+    if plan.loaded_by is not None and not plan.is_date:
+        by = identifier(plan.loaded_by)
+        found = connection.execute(f"select max({by}) from {quoted}").fetchone()
+        load = str(found[0]) if found else ""
+        of_newest = f"{good} and {by} = {literal(load)}"
     row = connection.execute(
-        f"select count(*), count(*) filter (where {good}), max({time}) filter (where {good}) "
-        f"from {quoted}"
+        f"select count(*), count(*) filter (where {good}), max({time}) filter (where {good}), "
+        f"count(*) filter (where {of_newest}) from {quoted}"
     ).fetchone()
-    rows, inside, newest = row or (0, 0, None)
+    rows, inside, newest, loaded = row or (0, 0, None, 0)
     late = None
-    if plan.loaded_by is not None and not plan.is_date and rows:
-        load = identifier(plan.loaded_by)
+    if loaded:
         # dlt's ids of loads are seconds since 1970
+        some = _one_in(plan, int(loaded) // ENOUGH_ROWS)
         found = connection.execute(
-            f"select median(epoch(make_timestamp((try_cast({load} as double) * 1e6)::bigint)) "
-            f"- epoch({time})) from {quoted} where {good} "
-            f"and {load} = (select max({load}) from {quoted})"
+            f"select try_cast({literal(load)} as double) - median(epoch({time})) "
+            f"from {quoted} where {of_newest}{some}"
         ).fetchone()
-        late = float(found[0]) if found and found[0] is not None else None
+        late = found[0] if found else None
     return WholeTable(int(rows), int(rows) - int(inside), _utc(newest), late)
 
 
@@ -218,9 +223,7 @@ def _periods(
     repeated: dict[datetime, int] = {}
     columns: dict[datetime, dict[str, ColumnValues]] = {}
     asked = [one for one in plan.columns if one.name != plan.event_time]
-    if plan.one_in > 1:  # the same rows each time, those with the same key together
-        of_row = [*plan.key, *(one.name for one in plan.columns[:3])]
-        there += f" and hash({identifiers(dict.fromkeys(plan.key or of_row))}) % {plan.one_in} = 0"
+    there += _one_in(plan, plan.one_in)
     for start in range(0, max(len(asked), 1), _BATCH):
         batch = asked[start : start + _BATCH]
         aggregates = [_aggregates(one, is_exact=plan.is_exact) for one in batch]
@@ -250,6 +253,14 @@ def _periods(
         )
         for begin, number in rows.items()
     }  # fmt: skip
+
+
+def _one_in(plan: Plan, number: int) -> str:
+    """SQL of one in so many rows: the same ones each time, those with the same key together."""
+    if number <= 1:
+        return ""
+    names = plan.key or [one.name for one in plan.columns[:3]]
+    return f" and hash({identifiers(names)}) % {number} = 0"
 
 
 def _aggregates(column: ColumnPlan, *, is_exact: bool) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ _FEW = 14  # periods that are a history
 _LARGE = 200_000
 _FEW_MONTHS = 24
 _MORE_PERIODS = 28  # than the model looks at, so that the newest of them have all of that before
-_ENOUGH_ROWS = 400_000
+ENOUGH_ROWS = 400_000
 _ENOUGH_A_PERIOD = 1000
 _DAYS: Mapping[str, float] = {"hour": 1 / 24, "day": 1, "week": 7, "month": 30.4}
 _LOADED = ("_dlt_", "_headrace", "_fivetran", "_airbyte", "_sdc")
@@ -182,14 +182,14 @@ def plan(
         grain: Grain = "run"
         names = [one.name for one in columns]
         loaded_by = "_dlt_load_id" if "_dlt_load_id" in names else None
-        one_in, settles = max(1, int(all_rows / _ENOUGH_ROWS)), 0.0
+        one_in, settles = max(1, int(all_rows / ENOUGH_ROWS)), 0.0
         if chosen is not None:
             rows, days, span = _span(connection, quoted, chosen, fingerprint(loaded_by, names), now)
             grain = hints.grain or _grain(rows, days, span, is_date=chosen.data_type == "DATE")
             periods = max(1, min(span / _DAYS[grain], periods_kept(grain)))
             in_window = rows * min(1.0, periods * _DAYS[grain] / span)
             settles = min(_settles(connection, columns, chosen), span * 86_400 / 3)
-            one_in = max(1, int(in_window / max(_ENOUGH_ROWS, _ENOUGH_A_PERIOD * periods)))
+            one_in = max(1, int(in_window / max(ENOUGH_ROWS, _ENOUGH_A_PERIOD * periods)))
         distinct = _distinct(connection, columns[:_MOST_COLUMNS])
         key = tuple(name for name in hints.key if any(one.name == name for one in columns))
         made = []
