@@ -1,9 +1,11 @@
 """``headrace query``: SQL on the published file, the warehouse or any DuckDB file, read-only."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +32,7 @@ _COPY = {
     "jsonl": "format json",
     "parquet": "format parquet",
 }
+_YEARS_OF_INFINITE = {date.min.year, date.max.year}  # as which DuckDB hands them to Python
 Row = tuple[Any, ...]
 
 
@@ -43,7 +46,8 @@ class QueryColumn(Report):
 class QueryReport(Report):
     """The result of a query.
 
-    Values in `rows` are JSON's own; a decimal, a date or a time is text, binary is hexadecimal.
+    Values in `rows` are JSON's own; a decimal, a date or a time is text, as are numbers and times
+    that are infinite (`inf`, `nan`, `infinity`), and binary is hexadecimal.
     """
 
     path: str = Field(description="the file that was read")
@@ -125,7 +129,9 @@ def query(source: Database, sql: str, *, limit: int | None = None) -> QueryRepor
         columns = tuple(
             QueryColumn(name=name, data_type=str(kind)) for name, kind, *_ in result.description
         )
-        rows = result.fetchall() if limit is None else result.fetchmany(limit + 1)
+        rows = _fetched(result, limit)
+        if any(_may_be_infinite(value) for row in rows for value in row):
+            rows = _with_infinite_times(connection, sql, columns, limit) or rows
     return QueryReport(
         path=source.location,
         columns=columns,
@@ -233,5 +239,47 @@ def _execute(connection: "duckdb.DuckDBPyConnection", sql: str) -> "duckdb.DuckD
         raise QueryError(message, detail=ErrorDetail(excerpt=excerpt)) from error
 
 
+def _fetched(result: "duckdb.DuckDBPyConnection", limit: int | None) -> list[Row]:
+    return result.fetchall() if limit is None else result.fetchmany(limit + 1)
+
+
+def _may_be_infinite(value: Any) -> bool:
+    return isinstance(value, date) and value.year in _YEARS_OF_INFINITE
+
+
+def _with_infinite_times(
+    connection: "duckdb.DuckDBPyConnection",
+    sql: str,
+    columns: Sequence[QueryColumn],
+    limit: int | None,
+) -> list[Row]:
+    """The rows of the last statement, infinite times as text; none if it is no ``SELECT``."""
+    import duckdb
+
+    last = connection.extract_statements(sql)[-1].query.strip().rstrip(";")
+    names = [f"c{number}" for number in range(len(columns))]
+    times = [
+        name
+        for name, column in zip(names, columns, strict=True)
+        if column.data_type == "DATE" or column.data_type.startswith("TIMESTAMP")
+    ]
+    shown = ", ".join(f"if(isinf({name}), {name}::varchar, null)" for name in times)
+    try:
+        result = connection.execute(
+            f"select *{shown and f', {shown}'} from (\n{last}\n) as result({', '.join(names)})"
+        )
+    except duckdb.Error:  # `show tables` and the like
+        return []
+    rows = []
+    for row in _fetched(result, limit):
+        values = dict(zip(names, row, strict=False))
+        infinite = zip(times, row[len(names) :], strict=True)
+        values |= {name: text for name, text in infinite if text is not None}
+        rows.append(tuple(values.values()))
+    return rows
+
+
 def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)  # JSON has no number for it
     return value.hex() if isinstance(value, bytes | bytearray | memoryview) else value

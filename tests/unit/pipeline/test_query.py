@@ -45,6 +45,33 @@ def test_the_last_of_several_statements_is_returned(source: Database) -> None:
     assert ([column.name for column in report.columns], report.rows) == (["n", "n"], ((7, 1),))
 
 
+@pytest.mark.parametrize("limit", [None, 2])
+def test_what_is_infinite_is_told_from_the_last_day(source: Database, limit: int | None) -> None:
+    times = ["date", "timestamp", "timestamptz", "timestamp_s"]
+    every = ", ".join(f"x::{kind} as x" for kind in times)
+    report = query(
+        source,
+        f"select {every}, 'inf'::float as f, [null, 1.5] as l "
+        "from (values ('infinity'), ('9999-12-31'), ('-infinity')) as t(x) -- the last word",
+        limit=limit,
+    )
+
+    assert [column.name for column in report.columns] == ["x"] * 4 + ["f", "l"]
+    rows = json.loads(report.model_dump_json())["rows"]
+    assert rows[0][:5] == ["infinity"] * 4 + ["inf"]
+    assert rows[1][:2] == ["9999-12-31", "9999-12-31T00:00:00"]
+    assert len(rows) == (limit or 3)
+    assert limit or rows[2][:4] == ["-infinity"] * 4
+    assert report.truncated == bool(limit)
+
+
+def test_the_last_day_of_what_is_no_select_is_shown(source: Database) -> None:
+    sql = "summarize select date '9999-12-31' as day, 'nan'::double as number"
+    assert json.loads(query(source, sql).model_dump_json())["rows"][0][2:4] == ["9999-12-31"] * 2
+    (row,) = query(source, "select date '9999-12-31', 'nan'::double, date '0001-01-01'").rows
+    assert (str(row[0]), row[1], str(row[2])) == ("9999-12-31", "nan", "0001-01-01")
+
+
 @pytest.mark.parametrize(("limit", "rows", "truncated"), [(249, 249, True), (250, 250, False),
                                                            (None, 250, False)])  # fmt: skip
 def test_a_limit_says_that_there_are_more(
