@@ -31,6 +31,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--skips-to", metavar="FILE", help=what)
     what = "write the CPU seconds of the files that are run to tests/cpu_seconds.json"
     parser.addoption("--record-cpu", action="store_true", help=what)
+    what = "add the CPU seconds of the files that are run to another file of the same form"
+    parser.addoption("--cpu-to", metavar="FILE", help=what)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,9 +58,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if config.option.skips_to:
         config.pluginmanager.register(_Skips(Path(config.option.skips_to)))
-    told = getattr(config, "workerinput", {})
-    if told.get("record_cpu", config.option.record_cpu):
-        config.pluginmanager.register(cpu_seconds.Recorder(writes=not told))
+    if getattr(config, "workerinput", {}).get("measures_cpu"):
+        config.pluginmanager.register(cpu_seconds.Recorder(None))
+    elif config.option.cpu_to:
+        path = Path(config.option.cpu_to).absolute()
+        config.pluginmanager.register(cpu_seconds.Recorder(path, adds=True))
+    elif config.option.record_cpu:
+        config.pluginmanager.register(cpu_seconds.Recorder(cpu_seconds.RECORD))
     os.environ.pop("PYTEST_ADDOPTS", None)  # not for the pytest that a test starts
 
 
@@ -98,7 +104,8 @@ def _draw_the_same_examples_everywhere() -> None:
 
 def pytest_configure_node(node: Any) -> None:
     """A process that runs tests is told, as PYTEST_ADDOPTS does not reach it."""
-    node.workerinput["record_cpu"] = node.config.option.record_cpu
+    option = node.config.option
+    node.workerinput["measures_cpu"] = option.record_cpu or bool(option.cpu_to)
 
 
 def pytest_xdist_auto_num_workers() -> int:

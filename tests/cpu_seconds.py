@@ -2,13 +2,15 @@
 
 ``pytest --record-cpu FILES`` writes the CPU seconds of these files, children included, to
 ``cpu_seconds.json``; ``unit/test_suite.py`` holds them to the budget. CPU and not wall time, since
-that is nearly the same on a busy machine.
+that is nearer to the same on a busy machine; and CPU seconds of a reference machine, since the same
+tests take twice as many on one that others share.
 """
 
 import json
 import math
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,9 @@ from xdist.scheduler import LoadFileScheduling
 
 RECORD = Path(__file__).with_suffix(".json")
 _WORTH_A_LINE_S = 0.5
+_REFERENCE_S = 0.03
+"""CPU seconds that `_spin` takes on the reference machine: Python 3.11, when it is quiet."""
+_SPIN_EVERY_S = 20.0
 elsewhere = 0.0
 """CPU seconds of commands that another process has started for the tests."""
 _BEGAN = pytest.StashKey[float]()
@@ -28,9 +33,9 @@ _BY_TARGET = re.compile(
 """Files whose tests share what is costly by target, and nothing beyond it."""
 
 
-def read() -> dict[str, dict[str, float]]:
+def read(path: Path = RECORD) -> dict[str, dict[str, float]]:
     """CPU seconds of each file's ``quick`` and ``slow`` tests, where they take any time."""
-    found: dict[str, dict[str, float]] = json.loads(RECORD.read_text(encoding="utf-8"))
+    found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
@@ -65,12 +70,16 @@ def share_of(nodeid: str) -> str:
 class Recorder:
     """Measures each test where it is run, and adds up where it is reported."""
 
-    def __init__(self, *, writes: bool) -> None:
-        self._writes = writes
+    def __init__(self, path: Path | None, *, adds: bool = False) -> None:
+        """Measure only, or write to a file of the record's form, to what it has or in its place."""
+        self._path, self._adds = path, adds
         self._seconds: dict[str, Counter[str]] = {}
+        self._speed, self._spun = 1.0, -math.inf
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        if time.monotonic() - self._spun > _SPIN_EVERY_S:
+            self._speed, self._spun = _REFERENCE_S / _spin(), time.monotonic()
         item.stash[_BEGAN] = _now()
 
     @pytest.hookimpl(wrapper=True)
@@ -79,7 +88,8 @@ class Recorder:
     ) -> Iterator[None]:
         report: pytest.TestReport = yield  # type: ignore[assignment]
         if call.when == "teardown":
-            report.user_properties.append(("cpu_s", _now() - item.stash[_BEGAN]))
+            took = (_now() - item.stash[_BEGAN]) * self._speed
+            report.user_properties.append(("cpu_s", took))
         return report  # type: ignore[return-value]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -90,25 +100,43 @@ class Recorder:
             self._seconds.setdefault(_file(report.nodeid), Counter())[kind] += took  # type: ignore[assignment]
 
     def pytest_sessionfinish(self) -> None:
-        if self._writes:
-            write(self._seconds)
+        if self._path is not None:
+            write(self._seconds, self._path, adds=self._adds)
 
 
-def write(measured: dict[str, Counter[str]]) -> None:
-    """Replace the lines of the files that were measured."""
+def write(measured: dict[str, Counter[str]], path: Path, *, adds: bool = False) -> None:
+    """Write the lines of the files that were measured, and keep the others.
+
+    Args:
+        measured: CPU seconds by kind, by file.
+        path: of the record.
+        adds: to what the record has of a file, instead of replacing it: for a suite in two passes.
+    """
     found = {
-        name: seconds for name, seconds in read().items() if (RECORD.parents[1] / name).is_file()
+        name: seconds
+        for name, seconds in (read(path) if path.exists() else {}).items()
+        if (RECORD.parents[1] / name).is_file()
     }
     for name, seconds in measured.items():
-        found.pop(name, None)
-        if sum(seconds.values()) >= _WORTH_A_LINE_S:
-            found[name] = {kind: round(took, 1) for kind, took in sorted(seconds.items())}
+        before = found.pop(name, {})
+        both = seconds + Counter(before) if adds else seconds
+        if sum(both.values()) >= _WORTH_A_LINE_S:
+            found[name] = {kind: round(took, 1) for kind, took in sorted(both.items())}
     lines = (f"{json.dumps(name)}: {json.dumps(found[name])}" for name in sorted(found))
-    RECORD.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def _file(nodeid: str) -> str:
     return nodeid.partition("::")[0]
+
+
+def _spin() -> float:
+    """CPU seconds of a piece of work that is always the same."""
+    began = time.process_time()
+    total = 0
+    for number in range(300_000):
+        total += number * number
+    return time.process_time() - began
 
 
 def _now() -> float:

@@ -97,11 +97,14 @@ def test_what_is_measured_replaces_the_line_of_its_file(
         "tests/test_new.py": Counter({"slow": 3.14, "quick": 0.2}),
         "tests/test_tiny.py": Counter({"quick": 0.1}),
     }
-    cpu_seconds.write(measured)
-    assert cpu_seconds.read() == {
-        "tests/test_kept.py": {"quick": 2.0},
-        "tests/test_new.py": {"quick": 0.2, "slow": 3.1},
-    }
+    cpu_seconds.write(measured, record)
+    kept = {"tests/test_kept.py": {"quick": 2.0}}
+    assert cpu_seconds.read(record) == kept | {"tests/test_new.py": {"quick": 0.2, "slow": 3.1}}
+    (record.parent / "test_new.py").touch()
+    cpu_seconds.write({"tests/test_new.py": Counter({"slow": 1.0})}, record, adds=True)
+    assert cpu_seconds.read(record) == kept | {"tests/test_new.py": {"quick": 0.2, "slow": 4.1}}
+    cpu_seconds.write(measured, other := tmp_path / "other.json", adds=True)
+    assert cpu_seconds.read(other) == {"tests/test_new.py": {"quick": 0.2, "slow": 3.1}}
 
 
 @pytest.mark.parametrize(
