@@ -13,7 +13,6 @@ from typing import Any, Literal
 from headrace import portable
 from headrace.artifacts import read_manifest
 from headrace.catalog import INTERRUPTED, RunStore
-from headrace.catalog.metric_tables import StoredAlarm
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, SettingsError, UserError
 from headrace.exceptions import came_of_ctrl_c, first_line
@@ -32,21 +31,18 @@ from headrace.pipeline.loading import load as load_step
 from headrace.pipeline.loading import load_process, sources
 from headrace.pipeline.loading.backfill import LoadPart, about_incremental_models, parse_tables
 from headrace.pipeline.loading.load import affected_by
+from headrace.pipeline.observation import Observation, blocked
 from headrace.pipeline.progress import Progress
 from headrace.pipeline.progress import path_of as progress_path
 from headrace.pipeline.publishing import publish as publish_step
-from headrace.pipeline.quality import kept_profiles, monitor
-from headrace.pipeline.quarantine import listing
 from headrace.pipeline.reports import (
     AuditReport,
     BuildReport,
-    CatalogReport,
     Event,
     Listener,
     LoadFailure,
     LoadReport,
     PublishReport,
-    QualityReport,
     RunReport,
     Status,
     ignore,
@@ -64,8 +60,6 @@ from headrace.telemetry import json_log
 
 Step = Literal["load", "build", "publish"]
 _LOG = logging.getLogger("headrace.pipeline")
-_NEVER_BLOCKS = frozenset({"duration", "freshness", "lateness"})
-_MONITOR_NOTES = 5  # that are told
 _PROBLEMS = 20  # that are kept with a step
 ALL_STEPS: tuple[Step, ...] = ("load", "build", "publish")
 
@@ -227,11 +221,6 @@ def _about_environment(resolved: Resolved) -> list[str]:
     return notes
 
 
-def _alarms_of(store: RunStore, run_id: str) -> list[StoredAlarm]:
-    """The alarms that a run found, saw again, or found to be over."""
-    return [one for one in store.alarms() if one.last_run_id == run_id]
-
-
 def _no_contract(marts: tuple[str, ...]) -> str:
     of_others = "" if len(marts) == 1 else ", and so on"
     return (
@@ -288,11 +277,10 @@ class _Run:
     built: BuildReport | None = None
     audited: AuditReport | None = None
     published: PublishReport | None = None
-    catalogued: CatalogReport | None = None
-    watched: QualityReport | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     emitter: Emitter = field(init=False)
     telemetry: RunTelemetry = field(init=False)
+    observed: Observation = field(init=False)
 
     def __post_init__(self) -> None:
         self.emitter = Emitter(self.resolved, run_id=self.run_id, command=self.command)
@@ -305,6 +293,10 @@ class _Run:
             startup=time.monotonic() - self.began_at,
         )
         self.listen = self.telemetry.listen
+        self.observed = Observation(
+            self.resolved, self.store, self.run_id, self.started_at, self.notes, self.emitter,
+            self._add_step,
+        )  # fmt: skip
 
     def execute(
         self,
@@ -333,12 +325,12 @@ class _Run:
         try:
             passed = self._steps(steps, chosen, version, full_refresh=full_refresh)
             if self.selection.is_whole:
-                if self.watched is None:  # else both were done before the publication
-                    self._keep_catalog()
-                    self._monitor()
-                self._watch_quality()
+                if self.observed.watched is None:  # else both were done before the publication
+                    self._observe()
+                self.observed.keep_profiles()
                 self._emit_build()
-            self._keep_quarantine()
+            if self.loaded is not None:
+                self.observed.keep_quarantine(self.loaded)
         except BaseException as error:
             if came_of_ctrl_c(error):
                 _LOG.info("run was interrupted", extra=self._fields())
@@ -388,8 +380,8 @@ class _Run:
             build=self.built,
             audit=self.audited,
             publish=self.published,
-            catalog=self.catalogued,
-            quality=self.watched,
+            catalog=self.observed.catalogued,
+            quality=self.observed.watched,
             published_path=str(path) if path.exists() else None,
             notes=tuple(self.notes),
             error=unloaded or None,
@@ -423,9 +415,10 @@ class _Run:
             if not self.audited.passed:
                 return False
         if "publish" in steps and self.resolved.settings.monitors.on_alarm == "block":
-            self._keep_catalog()
-            self._monitor()
-            if self._is_blocked():
+            self._observe()
+            found = blocked(self.audited, self.observed.watched) if self.audited else None
+            if found is not None:
+                self.audited = found
                 return False
         if "publish" in steps:
             self._publish(version)
@@ -555,62 +548,13 @@ class _Run:
             with suppress(OSError):  # without it `headrace state` asks for another run
                 publish_step.write_published_state(self.resolved, state)
 
-    def _keep_catalog(self) -> None:
-        """Refresh the catalog; an error there does not fail the run."""
-        started_at, started = datetime.now(UTC), time.monotonic()
-        try:
-            self.catalogued = catalog_step.refresh(self.resolved, self.store, self.run_id)
-        except HeadraceError as error:
-            self.notes.append(f"the catalog is that of an earlier run: {error}")
-            status = "error"
-        except Exception as error:
-            if came_of_ctrl_c(error):
-                raise
-            _LOG.exception("the catalog was not refreshed", extra=self._fields())
-            self.notes.append(
-                f"the catalog is that of an earlier run: unexpected {type(error).__name__}, see "
-                f"{self.resolved.data_dir / 'logs'} (please report it)"
-            )
-            status = "error"
-        else:
-            status = "success"
-        self._add_step("catalog", status, time.monotonic() - started, started_at)
-
-    def _monitor(self) -> None:
-        """Measure and judge the tables that changed; an error there does not fail the run."""
-        if not self.resolved.settings.monitors.enabled:
-            return
-        started_at, started = datetime.now(UTC), time.monotonic()
+    def _observe(self) -> None:
+        self.observed.keep_catalog()
         built = self.built is not None and not self.built.reused
-        problems: list[str] = []
-        try:
-            self.watched = monitor.watch(
-                self.resolved,
-                self.store,
-                self.run_id,
-                now=self.started_at,
-                has_built=built and self.audited is not None and self.audited.passed,
-                is_published=self.published is not None,
-            )
-            problems = list(self.watched.notes)
-        except HeadraceError as error:
-            problems = [str(error)]
-        except Exception as error:
-            if came_of_ctrl_c(error):
-                raise
-            _LOG.exception("nothing was monitored", extra=self._fields())
-            logs = self.resolved.data_dir / "logs"
-            said = f"unexpected {type(error).__name__}, see {logs} (please report it)"
-            problems = [f"nothing was monitored: {said}"]
-        self.notes += problems[:_MONITOR_NOTES]
-        if problems or (self.watched and (self.watched.measured or self.watched.alarms)):
-            self._add_step(
-                "monitors",
-                "error" if problems else "success",
-                time.monotonic() - started,
-                started_at,
-                first_few(problems, _PROBLEMS) or None,
-            )
+        self.observed.monitor(
+            has_built=built and self.audited is not None and self.audited.passed,
+            is_published=self.published is not None,
+        )
 
     def _keep_promises(self) -> None:
         """Keep what a whole audit found of contracts and checks, with those of the build."""
@@ -620,70 +564,9 @@ class _Run:
         if self.audited.passed or self.audited.nodes:  # else it did not come to look at them
             RunRecord(self.store, self.run_id).add_promises(self.audited, state.nodes)
 
-    def _is_blocked(self) -> bool:
-        """Whether an open alarm keeps the build from being published; the audit says so."""
-        alarms = [
-            one
-            for one in (self.watched.alarms if self.watched else ())
-            # a raw table from which nothing is made harms no reader; what is slow or late is right
-            if one.metric not in _NEVER_BLOCKS
-            and (one.downstream or one.metric == "schema" or not one.asset.startswith("table."))
-        ]
-        if self.audited is None or not alarms:
-            return False
-        problems = tuple(
-            f"alarm {one.number}, {one.table}: {one.text} (correct the data, or say that it was "
-            f"expected: `headrace quality expected {one.number}`)"
-            for one in alarms
-        )
-        self.audited = self.audited.model_copy(update={"passed": False, "problems": problems})
-        return True
-
-    def _watch_quality(self) -> None:
-        """Keep profiles of the tables that changed; an error there does not fail the run."""
-        started_at, started = datetime.now(UTC), time.monotonic()
-        status: Status = "success"
-        profiled: list[str] = []
-        problems: list[str] = []
-        try:
-            profiled, problems = kept_profiles.keep(self.resolved, self.store, self.run_id)
-        except HeadraceError as error:
-            problems = [str(error)]
-        except Exception as error:
-            if came_of_ctrl_c(error):
-                raise
-            _LOG.exception("no profiles were kept", extra=self._fields())
-            problems = [f"unexpected {type(error).__name__} (please report it)"]
-        if problems:
-            status = "error"
-            self.notes.append(f"profiles are those of an earlier run: {first_few(problems, 3)}")
-        if profiled or problems or (self.watched and self.watched.alarms):
-            seconds = time.monotonic() - started
-            self.emitter.quality_kept(
-                partial(catalog_step.current, self.resolved),
-                partial(kept_profiles.kept, self.store, self.run_id),
-                partial(_alarms_of, self.store, self.run_id),
-                began=started_at,
-            )
-            self._add_step("quality", status, seconds, started_at, "; ".join(problems) or None)
-
-    def _keep_quarantine(self) -> None:
-        """Note what is in quarantine, for the page; an error there does not fail the run."""
-        if self.loaded is None:
-            return
-        sources = {one.source for one in self.loaded.tables}
-        sources |= {one.source for one in self.loaded.failures}
-        try:
-            if self.loaded.rows_in_quarantine:
-                listing.keep(self.resolved, self.store, self.run_id, sources)
-            else:
-                self.store.keep_quarantine(self.run_id, sources, ())
-        except HeadraceError as error:
-            self.notes.append(f"the page shows the quarantine of an earlier run: {error}")
-
     def _emit_build(self) -> None:
         """Events of what dbt ran; a build that was reused ran nothing."""
-        if self.catalogued is not None:
+        if self.observed.catalogued is not None:
             ran = self.built.nodes if self.built and not self.built.reused else ()
             tables = self.published.tables if self.published else ()
             rows = {table.name: table.rows for table in tables}

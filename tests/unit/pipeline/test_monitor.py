@@ -6,7 +6,6 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
@@ -15,11 +14,11 @@ from step_lab import project
 from headrace.catalog import Catalog, RunStore
 from headrace.catalog.model import Asset, Column
 from headrace.errors import MonitorError
+from headrace.pipeline.observation import blocked
 from headrace.pipeline.quality import monitor
 from headrace.pipeline.quality.monitor_explain import Explainer
 from headrace.pipeline.quality.monitor_status import expect, history, quality_status
 from headrace.pipeline.reports import AuditReport, QualityReport
-from headrace.pipeline.run import _Run
 from headrace.quality.monitors.plan import Plan
 from headrace.settings import Resolved
 
@@ -385,10 +384,9 @@ def test_an_alarm_blocks_where_the_settings_say_so_unless_nothing_is_made_from_i
         one.model_copy(update={"metric": "schema", "downstream": ()}): True,
         one.model_copy(update={"asset": MART, "downstream": ()}): True,
     }.items():
-        run: Any = object.__new__(_Run)
-        run.watched = found.model_copy(update={"alarms": (alarm,)})
-        run.audited = AuditReport(passed=True, problems=(), seconds=0.0)
-        assert run._is_blocked() is blocks
-        assert run.audited.passed is not blocks
-        if blocks:
-            assert f"`headrace quality expected {alarm.number}`" in run.audited.problems[0]
+        watched = found.model_copy(update={"alarms": (alarm,)})
+        audited = blocked(AuditReport(passed=True, problems=(), seconds=0.0), watched)
+        assert (audited is not None) is blocks
+        if audited is not None:
+            assert not audited.passed
+            assert f"`headrace quality expected {alarm.number}`" in audited.problems[0]
