@@ -28,16 +28,21 @@ WITH_EXTRAS = {
 """Packages and modules of the machinery that are imported when their extra is there."""
 HELPERS = ("openlineage_spec.py",)
 """Only tests that ask for the extra import these."""
-LOCK: list[dict[str, Any]] = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]
-MODULES = packages_distributions()
+modules = cache(packages_distributions)
 OURS = {path.stem for path in (ROOT / "tests").rglob("*.py")}
 OURS |= {"headrace", "dlt_pipelines", "benchmarks", "docs", "tests"}
 
 
 @cache
+def lock() -> dict[str, dict[str, Any]]:
+    packages = tomllib.loads((ROOT / "uv.lock").read_text("utf-8"))["package"]
+    return {package["name"]: package for package in packages}
+
+
+@cache
 def brought(*groups: str, extras: tuple[str, ...] = ()) -> set[str]:
     """All that `uv sync` installs for the project with these groups and extras."""
-    packages = {package["name"]: package for package in LOCK}
+    packages = lock()
     ours = packages["headrace"]
     wanted = list(ours["dependencies"])
     for group in groups:
@@ -61,28 +66,35 @@ def brought(*groups: str, extras: tuple[str, ...] = ()) -> set[str]:
     return {name for name, _ in seen}
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[ast.stmt, str]]:
-    """Each import that is run, less those that a type checker alone reads."""
-    unread = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if id(node) in unread:
-            continue
-        if isinstance(node, ast.Import):
-            yield from ((node, name.name.split(".")[0]) for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            yield node, node.module.split(".")[0]
+def imports(
+    tree: ast.AST, *, outside: tuple[type[ast.stmt], ...] = ()
+) -> Iterator[tuple[ast.stmt, str]]:
+    """Each import that is run, less those that a type checker alone reads.
+
+    Args:
+        tree: A module, or a statement in it.
+        outside: Statements that are not looked into.
+    """
+    for part in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for node in getattr(tree, part, ()):
+            if isinstance(node, ast.Import):
+                yield from ((node, name.name.split(".")[0]) for name in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                if node.level == 0 and node.module:
+                    yield node, node.module.split(".")[0]
+            elif not isinstance(node, outside) and not is_for_types(node):
+                yield from imports(node, outside=outside)
+
+
+def is_for_types(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
 
 
 def is_missing(module: str, here: set[str]) -> bool:
     """Whether a bare `uv sync` of these packages does not bring a module."""
     if module in sys.stdlib_module_names or module in OURS:
         return False
-    names = {re.sub(r"[-_.]+", "-", name).lower() for name in MODULES.get(module, ())}
+    names = {re.sub(r"[-_.]+", "-", name).lower() for name in modules().get(module, ())}
     return not names & here
 
 
@@ -120,18 +132,13 @@ def test_a_module_is_imported_without_extras() -> None:
         extras = tuple(extra for folder, extra in WITH_EXTRAS.items() if name.startswith(folder))
         here = brought(extras=extras)
         tree = ast.parse(path.read_text("utf-8"))
-        deferred = {
-            id(inner)
-            for node in ast.walk(tree)
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Try))
-            for inner in ast.walk(node)
-        }
         assumed += [
             f"{name}:{node.lineno} {module}"
-            for node, module in imports(tree)
-            if id(node) not in deferred
-            and is_missing(module, here)
+            for node, module in imports(
+                tree, outside=(ast.FunctionDef, ast.AsyncFunctionDef, ast.Try)
+            )
+            if is_missing(module, here)
             # what is not installed cannot be told from what the extra would bring
-            and not (extras and module not in MODULES)
+            and not (extras and module not in modules())
         ]
     assert assumed == []

@@ -5,17 +5,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.artifacts.resources.v1.components import CompiledResource
-from dbt.contracts.graph.manifest import Manifest
-from dbt.contracts.graph.nodes import SourceDefinition
-from dbt.events.types import NoNodesForSelectionCriteria
-from dbt.task.compile import CompileTask
 
 from headrace.libraries import dbt as libraries_dbt
 
 
 def test_compile_goes_past_a_failure_and_only_then() -> None:
+    from dbt.task.compile import CompileTask
+
     task = cast("Any", object.__new__(CompileTask))
     assert task.raise_on_first_error() is True
     with libraries_dbt.compile_all():
@@ -24,6 +20,9 @@ def test_compile_goes_past_a_failure_and_only_then() -> None:
 
 
 def test_nodes_hold_their_compiled_sql() -> None:
+    from dbt.artifacts.resources.v1.components import CompiledResource
+    from dbt.contracts.graph.manifest import Manifest
+
     names = {field.name for field in dataclasses.fields(CompiledResource)}
     assert {"compiled", "compiled_code"} <= names
     node = SimpleNamespace(compiled=False, compiled_code=None)
@@ -34,6 +33,8 @@ def test_nodes_hold_their_compiled_sql() -> None:
 
 
 def test_sources_say_where_they_are_read() -> None:
+    from dbt.contracts.graph.nodes import SourceDefinition
+
     names = {field.name for field in dataclasses.fields(SourceDefinition)}
     assert {"source_name", "database", "schema", "identifier", "relation_name"} <= names
     source = SimpleNamespace(
@@ -47,6 +48,8 @@ def test_sources_say_where_they_are_read() -> None:
 
 
 def test_event_names_the_selector_that_matches_nothing() -> None:
+    from dbt.events.types import NoNodesForSelectionCriteria
+
     event = NoNodesForSelectionCriteria(spec_raw="ordres+")
     message = SimpleNamespace(info=SimpleNamespace(name=type(event).__name__), data=event)
     assert libraries_dbt.unmatched_selector(message) == "ordres+"
@@ -55,6 +58,8 @@ def test_event_names_the_selector_that_matches_nothing() -> None:
 
 
 def test_connection_that_dbt_duckdb_keeps_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
     assert hasattr(DuckDBConnectionManager, "_ENV")
     closed: list[str] = []
     kept = SimpleNamespace(close=lambda: closed.append("closed"))

@@ -5,8 +5,12 @@ import pytest
 from headrace.libraries import sdv as libraries_sdv
 from headrace.synth.learn.model import quiet
 
-pytest.importorskip("sdv", reason="uv sync --extra learn")
-pytest.importorskip("pandas", reason="uv sync --extra learn")
+
+@pytest.fixture(autouse=True)
+def needs_sdv() -> None:
+    """Imports it when a test is run, and not when all tests are collected: that takes seconds."""
+    pytest.importorskip("sdv", reason="uv sync --extra learn")
+    pytest.importorskip("pandas", reason="uv sync --extra learn")
 
 
 def test_errors_are_there() -> None:
