@@ -4,6 +4,7 @@ import inspect
 import json
 import sys
 import textwrap
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
@@ -48,6 +49,7 @@ def command_names() -> list[tuple[str, ...]]:
     return found
 
 
+@cache
 def help_text(words: tuple[str, ...]) -> str:
     """What ``headrace WORDS --help`` prints on a terminal of 100 columns."""
     runner = CliRunner(env={"COLUMNS": "100", "TERMINAL_WIDTH": "100"})

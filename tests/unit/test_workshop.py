@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from schema_check import check_jsonschema
+
 ROOT = Path(__file__).parents[2]
 CI_RUN = ROOT / ".ci" / "run"
 
@@ -293,13 +295,6 @@ def schema_checks() -> list[list[str]]:
     return checks
 
 
-def check_jsonschema(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "check_jsonschema", *words]
-    return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False
-    )
-
-
 def test_every_file_with_a_schema_is_checked() -> None:
     checked = {file for _, _, *files in schema_checks() for file in files}
     workflows = {p.relative_to(ROOT).as_posix() for p in (ROOT / ".github/workflows").iterdir()}
@@ -314,7 +309,7 @@ def test_every_file_with_a_schema_is_checked() -> None:
 @pytest.mark.parametrize("words", schema_checks(), ids=lambda words: words[-1])
 def test_file_fits_its_schema(words: list[str]) -> None:
     result = check_jsonschema(*words)
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.exit_code == 0, result.output
 
 
 # ── settings, hooks, licence ────────────────────────────────────────────────
