@@ -221,22 +221,21 @@ def test_nanoseconds_are_kept(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 @given(st.integers(-(2**63), 2**63 - 1))
-def test_every_integer_survives(number: int) -> None:
-    with duckdb.connect() as connection:
-        assert cast(connection, str(number), "VARCHAR", "BIGINT") == number
+def test_every_integer_survives(connection: duckdb.DuckDBPyConnection, number: int) -> None:
+    assert cast(connection, str(number), "VARCHAR", "BIGINT") == number
 
 
 @given(st.decimals(-(10**7), 10**7, places=2))
-def test_every_amount_survives(amount: Decimal) -> None:
-    with duckdb.connect() as connection:
-        assert cast(connection, str(amount), "VARCHAR", "DECIMAL(10,2)") == amount
+def test_every_amount_survives(connection: duckdb.DuckDBPyConnection, amount: Decimal) -> None:
+    assert cast(connection, str(amount), "VARCHAR", "DECIMAL(10,2)") == amount
 
 
 @given(st.text(alphabet="0123456789.eE+-", max_size=24))
-def test_a_number_is_what_python_reads_exactly(text: str) -> None:
+def test_a_number_is_what_python_reads_exactly(
+    connection: duckdb.DuckDBPyConnection, text: str
+) -> None:
     """Nothing that is kept differs in value from what was written, but for the shortest digits."""
-    with duckdb.connect() as connection:
-        whole = cast(connection, text, "VARCHAR", "BIGINT", first=True)
-        double = cast(connection, text, "VARCHAR", "DOUBLE")
+    whole = cast(connection, text, "VARCHAR", "BIGINT", first=True)
+    double = cast(connection, text, "VARCHAR", "DOUBLE")
     assert whole is None or str(whole) == text
     assert double is None or Decimal(repr(double)) == Decimal(text)

@@ -1,5 +1,6 @@
 """Numbers as people write them: read exactly, or not at all."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -9,6 +10,12 @@ from hypothesis import strategies as st
 
 from headrace.ingest.model import FileTable
 from headrace.ingest.value_formats import NumberForm, written_columns
+
+
+@pytest.fixture(scope="module")
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        yield connection
 
 
 def read(value: str, kind: str = "decimal(12,2)", **settings: Any) -> str | None:
@@ -63,7 +70,7 @@ def test_a_percentage_has_its_sign(value: str, plain: str) -> None:
     st.sampled_from(["{sign}€ {number}", "€{sign}{number}", "{sign}{number} €", "{sign}{number}"]),
 )
 def test_every_amount_is_read_as_it_was_meant(
-    cents: int, form: tuple[str, str], written: str
+    connection: duckdb.DuckDBPyConnection, cents: int, form: tuple[str, str], written: str
 ) -> None:
     decimal, thousands = form
     whole, fraction = divmod(abs(cents), 100)
@@ -71,8 +78,7 @@ def test_every_amount_is_read_as_it_was_meant(
     sign = "-" if cents < 0 else ""
     value = written.format(sign=sign, number=number)
     found = NumberForm(decimal, thousands, ("€",)).rewritten("v")
-    with duckdb.connect() as connection:
-        row = connection.execute(f"select {found} from (select ? as v)", [value]).fetchone()
+    row = connection.execute(f"select {found} from (select ? as v)", [value]).fetchone()
     assert row == (f"{sign}{whole}.{fraction:02}",)
 
 
