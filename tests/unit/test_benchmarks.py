@@ -51,11 +51,11 @@ def test_a_profile_is_measured_beside_summarize(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_day_on_the_jaffle_shop_is_measured_for_each_way(tmp_path: Path) -> None:
-    jobs = (jaffle_shop.FIRST, jaffle_shop.ROWS, jaffle_shop.WATCHED)
+    jobs = (jaffle_shop.FIRST, jaffle_shop.WATCHED)
     report = jaffle_shop.measure(tmp_path, runs=1, jobs=jobs)
     ways = ["Headrace", jaffle_shop.BOTH, "dlt alone", "dbt alone"]
     assert [(row.case, row.who) for row in report.rows] == [
-        *((job, way) for job in jobs[:2] for way in ways),
+        *((jaffle_shop.FIRST, way) for way in ways),
         (jaffle_shop.WATCHED, "Headrace"),
     ]
     assert all((row.ratio is None) == (row.who == "Headrace") for row in report.rows)
@@ -166,6 +166,25 @@ def test_a_changed_model_has_other_sql_each_time(tmp_path: Path) -> None:
         way.change(number)
         texts.append(way.model.read_text("utf-8"))
     assert texts == ["select 1 as x\nwhere 0 < 1\n", "select 1 as x\nwhere 0 < 2\n"]
+
+
+def test_one_row_of_each_file_is_changed_and_one_is_new(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    way = jaffle_shop.Contender(tmp_path / "way", tmp_path / "project", "a.sql")
+
+    def rows() -> dict[str, set[tuple[str, ...]]]:
+        return {
+            path.name: {tuple(row.values()) for row in jaffle_shop._read(path)}
+            for path in way.files.glob("raw_*.csv")
+        }
+
+    before = rows()
+    way.edit()
+    after = rows()
+    assert len(before) == 3
+    for name, old in before.items():
+        new = after[name]
+        assert (len(old - new), len(new - old), len(new)) == (1, 2, len(old) + 1), name
 
 
 def test_tables_of_a_page_are_replaced_by_those_that_were_measured(tmp_path: Path) -> None:
