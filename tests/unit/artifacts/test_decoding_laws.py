@@ -50,7 +50,7 @@ VALUES: tuple[Any, ...] = (
     GONE, GONE, GONE, None, True, 0, -1, 1 << 80, 1.5, "", "x", "\u202e<b>\0",
     [], [None], ["x"], [{}], [[["x"]]], {}, {"x": None}, {"name": 5}, {"nodes": ["x"]},
 )  # fmt: skip
-EXAMPLES = 80
+EXAMPLES = 40
 LAW = settings(
     max_examples=EXAMPLES,
     deadline=None,

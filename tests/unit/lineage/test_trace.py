@@ -156,16 +156,16 @@ def test_an_unread_model_next_to_the_path_is_told() -> None:
 def test_a_ladder_of_diamonds_is_walked_asset_by_asset_and_not_path_by_path() -> None:
     parents = {"m0": ""}
     edges: list[Edge] = []
-    for step in range(0, 29_999 - 2, 3):  # each rung has two ways to the next: 2 ** 9,999 paths
+    for step in range(0, 9_999, 3):  # each rung has two ways to the next: 2 ** 3,333 paths
         top, left, right, bottom = (f"m{step + n}" for n in range(4))
         parents |= {left: top, right: top, bottom: f"{left} {right}"}
         for parent, child in ((top, left), (top, right), (left, bottom), (right, bottom)):
             edges.append((parent, "x", child, "x", "computed"))
             edges.append((parent, "y", child, ROWS, "filtered"))
     catalog = _catalog(parents, edges)
-    assert len(trace(catalog, NodeRef("m0"), direction="downstream", depth=None).nodes) == 29_998
-    assert len(closure(catalog, [("m0", "x")], "downstream", indirect=False)) == 29_998
-    graph = trace(catalog, NodeRef("m29997", "x"), direction="upstream", depth=50)
+    assert len(trace(catalog, NodeRef("m0"), direction="downstream", depth=None).nodes) == 10_000
+    assert len(closure(catalog, [("m0", "x")], "downstream", indirect=False)) == 10_000
+    graph = trace(catalog, NodeRef("m9999", "x"), direction="upstream", depth=50)
     assert graph.truncated
 
 

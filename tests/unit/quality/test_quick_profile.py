@@ -92,20 +92,22 @@ def test_a_small_table_is_measured_whole() -> None:
             "as d, 'nan'::double as e, '-infinity'::timestamp as f from range(4)"
         ),
         f"select null::int as a, null::varchar as b, [i] as c from range({ROWS}) r(i)",
-        "select " + ", ".join(f"i + {n} as c{n}" for n in range(400)) + " from range(3) r(i)",
         (
             "select 12345678901234567890123456789012345678::hugeint + i as a, "
             f"123456789012345678901234567890.5::decimal(38, 1) + i as b from range({ROWS}) r(i)"
         ),
     ],
-    ids=["empty", "one row", "nulls", "odd types", "many nulls", "many columns", "38 digits"],
+    ids=["empty", "one row", "nulls", "odd types", "many nulls", "38 digits"],
 )
 @pytest.mark.parametrize("is_stored", [True, False])
 def test_awkward_tables(select: str, *, is_stored: bool) -> None:
-    found = quick(select, is_stored=is_stored)
-    assert found.columns
-    if len(found.columns) == 300:
-        assert "the first 300 of 400 columns only" in found.notes
+    assert quick(select, is_stored=is_stored).columns
+
+
+def test_so_many_columns_are_profiled() -> None:
+    found = quick("select " + ", ".join(f"i as c{n}" for n in range(301)) + " from range(3) r(i)")
+    assert len(found.columns) == 300
+    assert "the first 300 of 301 columns only" in found.notes
 
 
 def test_values_that_became_personal_are_removed(large: TableProfile) -> None:

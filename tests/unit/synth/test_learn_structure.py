@@ -241,7 +241,7 @@ def awkward() -> dict[str, pa.Table]:
         "nothing": pa.table({"a": pa.nulls(60, pa.int64()), "b": pa.nulls(60, pa.string())}),
         "all_null": pa.table({"a": pa.nulls(60, pa.int64()), "b": list(range(60))}),
         "constant": pa.table({"a": [7] * 60, "b": [1.5] * 60, "c": ["x"] * 60, "d": [True] * 60}),
-        "wide": pa.table({f"c{n}": np.random.default_rng(n).normal(size=60) for n in range(60)}),
+        "wide": pa.table({f"c{n}": np.random.default_rng(n).normal(size=60) for n in range(30)}),
         "odd_names": pa.table({"class": list(range(60)), "null": [1, 2] * 30, "number": [1.5] * 60,
                                "from": texts, "x y": texts}),
         "huge": pa.table({"a": [2**62 + n for n in range(60)], "b": [10.0**n for n in range(60)]}),

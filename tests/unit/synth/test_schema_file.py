@@ -236,7 +236,7 @@ def test_a_bomb_of_aliases_ends_soon() -> None:
 
 
 def test_deep_nesting_ends_soon() -> None:
-    assert "shop.yml:1:1" in problem("a: " + "[" * 3_000 + "]" * 3_000)
+    assert "shop.yml:1:1" in problem("a: " + "[" * 700 + "]" * 700)
 
 
 def test_an_alias_of_itself_ends_soon() -> None:

@@ -182,15 +182,15 @@ def test_a_publication_is_one_snapshot_with_its_comments(lake: DuckLakeTarget) -
 
 
 def test_what_is_kept_is_what_can_be_gone_back_to(lake: DuckLakeTarget) -> None:
-    for run in range(4):
+    for run in range(3):
         _write(
             lake,
             f"create or replace table lake.marts.a as select range + {run} as id from range(100)",
         )
         _publish(lake, f"run{run}", ["a"], keep=1)
-    assert [one.run_id for one in lake.publisher().history()] == ["run3", "run2"]
-    with pytest.raises(PublishError, match="run1"):
-        lake.publisher().restore("run1")
+    assert [one.run_id for one in lake.publisher().history()] == ["run2", "run1"]
+    with pytest.raises(PublishError, match="run0"):
+        lake.publisher().restore("run0")
     # two publications, each with what was built then: a snapshot is of the whole lake
     assert _files(lake) == 4
 
@@ -280,7 +280,7 @@ def test_a_reader_never_sees_half_and_is_never_stopped(tmp_path: Path) -> None:
     reading = threading.Thread(target=read)
     reading.start()
     try:
-        for run in range(1, 4):
+        for run in (1, 2):
             build(run)
             _publish(lake, f"run{run}", ["a", "b"])
     finally:
