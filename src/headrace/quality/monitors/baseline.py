@@ -106,10 +106,11 @@ class _Level:
         same = out & (side == self.side)
         self.away = np.where(out, np.where(same, self.away + 1, 1), np.where(there, 0, self.away))
         self.side = np.where(out, side, self.side)
-        self.recent = np.vstack([self.recent[1:], np.where(there, value, np.nan)])
+        self.recent[:-1] = self.recent[1:]
+        self.recent[-1] = np.where(there, value, np.nan)
         moved = self.away >= len(self.recent)
         limit = _CLIP * guess.usual
-        followed = guess.middle + alpha * np.clip(away, -limit, limit)
+        followed = guess.middle + alpha * _clipped(away, limit)
         level = np.where(there & ~out, followed, guess.middle)
         level = np.where(returned, value, level)
         if moved.any():
@@ -122,6 +123,11 @@ class _Level:
         self.away = np.where(moved, 0, self.away)
         self.missed = np.where(there, 0, self.missed + 1)
         return out
+
+
+def _clipped(values: Floats, limit: Floats) -> Floats:
+    """As `np.clip`, which takes much longer for the few series of a period."""
+    return np.minimum(np.maximum(values, -limit), limit)
 
 
 @dataclass(frozen=True)
@@ -355,7 +361,7 @@ def _speed(flat: Floats, slope: Floats, least: Floats, grain: Grain) -> tuple[Fl
         residuals[index] = found
         there = np.isfinite(found)
         away = np.where(abs(found) > 2 * limits, away + 1, np.where(there, 0, away))
-        level = np.where(there, middle + alphas * np.clip(found, -limits, limits), middle)
+        level = np.where(there, middle + alphas * _clipped(found, limits), middle)
         moved = away >= patience
         if moved.any():  # what it took to see that the level is another tells nothing of the noise
             level = np.where(moved, value, level)

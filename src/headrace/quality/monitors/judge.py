@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from math import isfinite
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -144,21 +145,23 @@ def _judgement(
 ) -> Judgement:
     moments = [one.replace(tzinfo=UTC) for one in times.astype("datetime64[s]").tolist()]
     expected = {as_times([one])[0] for one in options.expected}
+    rows = slice(start, start + len(moments))
+    bounds = (bands.expected, bands.low, bands.high, bands.score)
+    columns = (values, *(each[rows, column] for each in bounds))
     made = []
-    for index, at in enumerate(moments):
-        value, row = float(values[index]), start + index
-        score = float(bands.score[row, column])
-        low, high = float(bands.low[row, column]), float(bands.high[row, column])
+    for index, (at, value, middle, low, high, score) in enumerate(
+        zip(moments, *(each.tolist() for each in columns), strict=True)
+    ):
         is_low = options.direction != "up" and value < low
         is_high = options.direction != "down" and value > high
         is_alarm = abs(score) > 0 and (is_low or is_high) and times[index] not in expected
         band = Band(
             at=at,
             value=_or_none(value),
-            expected=_or_none(float(bands.expected[row, column])),
+            expected=_or_none(middle),
             low=None if options.direction == "up" else _or_none(low),
             high=None if options.direction == "down" else _or_none(high),
-            score=score if np.isfinite(value) else 0.0,
+            score=score if isfinite(value) else 0.0,
             is_alarm=is_alarm,
         )
         made.append(band)
@@ -166,7 +169,7 @@ def _judgement(
 
 
 def _or_none(value: float) -> float | None:
-    return value if np.isfinite(value) else None
+    return value if isfinite(value) else None
 
 
 def alarms_of(bands: Iterable[Band]) -> Iterable[Alarm]:
