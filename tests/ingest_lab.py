@@ -1,8 +1,24 @@
 """What files are staged in, without a warehouse."""
 
+from functools import cache
 from pathlib import Path
 
+import duckdb
+
 from headrace.ingest.model import IngestContext, SchemaContract
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A connection with temporary tables of its own, to a database in memory for all tests.
+
+    To open a database takes far longer than to read a small file.
+    """
+    return _database().cursor()
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect()
 
 
 def first_load(folder: Path, *, thorough: bool = False) -> IngestContext:

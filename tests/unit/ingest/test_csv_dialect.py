@@ -6,7 +6,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 
 from headrace.errors import SourceError
@@ -14,7 +13,7 @@ from headrace.ingest.csv_dialect import find_dialect
 from headrace.ingest.discover import HashCache, SourceFile, find_files
 from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
-from ingest_lab import first_load
+from ingest_lab import connect, first_load
 
 CASES = Path(__file__).parents[4] / "shared" / "cases" / "files"
 Rows = list[tuple[Any, ...]]
@@ -32,7 +31,7 @@ def load(folder: Path, pattern: str = "*", **options: Any) -> tuple[list[str], R
     table = FileTable(pattern, **options)
     found = find_files(folder, pattern, HashCache(context.cache_path))
     assert not found.unreadable, found.unreadable
-    with duckdb.connect() as connection:
+    with connect() as connection:
         staged = stage(
             connection, "t", table, FileChanges(found.files, found.files), context, str.lower
         )
@@ -185,7 +184,7 @@ def test_a_line_is_counted_in_the_file_not_in_its_copy(put: Any) -> None:
     folder = put(a_csv="x\ny\nid,p\n1,2\n2\n3,4\n")
     context = first_load(folder.parent)
     files = find_files(folder, "*", HashCache(context.cache_path)).files
-    with duckdb.connect() as connection:
+    with connect() as connection:
         table = FileTable("*", skip=2)
         staged = stage(connection, "t", table, FileChanges(files, files), context, str.lower)
     assert staged.quarantine is not None

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,12 +17,12 @@ from headrace.errors import SourceError
 from headrace.ingest.discover import HashCache, find_files
 from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
-from ingest_lab import first_load
+from ingest_lab import connect, first_load
 from workbook import workbook
 
 pytestmark = pytest.mark.slow
 
-TRIES = int(os.environ.get("HEADRACE_FUZZ", "40"))
+TRIES = int(os.environ.get("HEADRACE_FUZZ", "20"))
 """Files of each format and key; more by ``HEADRACE_FUZZ=1000``, others by HEADRACE_FUZZ_SEED."""
 SEED = os.environ.get("HEADRACE_FUZZ_SEED", "")
 
@@ -134,7 +133,7 @@ def _is_loaded(folder: Path, table: FileTable) -> bool:
     if not found.files:
         assert all("\n" not in words for words in found.unreadable)
         return False
-    with duckdb.connect() as connection:
+    with connect() as connection:
         try:
             changes = FileChanges(found.files, found.files)
             staged = stage(connection, "t", table, changes, context, str.lower)

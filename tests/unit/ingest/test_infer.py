@@ -2,18 +2,18 @@
 
 from typing import Any
 
-import duckdb
 import pytest
 
 from headrace.ingest.infer import Question, infer_types, questions_of
 from headrace.ingest.types import common_read, decimal_for
+from ingest_lab import connect
 
 
 def inferred(values: list[Any], question: Question, *, sample: int = 1000) -> str:
     """The type of a column of values, of which the first are the sample."""
-    with duckdb.connect() as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f'create table rows as select null::{question.read} as "value" limit 0')
+    table = f'create temp table rows as select null::{question.read} as "value" limit 0'
+    with connect() as connection:
+        connection.execute(f"set TimeZone = 'UTC'; {table}")
         connection.executemany("insert into rows values (?)", [[value] for value in values])
         some = f"(select * from rows limit {sample})"
         answers = infer_types(connection, "rows", some, [question])
@@ -161,9 +161,9 @@ def test_very_many_columns_get_the_types_that_each_alone_would() -> None:
         for row in range(longest)
     ]
     marks = ", ".join("?" for _ in columns)
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
-        connection.execute(f"create table rows ({names})")
+        connection.execute(f"create temp table rows ({names})")
         connection.executemany(f"insert into rows values ({marks})", rows)
         questions = [questions_of({("csv", "VARCHAR")}, name, "VARCHAR") for name, _, _ in columns]
         answers = infer_types(connection, "rows", "(select * from rows limit 1)", questions)

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,7 +25,7 @@ from hypothesis import strategies as st
 from headrace.ingest.discover import HashCache, find_files
 from headrace.ingest.model import FileChanges, FileTable
 from headrace.ingest.stage import stage
-from ingest_lab import first_load
+from ingest_lab import connect, first_load
 from workbook import workbook
 
 EXAMPLES = int(os.environ.get("HEADRACE_FUZZ", "8"))
@@ -159,7 +158,7 @@ def test_every_row_is_loaded_or_in_quarantine(suffix: str, key: tuple[str, ...])
 
 def _check(suffix: str, content: bytes, rows: list[Row], key: tuple[str, ...]) -> None:
     loaded_kinds = _LOADED if key else _LOADED_WITHOUT_KEY
-    with tempfile.TemporaryDirectory() as name, duckdb.connect() as connection:
+    with tempfile.TemporaryDirectory() as name, connect() as connection:
         folder = Path(name)
         (folder / f"t.{suffix}").write_bytes(content)
         context = first_load(folder)

@@ -41,9 +41,12 @@ def resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Resolved:
         manifest_of(mart("orders"), mart("customers")),
     )
     found = project(tmp_path)
-    warehouse(found, "create schema marts")
-    warehouse(found, "create table marts.orders as select range as id from range(3)")
-    warehouse(found, "create view marts.customers as select 1 as id, 'Ann' as name")
+    warehouse(
+        found,
+        "create schema marts; "
+        "create table marts.orders as select range as id from range(3); "
+        "create view marts.customers as select 1 as id, 'Ann' as name",
+    )
     return found
 
 

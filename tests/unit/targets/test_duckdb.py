@@ -113,31 +113,38 @@ def test_a_log_of_a_lost_database_goes_with_it_and_a_link_stays(tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
-@pytest.mark.parametrize("limit", [0, 1, 4_096, 5_000, 8_192, 12_287])
-def test_a_full_disk_at_its_birth_leaves_nothing(tmp_path: Path, limit: int) -> None:
-    path = tmp_path / "warehouse.duckdb"
+def test_a_full_disk_at_its_birth_leaves_nothing(tmp_path: Path) -> None:
+    limits = (0, 1, 4_096, 5_000, 8_192, 12_287)
     script = (
         "import duckdb, resource, sys\n"
         "from pathlib import Path\n"
         "from headrace.errors import WarehouseError\n"
         "from headrace.targets import DuckDbTarget\n"
-        "path = Path(sys.argv[1])\n"
-        "place = DuckDbTarget('duckdb', path, '256MB', '256MB', 1, path.parent / 'spill')\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)\n"
-        "try: place.prepare()\n"
-        "except WarehouseError as error: print(error)"
+        "most = resource.getrlimit(resource.RLIMIT_FSIZE)[1]\n"
+        "for limit in map(int, sys.argv[2:]):\n"
+        "    path = Path(sys.argv[1], str(limit), 'warehouse.duckdb')\n"
+        "    place = DuckDbTarget('duckdb', path, '256MB', '256MB', 1, path.parent / 'spill')\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, most))\n"
+        "    try: place.prepare()\n"
+        "    except WarehouseError as error: print(limit, error)"
     )
+    for limit in limits:
+        (tmp_path / str(limit)).mkdir()
     ended = subprocess.run(
-        [sys.executable, "-c", script, str(path), str(limit)],
+        [sys.executable, "-c", script, str(tmp_path), *map(str, limits)],
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "ulimit -f" in ended.stdout
-    assert ended.stdout.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-    assert target(path).prepare() is None
-    target(path).check()
+    said = ended.stdout.splitlines()
+    assert [line.split()[0] for line in said] == [str(limit) for limit in limits]
+    assert all("ulimit -f" in line for line in said)
+    for limit in limits:
+        folder = tmp_path / str(limit)
+        assert list(folder.iterdir()) == []
+        path = folder / "warehouse.duckdb"
+        assert target(path).prepare() is None
+        target(path).check()
 
 
 PATH = Path("x.duckdb")
