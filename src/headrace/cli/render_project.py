@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from headrace.add import AddReport
 from headrace.cli.terminal import MARKS, LiveScreen, new_console
 from headrace.formatting import count, first_few
-from headrace.scaffold import ByHand, ModelReport, ScaffoldReport
 
 if TYPE_CHECKING:
+    from headrace.add import AddReport
     from headrace.project import LockStatus, NewReport, TemplateAnswer, UpdateReport
+    from headrace.scaffold import ByHand, ModelReport, ScaffoldReport
 
 
 _DONE, _LOOK, _BAD, _NONE = (MARKS[one] for one in ("done", "warn", "failed", "skipped"))
@@ -154,7 +154,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def show_proposal(report: AddReport, screen: LiveScreen) -> None:
+def show_proposal(report: "AddReport", screen: LiveScreen) -> None:
     """Print the settings that would be written, and the reasons for them."""
     for file in report.files:
         if file.path == "config/default.yml":
@@ -166,7 +166,7 @@ def show_proposal(report: AddReport, screen: LiveScreen) -> None:
         screen.console.print(f"[dim]-[/] {escape(choice)}")
 
 
-def show_added(report: AddReport) -> None:
+def show_added(report: "AddReport") -> None:
     """Print the files that were written, what was loaded and the next commands."""
     screen = new_console()
     if report.is_declined:
@@ -189,7 +189,7 @@ def show_added(report: AddReport) -> None:
     _show_next_of_add(screen, report)
 
 
-def _show_next_of_add(screen: Console, report: AddReport) -> None:
+def _show_next_of_add(screen: Console, report: "AddReport") -> None:
     if report.not_loaded:
         screen.print(f"[yellow]![/] not loaded: {escape(report.not_loaded)}")
     if report.commands:
@@ -199,7 +199,7 @@ def _show_next_of_add(screen: Console, report: AddReport) -> None:
         screen.print("next: read what was written, describe it, commit it, and `headrace run`")
 
 
-def show_scaffold(report: ScaffoldReport) -> None:
+def show_scaffold(report: "ScaffoldReport") -> None:
     """Print the files that changed, what needs a person, and the next command."""
     screen = new_console()
     if report.dry_run:
@@ -210,7 +210,7 @@ def show_scaffold(report: ScaffoldReport) -> None:
     _show_next(screen, report)
 
 
-def _show_files(screen: Console, report: ScaffoldReport) -> None:
+def _show_files(screen: Console, report: "ScaffoldReport") -> None:
     for file in report.changes:
         words = "" if file.status == "added" else f": {first_few(file.additions)}"
         screen.print(f"{MARKS[file.status]} {escape(file.path)}{escape(words)}")
@@ -222,7 +222,7 @@ def _show_files(screen: Console, report: ScaffoldReport) -> None:
         )
 
 
-def _show_findings(screen: Console, report: ScaffoldReport) -> None:
+def _show_findings(screen: Console, report: "ScaffoldReport") -> None:
     for gone in report.vanished:
         name = f"{gone.table}.{gone.column}" if gone.column else f"table {gone.table}"
         words = "is no longer in dlt's schema" if gone.was_loaded else "was never loaded by dlt"
@@ -236,7 +236,7 @@ def _show_findings(screen: Console, report: ScaffoldReport) -> None:
     _show_by_hand(screen, report.by_hand)
 
 
-def _show_by_hand(screen: Console, tasks: Sequence[ByHand]) -> None:
+def _show_by_hand(screen: Console, tasks: "Sequence[ByHand]") -> None:
     for task in tasks:
         where = f"{task.path}: " if task.path else ""
         screen.print(f"[yellow]![/] by hand: {escape(where + task.what)}")
@@ -244,7 +244,7 @@ def _show_by_hand(screen: Console, tasks: Sequence[ByHand]) -> None:
             screen.print(f"      {escape(line)}")
 
 
-def show_model(report: ModelReport) -> None:
+def show_model(report: "ModelReport") -> None:
     """Print what was found in a model's table, and what was written."""
     screen = new_console()
     file = report.file
@@ -269,7 +269,7 @@ def show_model(report: ModelReport) -> None:
         )
 
 
-def _show_next(screen: Console, report: ScaffoldReport) -> None:
+def _show_next(screen: Console, report: "ScaffoldReport") -> None:
     number = len(report.without_description)
     if number:
         words = "look for 'to be described' in the yml files"
