@@ -43,15 +43,20 @@ def template(tmp_path: Path) -> Repository:
     return first_version(tmp_path / "template")
 
 
+def a_tester(patch: pytest.MonkeyPatch) -> None:
+    """Who commits, where a fixture is made before git is configured."""
+    patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for role in ("AUTHOR", "COMMITTER"):
+        patch.setenv(f"GIT_{role}_NAME", "A. Tester")
+        patch.setenv(f"GIT_{role}_EMAIL", "tester@example.com")
+
+
 @pytest.fixture(scope="session")
 def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A template of two versions and a user's edited project of the first, side by side."""
     root = tmp_path_factory.mktemp("made")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-        for role in ("AUTHOR", "COMMITTER"):
-            patch.setenv(f"GIT_{role}_NAME", "A. Tester")
-            patch.setenv(f"GIT_{role}_EMAIL", "tester@example.com")
+        a_tester(patch)
         first = first_version(root / "template")
         request = NewRequest(root / "project", str(first.root), lock=False, data={"sources": []})
         assert new(request).version == FIRST
@@ -66,8 +71,19 @@ def project(made_once: Path, tmp_path: Path) -> Repository:
     return Repository(tmp_path / "project")
 
 
+@pytest.fixture(scope="session")
+def edited_once(made_once: Path) -> Path:
+    """The project with a user's edits."""
+    root = made_once / "edited"
+    shutil.copytree(made_once / "project", root)
+    with pytest.MonkeyPatch.context() as patch:
+        a_tester(patch)
+        edits(Repository(root))
+    return root
+
+
 @pytest.fixture
-def edited(project: Repository) -> Repository:
-    """The same with a user's edits."""
-    edits(project)
-    return project
+def edited(edited_once: Path, tmp_path: Path) -> Repository:
+    """A copy of it; the template has a second version."""
+    shutil.copytree(edited_once, tmp_path / "project")
+    return Repository(tmp_path / "project")
