@@ -222,25 +222,32 @@ import sys, time
 from headrace.cli import render_run
 from headrace.pipeline.reports import Event
 
-render_run._BAR_AFTER_S = float(sys.argv[1])
-with render_run.RunScreen(quiet=len(sys.argv) > 2) as screen:
-    screen.listen(Event("build", "build", "started"))
-    screen.listen(Event("build", "model " + "very_long_name_" * 20, "started"))
-    screen.listen(Event("build", "nodes", "progress", "12 of 41", share=12 / 41))
-    time.sleep(0.3)
-    screen.listen(Event("load", "load", "started"))
-    screen.listen(Event("load", "shop.orders: 340 MB of 2.1 GB", "progress", share=0.16))
-    time.sleep(0.3)
+for case in sys.argv[1:]:
+    after, _, quiet = case.partition(" ")
+    render_run._BAR_AFTER_S = float(after)
+    with render_run.RunScreen(quiet=bool(quiet)) as screen:
+        screen.listen(Event("build", "build", "started"))
+        screen.listen(Event("build", "model " + "very_long_name_" * 20, "started"))
+        screen.listen(Event("build", "nodes", "progress", "12 of 41", share=12 / 41))
+        time.sleep(0.3)
+        screen.listen(Event("load", "load", "started"))
+        screen.listen(Event("load", "shop.orders: 340 MB of 2.1 GB", "progress", share=0.16))
+        time.sleep(0.3)
+    print("end of", case, flush=True)
 """
 
+CASES = ("0", "60", "0 quiet")
+"""Seconds after which a bar is shown, and whether the screen is to be quiet."""
 
-def shown_on_a_terminal(*arguments: str) -> str:
-    """What the screen writes to a pseudo-terminal of 100 columns."""
+
+@pytest.fixture(scope="module")
+def shown() -> dict[str, str]:
+    """What the screen writes to a pseudo-terminal of 100 columns, by when a bar comes."""
     pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
     main, other = pty.openpty()
     environment = {**os.environ, "COLUMNS": "100", "LINES": "30", "TERM": "xterm"}
     with subprocess.Popen(
-        [sys.executable, "-c", SCREEN, *arguments], stdout=other, stdin=other, env=environment
+        [sys.executable, "-c", SCREEN, *CASES], stdout=other, stdin=other, env=environment
     ) as process:
         os.close(other)
         found = b""
@@ -249,12 +256,15 @@ def shown_on_a_terminal(*arguments: str) -> str:
                 found += data
         assert process.wait(timeout=30) == 0
     os.close(main)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", found.decode())
+    rest, texts = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", found.decode()), {}
+    for case in CASES:
+        texts[case], _, rest = rest.partition(f"end of {case}\r\n")
+    assert rest == ""
+    return texts
 
 
-def test_what_takes_long_has_a_bar_on_a_terminal() -> None:
-    shown = shown_on_a_terminal("0")
-    lines = re.split(r"[\r\n]+", shown)
+def test_what_takes_long_has_a_bar_on_a_terminal(shown: dict[str, str]) -> None:
+    lines = re.split(r"[\r\n]+", shown["0"])
     build = [line for line in lines if "12 of 41 model very_long_name_" in line]
     load = [line for line in lines if "shop.orders: 340 MB of 2.1 GB" in line]
     assert "━" in build[0]
@@ -262,18 +272,17 @@ def test_what_takes_long_has_a_bar_on_a_terminal() -> None:
     assert max(map(len, lines)) <= 100
 
 
-def test_the_first_two_seconds_have_no_bar() -> None:
-    shown = shown_on_a_terminal("60")
-    assert "very_long_name_" in shown
-    assert "━" not in shown
+def test_the_first_two_seconds_have_no_bar(shown: dict[str, str]) -> None:
+    assert "very_long_name_" in shown["60"]
+    assert "━" not in shown["60"]
 
 
-def test_nothing_of_it_is_shown_with_json() -> None:
-    assert shown_on_a_terminal("0", "quiet") == ""
+def test_nothing_of_it_is_shown_with_json(shown: dict[str, str]) -> None:
+    assert shown["0 quiet"] == ""
 
 
 def test_nothing_of_it_is_shown_in_a_pipe() -> None:
     piped = subprocess.run(
         [sys.executable, "-c", SCREEN, "0"], capture_output=True, text=True, check=True
     )
-    assert piped.stdout == piped.stderr == ""
+    assert (piped.stdout, piped.stderr) == ("end of 0\n", "")

@@ -28,7 +28,7 @@ from headrace.ingest.stage import stage
 from ingest_lab import connect, first_load
 from workbook import workbook
 
-EXAMPLES = int(os.environ.get("HEADRACE_FUZZ", "8"))
+EXAMPLES = int(os.environ.get("HEADRACE_FUZZ", "5"))
 """Files of each format and key; more by ``HEADRACE_FUZZ=1000``."""
 _SOUND = 12  # rows at the beginning: a file of which most rows are bad is refused
 _BLANK = "blank"

@@ -97,7 +97,7 @@ def is_within(old: str, new: str) -> bool:
 
 
 # no shrinking: an example takes a while
-@settings(max_examples=12, deadline=None, phases=[Phase.reuse, Phase.generate])
+@settings(max_examples=6, deadline=None, phases=[Phase.reuse, Phase.generate])
 @given(edits, new_columns, st.booleans())
 def test_edits_of_a_yml_survive(
     steps: list[tuple[str, int, str]], more: list[str], crlf: bool
