@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 from headrace.errors import TemplateError
@@ -17,6 +17,7 @@ from headrace.project import git
 from headrace.secrets import without_user
 
 _SYNC_MODE = "_sync_git_index_executable_bit"
+_RENDER_STRING = "_render_string"
 
 
 @dataclass(frozen=True)
@@ -160,19 +161,37 @@ def _words(error: Exception, source: str) -> str:
 
 @contextmanager
 def less_repeated() -> Iterator[None]:
-    """For each file copier compiles the same few names again, and asks git for the same setting."""
+    """For each file copier compiles the same few names again, and asks git for the same setting.
+
+    Most names are plain text, which is what it renders to: no context has to be gathered for that.
+    """
     from copier._main import Worker
     from jinja2 import Environment, Template
 
     compiled: dict[tuple[Environment, Any], Template] = {}
     from_string = Environment.from_string
+    render_string, answers_path = getattr(Worker, _RENDER_STRING), Worker.answers_relpath
 
     def once(environment: Environment, source: Any, *more: Any, **options: Any) -> Template:
         if more or options:
             return from_string(environment, source, *more, **options)
         if (environment, source) not in compiled:
             compiled[environment, source] = from_string(environment, source)
+        else:
+            environment.preprocess(source)  # a `yield` of an earlier name ends here
         return compiled[environment, source]
+
+    def render_unless_plain(worker: Worker, string: Any, *more: Any, **options: Any) -> str:
+        if _is_plain(worker.jinja_env, string):
+            worker.jinja_env.preprocess(string)  # as above
+            return str(string)
+        return cast("str", render_string(worker, string, *more, **options))
+
+    def relpath(worker: Worker) -> Path:
+        path = worker.answers_file or worker.template.answers_relpath
+        if _is_plain(worker.jinja_env, str(path)):
+            return Path(path)
+        return cast("Path", answers_path.__get__(worker))
 
     sync_mode = getattr(Worker, _SYNC_MODE, None)  # older copiers have none, and ask nothing
 
@@ -186,9 +205,24 @@ def less_repeated() -> Iterator[None]:
 
     with (
         patch.object(Environment, "from_string", once),
+        patch.object(Worker, _RENDER_STRING, render_unless_plain),
+        patch.object(Worker, "answers_relpath", property(relpath)),
         patch.object(Worker, _SYNC_MODE, sync_where_needed, create=True),
     ):
         yield
+
+
+def _is_plain(environment: Any, text: Any) -> bool:
+    """Whether Jinja would only copy a text, by its usual delimiters, which all begin with ``{``."""
+    return (
+        isinstance(text, str)
+        and not {"{", "\n", "\r"} & set(text)
+        and environment.line_statement_prefix is environment.line_comment_prefix is None
+        and environment.variable_start_string[0]
+        == environment.block_start_string[0]
+        == environment.comment_start_string[0]
+        == "{"
+    )
 
 
 # git quotes a name that is not plain ASCII ("gr\\303\\266\\303\\237e.sql"). In its list of files
