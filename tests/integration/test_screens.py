@@ -5,8 +5,10 @@ by pixels (decision 36): both themes lay a page out alike, and a phone shows the
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
+from itertools import product
 from typing import Any, ClassVar, Self, cast
 
 import pytest
@@ -119,28 +121,33 @@ def _open(page: Page, address: str) -> None:
         ready(page)
 
 
-@pytest.mark.parametrize("size", WIDTHS, ids=["desktop", "phone"])
-def test_each_page_is_whole_calm_and_accessible_in_both_themes(
-    pages: tuple[Eye, dict[str, str]], size: tuple[int, int]
+def test_each_page_is_whole_calm_and_accessible_in_both_themes_and_widths(
+    pages: tuple[Eye, dict[str, str]],
 ) -> None:
+    """A theme moves nothing, and a phone has the same parts in the same order."""
     eye, addresses = pages
-    boxes: dict[str, dict[Theme, list[Any]]] = {name: {} for name in addresses}
-    for theme in THEMES:
+    boxes: dict[tuple[str, int], list[list[Any]]] = defaultdict(list)
+    heads: dict[str, list[list[str]]] = defaultdict(list)
+    for size, theme in product(WIDTHS, THEMES):
         with eye.page(theme, size) as page:
             page.add_init_script(_SHIFTS)
             page.clock.set_fixed_time("2030-01-01T00:00:00Z")
             for name, address in addresses.items():
                 _open(page, address)
                 keep(page, f"screen-{name}-{size[0]}-{theme}")
-                assert page.evaluate("shift") < MOST_SHIFT, name
-                assert overflow(page) <= 0, name
-                assert page.evaluate(_INNER_SCROLL) == [], name
-                assert page.evaluate(_BROKEN) == [], name
-                boxes[name][theme] = page.evaluate(_BOXES)
+                where = (name, size, theme)
+                assert page.evaluate("shift") < MOST_SHIFT, where
+                assert overflow(page) <= 0, where
+                assert page.evaluate(_INNER_SCROLL) == [], where
+                assert page.evaluate(_BROKEN) == [], where
+                boxes[name, size[0]].append(page.evaluate(_BOXES))
+                heads[name].append(page.locator("main h1, main h2").all_inner_texts())
                 page.evaluate(AXE.read_text(encoding="utf-8"))
-                assert page.evaluate(_AXE) == [], (name, theme)
-    for name, found in boxes.items():
-        _alike(name, found["light"], found["dark"])
+                assert page.evaluate(_AXE) == [], where
+    for (name, _), (light, dark) in boxes.items():
+        _alike(name, light, dark)
+    for name, found in heads.items():
+        assert found == [found[0]] * 4, name
 
 
 def _alike(name: str, one: list[Any], other: list[Any]) -> None:
@@ -166,19 +173,6 @@ def test_each_page_fits_the_smallest_phone(pages: tuple[Eye, dict[str, str]]) ->
                 assert {"Columns", "Profile", "Rows over time as a table"} <= sideways.keys(), name
                 assert page.evaluate(_BROKEN) == [], name
     assert seen >= STACKED
-
-
-def test_a_phone_has_the_same_parts_in_the_same_order(pages: tuple[Eye, dict[str, str]]) -> None:
-    eye, addresses = pages
-    heads: list[list[str]] = []
-    for size in WIDTHS:
-        with eye.page("light", size) as page:
-            found = []
-            for address in addresses.values():
-                _open(page, address)
-                found += page.locator("main h1, main h2").all_inner_texts()
-            heads.append(found)
-    assert heads[0] == heads[1]
 
 
 def test_times_are_switched_to_utc_and_local_by_a_button(pages: tuple[Eye, dict[str, str]]) -> None:
