@@ -29,6 +29,8 @@ if str(_TESTS) not in sys.path:  # a program of its own, or imported by one
 import cpu_seconds  # noqa: E402
 
 _READ_AT_START = ("PYTHON", "LANG", "LC_", "HOME", "TZ", "LD_")
+PYTEST_HERE = {"PYTEST_ADDOPTS": "-n 0 -W ignore::pytest.PytestAssertRewriteWarning"}
+"""For pytest in a process that has imported some of its plugins."""
 _server: "subprocess.Popen[str] | None" = None
 _one_at_a_time = threading.Lock()
 
@@ -52,6 +54,12 @@ def run_module(
         code = _ask(request)
         out, err = (path.read_text(encoding="utf-8") for path in said)
     return subprocess.CompletedProcess(command, code, out, err)
+
+
+def as_started(env: Mapping[str, str]) -> dict[str, str]:
+    """Variables for a command that need not be a new interpreter; Python's own are as they are."""
+    others = {name: text for name, text in env.items() if not name.startswith(_READ_AT_START)}
+    return others | _early(os.environ)
 
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:
