@@ -25,7 +25,7 @@ def load(name: str) -> Any:
     return YAML(typ="safe").load(FOLDER / name)
 
 
-def runner(home: Path, *, whole: bool = False, **environ: str) -> Runner:
+def runner(home: Path, **environ: str) -> Runner:
     contexts = {
         "github.repository": "ann/shop",
         "github.token": "a token",
@@ -37,7 +37,7 @@ def runner(home: Path, *, whole: bool = False, **environ: str) -> Runner:
         "github.event.pull_request.user.login": "ann",
     }
     made = Runner(home, contexts, environ)
-    made.check_out(whole=whole)
+    made.check_out()
     return made
 
 
@@ -117,7 +117,7 @@ def test_zizmor_finds_nothing() -> None:
 
 
 def test_the_test_workflow_passes(tmp_path: Path) -> None:
-    made = runner(tmp_path, whole=True)
+    made = runner(tmp_path)
     job = made.job("test.yml", "test")
     assert job.failed is None, job.failed
     assert "success" in made.summary.read_text("utf-8")

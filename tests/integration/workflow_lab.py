@@ -17,6 +17,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from small_project import is_simulated
+from warm_commands import warm_command
 
 ROOT = Path(__file__).parents[2]
 UV = os.environ.get("UV") or shutil.which("uv") or "uv"
@@ -25,9 +26,13 @@ _UV = """#!/usr/bin/env bash
 echo "uv $*" >> "$NOTES"
 case "$1" in
     sync) exec {uv} lock --check --offline --quiet ;;
-    run) shift; exec {uv} run --no-sync --offline --project {root} "$@" ;;
+    run) shift ;;
+    *) exit 9 ;;
 esac
-exit 9
+case "$1" in
+    headrace|dbt|pytest) exec {warm} "$@" ;;
+    *) exec {uv} run --no-sync --offline --project {root} "$@" ;;
+esac
 """
 _GH = """#!/usr/bin/env python3
 # The steps' gh: it takes notes, and answers what it was told to.
@@ -74,7 +79,7 @@ class Runner:
         )
         for folder in (self.bin, self.artifacts):
             folder.mkdir(parents=True)
-        self._script("uv", _UV.format(uv=UV, root=f"'{ROOT}'"))
+        self._script("uv", _UV.format(uv=UV, root=f"'{ROOT}'", warm=warm_command()))
         self._script("gh", _GH)
         self.notes = self.home / "notes"
         self.summary = self.home / "summary.md"
@@ -91,11 +96,10 @@ class Runner:
         """What was asked of uv and gh."""
         return self.notes.read_text("utf-8").splitlines()
 
-    def check_out(self, *, whole: bool = False) -> None:
+    def check_out(self) -> None:
         """A clone of the files as they stand: what git tracks, and would track.
 
-        Args:
-            whole: with the models of the simulated sources, too, which take dbt a while to parse.
+        It is without the models of the simulated sources, which take dbt a while to parse.
         """
         shutil.rmtree(self.clone, ignore_errors=True)
         listed = subprocess.run(
@@ -103,7 +107,7 @@ class Runner:
             cwd=ROOT, capture_output=True, check=True, text=True,
         ).stdout  # fmt: skip
         for name in filter(None, listed.split("\0")):
-            if (ROOT / name).is_file() and (whole or not is_simulated(name)):
+            if (ROOT / name).is_file() and not is_simulated(name):
                 (self.clone / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, self.clone / name)
 
