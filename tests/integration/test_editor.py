@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from lab import ROOT, Lab, copy_project, fingerprint
+from warm_process import run_module
 
 pytestmark = pytest.mark.slow
 
@@ -54,11 +55,9 @@ class Editor:
         }
 
     def dbt(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", "dbt.cli.main", "--quiet", "--no-use-colors", *words],
-            cwd=self.lab.root / "dbt_project", env=self.environment, check=False,
-            capture_output=True, text=True, encoding="utf-8", timeout=300,
-        )  # fmt: skip
+        words = ("--quiet", "--no-use-colors", *words)
+        folder = self.lab.root / "dbt_project"
+        return run_module("dbt.cli.main", words, cwd=folder, env=self.environment)
 
     def shown(self, query: str) -> list[dict[str, object]]:
         """The rows of a query."""
