@@ -11,6 +11,7 @@ from typing import Any
 import copier
 import pytest
 
+import bytecode
 from headrace.project.copier_calls import less_repeated
 
 ROOT = Path(__file__).parents[2]
@@ -134,6 +135,8 @@ class Project:
         """Lock, and bring the environment to the lock."""
         self.uv("lock", "--quiet")
         self.uv("sync", "--locked", "--quiet")
+        for site in self.venv.glob("lib/python*/site-packages"):
+            bytecode.share(site)
 
 
 def _files(root: Path) -> Iterable[Path]:
