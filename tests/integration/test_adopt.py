@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from adopt_lab import SHAPES, texts, write
 from api_lab import use_pipelines
 from lab import Lab
 from typer.testing import CliRunner
+from warm_process import PYTEST_HERE, run_module
 
 from headrace.adopt.service import AdoptReport, adopt
 from headrace.cli.main import app
@@ -216,14 +216,8 @@ def test_dry_run_shows_the_diff_and_writes_nothing(tmp_path: Path) -> None:
 def test_the_tests_that_are_added_pass(tmp_path: Path) -> None:
     root = write(tmp_path / "shop", adopt_lab.DLT_ONLY)
     adopt(root, extras=("tests",))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"],
-        cwd=root,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    words = ["-q", "-p", "no:cacheprovider", "tests"]
+    done = run_module("pytest", words, cwd=root, env=os.environ | PYTEST_HERE)
     assert done.returncode == 0, done.stdout
     assert "3 passed" in done.stdout
 
