@@ -281,8 +281,7 @@ def _lineage(page: Page, expression: str) -> Any:
     return page.evaluate(f"(l => {expression})(document.querySelector('[data-graph]').lineage)")
 
 
-@pytest.mark.parametrize("indirect", [True, False])
-@pytest.mark.parametrize("column", ["amount", "id"])
+@pytest.mark.parametrize(("column", "indirect"), [("amount", True), ("id", False)])
 def test_column_mode_highlights_what_the_command_lists(
     big: Eye, big_state: ServerState, column: str, indirect: bool
 ) -> None:
