@@ -17,6 +17,7 @@ from api_lab import Api
 from lab import ROOT, Lab
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
+from warm_process import PYTEST_HERE, run_module
 
 from headrace.add import AddRequest
 from headrace.add.request import PAGINATORS
@@ -184,7 +185,6 @@ def test_what_was_written_passes_the_checks_of_the_project(
         ("ruff", "format", "--check", *mine),
         ("mypy", "--cache-dir", str(before.data_dir / "mypy"), *mine),
         ("sqlfluff", "lint", *(f"dbt_project/models/staging/{name}" for name in added)),
-        ("pytest", "-n", "0", "-q", "-p", "no:cacheprovider", "-k", RUN_ONCE, "tests/project"),
     ]
     if (ROOT / ".mypy_cache").is_dir():  # what .ci/run found out about the libraries
         shutil.copytree(ROOT / ".mypy_cache", before.data_dir / "mypy")
@@ -200,6 +200,9 @@ def test_what_was_written_passes_the_checks_of_the_project(
             timeout=300,
         )
         assert result.returncode == 0, f"{tool}:\n{result.stdout}\n{result.stderr}"
+    its_tests = ["-q", "-p", "no:cacheprovider", "-k", RUN_ONCE, "tests/project"]
+    result = run_module("pytest", its_tests, cwd=before.root, env=plain | PYTEST_HERE)
+    assert result.returncode == 0, result.stdout + result.stderr
     assert "passed" in result.stdout
 
 
