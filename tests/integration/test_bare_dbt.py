@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from lab import ROOT, Lab, copy_project
+from warm_process import run_module
 
 pytestmark = pytest.mark.slow
 
@@ -59,11 +58,8 @@ class Desk:
     def dbt(self, *commands: str) -> dict[str, list[str]]:
         """Run commands; what they ran, as ``name status``. Each must end well."""
         plain = {key: text for key, text in os.environ.items() if not key.startswith("HEADRACE_")}
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, *commands],
-            cwd=self.lab.root / "dbt_project", env=plain | {"DO_NOT_TRACK": "1"}, check=False,
-            capture_output=True, text=True, encoding="utf-8", timeout=600,
-        )  # fmt: skip
+        folder = self.lab.root / "dbt_project"
+        done = run_module("by_hand", commands, cwd=folder, env=plain | {"DO_NOT_TRACK": "1"})
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
         assert [line["words"] for line in lines] == list(commands), done.stdout + done.stderr
         assert [line for line in lines if not line["ok"]] == [], done.stdout
@@ -82,6 +78,7 @@ def desk(tmp_path: Path) -> Desk:
     (staging / "_crm__sources.yml").write_text(SOURCES_YML)
     (staging / "stg_crm__people.sql").write_text(STAGING)
     (staging.parents[1] / "intermediate" / "int_people_joined.sql").write_text(JOINED)
+    (root / "dbt_project" / "by_hand.py").write_text(SCRIPT)
     (root / "people").mkdir()
     (root / "people" / "people.csv").write_text("id,name\n1,Ada\n2,Grace\n")
     settings = root / "config" / "default.yml"
