@@ -142,8 +142,11 @@ def _prepend(root: Path, name: str, start: bytes) -> None:
 def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     root = tmp_path_factory.mktemp("history")
     template = snapshot(root / "headrace")
-    # copier looks at every file of a template: what is never copied is out of the way
-    git(template, "rm", "-rq", "benchmarks", "docs", "tests/unit", "tests/integration")
+    # copier looks at every file of a template: what nothing here asks for is out of the way
+    tests = (f"tests/{name}" for name in ("unit", "integration", "template", "fixtures"))
+    packages = ("ingest", "lineage", "quality", "server", "synth")
+    machinery = (f"src/headrace/{name}" for name in packages)
+    git(template, "rm", "-rq", "benchmarks", "docs", *tests, *machinery)
     commit(template, VERSION)
     git(template, "tag", "--force", VERSION)
     answers = {"machinery": "vendored", "sources": [*DEMOS], "extras": [*EXTRAS]}
