@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from headrace import process
-from headrace.libraries.duckdb import progress_of
+from headrace.libraries.duckdb import UNCHECKED, progress_of
 from headrace.telemetry import json_log
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def environment() -> Iterator[None]:
     with (
         process.environment({**_ENVIRONMENT, "RUNTIME__LOG_LEVEL": level}),
         _lookups_remembered(),
+        _extensions_unchecked(),
     ):
         yield
 
@@ -83,6 +84,31 @@ def _lookups_remembered() -> Iterator[None]:
     finally:
         cast("Any", destination).configuration = configuration
         providers.is_secret_hint = resolver.is_secret_hint = is_secret
+
+
+@contextmanager
+def _extensions_unchecked() -> Iterator[None]:
+    """dlt opens a connection for each table of a DuckLake, and hands DuckDB no setting of it.
+
+    Each would check the signatures of two extensions again: see ``libraries.duckdb.connect``. A
+    database in a file is opened as it was, since all of its connections need the same settings.
+    """
+    import duckdb
+
+    module, original = cast("Any", duckdb), duckdb.connect
+
+    def connect(
+        database: str | Path = ":memory:", read_only: bool = False, config: Any = None
+    ) -> "duckdb.DuckDBPyConnection":
+        if str(database) == ":memory:":
+            config = {**(config or {}), **UNCHECKED}
+        return original(database, read_only, config or {})
+
+    module.connect = connect
+    try:
+        yield
+    finally:
+        module.connect = original
 
 
 def import_all() -> None:

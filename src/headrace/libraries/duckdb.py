@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace import portable
 from headrace.errors import WarehouseError
@@ -17,6 +17,8 @@ from headrace.sql_text import literal
 if TYPE_CHECKING:
     import duckdb
 
+UNCHECKED = {"allow_unsigned_extensions": "true"}
+"""DuckDB's setting that ``connect`` explains; it cannot be changed later."""
 _STEP_S = 0.25
 _LOCKED = ("Could not set lock", "being used by another process")
 _DAMAGED = ("not a valid DuckDB database", "orrupt", "checksum", "Could not read enough bytes")
@@ -48,6 +50,17 @@ def is_damaged(message: str) -> bool:
 def is_missing_file(message: str) -> bool:
     """Whether a file that is read by ``read_csv`` and the like is not there."""
     return any(words in message for words in _NO_FILE)
+
+
+def connect(config: Mapping[str, Any] | None = None) -> "duckdb.DuckDBPyConnection":
+    """A DuckDB in memory that loads the extensions of targets at once.
+
+    To check the signature of one takes half a second or more, which is longer than most of what is
+    asked; they are from packages, which were checked when they were installed.
+    """
+    import duckdb
+
+    return duckdb.connect(config={**(config or {}), **UNCHECKED})
 
 
 def load_extension(connection: "duckdb.DuckDBPyConnection", name: str, *, extra: str) -> None:

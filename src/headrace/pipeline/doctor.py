@@ -14,6 +14,7 @@ from pathlib import Path
 from headrace import portable
 from headrace.catalog import RunStore
 from headrace.errors import HeadraceError, WarehouseError
+from headrace.libraries.duckdb import connect
 from headrace.pipeline import lock
 from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.reports import Report
@@ -185,12 +186,11 @@ def _warehouse(resolved: Resolved) -> CheckReport:
 
 
 def _published(resolved: Resolved) -> CheckReport:
-    import duckdb
 
     place = published_tables.location(resolved)
     is_file = resolved.published.exists()
     try:
-        with duckdb.connect() as connection:
+        with connect() as connection:
             if published_tables.attach(resolved, connection, published_tables.ALIAS):
                 return CheckReport(name="published", good=True, found=place)
     except WarehouseError as error:

@@ -17,6 +17,7 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ScaffoldError
 from headrace.formatting import did_you_mean, one_line
+from headrace.libraries.duckdb import connect
 from headrace.quality.profile import KeyOfTable, TableProfile, is_likely_key, profile_table
 from headrace.quality.profile.measure import columns_of
 from headrace.quality.profile.model import ColumnProfile
@@ -166,7 +167,7 @@ def _warehouse(resolved: Resolved) -> Iterator["duckdb.DuckDBPyConnection"]:
 
     target = resolved.target
     target.check()
-    with duckdb.connect() as connection:
+    with connect() as connection:
         if not target.attach(connection, target.database):  # views name their database
             raise ScaffoldError("there is no warehouse yet: run `headrace run` first")
         try:

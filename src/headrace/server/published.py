@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from headrace import portable
 from headrace.errors import WarehouseError
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.publishing import published_tables
 from headrace.server.errors import UnavailableError
 from headrace.server.row_query import (
@@ -310,7 +311,7 @@ class PublishedFileReader:
             return duckdb.connect(
                 str(self._path), read_only=True, config={**_ALONE, **_CONFIG, **_LOCKED}
             )
-        connection = duckdb.connect(config=_CONFIG)
+        connection = connect(_CONFIG)
         try:
             connection.execute("set TimeZone = 'UTC'")
             if not published_tables.attach(self._resolved, connection, published_tables.ALIAS):

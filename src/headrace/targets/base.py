@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
+from headrace.libraries.duckdb import connect
 from headrace.sql_text import identifier, literal, qualified, scalar
 from headrace.targets.publication import Publisher
 
@@ -213,9 +214,8 @@ def reading(target: Target, *, writes: bool = False) -> "Iterator[duckdb.DuckDBP
     Raises:
         WarehouseError: there is no database yet, or it cannot be read.
     """
-    import duckdb
 
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         attach = target.attach_to_write if writes else target.attach
         if not attach(connection, target.database):
@@ -376,7 +376,7 @@ class RemoteTarget:
         """
         import duckdb
 
-        with duckdb.connect() as connection:
+        with connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
             try:
                 yield connection if self.attach(connection, alias) else None

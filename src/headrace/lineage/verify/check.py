@@ -14,6 +14,7 @@ from typing import Any
 from headrace.catalog.model import Catalog
 from headrace.errors import LineageError
 from headrace.exceptions import first_line
+from headrace.libraries.duckdb import connect
 from headrace.lineage.find import NodeRef
 from headrace.lineage.verify.compare import SampledPlan, Trial, TrialResults, summary
 from headrace.lineage.verify.plan import UnbuiltRelation, VerifyPlan, main_database, plan
@@ -81,7 +82,7 @@ def _take(
     """Plan, and copy the raw tables."""
     import duckdb
 
-    with duckdb.connect(":memory:") as connection:
+    with connect() as connection:
         made = plan(catalog, connection, only=only)
         main = main_database(catalog)
         try:

@@ -14,6 +14,7 @@ from headrace.catalog.model import Asset
 from headrace.error_detail import ErrorDetail, hidden
 from headrace.errors import CatalogError, RunStoreError
 from headrace.formatting import count, one_line
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.building import failure_words
 from headrace.pipeline.catalog import current, known_columns
 from headrace.pipeline.dbt import dbt_runner
@@ -150,7 +151,7 @@ def with_failing_rows(
     details = {}
     ends = time.monotonic() + _SECONDS
     try:
-        with duckdb.connect() as connection:
+        with connect() as connection:
             if not target.attach(connection, target.database):
                 return tuple(nodes)
             for id_, test in list(failed.items())[:_TESTS]:

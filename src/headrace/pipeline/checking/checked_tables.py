@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import WarehouseError
+from headrace.libraries.duckdb import connect
 from headrace.sql_text import qualified
 from headrace.targets import Target
 
@@ -66,11 +67,10 @@ class _Tables:
             WarehouseError: there is no warehouse.
             duckdb.Error: the SQL is wrong; a check may leave it, and is told with it.
         """
-        import duckdb
 
         if self.target is None:
             raise WarehouseError("there is no target to ask: give the tables one")
-        with duckdb.connect() as connection:
+        with connect() as connection:
             connection.execute("set TimeZone = 'UTC'")
             if not self.target.attach(connection, self.target.database):
                 raise WarehouseError(

@@ -12,6 +12,7 @@ from headrace.artifacts.dbt_manifest import SourceNode
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ContractError, UserError
 from headrace.formatting import did_you_mean, first_few, one_line
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.query import database
 from headrace.pipeline.reports import Report
@@ -285,7 +286,7 @@ def reader(resolved: "Resolved", on: str) -> "Iterator[tuple[duckdb.DuckDBPyConn
     """A connection that reads a database and nothing else, its alias, and what it is called."""
     import duckdb
 
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         if on == "warehouse":
             target = resolved.target

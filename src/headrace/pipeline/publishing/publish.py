@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from headrace import portable
 from headrace.artifacts import Manifest, Node, read_manifest
 from headrace.errors import PublishError
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.publishing.published_copy import (
     Mart,
     Moved,
@@ -57,7 +58,6 @@ def publish(
         PublishError: what changed cannot be written; readers have what they had.
         WarehouseError: the warehouse cannot be read.
     """
-    import duckdb
 
     started = time.monotonic()
     manifest = read_manifest(resolved.artifacts)
@@ -67,7 +67,7 @@ def publish(
     }
     nodes = [node for node in wanted if node.unique_id not in affected]
     publisher = target.publisher()
-    with duckdb.connect() as connection:
+    with connect() as connection:
         copy = PublishedCopy(connection, resolved, target)
         if publisher is None:
             there = target.count_rows([(one.schema_name or "", one.relation_name) for one in nodes])

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from headrace.errors import WarehouseError
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.publishing import published_file
 from headrace.sql_text import identifier, literal
 from headrace.targets.duckdb import explain_duckdb_error
@@ -77,9 +78,8 @@ def reading(resolved: "Resolved") -> "Iterator[duckdb.DuckDBPyConnection]":
     Raises:
         WarehouseError: nothing is published, or it cannot be read.
     """
-    import duckdb
 
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         if not attach(resolved, connection, ALIAS):
             raise WarehouseError(

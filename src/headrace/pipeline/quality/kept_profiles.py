@@ -15,6 +15,7 @@ import xxhash
 from headrace import portable
 from headrace.catalog import Catalog, RunStore, pii
 from headrace.formatting import one_line
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.catalog import KnownColumns, known_columns
 from headrace.pipeline.publishing import published_file
 from headrace.quality.profile import TableProfile, profile_quickly, without_values
@@ -189,9 +190,8 @@ def _profile(
 @contextmanager
 def opened(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
     """A DuckDB that reads the target under its own name; None while there is no target."""
-    import duckdb
 
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(f"set temp_directory = {literal(str(resolved.data_dir / 'spill'))}")
         connection.execute(f"set memory_limit = {literal(resolved.target.load_memory_limit)}")

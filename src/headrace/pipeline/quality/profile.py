@@ -18,6 +18,7 @@ from headrace.errors import HeadraceError, ProfileError
 from headrace.formatting import count, did_you_mean, first_few, one_line
 from headrace.ingest.locations import is_address
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.diff import harmless_columns
 from headrace.pipeline.file_preview import staged_files
 from headrace.pipeline.publishing import published_tables
@@ -324,7 +325,7 @@ def _opened(
         file = database(resolved, on).path
         # views name their database, which DuckDB calls by its file
         alias, path = file.stem, str(file)
-    with duckdb.connect() as connection:
+    with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         limit = _MEMORY if resolved is None else resolved.target.load_memory_limit
         connection.execute(f"set memory_limit = {literal(limit)}")

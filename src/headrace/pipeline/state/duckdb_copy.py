@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
+from headrace.libraries.duckdb import connect
 from headrace.pipeline.state.portable_views import Views, make_portable
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal, qualified
@@ -101,10 +102,9 @@ def in_copy(resolved: Resolved, copy: Path) -> Target:
 
 @contextmanager
 def _connected(copy: Path, memory_limit: str) -> "Iterator[duckdb.DuckDBPyConnection]":
-    import duckdb
 
     config = {"temp_directory": str(copy.parent / "spill"), "memory_limit": memory_limit}
-    with duckdb.connect(config=dict(config)) as connection:
+    with connect(config=dict(config)) as connection:
         connection.execute("set TimeZone = 'UTC'")
         yield connection
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.errors import DiffError
 from headrace.exceptions import first_line
+from headrace.libraries.duckdb import connect
 from headrace.quality.diff.report import DIFFERENT, DiffReport, TableDiff
 from headrace.quality.diff.side import AttachedTable, DiffOptions, Side, attached
 from headrace.quality.diff.table import compare_table
@@ -129,12 +130,11 @@ def _check_ignored(options: DiffOptions, relations: Sequence[AttachedTable]) -> 
 
 @contextmanager
 def _connected(options: DiffOptions) -> "Iterator[duckdb.DuckDBPyConnection]":
-    import duckdb
 
     config: dict[str, str | bool | int | float | list[str]] = {"memory_limit": options.memory_limit}
     if options.spill is not None:
         config["temp_directory"] = str(options.spill)
-    with duckdb.connect(config=config) as connection:
+    with connect(config=config) as connection:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set preserve_insertion_order = false")
         with _stoppable(connection, options.stop):

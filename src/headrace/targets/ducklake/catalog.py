@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
-from headrace.libraries.duckdb import is_locked, load_extension
+from headrace.libraries.duckdb import connect, is_locked, load_extension
 from headrace.secrets import hide
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
@@ -117,9 +117,8 @@ class FileCatalog:
 
         # by DuckDB's own SQLite: another one that closes the file would take away the locks that
         # this process holds on it (POSIX), and a commit that runs then fails
-        config: dict[str, Any] = {"allow_unsigned_extensions": "true"}
         try:
-            with duckdb.connect(config=config) as connection:
+            with connect() as connection:
                 load_extension(connection, self.extension, extra="ducklake")
                 address = literal(str(self.path))
                 connection.execute(f"attach {address} as catalog (type sqlite, read_only)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
-from headrace.libraries.duckdb import create_secret, extension_folder
+from headrace.libraries.duckdb import connect, create_secret, extension_folder
 from headrace.secrets import hide
 from headrace.sql_text import identifier, literal
 from headrace.system_errors import system_fault
@@ -134,15 +134,9 @@ class LakeConnections:
 
     @contextmanager
     def unattached(self) -> "Iterator[duckdb.DuckDBPyConnection]":
-        """A DuckDB in memory that nothing is attached to.
+        """A DuckDB in memory that nothing is attached to."""
 
-        To check the signatures of the extensions takes longer than most of what is asked; they are
-        from packages, which were checked when they were installed.
-        """
-        import duckdb
-
-        config: dict[str, Any] = {**self.config, "allow_unsigned_extensions": "true"}
-        with duckdb.connect(config=config) as connection:
+        with connect(self.config) as connection:
             for key, value in SESSION.items():
                 connection.execute(f"set {key} = {literal(value)}")
             yield connection

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, SecretStr, field_validator
 from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.libraries.dbt import close_duckdb
+from headrace.libraries.duckdb import UNCHECKED
 from headrace.targets.base import Capabilities, RemoteTarget
 from headrace.targets.ducklake.catalog import VERSION, DuckLakeCatalog, FileCatalog, ServerCatalog
 from headrace.targets.ducklake.connection import DATABASE, SESSION, LakeConnections
@@ -295,7 +296,7 @@ class DuckLakeTarget(RemoteTarget):
             "database": DATABASE,
             "schema": "main",
             "threads": min(threads, 4) if self.catalog.takes_several_writers else 1,
-            "config_options": self.lake.config,
+            "config_options": {**self.lake.config, **UNCHECKED},
             "settings": dict(SESSION),
             "attach": [lake],
         }

@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
 from headrace.libraries.dbt import close_duckdb
-from headrace.libraries.duckdb import create_secret, extension_path, is_damaged, load_extension
+from headrace.libraries.duckdb import (
+    connect,
+    create_secret,
+    extension_path,
+    is_damaged,
+    load_extension,
+)
 from headrace.sql_text import qualified, scalar
 from headrace.targets.base import Capabilities, RemoteTarget
 from headrace.targets.duckdb import DuckDbTarget
@@ -374,7 +380,7 @@ class LakeTarget(RemoteTarget):
         raw = {one.name: one.sql for one in self.raw_tables(schema).tables()}
         if not raw:
             return self._built(schema)
-        with duckdb.connect() as connection:
+        with connect() as connection:
             try:
                 self.open(connection)
                 return {

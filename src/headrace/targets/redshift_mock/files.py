@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace import portable
 from headrace.errors import WarehouseError
-from headrace.libraries.duckdb import create_secret, load_extension
+from headrace.libraries.duckdb import connect, create_secret, load_extension
 from headrace.sql_text import identifier, literal
 from headrace.targets.redshift_mock.commands import (
     LOCAL_ROLE,
@@ -154,9 +154,7 @@ class S3Files:
 
     @contextmanager
     def _connection(self, access: S3Access) -> "Iterator[duckdb.DuckDBPyConnection]":
-        import duckdb
-
-        with duckdb.connect() as connection:
+        with connect() as connection:
             connection.execute("set TimeZone = 'UTC'; set memory_limit = '1GB'")
             try:
                 load_extension(connection, "httpfs", extra="redshift")

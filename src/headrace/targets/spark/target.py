@@ -19,7 +19,7 @@ from pydantic import Field, model_validator
 
 from headrace.errors import WarehouseError
 from headrace.extras import how_to_install
-from headrace.libraries.duckdb import extension_path, load_extension
+from headrace.libraries.duckdb import connect, extension_path, load_extension
 from headrace.sql_text import scalar
 from headrace.targets.base import Capabilities, RemoteTarget, TargetSettings
 from headrace.targets.lake.files import LakeFiles
@@ -353,7 +353,7 @@ class EngineTarget(RemoteTarget):
         queries = self._queries(schema)
         if not queries:
             return {}
-        with duckdb.connect() as connection:
+        with connect() as connection:
             try:
                 load_extension(connection, "delta", extra=self.extra)
                 return {
