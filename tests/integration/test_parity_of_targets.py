@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lab import ROOT
 from sqlfluff.core import FluffConfig, Linter
 
 from headrace.pipeline.parity import ParityOptions, ParityReport, parity
@@ -19,7 +20,6 @@ from target_places import PLACES
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 FIRST = "duckdb"
 # sqlfluff's names where they differ from sqlglot's
 DIALECTS = {"spark": "sparksql"}
@@ -34,12 +34,14 @@ class Group:
         sources: what is loaded; engines that take seconds for each model get the small one.
         models: at least so many are compiled.
         marts: some of those that there must be.
+        whole: whether the project has the models of simulated sources, which dbt parses, too.
     """
 
     types: tuple[str, ...]
     sources: tuple[str, ...]
     models: int
     marts: frozenset[str]
+    whole: bool = False
 
 
 GROUPS = {
@@ -48,6 +50,7 @@ GROUPS = {
         ("jaffle_shop", "shop"),
         20,
         frozenset({"marts.orders", "marts.fct_orders", "marts.dim_customers"}),
+        whole=True,
     ),
     "Sail": Group(
         (FIRST, "sail"),
@@ -74,7 +77,7 @@ class Compared:
         dialects: by target.
     """
 
-    def __init__(self, group: Group, folder: Path, places: ExitStack) -> None:
+    def __init__(self, group: Group, root: Path, folder: Path, places: ExitStack) -> None:
         self.group = group
         self.folder = folder / "kept"
         self.flags = [f"data_dir={folder / 'data'}"]
@@ -83,10 +86,10 @@ class Compared:
             (folder / type_).mkdir()
             found = places.enter_context(PLACES[type_](folder / type_))
             self.flags += found.flags
-            target = resolve(ROOT, flags=[*self.flags, f"target={found.target}"], environ={}).target
+            target = resolve(root, flags=[*self.flags, f"target={found.target}"], environ={}).target
             self.dialects[found.target] = target.dialect
         self.report: ParityReport = parity(
-            resolve(ROOT, flags=self.flags, environ={}),
+            resolve(root, flags=self.flags, environ={}),
             tuple(self.dialects),
             ParityOptions(sources=group.sources, scale=0.02, keep=self.folder),
             flags=self.flags,
@@ -95,10 +98,12 @@ class Compared:
 
 @pytest.fixture(scope="module", params=list(GROUPS))
 def compared(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, jaffle_root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Compared]:
+    group = GROUPS[request.param]
+    root = ROOT if group.whole else jaffle_root
     with ExitStack() as places:
-        yield Compared(GROUPS[request.param], tmp_path_factory.mktemp("parity"), places)
+        yield Compared(group, root, tmp_path_factory.mktemp("parity"), places)
 
 
 def test_every_target_has_the_same_marts(compared: Compared) -> None:
