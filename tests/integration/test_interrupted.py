@@ -128,20 +128,20 @@ def test_a_full_refresh_that_the_warehouse_stops_says_which_sources_are_left(
     assert (first.rows_new, second.rows_new, second.notes) == (1, 0, ())
 
 
-@pytest.mark.parametrize("size", [0, 100, 4_096, 12_287])
-def test_a_warehouse_that_was_stopped_at_its_birth_is_created_anew(shop: Shop, size: int) -> None:
+def test_a_warehouse_that_was_stopped_at_its_birth_is_created_anew(shop: Shop) -> None:
     shop.write("orders.csv", "id\n1\n2\n")
     lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
     lab.load()
-    head = lab.warehouse.read_bytes()[:size]
-    shutil.rmtree(lab.data_dir)
-    lab.data_dir.mkdir()
-    lab.warehouse.write_bytes(head)
-    report = lab.run("load")
-    assert any("unfinished" in note for note in report.notes)
-    assert report.load is not None
-    assert [table.rows_new for table in report.load.tables] == [2]
-    assert not [path for path in lab.data_dir.iterdir() if ".tmp" in path.name]
+    whole = lab.warehouse.read_bytes()
+    for size in (0, 100, 4_096, 12_287):
+        shutil.rmtree(lab.data_dir)
+        lab.data_dir.mkdir()
+        lab.warehouse.write_bytes(whole[:size])
+        report = lab.run("load")
+        assert any("unfinished" in note for note in report.notes)
+        assert report.load is not None
+        assert [table.rows_new for table in report.load.tables] == [2]
+        assert not [path for path in lab.data_dir.iterdir() if ".tmp" in path.name]
 
 
 @pytest.fixture
