@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -44,28 +45,35 @@ def test_csv_with_types_by_looking(shop: Shop) -> None:
     ]
 
 
-@pytest.mark.parametrize("form", ["csv", "csv.gz", "csv.zst", "tsv", "jsonl", "ndjson", "jsonl.gz",
-                                  "parquet"])  # fmt: skip
-def test_every_format_gives_the_same_rows(shop: Shop, form: str) -> None:
+def test_every_format_gives_the_same_rows(shop: Shop) -> None:
     names = ["order_id", "note", "amount"]
     values: list[list[Any]] = [[1, "a, b", 1.5], [2, None, 2.0], [3, 'say "hi"', None]]
     records = [dict(zip(names, row, strict=True)) for row in values]
-    path = shop.folder / f"orders.{form}"
-    if form == "parquet":
-        pq.write_table(pa.Table.from_pylist(records), path)
-    else:
-        if "json" in form:
-            text = "".join(json.dumps(record) + "\n" for record in records)
-        else:
-            text = 'order_id,note,amount\n1,"a, b",1.5\n2,,2.0\n3,"say ""hi""",\n'
-            if form == "tsv":
-                text = 'order_id\tnote\tamount\n1\ta, b\t1.5\n2\t\t2.0\n3\t"say ""hi"""\t\n'
-        with pa.output_stream(path) as stream:  # compresses by the name's ending
+    csv = 'order_id,note,amount\n1,"a, b",1.5\n2,,2.0\n3,"say ""hi""",\n'
+    tsv = 'order_id\tnote\tamount\n1\ta, b\t1.5\n2\t\t2.0\n3\t"say ""hi"""\t\n'
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    pq.write_table(pa.Table.from_pylist(records), shop.folder / "orders.parquet")
+    texts = {
+        "csv": csv, "csv.gz": csv, "csv.zst": csv, "tsv": tsv,
+        "jsonl": lines, "ndjson": lines, "jsonl.gz": lines,
+    }  # fmt: skip
+    for form, text in texts.items():
+        with pa.output_stream(shop.folder / f"orders.{form}") as stream:  # compresses by its ending
             stream.write(text.encode())
-    lab = shop.lab_with(ORDERS)
+    patterns = {form.replace(".", "_"): f"orders.{form}" for form in (*texts, "parquet")}
+    lab = shop.lab_with(one_source(patterns, "primary_key: [order_id]"))
 
-    assert lab.load_one().rows_new == 3
-    assert rows(lab, "order_id, note, amount") == [tuple(row) for row in values]
+    assert {table.table: table.rows_new for table in lab.load().tables} == dict.fromkeys(
+        patterns, 3
+    )
+    for table in patterns:
+        assert rows(lab, "order_id, note, amount", table) == [tuple(row) for row in values], table
+
+
+def one_source(patterns: Mapping[str, str], options: str) -> str:
+    """The tables of a source by their names and patterns, with the same options."""
+    tables = (f"{name}: {{pattern: '{at}', {options}}}" for name, at in patterns.items())
+    return f"{{{', '.join(tables)}}}"
 
 
 def test_several_files_of_a_pattern_and_below_folders(shop: Shop) -> None:
@@ -237,15 +245,19 @@ def test_times_with_an_offset_are_one_moment_in_utc(
     assert lab.load_one().rows_changed == 0
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_declared_encoding(shop: Shop, encoding: str) -> None:
-    shop.write("orders.csv", "order_id,größe\n1,süß\n2,naïve\n".encode(encoding))
-    lab = shop.lab_with(
-        f"{{orders: {{pattern: '*', primary_key: [order_id], encoding: {encoding}}}}}"
+def test_declared_encoding(shop: Shop) -> None:
+    encodings = {"first": "latin-1", "second": "utf-16"}
+    for name, encoding in encodings.items():
+        shop.write(f"{name}.csv", "order_id,größe\n1,süß\n2,naïve\n".encode(encoding))
+    tables = ", ".join(
+        f"{name}: {{pattern: '{name}.csv', primary_key: [order_id], encoding: {encoding}}}"
+        for name, encoding in encodings.items()
     )
+    lab = shop.lab_with(f"{{{tables}}}")
     lab.load()
 
-    assert [name for (name, *_) in rows(lab, "columns('gr.*')")] == ["naïve", "süß"]
+    for name in encodings:
+        assert [text for (text, *_) in rows(lab, "columns('gr.*')", name)] == ["naïve", "süß"]
 
 
 def test_byte_order_mark_and_windows_line_ends(shop: Shop) -> None:
@@ -333,10 +345,11 @@ def test_types_of_parquet_survive_a_merge(
     assert after[1][2:] == before[1][2:]
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
-@pytest.mark.parametrize("key", ["primary_key: [id]", ""])
+FORMS = ("csv", "parquet", "jsonl")
+
+
 def test_bulk_way_gives_what_the_thorough_way_gives(
-    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, key: str
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for part in range(2):
         table = pa.table(
@@ -350,19 +363,29 @@ def test_bulk_way_gives_what_the_thorough_way_gives(
                 "empty": pa.array([None] * 500, pa.string()),
             }
         )
-        write(table, shop.folder / f"orders_{part}.{form}")
-    tables = f"{{orders: {{pattern: '*', {key}}}}}"
-    lab = shop.lab_with(tables)
-    thorough = lab.load_one()
+        for form in FORMS:
+            write(table, shop.folder / f"orders_{part}.{form}")
+    names = [f"{way}_{form}" for way in ("keyed", "keyless") for form in FORMS]
+    tables = ", ".join(
+        f"{way}_{form}: {{pattern: '*.{form}', {key}}}"
+        for way, key in (("keyed", "primary_key: [id]"), ("keyless", ""))
+        for form in FORMS
+    )
+    lab = shop.lab_with(f"{{{tables}}}")
+    thorough = lab.load()
     monkeypatch.setattr(stage, "BULK_BYTES", 0)
     monkeypatch.setattr(stage._Stager, "run", None)  # the thorough way would fail
-    other = Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(tables)
-    bulk = other.load_one()
+    other = Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(f"{{{tables}}}")
+    bulk = other.load()
 
-    assert (bulk.rows_new, bulk.rows_total) == (thorough.rows_new, 1000)
-    assert other.schema("store_raw.orders") == lab.schema("store_raw.orders")
+    assert [(one.table, one.rows_new, one.rows_total) for one in bulk.tables] == [
+        (one.table, one.rows_new, 1000) for one in thorough.tables
+    ]
+    assert [one.table for one in bulk.tables] == names
     columns = "* exclude (_dlt_load_id)"
-    assert rows(other, columns) == rows(lab, columns)
+    for name in names:
+        assert other.schema(f"store_raw.{name}") == lab.schema(f"store_raw.{name}")
+        assert rows(other, columns, name) == rows(lab, columns, name)
 
 
 def write(table: pa.Table, path: Path) -> None:
@@ -376,60 +399,63 @@ def write(table: pa.Table, path: Path) -> None:
         path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
-@pytest.mark.parametrize("last", [{"id": 1}, {"id": None}])
 def test_large_files_with_bad_keys_are_looked_at_row_by_row(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, form: str, last: dict[str, int | None]
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "BULK_BYTES", 0)
-    ids = pa.array([1, 2, last["id"]], pa.int64())
-    write(pa.table({"id": ids, "state": ["a", "b", "c"]}), shop.folder / f"orders.{form}")
-    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
-    table = lab.load_one()
+    patterns = {}
+    for key, last in (("twice", 1), ("null", None)):
+        table = pa.table({"id": pa.array([1, 2, last], pa.int64()), "state": ["a", "b", "c"]})
+        for form in FORMS:
+            write(table, shop.folder / f"{key}.{form}")
+            patterns[f"{key}_{form}"] = f"{key}.{form}"
+    lab = shop.lab_with(one_source(patterns, "primary_key: [id]"))
 
-    assert (table.rows_new, table.rows_quarantined) == (2, 1)
-    assert rows(lab, "id, state") == ([(1, "c"), (2, "b")] if last["id"] else [(1, "a"), (2, "b")])
+    for loaded in lab.load().tables:
+        assert (loaded.rows_new, loaded.rows_quarantined) == (2, 1), loaded
+    expected = {"twice": [(1, "c"), (2, "b")], "null": [(1, "a"), (2, "b")]}
+    for name in patterns:
+        assert rows(lab, "id, state", name) == expected[name.partition("_")[0]], name
 
 
-@pytest.mark.parametrize(
-    ("usual", "last", "declared"),
-    [
-        ("{n}", "many", None),  # no number at all
-        ("{n}", "1.5", None),  # DuckDB would round it to 2
-        ("{n}", "99999999999999999999", None),
-        ("1{n:05d}", "000007", None),  # a code
-        ("2024-01-01", "2024-01-02T10:30:00", None),  # DuckDB would cut the time of day
-        ("2024-01-01", "02/01/2024", None),
-        ("2024-01-01 10:00:00", "2024-01-01 10:00:00+02:00", None),  # DuckDB drops the offset
-        ("{n}.5", "", None),
-        ("{n}.25", "0.125", "decimal(12, 2)"),  # DuckDB would round it
-        ("{n}", "7.0", "bigint"),
-        ("{n}", "x", "text"),
-        ("9{n:017d}", "9007199254740993", "bigint"),  # no double holds it
-    ],
+UNLIKE_THE_SAMPLE: tuple[tuple[str, str, str | None], ...] = (
+    ("{n}", "many", None),  # no number at all
+    ("{n}", "1.5", None),  # DuckDB would round it to 2
+    ("{n}", "99999999999999999999", None),
+    ("1{n:05d}", "000007", None),  # a code
+    ("2024-01-01", "2024-01-02T10:30:00", None),  # DuckDB would cut the time of day
+    ("2024-01-01", "02/01/2024", None),
+    ("2024-01-01 10:00:00", "2024-01-01 10:00:00+02:00", None),  # DuckDB drops the offset
+    ("{n}.5", "", None),
+    ("{n}.25", "0.125", "decimal(12, 2)"),  # DuckDB would round it
+    ("{n}", "7.0", "bigint"),
+    ("{n}", "x", "text"),
+    ("9{n:017d}", "9007199254740993", "bigint"),  # no double holds it
 )  # fmt: skip
+
+
 def test_value_unlike_the_sample_deep_in_a_large_file(
-    shop: Shop,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    usual: str,
-    last: str,
-    declared: str | None,
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = "".join(f"{n},{usual.format(n=n)}\n" for n in range(21_000))
-    shop.write("orders.csv", f"id,value\n{lines}21000,{last}\n")
-    columns = f", columns: {{value: '{declared}'}}" if declared else ""
-    tables = f"{{orders: {{pattern: '*', primary_key: [id]{columns}}}}}"
-    contract = "{data_type: discard_value}"
-    thorough = shop.lab_with(tables, schema_contract=contract)
-    bulk = Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(tables, schema_contract=contract)
+    tables = []
+    for number, (usual, last, declared) in enumerate(UNLIKE_THE_SAMPLE):
+        lines = "".join(f"{n},{usual.format(n=n)}\n" for n in range(21_000))
+        shop.write(f"{number}.csv", f"id,value\n{lines}21000,{last}\n")
+        columns = f", columns: {{value: '{declared}'}}" if declared else ""
+        tables.append(f"t{number}: {{pattern: {number}.csv, primary_key: [id]{columns}}}")
+    options = {"schema_contract": "{data_type: discard_value}"}
+    thorough = shop.lab_with(f"{{{', '.join(tables)}}}", **options)
+    other = Shop(Lab(tmp_path / "bulk"), shop.folder)
+    bulk = other.lab_with(f"{{{', '.join(tables)}}}", **options)
     thorough.load()
     monkeypatch.setattr(stage, "BULK_BYTES", 0)
     bulk.load()
 
-    assert bulk.schema("store_raw.orders") == thorough.schema("store_raw.orders")
-    value = "select id, value from store_raw.orders where id in (1, 21000) order by id"
-    assert bulk.query(value) == thorough.query(value)
+    for number, case in enumerate(UNLIKE_THE_SAMPLE):
+        table = f"store_raw.t{number}"
+        assert bulk.schema(table) == thorough.schema(table), case
+        value = f"select id, value from {table} where id in (1, 21000) order by id"
+        assert bulk.query(value) == thorough.query(value), case
 
 
 def test_last_of_many_rows_with_one_key_wins(shop: Shop) -> None:
@@ -486,41 +512,40 @@ def test_the_quarantine_keeps_every_digit(shop: Shop) -> None:
     assert lab.query("select row_json from store_raw._quarantine") == [(row,)]
 
 
-@pytest.mark.parametrize(
-    ("content", "before", "after", "expected"),
-    [
-        ("order_id;x,z\n1;7,5\n", "", "delimiter: ';'", {"order_id": 1, "x_z": "7,5"}),
-        ("order_id,x\n1,é\n", "encoding: latin-1", "encoding: utf-8", {"order_id": 1, "x": "é"}),
-        ("order_id,x\n1,7\n", "", "rename: {x: y}", {"order_id": 1, "y": 7}),
-    ],
+RE_READ: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("order_id;x,z\n1;7,5\n", "", "delimiter: ';'", {"order_id": 1, "x_z": "7,5"}),
+    ("order_id,x\n1,é\n", "encoding: latin-1", "encoding: utf-8", {"order_id": 1, "x": "é"}),
+    ("order_id,x\n1,7\n", "", "rename: {x: y}", {"order_id": 1, "y": 7}),
 )
-def test_a_changed_setting_reads_the_files_again(
-    shop: Shop, content: str, before: str, after: str, expected: dict[str, Any]
-) -> None:
-    shop.write("orders.csv", content)
-    shop.lab_with(f"{{orders: {{pattern: 'orders*', {before}}}}}").load()
-    lab = shop.lab_with(f"{{orders: {{pattern: 'orders*', {after}}}}}")
-    table = lab.load_one()
-
-    assert (table.files_read, table.rows_given) == (1, 1)
-    assert "its settings changed: all its files were read again" in table.notes
-    assert rows(lab, ", ".join(expected)) == [tuple(expected.values())]
-    assert lab.load_one().files_read == 0
 
 
-@pytest.mark.parametrize(
-    "after", ["primary_key: [x]", "", "primary_key: [order_id], columns: {x: text}"]
-)
-def test_a_changed_key_or_type_names_the_full_refresh(shop: Shop, after: str) -> None:
+def test_a_changed_setting_reads_the_files_again(shop: Shop) -> None:
+    for number, (content, *_) in enumerate(RE_READ):
+        shop.write(f"{number}.csv", content)
+
+    def lab_with(part: int) -> Lab:
+        tables = (f"t{n}: {{pattern: {n}.csv, {one[part]}}}" for n, one in enumerate(RE_READ))
+        return shop.lab_with(f"{{{', '.join(tables)}}}")
+
+    lab_with(1).load()
+    lab = lab_with(2)
+    for table, (*_, expected) in zip(lab.load().tables, RE_READ, strict=True):
+        assert (table.files_read, table.rows_given) == (1, 1)
+        assert "its settings changed: all its files were read again" in table.notes
+        assert rows(lab, ", ".join(expected), table.table) == [tuple(expected.values())]
+    assert [table.files_read for table in lab.load().tables] == [0, 0, 0]
+
+
+def test_a_changed_key_or_type_names_the_full_refresh(shop: Shop) -> None:
     shop.write("orders.csv", "order_id,x\n1,7\n")
     shop.lab_with(ORDERS).load()
-    lab = shop.lab_with(f"{{orders: {{pattern: 'orders*', {after}}}}}")
-    with pytest.raises(SourceError, match="`headrace load --full-refresh --source store`"):
-        lab.load()
-    assert rows(lab, "order_id, x") == [(1, 7)]
-    lab.load(full_refresh=True)
-
-    assert len(rows(lab, "order_id, x")) == 1
+    for after in ("primary_key: [x]", "", "primary_key: [order_id], columns: {x: text}"):
+        lab = shop.lab_with(f"{{orders: {{pattern: 'orders*', {after}}}}}")
+        with pytest.raises(SourceError, match="`headrace load --full-refresh --source store`"):
+            lab.load()
+        assert rows(lab, "order_id, x") == [(1, 7)]
+        lab.load(full_refresh=True)
+        assert len(rows(lab, "order_id, x")) == 1
 
 
 def test_an_emptied_file_without_a_key_loses_its_rows(shop: Shop) -> None:
