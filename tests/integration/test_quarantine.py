@@ -1,6 +1,7 @@
 """``headrace quarantine``: rows are looked at, corrected, loaded once, and keep their history."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -55,6 +56,22 @@ def spoiled(shop: Shop, tables: str = KEYED, **options: str) -> Lab:
     return lab
 
 
+@pytest.fixture(scope="module")
+def _spoiled(tmp_path_factory: pytest.TempPathFactory, jaffle_root: Path) -> Shop:
+    place = tmp_path_factory.mktemp("spoiled")
+    shop = Shop(Lab(place / "data", jaffle_root), place / "files")
+    spoiled(shop)
+    return shop
+
+
+@pytest.fixture
+def spoiled_lab(shop: Shop, _spoiled: Shop) -> Lab:
+    """What ``spoiled`` gives with a key (a copy)."""
+    shutil.copytree(_spoiled.folder, shop.folder, dirs_exist_ok=True)
+    shutil.copytree(_spoiled.lab.data_dir, shop.lab.data_dir)
+    return shop.lab_with(KEYED)
+
+
 @pytest.mark.parametrize("tables", [KEYED, KEYLESS], ids=["with a key", "without a key"])
 def test_a_row_is_replayed_once_and_stays_when_its_file_grows(shop: Shop, tables: str) -> None:
     lab = spoiled(shop, tables)
@@ -79,8 +96,8 @@ def test_a_row_is_replayed_once_and_stays_when_its_file_grows(shop: Shop, tables
     assert table.rows_quarantined == 0
 
 
-def test_rows_are_exported_edited_and_replayed(shop: Shop, tmp_path: Path) -> None:
-    lab = spoiled(shop)
+def test_rows_are_exported_edited_and_replayed(spoiled_lab: Lab, tmp_path: Path) -> None:
+    lab = spoiled_lab
     for name in ("bad.csv", "bad.jsonl", "bad.json"):
         out = tmp_path / name
         report = listing.shown(lab.resolved, ORDERS)
@@ -117,8 +134,10 @@ def test_rows_are_exported_edited_and_replayed(shop: Shop, tmp_path: Path) -> No
         replay(lab, edited=out)
 
 
-def test_a_stopped_replay_has_done_nothing(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    lab = spoiled(shop)
+def test_a_stopped_replay_has_done_nothing(
+    spoiled_lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = spoiled_lab
     before = rows(lab)
 
     def stopped(*_: object, **__: object) -> None:
@@ -134,8 +153,8 @@ def test_a_stopped_replay_has_done_nothing(shop: Shop, monkeypatch: pytest.Monke
     assert lab.load_one().rows_quarantined == 0
 
 
-def test_what_is_newer_is_not_replaced_without_a_word(shop: Shop) -> None:
-    lab = spoiled(shop)
+def test_what_is_newer_is_not_replaced_without_a_word(shop: Shop, spoiled_lab: Lab) -> None:
+    lab = spoiled_lab
     shop.write("c.csv", "id,amount,day\n3,33,2024-01-09\n")
     lab.load()
     report = replay(lab, "amount = '15'", "id = coalesce(id, left(_quarantine_text, 1))")
@@ -178,8 +197,10 @@ def test_a_newer_snapshot_supersedes_the_rows_of_the_older_one(shop: Shop) -> No
     assert statuses(lab) == {"open": 1, "superseded": 2}
 
 
-def test_discarded_rows_do_not_come_back_and_keep_their_history(shop: Shop) -> None:
-    lab = spoiled(shop)
+def test_discarded_rows_do_not_come_back_and_keep_their_history(
+    shop: Shop, spoiled_lab: Lab
+) -> None:
+    lab = spoiled_lab
     report = quarantine_replay.discard(lab.resolved, Chosen("store", "orders", "malformed"))
     assert report.rows == 1
     assert statuses(lab) == {"open": 1, "discarded": 1}
@@ -227,21 +248,17 @@ def test_values_of_json_keep_their_form(shop: Shop) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("correction", "words"),
-    [
+def test_wrong_corrections_are_named(spoiled_lab: Lab) -> None:
+    for correction, words in (
         ("amont = '1'", "has no column 'amont' (did you mean 'amount'?)"),
         ("amount", "write it as COLUMN = SQL"),
         ("amount = nonsense(1)", "nonsense"),
         ("amount = (select content from read_text('/etc/hosts'))", "disabled"),
-    ],
-)
-def test_wrong_corrections_are_named(shop: Shop, correction: str, words: str) -> None:
-    lab = spoiled(shop)
-    with pytest.raises(SourceError) as caught:
-        replay(lab, correction)
-    assert words in str(caught.value)
-    assert "\n" not in str(caught.value)
+    ):
+        with pytest.raises(SourceError) as caught:
+            replay(spoiled_lab, correction)
+        assert words in str(caught.value)
+        assert "\n" not in str(caught.value)
 
 
 def test_what_cannot_be_replayed_is_said(shop: Shop, tmp_path: Path) -> None:
@@ -364,8 +381,8 @@ def with_personal(lab: Lab, *columns: str) -> None:
         store.close()
 
 
-def test_the_page_knows_what_is_in_quarantine_now(shop: Shop) -> None:
-    lab = spoiled(shop)
+def test_the_page_knows_what_is_in_quarantine_now(spoiled_lab: Lab) -> None:
+    lab = spoiled_lab
     misfit, malformed = kept(lab)
     assert (misfit.source, misfit.table, misfit.reason, misfit.rows) == (
         "store", "orders", "data_type", 1,
@@ -383,8 +400,8 @@ def test_the_page_knows_what_is_in_quarantine_now(shop: Shop) -> None:
     assert kept(lab) == []
 
 
-def test_personal_data_in_quarantine_is_not_kept_for_the_page(shop: Shop) -> None:
-    lab = spoiled(shop)
+def test_personal_data_in_quarantine_is_not_kept_for_the_page(spoiled_lab: Lab) -> None:
+    lab = spoiled_lab
     with_personal(lab, "amount")
     resolved = lab.resolved
     store = RunStore(resolved.run_store_url)
@@ -396,8 +413,8 @@ def test_personal_data_in_quarantine_is_not_kept_for_the_page(shop: Shop) -> Non
     assert "1,5" not in repr(kept(lab))
 
 
-def test_the_quarantine_is_no_table_of_the_source(shop: Shop) -> None:
-    lab = spoiled(shop)
+def test_the_quarantine_is_no_table_of_the_source(spoiled_lab: Lab) -> None:
+    lab = spoiled_lab
     store = RunStore(lab.resolved.run_store_url)
     catalog = store.load_catalog()
     changes = store.catalog_changes(1, store.catalog_version() or 0)
