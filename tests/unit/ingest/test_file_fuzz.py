@@ -22,7 +22,7 @@ from workbook import workbook
 
 pytestmark = pytest.mark.slow
 
-TRIES = int(os.environ.get("HEADRACE_FUZZ", "20"))
+TRIES = int(os.environ.get("HEADRACE_FUZZ", "40"))
 """Files of each format and key; more by ``HEADRACE_FUZZ=1000``, others by HEADRACE_FUZZ_SEED."""
 SEED = os.environ.get("HEADRACE_FUZZ_SEED", "")
 
