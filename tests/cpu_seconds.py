@@ -20,7 +20,7 @@ from xdist.scheduler import LoadFileScheduling
 
 RECORD = Path(__file__).with_suffix(".json")
 _WORTH_A_LINE_S = 0.5
-_REFERENCE_S = 0.03
+_REFERENCE_S = 0.017
 """CPU seconds that `_spin` takes on the reference machine: Python 3.11, when it is quiet."""
 _SPIN_EVERY_S = 20.0
 elsewhere = 0.0
