@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from headrace.catalog.model import Catalog
+from headrace.catalog.model import Catalog, Column
 
 UNKNOWN = "its origin is not known"
 
@@ -65,7 +65,7 @@ def why_masked(
     catalog: Catalog,
     made_from: Mapping[tuple[str, str], str],
     asset_id: str,
-    name: str,
+    column: Column | None,
     *,
     is_read: bool,
 ) -> str | None:
@@ -78,11 +78,9 @@ def why_masked(
         catalog: the graph.
         made_from: the result of ``inherited``.
         asset_id: an asset's id.
-        name: a column as the published file names it.
+        column: of it; None where it has no such column.
         is_read: whether all column lineage of the asset is known.
     """
-    asset = catalog.assets[asset_id]
-    column = asset.column(name)
     if column is None:
         return UNKNOWN
     if column.pii:

@@ -228,9 +228,7 @@ def known_columns(catalog: Catalog) -> KnownColumns:
         shown = tuple(
             column.name
             for column in asset.columns
-            if pii.why_masked(
-                catalog, made_from, asset.id, column.name, is_read=asset.id not in unread
-            )
+            if pii.why_masked(catalog, made_from, asset.id, column, is_read=asset.id not in unread)
             is None
         )
         if shown:

@@ -140,7 +140,7 @@ def personal_of(now: ProjectSnapshot, asset: Asset, columns: Collection[str]) ->
         name
         for name in columns
         if (asset.id, name) in index.personal_sources
-        or why_masked(index.catalog, index.personal, asset.id, name, is_read=is_read) is not None
+        or why_masked(index.catalog, index.personal, asset.id, asset.column(name), is_read=is_read)
     }
 
 

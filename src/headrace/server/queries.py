@@ -200,7 +200,7 @@ def sample(
     def is_hidden(name: str) -> bool:
         is_read = asset_id not in index.problems
         return not pii and bool(
-            why_masked(index.catalog, index.personal, asset_id, name, is_read=is_read)
+            why_masked(index.catalog, index.personal, asset_id, found.column(name), is_read=is_read)
         )
 
     rows = state.published.rows(
