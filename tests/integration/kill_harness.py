@@ -246,7 +246,7 @@ class Bench:
         """Kill a publish; the published file is of the version before, or there is none."""
         number = 1 + index % (VERSIONS - 1)
         place = self.place(f"built{number}")
-        first = index % 4 == 3
+        first = index % 5 == 4
         if first:
             place.published.unlink(missing_ok=True)
         else:
@@ -260,7 +260,7 @@ class Bench:
             after=number,
             miss=miss,
             steps=("publish",),
-            again=_more_kills(index),
+            again=(index + index // 3) % 3,
         )
 
     def _kill(
@@ -601,11 +601,12 @@ def main() -> None:
     in_lanes([partial(bench.prepare_clean, number) for number in range(VERSIONS)])
     in_lanes([partial(bench.prepare_steps, number) for number in range(1, VERSIONS)])
     rounds = math.ceil(kills * 0.4)  # an attempt kills once, or three or four times
+    publishes = math.ceil(kills * 0.55)  # once, twice or thrice: it is over soon, and kills miss
     few = max(1, kills // 5)
     plan: dict[str, list[Callable[[], list[Any]]]] = {
         # a place is published from again and again: in one lane, one after the other
         "publish": [
-            partial(until_hit, bench.kill_publish, *range(first, rounds, VERSIONS - 1))
+            partial(until_hit, bench.kill_publish, *range(first, publishes, VERSIONS - 1))
             for first in range(VERSIONS - 1)
         ],
         "damage": [partial(once, bench.damage, index) for index in range(len(TEARS))],
