@@ -239,6 +239,7 @@ def test_an_empty_table_and_an_empty_column_say_so(path: Path) -> None:
     assert (nothing.strategies, nothing.changed) == (("fill",), 1)
 
 
+@pytest.mark.slow
 def test_what_no_parser_reads_is_no_miss(path: Path) -> None:
     catalog = _project(path, RAW, MODELS, KEYS)
     kept = tuple(edge for edge in catalog.column_edges if edge.child != "stg_orders")

@@ -70,6 +70,7 @@ def test_the_other_side_of_a_one_sided_monitor_is_open() -> None:
     assert found.bands[50].high is not None
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rare_for_each_kind() -> None:
     generator = np.random.default_rng(11)
     walk = np.cumsum(generator.normal(0, 1, (300, 40)), axis=0) + generator.normal(0, 3, (300, 40))
@@ -116,6 +117,7 @@ def test_a_trend_and_the_first_of_a_month_are_learned() -> None:
     assert len(found.bands) == 250
 
 
+@pytest.mark.slow
 def test_a_holiday_may_be_as_a_sunday_where_the_country_is_known() -> None:
     values = counts(400)[:, 0]
     good_friday = (datetime(2025, 4, 18, tzinfo=UTC) - START).days

@@ -244,6 +244,7 @@ def reader(lake: DuckLakeTarget) -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+@pytest.mark.slow
 def test_a_reader_never_sees_half_and_is_never_stopped(tmp_path: Path) -> None:
     lake = _target(tmp_path, "retention_hours=1")  # files stay for readers of what is replaced
     lake.prepare()
