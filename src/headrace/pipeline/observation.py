@@ -29,7 +29,7 @@ T = TypeVar("T")
 _LOG = logging.getLogger("headrace.pipeline")
 _NEVER_BLOCKS = frozenset({"duration", "freshness", "lateness"})
 _NOTES = 5  # of monitors, that are told
-_PROBLEMS = 20  # that are kept with a step
+PROBLEMS = 20  # that are kept with a step
 
 
 class AddStep(Protocol):
@@ -107,7 +107,7 @@ class Observation:
                 "error" if problems else "success",
                 time.monotonic() - started,
                 began,
-                first_few(problems, _PROBLEMS) or None,
+                first_few(problems, PROBLEMS) or None,
             )
 
     def keep_profiles(self) -> None:

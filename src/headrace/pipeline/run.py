@@ -31,7 +31,7 @@ from headrace.pipeline.loading import load as load_step
 from headrace.pipeline.loading import load_process, sources
 from headrace.pipeline.loading.backfill import LoadPart, about_incremental_models, parse_tables
 from headrace.pipeline.loading.load import affected_by
-from headrace.pipeline.observation import Observation, blocked
+from headrace.pipeline.observation import PROBLEMS, Observation, blocked
 from headrace.pipeline.progress import Progress
 from headrace.pipeline.progress import path_of as progress_path
 from headrace.pipeline.publishing import publish as publish_step
@@ -60,7 +60,6 @@ from headrace.telemetry import json_log
 
 Step = Literal["load", "build", "publish"]
 _LOG = logging.getLogger("headrace.pipeline")
-_PROBLEMS = 20  # that are kept with a step
 ALL_STEPS: tuple[Step, ...] = ("load", "build", "publish")
 
 
@@ -594,7 +593,7 @@ class _Run:
             raise _explained(name, error, self.resolved) from error
         seconds = time.monotonic() - started
         status = "failed" if problems else "success"
-        said = first_few(problems, _PROBLEMS) or None
+        said = first_few(problems, PROBLEMS) or None
         self._add_step(name, status, seconds, started_at, said)
         self.listen(Event(name, name, "done", "", seconds))
 

@@ -214,7 +214,6 @@ def reading(target: Target, *, writes: bool = False) -> "Iterator[duckdb.DuckDBP
     Raises:
         WarehouseError: there is no database yet, or it cannot be read.
     """
-
     with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         attach = target.attach_to_write if writes else target.attach

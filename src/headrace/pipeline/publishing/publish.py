@@ -58,7 +58,6 @@ def publish(
         PublishError: what changed cannot be written; readers have what they had.
         WarehouseError: the warehouse cannot be read.
     """
-
     started = time.monotonic()
     manifest = read_manifest(resolved.artifacts)
     wanted = manifest.relations(*resolved.published_relations)

@@ -78,7 +78,6 @@ def reading(resolved: "Resolved") -> "Iterator[duckdb.DuckDBPyConnection]":
     Raises:
         WarehouseError: nothing is published, or it cannot be read.
     """
-
     with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         if not attach(resolved, connection, ALIAS):

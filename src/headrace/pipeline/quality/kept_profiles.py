@@ -190,7 +190,6 @@ def _profile(
 @contextmanager
 def opened(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection | None]":
     """A DuckDB that reads the target under its own name; None while there is no target."""
-
     with connect() as connection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(f"set temp_directory = {literal(str(resolved.data_dir / 'spill'))}")

@@ -135,7 +135,6 @@ class LakeConnections:
     @contextmanager
     def unattached(self) -> "Iterator[duckdb.DuckDBPyConnection]":
         """A DuckDB in memory that nothing is attached to."""
-
         with connect(self.config) as connection:
             for key, value in SESSION.items():
                 connection.execute(f"set {key} = {literal(value)}")
