@@ -117,8 +117,12 @@ def build(
         compile_left_out(resolved, target, parsed, missing=missing, nodes=nodes)
         parsed.graph.write(str(resolved.artifacts / "manifest.json"))
         listen(Event("build", "looking at the age of the sources", "phase"))
-        freshness = _freshness(resolved, target, parsed.runner, missing, listen)
-        _describe_relations(resolved, target, parsed.runner)
+        try:  # dbt opens the target once for both
+            freshness = _freshness(resolved, parsed.runner, missing, listen)
+            _describe_relations(resolved, parsed.runner)
+            target.note_written(())
+        finally:
+            target.release()
     if full_refresh and all(
         node.status == "success" for node in nodes if node.resource_type in MADE
     ):
@@ -352,19 +356,14 @@ def _note_written(target: Target, result: Any) -> None:
 
 def _freshness(
     resolved: Resolved,
-    target: Target,
     runner: "dbtRunner",
     missing: list[str],
     listen: Listener,
 ) -> tuple[NodeReport, ...]:
     """Source freshness, from dlt's own record of loads."""
     selection = [argument for name in missing for argument in ("--exclude", f"source:{name}")]
-    try:
-        words = [*dbt_runner.arguments(resolved), *selection, "--no-write-json"]
-        result = runner.invoke(["source", "freshness", *words])
-        target.note_written(())
-    finally:
-        target.release()
+    words = [*dbt_runner.arguments(resolved), *selection, "--no-write-json"]
+    result = runner.invoke(["source", "freshness", *words])
     project = dbt_runner.project_of(resolved)
     if result.exception is not None or result.result is None:
         raise dbt_runner.transform_error(result, project) from result.exception
@@ -394,17 +393,11 @@ def _freshness(
     return tuple(reports)
 
 
-def _describe_relations(resolved: Resolved, target: Target, runner: "dbtRunner") -> None:
+def _describe_relations(resolved: Resolved, runner: "dbtRunner") -> None:
     """Have dbt write ``catalog.json``: the columns and types that the engine reports.
 
     The catalog of assets works without it, so a failure is only logged.
     """
-    try:
-        result = runner.invoke(
-            ["docs", "generate", "--no-compile", *dbt_runner.arguments(resolved)]
-        )
-        target.note_written(())
-    finally:
-        target.release()
+    result = runner.invoke(["docs", "generate", "--no-compile", *dbt_runner.arguments(resolved)])
     if not result.success:
         _LOG.warning("dbt wrote no catalog.json: %s", result.exception)

@@ -211,7 +211,10 @@ class SourceLoader:
         self.order = list(source.resources)
         try:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
-            with libraries_dlt.load_progress(self._loaded_so_far):
+            with (
+                libraries_dlt.load_progress(self._loaded_so_far),
+                libraries_dlt.loads_held_open(self.target.database_file),
+            ):
                 info = pipeline.run(source, **refresh)
         except PipelineStepFailed as error:
             if came_of_ctrl_c(error):
