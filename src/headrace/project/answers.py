@@ -57,7 +57,7 @@ def load(project: Path) -> dict[str, Any]:
         TemplateError: it is not valid YAML mapping.
     """
     # copier's reader: ruamel, which reads all else here, takes the commit 12e4567 for a number
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         entries = yaml.safe_load((project / FILE).read_text(encoding="utf-8"))

@@ -90,19 +90,18 @@ class Planner:
         for number, name in enumerate(document.schema.uses):
             base = document.file.parent if document.file else Path()
             path = (base / name).resolve()
-            place = document.location("uses", number)
             if path in above or len(above) > checks.MOST_DEPTH:
+                place = document.location("uses", number)
                 raise SchemaError.at(place, f"{name} uses this file: a cycle")
             if not path.is_file():
-                raise SchemaError.at(place, f"there is no file {path}")
+                raise SchemaError.at(document.location("uses", number), f"there is no file {path}")
             used = read(path)
             inner = Planner(used)
             inner._gather(used, own=True, above=(*above, path))
             for plan in inner.plan_used().values():
                 if plan.name in self.plans and self.plans[plan.name].file != plan.file:
-                    raise SchemaError(
-                        [SchemaProblem(place, f"two files hold a table {plan.name!r}")]
-                    )
+                    message = f"two files hold a table {plan.name!r}"
+                    raise SchemaError([document.problem(message, "uses", number)])
                 plan.own = False
                 self.plans[plan.name] = plan
         for name, table in document.schema.tables.items():

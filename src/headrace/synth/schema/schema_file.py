@@ -3,7 +3,9 @@
 import io
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
@@ -16,6 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from headrace.exceptions import first_line
 from headrace.formatting import did_you_mean
 from headrace.synth.errors import Location, SchemaError, SchemaProblem, SynthError, proposal
+from headrace.synth.schema import quick_yaml
 from headrace.synth.schema.base import Duration, Name, Share, Strict, Timestamp
 from headrace.synth.schema.fault import FAULT_KINDS, AnyFault
 from headrace.synth.schema.fields import FIELD_TYPES, AnyField, Datetime, Expression
@@ -163,23 +166,27 @@ MOST_BYTES: Final = 2_000_000
 """A schema file is written by hand, or learned; the largest of ours has 50,000 bytes."""
 MOST_NODES: Final = 200_000
 """Keys and values after aliases are followed."""
-_MOST_DEPTH: Final = 40
+_TOO_DEEP: Final = f"nested more than {quick_yaml.MOST_DEPTH} levels deep"
 
 Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SchemaDocument:
     """A parsed schema file, with the location of each key."""
 
     schema: Schema
-    tree: CommentedMap
+    text: str
     file: Path | None
+
+    @cached_property
+    def _tree(self) -> Any:
+        return load(self.text, self.file)
 
     def location(self, *path: str | int) -> Location:
         """The location of the value of a key path; of its nearest parent if it is missing."""
-        return location_of(self.tree, self.file, path)
+        return location_of(self._tree, self.file, path)
 
     def problem(self, message: str, *path: str | int) -> SchemaProblem:
         """A problem with the value at a key path."""
@@ -223,10 +230,17 @@ def parse(text: str, file: Path | None = None) -> SchemaDocument:
     Raises:
         SchemaError: it is not a schema file; says where, and what is allowed.
     """
+    try:
+        plain = quick_yaml.read(text)
+    except quick_yaml.TooDeepError as error:
+        raise SchemaError.at(Location(file), _TOO_DEEP) from error
+    if plain is not None:
+        with suppress(ValidationError, _TooMuchError):  # told below, with locations
+            return SchemaDocument(Schema.model_validate(_Plain().of(plain, 0)), text, file)
     tree = load(text, file)
     if not isinstance(tree, CommentedMap):
         raise SchemaError.at(Location(file), "a schema file is a mapping with the key schema")
-    return SchemaDocument(validate(Schema, tree, file), tree, file)
+    return SchemaDocument(validate(Schema, tree, file), text, file)
 
 
 def load(text: str, file: Path | None) -> Any:
@@ -279,8 +293,8 @@ class _Plain:
         self.nodes += 1
         if self.nodes > MOST_NODES:
             raise _TooMuchError(f"more than {MOST_NODES:,} keys and values once aliases unfold")
-        if depth > _MOST_DEPTH:
-            raise _TooMuchError(f"nested more than {_MOST_DEPTH} levels deep")
+        if depth > quick_yaml.MOST_DEPTH:
+            raise _TooMuchError(_TOO_DEEP)
         if isinstance(node, Mapping):
             return {self._key(key): self.of(value, depth + 1) for key, value in node.items()}
         if isinstance(node, Sequence) and not isinstance(node, str | bytes):
