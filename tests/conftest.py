@@ -1,5 +1,6 @@
 """The tests of the machinery need its group of tools, which a user of the project does not have."""
 
+import gc
 import importlib.util
 import os
 import re
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 import cpu_seconds
-from headrace import portable
+from headrace import portable, process
 
 _GROUP = ("hypothesis", "httpx", "jsonschema", "psutil")
 _LOOKS = (
@@ -126,6 +127,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in {"integration", "project", "template"}:
             item.add_marker(pytest.mark.slow)
     cpu_seconds.longest_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """Nothing looks through thousands of tests for garbage, again and again."""
+    gc.collect()
+    gc.freeze()
+    process.collect_rarely()
 
 
 @pytest.hookimpl(tryfirst=True)

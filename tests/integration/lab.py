@@ -21,6 +21,8 @@ from headrace.settings import Resolved, resolve
 
 ROOT = Path(__file__).parents[2]
 REAL_DATA = ROOT.parent / "shared" / "data" / "jaffle_shop"
+_UNOBSERVED = ("monitors.enabled=false", "quality.keep_profiles=0")
+"""What a run finds out about its data is a sixth of it: left to the tests that look at it."""
 
 Rows = list[tuple[Any, ...]]
 
@@ -33,12 +35,15 @@ class Lab:
         data_dir: where everything is written.
         root: the project; the repository unless files of it must differ.
         flags: ``--set`` assignments besides the data directory.
+        environ: variables that are settings.
+        observes: whether runs measure and profile their tables, as they do unless told otherwise.
     """
 
     data_dir: Path
     root: Path = ROOT
     flags: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
+    observes: bool = False
 
     def set(self, *flags: str) -> "Lab":
         """The same lab with more settings."""
@@ -46,9 +51,12 @@ class Lab:
 
     @property
     def resolved(self) -> Resolved:
-        return resolve(
-            self.root, flags=[f"data_dir={self.data_dir}", *self.flags], environ=self.environ
-        )
+        return resolve(self.root, flags=self._assignments, environ=self.environ)
+
+    @property
+    def _assignments(self) -> list[str]:
+        unobserved = () if self.observes else _UNOBSERVED
+        return [f"data_dir={self.data_dir}", *unobserved, *self.flags]
 
     @property
     def warehouse(self) -> Path:
@@ -116,9 +124,7 @@ class Lab:
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """The real command, in a process of its own."""
         plain = {key: text for key, text in os.environ.items() if not key.startswith("HEADRACE_")}
-        flags = [
-            word for flag in (f"data_dir={self.data_dir}", *self.flags) for word in ("--set", flag)
-        ]
+        flags = [word for flag in self._assignments for word in ("--set", flag)]
         environ = plain | dict(self.environ)
         return run_module("headrace", [*arguments, *flags], cwd=self.root, env=environ)
 
@@ -147,17 +153,19 @@ class Shop:
         )
 
 
-def copy_project(destination: Path, *, whole: bool = False) -> Path:
+def copy_project(destination: Path, *, whole: bool = False, unit_tests: bool = False) -> Path:
     """A project of one's own, with all that a user may edit.
 
     Args:
         destination: where.
-        whole: with the models of the simulated sources, too.
+        whole: with the models of the simulated sources, too, and all unit tests.
+        unit_tests: with the unit tests of its models.
     """
     for part in ("config", "dlt_pipelines", ".dlt"):
         unwritten = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / part, destination / part, ignore=unwritten)
-    copy_models(ROOT / "dbt_project", destination / "dbt_project", whole=whole)
+    models = destination / "dbt_project"
+    copy_models(ROOT / "dbt_project", models, whole=whole, unit_tests=unit_tests)
     return destination
 
 

@@ -96,7 +96,10 @@ def test_what_a_build_leaves_out_is_traced_all_the_same(done: Lab, tmp_path: Pat
         (change.asset, change.what)
         for change in changes(lab, since=1)
         if change.what != "asset added"
-    } == {("model.headrace.stg_jaffle_shop__orders", "code changed")}
+    } == {
+        ("model.headrace.stg_jaffle_shop__orders", "code changed"),
+        ("model.headrace.stg_jaffle_shop__orders", "column retyped"),  # its tests fail, later
+    }
     results = json.loads((lab.resolved.artifacts / "run_results.json").read_text("utf-8"))
     assert results["args"]["which"] == "build"  # it is not of the compilation
 

@@ -87,7 +87,7 @@ def loaded(
     """Everything loaded once: row by row, or as it is where that is possible."""
     root = tmp_path_factory.mktemp("hostile")
     (root / "files").mkdir()
-    shop = Shop(Lab(root / "data[1] *"), root / "files")
+    shop = Shop(Lab(root / "data[1] *", observes=True), root / "files")
     write_all(shop)
     tables = ", ".join(
         f"{name}: {{pattern: '{name}/" + options.removeprefix("{pattern: '")

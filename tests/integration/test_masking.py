@@ -89,6 +89,7 @@ def lab(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Lab:
             "HEADRACE_RUN_STORE__URL": store,
             "CRM_DB_PASSWORD": IN_DBT,
         },
+        observes=True,
     )
 
 

@@ -41,7 +41,8 @@ def no_configuration_of_the_machine() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def done_once(tmp_path_factory: pytest.TempPathFactory, jaffle_root: Path) -> Lab:
     """The jaffle shop, run once with events to the file in the data directory."""
-    lab = Lab(tmp_path_factory.mktemp("lineage") / "data", jaffle_root, flags=(ENABLED,))
+    place = tmp_path_factory.mktemp("lineage") / "data"
+    lab = Lab(place, jaffle_root, flags=(ENABLED,), observes=True)
     report = lab.run()
     assert report.status == "success"
     assert report.notes == ()

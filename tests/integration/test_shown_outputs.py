@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from api_lab import use_pipelines
-from lab import ROOT, Lab
+from lab import ROOT, Lab, copy_project
 from tutorial import Command, Edit, difference, steps
 from typer.testing import CliRunner
 
@@ -29,15 +29,21 @@ PAGES = sorted(path for path in HOW_TO.glob("*.md") if "```console" in path.read
 HERE = [path for path in PAGES if path.name not in ELSEWHERE]
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the sample was run once, as users have it."""
+    root = copy_project(tmp_path_factory.mktemp("ran") / "shop", unit_tests=True)
+    shutil.copytree(ROOT / "data" / "schemas", root / "data" / "schemas")
+    assert Lab(root / "data", root, observes=True).run().status == "success"
+    return root
+
+
 @pytest.fixture
-def desk(
-    _sample_run: Path, jaffle_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Lab:
+def desk(ran: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     """A project of one's own in which the sample was run once; it is the working directory."""
     root = tmp_path / "shop"
-    shutil.copytree(jaffle_root, root)
-    shutil.copytree(_sample_run, root / "data", dirs_exist_ok=True)
-    lab = Lab(root / "data", root)
+    shutil.copytree(ran, root)
+    lab = Lab(root / "data", root, observes=True)
     monkeypatch.chdir(root)
     use_pipelines(monkeypatch, lab)
     lab.say_it_was_built_here()

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """The jaffle shop, loaded and built."""
     folder = tmp_path_factory.mktemp("strength")
-    copy_models(ROOT / "dbt_project", folder / "dbt_project")
+    copy_models(ROOT / "dbt_project", folder / "dbt_project", unit_tests=True)
     lab = Lab(folder / "data").set(f"dbt.project_dir={folder / 'dbt_project'}")
     assert lab.run("load", "build", sources=("jaffle_shop",)).status == "success"
     return lab

@@ -101,7 +101,7 @@ def _lab(folder: Path, place_name: str) -> Iterator[Lab]:
     )
     with PLACES[place_name](root) as place:
         flags = (f"target={place.target}", *place.flags, "publish.local_copy=never")
-        lab = Lab(root / "data", root, flags)
+        lab = Lab(root / "data", root, flags, observes=True)
         can = lab.resolved.target.capabilities
         if can.incremental:
             (models / "marts" / "later_orders.sql").write_text(INCREMENTAL)

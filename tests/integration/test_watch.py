@@ -28,7 +28,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     """A project that was published once."""
     home = tmp_path_factory.mktemp("watched")
     shutil.copytree(ROOT / "data" / "schemas", home / "project" / "data" / "schemas")
-    lab = Lab(home / "data", copy_project(home / "project"))
+    lab = Lab(home / "data", copy_project(home / "project", unit_tests=True))
     assert lab.run().status == "success"
     return lab
 

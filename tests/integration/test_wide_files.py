@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 from lab import Shop
 
@@ -16,7 +17,7 @@ def test_3000_columns(shop: Shop) -> None:
     for row in range(3):
         writer.writerow([VALUES[(row * 6 + number) % 6] for number in range(3_000)])
     shop.write("orders.csv", text.getvalue())
-    lab = shop.lab_with("{orders: {pattern: 'orders*'}}")
+    lab = replace(shop.lab_with("{orders: {pattern: 'orders*'}}"), observes=True)
     table = lab.load_one()
 
     assert (table.rows_given, table.rows_new) == (3, 3)

@@ -33,6 +33,7 @@ class TroubledProject:
                 f"sources.parcels.path={self._files / 'parcels'}",
                 "sources.parcels.tables={parcels: {pattern: '*.csv', primary_key: [id]}}",
             ),
+            observes=True,
         )
 
     def run_all(self) -> list[RunReport]:
