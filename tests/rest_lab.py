@@ -18,6 +18,7 @@ from headrace.exceptions import causes
 from headrace.ingest import IngestContext, TableLoad
 from headrace.ingest.model import SchemaContract
 from headrace.ingest.rest import ApiLimits, ApiResource, api_source
+from headrace.libraries import dlt as libraries_dlt
 
 
 @dataclass
@@ -135,15 +136,17 @@ class RestLab:
             timeout=5,
             max_attempts=1,
         )
-        try:
-            if extract_only:
-                self.pipeline().extract(source)
-            elif full_refresh:
-                self.pipeline().run(source, refresh="drop_sources")
-            else:
-                self.pipeline().run(source)
-        except Exception as error:
-            raise cause_of(error) from error
+        path = self.folder / "crm.duckdb"
+        with libraries_dlt.environment(), libraries_dlt.loads_held_open(path):
+            try:
+                if extract_only:
+                    self.pipeline().extract(source)
+                elif full_refresh:
+                    self.pipeline().run(source, refresh="drop_sources")
+                else:
+                    self.pipeline().run(source)
+            except Exception as error:
+                raise cause_of(error) from error
 
     def extract(self, url: str) -> None:
         """What a load does before anything is written to the file."""

@@ -13,6 +13,7 @@ import pytest
 from dlt.common.destination.exceptions import DestinationTerminalException
 from dlt.pipeline.exceptions import PipelineStepFailed
 
+from headrace.libraries import dlt as libraries_dlt
 from headrace.libraries import dlt_lake
 from headrace.settings import resolve
 from headrace.targets import Target
@@ -47,7 +48,8 @@ def load(target: Target, folder: Path, orders: Rows, files: Rows = (), **hints: 
         pipelines_dir=str(folder),
     )
     target.prepare()
-    pipeline.run([by_key, by_file] if files else [by_key])
+    with libraries_dlt.environment():
+        pipeline.run([by_key, by_file] if files else [by_key])
 
 
 def rows(target: Target, table: str) -> list[tuple[Any, ...]]:

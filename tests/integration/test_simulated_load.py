@@ -8,6 +8,7 @@ import dlt
 import duckdb
 import pytest
 
+from headrace.libraries import dlt as libraries_dlt
 from headrace.synth.resources import Simulation, simulated_resources
 from synth_lab import SHOP, START
 
@@ -53,7 +54,8 @@ def test_thirty_days_by_dlt_are_the_last_snapshot(
     loaded = []
     for day in range(1, DAYS + 1):
         simulation = Simulation(schema, as_of=START + timedelta(days=20 + day))
-        pipeline.run(store(simulation), loader_file_format="parquet")
+        with libraries_dlt.environment():
+            pipeline.run(store(simulation), loader_file_format="parquet")
         counts = pipeline.last_trace.last_normalize_info.row_counts  # type: ignore[union-attr]
         loaded.append(counts.get("order", 0))
 
@@ -103,7 +105,8 @@ def test_a_table_without_rows_is_made_and_filled_later(
     rows, columns = [], []
     for days in (0, 0, 20):
         simulation = Simulation(schema, as_of=START + timedelta(days=days))
-        pipeline.run(store(simulation), loader_file_format="parquet")
+        with libraries_dlt.environment():
+            pipeline.run(store(simulation), loader_file_format="parquet")
         with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:
             order = connection.sql('select * from store_raw."order"')
             rows.append(len(order.fetchall()))
@@ -137,7 +140,8 @@ def test_faults_come_with_a_load_and_go_with_the_next(
     nulls, loaded = [], []
     for faults in (None, "nulls:customer.email:0.5", "nulls:customer.email:0.5", None):
         simulation = Simulation(schema, as_of=START + timedelta(days=40), faults=faults)
-        pipeline.run(store(simulation), loader_file_format="parquet")
+        with libraries_dlt.environment():
+            pipeline.run(store(simulation), loader_file_format="parquet")
         counts = pipeline.last_trace.last_normalize_info.row_counts  # type: ignore[union-attr]
         loaded.append((counts.get("customer", 0), counts.get("order", 0)))
         with duckdb.connect(str(tmp_path / "store.duckdb"), read_only=True) as connection:

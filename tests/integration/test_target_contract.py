@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.errors import PublishError
+from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import lock
 from headrace.settings import Resolved, resolve
 from headrace.targets import BuiltTable, Publication, Publisher, Target
@@ -64,7 +65,7 @@ class Project:
         def rows() -> Iterator[pa.Table]:
             yield table
 
-        with lock.hold(self.target, "a test"):
+        with lock.hold(self.target, "a test"), libraries_dlt.environment():
             self.target.prepare()
             pipeline.run(rows())
         self.target.release()

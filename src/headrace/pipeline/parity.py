@@ -290,15 +290,7 @@ class _Side:
         }
         words = [word for flag in self._all_flags(of_sources) for word in ("--set", flag)]
         words += ["--env", self.given.env] if self.given.env else []
-        done = subprocess.run(
-            [sys.executable, "-m", "headrace", "run", "--json", *words],
-            cwd=self.given.root,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            check=False,
-        )
+        done = _headrace(["run", "--json", *words], self.given.root, environ)
         try:
             report = json.loads(done.stdout)
         except ValueError:
@@ -312,6 +304,21 @@ class _Side:
         for step in ("load", "build", "publish"):
             taken = (report.get(step) or {}).get("seconds")
             self.steps[step] = self.steps.get(step, 0.0) + float(taken or 0.0)
+
+
+def _headrace(
+    words: Sequence[str], folder: Path, environ: Mapping[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Headrace in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "headrace", *words],
+        cwd=folder,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
 
 
 def _compared(sides: Sequence[_Side], options: ParityOptions) -> Iterator[ParityTarget]:
