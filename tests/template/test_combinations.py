@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from typing import Any, ClassVar
 
 import pytest
@@ -55,6 +56,11 @@ _RENDERED = [
     for folder in (".", "config", "dlt_pipelines/*", "tests/project")
     for path in ROOT.glob(f"{folder}/*.jinja")
 ]
+
+
+@cache  # most files are the same in all projects
+def _is_yaml(text: str) -> bool:
+    return YAML(typ="safe").load(text) is not None
 
 
 @needs_git
@@ -129,7 +135,7 @@ class TestCopies:
             if not name.endswith((".sql", ".py")):
                 assert not re.search(r"\n{3,}\Z|[^\n]\Z", text), f"{name}: how it ends"
             if path.suffix in {".yml", ".yaml"}:
-                assert YAML(typ="safe").load(text) is not None, name
+                assert _is_yaml(text), name
             elif path.suffix == ".toml":
                 tomllib.loads(text)
             elif path.suffix == ".md":

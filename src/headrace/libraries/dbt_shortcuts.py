@@ -29,6 +29,7 @@ def taken(*, hears_all: bool) -> Iterator[None]:
             _short_summary_of_the_graph,
             _native_templates,
             _fast_json,
+            _types_tested_alike,
         ):
             stack.enter_context(shortcut())
         if not hears_all:
@@ -174,6 +175,28 @@ def _short_summary_of_the_graph() -> Iterator[None]:
         yield
     finally:
         linker.get_graph_summary = original
+
+
+@contextmanager
+def _types_tested_alike() -> Iterator[None]:
+    """dbt makes what guesses types anew for each result, with all that a calendar knows."""
+    from dbt_common.clients import agate_helper
+
+    helper: Any = agate_helper
+    original = helper.build_type_tester
+    made: dict[tuple[Any, ...], Any] = {}
+
+    def build_type_tester(text_columns: Any, string_null_values: Any = ("null", "")) -> Any:
+        key = (tuple(text_columns), string_null_values)
+        if key not in made:
+            made[key] = original(*key)
+        return made[key]
+
+    helper.build_type_tester = build_type_tester
+    try:
+        yield
+    finally:
+        helper.build_type_tester = original
 
 
 @contextmanager

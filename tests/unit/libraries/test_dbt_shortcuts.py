@@ -4,6 +4,8 @@ import io
 import json
 from collections import ChainMap
 from collections.abc import Iterator
+from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +31,38 @@ def test_an_argument_of_a_test_asks_for_the_names_that_it_has() -> None:
     with dbt_shortcuts.taken(hears_all=True):
         found = get_rendered(text, ChainMap(Names(context)), native=True)  # type: ignore[arg-type]
     assert found == expected == [4, False]
+
+
+def test_types_of_results_are_guessed_as_dbt_does_with_one_calendar(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from dbt_common.clients.agate_helper import table_from_data_flat
+
+    rows = [
+        {"a": 1, "b": "null", "c": None, "d": date(2024, 1, 31), "e": [1], "f": "2024-01-31"},
+        {"a": 2.5, "b": "", "c": True, "d": None, "e": {}, "f": "007"},
+    ]
+    tables = [(rows, list("abcdef")), (rows[:1], list("abc")), ([], ["a"]), (rows, list("abcdef"))]
+
+    def made() -> list[Any]:
+        found = [table_from_data_flat(*one) for one in tables]
+        types = [[type(kind).__name__ for kind in table.column_types] for table in found]
+        return [types, [[tuple(row) for row in table.rows] for table in found]]
+
+    calendar: Any = import_module("parsedatetime").Constants
+    known, calendars = calendar.__init__, []
+
+    def counted(*given: Any, **options: Any) -> None:
+        calendars.append(given)
+        known(*given, **options)
+
+    expected = made()
+    monkeypatch.setattr(calendar, "__init__", counted)
+    with dbt_shortcuts.taken(hears_all=True):
+        assert made() == expected
+        first = len(calendars)
+        assert made() == expected
+    assert first == len(calendars) > 0
 
 
 @pytest.mark.parametrize("hears_all", [False, True])

@@ -69,12 +69,8 @@ def publish(
     with connect() as connection:
         copy = PublishedCopy(connection, resolved, target)
         if publisher is None:
-            there = target.count_rows([(one.schema_name or "", one.relation_name) for one in nodes])
-            marts = [
-                copy.fingerprinted(node)
-                for node in nodes
-                if (node.schema_name or "", node.relation_name) in there
-            ]
+            found = [copy.fingerprinted(node) for node in nodes] if target.exists() else []
+            marts = [mart for mart in found if mart is not None]
         else:
             marts = _fingerprinted(publisher, nodes)
         written, has_copy = WrittenCopy(is_new=False, changed=frozenset(), moved={}), False

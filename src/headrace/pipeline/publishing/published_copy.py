@@ -117,17 +117,25 @@ class PublishedCopy:
         self._alias = name
         self._is_attached = False
 
-    def fingerprinted(self, node: Node) -> Mart:
+    def fingerprinted(self, node: Node) -> Mart | None:
         """Count a relation's rows and fingerprint its content, whatever the order of rows.
+
+        Returns:
+            None where there is no such relation, or it is a view of what is gone.
 
         Raises:
             PublishError: there is no warehouse.
             WarehouseError: it cannot be read.
         """
+        import duckdb
+
         self._attach()
         relation = f"{identifier(node.schema_name or 'main')}.{identifier(node.relation_name)}"
         name = f"{self._warehouse}.{relation}"
-        rows, content = content_of(self._connection, name)
+        try:
+            rows, content = content_of(self._connection, name)
+        except duckdb.CatalogException:
+            return None
         return Mart(node, rows, repr((content, about(node))))
 
     def write(
