@@ -4,7 +4,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -231,7 +231,9 @@ def loads_held_open(path: Path | None) -> Iterator[None]:
     def load(self: Any, *args: Any, **options: Any) -> Any:
         import duckdb
 
-        with duckdb.connect(str(path)):  # as dlt opens it, which must be the same for all
+        with ExitStack() as stack:
+            with suppress(duckdb.Error):  # dlt tells why it cannot be opened
+                stack.enter_context(duckdb.connect(str(path)))  # as dlt does: all must be alike
             return kept(self, *args, **options)
 
     if path is not None:

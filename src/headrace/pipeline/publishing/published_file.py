@@ -166,20 +166,22 @@ def _query(path: Path, sql: str) -> Sequence[Any]:
         found = path.stat()
     except OSError:
         return []
-    return _query_as_of(path, (found.st_ino, found.st_size, found.st_mtime_ns), sql)
+    import duckdb
+
+    try:
+        return _query_as_of(path, (found.st_ino, found.st_size, found.st_mtime_ns), sql)
+    except duckdb.Error:
+        return []  # a file that cannot be read is replaced by the next publish
 
 
 @lru_cache(maxsize=64)
 def _query_as_of(path: Path, stamp: tuple[int, ...], sql: str) -> Sequence[Any]:
     """A published file never changes, and takes DuckDB 20 ms to open; a run asks several times."""
-    del stamp
     import duckdb
 
-    try:
-        with duckdb.connect(str(path), read_only=True) as connection:
-            return tuple(connection.execute(sql).fetchall())
-    except duckdb.Error:
-        return []  # a file that cannot be read is replaced by the next publish
+    del stamp
+    with duckdb.connect(str(path), read_only=True) as connection:
+        return tuple(connection.execute(sql).fetchall())
 
 
 def earlier(path: Path) -> Iterator[PublishedFile]:
