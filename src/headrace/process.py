@@ -3,6 +3,7 @@
 import gc
 import importlib
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -78,6 +79,28 @@ def skip_last_collection() -> None:
     After a run with dlt and dbt it takes half a second, and frees what the system frees anyway.
     """
     gc.freeze()
+
+
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Have a Ctrl-C wait for the end of a short block that would lose it.
+
+    What mashumaro writes for classes turns whatever is raised into a ``ValueError``, and Python
+    drops what is raised in a callback of a weak reference.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or not callable(before):
+        yield
+        return
+    caught: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            before(signal.SIGINT, None)
 
 
 class TookTooLongError(Exception):

@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 from lab import ROOT, Lab, copy_project, fingerprint
 
 from headrace.pipeline import lock
-from headrace.pipeline.watch import Saves, Watch, WatchReport, follow
+from headrace.pipeline.watch import Saves, Watch, WatchReport, _Thread, follow
 
 CUSTOMERS = "dbt_project/models/marts/customers.sql"
 STAGING = "dbt_project/models/staging/jaffle_shop"
@@ -269,6 +270,26 @@ def test_saves_are_noted_together_and_what_dbt_writes_is_not(tmp_path: Path) -> 
         assert noted == {other / "x.csv"}
 
 
+def test_what_was_saved_just_before_other_folders_are_followed_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, other = tmp_path / "dbt_project", tmp_path / "other"
+    for folder in (project, other):
+        folder.mkdir()
+
+    class AtOnce(_Thread):
+        def start(self) -> None:
+            super().start()
+            self.ready.set()  # as on a machine so busy that the earlier one had no turn
+
+    with Saves() as saves:
+        saves.follow([project])
+        monkeypatch.setattr("headrace.pipeline.watch._Thread", AtOnce)
+        (project / "m0.sql").write_text("select 1")
+        saves.follow([other])
+        assert saves.wait(5) == {project / "m0.sql"}
+
+
 def test_keys_publish_and_quit(lab: Lab) -> None:
     keys = iter([None, "p", "x", "q"])
     reports: list[WatchReport] = []
@@ -276,14 +297,24 @@ def test_keys_publish_and_quit(lab: Lab) -> None:
     assert [report.kind for report in reports] == ["ready", "published"]
 
 
+def told(stream: IO[str]) -> Any:
+    """The next line of the command; what never comes is an error."""
+    assert select.select([stream], [], [], 300)[0], "nothing was told"
+    return json.loads(stream.readline())
+
+
 def test_the_command_prints_an_object_a_line_and_ends_by_ctrl_c(lab: Lab) -> None:
     words = [sys.executable, "-m", "headrace", "watch", "--json"]
     words += ["--set", f"data_dir={lab.data_dir}"]
     with subprocess.Popen(words, cwd=lab.root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        assert json.loads(process.stdout.readline())["kind"] == "ready"
-        with edited(lab, CUSTOMERS, "from", "-- by the command\nfrom"):
-            report = json.loads(process.stdout.readline())
+        try:
+            assert told(process.stdout)["kind"] == "ready"
+            with edited(lab, CUSTOMERS, "from", "-- by the command\nfrom"):
+                report = told(process.stdout)
+        except BaseException:
+            process.kill()
+            raise
         assert report["saved"] == [CUSTOMERS]
         assert report["seconds"] > 0
         assert {node["name"] for node in report["run"]["build"]["nodes"]} >= {"customers"}

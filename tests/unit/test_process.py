@@ -3,6 +3,7 @@
 import gc
 import os
 import re
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -121,3 +122,34 @@ def test_a_thread_that_is_stopped_while_it_keeps_an_error_ends_in_silence(
     with pytest.raises(process.TookTooLongError):
         process.within(0.05, query, interrupted.set)
     assert said == []
+
+
+def test_a_ctrl_c_waits_for_the_end_of_a_block() -> None:
+    done = []
+
+    def pressed(error: Exception | None = None) -> None:
+        with process.ctrl_c_waits():
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+            if error is not None:
+                raise error
+
+    with pytest.raises(KeyboardInterrupt):
+        pressed()
+    with pytest.raises(KeyboardInterrupt):
+        pressed(ValueError("made of it"))
+    assert len(done) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_outside_of_the_main_thread_there_is_no_ctrl_c_to_wait() -> None:
+    entered = []
+
+    def enter() -> None:
+        with process.ctrl_c_waits():
+            entered.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=enter)
+    thread.start()
+    thread.join()
+    assert entered == [signal.default_int_handler]

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field
 
+from headrace import process
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, LockedError
 from headrace.libraries import dbt_shortcuts
@@ -127,9 +128,10 @@ class Watch:
     def make_ready(self) -> None:
         """Read what the next build parses from, while nobody waits."""
         if self._kept is not None:
-            dbt_shortcuts.read_ahead(
-                slim_folder(self.resolved) / "target" / "partial_parse.msgpack"
-            )
+            with process.ctrl_c_waits():
+                dbt_shortcuts.read_ahead(
+                    slim_folder(self.resolved) / "target" / "partial_parse.msgpack"
+                )
 
     def publish(self) -> WatchReport:
         """Build what is not current, and publish it if it passes its audit."""
@@ -311,7 +313,7 @@ class Saves:
         self._thread.start()
         self._thread.ready.wait(5)
         if earlier is not None:
-            earlier.stop()
+            earlier.finish()
 
     def wait(self, seconds: float) -> set[Path]:
         """All that was saved since the last call; waits for so long if that is nothing."""
@@ -328,6 +330,7 @@ class _Thread(threading.Thread):
         super().__init__(name="watch", daemon=True)
         self.ready = threading.Event()
         self._roots, self._paths, self._end = roots, paths, threading.Event()
+        self._is_last = threading.Event()
 
     def run(self) -> None:
         from watchfiles import DefaultFilter, watch
@@ -350,6 +353,13 @@ class _Thread(threading.Thread):
             self.ready.set()
             if batch:
                 self._paths.put({Path(path) for _, path in batch})
+            if self._is_last.is_set():
+                return
+
+    def finish(self) -> None:
+        """Stop once what was saved until now is noted; ``stop`` would drop what waits for more."""
+        self._is_last.set()
+        self.join(5)
 
     def stop(self) -> None:
         self._end.set()
