@@ -60,6 +60,15 @@ def done(_sample_run: Path, lab: Lab) -> Lab:
     return lab
 
 
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the sample was run once, as users have it: to copy."""
+    root = copy_project(tmp_path_factory.mktemp("ran") / "shop", unit_tests=True)
+    shutil.copytree(ROOT / "data" / "schemas", root / "data" / "schemas")
+    assert Lab(root / "data", root, observes=True).run().status == "success"
+    return root
+
+
 @pytest.fixture
 def real_files(tmp_path: Path) -> Path:
     """The three files of the jaffle shop, to change at will."""

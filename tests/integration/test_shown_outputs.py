@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from api_lab import use_pipelines
-from lab import ROOT, Lab, copy_project
+from lab import ROOT, Lab
 from tutorial import Command, Edit, difference, steps
 from typer.testing import CliRunner
 
@@ -27,15 +27,6 @@ ELSEWHERE = {
 }
 PAGES = sorted(path for path in HOW_TO.glob("*.md") if "```console" in path.read_text("utf-8"))
 HERE = [path for path in PAGES if path.name not in ELSEWHERE]
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which the sample was run once, as users have it."""
-    root = copy_project(tmp_path_factory.mktemp("ran") / "shop", unit_tests=True)
-    shutil.copytree(ROOT / "data" / "schemas", root / "data" / "schemas")
-    assert Lab(root / "data", root, observes=True).run().status == "success"
-    return root
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def _short_summary_of_the_graph() -> Iterator[None]:
 
 @contextmanager
 def _types_tested_alike() -> Iterator[None]:
-    """dbt makes what guesses types anew for each result, with all that a calendar knows."""
+    """dbt makes what guesses types again for each result, with all that a calendar knows."""
     from dbt_common.clients import agate_helper
 
     helper: Any = agate_helper
