@@ -162,7 +162,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("left", [0, 1_200, 3_000])
 def test_full_disk(done: Lab, small_disk: Path, left: int) -> None:
     shutil.copytree(done.data_dir, small_disk / "data")
-    lab = Lab(small_disk / "data")
+    lab = Lab(small_disk / "data", observes=True)
     path = lab.data_dir / "jaffle_shop/raw_customers.csv"
     extra = "".join(f"{number},Ada,L.\n" for number in range(101, 20_000))
     path.write_text(path.read_text() + extra)
