@@ -136,8 +136,7 @@ class RestLab:
             timeout=5,
             max_attempts=1,
         )
-        path = self.folder / "crm.duckdb"
-        with libraries_dlt.environment(), libraries_dlt.loads_held_open(path):
+        with libraries_dlt.environment(), libraries_dlt.loads_held_open(self.file):
             try:
                 if extract_only:
                     self.pipeline().extract(source)
@@ -148,6 +147,11 @@ class RestLab:
             except Exception as error:
                 raise cause_of(error) from error
 
+    @property
+    def file(self) -> Path:
+        """What is loaded into."""
+        return self.folder / "crm.duckdb"
+
     def extract(self, url: str) -> None:
         """What a load does before anything is written to the file."""
         self.load(url, extract_only=True)
@@ -155,7 +159,7 @@ class RestLab:
     def pipeline(self) -> dlt.Pipeline:
         return dlt.pipeline(
             pipeline_name="crm",
-            destination=dlt.destinations.duckdb(str(self.folder / "crm.duckdb")),
+            destination=dlt.destinations.duckdb(str(self.file)),
             dataset_name="crm_raw",
             pipelines_dir=str(self.folder / "dlt"),
         )
@@ -178,7 +182,7 @@ class RestLab:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the file."""
-        with duckdb.connect(str(self.folder / "crm.duckdb"), read_only=True) as connection:
+        with duckdb.connect(str(self.file), read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
             return connection.execute(sql).fetchall()
 

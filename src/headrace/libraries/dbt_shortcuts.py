@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
+from headrace.process import ctrl_c_waits
+
 
 @contextmanager
 def taken(*, hears_all: bool) -> Iterator[None]:
@@ -95,14 +97,20 @@ def read_ahead(path: Path) -> None:
     Args:
         path: of the file.
     """
-    from dbt.contracts.graph.manifest import Manifest
     from dbt.parser.manifest import extended_mashumuro_decoder
 
-    manifest: Any = Manifest
     _ahead.clear()
     with suppress(Exception):  # the parse finds it again, and begins with all files
         content = path.read_bytes()
-        _ahead[content] = manifest.from_msgpack(content, decoder=extended_mashumuro_decoder)
+        _ahead[content] = _read_manifest(content, extended_mashumuro_decoder)
+
+
+def _read_manifest(content: bytes, decoder: Any) -> Any:
+    from dbt.contracts.graph.manifest import Manifest
+
+    manifest: Any = Manifest
+    with ctrl_c_waits():
+        return manifest.from_msgpack(content, decoder=decoder)
 
 
 @contextmanager
@@ -110,11 +118,11 @@ def _manifest_read_ahead() -> Iterator[None]:
     from dbt.contracts.graph.manifest import Manifest
     from dbt.parser import manifest as module
 
-    parser, manifest = cast("Any", module), cast("Any", Manifest)
+    parser = cast("Any", module)
     original = parser.ManifestLoader.read_manifest_for_partial_parse
 
     def from_msgpack(content: bytes, decoder: Any) -> Any:
-        return _ahead.pop(content, None) or manifest.from_msgpack(content, decoder=decoder)
+        return _ahead.pop(content, None) or _read_manifest(content, decoder)
 
     def read(self: Any) -> Any:
         parser.Manifest = SimpleNamespace(from_msgpack=from_msgpack)

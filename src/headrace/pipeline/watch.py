@@ -17,7 +17,6 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field
 
-from headrace import process
 from headrace.error_detail import ErrorDetail
 from headrace.errors import HeadraceError, LockedError
 from headrace.libraries import dbt_shortcuts
@@ -128,10 +127,9 @@ class Watch:
     def make_ready(self) -> None:
         """Read what the next build parses from, while nobody waits."""
         if self._kept is not None:
-            with process.ctrl_c_waits():
-                dbt_shortcuts.read_ahead(
-                    slim_folder(self.resolved) / "target" / "partial_parse.msgpack"
-                )
+            dbt_shortcuts.read_ahead(
+                slim_folder(self.resolved) / "target" / "partial_parse.msgpack"
+            )
 
     def publish(self) -> WatchReport:
         """Build what is not current, and publish it if it passes its audit."""
@@ -313,7 +311,7 @@ class Saves:
         self._thread.start()
         self._thread.ready.wait(5)
         if earlier is not None:
-            earlier.finish()
+            earlier.stop()
 
     def wait(self, seconds: float) -> set[Path]:
         """All that was saved since the last call; waits for so long if that is nothing."""
@@ -330,7 +328,6 @@ class _Thread(threading.Thread):
         super().__init__(name="watch", daemon=True)
         self.ready = threading.Event()
         self._roots, self._paths, self._end = roots, paths, threading.Event()
-        self._is_last = threading.Event()
 
     def run(self) -> None:
         from watchfiles import DefaultFilter, watch
@@ -347,21 +344,16 @@ class _Thread(threading.Thread):
             step=_QUIET_MS,
             rust_timeout=200,
             yield_on_timeout=True,
-            stop_event=self._end,
             raise_interrupt=False,
         ):
             self.ready.set()
             if batch:
                 self._paths.put({Path(path) for _, path in batch})
-            if self._is_last.is_set():
+            if self._end.is_set():  # watchfiles' own `stop_event` drops what waits for more
                 return
 
-    def finish(self) -> None:
-        """Stop once what was saved until now is noted; ``stop`` would drop what waits for more."""
-        self._is_last.set()
-        self.join(5)
-
     def stop(self) -> None:
+        """Stop once what was saved until now is noted."""
         self._end.set()
         self.join(5)
 

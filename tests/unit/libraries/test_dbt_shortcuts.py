@@ -2,9 +2,12 @@
 
 import io
 import json
+import signal
 from collections import ChainMap
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +34,37 @@ def test_an_argument_of_a_test_asks_for_the_names_that_it_has() -> None:
     with dbt_shortcuts.taken(hears_all=True):
         found = get_rendered(text, ChainMap(Names(context)), native=True)  # type: ignore[arg-type]
     assert found == expected == [4, False]
+
+
+@pytest.mark.parametrize("reads_ahead", [True, False])
+def test_a_ctrl_c_while_a_project_is_read_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, reads_ahead: bool
+) -> None:
+    from dbt.contracts.graph.manifest import Manifest
+    from dbt.parser import manifest as parser
+
+    path = tmp_path / "partial_parse.msgpack"
+    path.write_bytes(b"a project")
+
+    def from_msgpack(content: bytes, decoder: Any) -> None:
+        assert content == b"a project"
+        assert decoder is not None
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ValueError("what mashumaro makes of it") from error
+
+    def dbt_reads(_: Any) -> None:
+        with suppress(Exception):  # dbt parses all files then
+            cast("Any", parser).Manifest.from_msgpack(path.read_bytes(), decoder=len)
+
+    monkeypatch.setattr(Manifest, "from_msgpack", from_msgpack)
+    loader: Any = parser.ManifestLoader
+    monkeypatch.setattr(loader, "read_manifest_for_partial_parse", dbt_reads)
+    with dbt_shortcuts.taken(hears_all=True):
+        read = partial(loader.read_manifest_for_partial_parse, None)
+        with pytest.raises(KeyboardInterrupt):
+            (partial(dbt_shortcuts.read_ahead, path) if reads_ahead else read)()
 
 
 def test_types_of_results_are_guessed_as_dbt_does_with_one_calendar(
