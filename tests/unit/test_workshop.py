@@ -203,7 +203,7 @@ def test_ci_run_gives_the_readmes_commands_an_empty_home_and_another_environment
     homes = {home for home, _, _ in places[lint:] if home != str(bench.clone)}
     assert len(homes) == 1
     assert not Path(homes.pop()).exists(), "it is deleted at the end"
-    assert [Path(venv).name for _, venv, _ in places if venv] == ["bare", "bare", ".venv", "other"]
+    assert [Path(venv).name for _, venv, _ in places if venv] == ["first", "bare", ".venv", "other"]
     assert [zone for *_, zone in places if zone] == ["America/New_York"]
 
 
