@@ -19,6 +19,7 @@ from headrace.ingest import IngestContext, TableLoad
 from headrace.ingest.model import SchemaContract
 from headrace.ingest.rest import ApiLimits, ApiResource, api_source
 from headrace.libraries import dlt as libraries_dlt
+from headrace.libraries.duckdb import opened_once
 
 
 @dataclass
@@ -136,7 +137,7 @@ class RestLab:
             timeout=5,
             max_attempts=1,
         )
-        with libraries_dlt.environment(), libraries_dlt.loads_held_open(self.file):
+        with libraries_dlt.environment(), opened_once(self.file, {}):
             try:
                 if extract_only:
                     self.pipeline().extract(source)

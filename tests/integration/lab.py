@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from headrace.pipeline.reports import LoadReport, RunReport, TableReport
 from headrace.pipeline.run import Step, run
 from headrace.pipeline.state import build_state
 from headrace.settings import Resolved, resolve
+from headrace.sql_text import identifier, literal
 
 ROOT = Path(__file__).parents[2]
 REAL_DATA = ROOT.parent / "shared" / "data" / "jaffle_shop"
@@ -104,10 +106,19 @@ class Lab:
         build_state.write(resolved, state.model_copy(update=here))
 
     def query(self, sql: str, *, path: Path | None = None) -> Rows:
-        """Rows of the warehouse, or of another DuckDB file."""
-        with duckdb.connect(str(path or self.warehouse), read_only=True) as connection:
-            connection.execute("set timezone = 'UTC'")  # not the machine's
+        """Rows of the warehouse, or of another DuckDB file.
+
+        To attach a file to a DuckDB that is there takes a fifth of the time of another one.
+        """
+        file = path or self.warehouse
+        connection = _reader()
+        connection.execute(f"attach {literal(str(file))} as {identifier(file.stem)} (read_only)")
+        try:
+            connection.execute(f"use {identifier(file.stem)}")
             return connection.execute(sql).fetchall()
+        finally:
+            connection.execute("use memory")
+            connection.execute(f"detach {identifier(file.stem)}")
 
     def schema(self, table: str) -> dict[str, str]:
         """The columns of a raw table and their types, dlt's own left out."""
@@ -151,6 +162,14 @@ class Shop:
             "sources.jaffle_shop.enabled=false",
             *(f"sources.store.{key}={value}" for key, value in options.items()),
         )
+
+
+@cache
+def _reader() -> duckdb.DuckDBPyConnection:
+    """A DuckDB in memory without threads of its own, as tests fork."""
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("set timezone = 'UTC'")  # not the machine's
+    return connection
 
 
 def copy_project(destination: Path, *, whole: bool = False, unit_tests: bool = False) -> Path:

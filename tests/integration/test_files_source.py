@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -482,6 +483,23 @@ def test_rows_are_staged_within_the_limit_that_is_set(
     shop.write("orders.csv", CSV)
     shop.lab_with(ORDERS).set("targets.duckdb.load_memory_limit=300MB").load_one()
     assert seen == ["300MB"]
+
+
+def test_one_table_after_the_other_does_not_fit_in_memory(shop: Shop) -> None:
+    """DuckDB cannot be told again where to write what does not fit, once it has written there."""
+    with duckdb.connect() as connection:
+        for name in "ab":
+            connection.execute(
+                "copy (select i as id, md5(i::varchar) || md5((i + 1)::varchar) as text, hash(i) "
+                f"as more from range(300_000) as r(i)) to '{shop.folder / name}.parquet'"
+            )
+    tables = ", ".join(f"{name}: {{pattern: {name}.parquet, primary_key: [id]}}" for name in "ab")
+    lab = shop.lab_with(f"{{{tables}}}").set("targets.duckdb.load_memory_limit=50MB")
+
+    loaded = lab.load()
+
+    assert [(one.table, one.rows_new) for one in loaded.tables] == [("a", 300_000), ("b", 300_000)]
+    assert not any((lab.data_dir / "spill").glob("*")), "it is deleted afterwards"
 
 
 def test_a_table_without_a_key_alone_has_a_quarantine(shop: Shop) -> None:

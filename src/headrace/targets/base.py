@@ -153,6 +153,9 @@ class Target(Protocol):
             WarehouseError: the target cannot be reached.
         """
 
+    def opened_once(self) -> AbstractContextManager[None]:
+        """Keep a database file open, from one connection of this process to the next."""
+
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """Let a DuckDB in memory read it: ``alias.schema.table``, until ``detach alias``.
 
@@ -286,14 +289,16 @@ def share_streams(
 
 
 def tables_in(
-    connection: "duckdb.DuckDBPyConnection", database: str, schemas: Collection[str]
+    connection: "duckdb.DuckDBPyConnection", database: str, schemas: Collection[str] | None = None
 ) -> dict[str, list[str]]:
-    """The tables of schemas of an attached database, dlt's own left out, by schema."""
+    """The tables of schemas of an attached database, or of all, dlt's own left out, by schema."""
     # written out: with a parameter, DuckDB imports pandas, which takes a third of a second
-    wanted = ", ".join(map(literal, schemas)) or "null"
+    wanted = "true"
+    if schemas is not None:
+        wanted = f"schema_name in ({', '.join(map(literal, schemas)) or 'null'})"
     rows = connection.execute(
         "select schema_name, list(table_name) from duckdb_tables() "
-        f"where database_name = {literal(database)} and schema_name in ({wanted}) "
+        f"where database_name = {literal(database)} and {wanted} "
         "and not starts_with(table_name, '_dlt') group by all"
     ).fetchall()
     return dict(rows)
@@ -360,6 +365,10 @@ class RemoteTarget:
     def lock(self, command: str) -> AbstractContextManager[None]:
         """None but the one of this machine."""
         del command
+        return nullcontext()
+
+    def opened_once(self) -> AbstractContextManager[None]:
+        """Nothing: it is no file."""
         return nullcontext()
 
     def node_config(self) -> Callable[[str], Mapping[str, Any]] | None:

@@ -60,58 +60,59 @@ def load(
         WarehouseError: the target cannot be written.
     """
     started = time.monotonic()
-    target.check()
-    reports: list[TableReport] = []
-    load_ids: list[str] = []
-    failures = [] if failures is None else failures
-    last: HeadraceError | None = None
-    listen(Event("load", "starting dlt", "phase"))
-    # all at once: a kill in the first source must not lose that the others are to be refreshed
-    begun = _begin_refresh(resolved, target, chosen) if full_refresh else frozenset()
-    for number, (name, settings) in enumerate(chosen.items(), start=1):
-        loader = SourceLoader(
-            resolved,
-            target,
-            name,
-            settings,
-            listen,
-            full_refresh,
-            is_new_refresh=name in begun,
-            tables=part.tables.get(name, ()) if part else (),
-            backfill=part.backfill if part else None,
+    with target.opened_once():
+        target.check()
+        reports: list[TableReport] = []
+        load_ids: list[str] = []
+        failures = [] if failures is None else failures
+        last: HeadraceError | None = None
+        listen(Event("load", "starting dlt", "phase"))
+        # all at once: a kill in the first source must not lose that the others are to be refreshed
+        begun = _begin_refresh(resolved, target, chosen) if full_refresh else frozenset()
+        for number, (name, settings) in enumerate(chosen.items(), start=1):
+            loader = SourceLoader(
+                resolved,
+                target,
+                name,
+                settings,
+                listen,
+                full_refresh,
+                is_new_refresh=name in begun,
+                tables=part.tables.get(name, ()) if part else (),
+                backfill=part.backfill if part else None,
+            )
+            if emitter is not None:
+                emitter.load_started(name)
+            try:
+                with json_log.about(stage="load", source=name):
+                    found, ids = loader.run()
+            except HeadraceError as error:
+                if came_of_ctrl_c(error):
+                    raise
+                if isinstance(error, WarehouseError):
+                    left = [other for other in list(chosen)[number:] if other in begun]
+                    raise _with_unbegun(resolved, target, error, left) from error
+                last = error
+                found, ids = [], []
+                failures.append(LoadFailure(source=name, error=str(error), detail=error.detail))
+            failures += loader.failures
+            if emitter is not None:
+                said = "; ".join(each.error for each in failures if each.source == name)
+                emitter.load_ended(name, found, error=said or None)
+            reports += found
+            load_ids += ids
+        if failures and not _loaded_any(reports, failures):
+            if last is not None and len(failures) == 1:
+                raise last
+            detail = next((each.detail for each in failures if each.detail), None)
+            raise SourceError("; ".join(each.sentence for each in failures), detail=detail)
+        return LoadReport(
+            tables=tuple(reports),
+            load_ids=tuple(load_ids),
+            failures=tuple(failures),
+            rows_in_quarantine=count_open(resolved, chosen),
+            seconds=time.monotonic() - started,
         )
-        if emitter is not None:
-            emitter.load_started(name)
-        try:
-            with json_log.about(stage="load", source=name):
-                found, ids = loader.run()
-        except HeadraceError as error:
-            if came_of_ctrl_c(error):
-                raise
-            if isinstance(error, WarehouseError):
-                left = [other for other in list(chosen)[number:] if other in begun]
-                raise _with_unbegun(resolved, target, error, left) from error
-            last = error
-            found, ids = [], []
-            failures.append(LoadFailure(source=name, error=str(error), detail=error.detail))
-        failures += loader.failures
-        if emitter is not None:
-            said = "; ".join(each.error for each in failures if each.source == name)
-            emitter.load_ended(name, found, error=said or None)
-        reports += found
-        load_ids += ids
-    if failures and not _loaded_any(reports, failures):
-        if last is not None and len(failures) == 1:
-            raise last
-        detail = next((each.detail for each in failures if each.detail), None)
-        raise SourceError("; ".join(each.sentence for each in failures), detail=detail)
-    return LoadReport(
-        tables=tuple(reports),
-        load_ids=tuple(load_ids),
-        failures=tuple(failures),
-        rows_in_quarantine=count_open(resolved, chosen),
-        seconds=time.monotonic() - started,
-    )
 
 
 def _loaded_any(tables: Iterable[TableReport], failures: Iterable[LoadFailure]) -> bool:

@@ -17,6 +17,7 @@ from headrace.formatting import in_bytes
 from headrace.ingest import IngestContext, SchemaContract, TableLoad
 from headrace.ingest.periods import Backfill
 from headrace.libraries import dlt as libraries_dlt
+from headrace.libraries.duckdb import let_go
 from headrace.pipeline.loading import backfill, source_errors, sources
 from headrace.pipeline.loading.row_changes import RowChanges, RowHashes
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadJob, TableReport
@@ -213,7 +214,7 @@ class SourceLoader:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
             with (
                 libraries_dlt.load_progress(self._loaded_so_far),
-                libraries_dlt.loads_held_open(self.target.database_file),
+                libraries_dlt.before_extracting(lambda: let_go(self.target.database_file)),
             ):
                 info = pipeline.run(source, **refresh)
         except PipelineStepFailed as error:
