@@ -111,6 +111,9 @@ def test_workflow_tries_other_seeds_each_night(workflow: Any) -> None:
 # ── .ci/run ─────────────────────────────────────────────────────────────────
 
 
+_TOOLS = ("bash", "dirname", "cp", "sed", "env", "mktemp", "mkdir", "chmod", "rm", "cat", "df")
+
+
 class Bench:
     """A throw-away clone that holds `.ci/run` alone, and a PATH whose `uv` only takes notes."""
 
@@ -120,7 +123,7 @@ class Bench:
         self.bin.mkdir()
         shutil.copy(CI_RUN, self.clone / ".ci" / "run")
         shutil.copy(ROOT / "README.md", self.clone)
-        for tool in ["bash", "dirname", "cp", "sed", "env", "mktemp", "mkdir", "rm", "cat", "df"]:
+        for tool in _TOOLS:
             found = shutil.which(tool)
             assert found, f"{tool} is needed"
             (self.bin / tool).symlink_to(found)
