@@ -247,6 +247,7 @@ def measure(
     sqlmesh: Path | None = None,
     dango: Path | None = None,
     jobs: Collection[str] = JOBS,
+    dbt_project: Path = ROOT / "dbt_project",
 ) -> Report:
     """All jobs.
 
@@ -256,11 +257,12 @@ def measure(
         sqlmesh: SQLMesh's command, in an environment of its own; it is left out without one.
         dango: Dango's command, likewise.
         jobs: which; the first run is always one of them.
+        dbt_project: with the models of the jaffle shop.
     """
     report = Report("jaffle_shop", "A day on the jaffle shop")
     home = work / "jaffle_shop"
     shutil.rmtree(home, ignore_errors=True)
-    dbt_project, model = ROOT / "dbt_project", "models/marts/customers.sql"
+    model = "models/marts/customers.sql"
     ours = Headrace(home / "headrace", dbt_project, model)
     ways: dict[str, Contender] = {
         "Headrace": ours,

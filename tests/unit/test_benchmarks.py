@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from benchmarks.detection import measure
 from benchmarks.measure import BenchmarkError
 from benchmarks.report import Report
 
-MANIFEST = Path(__file__).parents[1] / "fixtures" / "artifacts" / "dbt_1_12" / "manifest.json"
+ROOT = Path(__file__).parents[2]
+MANIFEST = ROOT / "tests" / "fixtures" / "artifacts" / "dbt_1_12" / "manifest.json"
 
 
 @pytest.mark.slow
@@ -51,8 +53,14 @@ def test_a_profile_is_measured_beside_summarize(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_day_on_the_jaffle_shop_is_measured_for_each_way(tmp_path: Path) -> None:
-    jobs = (jaffle_shop.FIRST, jaffle_shop.WATCHED)
-    report = jaffle_shop.measure(tmp_path, runs=1, jobs=jobs)
+    others = shutil.ignore_patterns("target", "logs", "shop", "web_analytics", "*_performance.yml")
+    shutil.copytree(ROOT / "dbt_project", tmp_path / "dbt_project", ignore=others)
+    report = jaffle_shop.measure(
+        tmp_path,
+        runs=1,
+        jobs=(jaffle_shop.FIRST, jaffle_shop.WATCHED),
+        dbt_project=tmp_path / "dbt_project",
+    )
     ways = ["Headrace", jaffle_shop.BOTH, "dlt alone", "dbt alone"]
     assert [(row.case, row.who) for row in report.rows] == [
         *((jaffle_shop.FIRST, way) for way in ways),
