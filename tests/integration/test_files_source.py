@@ -1,8 +1,12 @@
 """The ``files`` source: a user's own files by settings alone."""
 
 import gzip
+import io
 import json
-from collections.abc import Mapping
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -483,6 +487,58 @@ def test_rows_are_staged_within_the_limit_that_is_set(
     shop.write("orders.csv", CSV)
     shop.lab_with(ORDERS).set("targets.duckdb.load_memory_limit=300MB").load_one()
     assert seen == ["300MB"]
+
+
+def test_others_read_the_warehouse_while_a_source_is_made_and_read(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both may take long; a load keeps the file open for what takes a moment."""
+    lab = shop.lab_with(ORDERS).set(
+        "sources.other.kind=files",
+        f"sources.other.path={shop.folder}",
+        "sources.other.tables={orders: {pattern: 'orders*'}}",
+    )
+    reads: list[int] = []
+    command = "import duckdb, sys; duckdb.connect(sys.argv[1], read_only=True)"
+
+    def beside(do: Callable[..., Any]) -> Callable[..., Any]:
+        def done(*args: Any, **options: Any) -> Any:
+            words = [sys.executable, "-c", command, str(lab.warehouse)]
+            reads.append(subprocess.run(words, check=False).returncode)
+            return do(*args, **options)
+
+        return done
+
+    shop.write("orders.csv", CSV)
+    monkeypatch.setattr(sources, "build", beside(sources.build))
+    monkeypatch.setattr("headrace.ingest.resource.stage", beside(stage.stage))
+    lab.load()
+    assert reads == [0] * 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="Linux tells what is open")
+def test_nothing_reads_the_file_that_duckdb_has_open(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """POSIX would drop DuckDB's lock of it when it is closed, and another process could write."""
+    seen: list[str] = []
+    lab = shop.lab_with(
+        "{orders: {pattern: 'orders*', primary_key: [order_id]}, other: {pattern: 'orders*'}}"
+    )
+
+    def told(file: Any, *args: Any, **options: Any) -> Any:
+        links = (link for link in Path("/proc/self/fd").iterdir() if link.exists())
+        if str(file) == str(lab.warehouse) and lab.warehouse in {link.readlink() for link in links}:
+            seen.append("".join(traceback.format_stack(limit=8)))
+        return kept(file, *args, **options)
+
+    kept = io.open
+    monkeypatch.setattr(io, "open", told)
+    monkeypatch.setattr("builtins.open", told)
+    for content in (CSV, CSV.replace("10", "11")):
+        shop.write("orders.csv", content)
+        assert lab.run().status == "success"
+    assert "".join(seen) == ""
 
 
 def test_one_table_after_the_other_does_not_fit_in_memory(shop: Shop) -> None:

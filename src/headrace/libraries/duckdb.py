@@ -70,9 +70,9 @@ _kept_open: "dict[str, duckdb.DuckDBPyConnection]" = {}
 def opened_once(path: Path, config: Mapping[str, Any]) -> Iterator[None]:
     """Keep a database file open between one connection to it and the next, until ``let_go``.
 
-    DuckDB takes 20 ms of CPU time to open a file, and 0.1 ms where it is open in this process. A
-    load of a small table did it eight times: dlt for each step and table, Headrace to check and to
-    count. All connections in this block have the same settings, as DuckDB wants of one file.
+    DuckDB takes 20 ms of CPU time to open a file, and 0.1 ms where it is open in this process. dlt
+    does it for each step of a load and for each table, Headrace to count. All connections in this
+    block have the same settings, as DuckDB wants of one file.
 
     Args:
         path: of the file; connections by another path are left alone.

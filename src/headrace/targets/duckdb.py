@@ -354,6 +354,8 @@ _MAGIC = slice(8, 12)
 _STORAGE_VERSION = "v1.3.0"
 """Since then one compression holds for all texts: a column of one text costs next to nothing."""
 _LONGEST_OF_ZEROS = 1 << 20
+_finished: set[tuple[Path, int]] = set()
+"""Files, by path and inode, that this process has looked at and that hold something."""
 
 
 def exists(path: Path) -> bool:
@@ -368,13 +370,20 @@ def is_unfinished(path: Path) -> bool:
     file that somebody else wrote is not one.
     """
     try:
-        if not path.is_file() or path.stat().st_size > _LONGEST_OF_ZEROS:
+        found = path.stat()
+        if not path.is_file() or found.st_size > _LONGEST_OF_ZEROS:
+            return False
+        # not again: POSIX drops the locks of a file, DuckDB's too, when this process closes it
+        if found.st_size >= _HEADER_BYTES and (path, found.st_ino) in _finished:
             return False
         content = path.read_bytes()
     except OSError:
         return False  # whoever opens it says why it cannot be read
     is_ours = not content.strip(b"\0") or content[_MAGIC] == b"DUCK"
-    return is_ours and (len(content) < _HEADER_BYTES or not content.strip(b"\0"))
+    if is_ours and (len(content) < _HEADER_BYTES or not content.strip(b"\0")):
+        return True
+    _finished.add((path, found.st_ino))
+    return False
 
 
 def create(path: Path, config: Mapping[str, str]) -> None:

@@ -199,6 +199,10 @@ class SourceLoader:
     def _load(self, pipeline: "dlt.Pipeline", *, thorough: bool) -> list[str]:
         from dlt.pipeline.exceptions import PipelineStepFailed
 
+        def let_others_read() -> None:
+            let_go(self.target.database_file)
+
+        let_others_read()  # to build a source may take long, and so may its rows
         source = sources.build(
             self.resolved, self.name, self.settings, self._context(thorough=thorough)
         )
@@ -214,7 +218,7 @@ class SourceLoader:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
             with (
                 libraries_dlt.load_progress(self._loaded_so_far),
-                libraries_dlt.before_extracting(lambda: let_go(self.target.database_file)),
+                libraries_dlt.before_extracting(let_others_read),
             ):
                 info = pipeline.run(source, **refresh)
         except PipelineStepFailed as error:
