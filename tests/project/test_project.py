@@ -4,7 +4,6 @@ Nothing outside is asked: sources that need an address or files of yours are lef
 Keep what fits your project, and write your own beside it.
 """
 
-import importlib
 import inspect
 import json
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import pytest
 
 from headrace.pipeline.reports import RunReport
 from headrace.pipeline.run import run
+from headrace.process import import_from
 from headrace.settings import Resolved, SourceSettings, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ SMALL = {"scale": 0.02, "as_of": "2024-06-30"}
 
 def factory(folder: str) -> Callable[..., Any]:
     """What builds the source of a folder in dlt_pipelines."""
-    found = importlib.import_module(f"dlt_pipelines.{folder}").build_source
+    found = import_from(ROOT, f"dlt_pipelines.{folder}").build_source
     assert callable(found)
     return found  # type: ignore[no-any-return]
 
