@@ -143,19 +143,15 @@ class StandIn:
         """Start a server that ended by itself again, on its port: clients retry for a while."""
         from filelock import FileLock
 
-        with suppress(OSError):
+        with held.connection, suppress(OSError):
             while held.connection.recv(64):
                 pass
+        if self._lifelines.get(folder) is held:  # else it was released
+            _LOG.warning("the stand-in for %s ended by itself: it is started again", self.title)
         held.ended = True
         with FileLock(folder / "start.lock"):
             if self._lifelines.get(folder) is not held:
-                return  # it was released
-            if (ended := self._started.pop(folder, None)) is not None:
-                ended.returncode = None
-                with suppress(subprocess.TimeoutExpired):
-                    ended.wait(_REAP_S)  # else it counts as a process that is still there
-            held.connection.close()
-            _LOG.warning("the stand-in for %s ended by itself: it is started again", self.title)
+                return  # it was released, or whoever asked for its port has started it
             with suppress(WarehouseError):
                 if self._running(folder) is None:
                     self._start(folder, held.port)
@@ -185,6 +181,10 @@ class StandIn:
         return port
 
     def _start(self, folder: Path, port: int) -> int:
+        if (ended := self._started.pop(folder, None)) is not None:
+            ended.returncode = None
+            with suppress(subprocess.TimeoutExpired):
+                ended.wait(_REAP_S)  # else it counts as a process that is still there
         file = folder / _ADDRESS
         file.unlink(missing_ok=True)
         with (folder / "server.log").open("wb") as log:
