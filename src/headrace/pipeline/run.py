@@ -189,6 +189,7 @@ def _run(
         logged,
         json_log.about(run_id=run_id),
         progress,
+        target.read_by_one(),
         load_process.started(load, warm_up) if is_apart else nullcontext() as loader,
     ):
         store = RunStore(resolved.run_store_url)

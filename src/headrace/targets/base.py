@@ -156,6 +156,9 @@ class Target(Protocol):
     def opened_once(self) -> AbstractContextManager[None]:
         """Keep a database file open, from one connection of this process to the next."""
 
+    def read_by_one(self) -> AbstractContextManager[None]:
+        """Let what reads it in this block share a DuckDB, where to open one takes long."""
+
     def attach(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """Let a DuckDB in memory read it: ``alias.schema.table``, until ``detach alias``.
 
@@ -165,6 +168,13 @@ class Target(Protocol):
 
         Returns:
             Whether there is a database yet; if not, nothing was attached.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
+
+    def reader(self, alias: str) -> "AbstractContextManager[duckdb.DuckDBPyConnection | None]":
+        """A DuckDB in memory that reads it as ``alias``, UTC; None where there is no database yet.
 
         Raises:
             WarehouseError: it cannot be read.
@@ -371,17 +381,17 @@ class RemoteTarget:
         """Nothing: it is no file."""
         return nullcontext()
 
+    def read_by_one(self) -> AbstractContextManager[None]:
+        """Nothing: the target takes its time, and not DuckDB."""
+        return nullcontext()
+
     def node_config(self) -> Callable[[str], Mapping[str, Any]] | None:
         """Nothing but what the project says."""
         return None
 
     @contextmanager
     def reader(self, alias: str = "target") -> "Iterator[duckdb.DuckDBPyConnection | None]":
-        """A DuckDB in memory that reads it as ``alias``; None where there is no database yet.
-
-        Raises:
-            WarehouseError: it cannot be read.
-        """
+        """See ``Target``."""
         import duckdb
 
         with connect() as connection:

@@ -15,6 +15,7 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import (
+    connect,
     is_damaged,
     is_locked,
     is_of_other_version,
@@ -147,6 +148,10 @@ class DuckDbTarget:
         """Keep the file open from one connection to the next, with the settings of a load."""
         return opened_once(self.path, self._load_config)
 
+    def read_by_one(self) -> AbstractContextManager[None]:
+        """Nothing: whoever writes the file needs it closed in between."""
+        return nullcontext()
+
     def check(self) -> None:
         """Open the file for writing and close it again; a missing file is fine.
 
@@ -271,6 +276,13 @@ class DuckDbTarget:
         """None but the one of this machine: DuckDB lets no other machine write the file."""
         del command
         return nullcontext()
+
+    @contextmanager
+    def reader(self, alias: str) -> "Iterator[duckdb.DuckDBPyConnection | None]":
+        """See ``Target``."""
+        with connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            yield connection if self.attach(connection, alias) else None
 
     def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """Attach the file for writing.

@@ -2,7 +2,7 @@
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +11,10 @@ import duckdb
 import pytest
 
 from headrace.errors import PublishError, SettingsError, WarehouseError
+from headrace.libraries.duckdb import connect
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
+from headrace.targets.ducklake import connection as connections
 from headrace.targets.ducklake.target import DuckLakeTarget
 
 pytest.importorskip("duckdb_extension_ducklake", reason="uv sync --extra ducklake")
@@ -142,6 +144,45 @@ def test_a_lake_moves_with_its_project(lake: DuckLakeTarget, tmp_path: Path) -> 
     moved.mkdir()
     (tmp_path / "data").rename(moved / "data")
     assert _target(moved).row_counts("marts") == {"orders": 100}
+
+
+def test_readers_in_a_run_share_a_duckdb_and_read_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(config: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
+        opened.append(config)
+        return connect(config)
+
+    monkeypatch.setattr(connections, "connect", counted)
+    lake = _target(tmp_path)
+    with lake.read_by_one():
+        assert lake.signature() is None  # there is none yet
+        lake.prepare()
+        _write(lake, "create schema lake.marts; create table lake.marts.a as select 1 as id")
+        written = len(opened)
+        assert _read(lake, "select id from lake.marts.a") == [(1,)]
+        before = lake.signature()
+        assert _target(tmp_path).row_counts("marts") == {"a": 1}  # another object, the same lake
+        with lake.read_by_one():
+            assert lake.table_names(["marts"]) == {"marts": ["a"]}
+        _write(lake, "insert into lake.marts.a values (2); create table lake.marts.b (x int)")
+        assert len(opened) == written + 1  # by whoever wrote
+        with lake.reader("one") as one, lake.reader("two") as two:
+            assert one is not None
+            assert two is not None
+            one.execute("use one.marts")
+            assert one.execute("select max(id) from a").fetchall() == [(2,)]
+            where = two.execute("select current_database(), current_setting('TimeZone')").fetchone()
+            assert where == ("memory", "UTC")
+        assert lake.row_counts("marts") == {"a": 2, "b": 0}
+        assert lake.signature() != before
+        assert len(opened) == written + 1
+    assert lake.row_counts("marts") == {"a": 2, "b": 0}
+    assert len(opened) == written + 2
+    Path(lake.location).unlink()  # nothing holds what was there
+    assert lake.signature() is None
 
 
 def test_storage_that_cannot_be_written_says_so(tmp_path: Path) -> None:

@@ -96,12 +96,20 @@ def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBP
     import duckdb
 
     target, path = resolved.target, resolved.target.database_file
+    none_yet = WarehouseError(f"{target.location} does not exist yet: run `headrace load` first")
     if path is None:
-        with reading(target, writes=not read_only) as connection:
-            yield connection
+        if not read_only:
+            with reading(target, writes=True) as connection:
+                yield connection
+            return
+        with target.reader(target.database) as reader:
+            if reader is None:
+                raise none_yet
+            reader.execute(f"use {identifier(target.database)}")
+            yield reader
         return
     if not target.exists():
-        raise WarehouseError(f"{path} does not exist yet: run `headrace load` first")
+        raise none_yet
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:

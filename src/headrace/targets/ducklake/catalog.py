@@ -122,16 +122,14 @@ class FileCatalog:
                 load_extension(connection, self.extension, extra="ducklake")
                 address = literal(str(self.path))
                 connection.execute(f"attach {address} as catalog (type sqlite, read_only)")
-                there = "database_name = 'catalog' and table_name = 'ducklake_metadata'"
-                if not connection.execute(f"from duckdb_tables() where {there}").fetchone():
-                    return None
-                return _version(
-                    connection.execute(
-                        "select value from catalog.ducklake_metadata where key = 'version'"
-                    ).fetchone()
-                )
+                row = connection.execute(
+                    "select value from catalog.ducklake_metadata where key = 'version'"
+                ).fetchone()
+        except duckdb.CatalogException:
+            return None
         except duckdb.Error as error:
             raise WarehouseError(self.explained(error) or first_line(error)) from error
+        return _version(row)
 
     def prepare(self) -> None:
         """Make its folder."""

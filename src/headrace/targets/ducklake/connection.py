@@ -1,9 +1,10 @@
 """Connections to a DuckLake: what DuckDB needs to attach one, and why it cannot."""
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,17 @@ DATABASE = "lake"
 """What the lake is called in SQL, dbt's and dlt's too."""
 SESSION = {"TimeZone": "UTC"}
 """Of every connection, dlt's and dbt's too: what a cast gives must not follow from the machine."""
+
+
+@dataclass
+class _Shared:
+    connection: "duckdb.DuckDBPyConnection | None" = None
+    attached: set[str] = field(default_factory=set)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_shared: dict[tuple[str, str], _Shared] = {}
+"""By catalog and storage: see ``LakeConnections.read_by_one``."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +148,12 @@ class LakeConnections:
     def unattached(self) -> "Iterator[duckdb.DuckDBPyConnection]":
         """A DuckDB in memory that nothing is attached to."""
         with connect(self.config) as connection:
-            for key, value in SESSION.items():
-                connection.execute(f"set {key} = {literal(value)}")
+            self._begin(connection)
             yield connection
+
+    def _begin(self, connection: "duckdb.DuckDBPyConnection") -> None:
+        for key, value in SESSION.items():
+            connection.execute(f"set {key} = {literal(value)}")
 
     def attach_with(
         self, connection: "duckdb.DuckDBPyConnection", alias: str, more: Mapping[str, Any]
@@ -175,34 +190,76 @@ class LakeConnections:
         """
         import duckdb
 
-        version = self.catalog.version()
-        if version is None:
-            return False
-        self.require_readable(version)
-        how: dict[str, Any] = {} if writes else {"read_only": True}
+        how: dict[str, Any] = {"create_if_not_exists": False} if writes else {"read_only": True}
         if snapshot is not None:
             how["snapshot_version"] = snapshot
         try:
             self.attach_with(connection, alias, how)
         except duckdb.Error as error:
+            version = self.catalog.version()  # takes as long as all the rest: asked only now
+            if version is None:
+                return False
+            self.require_readable(version)
             raise self.explain(error) from None  # DuckDB may show the statement
         return True
 
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.catalog.location, self.storage
+
     @contextmanager
-    def read(self, snapshot: int | None = None) -> "Iterator[duckdb.DuckDBPyConnection | None]":
-        """A connection that reads it as ``DATABASE``; None where there is no lake yet.
+    def read_by_one(self) -> Iterator[None]:
+        """Let all that ``read`` gives in this block be of one DuckDB.
+
+        A DuckDB that is opened, to which the lake is attached, and which has found out what its
+        tables are, has taken 0.1 s of CPU time. What is read is the newest snapshot all the same.
+        """
+        if self._key in _shared:  # by whoever called this
+            yield
+            return
+        shared = _shared[self._key] = _Shared()
+        try:
+            yield
+        finally:
+            del _shared[self._key]
+            if shared.connection is not None:
+                shared.connection.close()
+
+    @contextmanager
+    def read(
+        self, snapshot: int | None = None, alias: str = DATABASE
+    ) -> "Iterator[duckdb.DuckDBPyConnection | None]":
+        """A connection that reads it under a name; None where there is no lake yet.
 
         Raises:
             WarehouseError: it cannot be read.
         """
         import duckdb
 
-        with self.unattached() as connection:
+        shared = _shared.get(self._key) if snapshot is None else None
+        with self._cursor(shared) if shared else self.unattached() as connection:
             try:
-                is_there = self.attach(connection, DATABASE, snapshot=snapshot)
+                if shared is None:
+                    is_there = self.attach(connection, alias, snapshot=snapshot)
+                else:
+                    with shared.lock:
+                        is_there = alias in shared.attached or self.attach(connection, alias)
+                        shared.attached |= {alias} if is_there else set()
                 yield connection if is_there else None
             except duckdb.Error as error:
                 raise self.explain(error) from error
+
+    @contextmanager
+    def _cursor(self, shared: _Shared) -> "Iterator[duckdb.DuckDBPyConnection]":
+        with shared.lock:
+            if shared.connection is None:
+                shared.connection = connect(self.config)
+            connection = shared.connection.cursor()
+        try:
+            self._begin(connection)
+            yield connection
+        finally:
+            connection.close()
 
     @contextmanager
     def write(self) -> "Iterator[duckdb.DuckDBPyConnection]":

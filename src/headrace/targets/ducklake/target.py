@@ -237,6 +237,16 @@ class DuckLakeTarget(RemoteTarget):
         """The same, for a transaction that writes."""
         return self.lake.attach(connection, alias, writes=True)
 
+    def read_by_one(self) -> AbstractContextManager[None]:
+        """See ``Target``."""
+        return self.lake.read_by_one()
+
+    @contextmanager
+    def reader(self, alias: str = "target") -> "Iterator[duckdb.DuckDBPyConnection | None]":
+        """See ``Target``."""
+        with self.lake.read(alias=alias) as connection:
+            yield connection
+
     def explain(self, error: Exception) -> WarehouseError:
         """An error of the catalog, the files or DuckDB as one sentence; never a secret."""
         return self.lake.explain(error)
