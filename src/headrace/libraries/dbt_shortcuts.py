@@ -3,11 +3,13 @@
 Each is around calls of dbt, and taken back after them.
 """
 
+import functools
 import inspect
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
@@ -32,6 +34,8 @@ def taken(*, hears_all: bool) -> Iterator[None]:
             _native_templates,
             _fast_json,
             _types_tested_alike,
+            _contexts_of_what_is_asked,
+            _messages_by_c,
         ):
             stack.enter_context(shortcut())
         if not hears_all:
@@ -222,6 +226,96 @@ def _native_templates() -> Iterator[None]:
         yield
     finally:
         native.new_context = original
+
+
+class _Later(Mapping[str, Any]):
+    """What is made when somebody asks for something of it."""
+
+    def __init__(self, make: Callable[[], Mapping[str, Any]]) -> None:
+        self._make = make
+
+    @functools.cached_property
+    def _made(self) -> Mapping[str, Any]:
+        return self._make()
+
+    def __getitem__(self, key: str) -> Any:
+        return self._made[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+
+@contextmanager
+def _contexts_of_what_is_asked() -> Iterator[None]:
+    """dbt makes what templates may ask for again for each node and description; most ask for none.
+
+    Flags, the command's arguments and Python's modules are the same for all nodes of a command.
+    """
+    from dbt import flags
+    from dbt.context import base, providers
+    from dbt.parser import manifest as parser
+
+    modules = cast("Any", (flags, base, providers, providers.ModelConfiguredVar, parser))
+    names = (
+        "get_flag_obj", "get_context_modules", "args_to_dict", "_generate_merged",
+        "generate_runtime_docs_context",
+    )  # fmt: skip
+    kept = [getattr(module, name) for module, name in zip(modules, names, strict=True)]
+    flag_obj, context_modules, args_to_dict, merged, docs_context = kept
+    made: dict[str, tuple[Any, Any, Any]] = {}
+
+    def once(make: Callable[..., Any], *args: Any) -> Any:
+        of = args[0] if args else None
+        found = made.get(make.__name__)
+        if found is None or found[0] is not flags.GLOBAL_FLAGS or found[1] is not of:
+            found = made[make.__name__] = (flags.GLOBAL_FLAGS, of, make(*args))
+        return found[2]
+
+    def merged_later(self: Any) -> Mapping[str, Any]:
+        self._config.load_dependencies()  # others expect that it was called
+        return _Later(lambda: merged(self))
+
+    replaced = (
+        lambda: once(flag_obj),
+        functools.cache(context_modules),
+        lambda args: dict(once(args_to_dict, args)),
+        merged_later,
+        lambda *args: _Later(lambda: docs_context(*args)),
+    )
+    for module, name, other in zip(modules, names, replaced, strict=True):
+        setattr(module, name, other)
+    try:
+        yield
+    finally:
+        for module, name, original in zip(modules, names, kept, strict=True):
+            setattr(module, name, original)
+
+
+@contextmanager
+def _messages_by_c() -> Iterator[None]:
+    """dbt has messages read from dictionaries by Python, as if these were JSON; C does it, too."""
+    from dbt_common.events import base_types
+
+    module: Any = base_types
+    original = module.ParseDict
+
+    def parse_dict(given: dict[str, Any], message: Any) -> Any:
+        try:
+            if "ts" in (info := given.get("info", {})):
+                info = {**info, "ts": datetime.fromisoformat(info["ts"])}
+                return type(message)(info=info)
+            return type(message)(**given)
+        except (TypeError, ValueError, AttributeError):  # what only JSON has, or what is wrong
+            return original(given, message)
+
+    module.ParseDict = parse_dict
+    try:
+        yield
+    finally:
+        module.ParseDict = original
 
 
 HEARD = frozenset({"NodeStart", "NodeCompiling", "NodeFinished"})

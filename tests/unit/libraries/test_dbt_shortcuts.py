@@ -5,11 +5,12 @@ import json
 import signal
 from collections import ChainMap
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import date
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -118,6 +119,7 @@ def test_events_that_nobody_hears_are_not_made(*, hears_all: bool) -> None:
             return parse(content, message)
 
         patch.setattr(base_types, "ParseDict", noted)
+        patch.setattr(dbt_shortcuts, "_messages_by_c", nullcontext)
         with dbt_shortcuts.taken(hears_all=hears_all):
             asked = SQLQueryStatus(status="ok", elapsed=1.0)
             for event in (
@@ -248,3 +250,101 @@ def test_the_same_settings_are_validated_once_and_others_each(
     asked.clear()
     tests.validate(good)
     assert good in asked, "dbt is as it was"
+
+
+def _module(name: str) -> Any:
+    return import_module(name)
+
+
+def test_what_all_contexts_have_is_made_once_for_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    from argparse import Namespace
+
+    flags, base, providers = map(
+        _module, ("dbt.flags", "dbt.context.base", "dbt.context.providers")
+    )
+    args = Namespace(which="build", vars={"a": 1}, profiles_dir=Path("profiles"))
+    monkeypatch.setattr(flags, "GLOBAL_FLAGS", Namespace(PRINTER_WIDTH=80, WHICH="build"))
+    expected = vars(flags.get_flag_obj()), providers.args_to_dict(args)
+    modules = base.get_context_modules()
+    with dbt_shortcuts.taken(hears_all=True):
+        for _ in range(2):
+            assert vars(flags.get_flag_obj()) == expected[0]
+            found = providers.args_to_dict(args)
+            assert found == expected[1]
+            found["mine"] = True  # is nobody else's
+            assert base.get_context_modules().keys() == modules.keys()
+        flag_obj = flags.get_flag_obj()
+        assert flags.get_flag_obj() is flag_obj
+        assert providers.args_to_dict(Namespace(which="test"))["which"] == "test"
+        monkeypatch.setattr(flags, "GLOBAL_FLAGS", Namespace(PRINTER_WIDTH=120, WHICH="test"))
+        assert flags.get_flag_obj().PRINTER_WIDTH == 120
+        assert providers.args_to_dict(args)["printer_width"] == 120
+
+
+def test_vars_and_contexts_of_descriptions_are_made_for_who_asks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from dbt.clients.jinja import get_rendered
+
+    providers, parser = map(_module, ("dbt.context.providers", "dbt.parser.manifest"))
+    made: list[str] = []
+
+    def docs_context(*given: Any) -> dict[str, Any]:
+        made.append(str(given))
+        return {"doc": lambda name: f"what {name} is"}
+
+    def merged(self: Any) -> dict[str, Any]:
+        made.append("vars")
+        return {"from": 2020}
+
+    monkeypatch.setattr(parser, "generate_runtime_docs_context", docs_context)
+    monkeypatch.setattr(providers.ModelConfiguredVar, "_generate_merged", merged)
+    loaded: list[bool] = []
+    config = SimpleNamespace(cli_vars={}, load_dependencies=lambda: loaded.append(True))
+    with dbt_shortcuts.taken(hears_all=True):
+        context = parser.generate_runtime_docs_context(config, 1, 2, "project")
+        assert get_rendered("One row per order.", context) == "One row per order."
+        assert made == []
+        assert get_rendered("{{ doc('orders') }}", context) == "what orders is"
+        assert made == [str((config, 1, 2, "project"))]
+        var = providers.RuntimeVar(None, config, None)
+        assert (loaded, made[1:]) == ([True], [])
+        assert var("from") == 2020
+        assert var("to", 2021) == 2021
+        assert made[1:] == ["vars"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"node_info": {"unique_id": "a", "meta": {"n": 3, "of": [None, {"x": "é"}]}}, "index": 1},
+        {"node_info": {"node_relation": None, "node_checksum": "abc"}, "total": 2.0},
+        {"description": None},
+        {"nodeInfo": {"unique_id": "a"}},  # as JSON has it
+        {},
+    ],
+)
+def test_messages_are_those_of_dbt(given: dict[str, Any]) -> None:
+    from dbt.events.types import LogStartLine
+    from dbt_common.events.base_types import msg_from_base_event
+
+    expected = LogStartLine(**given)
+    with dbt_shortcuts.taken(hears_all=True):
+        found = LogStartLine(**given)
+        message: Any = msg_from_base_event(found)
+    assert found.pb_msg == expected.pb_msg
+    again: Any = msg_from_base_event(expected)
+    assert message.info.ts.ToDatetime() < again.info.ts.ToDatetime()
+    again.info.ts.CopyFrom(message.info.ts)
+    assert message == again
+
+
+def test_a_message_that_dbt_cannot_make_is_refused_as_it_refuses_it() -> None:
+    from dbt.events.types import LogStartLine
+
+    said = []
+    for stack in (nullcontext(), dbt_shortcuts.taken(hears_all=True)):
+        with stack, pytest.raises(Exception, match="Unable to parse logging event") as caught:
+            LogStartLine(index="many")
+        said.append(str(caught.value))
+    assert said[0] == said[1]
