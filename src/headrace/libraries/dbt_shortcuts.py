@@ -195,7 +195,7 @@ def _types_tested_alike() -> Iterator[None]:
     from dbt_common.clients import agate_helper
 
     helper: Any = agate_helper
-    original = helper.build_type_tester
+    original, empty_table = helper.build_type_tester, helper.empty_table
     made: dict[tuple[Any, ...], Any] = {}
 
     def build_type_tester(text_columns: Any, string_null_values: Any = ("null", "")) -> Any:
@@ -205,10 +205,11 @@ def _types_tested_alike() -> Iterator[None]:
         return made[key]
 
     helper.build_type_tester = build_type_tester
+    helper.empty_table = functools.cache(empty_table)
     try:
         yield
     finally:
-        helper.build_type_tester = original
+        helper.build_type_tester, helper.empty_table = original, empty_table
 
 
 @contextmanager
@@ -258,13 +259,14 @@ def _contexts_of_what_is_asked() -> Iterator[None]:
     from dbt.context import base, providers
     from dbt.parser import manifest as parser
 
-    modules = cast("Any", (flags, base, providers, providers.ModelConfiguredVar, parser))
+    var = providers.ModelConfiguredVar
+    modules = cast("Any", (flags, base, providers, providers, var, parser))
     names = (
-        "get_flag_obj", "get_context_modules", "args_to_dict", "_generate_merged",
-        "generate_runtime_docs_context",
+        "get_flag_obj", "get_context_modules", "args_to_dict", "wrapped_exports",
+        "_generate_merged", "generate_runtime_docs_context",
     )  # fmt: skip
     kept = [getattr(module, name) for module, name in zip(modules, names, strict=True)]
-    flag_obj, context_modules, args_to_dict, merged, docs_context = kept
+    flag_obj, context_modules, args_to_dict, exports, merged, docs_context = kept
     made: dict[str, tuple[Any, Any, Any]] = {}
 
     def once(make: Callable[..., Any], *args: Any) -> Any:
@@ -282,6 +284,7 @@ def _contexts_of_what_is_asked() -> Iterator[None]:
         lambda: once(flag_obj),
         functools.cache(context_modules),
         lambda args: dict(once(args_to_dict, args)),
+        lambda model: _Later(lambda: exports(model)),
         merged_later,
         lambda *args: _Later(lambda: docs_context(*args)),
     )
@@ -294,6 +297,21 @@ def _contexts_of_what_is_asked() -> Iterator[None]:
             setattr(module, name, original)
 
 
+_TIMES = frozenset({"ts", "started_at", "completed_at"})
+"""Fields of dbt's messages that hold a time, which is a text in JSON."""
+
+
+def _with_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {
+            key: datetime.fromisoformat(inner)
+            if key in _TIMES and isinstance(inner, str)
+            else _with_times(inner)
+            for key, inner in value.items()
+        }
+    return [_with_times(inner) for inner in value] if isinstance(value, list) else value
+
+
 @contextmanager
 def _messages_by_c() -> Iterator[None]:
     """dbt has messages read from dictionaries by Python, as if these were JSON; C does it, too."""
@@ -304,10 +322,7 @@ def _messages_by_c() -> Iterator[None]:
 
     def parse_dict(given: dict[str, Any], message: Any) -> Any:
         try:
-            if "ts" in (info := given.get("info", {})):
-                info = {**info, "ts": datetime.fromisoformat(info["ts"])}
-                return type(message)(info=info)
-            return type(message)(**given)
+            return type(message)(**_with_times(given))
         except (TypeError, ValueError, AttributeError):  # what only JSON has, or what is wrong
             return original(given, message)
 

@@ -71,7 +71,7 @@ def test_a_ctrl_c_while_a_project_is_read_is_not_lost(
 def test_types_of_results_are_guessed_as_dbt_does_with_one_calendar(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from dbt_common.clients.agate_helper import table_from_data_flat
+    agate_helper = _module("dbt_common.clients.agate_helper")
 
     rows = [
         {"a": 1, "b": "null", "c": None, "d": date(2024, 1, 31), "e": [1], "f": "2024-01-31"},
@@ -80,7 +80,7 @@ def test_types_of_results_are_guessed_as_dbt_does_with_one_calendar(
     tables = [(rows, list("abcdef")), (rows[:1], list("abc")), ([], ["a"]), (rows, list("abcdef"))]
 
     def made() -> list[Any]:
-        found = [table_from_data_flat(*one) for one in tables]
+        found = [agate_helper.table_from_data_flat(*one) for one in tables]
         types = [[type(kind).__name__ for kind in table.column_types] for table in found]
         return [types, [[tuple(row) for row in table.rows] for table in found]]
 
@@ -95,8 +95,10 @@ def test_types_of_results_are_guessed_as_dbt_does_with_one_calendar(
     monkeypatch.setattr(calendar, "__init__", counted)
     with dbt_shortcuts.taken(hears_all=True):
         assert made() == expected
+        assert not list(agate_helper.empty_table().rows)
         first = len(calendars)
         assert made() == expected
+        assert not list(agate_helper.empty_table().columns)
     assert first == len(calendars) > 0
 
 
@@ -311,6 +313,9 @@ def test_vars_and_contexts_of_descriptions_are_made_for_who_asks(
         assert (loaded, made[1:]) == ([True], [])
         assert var("from") == 2020
         assert var("to", 2021) == 2021
+        names = {"exceptions": providers.wrapped_exports(None)}
+        with pytest.raises(Exception, match="too few"):
+            get_rendered("{{ exceptions.raise_compiler_error('too few') }}", names)
         assert made[1:] == ["vars"]
 
 
@@ -337,6 +342,24 @@ def test_messages_are_those_of_dbt(given: dict[str, Any]) -> None:
     assert message.info.ts.ToDatetime() < again.info.ts.ToDatetime()
     again.info.ts.CopyFrom(message.info.ts)
     assert message == again
+
+
+@pytest.mark.parametrize("at", ["2026-11-30T08:40:00.123456Z", "2026-11-30T08:40:00+02:00", "then"])
+def test_times_in_messages_are_those_of_dbt(at: str) -> None:
+    from dbt.events.types import NodeFinished
+
+    timing = [{"name": "compile", "started_at": at, "completed_at": at}]
+    said = []
+    for stack in (nullcontext(), dbt_shortcuts.taken(hears_all=True)):
+        with stack:
+            try:
+                said.append(
+                    str(NodeFinished(run_result={"status": "ok", "timing_info": timing}).pb_msg)
+                )
+            except Exception as error:
+                said.append(str(error))
+    assert said[0] == said[1]
+    assert ("Unable" in said[0]) == (at == "then")
 
 
 def test_a_message_that_dbt_cannot_make_is_refused_as_it_refuses_it() -> None:
