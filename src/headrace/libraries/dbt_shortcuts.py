@@ -36,6 +36,7 @@ def taken(*, hears_all: bool) -> Iterator[None]:
             _types_tested_alike,
             _contexts_of_what_is_asked,
             _messages_by_c,
+            _ctes_after_a_first_with,
         ):
             stack.enter_context(shortcut())
         if not hears_all:
@@ -331,6 +332,39 @@ def _messages_by_c() -> Iterator[None]:
         yield
     finally:
         module.ParseDict = original
+
+
+@contextmanager
+def _ctes_after_a_first_with() -> Iterator[None]:
+    """dbt has the whole SQL parsed, for each unit test, to learn where its first ``with`` ends."""
+    from dbt import compilation
+    from sqlparse import lexer
+    from sqlparse.tokens import Comment, Whitespace
+
+    module, tokenize = cast("Any", compilation), cast("Any", lexer).tokenize
+    original = module.inject_ctes_into_sql
+
+    def inject_ctes_into_sql(sql: str, ctes: list[Any]) -> str:
+        if ctes and ";" not in sql:
+            at, is_after = 0, False
+            for kind, text in tokenize(sql):
+                if kind in Whitespace or (kind in Comment and not is_after):
+                    at += len(text)
+                elif is_after:
+                    if text.upper() == "RECURSIVE":
+                        break
+                    return f"{sql[:at]}{', '.join(cte.sql for cte in ctes)}, {sql[at:]}"
+                elif text.upper() == "WITH":
+                    at, is_after = at + len(text), True
+                else:
+                    break
+        return str(original(sql, ctes))
+
+    module.inject_ctes_into_sql = inject_ctes_into_sql
+    try:
+        yield
+    finally:
+        module.inject_ctes_into_sql = original
 
 
 HEARD = frozenset({"NodeStart", "NodeCompiling", "NodeFinished"})

@@ -320,6 +320,40 @@ def test_vars_and_contexts_of_descriptions_are_made_for_who_asks(
 
 
 @pytest.mark.parametrize(
+    "sql",
+    [
+        "with a as (select 1) select * from a",
+        "\n  -- what\n/* why */ With\n  a as (\n  select 'with' as x -- y\n)\nselect * from a",
+        "with /* one */ a as (select 1) select * from a -- two ;",
+        "with -- recursive\n recursive as (select 1) select * from recursive",
+        "WITH RECURSIVE a as (select 1) select * from a",
+        "with\n\trecursive a as (select 1) select * from a",
+        "select * from a where b in (with c as (select 1) select * from c)",
+        "select cast(x as timestamp with time zone) as y, z::timestamp with time zone from a",
+        "(with a as (select 1) select * from a) union all select 2",
+        "with a as (select ';' as x) select * from a; select 2",
+        "with a as (select 1)\r\nselect * from a\r\n",
+        'with a as (select $$ é $$ as "with") select * from a',
+        "{{ not_sql }} with a as (select 1) select 1",
+        "with",
+        "",
+    ],
+)
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_ctes_are_put_where_dbt_puts_them(sql: str, number: int) -> None:
+    compilation = _module("dbt.compilation")
+    ctes = [SimpleNamespace(sql=f" __dbt__cte__{one} as (\nselect {one})") for one in range(number)]
+    said = []
+    for stack in (nullcontext(), dbt_shortcuts.taken(hears_all=True)):
+        with stack:
+            try:
+                said.append(compilation.inject_ctes_into_sql(sql, ctes))
+            except Exception as error:
+                said.append(repr(error))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(
     "given",
     [
         {"node_info": {"unique_id": "a", "meta": {"n": 3, "of": [None, {"x": "é"}]}}, "index": 1},
