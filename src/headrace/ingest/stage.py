@@ -149,7 +149,7 @@ def _make_room(connection: "duckdb.DuckDBPyConnection", columns: int) -> None:
 
     It reserves 32 KiB a column in each step and 256 KiB a column of a table, and counts what is
     reserved, whether it is used or not: 3,000 columns take 700 MB in truth, and 2 GB on paper. It
-    compares each expression with all others to compute what is the same once: 5 s of 3,000 columns.
+    compares each expression with all others, to compute what is the same once: 10 s of so many.
     """
     if columns > _WIDE:
         connection.execute("set threads = 1")

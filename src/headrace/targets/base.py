@@ -173,13 +173,6 @@ class Target(Protocol):
             WarehouseError: it cannot be read.
         """
 
-    def reader(self, alias: str) -> "AbstractContextManager[duckdb.DuckDBPyConnection | None]":
-        """A DuckDB in memory that reads it as ``alias``, UTC; None where there is no database yet.
-
-        Raises:
-            WarehouseError: it cannot be read.
-        """
-
     def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """As ``attach``, for a transaction that changes raw tables; the caller holds the lock.
 
@@ -391,7 +384,11 @@ class RemoteTarget:
 
     @contextmanager
     def reader(self, alias: str = "target") -> "Iterator[duckdb.DuckDBPyConnection | None]":
-        """See ``Target``."""
+        """A DuckDB in memory that reads it as ``alias``, UTC; None where there is no database yet.
+
+        Raises:
+            WarehouseError: it cannot be read.
+        """
         import duckdb
 
         with connect() as connection:

@@ -15,7 +15,6 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import (
-    connect,
     is_damaged,
     is_locked,
     is_of_other_version,
@@ -276,13 +275,6 @@ class DuckDbTarget:
         """None but the one of this machine: DuckDB lets no other machine write the file."""
         del command
         return nullcontext()
-
-    @contextmanager
-    def reader(self, alias: str) -> "Iterator[duckdb.DuckDBPyConnection | None]":
-        """See ``Target``."""
-        with connect() as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            yield connection if self.attach(connection, alias) else None
 
     def attach_to_write(self, connection: "duckdb.DuckDBPyConnection", alias: str) -> bool:
         """Attach the file for writing.

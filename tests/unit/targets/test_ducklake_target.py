@@ -185,6 +185,33 @@ def test_readers_in_a_run_share_a_duckdb_and_read_the_newest(
     assert lake.signature() is None
 
 
+def test_a_duckdb_that_nobody_used_for_a_while_or_that_failed_is_not_shared_any_more(
+    lake: DuckLakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+
+    def counted(config: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
+        opened.append(config)
+        return connect(config)
+
+    monkeypatch.setattr(connections, "connect", counted)
+    with lake.read_by_one():
+        assert _read(lake, "select 1") == _read(lake, "select 1")
+        assert len(opened) == 1
+        with pytest.raises(WarehouseError, match="no_such_table"):
+            _read(lake, "from no_such_table")
+        assert _read(lake, "select 1") == [(1,)]
+        assert len(opened) == 2
+        monkeypatch.setattr(connections, "_IDLE_S", 0.0)
+        with lake.lake.read() as reader:  # as long as it reads, it stays open
+            assert reader is not None
+            assert lake.row_counts("marts") == {}
+            assert reader.execute("select 1").fetchall() == [(1,)]
+        assert len(opened) == 3
+        assert _read(lake, "select 1") == [(1,)]
+        assert len(opened) == 4
+
+
 def test_storage_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     target = _target(tmp_path, f"storage={tmp_path / 'file'}")

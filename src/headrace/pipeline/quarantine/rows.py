@@ -7,14 +7,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from headrace.errors import SourceError, WarehouseError
 from headrace.formatting import first_few
 from headrace.ingest.quarantine import HISTORY_TABLE, QUARANTINE_TABLE, known_quarantine
 from headrace.settings.resolved import usual_raw_schema
 from headrace.sql_text import identifier, literal
-from headrace.targets import reading
+from headrace.targets import RemoteTarget, reading
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -96,20 +96,21 @@ def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBP
     import duckdb
 
     target, path = resolved.target, resolved.target.database_file
-    none_yet = WarehouseError(f"{target.location} does not exist yet: run `headrace load` first")
+    none_yet = f"{target.location} does not exist yet: run `headrace load` first"
+    if path is None and not read_only:
+        with reading(target, writes=True) as connection:
+            yield connection
+        return
     if path is None:
-        if not read_only:
-            with reading(target, writes=True) as connection:
-                yield connection
-            return
-        with target.reader(target.database) as reader:
+        remote = cast("RemoteTarget", target)  # as all are that are no file
+        with remote.reader(target.database) as reader:
             if reader is None:
-                raise none_yet
+                raise WarehouseError(none_yet)
             reader.execute(f"use {identifier(target.database)}")
             yield reader
         return
     if not target.exists():
-        raise none_yet
+        raise WarehouseError(none_yet)
     try:
         connection = duckdb.connect(str(path), read_only=read_only)
     except duckdb.Error as error:

@@ -1,7 +1,9 @@
 """Connections to a DuckLake: what DuckDB needs to attach one, and why it cannot."""
 
+import math
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,11 +32,23 @@ SESSION = {"TimeZone": "UTC"}
 """Of every connection, dlt's and dbt's too: what a cast gives must not follow from the machine."""
 
 
+_IDLE_S = 30.0
+"""A server may close a connection that nobody uses for some minutes, and a token may expire."""
+
+
 @dataclass
 class _Shared:
     connection: "duckdb.DuckDBPyConnection | None" = None
     attached: set[str] = field(default_factory=set)
+    readers: int = 0
+    used_at: float = -math.inf
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+        self.connection = None
+        self.attached.clear()
 
 
 _shared: dict[tuple[str, str], _Shared] = {}
@@ -222,8 +236,7 @@ class LakeConnections:
             yield
         finally:
             del _shared[self._key]
-            if shared.connection is not None:
-                shared.connection.close()
+            shared.close()
 
     @contextmanager
     def read(
@@ -252,14 +265,22 @@ class LakeConnections:
     @contextmanager
     def _cursor(self, shared: _Shared) -> "Iterator[duckdb.DuckDBPyConnection]":
         with shared.lock:
+            if not shared.readers and time.monotonic() - shared.used_at >= _IDLE_S:
+                shared.close()
             if shared.connection is None:
                 shared.connection = connect(self.config)
             connection = shared.connection.cursor()
+            shared.readers += 1
+        used_at = -math.inf  # after an error, whoever is next opens another one
         try:
             self._begin(connection)
             yield connection
+            used_at = time.monotonic()
         finally:
             connection.close()
+            with shared.lock:
+                shared.readers -= 1
+                shared.used_at = used_at
 
     @contextmanager
     def write(self) -> "Iterator[duckdb.DuckDBPyConnection]":

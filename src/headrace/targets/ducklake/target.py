@@ -243,7 +243,7 @@ class DuckLakeTarget(RemoteTarget):
 
     @contextmanager
     def reader(self, alias: str = "target") -> "Iterator[duckdb.DuckDBPyConnection | None]":
-        """See ``Target``."""
+        """See ``RemoteTarget``."""
         with self.lake.read(alias=alias) as connection:
             yield connection
 
