@@ -38,6 +38,19 @@ def lake(tmp_path: Path) -> DuckLakeTarget:
     return target
 
 
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
+    """The settings of each DuckDB that is opened for a lake, from now on."""
+    found = []
+
+    def counted(config: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
+        found.append(config)
+        return connect(config)
+
+    monkeypatch.setattr(connections, "connect", counted)
+    return found
+
+
 def _write(target: DuckLakeTarget, sql: str) -> None:
     with target.lake.write() as connection:
         connection.execute(sql)
@@ -147,15 +160,8 @@ def test_a_lake_moves_with_its_project(lake: DuckLakeTarget, tmp_path: Path) -> 
 
 
 def test_readers_in_a_run_share_a_duckdb_and_read_the_newest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, opened: list[Mapping[str, str]]
 ) -> None:
-    opened = []
-
-    def counted(config: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
-        opened.append(config)
-        return connect(config)
-
-    monkeypatch.setattr(connections, "connect", counted)
     lake = _target(tmp_path)
     with lake.read_by_one():
         assert lake.signature() is None  # there is none yet
@@ -186,15 +192,8 @@ def test_readers_in_a_run_share_a_duckdb_and_read_the_newest(
 
 
 def test_a_duckdb_that_nobody_used_for_a_while_or_that_failed_is_not_shared_any_more(
-    lake: DuckLakeTarget, monkeypatch: pytest.MonkeyPatch
+    lake: DuckLakeTarget, opened: list[Mapping[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = []
-
-    def counted(config: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
-        opened.append(config)
-        return connect(config)
-
-    monkeypatch.setattr(connections, "connect", counted)
     with lake.read_by_one():
         assert _read(lake, "select 1") == _read(lake, "select 1")
         assert len(opened) == 1
