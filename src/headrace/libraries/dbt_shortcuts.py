@@ -45,6 +45,17 @@ def taken(*, hears_all: bool) -> Iterator[None]:
 
 
 @contextmanager
+def _replaced(owner: Any, name: str, other: Any) -> Iterator[None]:
+    """Have a module or class another function of a name."""
+    original = getattr(owner, name)
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+@contextmanager
 def _validated_once() -> Iterator[None]:
     """dbt validates the settings of each test, model and source; nearly all are the same."""
     from dbt_common.dataclass_schema import dbtClassMixin
@@ -136,11 +147,8 @@ def _manifest_read_ahead() -> Iterator[None]:
         finally:
             parser.Manifest = Manifest
 
-    parser.ManifestLoader.read_manifest_for_partial_parse = read
-    try:
+    with _replaced(parser.ManifestLoader, "read_manifest_for_partial_parse", read):
         yield
-    finally:
-        parser.ManifestLoader.read_manifest_for_partial_parse = original
 
 
 _plugins: dict[tuple[str, ...], Any] = {}
@@ -183,11 +191,8 @@ def _short_summary_of_the_graph() -> Iterator[None]:
 
         return original(self, SimpleNamespace(expect=expect))
 
-    linker.get_graph_summary = get_graph_summary
-    try:
+    with _replaced(linker, "get_graph_summary", get_graph_summary):
         yield
-    finally:
-        linker.get_graph_summary = original
 
 
 @contextmanager
@@ -195,8 +200,7 @@ def _types_tested_alike() -> Iterator[None]:
     """dbt makes what guesses types again for each result, with all that a calendar knows."""
     from dbt_common.clients import agate_helper
 
-    helper: Any = agate_helper
-    original, empty_table = helper.build_type_tester, helper.empty_table
+    original: Any = agate_helper.build_type_tester
     made: dict[tuple[Any, ...], Any] = {}
 
     def build_type_tester(text_columns: Any, string_null_values: Any = ("null", "")) -> Any:
@@ -205,12 +209,12 @@ def _types_tested_alike() -> Iterator[None]:
             made[key] = original(*key)
         return made[key]
 
-    helper.build_type_tester = build_type_tester
-    helper.empty_table = functools.cache(empty_table)
-    try:
+    empty_table = functools.cache(agate_helper.empty_table)
+    with (
+        _replaced(agate_helper, "build_type_tester", build_type_tester),
+        _replaced(agate_helper, "empty_table", empty_table),
+    ):
         yield
-    finally:
-        helper.build_type_tester, helper.empty_table = original, empty_table
 
 
 @contextmanager
@@ -221,13 +225,8 @@ def _native_templates() -> Iterator[None]:
     """
     from dbt_common.clients.jinja import MacroFuzzTemplate, NativeSandboxTemplate
 
-    native: Any = NativeSandboxTemplate
-    original = native.new_context
-    native.new_context = MacroFuzzTemplate.new_context
-    try:
+    with _replaced(NativeSandboxTemplate, "new_context", MacroFuzzTemplate.new_context):
         yield
-    finally:
-        native.new_context = original
 
 
 class _Later(Mapping[str, Any]):
@@ -260,14 +259,6 @@ def _contexts_of_what_is_asked() -> Iterator[None]:
     from dbt.context import base, providers
     from dbt.parser import manifest as parser
 
-    var = providers.ModelConfiguredVar
-    modules = cast("Any", (flags, base, providers, providers, var, parser))
-    names = (
-        "get_flag_obj", "get_context_modules", "args_to_dict", "wrapped_exports",
-        "_generate_merged", "generate_runtime_docs_context",
-    )  # fmt: skip
-    kept = [getattr(module, name) for module, name in zip(modules, names, strict=True)]
-    flag_obj, context_modules, args_to_dict, exports, merged, docs_context = kept
     made: dict[str, tuple[Any, Any, Any]] = {}
 
     def once(make: Callable[..., Any], *args: Any) -> Any:
@@ -277,25 +268,28 @@ def _contexts_of_what_is_asked() -> Iterator[None]:
             found = made[make.__name__] = (flags.GLOBAL_FLAGS, of, make(*args))
         return found[2]
 
+    def later(make: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args: _Later(lambda: make(*args))
+
+    provided, var = cast("Any", providers), cast("Any", providers.ModelConfiguredVar)
+    flag_obj, args_to_dict = flags.get_flag_obj, provided.args_to_dict
+    merged = later(var._generate_merged)  # noqa: SLF001 - it is replaced
+
     def merged_later(self: Any) -> Mapping[str, Any]:
         self._config.load_dependencies()  # others expect that it was called
-        return _Later(lambda: merged(self))
+        return cast("Mapping[str, Any]", merged(self))
 
-    replaced = (
-        lambda: once(flag_obj),
-        functools.cache(context_modules),
-        lambda args: dict(once(args_to_dict, args)),
-        lambda model: _Later(lambda: exports(model)),
-        merged_later,
-        lambda *args: _Later(lambda: docs_context(*args)),
-    )
-    for module, name, other in zip(modules, names, replaced, strict=True):
-        setattr(module, name, other)
-    try:
+    exports = later(provided.wrapped_exports)
+    docs_context = later(cast("Any", parser).generate_runtime_docs_context)
+    with (
+        _replaced(flags, "get_flag_obj", lambda: once(flag_obj)),
+        _replaced(base, "get_context_modules", functools.cache(base.get_context_modules)),
+        _replaced(providers, "args_to_dict", lambda args: dict(once(args_to_dict, args))),
+        _replaced(providers, "wrapped_exports", exports),
+        _replaced(var, "_generate_merged", merged_later),
+        _replaced(parser, "generate_runtime_docs_context", docs_context),
+    ):
         yield
-    finally:
-        for module, name, original in zip(modules, names, kept, strict=True):
-            setattr(module, name, original)
 
 
 _TIMES = frozenset({"ts", "started_at", "completed_at"})
@@ -318,8 +312,7 @@ def _messages_by_c() -> Iterator[None]:
     """dbt has messages read from dictionaries by Python, as if these were JSON; C does it, too."""
     from dbt_common.events import base_types
 
-    module: Any = base_types
-    original = module.ParseDict
+    original = cast("Any", base_types).ParseDict
 
     def parse_dict(given: dict[str, Any], message: Any) -> Any:
         try:
@@ -327,11 +320,8 @@ def _messages_by_c() -> Iterator[None]:
         except (TypeError, ValueError, AttributeError):  # what only JSON has, or what is wrong
             return original(given, message)
 
-    module.ParseDict = parse_dict
-    try:
+    with _replaced(base_types, "ParseDict", parse_dict):
         yield
-    finally:
-        module.ParseDict = original
 
 
 @contextmanager
@@ -341,8 +331,7 @@ def _ctes_after_a_first_with() -> Iterator[None]:
     from sqlparse import lexer
     from sqlparse.tokens import Comment, Whitespace
 
-    module, tokenize = cast("Any", compilation), cast("Any", lexer).tokenize
-    original = module.inject_ctes_into_sql
+    tokenize, original = cast("Any", lexer).tokenize, compilation.inject_ctes_into_sql
 
     def inject_ctes_into_sql(sql: str, ctes: list[Any]) -> str:
         if ctes and ";" not in sql:
@@ -360,11 +349,8 @@ def _ctes_after_a_first_with() -> Iterator[None]:
                     break
         return str(original(sql, ctes))
 
-    module.inject_ctes_into_sql = inject_ctes_into_sql
-    try:
+    with _replaced(compilation, "inject_ctes_into_sql", inject_ctes_into_sql):
         yield
-    finally:
-        module.inject_ctes_into_sql = original
 
 
 HEARD = frozenset({"NodeStart", "NodeCompiling", "NodeFinished"})
@@ -412,13 +398,8 @@ def manifest_left_to_caller() -> Iterator[None]:
     """A command of dbt that would write manifest.json leaves that to whoever writes it later."""
     from dbt.contracts.graph.manifest import Manifest
 
-    graph: Any = Manifest
-    original = graph.write
-    graph.write = lambda self, path: None
-    try:
+    with _replaced(Manifest, "write", lambda self, path: None):
         yield
-    finally:
-        graph.write = original
 
 
 class _Json(ModuleType):
@@ -439,10 +420,5 @@ def _fast_json() -> Iterator[None]:
     """Have dbt encode its artifacts three times as fast, into the same bytes."""
     from dbt_common.clients import system
 
-    module: Any = system
-    original = module.json
-    module.json = _Json()
-    try:
+    with _replaced(system, "json", _Json()):
         yield
-    finally:
-        module.json = original
