@@ -2,11 +2,13 @@
 
 import gc
 import importlib.util
+import logging
 import os
 import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 import cpu_seconds
 from headrace import portable, process
+from headrace.cli.options import STATE
 
 _GROUP = ("hypothesis", "httpx", "jsonschema", "psutil")
 _LOOKS = (
@@ -134,6 +137,21 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     process.collect_rarely()
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was() -> Iterator[None]:
+    """What a whole command sets in the process that runs the tests is for none of the next ones."""
+    on_ctrl_c, hook, raises = (
+        signal.getsignal(signal.SIGINT),
+        sys.unraisablehook,
+        logging.raiseExceptions,
+    )
+    state = vars(STATE).copy()
+    yield
+    signal.signal(signal.SIGINT, on_ctrl_c)
+    sys.unraisablehook, logging.raiseExceptions = hook, raises
+    vars(STATE).update(state)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,8 +1,10 @@
 """The command line: lazy start-up, exit codes, one line of error."""
 
 import json
+import logging
 import os
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -17,6 +19,7 @@ import pytest
 
 from headrace.catalog import RunStore
 from headrace.cli.main import main
+from headrace.cli.options import STATE
 
 pytestmark = pytest.mark.slow
 
@@ -278,6 +281,26 @@ def test_ctrl_c_is_one_line_and_exit_code_130_at_any_time(
     assert end.value.code == 130
     assert said.startswith("error: stopped")
     assert len(said.splitlines()) == 1
+
+
+def test_ctrl_c_as_a_signal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def press(*_: object, **__: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("headrace.cli.options.Call.settings", press)
+    monkeypatch.setattr(sys, "argv", ["headrace", "where"])
+    with pytest.raises(SystemExit):
+        main()
+    assert STATE.stopped
+    assert capsys.readouterr().err.startswith("error: stopped")
+
+
+def test_what_a_command_set_in_this_process_is_gone_in_the_next_test() -> None:
+    assert not STATE.stopped
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert logging.raiseExceptions
 
 
 @pytest.mark.parametrize(("command", "is_resumed"), [("run", True), ("test-strength", False)])
