@@ -12,6 +12,7 @@ from pathlib import Path
 
 from headrace import portable
 from headrace.exceptions import causes, text_of
+from headrace.formatting import one_line
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,12 @@ def system_fault(error: BaseException, *, place: Path | None = None) -> SystemFa
         if found is not None:
             return found
     return None
+
+
+def error_line(error: BaseException) -> str:
+    """An error of a library in one line: what the machine lacks, and what to do, or its words."""
+    fault = system_fault(error)
+    return fault.message if fault else one_line(str(error))
 
 
 def fault_in(text: str, *, place: Path | None = None) -> SystemFault | None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from headrace.ingest.infer import (
-    SAMPLE_ROWS,
     Question,
     declared_types,
     fixed_question,
     infer_types,
     questions_of,
+    sample_rows,
 )
 from headrace.ingest.merge import kind_of_type
 from headrace.ingest.model import FileTable, Staged
@@ -113,7 +113,8 @@ def _look(
     """
     names = [question.name for question in questions]
     raw = [_raw(scan, number, names) for number, scan in enumerate(scans)]
-    parts = [f"(select * from ({part}) limit {SAMPLE_ROWS})" for part in raw[:_SAMPLED_FILES]]
+    most = sample_rows(len(names))
+    parts = [f"(select * from ({part}) limit {most})" for part in raw[:_SAMPLED_FILES]]
     further = ["count(*)", f"bit_count(bitstring_agg(__file, 0, {len(scans) - 1}))"]
     if len(table.primary_key) == 1 and scans[0].file.format == "csv":
         size = sum(scan.file.size for scan in scans) // len(names)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import duckdb
 
 SAMPLE_ROWS = 20_480
+_SAMPLE_VALUES = 50 * SAMPLE_ROWS
+_LEAST_SAMPLE_ROWS = 500
 _MANY = 1_000  # columns and kinds that are asked about
 _TOGETHER = 250  # columns in one query
 _TYPE = re.compile(r"[A-Za-z_ ]+(\(\d+(, *\d+)?\))?")
@@ -111,6 +113,11 @@ def _common(kinds: set[str]) -> tuple[str, ...]:
     if "DOUBLE" in kinds and (decimal or kinds <= {"BIGINT", "DOUBLE"}):
         return ("DOUBLE", _SOME_DECIMAL)
     return (decimal,) if decimal else ()
+
+
+def sample_rows(columns: int) -> int:
+    """How many rows a sample has: of a wide file fewer, as each value is tried as all types."""
+    return min(SAMPLE_ROWS, max(_LEAST_SAMPLE_ROWS, _SAMPLE_VALUES // max(columns, 1)))
 
 
 def infer_types(

@@ -21,11 +21,11 @@ from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.cursor import CursorError
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.infer import (
-    SAMPLE_ROWS,
     declared_types,
     fixed_question,
     infer_types,
     questions_of,
+    sample_rows,
 )
 from headrace.ingest.json_reader import JsonReader, with_all_digits
 from headrace.ingest.merge import (
@@ -54,7 +54,7 @@ from headrace.ingest.quarantine import (
 from headrace.ingest.reader import file_literal, vanished
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
 from headrace.ingest.types import RawColumn, common_read, exact_cast, is_rounded_id
-from headrace.libraries.duckdb import is_missing_file
+from headrace.libraries.duckdb import is_missing_file, make_room
 from headrace.sql_text import batches, identifier, identifiers, literal, scalar
 from headrace.system_errors import system_fault
 
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     import duckdb
 
 BULK_BYTES = 8 * 1024 * 1024
-_WIDE = 500  # columns
 _MANY_MISFITS = 10  # values of a file that show that its column has another type now
 
 
@@ -101,7 +100,7 @@ def stage(
         for files in (changes.read, changes.files):
             scans, names = _scans(connection, table, files, context, normalize, given or {})
             notes = [*names.notes, *(note for scan in scans for note in scan.notes)]
-            _make_room(connection, max(len(scan.names) for scan in scans))
+            make_room(connection, max(len(scan.names) for scan in scans))
             with suppress(duckdb.InvalidInputException):  # which line, is found below
                 if _is_bulk(scans, existing, context):
                     staged = stage_whole(connection, table, scans)
@@ -144,21 +143,6 @@ def _scans(
     return name_scans(scans, table, normalize, given)
 
 
-def _make_room(connection: "duckdb.DuckDBPyConnection", columns: int) -> None:
-    """Let DuckDB work on a wide table.
-
-    It reserves 32 KiB a column in each step and 256 KiB a column of a table, and counts what is
-    reserved, whether it is used or not: 3,000 columns take 700 MB in truth, and 2 GB on paper. It
-    compares each expression with all others, to compute what is the same once: 10 s of so many.
-    """
-    if columns > _WIDE:
-        connection.execute("set threads = 1")
-        connection.execute("set disabled_optimizers = 'common_subexpressions'")
-        (now,) = connection.execute("select current_setting('memory_limit')").fetchone() or ("0",)
-        if scalar(connection, f"select parse_formatted_bytes('{now}') < {columns * 1_000_000}"):
-            connection.execute(f"set memory_limit = '{columns}MB'")
-
-
 def _is_bulk(scans: list[FileScan], existing: Existing, context: IngestContext) -> bool:
     return (
         context.accepts_sql
@@ -166,7 +150,6 @@ def _is_bulk(scans: list[FileScan], existing: Existing, context: IngestContext) 
         and not existing.has_rows
         and not existing.quarantine
         and sum(scan.file.size for scan in scans) >= BULK_BYTES
-        and all(len(scan.names) <= _WIDE for scan in scans)
         and not any(scan.rejected for scan in scans)
     )
 
@@ -372,7 +355,7 @@ class _Stager:
         answers = infer_types(
             self.connection,
             "incoming",
-            f"(select * from incoming limit {SAMPLE_ROWS})",
+            f"(select * from incoming limit {sample_rows(len(self.read_types))})",
             (
                 fixed_question(
                     column, read, fixed[column], is_declared=column in self.table.columns

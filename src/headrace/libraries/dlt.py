@@ -4,16 +4,17 @@ import functools
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from headrace import process
-from headrace.libraries.duckdb import UNCHECKED, progress_of
+from headrace.libraries.duckdb import UNCHECKED
 from headrace.telemetry import json_log
 
 if TYPE_CHECKING:
+    import duckdb
     from dlt.extract import DltResource
     from dlt.sources.helpers.rest_client.paginators import BasePaginator, BaseReferencePaginator
 
@@ -215,26 +216,31 @@ def replace_rows(
 
 
 @contextmanager
-def before_extracting(do: Callable[[], None]) -> Iterator[None]:
-    """Do something before dlt reads the rows of a source, which may take long."""
+def before(step: Literal["extract", "load"], do: Callable[[], None]) -> Iterator[None]:
+    """Do something before dlt reads the rows of a source, or before it writes to a destination."""
     from dlt import Pipeline
 
-    kept: Any = Pipeline.extract
+    kept: Any = getattr(Pipeline, step)
 
-    def extract(self: Any, *args: Any, **options: Any) -> Any:
+    def done(self: Any, *args: Any, **options: Any) -> Any:
         do()
         return kept(self, *args, **options)
 
-    cast("Any", Pipeline).extract = functools.wraps(kept)(extract)
+    setattr(Pipeline, step, functools.wraps(kept)(done))
     try:
         yield
     finally:
-        cast("Any", Pipeline).extract = kept
+        setattr(Pipeline, step, kept)
 
 
 @contextmanager
-def load_progress(tell: Callable[[float], None]) -> Iterator[None]:
-    """Tell how much is done of each statement that dlt runs in DuckDB, from 0 to 1."""
+def around_connections(
+    use: "Callable[[duckdb.DuckDBPyConnection], AbstractContextManager[object]]",
+) -> Iterator[None]:
+    """Enter a context for each connection that dlt opens to a DuckDB, until it closes it.
+
+    It opens several at a time, each in a thread.
+    """
     from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
     client: Any = DuckDbSqlClient
@@ -242,15 +248,18 @@ def load_progress(tell: Callable[[float], None]) -> Iterator[None]:
 
     def open_connection(self: Any) -> Any:
         connection = opened(self)
-        self.headrace_progress = progress_of(connection, tell)
-        self.headrace_progress.__enter__()
+        with ExitStack() as stack:
+            stack.callback(closed, self)
+            stack.enter_context(use(connection))
+            self.headrace_stack = stack.pop_all()
         return connection
 
     def close_connection(self: Any) -> None:
-        progress = self.__dict__.pop("headrace_progress", None)
-        if progress is not None:
-            progress.__exit__(None, None, None)
-        closed(self)
+        stack = self.__dict__.pop("headrace_stack", None)
+        if stack is None:
+            closed(self)
+        else:
+            stack.close()
 
     client.open_connection, client.close_connection = open_connection, close_connection
     try:

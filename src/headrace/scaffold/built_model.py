@@ -16,7 +16,7 @@ from headrace import file_changes, yaml_editor
 from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ScaffoldError
-from headrace.formatting import did_you_mean, one_line
+from headrace.formatting import did_you_mean
 from headrace.libraries.duckdb import connect
 from headrace.quality.profile import KeyOfTable, TableProfile, is_likely_key, profile_table
 from headrace.quality.profile.measure import columns_of
@@ -27,6 +27,7 @@ from headrace.scaffold.draft import ByHand, FileReport, new_columns
 from headrace.scaffold.plan import COMBINATION, entity_of, is_plain, yaml_name
 from headrace.settings import Resolved
 from headrace.sql_text import qualified
+from headrace.system_errors import error_line
 from headrace.yaml_editor import Edit, ListItem, MappingKey, YamlDocument, YamlPath, value_at
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _warehouse(resolved: Resolved) -> Iterator["duckdb.DuckDBPyConnection"]:
             yield connection
         except duckdb.Error as error:
             raise ScaffoldError(
-                f"the table cannot be read ({one_line(str(error))}): run `headrace build` first"
+                f"the table cannot be read ({error_line(error)}): run `headrace build` first"
             ) from error
 
 

@@ -159,7 +159,7 @@ def test_csv_both_ways(
     write_csv(whole / "t.csv", rows, first=0, quoted=quoted)
     write_csv(split / "t_1.csv", rows[:cut], first=0, quoted=quoted)
     write_csv(split / "t_2.csv", rows[cut:], first=cut, quoted=quoted)
-    with patch("headrace.ingest.bulk.SAMPLE_ROWS", sample):
+    with patch("headrace.ingest.infer.SAMPLE_ROWS", sample):
         same_both_ways(whole, table)
         same_both_ways(split, table)
     if keyed and 0 < cut < len(rows):  # the cut between files says nothing
@@ -178,7 +178,7 @@ def test_json_both_ways(
     write_json(whole / "t.jsonl", rows, first=0)
     write_json(split / "t_1.jsonl", rows[:cut], first=0)
     write_json(split / "t_2.jsonl", rows[cut:], first=cut)
-    with patch("headrace.ingest.bulk.SAMPLE_ROWS", sample):
+    with patch("headrace.ingest.infer.SAMPLE_ROWS", sample):
         same_both_ways(whole, table)
         if 0 < cut < len(rows):
             same_both_ways(split, table)

@@ -519,12 +519,17 @@ def test_ignored_columns_are_not_compared(pair: DatabasePair) -> None:
         pair.table(before, after, "id", ignored=("loadedat",))
 
 
-def test_five_hundred_columns(pair: DatabasePair) -> None:
-    columns = ", ".join(f"range * {n} as c{n}" for n in range(500))
-    before = f"select range as id, {columns} from range(20)"
+@pytest.mark.parametrize("key", [("id",), ()])
+def test_many_columns(pair: DatabasePair, key: tuple[str, ...]) -> None:
+    """With a `filter` in each aggregate, 2,000 columns took DuckDB more than 20 GB."""
+    columns = ", ".join(f"range * {n} as c{n}" for n in range(1_500))
+    before = f"select range as id, {columns} from range(5)"
     after = f"select * replace (case when id = 3 then -1 else c7 end as c7) from ({before})"
-    found = pair.table(before, after, "id")
-    assert changed(found) == {"c7": 1}
-    assert [(s.key, s.before, s.after) for s in found.samples] == [
-        ({"id": "3"}, {"c7": "21"}, {"c7": "-1"})
-    ]
+    found = pair.table(before, after, *key)
+    assert changed(found) == {"c7": 1 if key else None}
+    if key:
+        assert [(s.key, s.before, s.after) for s in found.samples] == [
+            ({"id": "3"}, {"c7": "21"}, {"c7": "-1"})
+        ]
+    else:
+        assert counts(found) == (1, 1, None)

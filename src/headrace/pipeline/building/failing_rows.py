@@ -22,6 +22,7 @@ from headrace.pipeline.reports import NodeReport
 from headrace.secrets import MASK
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, qualified, scalar
+from headrace.system_errors import error_line
 from headrace.targets import Target
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class _Rows:
         try:
             return self._read(query)
         except duckdb.Error as error:
-            why = one_line(str(error))
+            why = error_line(error)
             _LOG.warning("the rows that %s found cannot be read: %s", self.test.name, why)
             return None
         finally:

@@ -11,7 +11,7 @@ from headrace.artifacts import Manifest, read_manifest
 from headrace.artifacts.dbt_manifest import SourceNode
 from headrace.artifacts.dbt_nodes import Node
 from headrace.errors import ContractError, UserError
-from headrace.formatting import did_you_mean, first_few, one_line
+from headrace.formatting import did_you_mean, first_few
 from headrace.libraries.duckdb import connect
 from headrace.pipeline.publishing import published_tables
 from headrace.pipeline.query import database
@@ -22,6 +22,7 @@ from headrace.quality.contract.document import Contract, write, written
 from headrace.quality.contract.export import contract_of
 from headrace.scaffold.add_contract import ImportReport, import_contract
 from headrace.sql_text import literal, qualified
+from headrace.system_errors import error_line
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -312,7 +313,7 @@ def reader(resolved: "Resolved", on: str) -> "Iterator[tuple[duckdb.DuckDBPyConn
         try:
             yield connection, alias, shown
         except duckdb.Error as error:
-            raise ContractError(f"{shown}: {one_line(str(error))}") from error
+            raise ContractError(f"{shown}: {error_line(error)}") from error
 
 
 def _is_published(resolved: "Resolved", manifest: Manifest | None, contract: Contract) -> bool:

@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from headrace.formatting import in_bytes
 from headrace.ingest import IngestContext, SchemaContract, TableLoad
 from headrace.ingest.periods import Backfill
 from headrace.libraries import dlt as libraries_dlt
-from headrace.libraries.duckdb import let_go
+from headrace.libraries.duckdb import let_go, make_room, progress_of
 from headrace.pipeline.loading import backfill, source_errors, sources
 from headrace.pipeline.loading.row_changes import RowChanges, RowHashes
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadJob, TableReport
@@ -27,6 +27,7 @@ from headrace.targets import Target
 
 if TYPE_CHECKING:
     import dlt
+    import duckdb
     from dlt.common.schema import Schema
 
 _LOG = logging.getLogger("headrace.pipeline")
@@ -214,11 +215,24 @@ class SourceLoader:
             told = [] if takes_context else [f"loaded again: {self.backfill}"]
             self.notes = list(dict.fromkeys([*self.notes, *told, *said]))
         self.order = list(source.resources)
+
+        widest = 0
+
+        def note_widest() -> None:
+            nonlocal widest
+            tables = pipeline.default_schema.tables.values()
+            widest = max((len(table["columns"]) for table in tables), default=0)
+
+        def prepared(connection: "duckdb.DuckDBPyConnection") -> AbstractContextManager[None]:
+            make_room(connection, widest)
+            return progress_of(connection, self._loaded_so_far)
+
         try:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
             with (
-                libraries_dlt.load_progress(self._loaded_so_far),
-                libraries_dlt.before_extracting(let_others_read),
+                libraries_dlt.around_connections(prepared),
+                libraries_dlt.before("extract", let_others_read),
+                libraries_dlt.before("load", note_widest),
             ):
                 info = pipeline.run(source, **refresh)
         except PipelineStepFailed as error:

@@ -15,12 +15,13 @@ import xxhash
 from headrace import portable
 from headrace.catalog import Catalog, RunStore, pii
 from headrace.formatting import one_line
-from headrace.libraries.duckdb import connect
+from headrace.libraries.duckdb import connect, make_room
 from headrace.pipeline.catalog import KnownColumns, known_columns
 from headrace.pipeline.publishing import published_file
 from headrace.quality.profile import TableProfile, profile_quickly, without_values
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal, qualified
+from headrace.system_errors import error_line
 
 if TYPE_CHECKING:
     import duckdb
@@ -159,6 +160,7 @@ def _profile(
         for table in tables:
             try:
                 columns = _columns(connection, table.quoted)
+                make_room(connection, len(columns))
                 stamp = table.stamp
                 if stamp is None:
                     above = raw.get(table.asset.parent_table or "", "")
@@ -177,7 +179,7 @@ def _profile(
                 if is_missed(resolved, table.asset, was_there=table.asset.id in stamps):
                     _LOG.info("no profile of %s: %s", table.name, one_line(str(error)))
             except duckdb.Error as error:
-                problems.append(f"{table.name}: {one_line(str(error))}")
+                problems.append(f"{table.name}: {error_line(error)}")
             else:
                 payload = found.model_dump_json(exclude_defaults=True)
                 store.add_profile(

@@ -19,6 +19,7 @@ from headrace.catalog import Catalog, RunStore
 from headrace.catalog.metric_tables import StoredPeriod, StoredPlan, StoredRunMetrics
 from headrace.errors import HeadraceError
 from headrace.formatting import one_line
+from headrace.libraries.duckdb import make_room
 from headrace.pipeline.publishing import published_file
 from headrace.pipeline.quality.kept_profiles import is_missed, opened
 from headrace.pipeline.quality.monitor_alarms import judge_tables, schema_alarm
@@ -28,6 +29,7 @@ from headrace.quality.monitors.measure import Measured, WholeTable, as_text, fro
 from headrace.quality.monitors.plan import Plan, plan
 from headrace.quality.monitors.settling import SettlingTimes, moved
 from headrace.settings import Resolved
+from headrace.system_errors import error_line
 
 if TYPE_CHECKING:
     import duckdb
@@ -82,7 +84,7 @@ def watch(
                     if not _is_of_duckdb(error):
                         raise
                     if not _is_gone(error):
-                        notes.append(f"{table.name} could not be measured: {one_line(str(error))}")
+                        notes.append(f"{table.name} could not be measured: {error_line(error)}")
                     elif is_missed(resolved, table.asset, was_there=key in plans):
                         _LOG.info("not measured: %s: %s", table.name, one_line(str(error)))
             seconds = _seconds(store, run_id, catalog)
@@ -158,6 +160,7 @@ class _Watched:
                 f"describe select * from {table.quoted}"
             ).fetchall()
         }
+        make_room(connection, len(types))
         if stamp is None:
             stamp = _stamp(connection, table, types)
         stamp = xxhash.xxh3_128_hexdigest(f"{stamp} {sorted(types.items())}".encode())

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from headrace import portable
 from headrace.errors import HeadraceError, ProfileError
-from headrace.formatting import count, did_you_mean, first_few, one_line
+from headrace.formatting import count, did_you_mean, first_few
 from headrace.ingest.locations import is_address
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE
 from headrace.libraries.duckdb import connect
@@ -29,6 +29,7 @@ from headrace.quality.profile import KeyOfTable, TableProfile, compare, keys_of,
 from headrace.quality.profile.service import Change
 from headrace.scaffold.add_tests import NewTest, TestsReport, add_tests
 from headrace.sql_text import identifier, literal, qualified, scalar
+from headrace.system_errors import error_line
 from headrace.targets.duckdb import explain_duckdb_error
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def profile_all(
                         connection, relation, own, harmless, sample
                     )
                 except duckdb.Error as error:
-                    unread.append(f"{relation.name}: {one_line(str(error))}")
+                    unread.append(f"{relation.name}: {error_line(error)}")
     return ProfileReport(on=" and ".join(paths), tables=tuple(done.values()), unread=tuple(unread))
 
 
@@ -348,7 +349,7 @@ def _opened(
         try:
             yield connection, relations_of(connection, alias), path
         except duckdb.Error as error:
-            raise ProfileError(f"{path}: {one_line(str(error))}") from error
+            raise ProfileError(f"{path}: {error_line(error)}") from error
 
 
 def relations_of(connection: "duckdb.DuckDBPyConnection", alias: str) -> list[DatabaseRelation]:

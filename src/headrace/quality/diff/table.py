@@ -148,9 +148,9 @@ def _profiles(
         aggregates.append(f"count(*) - count({value})")
         extremes = kind != "other" and pair.is_shown(one)
         aggregates += [f"{f}({value})::varchar" if extremes else "null" for f in ("min", "max")]
-        finite = f"isfinite({value}::double)"
+        finite = f"case when isfinite({value}::double) then {value}::double end"
         is_mean = extremes and kind != "time"
-        aggregates.append(f"avg({value}::double) filter ({finite})" if is_mean else "null")
+        aggregates.append(f"avg({finite})" if is_mean else "null")
     row = pair.connection.execute(f"select {', '.join(aggregates)} from {table}").fetchone()
     assert row is not None  # an aggregate
     return [_profile(row[at : at + _AGGREGATES]) for at in range(0, len(row), _AGGREGATES)]
@@ -199,10 +199,10 @@ def _shares(
     sql = []
     for one, other in pairs:
         old, new = f"a.{identifier(one.name)}", f"b.{identifier(other.name)}"
-        filled = f"count(*) filter ({old} is not null or {new} is not null)"
+        filled = f"count_if({old} is not null or {new} is not null)"
         sql.append(
             f"case when min({old}::varchar) is distinct from max({old}::varchar) "
-            f"then count(*) filter ({old} = {new}) / {filled} else 0 end"
+            f"then count_if({old} = {new}) / {filled} else 0 end"
         )
     row = pair.connection.execute(
         f"select {', '.join(sql)} from {pair.before} as a join {pair.after} as b on {on}"

@@ -306,8 +306,8 @@ def _settles(
     longest = 0.0
     for batch in batches(later):
         asked = ", ".join(
-            f"quantile_cont(epoch({one.sql}) - epoch({event.sql}), 0.99) "
-            f"filter (where isfinite({one.sql}) and isfinite({event.sql}))"
+            f"quantile_cont(case when isfinite({one.sql}) and isfinite({event.sql}) "
+            f"then epoch({one.sql}) - epoch({event.sql}) end, 0.99)"
             for one in batch
         )
         row = connection.execute(f"select {asked} from {SAMPLE}").fetchone() or ()

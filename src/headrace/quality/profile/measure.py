@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.quality.profile.model import Bin, ColumnProfile, Kind, ValueCount
 from headrace.quality.profile.personal import find_personal
-from headrace.sql_text import batches, identifier, literal, scalar
+from headrace.sql_text import batches, identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,6 +67,11 @@ class MeasuredColumn:
         return self.data_type.startswith(("DATE", "TIMESTAMP"))
 
     @property
+    def finite(self) -> str:
+        """SQL of its value, null where it is NaN or infinite."""
+        return f"case when isfinite({self.sql}) then {self.sql} end" if self.is_float else self.sql
+
+    @property
     def number(self) -> str | None:
         """SQL of its value as a double, null where there is none; None for other kinds."""
         if self.kind == "number":
@@ -104,6 +109,7 @@ def take_sample(
     connection: "duckdb.DuckDBPyConnection",
     quoted: str,
     *,
+    columns: Sequence[MeasuredColumn] = (),
     rows: int | None = None,
     most: int = SAMPLE_ROWS,
 ) -> int:
@@ -112,13 +118,15 @@ def take_sample(
     Args:
         connection: gets it as the temporary table ``SAMPLE``.
         quoted: the table in SQL.
+        columns: that the sample has; else all.
         rows: of a table that is stored by DuckDB; then only the rows of the sample are read,
             and there are about as many as asked for.
         most: rows of the sample.
     """
     import duckdb
 
-    kept = f"create or replace temp table {SAMPLE} as select * from {quoted}"
+    names = identifiers(column.name for column in columns) if columns else "*"
+    kept = f"create or replace temp table {SAMPLE} as select {names} from {quoted}"
     by_reservoir = f"{kept} using sample reservoir({most} rows) repeatable (1)"
     if rows is None:
         connection.execute(by_reservoir)
@@ -183,13 +191,13 @@ def _first_pass(
 ) -> None:
     items: list[tuple[MeasuredColumn, str, str]] = []
     for column in columns:
+        # no `filter`: each of them has DuckDB make room for all columns of the query
         asked = {"count": f"count({column.sql})"}
         if column.kind != "binary":
             asked["distinct"] = f"approx_count_distinct({column.sql})"
         if column.kind in {"number", "time", "boolean"}:
-            only = f" filter (isfinite({column.sql}))" if column.is_float else ""
-            asked["min"] = f"cast(min({column.sql}){only} as varchar)"
-            asked["max"] = f"cast(max({column.sql}){only} as varchar)"
+            asked["min"] = f"cast(min({column.finite}) as varchar)"
+            asked["max"] = f"cast(max({column.finite}) as varchar)"
         if column.number is not None:
             percents = ", ".join(str(percent / 100) for percent in _PERCENTS)
             asked["quantiles"] = f"approx_quantile({column.number}, [{percents}])"
@@ -198,14 +206,14 @@ def _first_pass(
         if column.kind == "number":
             asked["mean"] = f"avg({column.number})"
             asked["deviation"] = f"stddev_samp({column.number})"
-            asked["zeros"] = f"count(*) filter ({column.sql} = 0)"
-            asked["negatives"] = f"count(*) filter ({column.sql} < 0)"
+            asked["zeros"] = f"count_if({column.sql} = 0)"
+            asked["negatives"] = f"count_if({column.sql} < 0)"
         if column.is_float:
-            asked["not_finite"] = f"count(*) filter (not isfinite({column.sql}))"
+            asked["not_finite"] = f"count_if(not isfinite({column.sql}))"
         if column.is_point_in_time:
             # compared as dates, now would be midnight, so that today's times were in the future
             asked["future"] = (
-                f"count(*) filter (isfinite({column.sql}) and {column.sql} > "
+                f"count_if(isfinite({column.sql}) and {column.sql} > "
                 f"{'current_date' if column.data_type == 'DATE' else 'now()::timestamp'})"
             )
         if column.kind == "text":
@@ -218,8 +226,8 @@ def _first_pass(
             asked["mean_length"] = f"avg(length({text}))"
             asked["max_length"] = f"max(length({text}))"
             if column.data_type == "VARCHAR":
-                asked["empty"] = f"count(*) filter (trim({text}) = '')"
-                asked["padded"] = f"count(*) filter (trim({text}) not in ('', {text}))"
+                asked["empty"] = f"count_if(trim({text}) = '')"
+                asked["padded"] = f"count_if(trim({text}) not in ('', {text}))"
         items += [(column, name, sql) for name, sql in asked.items()]
     values = connection.execute(
         f"select {', '.join(sql for _, _, sql in items)} from {quoted}"
@@ -248,7 +256,7 @@ def _second_pass(
         edges = [first + (last - first) * n / _BINS for n in range(1, _BINS)]
         edges = sorted({edge for edge in edges if low < edge < high})
         beyond = (
-            f"count(*) filter ({column.number} < {_double(lower - fence)} or "
+            f"count_if({column.number} < {_double(lower - fence)} or "
             f"{column.number} > {_double(upper + fence)})"
             if fence > 0
             else "null"

@@ -60,7 +60,13 @@ def profile_quickly(
         names = identifiers(column.name for column in columns)
         connection.execute(f"create or replace temp table {_COPY} as select {names} from {quoted}")
         quoted, is_stored = _COPY, True
-    sampled = take_sample(connection, quoted, rows=rows if is_stored else None, most=_SAMPLED)
+    sampled = take_sample(
+        connection,
+        quoted,
+        columns=columns,
+        rows=rows if is_stored else None,
+        most=_SAMPLED,
+    )
     if sampled < rows:
         notes.append(
             "nulls, range and mean are of all rows; the rest is of a sample, and the number of "
@@ -143,9 +149,8 @@ def _cheap(column: MeasuredColumn) -> dict[str, str]:
     """What costs little more than reading the column."""
     asked = {"count": f"count({column.sql})"}
     if column.kind in {"number", "time", "boolean"}:
-        only = f" filter (isfinite({column.sql}))" if column.is_float else ""
-        asked["min"] = f"cast(min({column.sql}){only} as varchar)"
-        asked["max"] = f"cast(max({column.sql}){only} as varchar)"
+        asked["min"] = f"cast(min({column.finite}) as varchar)"
+        asked["max"] = f"cast(max({column.finite}) as varchar)"
         if column.kind == "number":
             # a sum of long integers may overflow; what is finite costs three times as much to ask
             number = column.number if column.is_float else f"cast({column.sql} as double)"

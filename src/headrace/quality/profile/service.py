@@ -6,6 +6,7 @@ table ─► measure ─► relations ─► findings ─► TableProfile
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from headrace.libraries.duckdb import make_room
 from headrace.quality.profile import findings, measure, relations
 from headrace.quality.profile.model import ColumnProfile, ProfilePart, TableProfile
 from headrace.quality.profile.relations import MOST_COLUMNS, KeyOfTable
@@ -51,6 +52,8 @@ def profile_table(
         is_table: false for a view, which is read once and has no order of rows.
     """
     rows = scalar(connection, f"select count(*) from {quoted}")
+    described = measure.columns_of(connection, quoted)
+    make_room(connection, len(described))
     notes: list[str] = []
     if sample is not None and sample < rows:
         connection.execute(
@@ -66,7 +69,7 @@ def profile_table(
     columns = measure.measure(
         connection,
         quoted,
-        measure.columns_of(connection, quoted),
+        described,
         looked_at,
         personal=personal,
         has_order=is_table and looked_at == rows,
