@@ -1,6 +1,7 @@
 """What Headrace relies on inside dlt; fails when a new version of dlt moves it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -114,6 +115,25 @@ def test_failed_job_leaves_its_exception_in_a_file(pipeline: dlt.Pipeline, tmp_p
     found = {path.suffix for name in libraries_dlt.EXCEPTION_FILES for path in folder.glob(name)}
     assert ".exception" in found
     assert any(path.name.startswith("trace.") for path in folder.iterdir())
+
+
+def test_a_connection_that_cannot_be_prepared_is_closed(pipeline: dlt.Pipeline) -> None:
+    """Another DuckDB of this process could not attach the file as long as it is open."""
+    pipeline.run([{"id": 1}], table_name="orders")
+    kept = []
+
+    def fail(connection: duckdb.DuckDBPyConnection) -> AbstractContextManager[None]:
+        kept.append(connection)
+        raise ValueError("no room")
+
+    with (
+        libraries_dlt.around_connections(fail),
+        pytest.raises(ValueError, match="no room"),
+        pipeline.sql_client(),
+    ):
+        pass
+    with pytest.raises(duckdb.ConnectionException, match="closed"):
+        kept[0].execute("select 1")
 
 
 def test_rows_that_the_warehouse_selects_have_a_load_id(
