@@ -6,8 +6,9 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import chdir, contextmanager, nullcontext, suppress
+from contextlib import chdir, contextmanager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -107,18 +108,12 @@ class TookTooLongError(Exception):
     """A function did not end in its time."""
 
 
-class _StopThreadError(SystemExit):
-    """Raised within a thread that is to end: no ``except Exception`` of its code catches it.
-
-    As a ``SystemExit``, it ends the thread in silence wherever it reaches it.
-    """
-
-
 def within(seconds: float, function: Callable[[], T], stop: Callable[[], None]) -> T:
     """Call a function in a thread of its own, and leave it when its time is over.
 
-    A loop in Python ends then. What waits in a library ends if ``stop`` makes it; else its thread
-    goes on until the process ends, which does not wait for it.
+    A loop in Python ends then, by a ``SystemExit``, which no ``except Exception`` of its code
+    catches. What waits in a library ends if ``stop``
+    makes it; else its thread goes on until the process ends, which does not wait for it.
 
     Raises:
         TookTooLongError: it did not end in time.
@@ -126,24 +121,33 @@ def within(seconds: float, function: Callable[[], T], stop: Callable[[], None]) 
     found: list[T] = []
     raised: list[BaseException] = []
 
+    ending, is_over = threading.Lock(), False
+
     def run() -> None:
-        with suppress(_StopThreadError):  # it may come while another error is kept
+        nonlocal is_over
+        try:
             try:
                 found.append(function())
             except BaseException as error:
                 raised.append(error)
+            with ending:  # from here on nothing is sent
+                is_over = True
+            time.sleep(0)  # what was sent before is raised here at the latest
+        except SystemExit:
+            pass
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(seconds)
     if thread.is_alive():
         stop()
-        if thread.ident is not None:
-            import ctypes
+        with ending:
+            if not is_over and thread.ident is not None:
+                import ctypes
 
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                ctypes.c_ulong(thread.ident), ctypes.py_object(_StopThreadError)
-            )
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
+                )
         thread.join(1.0)
         raise TookTooLongError
     if raised:

@@ -6,7 +6,9 @@ import re
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any
@@ -122,6 +124,29 @@ def test_a_thread_that_is_stopped_while_it_keeps_an_error_ends_in_silence(
 
     with pytest.raises(process.TookTooLongError):
         process.within(0.05, query, interrupted.set)
+    assert said == []
+
+
+@pytest.mark.parametrize("line", range(6))
+def test_a_thread_that_ends_just_as_it_is_stopped_ends_in_silence(
+    monkeypatch: pytest.MonkeyPatch, line: int
+) -> None:
+    """The stop comes after the function, on one of the lines of what called it."""
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+
+    def slowly(frame: FrameType, event: str, _: object) -> Any:
+        if event == "line":
+            time.sleep(0.05)
+        return slowly
+
+    def end() -> None:
+        sys.settrace(slowly)
+        sys._getframe(1).f_trace = slowly
+
+    with suppress(process.TookTooLongError):
+        process.within(0.02 + 0.05 * line, end, lambda: None)
+    time.sleep(0.1)
     assert said == []
 
 
