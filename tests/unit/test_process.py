@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -150,15 +149,6 @@ def test_a_thread_that_ends_just_as_it_is_stopped_ends_in_silence(
     assert said == []
 
 
-@pytest.fixture
-def _interrupts() -> Iterator[None]:
-    """As Python begins; a command that a test has run in this process changed it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_interrupts")
 def test_a_ctrl_c_waits_for_the_end_of_a_block() -> None:
     done = []
 
@@ -177,7 +167,6 @@ def test_a_ctrl_c_waits_for_the_end_of_a_block() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-@pytest.mark.usefixtures("_interrupts")
 def test_outside_of_the_main_thread_there_is_no_ctrl_c_to_wait() -> None:
     entered = []
 

@@ -126,9 +126,9 @@ def make_room(connection: "duckdb.DuckDBPyConnection", columns: int) -> None:
         return
     connection.execute("set threads = 1")
     connection.execute("set disabled_optimizers = 'common_subexpressions'")
-    (now,) = connection.execute("select current_setting('memory_limit')").fetchone() or ("0",)
     wanted = columns * _COLUMN_BYTES
-    if scalar(connection, f"select parse_formatted_bytes('{now}') < {wanted}"):
+    now = "parse_formatted_bytes(current_setting('memory_limit'))"
+    if scalar(connection, f"select {now} < {wanted}"):
         connection.execute(f"set memory_limit = '{wanted // 1_000_000}MB'")
 
 

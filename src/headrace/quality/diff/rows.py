@@ -267,15 +267,16 @@ class ByRow:
 
     def _columns_that_differ(self) -> tuple[ColumnChange, ...]:
         sums = ", ".join(f"sum(hash({value})::hugeint)" for value in self._hashed)
-        by_side = dict.fromkeys((0, 1), (None,) * len(self._hashed))
-        for side, *found in self.pair.connection.execute(
+        rows = self.pair.connection.execute(
             f"select side, {sums} from {self._both} group by side"
-        ).fetchall():
-            by_side[side] = tuple(found)
+        ).fetchall()
+        found = {side: values for side, *values in rows}
+        common = self.pair.columns.common
+        before, after = (found.get(side, [None] * len(common)) for side in (0, 1))
         return tuple(
             ColumnChange(name=one.after, rows=None)
-            for one, before, after in zip(self.pair.columns.common, *by_side.values(), strict=True)
-            if before != after
+            for one, old, new in zip(common, before, after, strict=True)
+            if old != new
         )
 
     def _whole_samples(self) -> list[SampleRow]:
