@@ -263,7 +263,9 @@ def _built(report: RunReport) -> Table:
     )
     if build.reused:
         table.caption = "nothing changed since the last good build: its results stand"
-        table.caption_justify = "left"
+    elif reused := sum(node.reused for node in build.nodes):
+        table.caption = f"{reused} of {len(build.nodes)} reused: what they read is the same"
+    table.caption_justify = "left"
     return table
 
 

@@ -119,6 +119,9 @@ class NodeReport(Report):
     resource_type: str
     status: NodeStatus
     severity: Literal["warn", "error"] | None = None
+    reused: bool = Field(
+        False, description="nothing that it is made from had changed, so it was not run"
+    )
     seconds: float = 0.0
     started_at: datetime | None = Field(None, description="UTC; none when it did not run")
     thread: str | None = Field(None, description="dbt's thread that it ran on")

@@ -23,7 +23,7 @@ from headrace.log_file import logging_to
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline import lock, notify
 from headrace.pipeline.building import build as build_step
-from headrace.pipeline.building import slim_build
+from headrace.pipeline.building import reuse, slim_build
 from headrace.pipeline.building.slim_build import EVERYTHING, Selection
 from headrace.pipeline.checking import audit as audit_step
 from headrace.pipeline.dbt import bare_dbt, dbt_packages
@@ -454,6 +454,7 @@ class _Run:
 
     def _load(self, chosen: dict[str, Any], *, rebuild: bool) -> None:
         failures: list[LoadFailure] = []
+        last = reuse.last_build(self.resolved, self.target)
         with self._step("load") as problems:
             try:
                 if self.loader is None:
@@ -471,6 +472,10 @@ class _Run:
                 with suppress(HeadraceError):
                     RunRecord(self.store, self.run_id).add_load_failures(failures)
             problems.extend(each.sentence for each in failures)
+        if last is not None:
+            reuse.after_load(
+                self.resolved, self.target, last, self.loaded, whole=rebuild or self.is_backfill
+            )
         if self.is_backfill:
             self.notes += about_incremental_models(self.resolved, self.loaded)
         RunRecord(self.store, self.run_id).add_loads(self.loaded.tables)

@@ -72,9 +72,11 @@ class RunRecord:
 
     def add_nodes(self, report: BuildReport) -> None:
         """Record the nodes of a build step; those of a build that was reused as such."""
-        rows = _rows((*report.nodes, *report.freshness))
-        if report.reused:
-            rows = [{**row, "status": "reused", "seconds": 0.0} for row in rows]
+        nodes = (*report.nodes, *report.freshness)
+        rows = [
+            {**row, "status": "reused", "seconds": 0.0} if report.reused or node.reused else row
+            for node, row in zip(nodes, _rows(nodes), strict=True)
+        ]
         self.store.add_nodes(self.run_id, rows)
 
     def add_promises(self, report: AuditReport, built: Iterable[NodeReport]) -> None:
@@ -84,5 +86,11 @@ class RunRecord:
 
 
 def _rows(nodes: Iterable[NodeReport]) -> list[dict[str, Any]]:
-    keys = set(NodeReport.model_fields) - {"severity", "attached_to", "promised_to", "part"}
+    keys = set(NodeReport.model_fields) - {
+        "severity",
+        "attached_to",
+        "promised_to",
+        "part",
+        "reused",
+    }
     return [{key: getattr(node, key) for key in keys} for node in nodes]

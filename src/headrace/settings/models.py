@@ -128,6 +128,11 @@ class DbtSettings(BaseModel):
         "`read_csv('x.csv')`; by default the current one",
     )  # fmt: skip
     vars: dict[str, Any] = Field(default_factory=dict, description="dbt variables")
+    reuse_results: bool = Field(
+        True,
+        description="whether a model or test whose SQL, config and inputs are what they were keeps "
+        "its last good result, where the target can tell; else a build runs all",
+    )
     store_failures: bool = Field(
         True, description="whether the rows that a test found are kept, in a table of the schema "
         "that dbt names `dbt_test__audit`, until the test passes; a million at most",

@@ -35,6 +35,8 @@ class Capabilities:
         fixture_types: names of types that contracts and fixtures of unit tests are written with
             and that it has under another name, such as ``timestamptz``.
         engine: what runs its SQL, as traces name it; the target's own name where empty.
+        reuses_results: whether ``signature`` is cheap and exact, and the tables that a build leaves
+            alone stay as they are.
         load_statements: what writes a file of dlt into it, by the file's format, where that is no
             ``INSERT``.
     """
@@ -45,6 +47,7 @@ class Capabilities:
     longest_name: int | None = None
     fixture_types: Mapping[str, str] = field(default_factory=dict)
     engine: str = ""
+    reuses_results: bool = False
     load_statements: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -100,7 +100,7 @@ class DuckDbTarget:
     @property
     def capabilities(self) -> Capabilities:
         """All of them."""
-        return Capabilities(reads_duckdb=True, engine="DuckDB")
+        return Capabilities(reads_duckdb=True, engine="DuckDB", reuses_results=True)
 
     @property
     def location(self) -> str:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from headrace.formatting import count, first_few
 from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_shortcuts
 from headrace.libraries.dbt import reads_files
+from headrace.pipeline.building import reuse
 from headrace.pipeline.building.failing_rows import store_failures, with_failing_rows
 from headrace.pipeline.building.unbuilt import compile_left_out
 from headrace.pipeline.checking.raw_checks import check_raw
@@ -83,6 +84,7 @@ def build(
     if not full_refresh and last is not None and _is_current(last, inputs, day, target, resolved):
         return _reused(last, started, listen)
     target.check()
+    as_left = None if full_refresh else reuse.last_build(resolved, target)
     # from here on dbt's artifacts are in the making; a build that is stopped must not count
     build_state.forget(resolved)
     dbt_runner.write_profile(resolved, target)
@@ -103,7 +105,12 @@ def build(
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         words += [word for one in raw.excluded for word in ("--exclude", one)]
         words += dbt_runner.default_selector(parsed) if missing or raw.excluded else []
-        with dbt_shortcuts.manifest_left_to_caller():
+        known = reuse.Reuse(parsed.graph, target, as_left, _of_all_nodes(resolved, target, day))
+        is_on = resolved.settings.dbt.reuse_results and target.capabilities.reuses_results
+        with (
+            dbt_shortcuts.manifest_left_to_caller(),
+            known.taken() if is_on else nullcontext(),
+        ):
             nodes = build_nodes(
                 resolved,
                 target,
@@ -113,7 +120,7 @@ def build(
                 listen=listen,
                 keeps_rows=resolved.settings.dbt.store_failures,
             )
-        nodes = (*raw.nodes, *nodes)
+        nodes = (*raw.nodes, *known.marked(nodes))
         compile_left_out(resolved, target, parsed, missing=missing, nodes=nodes)
         parsed.graph.write(str(resolved.artifacts / "manifest.json"))
         listen(Event("build", "looking at the age of the sources", "phase"))
@@ -139,9 +146,18 @@ def build(
             freshness=freshness,
             finished_at=datetime.now(UTC),
             reads_files=reads_files(parsed.graph),
+            since=known.since,
+            digests=known.kept(nodes),
+            sources=known.sources,
         ),
     )
     return BuildReport(nodes=nodes, freshness=freshness, seconds=time.monotonic() - started)
+
+
+def _of_all_nodes(resolved: Resolved, target: Target, day: date) -> bytes:
+    """What the result of every node depends on."""
+    project = (resolved.dbt_project / "dbt_project.yml").read_bytes()
+    return b"\0".join([build_state.surroundings(resolved, target), str(day).encode(), project])
 
 
 def start_dbt(resolved: Resolved) -> None:

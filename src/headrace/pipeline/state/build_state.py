@@ -31,6 +31,10 @@ class BuildState(BaseModel):
         nodes: what was built and tested.
         finished_at: UTC.
         reads_files: whether dbt reads files, of which the warehouse and ``inputs`` say nothing.
+        since: id of the first of the builds in a row between which only Headrace's loads wrote.
+        digests: of what nodes were made from, by id; of those whose results are good.
+        loaded: the target as those loads left it; None without any.
+        sources: what stands for the content of raw schemas that loads changed; lower case.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,6 +47,10 @@ class BuildState(BaseModel):
     freshness: tuple[NodeReport, ...] = ()
     finished_at: datetime
     reads_files: bool = False
+    since: str = ""
+    digests: dict[str, str] = {}
+    loaded: str | None = None
+    sources: dict[str, str] = {}
 
 
 def path_of(resolved: Resolved) -> Path:
@@ -73,22 +81,27 @@ def today() -> date:
     return datetime.now(UTC).date()
 
 
-def inputs(resolved: Resolved, target: Target, *, without: Collection[Path] = ()) -> str:
-    """Digest of everything that a build depends on, except the data, the day and some files."""
-    state = xxhash.xxh3_128()
-    for part in (
+def surroundings(resolved: Resolved, target: Target) -> bytes:
+    """What all nodes of a build depend on: the versions, the target, the settings of dbt."""
+    parts = (
         __version__,
         version("dbt-core"),
         version(target.adapter),
         target.name,
         target.location,
         repr(sorted(resolved.settings.dbt.vars.items())),
-    ):
-        state.update(part.encode() + b"\0")
+    )
+    found = b"".join(part.encode() + b"\0" for part in parts)
     profile = resolved.settings.dbt.profile
     if profile is not None:
-        state.update(profile.model_dump_json().encode())
-        state.update(_content(resolved.source_path(profile.path)))
+        found += profile.model_dump_json().encode()
+        found += _content(resolved.source_path(profile.path))
+    return found
+
+
+def inputs(resolved: Resolved, target: Target, *, without: Collection[Path] = ()) -> str:
+    """Digest of everything that a build depends on, except the data, the day and some files."""
+    state = xxhash.xxh3_128(surroundings(resolved, target))
     for path in resolved.contract_files:
         state.update(path.name.encode() + b"\0" + _content(path))
     project = resolved.dbt_project

@@ -1,0 +1,294 @@
+"""Which nodes of a build need not be run, as nothing that they are made from has changed.
+
+A node's digest is made from its compiled SQL, its config and the digests of all that it reads, down
+to the sources, which have a new one after each load that changed them. Where the digest is that
+of its last good result, that result stands. What cannot be told from the SQL is run: a function
+that gives something else each time, a table that is no parent, a file, hooks.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import xxhash
+
+from headrace.libraries import dbt as libraries_dbt
+from headrace.libraries.duckdb import connect
+from headrace.pipeline.reports import LoadReport, NodeReport
+from headrace.pipeline.state import build_state
+from headrace.pipeline.state.build_state import BuildState
+from headrace.settings import Resolved
+from headrace.targets import Target
+
+_KINDS = {"model", "seed", "snapshot", "test", "unit_test"}
+_MATERIALIZED = {"table", "view", "incremental", "snapshot", "seed", "test", "unit"}
+"""What dbt makes and leaves in the database; it would write a file of ``external`` again."""
+_SAID = ("access", "docs", "grants", "group", "meta", "persist_docs", "tags")
+_OF_THE_DAY = {"current_date", "today"}
+_OF_THE_MOMENT = re.compile(
+    r"\b(current_time(stamp)?|localtime(stamp)?|now|random|uuid\w*|gen_random_uuid|nextval|"
+    r"transaction_timestamp|get_current_time(stamp)?)\b",
+    re.IGNORECASE,
+)
+_OF_THE_SETTINGS = {"current_setting", "getenv", "getvariable"}
+_MAKE_ROWS = {"generate_series", "range", "unnest"}
+
+_Relation = tuple[str, str]
+
+
+class Reuse:
+    """The digests of nodes, while dbt compiles them one by one.
+
+    Attributes:
+        digests: of the nodes that were looked at and whose results can be kept, by id.
+        reused: ids of those that need not be run.
+        since: the first of the builds in a row, see ``BuildState``.
+        sources: what stands for the content of raw schemas that changed in them.
+    """
+
+    def __init__(
+        self, graph: Any, target: Target, last: BuildState | None, surroundings: bytes
+    ) -> None:
+        """Keep what the digests are compared with.
+
+        Args:
+            graph: dbt's manifest.
+            target: what is built in.
+            last: of ``last_build``; without it, nothing is reused.
+            surroundings: what all nodes depend on, beside their macros.
+        """
+        self.digests: dict[str, str] = {}
+        self.reused: set[str] = set()
+        self.since = last.since if last else uuid4().hex
+        self.sources = last.sources if last else {}
+        self._before = last.digests if last else {}
+        self._contents: dict[str, str] = {}
+        self._graph, self._target = graph, target
+        macros = sorted((key, macro.macro_sql) for key, macro in graph.macros.items())
+        self._common = _digest(self.since, repr(surroundings), repr(macros))
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Have dbt not run what is known."""
+        with connect() as self._connection, libraries_dbt.not_run(self.is_known):
+            self._functions = _functions(self._connection)
+            yield
+
+    def marked(self, nodes: Sequence[NodeReport]) -> tuple[NodeReport, ...]:
+        """The same nodes; of those that were not run it is said."""
+        return tuple(
+            node.model_copy(update={"reused": True}) if node.unique_id in self.reused else node
+            for node in nodes
+        )
+
+    def is_known(self, node: Any) -> bool:
+        """Whether a node, compiled, has a good result that stands; asked in dbt's threads."""
+        content = self._of_node(node)
+        if content is None:
+            return False
+        key = node.unique_id
+        self._contents[key] = content
+        self.digests[key] = _digest(content, *_said(node))
+        if self._before.get(key) != self.digests[key]:
+            return False
+        self.reused.add(key)
+        return True
+
+    def kept(self, nodes: Sequence[NodeReport]) -> dict[str, str]:
+        """The digests of nodes whose results are good."""
+        good = {node.unique_id for node in nodes if node.status in {"success", "pass"}}
+        return {key: found for key, found in self.digests.items() if key in good}
+
+    def _of_node(self, node: Any) -> str | None:
+        """Of what it holds or finds; None where that cannot be told."""
+        kind = str(node.resource_type)
+        if kind == "unit_test":
+            return self._of_unit_test(node)
+        config = node.config
+        if (
+            kind not in _KINDS  # hooks, exposures
+            or config.materialized not in _MATERIALIZED
+            or config.get("incremental_strategy") == "microbatch"
+            or getattr(config, "pre_hook", None)
+            or getattr(config, "post_hook", None)
+            or getattr(node, "language", "sql") != "sql"
+            or not self._is_in_target(node)
+        ):
+            return None
+        if kind == "seed":
+            try:
+                content = Path(node.root_path or "", node.original_file_path).read_bytes()
+            except OSError:
+                return None
+            sql = xxhash.xxh3_128_hexdigest(content)
+        else:
+            sql = (node.compiled_code or "").strip()
+            if not self._tells_all(sql, {_relation(node), *self._parents(node)}):
+                return None
+        return self._joined(kind, node.relation_name, sql, _made_by(node), above=node)
+
+    def _of_unit_test(self, test: Any) -> str | None:
+        """It is run before its model, of which it takes the SQL, and the columns of all parents."""
+        model = self._graph.nodes.get(next(iter(test.depends_on_nodes), ""))
+        if model is None or _OF_THE_MOMENT.search(model.raw_code):
+            return None
+        given = [one.to_dict() for one in (*test.given, test.expect)]
+        overrides = test.overrides.to_dict() if test.overrides else None
+        return self._joined(
+            "unit_test", model.raw_code, _text([given, overrides]), _made_by(model), above=model
+        )
+
+    def _joined(self, *parts: str | None, above: Any) -> str | None:
+        """A digest of texts and of what a node reads; None where that is not known."""
+        read = [self._of(key) for key in sorted(set(above.depends_on_nodes))]
+        return None if None in read else _digest(self._common, *map(str, (*parts, *read)))
+
+    def _of(self, key: str) -> str | None:
+        if (found := self._contents.get(key)) is not None:
+            return found
+        if (source := self._graph.sources.get(key)) is not None:
+            if libraries_dbt.is_external(source) or not self._is_in_target(source):
+                return None
+            return f"{source.relation_name} {self.sources.get(source.schema.lower(), '')}"
+        node = self._graph.nodes.get(key)
+        if node is not None and node.is_ephemeral_model:  # its SQL is in that of its readers
+            return self._joined(key, above=node)
+        return None
+
+    def _is_in_target(self, node: Any) -> bool:
+        return (node.database or "").lower() == self._target.database.lower()
+
+    def _parents(self, node: Any) -> Iterator[_Relation]:
+        for key in node.depends_on_nodes:
+            if (source := self._graph.sources.get(key)) is not None:
+                yield source.schema.lower(), source.identifier.lower()
+            elif (parent := self._graph.nodes.get(key)) is not None:
+                yield _relation(parent)
+                if parent.is_ephemeral_model:
+                    yield from self._parents(parent)
+
+    def _tells_all(self, sql: str, allowed: set[_Relation]) -> bool:
+        """Whether a query's result is known from its text and the content of some relations."""
+        with self._lock:
+            row = self._connection.execute(
+                "select json_serialize_sql(?, skip_empty := true, skip_null := true)",
+                [sql.strip().rstrip(";")],
+            ).fetchone()
+        tree = json.loads(row[0]) if row else {"error": True}
+        if tree["error"]:
+            return False
+        parts = list(_objects(tree))
+        ctes = {str(key).lower() for part in parts for key in _ctes(part)}
+        return all(self._is_told(part, allowed, ctes) for part in parts)
+
+    def _is_told(self, part: Mapping[str, Any], allowed: set[_Relation], ctes: set[str]) -> bool:
+        if "sample" in part:
+            return False
+        kind = part.get("type")
+        if kind == "BASE_TABLE":
+            schema, name = part.get("schema_name", "").lower(), part["table_name"].lower()
+            return (schema, name) in allowed if schema else name in ctes
+        if kind == "TABLE_FUNCTION":
+            return part["function"]["function_name"] in _MAKE_ROWS
+        if kind == "COLUMN_REF":
+            names = part["column_names"]
+            return len(names) > 1 or not _OF_THE_MOMENT.fullmatch(names[0])
+        if kind == "FUNCTION" and not part.get("is_operator"):
+            return part["function_name"].lower() in self._functions
+        return kind != "SHOW_REF"
+
+
+def last_build(resolved: Resolved, target: Target) -> BuildState | None:
+    """The last build's state, if the target is as that build, and loads since, left it."""
+    last = build_state.read(resolved)
+    if last is None or not last.since or not target.capabilities.reuses_results:
+        return None
+    signature = target.signature()
+    is_as_left = signature is not None and signature == (last.loaded or last.signature)
+    return last if is_as_left else None
+
+
+def after_load(
+    resolved: Resolved, target: Target, last: BuildState, report: LoadReport, *, whole: bool
+) -> None:
+    """Write down which raw schemas a load changed.
+
+    Args:
+        resolved: the settings.
+        target: was loaded into.
+        last: of ``last_build``, before it.
+        report: of the load.
+        whole: whether all sources of it count as changed, whatever is said of their rows.
+    """
+    changed = {failure.source for failure in report.failures}
+    for table in report.tables:
+        is_same = table.rows_given == table.rows_unchanged and not (
+            table.rows_deleted or table.new_columns or table.changes
+        )
+        if whole or not is_same:
+            changed.add(table.source)
+    load = uuid4().hex
+    sources = last.sources | {resolved.raw_schema(name).lower(): load for name in changed}
+    update = {"loaded": target.signature(), "sources": sources}
+    build_state.write(resolved, last.model_copy(update=update))
+
+
+def _functions(connection: Any) -> set[str]:
+    """The functions whose results depend on nothing but their arguments, or on the day."""
+    rows = connection.execute(
+        "select lower(function_name) from duckdb_functions() "
+        "where function_type in ('scalar', 'aggregate', 'macro') "
+        "group by all having count(*) filter (where stability <> 'CONSISTENT') = 0"
+    ).fetchall()
+    return {name for (name,) in rows} - _OF_THE_SETTINGS | _OF_THE_DAY | {"unnest"}
+
+
+def _made_by(node: Any) -> str:
+    """The config of a node, without what is only said of it; and its contract's columns."""
+    config = {key: value for key, value in node.config.to_dict().items() if key not in _SAID}
+    columns = [
+        (column.name, column.data_type, [one.to_dict() for one in column.constraints])
+        for column in node.columns.values()
+    ]
+    constraints = [one.to_dict() for one in getattr(node, "constraints", ())]
+    return _text([config, columns, constraints])
+
+
+def _said(node: Any) -> Iterator[str]:
+    """What readers of a node cannot see in its rows; dbt may write it into the database."""
+    config = node.config.to_dict()
+    yield _text({key: config.get(key) for key in _SAID})
+    if config.get("persist_docs"):
+        yield _text([node.description, *(each.description for each in node.columns.values())])
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def _digest(*parts: str) -> str:
+    return xxhash.xxh3_128_hexdigest(repr(parts).encode())
+
+
+def _relation(node: Any) -> _Relation:
+    return node.schema.lower(), node.alias.lower()
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+        value = value.values()
+    if not isinstance(value, str | int | float | bool | None):
+        for inner in value:
+            yield from _objects(inner)
+
+
+def _ctes(part: Mapping[str, Any]) -> Iterator[str]:
+    if isinstance(found := part.get("cte_map"), dict):
+        yield from (one["key"] for one in found.get("map", ()))

@@ -1,0 +1,331 @@
+"""Nodes whose SQL, config and inputs are what they were keep their results; all others are run."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from lab import Lab, copy_project
+
+from headrace.catalog import RunStore
+from headrace.pipeline.building import reuse
+from headrace.pipeline.reports import BuildReport, LoadFailure, LoadReport, TableReport
+from headrace.pipeline.state import build_state
+
+pytestmark = pytest.mark.slow
+
+SOURCE = """\
+sources:
+  - name: {name}
+    schema: {name}_raw
+    tables: [{{name: items}}]
+"""
+STAGING = "select id, amount from {{{{ source('{name}', 'items') }}}}\n"
+MARTS = {
+    "a_items": "select * from {{ ref('stg_a') }}",
+    "a_total": "select sum(amount) as total from {{ ref('a_items') }}",
+    "b_items": "select * from {{ ref('stg_b') }}",
+    "both": "select a.id, a.amount + b.amount as amount from {{ ref('a_items') }} as a "
+    "join {{ ref('eph') }} as b using (id)",
+    "weights": "select * from {{ ref('weight') }}",
+    "kept": "{{ config(materialized='incremental') }} select * from {{ ref('stg_a') }}\n"
+    "{% if is_incremental() %} where id > (select max(id) from {{ this }}) {% endif %}",
+}
+EPHEMERAL = """\
+{{ config(materialized='ephemeral', access='protected') }} select * from {{ ref('b_items') }}"""
+YML = """\
+models:
+  - name: a_items
+    columns: [{name: id, data_tests: [unique, not_null]}]
+  - name: b_items
+    columns: [{name: id, data_tests: [unique]}]
+unit_tests:
+  - name: totals_add_up
+    model: a_total
+    given: [{input: ref('a_items'), rows: [{amount: 1}, {amount: 2}]}]
+    expect: {rows: [{total: 3}]}
+"""
+SNAPSHOT = """\
+{% snapshot over_time %}
+{{ config(target_schema='snapshots', unique_key='id', strategy='check', check_cols='all') }}
+select id, amount from {{ ref('stg_b') }}
+{% endsnapshot %}
+"""
+A = {"stg_a", "a_items", "a_total", "both", "kept"}
+B = {"stg_b", "b_items", "both", "over_time"}
+
+
+class Project:
+    """Two sources of one table each, and what is made of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = copy_project(folder / "project")
+        self.dbt = self.root / "dbt_project"
+        self.models = self.dbt / "models" / "marts"
+        config = "sources:\n  jaffle_shop: {enabled: false}\n"
+        for name in "ab":
+            (self.root / name).mkdir()
+            self.write_items(name, "1,10\n2,20\n")
+            place = self.dbt / "models" / "staging" / name
+            place.mkdir()
+            (place / f"_{name}.yml").write_text(SOURCE.format(name=name))
+            (place / f"stg_{name}.sql").write_text(STAGING.format(name=name))
+            config += (
+                f"  {name}: {{kind: files, path: {name}, "
+                "tables: {items: {pattern: '*', primary_key: [id]}}}\n"
+            )
+        (self.root / "config" / "default.yml").write_text(config)
+        for name, sql in MARTS.items():
+            self.write(name, sql)
+        self.write("eph", EPHEMERAL)
+        (self.models / "ab.yml").write_text(YML)
+        for path in (self.dbt / "seeds", self.dbt / "snapshots"):
+            path.mkdir(exist_ok=True)
+        self.seed("1,2\n")
+        (self.dbt / "snapshots" / "over_time.sql").write_text(SNAPSHOT)
+        self.lab = Lab(self.root / "data", self.root)
+
+    def write(self, model: str, sql: str) -> None:
+        (self.models / f"{model}.sql").write_text(f"{sql}\n")
+
+    def write_items(self, source: str, rows: str) -> None:
+        (self.root / source / "items.csv").write_text(f"id,amount\n{rows}")
+
+    def seed(self, rows: str) -> None:
+        (self.dbt / "seeds" / "weight.csv").write_text(f"id,weight\n{rows}")
+
+    def run(self) -> set[str]:
+        """What a run made or tested, by name; tests under the name of their first model."""
+        report = self.lab.run()
+        problems = report.audit.problems if report.audit else report.error
+        assert report.status == "success", problems
+        assert report.build is not None
+        self.build = report.build
+        self.run_id = report.run_id
+        return ran(report.build)
+
+    def content(self) -> dict[str, list[tuple[object, ...]]]:
+        """All that was built, but for a snapshot's own columns."""
+        names = self.lab.query(
+            "select table_schema || '.' || table_name from information_schema.tables "
+            "where table_schema in ('marts', 'staging', 'main')"
+        )
+        found = {name: self.lab.query(f"select * from {name} order by all") for (name,) in names}
+        found["over_time"] = self.lab.query(
+            "select id, amount, dbt_valid_to is null from snapshots.over_time order by all"
+        )
+        return found
+
+
+def ran(build: BuildReport) -> set[str]:
+    return {
+        node.name
+        for node in build.nodes
+        if not node.reused and node.resource_type in {"model", "seed", "snapshot"}
+    }
+
+
+def checked(build: BuildReport) -> set[str]:
+    return {node.name for node in build.nodes if not node.reused} - ran(build)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """After two runs, the second with a change of everything."""
+    project = Project(tmp_path_factory.mktemp("reuse"))
+    assert project.run() >= A | B | {"weight", "weights"}
+    project.write_items("a", "1,10\n2,25\n3,30\n")
+    assert project.run() == A
+    return project
+
+
+def test_what_reads_a_changed_source_is_run_and_nothing_else(built: Project) -> None:
+    built.write_items("b", "1,10\n2,20\n3,1\n")
+    assert built.run() == B
+    assert checked(built.build) == {"unique_b_items_id"}
+    results = json.loads((built.lab.data_dir / "dbt/target/run_results.json").read_bytes())
+    assert len(results["results"]) == len(built.build.nodes)
+    assert {one["status"] for one in results["results"]} == {"success", "pass"}
+    store = RunStore(built.lab.resolved.run_store_url)
+    run = store.run(built.run_id)
+    assert run is not None
+    kept = {node.name: node.status for node in run.nodes}
+    assert (kept["a_items"], kept["b_items"]) == ("reused", "success")
+    built.write_items("a", "1,10\n2,25\n3,31\n")
+    assert built.run() == A
+    assert checked(built.build) == {"unique_a_items_id", "not_null_a_items_id", "totals_add_up"}
+    assert built.lab.query("select * from marts.a_total") == [(66,)]
+    assert built.lab.query("select * from marts.both order by id")[-1] == (3, 32)
+
+
+def test_what_a_change_of_the_project_reaches_is_run(built: Project) -> None:
+    yml = built.models / "ab.yml"
+    # what it compiles to counts, not how it is written; what is only said does not reach readers
+    built.write("b_items", "{{ config(tags=['x']) }} select * from {{ ref('stg_' ~ 'b') }}")
+    built.write("a_items", "select id, amount + 0 as amount from {{ ref('stg_a') }}")
+    built.seed("1,2\n2,3\n")
+    assert built.run() == {"a_items", "a_total", "both", "b_items", "weight", "weights"}
+    assert checked(built.build) == {"unique_a_items_id", "not_null_a_items_id", "totals_add_up"}
+    assert built.lab.query("select count(*) from marts.weights") == [(2,)]
+    built.write("eph", f"{EPHEMERAL} where id > 1")
+    built.write("a_items", "select id, amount + 0 as amount from {{ ref('stg_' ~ 'a') }}")
+    described = "name: a_items\n    description: In words.\n"
+    yml.write_text(YML.replace("name: a_items\n", described).replace("[unique,", "["))
+    assert built.run() == {"both", "a_items"}  # dbt_project.yml has `persist_docs`
+    assert checked(built.build) == set()
+    yml.write_text(YML.replace("rows: [{total: 3}]", "rows: [{total: 4}]"))
+    report = built.lab.run()
+    assert report.build is not None
+    assert checked(report.build) == {"totals_add_up", "unique_a_items_id"}
+    assert report.status == "failed"
+    yml.write_text(YML)
+    # it failed, so its model was skipped
+    assert built.run() == {"a_total"}
+    assert checked(built.build) == {"totals_add_up"}
+    (built.dbt / "macros" / "nothing.sql").write_text("{% macro nothing() %}{% endmacro %}\n")
+    assert built.run() >= A | B | {"weight", "weights"}
+
+
+def test_after_a_failed_test_only_what_was_not_good_is_run(built: Project) -> None:
+    built.run()
+    built.write_items("b", "1,10\n2,20\n3,2\n")
+    (built.dbt / "tests" / "no_two.sql").write_text(
+        "select * from {{ ref('b_items') }} where amount = 2"
+    )
+    report = built.lab.run()
+    assert report.status == "failed"
+    assert report.build is not None
+    assert "no_two" in checked(report.build)
+    assert built.lab.run().status == "failed"  # a result that is not good does not stand
+    (built.dbt / "tests" / "no_two.sql").unlink()
+    found = built.run()
+    assert found <= {"both"}
+    assert built.lab.query("select * from marts.both order by id")[-1] == (3, 33)
+
+
+def test_nothing_stands_after_somebody_else_wrote_or_on_another_day(
+    built: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built.run()
+    with duckdb.connect(str(built.lab.warehouse)) as connection:
+        connection.execute("update marts.a_items set amount = 0")
+    assert built.run() >= A | B | {"weight", "weights"}
+    assert built.lab.query("select sum(amount) from marts.a_items") != [(0,)]
+    built.write_items("a", "1,11\n")  # the same, between the load and the build
+    built.lab.load()
+    with duckdb.connect(str(built.lab.warehouse)) as connection:
+        connection.execute("update marts.b_items set amount = 0")
+    report = built.lab.run("build")
+    assert report.build is not None
+    assert ran(report.build) >= A | B
+    built.write_items("a", "1,12\n")  # a load alone, and later the build
+    built.lab.load()
+    built.lab.load()
+    report = built.lab.run("build")
+    assert report.build is not None
+    assert ran(report.build) == A
+    with_var = built.lab.set("dbt.vars.something=1").run("build").build
+    assert with_var is not None
+    assert ran(with_var) >= A | B | {"weight", "weights"}
+    tomorrow = build_state.today().replace(year=build_state.today().year + 1, day=1)
+    monkeypatch.setattr(build_state, "today", lambda: tomorrow)
+    assert built.run() >= A | B | {"weight", "weights"}
+    built.lab.set("dbt.reuse_results=false").run()
+    built.write_items("a", "1,13\n")
+    report = built.lab.set("dbt.reuse_results=false").run()
+    assert report.build is not None
+    assert ran(report.build) >= A | B | {"weight", "weights"}
+
+
+UNKNOWN = {
+    "moment": "select now() as at from {{ ref('b_items') }}",
+    "moment_too": "select current_timestamp as at from {{ ref('b_items') }}",
+    "chance": "select random() as at from {{ ref('b_items') }}",
+    "part": "select * from {{ ref('b_items') }} tablesample 50%",
+    "no_parent": "select * from a_raw.items",
+    "by_path": "select id from {{ ref('b_items') }} as b join warehouse.a_raw.items using (id)",
+    "of_a_file": "select * from read_csv('{{ project_root() }}')",
+    "with_hook": "{{ config(post_hook='select 1') }} select * from {{ ref('b_items') }}",
+    "of_the_schema": "select table_name from information_schema.tables",
+    "own_function": "select own_function() as one",
+    "by_name": "select * from query_table('a_raw.items')",
+    "child": "select * from {{ ref('moment') }}",
+}
+
+
+def test_what_the_sql_does_not_tell_is_run_each_time(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    file = tmp_path / "file.csv"
+    file.write_text("x\n1\n")
+    (project.dbt / "macros" / "here.sql").write_text(
+        f"{{% macro project_root() %}}{file.as_posix()}{{% endmacro %}}\n"
+        "{% macro make_function() %}create or replace macro own_function() as 1{% endmacro %}\n"
+    )
+    text = (project.dbt / "dbt_project.yml").read_text()
+    (project.dbt / "dbt_project.yml").write_text(
+        text + '\non-run-start: ["{{ make_function() }}"]\n'
+    )
+    for name, sql in UNKNOWN.items():
+        project.write(name, sql)
+    project.run()
+    project.write_items("a", "1,10\n2,25\n")
+    assert project.run() == A | set(UNKNOWN)
+
+
+def test_a_row_of_builds_leaves_what_one_build_makes(built: Project, tmp_path: Path) -> None:
+    """All that the tests before did to the project, against a project that is built once."""
+    built.write_items("a", "1,13\n2,25\n3,32\n")
+    built.run()
+    other = Project(tmp_path)
+    for folder in ("a", "b", "dbt_project"):
+        shutil.rmtree(other.root / folder)
+        shutil.copytree(built.root / folder, other.root / folder)
+    other.run()
+    found, expected = built.content(), other.content()
+    del found["marts.kept"], expected["marts.kept"]  # it keeps the rows that it has
+    found["over_time"] = [row for row in found["over_time"] if row[2]]
+    assert found == expected
+
+
+TABLE = TableReport(
+    source="a", table="items", rows_given=3, rows_new=0, rows_changed=0, rows_unchanged=3,
+    rows_total=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("update", "is_changed"),
+    [
+        ({}, False),
+        ({"rows_given": 0, "rows_unchanged": 0, "files_unchanged": 1}, False),
+        ({"rows_unchanged": 2, "rows_new": 1}, True),
+        ({"rows_unchanged": 2, "rows_changed": 1}, True),
+        ({"rows_unchanged": 2, "rows_quarantined": 1}, True),
+        ({"rows_deleted": 1}, True),
+        ({"new_columns": ("x",)}, True),
+        ({"changes": ("amount is a text now",)}, True),
+    ],
+)
+def test_what_counts_as_a_change_of_a_source(
+    built: Project, update: dict[str, object], is_changed: bool
+) -> None:
+    resolved = built.lab.resolved
+    last = build_state.BuildState(
+        passed=True, inputs="", signature="", nodes=(), since="x", finished_at=datetime.now(UTC)
+    )
+    report = LoadReport(tables=(TABLE.model_copy(update=update),), load_ids=(), seconds=0)
+    reuse.after_load(resolved, resolved.target, last, report, whole=False)
+    state = build_state.read(resolved)
+    assert state is not None
+    assert set(state.sources) == ({"a_raw"} if is_changed else set())
+    failed = report.model_copy(update={"failures": (LoadFailure(source="b", error="no"),)})
+    reuse.after_load(resolved, resolved.target, last, failed, whole=False)
+    state = build_state.read(resolved)
+    assert state is not None
+    assert "b_raw" in state.sources
+    reuse.after_load(resolved, resolved.target, last, report, whole=True)
+    state = build_state.read(resolved)
+    assert state is not None
+    assert set(state.sources) == {"a_raw"}
