@@ -15,6 +15,7 @@ from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
 from headrace.libraries.dbt import close_duckdb
 from headrace.libraries.duckdb import (
+    UNCHECKED,
     is_damaged,
     is_locked,
     is_of_other_version,
@@ -86,6 +87,7 @@ class DuckDbTarget:
         load_memory_limit: the same while dlt loads.
         threads: DuckDB's threads; None for all cores.
         temp_directory: where DuckDB spills to.
+        loads_extensions: whether connections load those of targets, at once as ``connect`` does.
     """
 
     name: str
@@ -94,6 +96,7 @@ class DuckDbTarget:
     load_memory_limit: str
     threads: int | None
     temp_directory: Path
+    loads_extensions: bool = False
     dialect: str = "duckdb"
     adapter: str = "dbt-duckdb"
 
@@ -137,7 +140,7 @@ class DuckDbTarget:
         config = {"memory_limit": self.memory_limit, "temp_directory": str(self.temp_directory)}
         if self.threads is not None:
             config["threads"] = str(self.threads)
-        return config
+        return {**config, **UNCHECKED} if self.loads_extensions else config
 
     @property
     def _load_config(self) -> dict[str, str]:

@@ -119,6 +119,7 @@ class LakeTarget(RemoteTarget):
             load_memory_limit=self.settings.load_memory_limit,
             threads=self.settings.threads,
             temp_directory=self.data_dir / "spill",
+            loads_extensions=True,
         )
 
     @cached_property
