@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import dlt
-import duckdb
 import pyarrow as pa
 import pytest
 from dlt.common.destination.exceptions import DestinationTerminalException
@@ -15,6 +14,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from headrace.libraries import dlt as libraries_dlt
 from headrace.libraries import dlt_lake
+from headrace.libraries.duckdb import connect
 from headrace.settings import resolve
 from headrace.targets import Target
 
@@ -53,7 +53,7 @@ def load(target: Target, folder: Path, orders: Rows, files: Rows = (), **hints: 
 
 
 def rows(target: Target, table: str) -> list[tuple[Any, ...]]:
-    with closing(duckdb.connect()) as connection:
+    with closing(connect()) as connection:
         assert target.attach(connection, "t")
         there = connection.execute(f"describe t.shop_raw.{table}").fetchall()
         names = [name for name, *_ in there if not name.startswith("_dlt") and name != "gone"]
@@ -193,8 +193,9 @@ def test_nested_columns_are_json_where_spark_builds(tmp_path: Path, name: str, k
             dataset_name="shop_raw",
             pipelines_dir=str(tmp_path),
         )
-        pipeline.run(people, table_name="people", primary_key="id", write_disposition="merge")
-    with closing(duckdb.connect()) as connection:
+        with libraries_dlt.environment():
+            pipeline.run(people, table_name="people", primary_key="id", write_disposition="merge")
+    with closing(connect()) as connection:
         assert target.attach(connection, "t")
         (found,) = connection.execute(
             "select typeof(person), person from t.shop_raw.people"

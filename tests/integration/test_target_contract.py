@@ -15,6 +15,7 @@ import pytest
 
 from headrace.errors import PublishError
 from headrace.libraries import dlt as libraries_dlt
+from headrace.libraries.duckdb import connect
 from headrace.pipeline import lock
 from headrace.settings import Resolved, resolve
 from headrace.targets import BuiltTable, Publication, Publisher, Target
@@ -72,7 +73,7 @@ class Project:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of SQL that names the target's tables with the prefix ``target``."""
-        with closing(duckdb.connect()) as connection:
+        with closing(connect()) as connection:
             connection.execute("set TimeZone = 'UTC'")
             assert self.target.attach(connection, "target")
             return connection.execute(sql).fetchall()
@@ -107,7 +108,7 @@ def loaded(project: Project) -> Project:
     assert project.target.row_counts("shop_raw") == {}
     assert project.target.table_names(["shop_raw"]) == {}
     assert project.target.count_rows([("shop_raw", "orders")]) == {}
-    with closing(duckdb.connect()) as connection:
+    with closing(connect()) as connection:
         assert not project.target.attach(connection, "target")
     project.target.check()
     project.load(ORDERS)
@@ -219,7 +220,7 @@ def test_readers_get_a_publication_and_can_go_back(loaded: Project, publisher: P
 
 def _reads_what_is_published(loaded: Project, publisher: Publisher) -> None:
     """What was gone back to is read as it was, and so is an earlier publication beside it."""
-    with closing(duckdb.connect()) as connection:
+    with closing(connect()) as connection:
         connection.execute("set TimeZone = 'UTC'")
         assert publisher.attach(connection, "nothing", "run9") is None
         current = publisher.attach(connection, "published")

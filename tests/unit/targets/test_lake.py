@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from headrace.errors import LockedError, PublishError, SettingsError, WarehouseError
+from headrace.libraries.duckdb import connect
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
 from headrace.targets.lake import state as lake_state
@@ -57,7 +58,7 @@ def build(target: LakeTarget, *statements: str, written: Any = None) -> None:
 
 
 def rows(target: LakeTarget, sql: str) -> list[tuple[Any, ...]]:
-    with closing(duckdb.connect()) as connection:
+    with closing(connect()) as connection:
         connection.execute("set TimeZone = 'UTC'")
         assert target.attach(connection, "t")
         return connection.execute(sql).fetchall()
@@ -81,7 +82,7 @@ def publish(target: LakeTarget, run: int, *names: str, keep: int = 1) -> None:
 
 
 def rows_of(files: list[str]) -> list[Any]:
-    with duckdb.connect() as connection:
+    with connect() as connection:
         return connection.read_parquet(files).order("id").fetchall()
 
 
@@ -130,7 +131,7 @@ def test_a_query_that_may_read_no_file_reads_those_of_the_lake(tmp_path: Path) -
     target = lake(tmp_path)
     build(target, *MARTS)
     (tmp_path / "other.csv").write_text("a\n1\n")
-    with closing(duckdb.connect()) as connection:
+    with closing(connect()) as connection:
         assert target.attach(connection, target.database)
         connection.execute("set enable_external_access = false")
         assert len(connection.execute("from engine.marts.orders").fetchall()) == 3
@@ -255,7 +256,7 @@ def test_back_to_what_readers_had(tmp_path: Path) -> None:
     build(target, "create or replace table marts.orders as select 6 as id, 'new' as more")
     publish(target, 2, "orders", "odd", keep=3)
     table = Path(target.url) / "gold" / "marts" / "orders"
-    with closing(duckdb.connect()) as connection:
+    with closing(connect()) as connection:
         target.open(connection)
         scan = f"from delta_scan('{table}')"
         assert connection.execute(scan).fetchall() == [(6, "new")]
