@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from lab import Lab, Shop
+from warm_process import run_module
 
 from headrace.errors import HeadraceError, LockedError, PublishError, WarehouseError
+from headrace.libraries.duckdb import connect
 from headrace.settings import resolve
 from headrace.targets import BuiltTable, Publication
 from headrace.targets import object_store as stores
@@ -75,7 +75,7 @@ def readers_count(target: LakeTarget) -> int:
     assert found is not None
     (table,) = json.loads(found.body)["tables"]
     files = ", ".join(f"'{target.url}/{file}'" for file in table["files"])
-    with closing(duckdb.connect()) as connection:
+    with closing(connect()) as connection:
         target.open(connection)
         (count,) = connection.execute(f"select count(*) from read_parquet([{files}])").fetchall()
         return int(count[0])
@@ -89,7 +89,7 @@ def test_machines_take_turns_and_readers_read_on(s3: Server, tmp_path: Path) -> 
     over = threading.Event()
 
     def read() -> None:
-        while not over.is_set():
+        while not over.wait(0.05):
             counts.append(readers_count(second))
 
     reader = threading.Thread(target=read)
@@ -245,17 +245,19 @@ def test_a_bucket_that_fails_in_mid_load_loses_nothing(s3: Server, tmp_path: Pat
 
 _KILLED = """
 import os, signal, sys
+from pathlib import Path
+place, url, folder, *tests = sys.argv[1:]
+sys.path += tests
 from headrace.targets import object_store
 put = object_store.S3Store.put
 def dying(self, key, body, *, tag=None):
-    if sys.argv[1] in key:
+    if place in key:
         os.kill(os.getpid(), signal.SIGKILL)
     return put(self, key, body, tag=tag)
 object_store.S3Store.put = dying
-from pathlib import Path
 import test_lake_in_s3 as lab
 from s3_lab import Server
-target = lab.lake(Server(sys.argv[2]), Path(sys.argv[3]), "targets.lake.lock_seconds=1")
+target = lab.lake(Server(url), Path(folder), "targets.lake.lock_seconds=1")
 lab.build(target, 4)
 lab.publish(target, "run2")
 """
@@ -267,12 +269,9 @@ def test_a_kill_leaves_what_readers_had(s3: Server, tmp_path: Path, place: str) 
     target = lake(s3, tmp_path, "targets.lake.lock_seconds=1")
     build(target, 3)
     publish(target, "run1")
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])])
-    ended = subprocess.run(
-        [sys.executable, "-c", _KILLED, place, s3.url, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": path},
-        check=False,
-    )
+    (tmp_path / "killed.py").write_text(_KILLED)
+    words = (place, s3.url, str(tmp_path), *(str(Path(__file__).parents[up]) for up in (0, 1)))
+    ended = run_module("killed", words, cwd=tmp_path, env=os.environ)
     assert ended.returncode == -signal.SIGKILL
     assert readers_count(target) == 3
     threading.Event().wait(1.5)  # for the lease of the dead to be over
