@@ -2,10 +2,9 @@
 
 import io
 import json
+import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from warm_process import run_module
 
 from postgres_lab import server_in
 from s3_lab import BUCKET, KEY, SECRET, Server, s3_server
@@ -31,6 +31,7 @@ import redshift_connector
 from psycopg.conninfo import conninfo_to_dict
 
 from headrace.errors import WarehouseError
+from headrace.libraries import dlt as libraries_dlt
 from headrace.targets.redshift_mock import DATABASE, PASSWORD, USER
 from headrace.targets.redshift_mock import server as mock
 from headrace.targets.redshift_mock.commands import LOCAL_ROLE
@@ -381,10 +382,8 @@ def test_dlt_loads_and_dbt_builds_again_and_again(lab: Lab, tmp_path: Path) -> N
     for last in (2, 3):
         _load(lab, tmp_path / "dlt", last, staged=last == 3)
         for command in ("build", "docs generate --no-compile")[: last - 1]:
-            done = subprocess.run(
-                [Path(sys.executable).parent / "dbt", *command.split(), "--profiles-dir", "."],
-                cwd=tmp_path, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+            words = (*command.split(), "--profiles-dir", ".")
+            done = run_module("dbt.cli.main", words, cwd=tmp_path, env=os.environ)
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
         assert lab.run("select count(*), max(due) from marts.orders") == [
             (last, datetime.fromisoformat(f"2024-01-0{last + 1}"))
@@ -423,4 +422,5 @@ def _load(lab: Lab, folder: Path, last: int, *, staged: bool) -> None:
                 "tags": {"a": [number, None]},
             }  # fmt: skip
 
-    pipeline.run(orders(), loader_file_format="parquet" if staged else "insert_values")
+    with libraries_dlt.environment():
+        pipeline.run(orders(), loader_file_format="parquet" if staged else "insert_values")
