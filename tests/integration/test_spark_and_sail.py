@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import pytest
 from benchmarks.clusters import sail_server
+from warm_process import run_module
 
 from headrace.synth.generate import generate
 from headrace.synth.writer import Share
@@ -39,11 +40,13 @@ class Place:
     """A data directory of a target.
 
     Attributes:
+        project: whose models are built.
         data: the directory.
         csv: the input; it changes.
     """
 
-    def __init__(self, folder: Path, target: str, more: tuple[str, ...]) -> None:
+    def __init__(self, project: Path, folder: Path, target: str, more: tuple[str, ...]) -> None:
+        self.project = project
         self.data, self.csv = folder / "data", folder / "csv"
         self.target, self.more = target, more
         self.sets = (f"data_dir={self.data}", f"target={target}", *more)
@@ -56,17 +59,13 @@ class Place:
         """The folder of all tables."""
         return self.data / "targets" / self.target / "files"
 
-    def command(self, *words: str) -> list[str]:
+    def words(self, *words: str) -> list[str]:
         """A command line."""
-        sets = [word for one in self.sets for word in ("--set", one)]
-        return [sys.executable, "-m", "headrace", *words, *sets]
+        return [*words, *(word for one in self.sets for word in ("--set", one))]
 
     def headrace(self, *words: str) -> dict[str, Any]:
         """What a command reports; it is good."""
-        done = subprocess.run(
-            self.command(*words), cwd=ROOT, env=ENVIRON,
-            capture_output=True, encoding="utf-8", check=False,
-        )  # fmt: skip
+        done = run_module("headrace", self.words(*words), cwd=self.project, env=ENVIRON)
         assert done.returncode == 0, done.stdout + done.stderr
         report: dict[str, Any] = json.loads(done.stdout)
         return report
@@ -78,8 +77,9 @@ class Place:
         progress.unlink(missing_ok=True)
         with (self.data / f"{step}.log").open("w") as log:
             process = subprocess.Popen(
-                self.command(*self.run), cwd=ROOT, env=ENVIRON, stdout=log, stderr=log
-            )
+                [sys.executable, "-m", "headrace", *self.words(*self.run)],
+                cwd=self.project, env=ENVIRON, stdout=log, stderr=log,
+            )  # fmt: skip
         while process.poll() is None:
             with suppress(OSError, ValueError):
                 is_there = json.loads(progress.read_bytes())["step"] == step
@@ -148,7 +148,9 @@ class Reader(threading.Thread):
 
 
 @pytest.fixture(scope="module", params=ENGINES)
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, jaffle_root: Path
+) -> Any:
     """On Sail's server, which may still write when the process that asked is gone; Spark's Java
     process ends a moment after it.
     """
@@ -158,11 +160,11 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         pytest.importorskip(module, reason=f"uv sync --extra {engine}")
     folder = tmp_path_factory.mktemp(engine)
     if engine == "spark":
-        yield Place(folder, engine, ())
+        yield Place(jaffle_root, folder, engine, ())
         return
     with sail_server() as port:
         where = ("targets.sail.host=127.0.0.1", f"targets.sail.port={port}")
-        yield Place(folder, engine, where)
+        yield Place(jaffle_root, folder, engine, where)
 
 
 def test_runs_that_are_killed_leave_what_readers_have(place: Place) -> None:
@@ -194,7 +196,7 @@ def test_runs_that_are_killed_leave_what_readers_have(place: Place) -> None:
 def test_after_kills_the_tables_are_those_of_a_place_without_any(
     place: Place, tmp_path: Path
 ) -> None:
-    other = Place(tmp_path, place.target, place.more)
+    other = Place(place.project, tmp_path, place.target, place.more)
     other.change("completed", "returned")
     here = place.headrace(*place.run)
     there = other.headrace(*other.run)
