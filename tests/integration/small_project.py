@@ -2,8 +2,11 @@
 
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
 
 _WRITTEN = ("target", "logs", "__pycache__")
 _UNIT_TESTS = re.compile(r"^unit_tests:\n(?:(?: .*)?\n)*", re.MULTILINE)
@@ -40,6 +43,26 @@ def copy_models(
         for path in destination.rglob("*.yml"):
             text = path.read_text(encoding="utf-8")
             path.write_text(_UNIT_TESTS.sub("", text), encoding="utf-8")
+
+
+def leave_tests(models: Path, is_left: Callable[[Any], bool]) -> None:
+    """Take all other data tests and unit tests out of a dbt project."""
+
+    def without(found: Any) -> Any:
+        if isinstance(found, list):
+            return [without(one) for one in found]
+        if not isinstance(found, dict):
+            return found
+        return {
+            key: [test for test in value if is_left(test)]
+            if key in {"data_tests", "unit_tests"}
+            else without(value)
+            for key, value in found.items()
+        }
+
+    for path in sorted(models.glob("models/**/*.yml")):
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        path.write_text(yaml.safe_dump(without(found), sort_keys=False), encoding="utf-8")
 
 
 def is_simulated(name: str) -> bool:

@@ -1,5 +1,6 @@
 """DuckLake: whole runs, kills, its catalog in PostgreSQL, its files in S3, and their faults."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 
 import pytest
 from lab import ROOT, copy_project
+from small_project import leave_tests
+from warm_process import run_module
 
 from headrace.errors import LockedError, WarehouseError
 from headrace.pipeline import lock
@@ -64,10 +67,9 @@ class Project:
 
     def run(self, *words: str, wanted: int = 0) -> None:
         """`headrace run`."""
-        done = subprocess.run(
-            [sys.executable, "-m", "headrace", "run", *words, "--target", "ducklake"],
-            cwd=self.root, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        unobserved = ("--set", "monitors.enabled=false", "--set", "quality.keep_profiles=0")
+        command = ("run", *words, "--target", "ducklake", *unobserved)
+        done = run_module("headrace", command, cwd=self.root, env=os.environ)
         assert done.returncode == wanted, done.stdout + done.stderr
 
 
@@ -94,6 +96,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     root = copy_project(tmp_path_factory.mktemp("ducklake") / "project")
     shutil.copytree(ROOT / "data" / "schemas", root / "data" / "schemas")
     folder = root / "dbt_project"
+    leave_tests(folder, lambda _: False)
     (folder / "snapshots").mkdir()
     (folder / "snapshots" / "customers_over_time.sql").write_text(_SNAPSHOT)
     (folder / "models" / "marts" / "recent_orders.sql").write_text(_INCREMENTAL)
