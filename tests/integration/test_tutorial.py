@@ -16,6 +16,8 @@ from small_project import is_simulated
 from tutorial import Command, Edit, difference, steps
 from warm_process import as_started, run_module
 
+import bytecode
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorials" / "ten-minutes.md"
 UV = os.environ.get("UV") or shutil.which("uv")
@@ -111,6 +113,8 @@ def desk(tmp_path: Path) -> Desk:
     assert UV is not None
     venv = [UV, "venv", "--quiet", "--seed", "--python", sys.executable, str(python)]
     subprocess.run(venv, check=True, cwd=tmp_path)
+    compiled = tmp_path / "bytecode"
+    bytecode.share(root / ".venv", pycache_prefix=compiled)
     ours = ("HEADRACE_", "VIRTUAL_ENV", "UV_PROJECT", "PYTEST_", "COV_")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
     return Desk(
@@ -119,6 +123,7 @@ def desk(tmp_path: Path) -> Desk:
         | {
             "PATH": f"{python / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "HEADRACE_SERVE__PORT": "0",  # any that is free
+            "PYTHONPYCACHEPREFIX": str(compiled),
             "PYTHONUNBUFFERED": "1",
             "PYTHONUTF8": "1",
         },

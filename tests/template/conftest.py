@@ -1,9 +1,18 @@
 """The template as it stands, once in each process of the tests; and copies of it."""
 
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from template_lab import Project, render, snapshot
+from template_lab import ROOT, UV, Project, render, snapshot
+
+sys.path.append(str(ROOT / "tests" / "integration"))  # for warm_process
+_UV_FROM_CACHE = f"""#!/bin/sh
+[ "$1" = lock ] && '{UV}' "$@" --offline 2> /dev/null && exit
+exec '{UV}' "$@"
+"""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,6 +28,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository of the working tree, tagged; to be read only."""
     return snapshot(tmp_path_factory.mktemp("template") / "headrace")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _uv_looks_in_its_cache_first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """uv asks an index anew about each of 300 packages: seven seconds of CPU, and twenty of time.
+
+    What the cache does not have is asked for all the same.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if os.name != "nt":
+            script = tmp_path_factory.mktemp("uv") / "uv"
+            script.write_text(_UV_FROM_CACHE, encoding="utf-8")
+            script.chmod(0o755)
+            patch.setenv("UV", str(script))
+        yield
 
 
 @pytest.fixture(scope="session")

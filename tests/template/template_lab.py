@@ -124,19 +124,22 @@ class Project:
             AssertionError: another exit code; holds what was printed.
         """
         environ = {"UV_PROJECT_ENVIRONMENT": str(self.venv)} | dict(self.environ)
-        done = _run(self.root, UV, *arguments, code=code, timeout=timeout, environ=environ)
+        uv = os.environ.get("UV", UV)
+        done = _run(self.root, uv, *arguments, code=code, timeout=timeout, environ=environ)
         return done.stdout + done.stderr
 
     def run(self, *command: str, timeout: float = 300, code: int = 0) -> str:
         """What a command of the environment prints, as it was synced: ``headrace run``."""
         return self.uv("run", "--no-sync", *command, timeout=timeout, code=code)
 
-    def install(self) -> None:
-        """Lock, and bring the environment to the lock."""
+    def lock(self) -> None:
+        """Bring the lock in line with what was chosen."""
         self.uv("lock", "--quiet")
+
+    def sync(self) -> None:
+        """Bring the environment to the lock."""
         self.uv("sync", "--locked", "--quiet")
-        for site in self.venv.glob("lib/python*/site-packages"):
-            bytecode.share(site)
+        bytecode.share(self.venv)
 
 
 def _files(root: Path) -> Iterable[Path]:
@@ -150,6 +153,12 @@ def _files(root: Path) -> Iterable[Path]:
             yield path
 
 
+def plain_environment() -> dict[str, str]:
+    """Without this session's settings of Headrace, uv and pytest."""
+    ours = ("HEADRACE_", "PYTEST_", "UV_PROJECT", "VIRTUAL_ENV", "GIT_", "COV_")
+    return {key: text for key, text in os.environ.items() if not key.startswith(ours)}
+
+
 def _run(
     folder: Path,
     *command: str,
@@ -157,13 +166,10 @@ def _run(
     timeout: float = 60,
     environ: Mapping[str, str] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
-    """Run a command with none of this session's Headrace, uv or pytest settings."""
-    ours = ("HEADRACE_", "PYTEST_", "UV_PROJECT", "VIRTUAL_ENV", "GIT_", "COV_")
-    plain = {key: text for key, text in os.environ.items() if not key.startswith(ours)}
     done = subprocess.run(
         command,
         cwd=folder,
-        env=plain | _GIT | dict(environ or {}),
+        env=plain_environment() | _GIT | dict(environ or {}),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

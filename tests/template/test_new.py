@@ -24,7 +24,7 @@ def new(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     """Run ``headrace new`` in a folder, with a git that knows nobody."""
     foreign = ("GIT_", "HEADRACE_")
     environ = {name: text for name, text in os.environ.items() if not name.startswith(foreign)}
-    environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "UV": UV}
+    environ |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     done = subprocess.run(
         [*NEW, *words],
         cwd=folder,

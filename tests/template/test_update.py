@@ -144,7 +144,10 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
     template = snapshot(root / "headrace")
     # copier looks at every file of a template: what nothing here asks for is out of the way
     tests = (f"tests/{name}" for name in ("unit", "integration", "template", "fixtures"))
-    packages = ("ingest", "lineage", "quality", "server", "synth")
+    packages = (
+        "add", "adopt", "artifacts", "catalog", "export", "ingest", "lineage", "quality",
+        "scaffold", "server", "simulate", "synth", "telemetry",
+    )  # fmt: skip
     machinery = (f"src/headrace/{name}" for name in packages)
     git(template, "rm", "-rq", "benchmarks", "docs", *tests, *machinery)
     commit(template, VERSION)
