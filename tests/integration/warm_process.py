@@ -20,6 +20,7 @@ import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[1]
@@ -130,12 +131,28 @@ def _serve() -> None:
     freeze()
     for line in sys.stdin:
         request = json.loads(line)
+        if request["module"] == "dbt.cli.main":
+            _make_schemas()
         pid = os.fork()
         if pid == 0:
             os.close(answers)
             _become(request)
         code, cpu_s = _wait(pid, request["timeout"])
         os.write(answers, f"{code} {cpu_s}\n".encode())
+
+
+@cache
+def _make_schemas() -> None:
+    """For each command dbt makes JSON schemas of its settings: a second of CPU time."""
+    from dbt.adapters.duckdb.credentials import DuckDBCredentials
+    from dbt.artifacts.resources.v1.config import NodeConfig
+    from dbt.contracts.graph.nodes import SqlNode
+    from dbt.contracts.project import Configuration, PackageConfig, Project, ProjectFlags
+
+    for kind in (
+        Configuration, DuckDBCredentials, NodeConfig, PackageConfig, Project, ProjectFlags, SqlNode,
+    ):  # fmt: skip
+        kind.json_schema()
 
 
 def _wait(pid: int, timeout: float) -> tuple[int, float]:
