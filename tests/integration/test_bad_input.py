@@ -20,36 +20,46 @@ from headrace.settings import resolve
 CUSTOMERS = "id,first_name,last_name\n1,Ada,L.\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("empty file", b"", ["raw_customers.csv is empty", "remove it"]),
-        ("header only", b"id,first_name,last_name\n", ["raw_customers.csv", "no rows"]),
-        (
-            "missing key column",
-            b"number,first_name,last_name\n1,Ada,L.\n",
-            ["raw_customers.csv lacks the key column 'id'", "'number'"],
-        ),
-        (
-            "missing column",
-            b"id,first_name\n1,Ada\n",
-            ["raw_customers.csv lacks the column 'last_name'"],
-        ),
-        ("nothing but lines", b"\n\n\n", ["raw_customers.csv has no header line"]),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
-def test_bad_file(done: Lab, name: str, content: bytes, words: list[str]) -> None:
-    path = done.data_dir / "jaffle_shop" / "raw_customers.csv"
-    good = path.read_bytes()
-    path.write_bytes(content)
-    partly_loaded(done, words=words)
+def test_bad_files(done: Lab) -> None:
+    folder = done.data_dir / "jaffle_shop"
+    good = {path.stem: path.read_bytes() for path in folder.glob("*.csv")}
+    for cases in (
+        {
+            "raw_customers": (b"", ["raw_customers.csv is empty", "remove it"]),
+            "raw_orders": (b"id,user_id,order_date,status\n", ["raw_orders.csv", "no rows"]),
+        },
+        {
+            "raw_customers": (
+                b"id,first_name\n1,Ada\n",
+                ["raw_customers.csv lacks the column 'last_name'"],
+            ),
+            "raw_payments": (
+                b"number,order_id,payment_method,amount\n1,1,coupon,1\n",
+                ["raw_payments.csv lacks the key column 'id'", "'number'"],
+            ),
+        },
+        {"raw_orders": (b"\n\n\n", ["raw_orders.csv has no header line"])},
+    ):
+        for name, (content, _) in cases.items():
+            (folder / f"{name}.csv").write_bytes(content)
+        (first, (_, said)), *_ = cases.items()
+        failures = partly_loaded(done, words=[first, *said]).failures
+        errors = {failure.table: failure.error for failure in failures}
+        assert errors.keys() == cases.keys()
+        for name, (_, words) in cases.items():
+            assert [word for word in words if word not in errors[name]] == [], errors[name]
+            assert "\n" not in errors[name]
+            (folder / f"{name}.csv").write_bytes(good[name])
 
-    path.write_bytes(good + b"101,Ada,L.\n")
+    rows = {
+        "raw_customers": b"101,Ada,L.\n",
+        "raw_orders": b"100,1,2018-04-10,placed\n",
+        "raw_payments": b"114,1,coupon,100\n",
+    }
+    for name, row in rows.items():
+        (folder / f"{name}.csv").write_bytes(good[name] + row)
     after = done.load()
-    assert [(table.rows_new, table.rows_changed) for table in after.tables] == [
-        (1, 0), (0, 0), (0, 0),
-    ], name  # fmt: skip
+    assert [(table.rows_new, table.rows_changed) for table in after.tables] == [(1, 0)] * 3
 
 
 @pytest.mark.slow

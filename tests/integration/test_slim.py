@@ -115,9 +115,10 @@ def test_a_state_is_whole_and_can_be_read_under_any_name(state: Path) -> None:
         ).fetchone() == (99,)
 
 
-def test_a_state_is_written_after_a_publish_only(lab: Lab, tmp_path: Path) -> None:
+def test_a_state_is_written_after_a_publish_only(done: Lab, tmp_path: Path) -> None:
+    lab, empty = done, replace(done, data_dir=tmp_path / "empty")
     with pytest.raises(StateError, match="nothing is published yet: run `headrace run` first"):
-        write_state(lab.resolved, tmp_path / "state")
+        write_state(empty.resolved, tmp_path / "state")
     lab.run()
     write_state(lab.resolved, tmp_path / "state")
     old = (tmp_path / "state" / "state.json").read_bytes()
@@ -303,7 +304,6 @@ def test_without_defer_nothing_is_read_from_the_state(fresh: Lab, state: Path) -
 
 
 def test_a_selection_is_built_and_never_published(done: Lab) -> None:
-    done.run()
     published = done.published.read_bytes()
     versions = catalog_version(done)
     manifest = (done.resolved.artifacts / "manifest.json").read_bytes()
