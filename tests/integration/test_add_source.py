@@ -147,8 +147,11 @@ def test_a_run_builds_and_publishes_with_them(
     assert len(added) == 4
 
 
-RUN_ONCE = "not test_bbb and not test_ccc and (not busy or test_crm)"
-"""Of generated tests that differ in their names alone, one is run; all are linted and typed."""
+RUN_ONCE = "not test_bbb and not test_ccc and not test_api_auto and (not busy or test_crm)"
+"""Of generated tests that differ in their names alone, one is run; all are linted and typed.
+
+The paginator of `crm` is `auto`; keys and a cursor like those of `api_auto` have the others.
+"""
 
 
 @pytest.mark.slow
