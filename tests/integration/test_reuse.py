@@ -162,23 +162,27 @@ def test_what_reads_a_changed_source_is_run_and_nothing_else(built: Project) -> 
 
 def test_what_a_change_of_the_project_reaches_is_run(built: Project) -> None:
     yml = built.models / "ab.yml"
-    # what it compiles to counts, not how it is written; what is only said does not reach readers
+    # what it compiles to counts, not how it is written; so do tags, which macros may read
     built.write("b_items", "{{ config(tags=['x']) }} select * from {{ ref('stg_' ~ 'b') }}")
     built.write("a_items", "select id, amount + 0 as amount from {{ ref('stg_a') }}")
     built.seed("1,2\n2,3\n")
     assert built.run() == {"a_items", "a_total", "both", "b_items", "weight", "weights"}
-    assert checked(built.build) == {"unique_a_items_id", "not_null_a_items_id", "totals_add_up"}
+    tests_of_a = {"unique_a_items_id", "not_null_a_items_id", "totals_add_up"}
+    assert checked(built.build) == tests_of_a | {"unique_b_items_id"}
     assert built.lab.query("select count(*) from marts.weights") == [(2,)]
     built.write("eph", f"{EPHEMERAL} where id > 1")
     built.write("a_items", "select id, amount + 0 as amount from {{ ref('stg_' ~ 'a') }}")
-    described = "name: a_items\n    description: In words.\n"
-    yml.write_text(YML.replace("name: a_items\n", described).replace("[unique,", "["))
-    assert built.run() == {"both", "a_items"}  # dbt_project.yml has `persist_docs`
+    yml.write_text(YML.replace("[unique,", "["))
+    assert built.run() == {"both"}
     assert checked(built.build) == set()
+    described = "name: a_items\n    description: In words.\n"
+    yml.write_text(YML.replace("name: a_items\n", described))
+    assert built.run() == {"a_items", "a_total", "both"}  # dbt_project.yml has `persist_docs`
+    assert checked(built.build) == tests_of_a
     yml.write_text(YML.replace("rows: [{total: 3}]", "rows: [{total: 4}]"))
     report = built.lab.run()
     assert report.build is not None
-    assert checked(report.build) == {"totals_add_up", "unique_a_items_id"}
+    assert checked(report.build) == tests_of_a
     assert report.status == "failed"
     yml.write_text(YML)
     # it failed, so its model was skipped

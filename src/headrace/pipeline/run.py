@@ -396,7 +396,7 @@ class _Run:
             self.notes += [note] if note else []
         rebuild = "build" in steps and self._must_rebuild(asked=full_refresh)
         if "load" in steps and chosen:
-            self._load(chosen, rebuild=rebuild)
+            self._load(chosen, rebuild=rebuild, whole=full_refresh or self.is_backfill)
             if self._stops_after_load():
                 return False  # readers keep what is published, and it is of one time
         if "build" in steps:
@@ -452,7 +452,7 @@ class _Run:
             )
         return marker.exists()
 
-    def _load(self, chosen: dict[str, Any], *, rebuild: bool) -> None:
+    def _load(self, chosen: dict[str, Any], *, rebuild: bool, whole: bool) -> None:
         failures: list[LoadFailure] = []
         last = reuse.last_build(self.resolved, self.target)
         with self._step("load") as problems:
@@ -473,9 +473,7 @@ class _Run:
                     RunRecord(self.store, self.run_id).add_load_failures(failures)
             problems.extend(each.sentence for each in failures)
         if last is not None:
-            reuse.after_load(
-                self.resolved, self.target, last, self.loaded, whole=rebuild or self.is_backfill
-            )
+            reuse.after_load(self.resolved, self.target, last, self.loaded, whole=whole)
         if self.is_backfill:
             self.notes += about_incremental_models(self.resolved, self.loaded)
         RunRecord(self.store, self.run_id).add_loads(self.loaded.tables)

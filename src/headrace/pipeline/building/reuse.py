@@ -28,7 +28,6 @@ from headrace.targets import Target
 _KINDS = {"model", "seed", "snapshot", "test", "unit_test"}
 _MATERIALIZED = {"table", "view", "incremental", "snapshot", "seed", "test", "unit"}
 """What dbt makes and leaves in the database; it would write a file of ``external`` again."""
-_SAID = ("access", "docs", "grants", "group", "meta", "persist_docs", "tags")
 _OF_THE_DAY = {"current_date", "today"}
 _OF_THE_MOMENT = re.compile(
     r"\b(current_time(stamp)?|localtime(stamp)?|now|random|uuid\w*|gen_random_uuid|nextval|"
@@ -67,7 +66,6 @@ class Reuse:
         self.since = last.since if last else uuid4().hex
         self.sources = last.sources if last else {}
         self._before = last.digests if last else {}
-        self._contents: dict[str, str] = {}
         self._graph, self._target = graph, target
         macros = sorted((key, macro.macro_sql) for key, macro in graph.macros.items())
         self._common = _digest(self.since, repr(surroundings), repr(macros))
@@ -89,15 +87,13 @@ class Reuse:
 
     def is_known(self, node: Any) -> bool:
         """Whether a node, compiled, has a good result that stands; asked in dbt's threads."""
-        content = self._of_node(node)
-        if content is None:
+        found = self._of_node(node)
+        if found is None:
             return False
-        key = node.unique_id
-        self._contents[key] = content
-        self.digests[key] = _digest(content, *_said(node))
-        if self._before.get(key) != self.digests[key]:
+        self.digests[node.unique_id] = found
+        if self._before.get(node.unique_id) != found:
             return False
-        self.reused.add(key)
+        self.reused.add(node.unique_id)
         return True
 
     def kept(self, nodes: Sequence[NodeReport]) -> dict[str, str]:
@@ -106,7 +102,7 @@ class Reuse:
         return {key: found for key, found in self.digests.items() if key in good}
 
     def _of_node(self, node: Any) -> str | None:
-        """Of what it holds or finds; None where that cannot be told."""
+        """None where what it holds or finds cannot be told."""
         kind = str(node.resource_type)
         if kind == "unit_test":
             return self._of_unit_test(node)
@@ -131,7 +127,7 @@ class Reuse:
             sql = (node.compiled_code or "").strip()
             if not self._tells_all(sql, {_relation(node), *self._parents(node)}):
                 return None
-        return self._joined(kind, node.relation_name, sql, _made_by(node), above=node)
+        return self._joined(kind, node.relation_name, sql, _settings(node), above=node)
 
     def _of_unit_test(self, test: Any) -> str | None:
         """It is run before its model, of which it takes the SQL, and the columns of all parents."""
@@ -141,7 +137,7 @@ class Reuse:
         given = [one.to_dict() for one in (*test.given, test.expect)]
         overrides = test.overrides.to_dict() if test.overrides else None
         return self._joined(
-            "unit_test", model.raw_code, _text([given, overrides]), _made_by(model), above=model
+            "unit_test", model.raw_code, _text([given, overrides]), _settings(model), above=model
         )
 
     def _joined(self, *parts: str | None, above: Any) -> str | None:
@@ -150,7 +146,7 @@ class Reuse:
         return None if None in read else _digest(self._common, *map(str, (*parts, *read)))
 
     def _of(self, key: str) -> str | None:
-        if (found := self._contents.get(key)) is not None:
+        if (found := self.digests.get(key)) is not None:
             return found
         if (source := self._graph.sources.get(key)) is not None:
             if libraries_dbt.is_external(source) or not self._is_in_target(source):
@@ -178,9 +174,12 @@ class Reuse:
         with self._lock:
             row = self._connection.execute(
                 "select json_serialize_sql(?, skip_empty := true, skip_null := true)",
-                [sql.strip().rstrip(";")],
+                [sql.rstrip(";")],
             ).fetchone()
-        tree = json.loads(row[0]) if row else {"error": True}
+        try:
+            tree = json.loads(row[0]) if row else {"error": True}
+        except RecursionError:
+            return False
         if tree["error"]:
             return False
         parts = list(_objects(tree))
@@ -193,6 +192,9 @@ class Reuse:
         kind = part.get("type")
         if kind == "BASE_TABLE":
             schema, name = part.get("schema_name", "").lower(), part["table_name"].lower()
+            database = self._target.database
+            if part.get("catalog_name", database).lower() != database.lower():
+                return False
             return (schema, name) in allowed if schema else name in ctes
         if kind == "TABLE_FUNCTION":
             return part["function"]["function_name"] in _MAKE_ROWS
@@ -249,23 +251,16 @@ def _functions(connection: Any) -> set[str]:
     return {name for (name,) in rows} - _OF_THE_SETTINGS | _OF_THE_DAY | {"unnest"}
 
 
-def _made_by(node: Any) -> str:
-    """The config of a node, without what is only said of it; and its contract's columns."""
-    config = {key: value for key, value in node.config.to_dict().items() if key not in _SAID}
+def _settings(node: Any) -> str:
+    """The config of a node, its contract, and descriptions that dbt writes into the database."""
+    config = node.config.to_dict()
     columns = [
         (column.name, column.data_type, [one.to_dict() for one in column.constraints])
         for column in node.columns.values()
     ]
     constraints = [one.to_dict() for one in getattr(node, "constraints", ())]
-    return _text([config, columns, constraints])
-
-
-def _said(node: Any) -> Iterator[str]:
-    """What readers of a node cannot see in its rows; dbt may write it into the database."""
-    config = node.config.to_dict()
-    yield _text({key: config.get(key) for key in _SAID})
-    if config.get("persist_docs"):
-        yield _text([node.description, *(each.description for each in node.columns.values())])
+    said = [node.description, *(each.description for each in node.columns.values())]
+    return _text([config, columns, constraints, said if config.get("persist_docs") else None])
 
 
 def _text(value: Any) -> str:
@@ -280,13 +275,15 @@ def _relation(node: Any) -> _Relation:
     return node.schema.lower(), node.alias.lower()
 
 
-def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, dict):
-        yield value
-        value = value.values()
-    if not isinstance(value, str | int | float | bool | None):
-        for inner in value:
-            yield from _objects(inner)
+def _objects(tree: Any) -> Iterator[Mapping[str, Any]]:
+    left = [tree]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            yield value
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
 
 
 def _ctes(part: Mapping[str, Any]) -> Iterator[str]:
