@@ -11,7 +11,9 @@ from lab import Lab, copy_project
 
 from headrace.catalog import RunStore
 from headrace.pipeline.building import reuse
+from headrace.pipeline.building.slim_build import Selection
 from headrace.pipeline.reports import BuildReport, LoadFailure, LoadReport, TableReport
+from headrace.pipeline.run import run
 from headrace.pipeline.state import build_state
 
 pytestmark = pytest.mark.slow
@@ -241,6 +243,16 @@ def test_nothing_stands_after_somebody_else_wrote_or_on_another_day(
     report = built.lab.set("dbt.reuse_results=false").run()
     assert report.build is not None
     assert ran(report.build) >= A | B | {"weight", "weights"}
+
+
+def test_what_a_part_built_stands_and_what_reads_it_does_not(built: Project) -> None:
+    built.run()
+    built.write("a_items", "select id, amount + 1 as amount from {{ ref('stg_a') }}")
+    built.seed("1,2\n2,3\n3,4\n")
+    part = run(built.lab.resolved, steps=("build",), selection=Selection(("a_items", "weight+")))
+    assert part.status == "success"
+    assert built.run() == {"a_total", "both"}
+    assert checked(built.build) == {"totals_add_up"}
 
 
 UNKNOWN = {

@@ -244,6 +244,8 @@ def test_it_publishes_when_told_to_and_only_what_passes(lab: Lab, watch: Watch) 
     report = watch.publish()
     assert report.run is not None
     assert report.run.status == "success"
+    assert report.run.build is not None  # what was built after a save is not built again
+    assert [one.label for one in report.run.build.nodes if not one.reused] == []
     assert lab.query("select count(*) from marts.customers", path=lab.published) == [(101,)]
 
 

@@ -105,11 +105,10 @@ def build(
         words = [*dbt_runner.arguments(resolved), *dbt_runner.exclude_sources(missing)]
         words += [word for one in raw.excluded for word in ("--exclude", one)]
         words += dbt_runner.default_selector(parsed) if missing or raw.excluded else []
-        known = reuse.Reuse(parsed.graph, target, as_left, _of_all_nodes(resolved, target, day))
-        is_on = resolved.settings.dbt.reuse_results and target.capabilities.reuses_results
+        known = reuse.Reuse(resolved, target, parsed.graph, as_left)
         with (
             dbt_shortcuts.manifest_left_to_caller(),
-            known.taken() if is_on else nullcontext(),
+            known.taken() if reuse.is_on(resolved, target) else nullcontext(),
         ):
             nodes = build_nodes(
                 resolved,
@@ -152,12 +151,6 @@ def build(
         ),
     )
     return BuildReport(nodes=nodes, freshness=freshness, seconds=time.monotonic() - started)
-
-
-def _of_all_nodes(resolved: Resolved, target: Target, day: date) -> bytes:
-    """What the result of every node depends on."""
-    project = (resolved.dbt_project / "dbt_project.yml").read_bytes()
-    return b"\0".join([build_state.surroundings(resolved, target), str(day).encode(), project])
 
 
 def start_dbt(resolved: Resolved) -> None:

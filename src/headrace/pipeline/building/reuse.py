@@ -9,7 +9,7 @@ that gives something else each time, a table that is no parent, a file, hooks.
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,30 +51,41 @@ class Reuse:
     """
 
     def __init__(
-        self, graph: Any, target: Target, last: BuildState | None, surroundings: bytes
+        self,
+        resolved: Resolved,
+        target: Target,
+        graph: Any,
+        last: BuildState | None,
+        *,
+        is_part: bool = False,
     ) -> None:
         """Keep what the digests are compared with.
 
         Args:
-            graph: dbt's manifest.
+            resolved: the settings.
             target: what is built in.
+            graph: dbt's manifest.
             last: of ``last_build``; without it, nothing is reused.
-            surroundings: what all nodes depend on, beside their macros.
+            is_part: whether a part of the project is built: all of it is run, and what it reads of
+                the other nodes is as the last build left it.
         """
         self.digests: dict[str, str] = {}
         self.reused: set[str] = set()
         self.since = last.since if last else uuid4().hex
         self.sources = last.sources if last else {}
         self._before = last.digests if last else {}
+        self._is_part = is_part
         self._graph, self._target = graph, target
         macros = sorted((key, macro.macro_sql) for key, macro in graph.macros.items())
-        self._common = _digest(self.since, repr(surroundings), repr(macros))
+        project = (resolved.dbt_project / "dbt_project.yml").read_bytes()
+        around = (build_state.surroundings(resolved, target), build_state.today(), project)
+        self._common = _digest(self.since, repr(around), repr(macros))
         self._lock = threading.Lock()
 
     @contextmanager
     def taken(self) -> Iterator[None]:
         """Have dbt not run what is known."""
-        with connect() as self._connection, libraries_dbt.not_run(self.is_known):
+        with connect() as self._connection, libraries_dbt.not_run(self._is_known):
             self._functions = _functions(self._connection)
             yield
 
@@ -85,13 +96,13 @@ class Reuse:
             for node in nodes
         )
 
-    def is_known(self, node: Any) -> bool:
+    def _is_known(self, node: Any) -> bool:
         """Whether a node, compiled, has a good result that stands; asked in dbt's threads."""
         found = self._of_node(node)
         if found is None:
             return False
         self.digests[node.unique_id] = found
-        if self._before.get(node.unique_id) != found:
+        if self._is_part or self._before.get(node.unique_id) != found:
             return False
         self.reused.add(node.unique_id)
         return True
@@ -100,6 +111,18 @@ class Reuse:
         """The digests of nodes whose results are good."""
         good = {node.unique_id for node in nodes if node.status in {"success", "pass"}}
         return {key: found for key, found in self.digests.items() if key in good}
+
+    def with_readers(self, keys: Iterable[str]) -> set[str]:
+        """Nodes, and all that is downstream of them."""
+        every = {**self._graph.nodes, **self._graph.unit_tests}
+        found = set(keys)
+        step = found
+        while step:
+            step = {
+                key for key, node in every.items() if step.intersection(node.depends_on_nodes)
+            } - found
+            found |= step
+        return found
 
     def _of_node(self, node: Any) -> str | None:
         """None where what it holds or finds cannot be told."""
@@ -155,7 +178,7 @@ class Reuse:
         node = self._graph.nodes.get(key)
         if node is not None and node.is_ephemeral_model:  # its SQL is in that of its readers
             return self._joined(key, above=node)
-        return None
+        return self._before.get(key) if self._is_part else None
 
     def _is_in_target(self, node: Any) -> bool:
         return (node.database or "").lower() == self._target.database.lower()
@@ -206,10 +229,15 @@ class Reuse:
         return kind != "SHOW_REF"
 
 
+def is_on(resolved: Resolved, target: Target) -> bool:
+    """Whether results are reused at all."""
+    return resolved.settings.dbt.reuse_results and target.capabilities.reuses_results
+
+
 def last_build(resolved: Resolved, target: Target) -> BuildState | None:
-    """The last build's state, if the target is as that build, and loads since, left it."""
-    last = build_state.read(resolved)
-    if last is None or not last.since or not target.capabilities.reuses_results:
+    """The last build's state, if the target is as that build, and what came since, left it."""
+    last = build_state.read(resolved) if is_on(resolved, target) else None
+    if last is None or not last.since:
         return None
     signature = target.signature()
     is_as_left = signature is not None and signature == (last.loaded or last.signature)
@@ -238,6 +266,24 @@ def after_load(
     load = uuid4().hex
     sources = last.sources | {resolved.raw_schema(name).lower(): load for name in changed}
     update = {"loaded": target.signature(), "sources": sources}
+    build_state.write(resolved, last.model_copy(update=update))
+
+
+def after_part(
+    resolved: Resolved, target: Target, last: BuildState, known: Reuse, nodes: Sequence[NodeReport]
+) -> None:
+    """Write down what a build of a part of the project left.
+
+    Args:
+        resolved: the settings.
+        target: was built in.
+        last: of ``last_build``, before it.
+        known: of that build.
+        nodes: what it ran.
+    """
+    outdated = known.with_readers(node.unique_id for node in nodes)
+    others = {key: found for key, found in last.digests.items() if key not in outdated}
+    update = {"loaded": target.signature(), "digests": others | known.kept(nodes)}
     build_state.write(resolved, last.model_copy(update=update))
 
 

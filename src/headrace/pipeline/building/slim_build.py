@@ -9,6 +9,7 @@ import re
 import shutil
 import time
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from headrace import portable
 from headrace.errors import SettingsError, StateError, TransformError
 from headrace.formatting import did_you_mean
 from headrace.libraries.dbt import modified, read_sources_from, unmatched_selector
+from headrace.pipeline.building import reuse
 from headrace.pipeline.building.build import build_nodes, require_project
 from headrace.pipeline.dbt import dbt_runner
 from headrace.pipeline.reports import BuildReport, Event, Listener, SelectionReport
@@ -197,9 +199,14 @@ def build_slim(
         words += [*selection.words(*more_selected), *dbt_runner.exclude_sources(left_out)]
         unmatched = _UnmatchedSelectors(selection)
         parsed.runner.callbacks.append(unmatched)
-        nodes = build_nodes(
-            resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
-        )
+        last = reuse.last_build(resolved, target)
+        known = reuse.Reuse(resolved, target, parsed.graph, last, is_part=True)
+        with known.taken() if last is not None else nullcontext():
+            nodes = build_nodes(
+                resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
+            )
+        if last is not None:
+            reuse.after_part(resolved, target, last, known, nodes)
         if selection.since is not None:
             selection.since.graph = parsed.graph
     selected = set(_SEPARATORS.split(" ".join(selection.select)))

@@ -31,9 +31,9 @@ class BuildState(BaseModel):
         nodes: what was built and tested.
         finished_at: UTC.
         reads_files: whether dbt reads files, of which the warehouse and ``inputs`` say nothing.
-        since: id of the first of the builds in a row between which only Headrace's loads wrote.
+        since: id of the first of the builds in a row between which nobody but Headrace wrote.
         digests: of what nodes were made from, by id; of those whose results are good.
-        loaded: the target as those loads left it; None without any.
+        loaded: the target as the last load, or build of a part, after it left it; None without any.
         sources: what stands for the content of raw schemas that loads changed; lower case.
     """
 
