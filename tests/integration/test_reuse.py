@@ -211,7 +211,7 @@ def test_after_a_failed_test_only_what_was_not_good_is_run(built: Project) -> No
     assert built.lab.query("select * from marts.both order by id")[-1] == (3, 33)
 
 
-def test_nothing_stands_after_somebody_else_wrote_or_on_another_day(
+def test_nothing_is_reused_after_somebody_else_wrote_or_on_another_day(
     built: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built.run()
@@ -245,7 +245,7 @@ def test_nothing_stands_after_somebody_else_wrote_or_on_another_day(
     assert ran(report.build) >= A | B | {"weight", "weights"}
 
 
-def test_what_a_part_built_stands_and_what_reads_it_does_not(built: Project) -> None:
+def test_what_a_part_built_is_reused_and_what_reads_it_is_not(built: Project) -> None:
     built.run()
     built.write("a_items", "select id, amount + 1 as amount from {{ ref('stg_a') }}")
     built.seed("1,2\n2,3\n3,4\n")
@@ -258,8 +258,10 @@ def test_what_a_part_built_stands_and_what_reads_it_does_not(built: Project) -> 
 UNKNOWN = {
     "moment": "select now() as at from {{ ref('b_items') }}",
     "moment_too": "select current_timestamp as at from {{ ref('b_items') }}",
+    "moment_in_a_macro": "select ago(interval 1 day) as at from {{ ref('b_items') }}",
+    "moment_of_an_age": "select age(timestamp '2020-01-01') as at from {{ ref('b_items') }}",
     "chance": "select random() as at from {{ ref('b_items') }}",
-    "part": "select * from {{ ref('b_items') }} tablesample 50%",
+    "part": "select * from {{ ref('b_items') }} tablesample reservoir(1 rows)",
     "no_parent": "select * from a_raw.items",
     "by_path": "select id from {{ ref('b_items') }} as b join warehouse.a_raw.items using (id)",
     "of_a_file": "select * from read_csv('{{ project_root() }}')",
@@ -271,7 +273,7 @@ UNKNOWN = {
 }
 
 
-def test_what_the_sql_does_not_tell_is_run_each_time(tmp_path: Path) -> None:
+def test_what_its_sql_does_not_show_is_run_each_time(tmp_path: Path) -> None:
     project = Project(tmp_path)
     file = tmp_path / "file.csv"
     file.write_text("x\n1\n")
@@ -329,7 +331,12 @@ def test_what_counts_as_a_change_of_a_source(
 ) -> None:
     resolved = built.lab.resolved
     last = build_state.BuildState(
-        passed=True, inputs="", signature="", nodes=(), since="x", finished_at=datetime.now(UTC)
+        passed=True,
+        inputs="",
+        signature="",
+        nodes=(),
+        generation="x",
+        finished_at=datetime.now(UTC),
     )
     report = LoadReport(tables=(TABLE.model_copy(update=update),), load_ids=(), seconds=0)
     reuse.after_load(resolved, resolved.target, last, report, whole=False)

@@ -108,7 +108,7 @@ def build(
         known = reuse.Reuse(resolved, target, parsed.graph, as_left)
         with (
             dbt_shortcuts.manifest_left_to_caller(),
-            known.taken() if reuse.is_on(resolved, target) else nullcontext(),
+            known.applied() if reuse.is_on(resolved, target) else nullcontext(),
         ):
             nodes = build_nodes(
                 resolved,
@@ -145,7 +145,7 @@ def build(
             freshness=freshness,
             finished_at=datetime.now(UTC),
             reads_files=reads_files(parsed.graph),
-            since=known.since,
+            generation=known.generation,
             digests=known.kept(nodes),
             sources=known.sources,
         ),

@@ -1,9 +1,9 @@
-"""Which nodes of a build need not be run, as nothing that they are made from has changed.
+"""Which nodes of a build keep their last result, as nothing that they depend on has changed.
 
-A node's digest is made from its compiled SQL, its config and the digests of all that it reads, down
-to the sources, which have a new one after each load that changed them. Where the digest is that
-of its last good result, that result stands. What cannot be told from the SQL is run: a function
-that gives something else each time, a table that is no parent, a file, hooks.
+A node's digest covers its compiled SQL, its config and the digests of its parents, down to the
+sources, which have a new one after each load that changed them. A node whose digest is that of its
+last good result is not run. Where the SQL does not show all that a result depends on, it is run:
+volatile functions, tables that are no parents, files, hooks.
 """
 
 import json
@@ -28,14 +28,15 @@ from headrace.targets import Target
 _KINDS = {"model", "seed", "snapshot", "test", "unit_test"}
 _MATERIALIZED = {"table", "view", "incremental", "snapshot", "seed", "test", "unit"}
 """What dbt makes and leaves in the database; it would write a file of ``external`` again."""
-_OF_THE_DAY = {"current_date", "today"}
-_OF_THE_MOMENT = re.compile(
+_SAME_ALL_DAY = {"current_date", "today"}
+_VOLATILE = re.compile(
     r"\b(current_time(stamp)?|localtime(stamp)?|now|random|uuid\w*|gen_random_uuid|nextval|"
     r"transaction_timestamp|get_current_time(stamp)?)\b",
     re.IGNORECASE,
 )
-_OF_THE_SETTINGS = {"current_setting", "getenv", "getvariable"}
-_MAKE_ROWS = {"generate_series", "range", "unnest"}
+_READ_SURROUNDINGS = {"age", "getenv", "getvariable", "session_user", "user", "version"}
+"""Although DuckDB calls them consistent: ``age(at)`` counts from now."""
+_ROW_GENERATORS = {"generate_series", "range", "unnest"}
 
 _Relation = tuple[str, str]
 
@@ -46,8 +47,8 @@ class Reuse:
     Attributes:
         digests: of the nodes that were looked at and whose results can be kept, by id.
         reused: ids of those that need not be run.
-        since: the first of the builds in a row, see ``BuildState``.
-        sources: what stands for the content of raw schemas that changed in them.
+        generation: see ``BuildState``.
+        sources: see ``BuildState``.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Reuse:
         """
         self.digests: dict[str, str] = {}
         self.reused: set[str] = set()
-        self.since = last.since if last else uuid4().hex
+        self.generation = last.generation if last else uuid4().hex
         self.sources = last.sources if last else {}
         self._before = last.digests if last else {}
         self._is_part = is_part
@@ -79,11 +80,11 @@ class Reuse:
         macros = sorted((key, macro.macro_sql) for key, macro in graph.macros.items())
         project = (resolved.dbt_project / "dbt_project.yml").read_bytes()
         around = (build_state.surroundings(resolved, target), build_state.today(), project)
-        self._common = _digest(self.since, repr(around), repr(macros))
+        self._common = _digest(self.generation, repr(around), repr(macros))
         self._lock = threading.Lock()
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
+    def applied(self) -> Iterator[None]:
         """Have dbt not run what is known."""
         with connect() as self._connection, libraries_dbt.not_run(self._is_known):
             self._functions = _functions(self._connection)
@@ -97,7 +98,7 @@ class Reuse:
         )
 
     def _is_known(self, node: Any) -> bool:
-        """Whether a node, compiled, has a good result that stands; asked in dbt's threads."""
+        """Whether a compiled node keeps its last result; called in dbt's threads."""
         found = self._of_node(node)
         if found is None:
             return False
@@ -148,14 +149,14 @@ class Reuse:
             sql = xxhash.xxh3_128_hexdigest(content)
         else:
             sql = (node.compiled_code or "").strip()
-            if not self._tells_all(sql, {_relation(node), *self._parents(node)}):
+            if not self._is_deterministic(sql, {_relation(node), *self._parents(node)}):
                 return None
         return self._joined(kind, node.relation_name, sql, _settings(node), above=node)
 
     def _of_unit_test(self, test: Any) -> str | None:
         """It is run before its model, of which it takes the SQL, and the columns of all parents."""
         model = self._graph.nodes.get(next(iter(test.depends_on_nodes), ""))
-        if model is None or _OF_THE_MOMENT.search(model.raw_code):
+        if model is None or _VOLATILE.search(model.raw_code):
             return None
         given = [one.to_dict() for one in (*test.given, test.expect)]
         overrides = test.overrides.to_dict() if test.overrides else None
@@ -192,7 +193,7 @@ class Reuse:
                 if parent.is_ephemeral_model:
                     yield from self._parents(parent)
 
-    def _tells_all(self, sql: str, allowed: set[_Relation]) -> bool:
+    def _is_deterministic(self, sql: str, allowed: set[_Relation]) -> bool:
         """Whether a query's result is known from its text and the content of some relations."""
         with self._lock:
             row = self._connection.execute(
@@ -207,9 +208,11 @@ class Reuse:
             return False
         parts = list(_objects(tree))
         ctes = {str(key).lower() for part in parts for key in _ctes(part)}
-        return all(self._is_told(part, allowed, ctes) for part in parts)
+        return all(self._is_part_deterministic(part, allowed, ctes) for part in parts)
 
-    def _is_told(self, part: Mapping[str, Any], allowed: set[_Relation], ctes: set[str]) -> bool:
+    def _is_part_deterministic(
+        self, part: Mapping[str, Any], allowed: set[_Relation], ctes: set[str]
+    ) -> bool:
         if "sample" in part:
             return False
         kind = part.get("type")
@@ -220,10 +223,10 @@ class Reuse:
                 return False
             return (schema, name) in allowed if schema else name in ctes
         if kind == "TABLE_FUNCTION":
-            return part["function"]["function_name"] in _MAKE_ROWS
+            return part["function"]["function_name"] in _ROW_GENERATORS
         if kind == "COLUMN_REF":
             names = part["column_names"]
-            return len(names) > 1 or not _OF_THE_MOMENT.fullmatch(names[0])
+            return len(names) > 1 or not _VOLATILE.fullmatch(names[0])
         if kind == "FUNCTION" and not part.get("is_operator"):
             return part["function_name"].lower() in self._functions
         return kind != "SHOW_REF"
@@ -237,7 +240,7 @@ def is_on(resolved: Resolved, target: Target) -> bool:
 def last_build(resolved: Resolved, target: Target) -> BuildState | None:
     """The last build's state, if the target is as that build, and what came since, left it."""
     last = build_state.read(resolved) if is_on(resolved, target) else None
-    if last is None or not last.since:
+    if last is None or not last.generation:
         return None
     signature = target.signature()
     is_as_left = signature is not None and signature == (last.loaded or last.signature)
@@ -292,9 +295,11 @@ def _functions(connection: Any) -> set[str]:
     rows = connection.execute(
         "select lower(function_name) from duckdb_functions() "
         "where function_type in ('scalar', 'aggregate', 'macro') "
-        "group by all having count(*) filter (where stability <> 'CONSISTENT') = 0"
+        "group by all having bool_and(coalesce(stability = 'CONSISTENT', not "
+        "regexp_matches(lower(macro_definition), 'current_|now|random|uuid|duckdb_')))"
     ).fetchall()
-    return {name for (name,) in rows} - _OF_THE_SETTINGS | _OF_THE_DAY | {"unnest"}
+    consistent = {name for (name,) in rows if not name.startswith(("current_", "pg_"))}
+    return consistent - _READ_SURROUNDINGS | _SAME_ALL_DAY | {"unnest"}
 
 
 def _settings(node: Any) -> str:

@@ -201,7 +201,7 @@ def build_slim(
         parsed.runner.callbacks.append(unmatched)
         last = reuse.last_build(resolved, target)
         known = reuse.Reuse(resolved, target, parsed.graph, last, is_part=True)
-        with known.taken() if last is not None else nullcontext():
+        with known.applied() if last is not None else nullcontext():
             nodes = build_nodes(
                 resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
             )

@@ -31,10 +31,10 @@ class BuildState(BaseModel):
         nodes: what was built and tested.
         finished_at: UTC.
         reads_files: whether dbt reads files, of which the warehouse and ``inputs`` say nothing.
-        since: id of the first of the builds in a row between which nobody but Headrace wrote.
+        generation: id of a series of builds between which nobody but Headrace wrote to the target.
         digests: of what nodes were made from, by id; of those whose results are good.
         loaded: the target as the last load, or build of a part, after it left it; None without any.
-        sources: what stands for the content of raw schemas that loads changed; lower case.
+        sources: an id of their content for raw schemas (lower case) that loads changed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,7 +47,7 @@ class BuildState(BaseModel):
     freshness: tuple[NodeReport, ...] = ()
     finished_at: datetime
     reads_files: bool = False
-    since: str = ""
+    generation: str = ""
     digests: dict[str, str] = {}
     loaded: str | None = None
     sources: dict[str, str] = {}
