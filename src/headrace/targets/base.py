@@ -295,15 +295,26 @@ def share_streams(
 
 
 def tables_in(
-    connection: "duckdb.DuckDBPyConnection", database: str, schemas: Collection[str] | None = None
+    connection: "duckdb.DuckDBPyConnection",
+    database: str,
+    schemas: Collection[str] | None = None,
+    *,
+    listing: str = "duckdb_tables()",
 ) -> dict[str, list[str]]:
-    """The tables of schemas of an attached database, or of all, dlt's own left out, by schema."""
+    """The tables of an attached database, dlt's own left out, by schema.
+
+    Args:
+        connection: has it.
+        database: its alias.
+        schemas: of these; by default of all.
+        listing: SQL of what lists them, with the columns of ``duckdb_tables()`` that are used here.
+    """
     # written out: with a parameter, DuckDB imports pandas, which takes a third of a second
     wanted = "true"
     if schemas is not None:
         wanted = f"schema_name in ({', '.join(map(literal, schemas)) or 'null'})"
     rows = connection.execute(
-        "select schema_name, list(table_name) from duckdb_tables() "
+        f"select schema_name, list(table_name) from {listing} "
         f"where database_name = {literal(database)} and {wanted} "
         "and not starts_with(table_name, '_dlt') group by all"
     ).fetchall()
@@ -311,10 +322,14 @@ def tables_in(
 
 
 def counts_in(
-    connection: "duckdb.DuckDBPyConnection", database: str, schema: str
+    connection: "duckdb.DuckDBPyConnection",
+    database: str,
+    schema: str,
+    *,
+    listing: str = "duckdb_tables()",
 ) -> dict[str, int]:
     """Rows of each table of a schema of an attached database, dlt's own left out."""
-    names = tables_in(connection, database, [schema]).get(schema, ())
+    names = tables_in(connection, database, [schema], listing=listing).get(schema, ())
     return {
         name: scalar(connection, f"select count(*) from {qualified(database, schema, name)}")
         for name in names
@@ -325,6 +340,11 @@ class RemoteTarget:
     """What targets that are no DuckDB file have in common: DuckDB asks them by ``attach``."""
 
     name: str
+    tables_listing: ClassVar[str] = "duckdb_tables()"
+    relations_listing: ClassVar[str] = (
+        "(select table_catalog as database_name, table_schema as schema_name, table_name "
+        "from information_schema.tables)"
+    )
 
     @property
     def location(self) -> str:
@@ -408,14 +428,16 @@ class RemoteTarget:
     def table_names(self, schemas: Collection[str]) -> dict[str, list[str]]:
         """The tables of each schema, dlt's own left out."""
         with self.reader() as connection:
-            return tables_in(connection, "target", schemas) if connection else {}
+            if connection is None:
+                return {}
+            return tables_in(connection, "target", schemas, listing=self.tables_listing)
 
     def row_counts(self, schema: str) -> dict[str, int]:
         """Rows of each table of ``schema``, dlt's own left out."""
         with self.reader() as connection:
             if connection is None:
                 return {}
-            return counts_in(connection, "target", schema)
+            return counts_in(connection, "target", schema, listing=self.tables_listing)
 
     def count_rows(self, relations: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
         """Rows of tables and views (schema and name); what is not there is left out."""
@@ -423,8 +445,8 @@ class RemoteTarget:
             if connection is None:
                 return {}
             there = connection.execute(
-                "select table_schema, table_name from information_schema.tables "
-                "where table_catalog = 'target'"
+                f"select distinct schema_name, table_name from {self.relations_listing} "
+                "where database_name = 'target'"
             ).fetchall()
             return {
                 key: scalar(connection, f"select count(*) from {qualified('target', *key)}")

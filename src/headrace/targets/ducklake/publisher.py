@@ -90,8 +90,8 @@ class DuckLakePublisher:
                 return {}
             there = set(
                 connection.execute(
-                    "select table_schema, table_name from information_schema.tables "
-                    f"where table_catalog = {literal(DATABASE)}"
+                    "select distinct schema_name, table_name from duckdb_columns() "
+                    f"where database_name = {literal(DATABASE)}"
                 ).fetchall()
             )
             return {
@@ -321,8 +321,8 @@ class DuckLakePublisher:
 
     def _tables(self, connection: "Connection") -> set[str]:
         rows = connection.execute(
-            "select table_name from information_schema.tables "
-            f"where table_catalog = {literal(DATABASE)} and table_schema = {literal(self.schema)}"
+            "select distinct table_name from duckdb_columns() "
+            f"where database_name = {literal(DATABASE)} and schema_name = {literal(self.schema)}"
         ).fetchall()
         return {str(name) for (name,) in rows}
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
@@ -140,6 +140,13 @@ class DuckLakeTarget(RemoteTarget):
     folder: Path
     dialect: str = "duckdb"
     adapter: str = "dbt-duckdb"
+    # duckdb_tables() reads the statistics of each table first: half a second of CPU for 64
+    relations_listing: ClassVar[str] = "duckdb_columns()"
+    tables_listing: ClassVar[str] = (
+        "(select distinct database_name, schema_name, table_name from duckdb_columns() anti join "
+        "(select database_name, schema_name, view_name as table_name from duckdb_views()) "
+        "using (database_name, schema_name, table_name))"
+    )
 
     @property
     def capabilities(self) -> Capabilities:
