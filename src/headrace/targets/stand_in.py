@@ -146,15 +146,14 @@ class StandIn:
         with held.connection, suppress(OSError):
             while held.connection.recv(64):
                 pass
-        if self._lifelines.get(folder) is held:  # else it was released
-            _LOG.warning("the stand-in for %s ended by itself: it is started again", self.title)
+        if self._lifelines.get(folder) is not held:
+            return  # it was released, and its folder may be gone
+        _LOG.warning("the stand-in for %s ended by itself: it is started again", self.title)
         held.ended = True
-        with FileLock(folder / "start.lock"):
-            if self._lifelines.get(folder) is not held:
-                return  # it was released, or whoever asked for its port has started it
-            with suppress(WarehouseError):
-                if self._running(folder) is None:
-                    self._start(folder, held.port)
+        with suppress(WarehouseError), FileLock(folder / "start.lock"):
+            # else it was released, or whoever asked for its port has started it
+            if self._lifelines.get(folder) is held and self._running(folder) is None:
+                self._start(folder, held.port)
 
     def _running(self, folder: Path) -> int | None:
         """The port of a server that runs, to which this process is connected from now on."""

@@ -70,3 +70,35 @@ def test_its_lifeline_is_closed_also_where_another_thread_starts_it(
     with closing(lifelines[1]) as second:
         assert second.recv(64) == b"hello"
         assert second.recv(64) == b""
+
+
+def test_what_watches_a_server_leaves_its_folder_alone_once_it_is_released(
+    listening: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = listening.getsockname()[1]
+    (tmp_path / "server.json").write_text(json.dumps({"port": port, "pid": os.getpid()}))
+    stand_in = StandIn("a warehouse", "no.module", lambda port: b"hello", answer_ends=b"here")
+    lifelines: list[socket.socket] = []
+
+    def answer() -> None:
+        lifelines.append(listening.accept()[0])
+        lifelines[0].sendall(b"here")
+
+    answering = threading.Thread(target=answer)
+    before = set(threading.enumerate())
+    answering.start()
+    stand_in.port_of(tmp_path)
+    (watching,) = set(threading.enumerate()) - before - {answering}
+    answering.join()
+    locked: list[str] = []
+
+    class Noted(filelock.FileLock):
+        def acquire(self, *given: Any, **named: Any) -> Any:
+            locked.append(self.lock_file)
+            return super().acquire(*given, **named)
+
+    monkeypatch.setattr(filelock, "FileLock", Noted)
+    stand_in.release(tmp_path)
+    watching.join(30)
+    lifelines[0].close()
+    assert locked == []  # by now the folder may be gone
