@@ -252,7 +252,7 @@ def _is_current(
 def _reused(last: BuildState, started: float, listen: Listener) -> BuildReport:
     listen(Event("build", "everything", "skipped", "nothing changed since the last good build"))
     return BuildReport(
-        nodes=last.nodes,
+        nodes=tuple(node.model_copy(update={"reused": True}) for node in last.nodes),
         reused=True,
         freshness=last.freshness,
         seconds=time.monotonic() - started,

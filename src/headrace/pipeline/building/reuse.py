@@ -7,9 +7,7 @@ volatile functions, tables that are no parents, files, hooks.
 """
 
 import json
-import re
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from uuid import uuid4
 import xxhash
 
 from headrace.libraries import dbt as libraries_dbt
-from headrace.libraries.duckdb import connect
+from headrace.pipeline.building.deterministic_sql import VOLATILE, DeterministicSql, Relation
 from headrace.pipeline.reports import LoadReport, NodeReport
 from headrace.pipeline.state import build_state
 from headrace.pipeline.state.build_state import BuildState
@@ -28,17 +26,6 @@ from headrace.targets import Target
 _KINDS = {"model", "seed", "snapshot", "test", "unit_test"}
 _MATERIALIZED = {"table", "view", "incremental", "snapshot", "seed", "test", "unit"}
 """What dbt makes and leaves in the database; it would write a file of ``external`` again."""
-_SAME_ALL_DAY = {"current_date", "today"}
-_VOLATILE = re.compile(
-    r"\b(current_time(stamp)?|localtime(stamp)?|now|random|uuid\w*|gen_random_uuid|nextval|"
-    r"transaction_timestamp|get_current_time(stamp)?)\b",
-    re.IGNORECASE,
-)
-_READ_SURROUNDINGS = {"age", "getenv", "getvariable", "session_user", "user", "version"}
-"""Although DuckDB calls them consistent: ``age(at)`` counts from now."""
-_ROW_GENERATORS = {"generate_series", "range", "unnest"}
-
-_Relation = tuple[str, str]
 
 
 class Reuse:
@@ -81,13 +68,14 @@ class Reuse:
         project = (resolved.dbt_project / "dbt_project.yml").read_bytes()
         around = (build_state.surroundings(resolved, target), build_state.today(), project)
         self._common = _digest(self.generation, repr(around), repr(macros))
-        self._lock = threading.Lock()
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Have dbt not run what is known."""
-        with connect() as self._connection, libraries_dbt.not_run(self._is_known):
-            self._functions = _functions(self._connection)
+        with (
+            DeterministicSql.opened(self._target.database) as self._sql,
+            libraries_dbt.not_run(self._is_known),
+        ):
             yield
 
     def marked(self, nodes: Sequence[NodeReport]) -> tuple[NodeReport, ...]:
@@ -149,14 +137,16 @@ class Reuse:
             sql = xxhash.xxh3_128_hexdigest(content)
         else:
             sql = (node.compiled_code or "").strip()
-            if not self._is_deterministic(sql, {_relation(node), *self._parents(node)}):
-                return None
-        return self._joined(kind, node.relation_name, sql, _settings(node), above=node)
+        found = self._joined(kind, node.relation_name, sql, _settings(node), above=node)
+        if found is None or kind == "seed" or self._before.get(node.unique_id) == found:
+            return found  # the same SQL was looked at before
+        relations = {_relation(node), *self._parents(node)}
+        return found if self._sql.depends_only_on(sql, relations) else None
 
     def _of_unit_test(self, test: Any) -> str | None:
         """It is run before its model, of which it takes the SQL, and the columns of all parents."""
         model = self._graph.nodes.get(next(iter(test.depends_on_nodes), ""))
-        if model is None or _VOLATILE.search(model.raw_code):
+        if model is None or VOLATILE.search(model.raw_code):
             return None
         given = [one.to_dict() for one in (*test.given, test.expect)]
         overrides = test.overrides.to_dict() if test.overrides else None
@@ -184,7 +174,7 @@ class Reuse:
     def _is_in_target(self, node: Any) -> bool:
         return (node.database or "").lower() == self._target.database.lower()
 
-    def _parents(self, node: Any) -> Iterator[_Relation]:
+    def _parents(self, node: Any) -> Iterator[Relation]:
         for key in node.depends_on_nodes:
             if (source := self._graph.sources.get(key)) is not None:
                 yield source.schema.lower(), source.identifier.lower()
@@ -192,44 +182,6 @@ class Reuse:
                 yield _relation(parent)
                 if parent.is_ephemeral_model:
                     yield from self._parents(parent)
-
-    def _is_deterministic(self, sql: str, allowed: set[_Relation]) -> bool:
-        """Whether a query's result is known from its text and the content of some relations."""
-        with self._lock:
-            row = self._connection.execute(
-                "select json_serialize_sql(?, skip_empty := true, skip_null := true)",
-                [sql.rstrip(";")],
-            ).fetchone()
-        try:
-            tree = json.loads(row[0]) if row else {"error": True}
-        except RecursionError:
-            return False
-        if tree["error"]:
-            return False
-        parts = list(_objects(tree))
-        ctes = {str(key).lower() for part in parts for key in _ctes(part)}
-        return all(self._is_part_deterministic(part, allowed, ctes) for part in parts)
-
-    def _is_part_deterministic(
-        self, part: Mapping[str, Any], allowed: set[_Relation], ctes: set[str]
-    ) -> bool:
-        if "sample" in part:
-            return False
-        kind = part.get("type")
-        if kind == "BASE_TABLE":
-            schema, name = part.get("schema_name", "").lower(), part["table_name"].lower()
-            database = self._target.database
-            if part.get("catalog_name", database).lower() != database.lower():
-                return False
-            return (schema, name) in allowed if schema else name in ctes
-        if kind == "TABLE_FUNCTION":
-            return part["function"]["function_name"] in _ROW_GENERATORS
-        if kind == "COLUMN_REF":
-            names = part["column_names"]
-            return len(names) > 1 or not _VOLATILE.fullmatch(names[0])
-        if kind == "FUNCTION" and not part.get("is_operator"):
-            return part["function_name"].lower() in self._functions
-        return kind != "SHOW_REF"
 
 
 def is_on(resolved: Resolved, target: Target) -> bool:
@@ -290,18 +242,6 @@ def after_part(
     build_state.write(resolved, last.model_copy(update=update))
 
 
-def _functions(connection: Any) -> set[str]:
-    """The functions whose results depend on nothing but their arguments, or on the day."""
-    rows = connection.execute(
-        "select lower(function_name) from duckdb_functions() "
-        "where function_type in ('scalar', 'aggregate', 'macro') "
-        "group by all having bool_and(coalesce(stability = 'CONSISTENT', not "
-        "regexp_matches(lower(macro_definition), 'current_|now|random|uuid|duckdb_')))"
-    ).fetchall()
-    consistent = {name for (name,) in rows if not name.startswith(("current_", "pg_"))}
-    return consistent - _READ_SURROUNDINGS | _SAME_ALL_DAY | {"unnest"}
-
-
 def _settings(node: Any) -> str:
     """The config of a node, its contract, and descriptions that dbt writes into the database."""
     config = node.config.to_dict()
@@ -322,21 +262,5 @@ def _digest(*parts: str) -> str:
     return xxhash.xxh3_128_hexdigest(repr(parts).encode())
 
 
-def _relation(node: Any) -> _Relation:
+def _relation(node: Any) -> Relation:
     return node.schema.lower(), node.alias.lower()
-
-
-def _objects(tree: Any) -> Iterator[Mapping[str, Any]]:
-    left = [tree]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            yield value
-            left += value.values()
-        elif isinstance(value, list):
-            left += value
-
-
-def _ctes(part: Mapping[str, Any]) -> Iterator[str]:
-    if isinstance(found := part.get("cte_map"), dict):
-        yield from (one["key"] for one in found.get("map", ()))
