@@ -118,7 +118,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Eye, dict[
         # what depends on the time must not change from one theme to the other
         with pytest.MonkeyPatch.context() as patch, serving(state) as base:
             patch.setattr(monitor_status, "datetime", _Stopped)
-            yield Eye(browser, base, forgiven=("404",)), addresses
+            eye = Eye(browser, base, forgiven=("404",))
+            with eye.page() as page:  # both themes see what was compared
+                page.goto("comparison")
+                expect(page.get_by_role("heading", level=2).first).to_be_visible()
+            yield eye, addresses
         browser.close()
 
 
