@@ -86,11 +86,6 @@ class RunRecord:
 
 
 def _rows(nodes: Iterable[NodeReport]) -> list[dict[str, Any]]:
-    keys = set(NodeReport.model_fields) - {
-        "severity",
-        "attached_to",
-        "promised_to",
-        "part",
-        "reused",
-    }
+    left_out = {"severity", "attached_to", "promised_to", "part", "reused"}
+    keys = set(NodeReport.model_fields) - left_out
     return [{key: getattr(node, key) for key in keys} for node in nodes]
