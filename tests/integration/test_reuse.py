@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -138,13 +139,16 @@ def checked(build: BuildReport) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """After two runs, the second with a change of everything."""
-    project = Project(tmp_path_factory.mktemp("reuse"))
-    assert project.run() >= A | B | {"weight", "weights"}
-    project.write_items("a", "1,10\n2,25\n3,30\n")
-    assert project.run() == A
-    return project
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """After two runs, the second with another content of one source; all on one day."""
+    today = build_state.today()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build_state, "today", lambda: today)
+        project = Project(tmp_path_factory.mktemp("reuse"))
+        assert project.run() >= A | B | {"weight", "weights"}
+        project.write_items("a", "1,10\n2,25\n3,30\n")
+        assert project.run() == A
+        yield project
 
 
 def test_what_reads_a_changed_source_is_run_and_nothing_else(built: Project) -> None:
