@@ -246,36 +246,6 @@ def number_of_nodes(event: Any) -> int | None:
     return int(event.data.node_count) if event.info.name == "ConcurrencyLine" else None
 
 
-@contextmanager
-def not_run(is_known: Callable[[Any], bool]) -> Iterator[None]:
-    """Have dbt take the result of a node as good, instead of running it.
-
-    Args:
-        is_known: is asked with each node when it is compiled, in dbt's threads.
-    """
-    from dbt.artifacts.schemas.results import RunStatus, TestStatus
-    from dbt.artifacts.schemas.run import RunResult
-    from dbt.task.base import BaseRunner
-
-    runner: Any = BaseRunner
-    original = runner.run
-
-    def run(self: Any, compiled_node: Any, manifest: Any) -> Any:
-        if not is_known(compiled_node):
-            return original(self, compiled_node, manifest)
-        is_test = str(compiled_node.resource_type) in {"test", "unit_test"}
-        status: Any = TestStatus.Pass if is_test else RunStatus.Success
-        result = RunResult.from_node(compiled_node, status, "reused: nothing it reads has changed")
-        result.failures = 0 if is_test else None
-        return result
-
-    runner.run = run
-    try:
-        yield
-    finally:
-        runner.run = original
-
-
 def close_duckdb() -> None:
     """Close the connection that dbt-duckdb keeps for the next invocation."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager

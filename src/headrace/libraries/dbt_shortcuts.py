@@ -402,6 +402,33 @@ def manifest_left_to_caller() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def not_run(is_known: Callable[[Any], bool]) -> Iterator[None]:
+    """Have dbt take the result of a node as good, instead of running it.
+
+    Args:
+        is_known: is asked with each node when it is compiled, in dbt's threads.
+    """
+    from dbt.artifacts.schemas.results import RunStatus, TestStatus
+    from dbt.artifacts.schemas.run import RunResult
+    from dbt.task.base import BaseRunner
+
+    runner: Any = BaseRunner
+    original = runner.run
+
+    def run(self: Any, compiled_node: Any, manifest: Any) -> Any:
+        if not is_known(compiled_node):
+            return original(self, compiled_node, manifest)
+        is_test = str(compiled_node.resource_type) in {"test", "unit_test"}
+        status: Any = TestStatus.Pass if is_test else RunStatus.Success
+        result = RunResult.from_node(compiled_node, status, "reused: nothing it reads has changed")
+        result.failures = 0 if is_test else None
+        return result
+
+    with _replaced(runner, "run", run):
+        yield
+
+
 class _Json(ModuleType):
     """The module ``json``, whose ``dump`` writes the same text by C instead of by Python."""
 

@@ -16,6 +16,8 @@ from uuid import uuid4
 import xxhash
 
 from headrace.libraries import dbt as libraries_dbt
+from headrace.libraries import dbt_shortcuts
+from headrace.lineage.trace import reachable
 from headrace.pipeline.building.deterministic_sql import VOLATILE, DeterministicSql, Relation
 from headrace.pipeline.reports import LoadReport, NodeReport
 from headrace.pipeline.state import build_state
@@ -74,7 +76,7 @@ class Reuse:
         """Have dbt not run what is known."""
         with (
             DeterministicSql.opened(self._target.database) as self._sql,
-            libraries_dbt.not_run(self._is_known),
+            dbt_shortcuts.not_run(self._is_known),
         ):
             yield
 
@@ -103,15 +105,11 @@ class Reuse:
 
     def with_readers(self, keys: Iterable[str]) -> set[str]:
         """Nodes, and all that is downstream of them."""
-        every = {**self._graph.nodes, **self._graph.unit_tests}
-        found = set(keys)
-        step = found
-        while step:
-            step = {
-                key for key, node in every.items() if step.intersection(node.depends_on_nodes)
-            } - found
-            found |= step
-        return found
+        readers: dict[str, list[str]] = {}
+        for key, node in {**self._graph.nodes, **self._graph.unit_tests}.items():
+            for parent in node.depends_on_nodes:
+                readers.setdefault(parent, []).append(key)
+        return set(reachable(readers, keys))
 
     def _of_node(self, node: Any) -> str | None:
         """None where what it holds or finds cannot be told."""
@@ -218,9 +216,12 @@ def after_load(
         )
         if whole or not is_same:
             changed.add(table.source)
+    loaded = target.signature()
+    if not changed and loaded == (last.loaded or last.signature):
+        return
     load = uuid4().hex
     sources = last.sources | {resolved.raw_schema(name).lower(): load for name in changed}
-    update = {"loaded": target.signature(), "sources": sources}
+    update = {"loaded": loaded, "sources": sources}
     build_state.write(resolved, last.model_copy(update=update))
 
 

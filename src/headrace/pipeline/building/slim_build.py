@@ -200,12 +200,12 @@ def build_slim(
         unmatched = _UnmatchedSelectors(selection)
         parsed.runner.callbacks.append(unmatched)
         last = reuse.last_build(resolved, target)
-        known = reuse.Reuse(resolved, target, parsed.graph, last, is_part=True)
-        with known.applied() if last is not None else nullcontext():
+        known = last and reuse.Reuse(resolved, target, parsed.graph, last, is_part=True)
+        with known.applied() if known else nullcontext():
             nodes = build_nodes(
                 resolved, target, parsed, words, full_refresh=full_refresh, listen=listen
             )
-        if last is not None:
+        if last and known:
             reuse.after_part(resolved, target, last, known, nodes)
         if selection.since is not None:
             selection.since.graph = parsed.graph
