@@ -1,6 +1,7 @@
 """DuckDB: what its messages say, as it has no codes for these, its extensions, its progress."""
 
 import importlib.util
+import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -130,6 +131,33 @@ def make_room(connection: "duckdb.DuckDBPyConnection", columns: int) -> None:
     now = "parse_formatted_bytes(current_setting('memory_limit'))"
     if scalar(connection, f"select {now} < {wanted}"):
         connection.execute(f"set memory_limit = '{wanted // 1_000_000}MB'")
+
+
+def parsed(connection: "duckdb.DuckDBPyConnection", sql: str) -> dict[str, Any] | None:
+    """DuckDB's parse of a select, as ``json_serialize_sql`` gives it; no relation is looked up.
+
+    Returns:
+        None where there is none: no single ``select``, not SQL of DuckDB, or nested so deep
+        (some 480 calls or operators in Python 3.11) that Python cannot read the JSON.
+    """
+    row = connection.execute("select json_serialize_sql(?)", [sql.strip().rstrip(";")]).fetchone()
+    try:
+        tree: dict[str, Any] = json.loads(row[0]) if row else {}
+    except RecursionError:
+        return None
+    return tree if len(tree.get("statements", ())) == 1 else None
+
+
+def objects_in(tree: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a tree of JSON, however deep; they may be changed."""
+    left = [tree]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            yield value
+            left += value.values()
+        elif isinstance(value, list):
+            left += value
 
 
 def load_extension(connection: "duckdb.DuckDBPyConnection", name: str, *, extra: str) -> None:

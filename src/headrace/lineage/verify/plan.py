@@ -4,7 +4,6 @@ The order is that of the manifest's ``depends_on``, and of the tables that DuckD
 in the compiled SQL; the claimed column lineage has no part in it.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from headrace.catalog.model import Asset, Catalog
 from headrace.errors import LineageError
 from headrace.formatting import count, first_few
+from headrace.libraries.duckdb import objects_in, parsed
 from headrace.lineage.find import NodeRef
 from headrace.lineage.trace import reachable, topological_order
 from headrace.sql_text import identifier
@@ -29,16 +29,9 @@ Name = tuple[str, str, str]
 
 def tables_in(connection: "duckdb.DuckDBPyConnection", sql: str) -> Iterator[Name]:
     """The tables that a select names, as DuckDB parses it; none when it is no plain select."""
-    row = connection.execute("select json_serialize_sql(?)", [sql.strip().rstrip(";")]).fetchone()
-    todo = [json.loads(row[0])] if row else []
-    while todo:
-        node = todo.pop()
-        if isinstance(node, dict):
-            if node.get("type") == "BASE_TABLE":
-                yield node["catalog_name"], node["schema_name"], node["table_name"]
-            todo.extend(node.values())
-        elif isinstance(node, list):
-            todo.extend(node)
+    for node in objects_in(parsed(connection, sql)):
+        if node.get("type") == "BASE_TABLE":
+            yield node["catalog_name"], node["schema_name"], node["table_name"]
 
 
 def select_of(asset: Asset) -> str:

@@ -1,13 +1,12 @@
 """Whether a query gives the same result as long as certain relations hold the same rows."""
 
-import json
 import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from headrace.libraries.duckdb import connect
+from headrace.libraries.duckdb import connect, objects_in, parsed
 
 Relation = tuple[str, str]
 """Schema and name, in lower case."""
@@ -60,29 +59,22 @@ class DeterministicSql:
             relations: of the database.
         """
         with self._lock:
-            row = self._connection.execute(
-                "select json_serialize_sql(?, skip_empty := true, skip_null := true)",
-                [sql.strip().rstrip(";")],
-            ).fetchone()
-        try:
-            tree = json.loads(row[0])
-        except RecursionError:
+            tree = parsed(self._connection, sql)
+        if tree is None:
             return False
-        if len(tree.get("statements", ())) != 1:  # no select, or not SQL of DuckDB
-            return False
-        parts = list(_objects(tree))
+        parts = list(objects_in(tree))
         ctes = {str(key).lower() for part in parts for key in _ctes(part)}
         return all(self._is_known(part, relations, ctes) for part in parts)
 
     def _is_known(
         self, part: Mapping[str, Any], relations: Collection[Relation], ctes: Collection[str]
     ) -> bool:
-        if "sample" in part:
+        if part.get("sample"):
             return False
         kind = part.get("type")
         if kind == "BASE_TABLE":
-            schema, name = part.get("schema_name", "").lower(), part["table_name"].lower()
-            if part.get("catalog_name", self._database).lower() != self._database:
+            schema, name = part["schema_name"].lower(), part["table_name"].lower()
+            if (part["catalog_name"] or self._database).lower() != self._database:
                 return False
             return (schema, name) in relations if schema else name in ctes
         if kind == "TABLE_FUNCTION":
@@ -93,17 +85,6 @@ class DeterministicSql:
         if kind == "FUNCTION" and not part.get("is_operator"):
             return part["function_name"].lower() in self._functions
         return kind != "SHOW_REF"
-
-
-def _objects(tree: Any) -> Iterator[Mapping[str, Any]]:
-    left = [tree]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            yield value
-            left += value.values()
-        elif isinstance(value, list):
-            left += value
 
 
 def _ctes(part: Mapping[str, Any]) -> Iterator[str]:

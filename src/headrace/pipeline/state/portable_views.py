@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from headrace.libraries.duckdb import objects_in, parsed
 from headrace.sql_text import identifier, literal
 
 if TYPE_CHECKING:
@@ -74,9 +75,8 @@ def without_database(
     import duckdb
 
     try:
-        row = connection.execute("select json_serialize_sql(?)", [select]).fetchone()
-        tree = json.loads(row[0]) if row else {"error": True}
-        if tree.get("error"):
+        tree = parsed(connection, select)
+        if tree is None:
             return None
         _strip(tree, database.casefold())
         row = connection.execute(
@@ -88,19 +88,13 @@ def without_database(
 
 
 def _strip(tree: Any, database: str) -> None:
-    todo = [tree]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, dict):
-            catalog = node.get("catalog_name")
-            if isinstance(catalog, str) and catalog.casefold() == database:
-                node["catalog_name"] = ""
-            names = node.get("column_names")
-            if isinstance(names, list) and len(names) == 4 and str(names[0]).casefold() == database:
-                node["column_names"] = names[1:]
-            todo.extend(node.values())
-        elif isinstance(node, list):
-            todo.extend(node)
+    for node in objects_in(tree):
+        catalog = node.get("catalog_name")
+        if isinstance(catalog, str) and catalog.casefold() == database:
+            node["catalog_name"] = ""
+        names = node.get("column_names")
+        if isinstance(names, list) and len(names) == 4 and str(names[0]).casefold() == database:
+            node["column_names"] = names[1:]
 
 
 def _body(view: str) -> str:
