@@ -270,6 +270,21 @@ def test_a_state_is_written_and_built_on(lab: Lab, tmp_path: Path) -> None:
     assert _amounts(lab, "published", "marts.store_orders") == BUILT
 
 
+def test_a_build_runs_what_changed_where_results_are_kept(lab: Lab) -> None:
+    mart = lab.root / "dbt_project" / "models" / "marts" / "store_orders.sql"
+    lab.run("build")
+    mart.write_text(MART.replace("*", "id, amount + 2 as amount"))
+    report = lab.run("build")
+    assert report.build is not None
+    tests = {"unique_store_orders_id", "not_null_store_orders_id"}
+    found = {one.name for one in report.build.nodes if not one.reused}
+    if lab.resolved.target.name in {"ducklake", "lake"}:
+        assert found == {"store_orders", *tests}
+    else:
+        assert found > {"store_orders", *tests}
+    assert _amounts(lab, "warehouse", "marts.store_orders") == [(1, 12), (2, 27), (4, 42)]
+
+
 def test_rows_in_quarantine_are_replayed_where_there_are_transactions(lab: Lab) -> None:
     assert listing.listed(lab.resolved, ORDERS).rows_open == 1
     corrections = ["amount = replace(amount, ',', '')"]

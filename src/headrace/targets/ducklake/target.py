@@ -151,7 +151,7 @@ class DuckLakeTarget(RemoteTarget):
     @property
     def capabilities(self) -> Capabilities:
         """All that DuckDB has."""
-        return Capabilities(reads_duckdb=True, engine="DuckDB")
+        return Capabilities(reads_duckdb=True, engine="DuckDB", reuses_results=True)
 
     @property
     def location(self) -> str:
