@@ -87,7 +87,9 @@ class LakeTarget(RemoteTarget):
     data_dir: Path
     dialect: str = "duckdb"
     adapter: str = "dbt-duckdb"
-    capabilities: ClassVar[Capabilities] = Capabilities(reads_duckdb=True, engine="DuckDB", reuses_results=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        reads_duckdb=True, engine="DuckDB", reuses_results=True
+    )
 
     @property
     def location(self) -> str:
