@@ -330,10 +330,14 @@ def counts_in(
 ) -> dict[str, int]:
     """Rows of each table of a schema of an attached database, dlt's own left out."""
     names = tables_in(connection, database, [schema], listing=listing).get(schema, ())
-    return {
-        name: scalar(connection, f"select count(*) from {qualified(database, schema, name)}")
-        for name in names
-    }
+    connection.begin()  # or a DuckLake would look into its catalog again for each table
+    try:
+        return {
+            name: scalar(connection, f"select count(*) from {qualified(database, schema, name)}")
+            for name in names
+        }
+    finally:
+        connection.rollback()
 
 
 class RemoteTarget:

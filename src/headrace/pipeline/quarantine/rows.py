@@ -137,9 +137,9 @@ def known_of(connection: "duckdb.DuckDBPyConnection", chosen: Chosen) -> dict[st
     found = {}
     named = {schema: source for source, schema in chosen.schemas.items()}
     for (schema,) in connection.execute(
-        "select table_schema from information_schema.tables where table_name = ? "
-        "and table_catalog = current_database() order by all",
-        [QUARANTINE_TABLE],
+        # information_schema reads the statistics of all tables of a DuckLake first
+        "select distinct schema_name from duckdb_columns() where database_name = "
+        f"current_database() and table_name = {literal(QUARANTINE_TABLE)} order by all"
     ).fetchall():
         source = named.get(schema) or str(schema).removesuffix(usual_raw_schema(""))
         is_raw = schema == chosen.schema_of(source)  # and not dlt's staging schema
