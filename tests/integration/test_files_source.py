@@ -20,7 +20,7 @@ from lab import Lab, Rows, Shop
 
 from headrace.errors import SourceError
 from headrace.ingest import stage
-from headrace.pipeline.loading import sources
+from headrace.pipeline.loading import source_loader, sources
 
 ORDERS = "{orders: {pattern: 'orders*', primary_key: [order_id]}}"
 CSV = "order_id,customer,amount,is_paid,day\n1,ada,10,true,2024-01-31\n2,bob,20,false,2024-02-29\n"
@@ -556,6 +556,28 @@ def test_one_table_after_the_other_does_not_fit_in_memory(shop: Shop) -> None:
 
     assert [(one.table, one.rows_new) for one in loaded.tables] == [("a", 300_000), ("b", 300_000)]
     assert not any((lab.data_dir / "spill").glob("*")), "it is deleted afterwards"
+
+
+def test_what_does_not_fit_into_the_limit_is_loaded_with_a_larger_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB holds 2,048 values of a column at once, and cannot spill them."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            "copy (select i as id, repeat(md5(i::varchar), 1_200) as text "
+            f"from range(4_000) as r(i)) to '{shop.folder / 'long.parquet'}'"
+        )
+    lab = shop.lab_with("{long: {pattern: long.parquet, primary_key: [id]}}")
+    lab = lab.set("targets.duckdb.load_memory_limit=60MB")
+    with monkeypatch.context() as patch:
+        patch.setattr(source_loader, "larger_limit", lambda _: None)
+        with pytest.raises(SourceError, match="DuckDB reached its memory limit"):
+            lab.load()
+
+    report = lab.run("load")
+
+    assert report.notes == ()
+    assert rows(lab, "count(*), sum(strlen(text))", "long") == [(4_000, 4_000 * 38_400)]
 
 
 def test_a_table_without_a_key_alone_has_a_quarantine(shop: Shop) -> None:

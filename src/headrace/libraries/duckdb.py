@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from headrace import portable
 from headrace.errors import WarehouseError
@@ -18,6 +18,7 @@ from headrace.sql_text import literal, scalar
 if TYPE_CHECKING:
     import duckdb
 
+T = TypeVar("T")
 UNCHECKED = {"allow_unsigned_extensions": "true"}
 """DuckDB's setting that ``connect`` explains; it cannot be changed later."""
 _STEP_S = 0.25
@@ -131,6 +132,42 @@ def make_room(connection: "duckdb.DuckDBPyConnection", columns: int) -> None:
     now = "parse_formatted_bytes(current_setting('memory_limit'))"
     if scalar(connection, f"select {now} < {wanted}"):
         connection.execute(f"set memory_limit = '{wanted // 1_000_000}MB'")
+
+
+def larger_limit(limit: str) -> str | None:
+    """Four times a memory limit, for what did not fit; None beyond DuckDB's own.
+
+    Some work cannot be spilled: the values of a row group, one of many megabytes. DuckDB's
+    own limit is four fifths of what the machine, or the container, has.
+
+    Args:
+        limit: for example ``512MB``.
+    """
+    with connect() as connection:
+        ((now, most),) = connection.execute(
+            f"select parse_formatted_bytes({literal(limit)}), "
+            "parse_formatted_bytes(current_setting('memory_limit'))"
+        ).fetchall()
+    # a limit is told in three digits: 18.7 GiB for one that is a little more
+    return f"{min(4 * now, most)}B" if now < 0.98 * most else None
+
+
+def with_room(connection: "duckdb.DuckDBPyConnection", do: Callable[[], T]) -> T:
+    """Do what asks a connection; where it reaches its memory limit, again with a larger one.
+
+    Raises:
+        duckdb.Error: of what is done.
+    """
+    import duckdb
+
+    while True:
+        try:
+            return do()
+        except duckdb.OutOfMemoryException:
+            ((now,),) = connection.execute("select current_setting('memory_limit')").fetchall()
+            if (limit := larger_limit(now)) is None:
+                raise
+            connection.execute(f"set memory_limit = {literal(limit)}")
 
 
 def parsed(connection: "duckdb.DuckDBPyConnection", sql: str) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from headrace.exceptions import came_of_ctrl_c
 from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
 from headrace.pipeline import catalog as catalog_step
-from headrace.pipeline.quality import kept_profiles, monitor
+from headrace.pipeline.quality import kept_profiles
 from headrace.pipeline.quarantine import listing
 from headrace.pipeline.reports import AuditReport, CatalogReport, LoadReport, QualityReport
 from headrace.settings import Resolved
@@ -87,6 +87,8 @@ class Observation:
         """
         if not self.resolved.settings.monitors.enabled:
             return
+        from headrace.pipeline.quality import monitor  # and numpy: not while a load needs memory
+
         began, started = datetime.now(UTC), time.monotonic()
         self.watched, problem = self._tried(
             lambda: monitor.watch(

@@ -17,11 +17,12 @@ from headrace.formatting import in_bytes
 from headrace.ingest import IngestContext, SchemaContract, TableLoad
 from headrace.ingest.periods import Backfill
 from headrace.libraries import dlt as libraries_dlt
-from headrace.libraries.duckdb import let_go, make_room, progress_of
+from headrace.libraries.duckdb import larger_limit, let_go, make_room, progress_of
 from headrace.pipeline.loading import backfill, source_errors, sources
 from headrace.pipeline.loading.row_changes import RowChanges, RowHashes
 from headrace.pipeline.reports import Event, Listener, LoadFailure, LoadJob, TableReport
 from headrace.settings import Resolved, SourceSettings
+from headrace.sql_text import literal
 from headrace.system_errors import system_fault
 from headrace.targets import Target
 
@@ -58,6 +59,10 @@ class SourceLoader:
     dialects: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     types: dict[str, dict[str, str]] = field(default_factory=dict)
     jobs: dict[str, list[LoadJob]] = field(default_factory=dict)
+    memory_limit: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory_limit = self.target.load_memory_limit
 
     def run(self) -> tuple[list[TableReport], list[str]]:
         """Load it; gives its tables and dlt's load ids.
@@ -224,6 +229,8 @@ class SourceLoader:
             widest = max((len(table["columns"]) for table in tables), default=0)
 
         def prepared(connection: "duckdb.DuckDBPyConnection") -> AbstractContextManager[None]:
+            if self.memory_limit != self.target.load_memory_limit:
+                connection.execute(f"set memory_limit = {literal(self.memory_limit)}")
             make_room(connection, widest)
             return progress_of(connection, self._loaded_so_far)
 
@@ -240,7 +247,16 @@ class SourceLoader:
                 raise  # the next run drops what is pending
             if pipeline.has_pending_data:
                 pipeline.abort_packages()
-            if error.step == "load" and not thorough and system_fault(error) is None:
+            fault = system_fault(error)
+            is_limit = fault is not None and fault.kind == "memory limit"
+            larger = larger_limit(self.memory_limit) if is_limit else None
+            if larger is not None:
+                _LOG.info(
+                    "%s does not fit in %s: again with %s", self.name, self.memory_limit, larger
+                )
+                self.memory_limit = larger
+                return self._load(pipeline, thorough=thorough)
+            if error.step == "load" and not thorough and fault is None:
                 # a value deep in a large file did not fit: look at all of them, to say which
                 return self._load(pipeline, thorough=True)
             raise
@@ -308,7 +324,7 @@ class SourceLoader:
             accepts_sql=self.target.reads_local_files,
             full_refresh=self.full_refresh,
             thorough=thorough,
-            memory_limit=self.target.load_memory_limit,
+            memory_limit=self.memory_limit,
             report=self._report,
             backfill=self.backfill,
             dialects=self.dialects,

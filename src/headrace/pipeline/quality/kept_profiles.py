@@ -7,6 +7,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import xxhash
 from headrace import portable
 from headrace.catalog import Catalog, RunStore, pii
 from headrace.formatting import one_line
-from headrace.libraries.duckdb import connect, make_room
+from headrace.libraries.duckdb import connect, make_room, with_room
 from headrace.pipeline.catalog import KnownColumns, known_columns
 from headrace.pipeline.publishing import published_file
 from headrace.quality.profile import TableProfile, profile_quickly, without_values
@@ -168,13 +169,15 @@ def _profile(
                     raw[table.asset.id] = stamp
                 if stamps.get(table.asset.id) == stamp:
                     continue
-                found = profile_quickly(
+                profiled = partial(
+                    profile_quickly,
                     connection,
                     table.quoted,
                     table.name,
                     personal=personal_columns(table.asset, columns, known, sources),
                     is_stored=table.quoted in stored,
                 )
+                found = with_room(connection, profiled)
             except duckdb.CatalogException as error:  # it has gone since, or was never built
                 if is_missed(resolved, table.asset, was_there=table.asset.id in stamps):
                     _LOG.info("no profile of %s: %s", table.name, one_line(str(error)))

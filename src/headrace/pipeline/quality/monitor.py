@@ -19,7 +19,7 @@ from headrace.catalog import Catalog, RunStore
 from headrace.catalog.metric_tables import StoredPeriod, StoredPlan, StoredRunMetrics
 from headrace.errors import HeadraceError
 from headrace.formatting import one_line
-from headrace.libraries.duckdb import make_room
+from headrace.libraries.duckdb import make_room, with_room
 from headrace.pipeline.publishing import published_file
 from headrace.pipeline.quality.kept_profiles import is_missed, opened
 from headrace.pipeline.quality.monitor_alarms import judge_tables, schema_alarm
@@ -171,14 +171,21 @@ class _Watched:
         if is_same and old is not None:
             made = old
         else:
-            made = plan(connection, table.quoted, table.hints, now=self.now)
+            made = with_room(
+                connection,
+                lambda: plan(connection, table.quoted, table.hints, now=self.now),
+            )
             text = json.dumps(made.as_json())
             self.store.keep_plan(StoredPlan(key, table.name, text, self.run_id))
             self._note_schema(table, old, made)
             learned = SettlingTimes()
         known = self.store.fingerprints(key) if made.event_time else {}
-        found = measure(
-            connection, table.quoted, made, now=self.now, known=known, is_new=made is not old
+        is_new = made is not old
+        found = with_room(
+            connection,
+            lambda: measure(
+                connection, table.quoted, made, now=self.now, known=known, is_new=is_new
+            ),
         )
         if known:
             learned.see(self._ages(key, found))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from headrace.errors import HeadraceError, ProfileError
 from headrace.formatting import count, did_you_mean, first_few
 from headrace.ingest.locations import is_address
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE
-from headrace.libraries.duckdb import connect
+from headrace.libraries.duckdb import connect, with_room
 from headrace.pipeline.diff import harmless_columns
 from headrace.pipeline.file_preview import staged_files
 from headrace.pipeline.publishing import published_tables
@@ -439,7 +440,8 @@ def profile_relation(
             "select count(distinct block_id) from pragma_storage_info("
             f"{literal(relation.quoted)}) where persistent",
         )
-    return profile_table(
+    profiled = partial(
+        profile_table,
         connection,
         relation.quoted,
         relation.name,
@@ -449,3 +451,4 @@ def profile_relation(
         bytes_=bytes_,
         is_table=relation.is_table,
     )
+    return with_room(connection, profiled)
