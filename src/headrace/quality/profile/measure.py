@@ -313,10 +313,11 @@ def _texts(connection: "duckdb.DuckDBPyConnection", column: MeasuredColumn) -> N
     """Shapes of the texts in the sample, and what else all of them could be."""
     if column.data_type != "VARCHAR" or not column.found["count"]:
         return
-    # each value once: what a text looks like is asked by regular expressions, which cost most
+    # each value once: what a text looks like is asked by regular expressions, which cost most;
+    # of a long one its beginning tells it
     connection.execute(
-        f"create or replace temp table profile_texts as select trim({column.sql}) as text, "
-        f"count(*) as rows from {SAMPLE} where {column.sql} is not null group by 1 "
+        f"create or replace temp table profile_texts as select trim(left({column.sql}, 1000)) as "
+        f"text, count(*) as rows from {SAMPLE} where {column.sql} is not null group by 1 "
         "having text <> ''"
     )
     column.found["reads_as"] = _reading(connection)
