@@ -1,8 +1,17 @@
-"""A wide file is loaded with the usual settings; its header alone has more than 64 KiB."""
+"""A wide file and long texts are loaded and built with the usual settings.
+
+The header of the wide file alone has more than 64 KiB.
+"""
 
 from dataclasses import replace
 
-from lab import Shop
+import pytest
+from lab import Lab, Shop
+
+from headrace.libraries import dbt as libraries_dbt
+from headrace.pipeline.building.slim_build import Selection
+from headrace.pipeline.reports import NodeReport
+from headrace.pipeline.run import run
 
 COLUMNS = [
     f"a_name_of_a_column_that_is_as_long_as_those_of_a_survey_{number}" for number in range(1_200)
@@ -33,3 +42,33 @@ def test_1200_columns_and_thousands_of_rows(shop: Shop) -> None:
     shop.write("orders.csv", f"{header}\n" + f"{line}\n" * (ROWS + 1))
     assert lab.load_one().rows_given == ROWS + 1
     assert lab.query("select count(*) from store_raw.orders") == [(ROWS + 1,)]
+
+
+LONG = "select i as id, repeat(md5(i::varchar), {}) as text from range(2100) as r(i)\n"
+
+
+def test_a_model_that_does_not_fit_into_the_limit_is_run_with_a_larger_one(
+    done: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DuckDB makes 2,048 values of a column at once, and cannot spill them; two models at once."""
+    models = done.root / "dbt_project" / "models" / "marts"
+    (models / "longs.sql").write_text(LONG.format(1_200))
+    (models / "longer.sql").write_text(LONG.format(1_300))
+    (models / "hooked.sql").write_text("{{ config(post_hook='select 1') }}" + LONG.format(1_200))
+    lab = done.set("targets.duckdb.memory_limit=60MB")
+
+    def build(*names: str) -> dict[str, NodeReport]:
+        build = run(lab.resolved, steps=("build",), selection=Selection(names)).build
+        assert build is not None
+        return {node.name: node for node in build.nodes}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(libraries_dbt, "larger_limit", lambda _: None)
+        message = build("longs")["longs"].message or ""
+        assert message.startswith("DuckDB reached its memory limit")
+    assert build("hooked")["hooked"].status == "error", "its hooks may have been run"
+    assert {name: node.status for name, node in build("longs", "longer").items()} == {
+        "longs": "success",
+        "longer": "success",
+    }
+    assert done.query("select sum(strlen(text)) from marts.longs") == [(2_100 * 38_400,)]

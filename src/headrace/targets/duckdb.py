@@ -45,7 +45,8 @@ class DuckDbSettings(TargetSettings):
     )
     memory_limit: str = Field(
         "2GB",
-        description="DuckDB's memory limit, while dbt builds above all",
+        description="DuckDB's memory limit, while dbt builds above all; a model or test that "
+        "reaches it is run again with four times as much, up to four fifths of what there is",
         pattern=r"^\d+ ?[KMG]i?B$",
     )
     load_memory_limit: str = Field(

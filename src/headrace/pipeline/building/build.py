@@ -301,7 +301,8 @@ def build_nodes(
     events = NodeEvents(listen, parsed)
     parsed.runner.callbacks.append(events)
     try:
-        result = parsed.runner.invoke(["build", *words, *flags])
+        with libraries_dbt.larger_limits():
+            result = parsed.runner.invoke(["build", *words, *flags])
         _note_written(target, result.result)
     finally:
         parsed.runner.callbacks.remove(events)

@@ -29,7 +29,7 @@ from headrace.pipeline.reports import Event, Listener, NodeReport, NodeStatus
 from headrace.process import working_directory
 from headrace.secrets import hide, hide_in_files
 from headrace.settings import ProfileSettings, Resolved
-from headrace.system_errors import system_fault
+from headrace.system_errors import fault_in, system_fault
 from headrace.targets import Target
 from headrace.telemetry import json_log
 
@@ -297,7 +297,9 @@ def _message(
     if item.failures and compiled and tested is None:
         rows = count(item.failures, "row")
         return f"broken by {rows}; the query that finds them: {compiled}", None
-    return dbt_errors.explain(item.message or "", item.node, project, tested=tested)
+    text, detail = dbt_errors.explain(item.message or "", item.node, project, tested=tested)
+    fault = fault_in(text)
+    return fault.message if fault else text, detail
 
 
 class NodeEvents:
