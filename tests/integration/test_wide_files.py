@@ -4,9 +4,10 @@ The header of the wide file alone has more than 64 KiB.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from lab import Lab, Shop
+from lab import Lab, Shop, copy_project
 
 from headrace.libraries import dbt as libraries_dbt
 from headrace.pipeline.building.slim_build import Selection
@@ -48,14 +49,14 @@ LONG = "select i as id, repeat(md5(i::varchar), {}) as text from range(2100) as 
 
 
 def test_a_model_that_does_not_fit_into_the_limit_is_run_with_a_larger_one(
-    done: Lab, monkeypatch: pytest.MonkeyPatch
+    done: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DuckDB makes 2,048 values of a column at once, and cannot spill them; two models at once."""
-    models = done.root / "dbt_project" / "models" / "marts"
+    lab = replace(done, root=copy_project(tmp_path / "own")).set("targets.duckdb.memory_limit=60MB")
+    models = lab.root / "dbt_project" / "models" / "marts"
     (models / "longs.sql").write_text(LONG.format(1_200))
     (models / "longer.sql").write_text(LONG.format(1_300))
     (models / "hooked.sql").write_text("{{ config(post_hook='select 1') }}" + LONG.format(1_200))
-    lab = done.set("targets.duckdb.memory_limit=60MB")
 
     def build(*names: str) -> dict[str, NodeReport]:
         build = run(lab.resolved, steps=("build",), selection=Selection(names)).build
