@@ -15,6 +15,7 @@ _VARIES = (
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE TIME"),
     (r"\b\d+(?:\.\d+)? (?:ms|s)\b", "N s"),
     (r"\(start-up N s · ", "("),  # there is none where a test calls the command in its process
+    (r" · profiles N s\)", ")"),  # where they take long
     (r"[\d,]+ rows/s", "N rows/s"),
     (r"\b\d+(?:\.\d+)? [kM]B\b", "SIZE"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),

@@ -281,6 +281,7 @@ def _node_line(node: NodeReport) -> str:
 
 
 _SHOWN_S = 0.05
+_LONG_S = 1.0
 _MOST_ALARMS = 5
 
 
@@ -313,6 +314,7 @@ def _quality_lines(quality: QualityReport | None) -> Iterator[str]:
 
 
 def _took(report: RunReport) -> str:
+    profiled = report.profiles_seconds or 0
     steps: Iterable[tuple[str, float | None]] = (
         ("start-up", report.startup_seconds if report.startup_seconds >= _SHOWN_S else None),
         ("load", report.load.seconds if report.load else None),
@@ -321,6 +323,7 @@ def _took(report: RunReport) -> str:
         ("publish", report.publish.seconds if report.publish else None),
         ("catalog", report.catalog.seconds if report.catalog else None),
         ("monitors", report.quality.seconds if report.quality else None),
+        ("profiles", profiled if profiled >= _LONG_S else None),
     )
     parts = " · ".join(f"{name} {took:.1f} s" for name, took in steps if took is not None)
     color = STATUS_COLORS[report.status]

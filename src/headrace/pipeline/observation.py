@@ -22,7 +22,13 @@ from headrace.formatting import first_few
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline.quality import kept_profiles
 from headrace.pipeline.quarantine import listing
-from headrace.pipeline.reports import AuditReport, CatalogReport, LoadReport, QualityReport
+from headrace.pipeline.reports import (
+    AuditReport,
+    CatalogReport,
+    Listener,
+    LoadReport,
+    QualityReport,
+)
 from headrace.settings import Resolved
 
 T = TypeVar("T")
@@ -53,8 +59,10 @@ class Observation:
         notes: of the run; gets what went wrong.
         emitter: is told of profiles and alarms.
         add_step: records what was done.
+        listen: is told which table is looked at.
         catalogued: the catalog, once it was refreshed.
         watched: what the monitors found.
+        profiles_seconds: what the profiles took; None where no table changed.
     """
 
     resolved: Resolved
@@ -64,8 +72,10 @@ class Observation:
     notes: list[str]
     emitter: Emitter
     add_step: AddStep
+    listen: Listener
     catalogued: CatalogReport | None = field(default=None, init=False)
     watched: QualityReport | None = field(default=None, init=False)
+    profiles_seconds: float | None = field(default=None, init=False)
 
     def keep_catalog(self) -> None:
         """Refresh the catalog."""
@@ -98,6 +108,7 @@ class Observation:
                 now=self.began_at,
                 has_built=has_built,
                 is_published=is_published,
+                listen=self.listen,
             )
         )
         problems = list(self.watched.notes) if self.watched else []
@@ -116,9 +127,10 @@ class Observation:
         """Keep profiles of the tables that changed."""
         began, started = datetime.now(UTC), time.monotonic()
         found, problem = self._tried(
-            lambda: kept_profiles.keep(self.resolved, self.store, self.run_id)
+            lambda: kept_profiles.keep(self.resolved, self.store, self.run_id, self.listen)
         )
         profiled, problems = found or ([], [problem or ""])
+        self.profiles_seconds = time.monotonic() - started if profiled else None
         if problems:
             self.notes.append(f"profiles are those of an earlier run: {first_few(problems, 3)}")
         if profiled or problems or (self.watched and self.watched.alarms):

@@ -313,6 +313,9 @@ class RunReport(Report):
     publish: PublishReport | None = None
     catalog: CatalogReport | None = None
     quality: QualityReport | None = None
+    profiles_seconds: float | None = Field(
+        None, description="to profile the tables that changed; null where there were none"
+    )
     published_path: str | None = Field(None, description="the file that readers open")
     notes: tuple[str, ...] = ()
     error: str | None = None
@@ -334,7 +337,7 @@ class Event:
         rows: of a published table.
     """
 
-    step: Literal["load", "build", "audit", "publish"]
+    step: Literal["load", "build", "audit", "publish", "monitors", "profiles"]
     name: str
     state: Literal["phase", "started", "done", "warn", "failed", "skipped", "progress"]
     detail: str = ""

@@ -295,7 +295,7 @@ class _Run:
         self.listen = self.telemetry.listen
         self.observed = Observation(
             self.resolved, self.store, self.run_id, self.started_at, self.notes, self.emitter,
-            self._add_step,
+            self._add_step, self.listen,
         )  # fmt: skip
 
     def execute(
@@ -382,6 +382,7 @@ class _Run:
             publish=self.published,
             catalog=self.observed.catalogued,
             quality=self.observed.watched,
+            profiles_seconds=self.observed.profiles_seconds,
             published_path=str(path) if path.exists() else None,
             notes=tuple(self.notes),
             error=unloaded or None,

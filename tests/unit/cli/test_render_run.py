@@ -116,6 +116,15 @@ def test_a_good_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_profiles_that_took_long_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seconds, told in ((0.4, "publish 0.5 s)"), (2.0, "publish 0.5 s · profiles 2.0 s)")):
+        one = report(tmp_path, passed=True).model_copy(update={"profiles_seconds": seconds})
+        RunScreen(quiet=False).summary(one)
+        assert lines(capsys.readouterr().out)[-1].endswith(told)
+
+
 def test_a_failed_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     RunScreen(quiet=False).summary(report(tmp_path, passed=False))
     out = lines(capsys.readouterr().out)

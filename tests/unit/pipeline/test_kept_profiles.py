@@ -13,6 +13,7 @@ from step_lab import project
 from headrace.catalog import Catalog, RunStore
 from headrace.catalog.model import Asset, Column, ColumnEdge
 from headrace.pipeline.quality import kept_profiles, monitor
+from headrace.pipeline.reports import Event
 from headrace.quality.profile import TableProfile
 from headrace.settings import Resolved
 
@@ -96,8 +97,10 @@ class Shop:
         self.runs += 1
         run_id = f"r{self.runs}"
         self.store.begin_run(run_id, command="c", target="t", lock="l", code_version="v")
-        done, problems = kept_profiles.keep(self.resolved, self.store, run_id)
+        told: list[Event] = []
+        done, problems = kept_profiles.keep(self.resolved, self.store, run_id, told.append)
         assert not problems
+        assert told == [Event("profiles", f"profiling {name}", "phase") for name in done]
         return done
 
     def newest(self, asset_id: str) -> TableProfile:

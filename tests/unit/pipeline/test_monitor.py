@@ -18,7 +18,7 @@ from headrace.pipeline.observation import blocked
 from headrace.pipeline.quality import monitor
 from headrace.pipeline.quality.monitor_explain import Explainer
 from headrace.pipeline.quality.monitor_status import expect, history, quality_status
-from headrace.pipeline.reports import AuditReport, QualityReport
+from headrace.pipeline.reports import AuditReport, Event, QualityReport
 from headrace.quality.monitors.plan import Plan
 from headrace.settings import Resolved
 
@@ -101,7 +101,10 @@ class Shop:
         run_id = f"r{self.runs}"
         version = f"v{self.runs // 4}"
         self.store.begin_run(run_id, command="c", target="t", lock="l", code_version=version)
-        found = monitor.watch(self.resolved, self.store, run_id, now=self.now)
+        told: list[Event] = []
+        found = monitor.watch(self.resolved, self.store, run_id, now=self.now, listen=told.append)
+        assert {(one.step, one.state) for one in told} <= {("monitors", "phase")}
+        assert {one.name for one in told} >= {f"measuring {name}" for name in found.measured}
         self.store.end_run(
             run_id, status="success", seconds=1.0, error=None, rows_loaded=0, published_path=None
         )

@@ -19,6 +19,7 @@ from headrace.formatting import one_line
 from headrace.libraries.duckdb import connect, make_room, with_room
 from headrace.pipeline.catalog import KnownColumns, known_columns
 from headrace.pipeline.publishing import published_file
+from headrace.pipeline.reports import Event, Listener, ignore
 from headrace.quality.profile import TableProfile, profile_quickly, without_values
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal, qualified
@@ -52,7 +53,9 @@ class _Table:
     stamp: str | None = None
 
 
-def keep(resolved: Resolved, store: RunStore, run_id: str) -> tuple[list[str], list[str]]:
+def keep(
+    resolved: Resolved, store: RunStore, run_id: str, listen: Listener = ignore
+) -> tuple[list[str], list[str]]:
     """Profile the raw tables and published marts that changed since their last profile.
 
     Values of columns that hold personal data by now are removed from earlier profiles as well.
@@ -61,6 +64,7 @@ def keep(resolved: Resolved, store: RunStore, run_id: str) -> tuple[list[str], l
         resolved: the settings; ``quality.keep_profiles`` says how many of a table are kept.
         store: has the catalog, and gets the profiles.
         run_id: of the run.
+        listen: is told of each table.
 
     Returns:
         The tables that were profiled, and what could not be, and why.
@@ -82,7 +86,7 @@ def keep(resolved: Resolved, store: RunStore, run_id: str) -> tuple[list[str], l
     sources = pii.sources_of(catalog)
     if before is None or before.rpartition(" ")[2] != str(catalog.version):
         _forget_values(store, catalog, known, sources, stamps)
-    done, problems = _profile(resolved, store, run_id, catalog, known, sources, stamps)
+    done, problems = _profile(resolved, store, run_id, catalog, known, sources, stamps, listen)
     store.forget_profiles([asset_id for asset_id, _ in done], most)
     if not problems:
         with suppress(OSError):
@@ -140,6 +144,7 @@ def _profile(
     known: KnownColumns,
     sources: Collection[tuple[str, str]],
     stamps: Mapping[str, str],
+    listen: Listener,
 ) -> tuple[list[tuple[str, str]], list[str]]:
     import duckdb
 
@@ -169,6 +174,7 @@ def _profile(
                     raw[table.asset.id] = stamp
                 if stamps.get(table.asset.id) == stamp:
                     continue
+                listen(Event("profiles", f"profiling {table.name}", "phase"))
                 profiled = partial(
                     profile_quickly,
                     connection,

@@ -24,7 +24,7 @@ from headrace.pipeline.publishing import published_file
 from headrace.pipeline.quality.kept_profiles import is_missed, opened
 from headrace.pipeline.quality.monitor_alarms import judge_tables, schema_alarm
 from headrace.pipeline.quality.monitor_tables import MonitoredTable, monitored
-from headrace.pipeline.reports import QualityReport
+from headrace.pipeline.reports import Event, Listener, QualityReport, ignore
 from headrace.quality.monitors.measure import Measured, WholeTable, as_text, from_text, measure
 from headrace.quality.monitors.plan import Plan, plan
 from headrace.quality.monitors.settling import SettlingTimes, moved
@@ -45,6 +45,7 @@ def watch(
     now: datetime,
     has_built: bool = False,
     is_published: bool = False,
+    listen: Listener = ignore,
 ) -> QualityReport:
     """Measure the tables that changed, judge them, and keep what was found.
 
@@ -55,6 +56,7 @@ def watch(
         now: when it began, UTC.
         has_built: whether marts were built in it.
         is_published: whether what was built is published, too.
+        listen: is told of each table.
 
     Raises:
         WarehouseError: the target cannot be read.
@@ -76,6 +78,7 @@ def watch(
             for key, table in tables.by_id.items():
                 if not table.is_raw and not has_built and key in plans:
                     continue
+                listen(Event("monitors", f"measuring {table.name}", "phase"))
                 try:
                     state.look_at(connection, table, stamps.get(key))
                 except HeadraceError as error:
