@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lab import Lab, Shop, copy_project
 
-from headrace.libraries import dbt as libraries_dbt
+from headrace.libraries import dbt_shortcuts
 from headrace.pipeline.building.slim_build import Selection
 from headrace.pipeline.reports import NodeReport
 from headrace.pipeline.run import run
@@ -64,7 +64,7 @@ def test_a_model_that_does_not_fit_into_the_limit_is_run_with_a_larger_one(
         return {node.name: node for node in build.nodes}
 
     with monkeypatch.context() as patch:
-        patch.setattr(libraries_dbt, "larger_limit", lambda _: None)
+        patch.setattr(dbt_shortcuts, "larger_limit", lambda _: None)
         message = build("longs")["longs"].message or ""
         assert message.startswith("DuckDB reached its memory limit")
     assert build("hooked")["hooked"].status == "error", "its hooks may have been run"

@@ -2,15 +2,12 @@
 
 import os
 import re
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from headrace import process
-from headrace.exceptions import causes
 from headrace.libraries import mashumaro
-from headrace.libraries.duckdb import larger_limit
 
 _ENVIRONMENT = {
     "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
@@ -247,54 +244,6 @@ def unmatched_selector(event: Any) -> str | None:
 def number_of_nodes(event: Any) -> int | None:
     """How many nodes a command is about to run, if an event of dbt's tells it."""
     return int(event.data.node_count) if event.info.name == "ConcurrencyLine" else None
-
-
-@contextmanager
-def larger_limits() -> Iterator[None]:
-    """Have dbt run a node again where DuckDB reached its memory limit, with a larger one.
-
-    Not one with hooks: they may have been run.
-    """
-    import duckdb
-    from dbt.task.base import BaseRunner
-    from dbt_common.exceptions import DbtRuntimeError
-
-    runner: Any = BaseRunner
-    original = runner.run
-    raised: list[str] = []
-    lock = threading.Lock()
-
-    def raise_limit(adapter: Any, done: int) -> bool:
-        with lock:  # nodes of several threads reach it together
-            if len(raised) == done:
-                _, found = adapter.execute("select current_setting('memory_limit')", fetch=True)
-                limit = larger_limit(str(found.rows[0][0]))
-                if limit is None:
-                    return False
-                adapter.execute(f"set memory_limit = '{limit}'")
-                raised.append(limit)
-        return True
-
-    def run(self: Any, node: Any, manifest: Any) -> Any:
-        while True:
-            done = len(raised)
-            try:
-                return original(self, node, manifest)
-            except DbtRuntimeError as error:
-                of_limit = any(
-                    isinstance(one, duckdb.OutOfMemoryException) for one in causes(error)
-                )
-                hooks = getattr(node.config, "pre_hook", ()) or getattr(
-                    node.config, "post_hook", ()
-                )
-                if not of_limit or hooks or not raise_limit(self.adapter, done):
-                    raise
-
-    runner.run = run
-    try:
-        yield
-    finally:
-        runner.run = original
 
 
 def close_duckdb() -> None:

@@ -7,6 +7,7 @@ import functools
 import inspect
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
@@ -14,6 +15,8 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
+from headrace.exceptions import causes
+from headrace.libraries.duckdb import larger_limit
 from headrace.process import ctrl_c_waits
 
 
@@ -424,6 +427,51 @@ def not_run(is_known: Callable[[Any], bool]) -> Iterator[None]:
         result = RunResult.from_node(compiled_node, status, "reused: nothing it reads has changed")
         result.failures = 0 if is_test else None
         return result
+
+    with _replaced(runner, "run", run):
+        yield
+
+
+@contextmanager
+def larger_limits() -> Iterator[None]:
+    """Have dbt run a node again where DuckDB reached its memory limit, with a larger one.
+
+    Not one with hooks: they may have been run.
+    """
+    import duckdb
+    from dbt.task.base import BaseRunner
+    from dbt_common.exceptions import DbtRuntimeError
+
+    runner: Any = BaseRunner
+    original = runner.run
+    raised: list[str] = []
+    lock = threading.Lock()
+
+    def raise_limit(adapter: Any, done: int) -> bool:
+        with lock:  # nodes of several threads reach it together
+            if len(raised) == done:
+                _, found = adapter.execute("select current_setting('memory_limit')", fetch=True)
+                limit = larger_limit(str(found.rows[0][0]))
+                if limit is None:
+                    return False
+                adapter.execute(f"set memory_limit = '{limit}'")
+                raised.append(limit)
+        return True
+
+    def run(self: Any, node: Any, manifest: Any) -> Any:
+        while True:
+            done = len(raised)
+            try:
+                return original(self, node, manifest)
+            except DbtRuntimeError as error:
+                of_limit = any(
+                    isinstance(one, duckdb.OutOfMemoryException) for one in causes(error)
+                )
+                hooks = getattr(node.config, "pre_hook", ()) or getattr(
+                    node.config, "post_hook", ()
+                )
+                if not of_limit or hooks or not raise_limit(self.adapter, done):
+                    raise
 
     with _replaced(runner, "run", run):
         yield

@@ -363,7 +363,7 @@ def _nearest_existing(path: Path) -> Path:
 _HEADER_BYTES = 3 * 4096  # https://duckdb.org/docs/stable/internals/storage: three headers
 _MAGIC = slice(8, 12)
 _STORAGE_VERSION = "v1.2.0"
-"""It has zstd for long texts; see decision 37. Those of 1.3 are written in ten times its time."""
+"""It has zstd for long texts, of which that of 1.3 takes four to six times as long: decision 37."""
 _LONGEST_OF_ZEROS = 1 << 20
 _finished: set[tuple[Path, int]] = set()
 """Files, by path and inode, that this process has looked at and that hold something."""

@@ -301,7 +301,7 @@ def build_nodes(
     events = NodeEvents(listen, parsed)
     parsed.runner.callbacks.append(events)
     try:
-        with libraries_dbt.larger_limits():
+        with dbt_shortcuts.larger_limits():
             result = parsed.runner.invoke(["build", *words, *flags])
         _note_written(target, result.result)
     finally:
