@@ -23,11 +23,17 @@ SOURCE = """\
 sources:
   - name: {name}
     schema: {name}_raw
-    tables: [{{name: items}}]
+    tables: [{{name: items}}, {{name: kinds}}, {{name: _dlt_loads}}]
 """
-STAGING = "select id, amount from {{{{ source('{name}', 'items') }}}}\n"
+STAGING = """\
+with loads as ({{{{ completed_loads('{name}') }}}})
+select * exclude (_dlt_load_id, _dlt_file_name) from {{{{ source('{name}', '{table}') }}}}
+where _dlt_load_id in (select loads.load_id from loads)
+"""
 MARTS = {
     "a_items": "select * from {{ ref('stg_a') }}",
+    "a_kinds": "select * from {{ ref('stg_a_kinds') }}",
+    "a_loads": "select count(*) > 0 as is_loaded from {{ source('a', '_dlt_loads') }}",
     "a_total": "select sum(amount) as total from {{ ref('a_items') }}",
     "b_items": "select * from {{ ref('stg_b') }}",
     "both": "select a.id, a.amount + b.amount as amount from {{ ref('a_items') }} as a "
@@ -56,12 +62,12 @@ SNAPSHOT = """\
 select id, amount from {{ ref('stg_b') }}
 {% endsnapshot %}
 """
-A = {"stg_a", "a_items", "a_total", "both", "kept"}
+A = {"stg_a", "a_items", "a_total", "both", "kept", "a_loads"}
 B = {"stg_b", "b_items", "both", "over_time"}
 
 
 class Project:
-    """Two sources of one table each, and what is made of them."""
+    """Two sources, and what is made of them."""
 
     def __init__(self, folder: Path) -> None:
         self.root = copy_project(folder / "project")
@@ -78,11 +84,15 @@ class Project:
             place = self.dbt / "models" / "staging" / name
             place.mkdir(parents=True)
             (place / f"_{name}.yml").write_text(SOURCE.format(name=name))
-            (place / f"stg_{name}.sql").write_text(STAGING.format(name=name))
+            (place / f"stg_{name}.sql").write_text(STAGING.format(name=name, table="items"))
             config += (
-                f"  {name}: {{kind: files, path: {name}, "
-                "tables: {items: {pattern: '*', primary_key: [id]}}}\n"
+                f"  {name}: {{kind: files, path: {name}, tables: "
+                "{items: {pattern: 'i*', primary_key: [id]}, "
+                "kinds: {pattern: 'k*', primary_key: [id]}}}\n"
             )
+        self.write_kinds("1,odd\n2,even\n")
+        kinds = STAGING.format(name="a", table="kinds")
+        (self.dbt / "models" / "staging" / "a" / "stg_a_kinds.sql").write_text(kinds)
         (self.root / "config" / "default.yml").write_text(config)
         for name, sql in MARTS.items():
             self.write(name, sql)
@@ -99,6 +109,10 @@ class Project:
 
     def write_items(self, source: str, rows: str) -> None:
         (self.root / source / "items.csv").write_text(f"id,amount\n{rows}")
+
+    def write_kinds(self, rows: str) -> None:
+        for source in "ab":
+            (self.root / source / "kinds.csv").write_text(f"id,kind\n{rows}")
 
     def seed(self, rows: str) -> None:
         (self.dbt / "seeds" / "weight.csv").write_text(f"id,weight\n{rows}")
@@ -170,6 +184,12 @@ def test_what_reads_a_changed_source_is_run_and_nothing_else(built: Project) -> 
     assert built.lab.query("select * from marts.both order by id")[-1] == (3, 32)
 
 
+def test_what_reads_another_table_of_a_changed_source_is_not_run(built: Project) -> None:
+    built.write_kinds("1,odd\n2,even\n3,odd\n")
+    assert built.run() == {"stg_a_kinds", "a_kinds", "a_loads"}
+    assert built.lab.query("select count(*) from marts.a_kinds") == [(3,)]
+
+
 def test_what_a_change_of_the_project_reaches_is_run(built: Project) -> None:
     yml = built.models / "ab.yml"
     # what it compiles to counts, not how it is written; so do tags, which macros may read
@@ -198,8 +218,32 @@ def test_what_a_change_of_the_project_reaches_is_run(built: Project) -> None:
     # it failed, so its model was skipped
     assert built.run() == {"a_total"}
     assert checked(built.build) == {"totals_add_up"}
-    (built.dbt / "macros" / "nothing.sql").write_text("{% macro nothing() %}{% endmacro %}\n")
+
+
+def test_a_changed_macro_runs_what_it_is_compiled_into(built: Project) -> None:
+    macros = built.dbt / "macros"
+    amount = "{%% macro amount() %%}%s{%% endmacro %%}\n"
+    (macros / "amount.sql").write_text(amount % "amount + 0")
+    built.write("b_items", "select id, {{ amount() }} as amount from {{ ref('stg_b') }}")
+    assert built.run() == {"b_items", "both"}
+    assert checked(built.build) == {"unique_b_items_id", "totals_add_up"}
+    (macros / "amount.sql").write_text(amount % "amount - 0")
+    assert built.run() == {"b_items", "both"}
+    # a unit test calls its model's macros when it is run
+    assert checked(built.build) == {"unique_b_items_id", "totals_add_up"}
+    (macros / "amount.sql").unlink()
+    built.write("b_items", "select * from {{ ref('stg_b') }}")
+    assert built.run() == {"b_items", "both"}
+
+
+def test_after_a_change_of_a_macro_that_dbt_calls_everything_is_run(built: Project) -> None:
+    instead = built.dbt / "macros" / "instead.sql"
+    instead.write_text("{% macro persist_docs(relation, model) %}{{ helped() }}{% endmacro %}")
+    (built.dbt / "macros" / "helped.sql").write_text("{% macro helped() %}{% endmacro %}")
     assert built.run() >= A | B | {"weight", "weights"}
+    (built.dbt / "macros" / "helped.sql").write_text("{% macro helped() %} {% endmacro %}")
+    assert built.run() >= A | B | {"weight", "weights"}
+    instead.unlink()
 
 
 def test_after_a_failed_test_only_what_was_not_good_is_run(built: Project) -> None:
@@ -316,29 +360,30 @@ TABLE = TableReport(
         ({"changes": ("amount is a text now",)}, True),
     ],
 )
-def test_what_counts_as_a_change_of_a_source(
+def test_what_counts_as_a_change_of_a_table(
     built: Project, update: dict[str, object], is_changed: bool
 ) -> None:
     resolved = built.lab.resolved
     last = build_state.BuildState(
-        passed=True,
-        inputs="",
-        signature="",
-        nodes=(),
-        generation="x",
-        finished_at=datetime.now(UTC),
+        passed=True, inputs="", signature="", nodes=(), generation="x",
+        finished_at=datetime.now(UTC), sources={"a_raw": "1", "b_raw": "1", "b_raw.items": "0"},
+    )  # fmt: skip
+    tables = (TABLE.model_copy(update=update), TABLE.model_copy(update={"table": "Kinds"}))
+    report = LoadReport(tables=tables, load_ids=(), seconds=0)
+
+    def after(report: LoadReport, *, whole: bool = False) -> dict[str, str]:
+        reuse.after_load(resolved, resolved.target, last, report, whole=whole)
+        state = build_state.read(resolved)
+        assert state is not None
+        new = {name for name, found in state.sources.items() if found not in {"0", "1"}}
+        return state.sources | dict.fromkeys(new, "new")
+
+    others = {"b_raw": "1", "b_raw.items": "0"}
+    assert tables[0].is_changed == is_changed
+    assert after(report) == others | (
+        {"a_raw": "new", "a_raw.items": "new", "a_raw.kinds": "1"} if is_changed else {"a_raw": "1"}
     )
-    report = LoadReport(tables=(TABLE.model_copy(update=update),), load_ids=(), seconds=0)
-    reuse.after_load(resolved, resolved.target, last, report, whole=False)
-    state = build_state.read(resolved)
-    assert state is not None
-    assert set(state.sources) == ({"a_raw"} if is_changed else set())
     failed = report.model_copy(update={"failures": (LoadFailure(source="b", error="no"),)})
-    reuse.after_load(resolved, resolved.target, last, failed, whole=False)
-    state = build_state.read(resolved)
-    assert state is not None
-    assert "b_raw" in state.sources
-    reuse.after_load(resolved, resolved.target, last, report, whole=True)
-    state = build_state.read(resolved)
-    assert state is not None
-    assert set(state.sources) == {"a_raw"}
+    assert after(failed).items() >= {"b_raw": "new"}.items()
+    assert "b_raw.items" not in after(failed)
+    assert after(report, whole=True) == others | {"a_raw": "new"}

@@ -170,6 +170,13 @@ def reads_files(manifest: Any) -> bool:
     )
 
 
+def own_packages(manifest: Any) -> list[str]:
+    """The packages whose macros dbt and its adapter bring."""
+    from dbt.adapters.factory import get_adapter_package_names
+
+    return get_adapter_package_names(manifest.metadata.adapter_type)
+
+
 def rendered(value: str) -> str:
     """A text of a ``profiles.yml`` with its ``env_var()`` filled in.
 

@@ -71,6 +71,12 @@ class TableReport(Report):
         return (max(job.ended_at for job in self.jobs) - began).total_seconds()
 
     @property
+    def is_changed(self) -> bool:
+        """Whether the load left other rows or columns in the table, or rows in quarantine."""
+        is_same = self.rows_given == self.rows_unchanged and not self.rows_deleted
+        return not is_same or bool(self.new_columns or self.changes)
+
+    @property
     def rows_unaccounted(self) -> int:
         """Rows that were given and are in no other count; anything but 0 is a bug."""
         accounted = self.rows_new + self.rows_changed + self.rows_unchanged + self.rows_quarantined

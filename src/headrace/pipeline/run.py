@@ -241,12 +241,11 @@ def _explained(step: str, error: BaseException, resolved: Resolved) -> UserError
 
 
 def _tables_that_changed(resolved: Resolved, loaded: LoadReport | None) -> list[str]:
-    """The raw tables (``schema.table``) of which a load brought other rows or columns."""
-    tables = loaded.tables if loaded is not None else ()
+    """The raw tables (``schema.table``) that a load changed."""
     return [
         f"{resolved.raw_schema(table.source)}.{table.table}"
-        for table in tables
-        if table.rows_new or table.rows_changed or table.rows_deleted or table.new_columns
+        for table in (loaded.tables if loaded is not None else ())
+        if table.is_changed
     ]
 
 

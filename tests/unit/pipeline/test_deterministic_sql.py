@@ -67,3 +67,64 @@ def test_what_is_known(sql: DeterministicSql, query: str) -> None:
 )
 def test_what_is_not_known(sql: DeterministicSql, query: str) -> None:
     assert not sql.depends_only_on(query, {("marts", "orders")})
+
+
+COMPLETE = "select load_id from warehouse.raw._dlt_loads where status = 0"
+UPPER = COMPLETE.replace("raw", "RAW")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"select * from raw.orders where _dlt_load_id in ({COMPLETE})",
+        (
+            f"with done as ({COMPLETE}) select * from raw.orders as o "
+            "where o._dlt_load_id in (select done.load_id from Done)"
+        ),
+        (
+            f"with a as (with done as ({UPPER}) select * from raw.orders where "
+            "_dlt_load_id in (select load_id from done)) select * from a join a as b using (id)"
+        ),
+        (
+            f"with done as ({COMPLETE}) select * from raw.a where _dlt_load_id in "
+            "(select load_id from done) union all select * from raw.b where _dlt_load_id in "
+            f"(select load_id from done) and _dlt_load_id in ({COMPLETE})"
+        ),
+        "select * from raw.orders",
+    ],
+)
+def test_incomplete_loads_are_left_out(sql: DeterministicSql, query: str) -> None:
+    assert sql.leaves_out_incomplete(query, ("raw", "_dlt_loads"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select count(*) from raw._dlt_loads",
+        f"select * from raw.orders where id in ({COMPLETE})",
+        f"select * from raw.orders where _dlt_load_id > any ({COMPLETE})",
+        f"select * from raw.orders where _dlt_load_id = ({COMPLETE} limit 1)",
+        f"select * from raw.orders where _dlt_load_id in ({COMPLETE} limit 1)",
+        f"select * from raw.orders where _dlt_load_id in ({COMPLETE.replace('0', '1')})",
+        (
+            f"select * from raw.orders where _dlt_load_id in ({COMPLETE}) "
+            "and at > (select max(inserted_at) from raw._dlt_loads)"
+        ),
+        (
+            f"with done as ({COMPLETE}) select *, (select count(*) from done) from raw.orders "
+            "where _dlt_load_id in (select load_id from done)"
+        ),
+        f"with done as ({COMPLETE}) select * from raw.orders join done on true",
+        (
+            f"with done as ({COMPLETE}), other as (with done as (select 1 as load_id) select * "
+            "from raw.orders where _dlt_load_id in (select load_id from done)) select * from other"
+        ),
+        (
+            "with done as (select load_id from raw._dlt_loads) select * from raw.orders "
+            "where _dlt_load_id in (select load_id from done)"
+        ),
+        "select * from raw.orders where",
+    ],
+)
+def test_other_uses_of_loads_are_told(sql: DeterministicSql, query: str) -> None:
+    assert not sql.leaves_out_incomplete(query, ("raw", "_dlt_loads"))

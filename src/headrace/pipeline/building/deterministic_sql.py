@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from headrace.libraries.duckdb import connect, objects_in, parsed
+from headrace.sql_text import identifier, qualified
 
 Relation = tuple[str, str]
 """Schema and name, in lower case."""
@@ -58,13 +59,61 @@ class DeterministicSql:
             sql: one ``select``.
             relations: of the database.
         """
-        with self._lock:
-            tree = parsed(self._connection, sql)
-        if tree is None:
+        parts = self._parts(sql)
+        ctes = {name for part in parts for name, _ in _ctes(part)}
+        return bool(parts) and all(self._is_known(part, relations, ctes) for part in parts)
+
+    def leaves_out_incomplete(self, sql: str, loads: Relation) -> bool:
+        """Whether a query reads a table of dlt's loads only to leave out rows of incomplete ones.
+
+        That is ``_dlt_load_id in (select load_id from _dlt_loads where status = 0)``, so or with
+        a CTE. A load that did not end never becomes complete, so which rows count does not change
+        by later loads.
+
+        Args:
+            sql: one ``select``.
+            loads: a ``_dlt_loads`` of the database.
+        """
+        parts = self._parts(sql)
+        complete = f"select load_id from {qualified(self._database, *loads)} where status = 0"
+        ctes = [cte for part in parts for cte in _ctes(part)]
+        names = [name for name, query in ctes if query["node"] == self._node(complete)]
+        if not parts or any([name for name, _ in ctes].count(name) > 1 for name in names):
             return False
-        parts = list(objects_in(tree))
-        ctes = {str(key).lower() for part in parts for key in _ctes(part)}
-        return all(self._is_known(part, relations, ctes) for part in parts)
+        asked = [complete]
+        for name in map(identifier, names):
+            asked += [f"select load_id from {name}", f"select {name}.load_id from {name}"]
+        nodes = [self._node(one) for one in asked]
+        filters = [
+            part
+            for part in parts
+            if part.get("type") == "SUBQUERY"
+            and (part["subquery_type"], part["comparison_type"]) == ("ANY", "COMPARE_EQUAL")
+            and part["child"].get("column_names", [""])[-1] == "_dlt_load_id"
+            and part["subquery"]["node"] in nodes
+        ]
+        read = [
+            (part["schema_name"], part["table_name"])
+            for part in parts
+            if part.get("type") == "BASE_TABLE"
+        ]
+        uses = read.count(loads) - len(names) + sum(read.count(("", name)) for name in names)
+        return len(filters) == uses
+
+    def _parts(self, sql: str) -> list[dict[str, Any]]:
+        """All objects of a parsed query, without their places, names of tables in lower case."""
+        with self._lock:
+            parts = list(objects_in(parsed(self._connection, sql)))
+        for part in parts:
+            part.pop("query_location", None)
+            for key in ("catalog_name", "schema_name", "table_name"):
+                if key in part:
+                    part[key] = part[key].lower()
+        return parts
+
+    def _node(self, sql: str) -> Any:
+        """A query as one of these objects."""
+        return self._parts(sql)[0]["statements"][0]["node"]
 
     def _is_known(
         self, part: Mapping[str, Any], relations: Collection[Relation], ctes: Collection[str]
@@ -73,8 +122,8 @@ class DeterministicSql:
             return False
         kind = part.get("type")
         if kind == "BASE_TABLE":
-            schema, name = part["schema_name"].lower(), part["table_name"].lower()
-            if (part["catalog_name"] or self._database).lower() != self._database:
+            schema, name = part["schema_name"], part["table_name"]
+            if (part["catalog_name"] or self._database) != self._database:
                 return False
             return (schema, name) in relations if schema else name in ctes
         if kind == "TABLE_FUNCTION":
@@ -87,6 +136,8 @@ class DeterministicSql:
         return kind != "SHOW_REF"
 
 
-def _ctes(part: Mapping[str, Any]) -> Iterator[str]:
+def _ctes(part: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The names, in lower case, and queries of a ``with``."""
     if isinstance(found := part.get("cte_map"), dict):
-        yield from (one["key"] for one in found.get("map", ()))
+        for one in found.get("map", ()):
+            yield str(one["key"]).lower(), one["value"]["query"]

@@ -7,7 +7,8 @@ volatile functions, tables that are no parents, files, hooks.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from headrace.settings import Resolved
 from headrace.targets import Target
 
 _KINDS = {"model", "seed", "snapshot", "test", "unit_test"}
+_SOUGHT = re.compile(r"(\w+__)?(materialization|get_incremental|snapshot)_")
+"""Names of macros that dbt looks for by one that a config gives."""
 _MATERIALIZED = {"table", "view", "incremental", "snapshot", "seed", "test", "unit"}
 """What dbt makes and leaves in the database; it would write a file of ``external`` again."""
 
@@ -66,10 +69,12 @@ class Reuse:
         self._before = last.digests if last else {}
         self._is_part = is_part
         self._graph, self._target = graph, target
-        macros = sorted((key, macro.macro_sql) for key, macro in graph.macros.items())
+        macros = {key: macro.macro_sql for key, macro in sorted(graph.macros.items())}
+        of_dbt = {key: macros[key] for key in sorted(_called_by_dbt(graph))}
         project = (resolved.dbt_project / "dbt_project.yml").read_bytes()
         around = (build_state.surroundings(resolved, target), build_state.today(), project)
-        self._common = _digest(self.generation, repr(around), repr(macros))
+        self._macros = repr(macros)
+        self._common = _digest(self.generation, repr(around), repr(of_dbt))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -135,7 +140,14 @@ class Reuse:
             sql = xxhash.xxh3_128_hexdigest(content)
         else:
             sql = (node.compiled_code or "").strip()
-        found = self._joined(kind, node.relation_name, sql, _settings(node), above=node)
+        filters = {
+            key
+            for key, loads in self._loads(node)
+            if self._sql.leaves_out_incomplete(sql, _table(loads))
+        }
+        found = self._joined(
+            kind, node.relation_name, sql, _settings(node), above=node, but=filters
+        )
         if found is None or kind == "seed" or self._before.get(node.unique_id) == found:
             return found  # the same SQL was looked at before
         relations = {_relation(node), *self._parents(node)}
@@ -148,13 +160,20 @@ class Reuse:
             return None
         given = [one.to_dict() for one in (*test.given, test.expect)]
         overrides = test.overrides.to_dict() if test.overrides else None
-        return self._joined(
-            "unit_test", model.raw_code, _text([given, overrides]), _settings(model), above=model
-        )
+        parts = (model.raw_code, self._macros, _text([given, overrides]), _settings(model))
+        of_dlt = {key for key, _ in self._loads(model)}  # whose columns are always the same
+        return self._joined("unit_test", *parts, above=model, but=of_dlt)
 
-    def _joined(self, *parts: str | None, above: Any) -> str | None:
+    def _loads(self, node: Any) -> Iterator[tuple[str, Any]]:
+        """Tables of dlt's loads that a node reads."""
+        for key in node.depends_on_nodes:
+            source = self._graph.sources.get(key)
+            if source is not None and source.identifier.lower() == "_dlt_loads":
+                yield key, source
+
+    def _joined(self, *parts: str | None, above: Any, but: Collection[str] = ()) -> str | None:
         """A digest of texts and of what a node reads; None where that is not known."""
-        read = [self._of(key) for key in sorted(set(above.depends_on_nodes))]
+        read = [self._of(key) for key in sorted(set(above.depends_on_nodes) - set(but))]
         return None if None in read else _digest(self._common, *map(str, (*parts, *read)))
 
     def _of(self, key: str) -> str | None:
@@ -163,7 +182,7 @@ class Reuse:
         if (source := self._graph.sources.get(key)) is not None:
             if libraries_dbt.is_external(source) or not self._is_in_target(source):
                 return None
-            return f"{source.relation_name} {self.sources.get(source.schema.lower(), '')}"
+            return f"{source.relation_name} {_content(self.sources, '.'.join(_table(source)))}"
         node = self._graph.nodes.get(key)
         if node is not None and node.is_ephemeral_model:  # its SQL is in that of its readers
             return self._joined(key, above=node)
@@ -175,7 +194,7 @@ class Reuse:
     def _parents(self, node: Any) -> Iterator[Relation]:
         for key in node.depends_on_nodes:
             if (source := self._graph.sources.get(key)) is not None:
-                yield source.schema.lower(), source.identifier.lower()
+                yield _table(source)
             elif (parent := self._graph.nodes.get(key)) is not None:
                 yield _relation(parent)
                 if parent.is_ephemeral_model:
@@ -200,7 +219,7 @@ def last_build(resolved: Resolved, target: Target) -> BuildState | None:
 def after_load(
     resolved: Resolved, target: Target, last: BuildState, report: LoadReport, *, whole: bool
 ) -> None:
-    """Write down which raw schemas a load changed.
+    """Write down which raw tables a load changed.
 
     Args:
         resolved: the settings.
@@ -210,17 +229,24 @@ def after_load(
         whole: whether all sources of it count as changed, whatever is said of their rows.
     """
     changed = {failure.source for failure in report.failures}
-    for table in report.tables:
-        is_same = table.rows_given == table.rows_unchanged and not (
-            table.rows_deleted or table.new_columns or table.changes
-        )
-        if whole or not is_same:
-            changed.add(table.source)
+    changed |= {table.source for table in report.tables if whole or table.is_changed}
     loaded = target.signature()
     if not changed and loaded == (last.loaded or last.signature):
         return
     load = uuid4().hex
-    sources = last.sources | {resolved.raw_schema(name).lower(): load for name in changed}
+    sources = dict(last.sources)
+    unknown = {failure.source for failure in report.failures} | (changed if whole else set())
+    for name in changed:
+        schema = resolved.raw_schema(name).lower()
+        if name in unknown:
+            sources = {key: each for key, each in sources.items() if _schema(key) != schema}
+        tables = () if name in unknown else report.tables
+        sources |= {
+            key: load if table.is_changed else _content(sources, key)
+            for table in tables
+            if table.source == name and (key := f"{schema}.{table.table.lower()}")
+        }
+        sources[schema] = load
     update = {"loaded": loaded, "sources": sources}
     build_state.write(resolved, last.model_copy(update=update))
 
@@ -241,6 +267,37 @@ def after_part(
     others = {key: found for key, found in last.digests.items() if key not in outdated}
     update = {"loaded": target.signature(), "digests": others | known.kept(nodes)}
     build_state.write(resolved, last.model_copy(update=update))
+
+
+def _called_by_dbt(graph: Any) -> set[str]:
+    """The ids of macros that dbt may call when it runs a node; what others do is compiled into it.
+
+    These are dbt's own, those of the project in place of one of them, those that dbt looks for
+    by the name of a materialization or strategy, and all that these call.
+    """
+    packages = libraries_dbt.own_packages(graph)
+    own = {macro.name for macro in graph.macros.values() if macro.package_name in packages}
+    called = [
+        key
+        for key, macro in graph.macros.items()
+        if macro.package_name in packages
+        or not own.isdisjoint({macro.name, macro.name.partition("__")[2]})
+        or _SOUGHT.match(macro.name)
+    ]
+    calls = {key: macro.depends_on.macros for key, macro in graph.macros.items()}
+    return set(reachable(calls, called)) & graph.macros.keys()
+
+
+def _content(sources: Mapping[str, str], table: str) -> str:
+    """An id of what a raw table (``schema.table``, lower case) holds; empty before any load.
+
+    A table that no load tells of, as the nested ones and dlt's own, has that of its schema.
+    """
+    return sources.get(table, sources.get(_schema(table), ""))
+
+
+def _schema(table: str) -> str:
+    return table.partition(".")[0]
 
 
 def _settings(node: Any) -> str:
@@ -265,3 +322,7 @@ def _digest(*parts: str) -> str:
 
 def _relation(node: Any) -> Relation:
     return node.schema.lower(), node.alias.lower()
+
+
+def _table(source: Any) -> Relation:
+    return source.schema.lower(), source.identifier.lower()

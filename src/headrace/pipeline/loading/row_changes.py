@@ -57,9 +57,10 @@ class RowHashes:
                 continue
             own = [name for name in columns if not name.startswith("_dlt")]
             self._columns[table] = [str(number), *own]
-            self._connection.execute(
-                f"create table before_{number} as {self._hashed(table, key, own, there)}"
-            )
+            # what a load that did not end has left is read by nobody
+            complete = f"select load_id from {self._name('_dlt_loads')} where status = 0"
+            before = self._hashed(table, key, own, there, where=f"{_LOAD_ID} in ({complete})")
+            self._connection.execute(f"create table before_{number} as {before}")
         self._connection.execute("detach warehouse")
 
     def changes(
