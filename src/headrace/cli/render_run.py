@@ -264,7 +264,7 @@ def _built(report: RunReport) -> Table:
     if build.reused:
         table.caption = "nothing changed since the last good build: its results stand"
     elif reused := sum(node.reused for node in build.nodes):
-        table.caption = f"{reused} of {len(build.nodes)} reused: what they read is the same"
+        table.caption = f"{reused} of {len(build.nodes)} reused, not run again"
     table.caption_justify = "left"
     return table
 

@@ -101,10 +101,11 @@ class Progress:
         if event.state == "progress":
             return  # told by the nodes themselves
         if event.state == "phase":
+            if event.step != self._step:  # what no event says began: monitors, profiles
+                self._begin(event.step, at)
             self._phase, self._phase_since = event.name, at
         elif is_step and event.state == "started":
-            self._step, self._step_since, self._phase = event.step, at, ""
-            self._running.clear()
+            self._begin(event.step, at)
         elif event.state == "started":
             self._running.setdefault(event.name, at)
             self._phase = ""
@@ -113,6 +114,10 @@ class Progress:
             self._done += 1
             if event.state in _BAD and len(self._failed) < _MOST:
                 self._failed.append(event.name)
+
+    def _begin(self, step: str, at: str) -> None:
+        self._step, self._step_since, self._phase = step, at, ""
+        self._running.clear()
 
     def _write_late(self) -> None:
         with self._lock:

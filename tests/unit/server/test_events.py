@@ -192,6 +192,23 @@ def test_progress_is_written_while_a_run_runs_and_no_longer(tmp_path: Path) -> N
     assert ProgressFile(None).stamp() == 0
 
 
+def test_what_is_done_after_the_last_step_is_not_said_of_that_step(tmp_path: Path) -> None:
+    file = ProgressFile(path_of(tmp_path))
+    with Progress(path_of(tmp_path), lambda _: None) as progress:
+        progress.begin("run-1")
+        progress.listen(Event("publish", "publish", "started"))
+        progress.listen(Event("publish", "publish", "done", "", 0.1))
+        progress.listen(Event("profiles", "profiling orders", "phase"))
+        for _ in range(300):
+            now = file.read()
+            if now is not None and now.phase:
+                break
+            time.sleep(0.02)
+        assert now is not None
+        assert (now.step, now.phase) == ("profiles", "profiling orders")
+        assert now.step_since == now.phase_since
+
+
 def test_the_page_of_a_run_says_what_runs_now(project: Project) -> None:
     store = RunStore(project.url)
     store.begin_run("at-work", command="run", target="t", lock="x", code_version="1")

@@ -6,13 +6,14 @@ of tests on faults. Views of another engine are in its SQL, so they become table
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace import portable
 from headrace.errors import WarehouseError
 from headrace.exceptions import first_line
-from headrace.libraries.duckdb import connect
+from headrace.libraries.duckdb import connect, with_room
 from headrace.pipeline.state.portable_views import Views, make_portable
 from headrace.settings import Resolved
 from headrace.sql_text import identifier, literal, qualified
@@ -50,7 +51,8 @@ def copy_target(target: Target, copy: Path, *, memory_limit: str, only_raw: bool
     Args:
         target: what is copied.
         copy: the file; there is none yet.
-        memory_limit: of DuckDB, for example ``512MB``; it spills beside the file.
+        memory_limit: of DuckDB, for example ``512MB``; it spills beside the file, and a table that
+            does not fit is copied with a larger one.
         only_raw: leave out what dbt builds, of a target that is no DuckDB file.
 
     Returns:
@@ -123,10 +125,11 @@ def _copy_tables(connection: "duckdb.DuckDBPyConnection", *, only_raw: bool) -> 
             continue
         copied = qualified("__headrace_copy", schema)
         connection.execute(f"create schema if not exists {copied}")
-        connection.execute(
+        sql = (
             f"create table {copied}.{identifier(name)} as "
             f"select * from {qualified('original', schema, name)}"
         )
+        with_room(connection, partial(connection.execute, sql))
         if kind == "VIEW":
             views.append(f"{schema}.{name}")
     connection.execute("checkpoint __headrace_copy")
