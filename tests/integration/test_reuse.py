@@ -13,6 +13,8 @@ from lab import Lab, copy_project
 from headrace.catalog import RunStore
 from headrace.pipeline.building import reuse
 from headrace.pipeline.building.slim_build import Selection
+from headrace.pipeline.quarantine.replay import replay
+from headrace.pipeline.quarantine.rows import Chosen
 from headrace.pipeline.reports import BuildReport, LoadFailure, LoadReport, TableReport
 from headrace.pipeline.run import run
 from headrace.pipeline.state import build_state
@@ -339,6 +341,16 @@ def test_a_row_of_builds_leaves_what_one_build_makes(built: Project, tmp_path: P
     del found["marts.kept"], expected["marts.kept"]  # it keeps the rows that it has
     found["over_time"] = [row for row in found["over_time"] if row[2]]
     assert found == expected
+
+
+def test_rows_that_left_quarantine_run_what_reads_their_table(built: Project) -> None:
+    built.write_items("b", "1,10\n2,20\n,7\n3,1\n")
+    assert built.run() == B
+    items = Chosen(source="b", table="items")
+    assert replay(built.lab.resolved, items, corrections=["id = '4'"], dry_run=True).rows_new == 1
+    assert replay(built.lab.resolved, items, corrections=["id = '4'"]).rows_new == 1
+    assert built.run() == B
+    assert built.lab.query("select amount from marts.b_items where id = 4") == [(7,)]
 
 
 TABLE = TableReport(

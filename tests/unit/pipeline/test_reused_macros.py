@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
+from headrace.libraries import dbt
 from headrace.pipeline.building import reuse
 
 
@@ -15,7 +16,7 @@ def macro(name: str, *, package: str = "shop", calls: Iterable[str] = ()) -> tup
 
 
 def test_what_dbt_calls_is_told_from_what_is_compiled(monkeypatch: Any) -> None:
-    monkeypatch.setattr(reuse.libraries_dbt, "own_packages", lambda _: ["dbt_duckdb", "dbt"])
+    monkeypatch.setattr(dbt, "own_packages", lambda _: ["dbt_duckdb", "dbt"])
     of_dbt = dict(
         [
             macro("create_table_as", package="dbt", calls=["macro.dbt.default__create_table_as"]),

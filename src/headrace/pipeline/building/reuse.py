@@ -20,6 +20,7 @@ from headrace.libraries import dbt as libraries_dbt
 from headrace.libraries import dbt_shortcuts
 from headrace.lineage.trace import reachable
 from headrace.pipeline.building.deterministic_sql import VOLATILE, DeterministicSql, Relation
+from headrace.pipeline.dbt import dbt_runner
 from headrace.pipeline.reports import LoadReport, NodeReport
 from headrace.pipeline.state import build_state
 from headrace.pipeline.state.build_state import BuildState
@@ -129,7 +130,7 @@ class Reuse:
             or getattr(config, "pre_hook", None)
             or getattr(config, "post_hook", None)
             or getattr(node, "language", "sql") != "sql"
-            or not self._is_in_target(node)
+            or not dbt_runner.is_in(node, self._target)
         ):
             return None
         if kind == "seed":
@@ -180,16 +181,13 @@ class Reuse:
         if (found := self.digests.get(key)) is not None:
             return found
         if (source := self._graph.sources.get(key)) is not None:
-            if libraries_dbt.is_external(source) or not self._is_in_target(source):
+            if libraries_dbt.is_external(source) or not dbt_runner.is_in(source, self._target):
                 return None
             return f"{source.relation_name} {_content(self.sources, '.'.join(_table(source)))}"
         node = self._graph.nodes.get(key)
         if node is not None and node.is_ephemeral_model:  # its SQL is in that of its readers
             return self._joined(key, above=node)
         return self._before.get(key) if self._is_part else None
-
-    def _is_in_target(self, node: Any) -> bool:
-        return (node.database or "").lower() == self._target.database.lower()
 
     def _parents(self, node: Any) -> Iterator[Relation]:
         for key in node.depends_on_nodes:
@@ -285,7 +283,7 @@ def _called_by_dbt(graph: Any) -> set[str]:
         or _SOUGHT.match(macro.name)
     ]
     calls = {key: macro.depends_on.macros for key, macro in graph.macros.items()}
-    return set(reachable(calls, called)) & graph.macros.keys()
+    return set(reachable(calls, called)).intersection(graph.macros)
 
 
 def _content(sources: Mapping[str, str], table: str) -> str:

@@ -176,7 +176,7 @@ def sources_not_loaded(graph: Any, target: Target, *, writes: bool = True) -> li
     schemas = {
         source.source_name: source.schema
         for source in graph.sources.values()
-        if not libraries_dbt.is_external(source) and _is_in(source, target)
+        if not libraries_dbt.is_external(source) and is_in(source, target)
     }
     there = target.table_names(set(schemas.values()))
     loaded = {name: schema in there for name, schema in schemas.items()}
@@ -185,8 +185,9 @@ def sources_not_loaded(graph: Any, target: Target, *, writes: bool = True) -> li
     return sorted(name for name, is_loaded in loaded.items() if not is_loaded)
 
 
-def _is_in(source: Any, target: Target) -> bool:
-    return not source.database or source.database.casefold() == target.database.casefold()
+def is_in(node: Any, target: Target) -> bool:
+    """Whether a node or source of dbt's is in the target's database."""
+    return not node.database or node.database.casefold() == target.database.casefold()
 
 
 def seeds_of_sources(graph: Any, sources: Sequence[str]) -> list[str]:

@@ -24,6 +24,7 @@ from headrace.ingest.types import exact_cast
 from headrace.ingest.value_formats import written_columns
 from headrace.libraries import dlt as libraries_dlt
 from headrace.pipeline import lock
+from headrace.pipeline.building import reuse
 from headrace.pipeline.quarantine.listing import keep, read_rows
 from headrace.pipeline.quarantine.rows import (
     PREFIX,
@@ -35,7 +36,7 @@ from headrace.pipeline.quarantine.rows import (
     quarantined_rows,
     require_rows,
 )
-from headrace.pipeline.reports import Report, TableReport
+from headrace.pipeline.reports import LoadReport, Report, TableReport
 from headrace.pipeline.run_record import RunRecord, new_run_id
 from headrace.pipeline.state.build_state import code_version
 from headrace.sql_text import identifier, identifiers, literal
@@ -111,6 +112,7 @@ def replay(
     command = "headrace quarantine replay"
     with (
         lock.hold(resolved.target, command),
+        _reused_afterwards(resolved) as changed,
         opened(resolved, read_only=dry_run) as connection,
     ):
         rows = quarantined_rows(connection, chosen)
@@ -128,6 +130,7 @@ def replay(
             one.write(run.run_id)
             report = one.report(run.run_id, time.monotonic() - started)
             run.loaded = _table_report(connection, report, chosen.schema)
+            changed.append(run.loaded)
             keep(resolved, run.store, run.run_id, [str(chosen.source)], connection)
         return report
 
@@ -195,6 +198,17 @@ def _recorded(resolved: "Resolved", command: str) -> "Iterator[_Recorded]":
             published_path=None,
         )
         store.close()
+
+
+@contextmanager
+def _reused_afterwards(resolved: "Resolved") -> "Iterator[list[TableReport]]":
+    """Later builds run only what reads the tables that are told; the caller holds the lock."""
+    changed: list[TableReport] = []
+    last = reuse.last_build(resolved, resolved.target)
+    yield changed
+    if last is not None and changed:
+        report = LoadReport(tables=tuple(changed), load_ids=(), seconds=0)
+        reuse.after_load(resolved, resolved.target, last, report, whole=False)
 
 
 @contextmanager
