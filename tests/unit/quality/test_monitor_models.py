@@ -202,6 +202,14 @@ def test_series_are_refused_that_do_not_fit() -> None:
         judge(days(2), [1, 2, 3])
 
 
+def test_two_runs_may_begin_in_one_second() -> None:
+    times = [START, START + DAY / 2, START + DAY / 2 + timedelta(milliseconds=700), START + DAY]
+    found = judge(times, counts(4)[:, 0], MonitorOptions(kind="count", grain="run"))
+    assert [band.at for band in found.bands] == [START, times[1], times[1], times[3]]
+    with pytest.raises(MonitorError, match="ascending"):
+        judge(times[::-1], counts(4)[:, 0], MonitorOptions(kind="count", grain="run"))
+
+
 @pytest.mark.parametrize("model", ["prophet", "isolation_forest"])
 def test_models_of_the_extra_find_the_same_fault(model: str) -> None:
     name = {"prophet": "prophet", "isolation_forest": "sklearn"}[model]

@@ -87,7 +87,8 @@ def judge_many(
         raise MonitorError(
             f"{len(at)} periods and {len(options)} series do not fit values of {values.shape}"
         )
-    if len(at) > 1 and not (at[1:] > at[:-1]).all():
+    # times are in seconds, and two runs may begin in one
+    if not (at[1:] >= at[:-1] if options[0].grain == "run" else at[1:] > at[:-1]).all():
         raise MonitorError("the periods of a series must be ascending, each of them once")
     given = np.where(abs(values) < _LARGEST, values, np.nan)  # no infinities, either
     known = np.full(given.shape, np.nan) if errors is None else errors
