@@ -270,6 +270,9 @@ def test_saves_are_noted_together_and_what_dbt_writes_is_not(tmp_path: Path) -> 
         while not noted and time.monotonic() < ends:
             noted = saves.wait(0.2)
         assert noted == {other / "x.csv"}
+        (other / "sed4Kx").write_text("a\n2\n")  # as editors write: another file, in its place
+        (other / "sed4Kx").replace(other / "x.csv")
+        assert saves.wait(5) == {other / "x.csv"}
 
 
 def test_what_was_saved_just_before_other_folders_are_followed_is_noted(

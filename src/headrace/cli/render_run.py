@@ -262,7 +262,7 @@ def _built(report: RunReport) -> Table:
         "0",
     )
     if build.reused:
-        table.caption = "nothing changed since the last good build: its results stand"
+        table.caption = "nothing changed: the last results stand"
     elif reused := sum(node.reused for node in build.nodes):
         table.caption = f"{reused} of {len(build.nodes)} reused, not run again"
     table.caption_justify = "left"

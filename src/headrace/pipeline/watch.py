@@ -330,7 +330,7 @@ class _Thread(threading.Thread):
         self._roots, self._paths, self._end = roots, paths, threading.Event()
 
     def run(self) -> None:
-        from watchfiles import DefaultFilter, watch
+        from watchfiles import Change, DefaultFilter, watch
 
         class _Filter(DefaultFilter):
             def __call__(self, change: Any, path: str) -> bool:
@@ -347,8 +347,10 @@ class _Thread(threading.Thread):
             raise_interrupt=False,
         ):
             self.ready.set()
-            if batch:
-                self._paths.put({Path(path) for _, path in batch})
+            added = {Path(path) for change, path in batch if change == Change.added}
+            renamed = {path for path in added if not path.exists()}  # as editors write a file
+            if saved := {Path(path) for _, path in batch} - renamed:
+                self._paths.put(saved)
             if self._end.is_set():  # watchfiles' own `stop_event` drops what waits for more
                 return
 
