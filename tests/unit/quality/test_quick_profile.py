@@ -1,16 +1,19 @@
 """The quick profile that runs keep: exact where it says so, near elsewhere, and never a value."""
 
+from pathlib import Path
+
 import duckdb
 import pytest
 
 from headrace.quality.profile import TableProfile, profile_quickly, profile_table, without_values
+from headrace.sql_text import literal
 
 ROWS = 60_000
 LARGE = (
     "select i as id, i % 7 as few, i % 9000 as some, case when i % 10 = 0 then null else "
     "i * 1.5 end as amount, 'v' || (i % 3) as status, date '2020-01-01' + cast(i % 1500 as int) "
     "as day, case when i = 5 then 'infinity'::double else i end as wild, "
-    f"'p' || i || '@example.org' as mail from range({ROWS}) as rows(i)"
+    f"i < 30000 as is_early, 'p' || i || '@example.org' as mail from range({ROWS}) as rows(i)"
 )
 
 
@@ -38,6 +41,8 @@ def test_nulls_range_and_mean_are_of_all_rows(large: TableProfile) -> None:
     wild = large.column("wild")
     assert (wild.min, wild.max) == ("0.0", "59999.0")
     assert wild.mean == pytest.approx(29999.9, rel=1e-4)
+    early = large.column("is_early")
+    assert (early.min, early.max) == ("false", "true")
     assert (large.newest, large.newest_column) == ("2024-02-08", "day")
 
 
@@ -68,6 +73,24 @@ def test_personal_columns_have_shapes_alone(large: TableProfile) -> None:
     declared = quick(LARGE, personal=("amount",)).column("amount")
     assert (declared.min, declared.mean, declared.quantiles, declared.top) == (None, None, {}, ())
     assert declared.nulls == ROWS // 10
+
+
+def test_a_sample_of_many_row_groups_takes_little_memory(tmp_path: Path) -> None:
+    place = literal(str(tmp_path / "large.duckdb"))
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"attach {place} as large (row_group_size 2048)"
+        )  # as of 100 million rows
+        connection.execute(
+            "create table large.t as select i, 'a longer text than twelve ' || i as a, "
+            "'another long text than ' || i as b from range(2_000_000) as r(i)"
+        )
+    with duckdb.connect(config={"memory_limit": "60MB", "threads": "2"}) as connection:
+        connection.execute("set temp_directory = ''")
+        connection.execute(f"attach {place} as large (read_only)")
+        found = profile_quickly(connection, "large.t", "t", personal=(), is_stored=True)
+    assert found.column("i").max == "1999999"
+    assert 9_000 < found.sample_rows < 11_000
 
 
 def test_a_small_table_is_measured_whole() -> None:

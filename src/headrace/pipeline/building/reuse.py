@@ -1,9 +1,9 @@
 """Which nodes of a build keep their last result, as nothing that they depend on has changed.
 
 A node's digest covers its compiled SQL, its config and the digests of its parents, down to the
-sources, which have a new one after each load that changed them. A node whose digest is that of its
-last good result is not run. Where the SQL does not show all that a result depends on, it is run:
-volatile functions, tables that are no parents, files, hooks.
+raw tables, which have a new one after each load that changed them. A node whose digest is that of
+its last good result is not run. Where the SQL does not show all that a result depends on, it is
+run: volatile functions, tables that are no parents, files, hooks.
 """
 
 import json
@@ -226,24 +226,21 @@ def after_load(
         report: of the load.
         whole: whether all sources of it count as changed, whatever is said of their rows.
     """
-    changed = {failure.source for failure in report.failures}
-    changed |= {table.source for table in report.tables if whole or table.is_changed}
+    failed = {failure.source for failure in report.failures}
+    changed = failed | {table.source for table in report.tables if whole or table.is_changed}
     loaded = target.signature()
     if not changed and loaded == (last.loaded or last.signature):
         return
     load = uuid4().hex
     sources = dict(last.sources)
-    unknown = {failure.source for failure in report.failures} | (changed if whole else set())
     for name in changed:
         schema = resolved.raw_schema(name).lower()
-        if name in unknown:
+        if whole or name in failed:  # any of its tables
             sources = {key: each for key, each in sources.items() if _schema(key) != schema}
-        tables = () if name in unknown else report.tables
-        sources |= {
-            key: load if table.is_changed else _content(sources, key)
-            for table in tables
-            if table.source == name and (key := f"{schema}.{table.table.lower()}")
-        }
+        else:
+            for table in (one for one in report.tables if one.source == name):
+                key = f"{schema}.{table.table}".lower()
+                sources[key] = load if table.is_changed else _content(sources, key)
         sources[schema] = load
     update = {"loaded": loaded, "sources": sources}
     build_state.write(resolved, last.model_copy(update=update))

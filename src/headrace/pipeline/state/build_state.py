@@ -34,7 +34,8 @@ class BuildState(BaseModel):
         generation: id of a series of builds between which nobody but Headrace wrote to the target.
         digests: of what nodes were made from, by id; of those whose results are good.
         loaded: the target as the last load, or build of a part, after it left it; None without any.
-        sources: an id of their content for raw schemas (lower case) that loads changed.
+        sources: an id of their content for raw schemas that loads changed, and for each table of
+            them that a load reported (``schema.table``); in lower case.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -131,8 +131,10 @@ def take_sample(
     if rows is None:
         connection.execute(by_reservoir)
     else:
+        # without an order, the few rows of each row group have buffers of their own until the end
         try:
-            connection.execute(f"{kept} where hash(rowid) % {max(1, rows // most)} = 0")
+            one_in = max(1, rows // most)
+            connection.execute(f"{kept} where hash(rowid) % {one_in} = 0 order by rowid")
         except duckdb.BinderException:  # a view, as of files or another database's
             connection.execute(by_reservoir)
     return scalar(connection, f"select count(*) from {SAMPLE}")

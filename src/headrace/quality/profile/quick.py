@@ -136,13 +136,19 @@ _Asked = tuple[MeasuredColumn, str, str]
 def _queries(asked: Sequence[_Asked]) -> Iterator[list[_Asked]]:
     """What is asked, in queries of which DuckDB answers most from what it keeps of its tables.
 
-    It does so for counts and extremes if nothing else is asked in the same query.
+    It does so for counts, and for extremes but those of booleans, if nothing else is asked in the
+    same query.
     """
-    for names in ({"min", "max"}, {"mean", "distinct"}):
-        some = [one for one in asked if one[1] in names]
-        if some:
-            yield some
-    yield from ([one] for one in asked if one[1] == "count")
+    kept, read, counts = [], [], []
+    for one in asked:
+        column, name, _ = one
+        if name == "count":
+            counts.append([one])
+        elif name in {"min", "max"} and column.kind != "boolean" and not column.is_float:
+            kept.append(one)
+        else:
+            read.append(one)
+    yield from (some for some in (kept, read, *counts) if some)
 
 
 def _cheap(column: MeasuredColumn) -> dict[str, str]:
