@@ -75,15 +75,17 @@ class DeterministicSql:
             loads: a ``_dlt_loads`` of the database.
         """
         parts = self._parts(sql)
-        complete = f"select load_id from {qualified(self._database, *loads)} where status = 0"
+        complete = self._node(
+            f"select load_id from {qualified(self._database, *loads)} where status = 0"
+        )
         ctes = [cte for part in parts for cte in _ctes(part)]
-        names = [name for name, query in ctes if query["node"] == self._node(complete)]
+        names = [name for name, query in ctes if query["node"] == complete]
         if not parts or any([name for name, _ in ctes].count(name) > 1 for name in names):
             return False
-        asked = [complete]
+        nodes = [complete]
         for name in map(identifier, names):
-            asked += [f"select load_id from {name}", f"select {name}.load_id from {name}"]
-        nodes = [self._node(one) for one in asked]
+            nodes.append(self._node(f"select load_id from {name}"))
+            nodes.append(self._node(f"select {name}.load_id from {name}"))
         filters = [
             part
             for part in parts
