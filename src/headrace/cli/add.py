@@ -108,7 +108,7 @@ def source(
         bool, typer.Option("--no-load", help="Write the files, and do not load it.")
     ] = False,
 ) -> None:
-    """Write a source's folder, settings and test; load it once, and scaffold its models."""
+    """Write a source's folder, settings and test, and load it once. Then scaffold its models."""
     if kind not in _KINDS:
         raise typer.BadParameter(f"{kind!r} is not one of {', '.join(_KINDS)}", param_hint="--kind")
     settings = call.settings()
@@ -168,7 +168,7 @@ def scaffold(
         bool, typer.Option("--dry-run", help="Write nothing; show what would be added, as a diff.")
     ] = False,
 ) -> None:
-    """Write a source's sources yml, staging models, tests and docs; later, add what is new.
+    """Write a source's sources yml, staging models, tests, docs. Later, add what is new.
 
     With --model, write one model's yml from the table that was built: types, key and tests as
     its rows show them, with the places to describe marked.

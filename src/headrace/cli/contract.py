@@ -9,7 +9,7 @@ from headrace.cli.options import Call, print_json, shared_options
 
 contract = typer.Typer(
     name="contract",
-    help="Contracts between teams, in the Open Data Contract Standard (ODCS 3).",
+    help="Contracts in the Open Data Contract Standard (ODCS 3).",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -38,7 +38,10 @@ def export_contract(
         ),
     ] = None,
 ) -> None:
-    """Make a contract of a model: columns, keys, quality rules, owner, freshness, retention."""
+    """Make a contract of a model.
+
+    It has columns, keys, quality rules, owner, freshness and retention.
+    """
     from headrace.pipeline.checking import contract as service
 
     report = service.export_contract(call.settings(), model, out=out)
@@ -59,9 +62,9 @@ def import_contract(
         bool, typer.Option("--dry-run", help="Show the diff, and write nothing.")
     ] = False,
 ) -> None:
-    """Add what a contract promises to the dbt project's yml: columns, types, tests, meta.
+    """Add what a contract promises to the dbt project's yml.
 
-    What the yml says stays, and its comments do.
+    Columns, types, tests and meta are added. What the yml says stays, and its comments do.
     """
     from headrace.pipeline.checking import contract as service
 
@@ -88,7 +91,7 @@ def check_contract(
         ),
     ] = None,
 ) -> None:
-    """Check the data against a contract; exit code 1 if a promise is broken."""
+    """Check the data against a contract. Exit code 1: a promise is broken."""
     from headrace.pipeline.checking import contract as service
 
     report = service.check_file(call.settings(), file, on=on)

@@ -66,7 +66,7 @@ def diff(
         bool, typer.Option("--fail-on-change", help="Exit 1 when anything differs.")
     ] = False,
 ) -> None:
-    """Compare the tables of two databases: columns, rows, and how many of them changed.
+    """Compare the tables of two databases: columns, rows, values.
 
     Without files: what is published with what was published before.
     """
@@ -142,7 +142,7 @@ def parity(
         ),
     ] = None,
 ) -> None:
-    """Build the project on several targets, from the same data, and compare every mart.
+    """Build on several targets from the same data; compare marts.
 
     Each gets an empty place of its own, which is removed: what you have stays untouched.
     """

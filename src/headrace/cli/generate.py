@@ -76,7 +76,7 @@ def generate(
     ] = None,
     log_format: LogFormat = None,
 ) -> None:
-    """Generate realistic, related data from a schema file, as of any time."""
+    """Generate realistic, related data from a schema file. It may be as of any time."""
     from headrace.synth.errors import SynthError
 
     try:
@@ -239,7 +239,7 @@ def learn(
         ),
     ] = False,
 ) -> None:
-    """Learn a schema file from sample data, from which generate makes any number of rows."""
+    """Learn a schema file from sample data. From it, generate makes any number of rows."""
     from headrace.cli.render_synth import show_learned, show_learned_schema
     from headrace.synth.errors import SynthError
     from headrace.synth.learn import learn as fit

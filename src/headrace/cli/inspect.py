@@ -11,7 +11,7 @@ from headrace.cli.options import Call, print_json, shared_options
 def where(
     call: Call,
 ) -> None:
-    """Print what is resolved: every path and setting, and the layer it comes from."""
+    """Print every path and setting, and the layer it comes from."""
     from headrace.pipeline.where import where as describe
 
     report = describe(call.settings())
@@ -28,7 +28,7 @@ def status(
     call: Call,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many runs.")] = 10,
 ) -> None:
-    """Show how the last runs went, what failed, and which tables can be trusted."""
+    """Show the last runs, what failed, and what can be trusted."""
     from headrace.pipeline.status import status as read
 
     report = read(call.settings(), limit=limit)
@@ -44,7 +44,7 @@ def status(
 def doctor(
     call: Call,
 ) -> None:
-    """Check this machine and project, and say what to do about what is missing."""
+    """Check this machine and project; say what to do about it."""
     from headrace.pipeline.doctor import doctor as examine
 
     report = examine(call.settings())
@@ -77,7 +77,7 @@ def inspect(
     ] = None,
     rows: Annotated[int, typer.Option("--rows", min=0, help="How many rows to show.")] = 10,
 ) -> None:
-    """Show how files would be loaded: columns, types, keys, doubts and the settings for them."""
+    """Show how files would be loaded: columns, types, keys. For each doubt it has a setting."""
     from headrace.cli.render_inspect import show_preview
     from headrace.pipeline.file_preview import preview
 

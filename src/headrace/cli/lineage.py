@@ -59,7 +59,7 @@ def lineage(
     ] = None,
     artifacts: ArtifactsDir = None,
 ) -> None:
-    """Show what a node or column is made from and what depends on it, or prove it (--verify)."""
+    """Show what a column or node is made from, and what uses it. With --verify, prove it."""
     names = nodes or []
     walk = {"--upstream": upstream, "--downstream": downstream, "--depth": depth is not None,
             "--direct": direct, "--tests": tests}  # fmt: skip

@@ -40,7 +40,7 @@ def score(
         ),
     ] = False,
 ) -> None:
-    """Replay months of a simulated shop with faults, and count what the monitors notice.
+    """Replay months with faults, and count what the monitors notice.
 
     Every kind of fault, of several strengths, one at a time and together: found, missed, false
     alarms a month, time to notice. The project's shop is loaded by dlt, built by dbt and monitored

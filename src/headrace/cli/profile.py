@@ -53,7 +53,7 @@ def profile(
         Path | None, typer.Option("--html", metavar="FILE", help="Write a page of it, too.")
     ] = None,
 ) -> None:
-    """Profile a table or files: columns, keys, values, and what to look into, with reasons.
+    """Profile a table or files: columns, keys, values, findings.
 
     Values of personal data are never shown. It reads and changes nothing, but with --write-tests.
     """

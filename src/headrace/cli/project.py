@@ -65,7 +65,10 @@ def new(
     no_git: Annotated[bool, typer.Option("--no-git", help="No repository, no commit.")] = False,
     no_lock: Annotated[bool, typer.Option("--no-lock", help="Do not run `uv lock`.")] = False,
 ) -> None:
-    """Copy Headrace to a project of your own: questions, files, a lock, a first commit."""
+    """Copy Headrace to a project of your own.
+
+    It asks its questions, writes the files and a lock, and makes a first commit.
+    """
     from headrace.cli.render_project import progress, show_new
     from headrace.project.answers import given
     from headrace.project.new import NewRequest
@@ -99,7 +102,7 @@ def update(
         bool, typer.Option("--dry-run", help="Change nothing; say what the update would do.")
     ] = False,
 ) -> None:
-    """Merge a newer version of Headrace into your project; what is yours stays."""
+    """Merge a newer Headrace into your project. What is yours stays."""
     from headrace.cli.render_project import progress, show_update
     from headrace.project.answers import given
     from headrace.project.update import UpdateRequest
@@ -139,7 +142,10 @@ def adopt(
         bool, typer.Option("--dry-run", help="Write nothing; show the diff of what would be added.")
     ] = False,
 ) -> None:
-    """Add Headrace to a dbt project, dlt scripts or SQL that you have; nothing is changed."""
+    """Add Headrace to dbt, dlt or SQL that you have.
+
+    No file of a dbt project, of dlt scripts or of a folder of SQL is changed.
+    """
     from headrace.adopt.service import adopt as adopt_repository
 
     with portable.stopping_like_ctrl_c():

@@ -34,7 +34,7 @@ def published(
         ),
     ] = None,
 ) -> None:
-    """Show what readers have, and what they had before; or go back to it.
+    """Show what readers have, and had before; or go back to it.
 
     A rollback changes what is published, nothing else: the next run that passes publishes again.
     """

@@ -8,7 +8,7 @@ from headrace.cli.monitor_score import score
 from headrace.cli.options import Call, print_json, shared_options
 
 quality = typer.Typer(
-    help="Monitors: what is wrong with the data now, and how each metric moved.",
+    help="Monitors: what is wrong now, and how each metric moved.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -19,7 +19,7 @@ quality.command("score")(score)
 @quality.command("status")
 @shared_options()
 def status(call: Call) -> None:
-    """Show open alarms, when marts will be fresh, and what contracts promise.
+    """Show open alarms, and when marts will be fresh.
 
     Exit code 1 if there is an alarm, or a promise that is broken or will be.
     """
@@ -76,7 +76,7 @@ def expected(
     ] = None,
     undo: Annotated[bool, typer.Option("--undo", help="It was not expected after all.")] = False,
 ) -> None:
-    """Say that an alarm was expected: it is closed, and the monitor learns from it."""
+    """Say that an alarm was expected. It is closed, and the monitor learns from it."""
     from headrace.pipeline.quality.monitor_status import expect
 
     report = expect(call.settings(), alarm, note=note, undo=undo)

@@ -15,7 +15,7 @@ _LIMIT = 20
 
 quarantine = typer.Typer(
     name="quarantine",
-    help="Rows that could not be loaded: look at them, correct and replay them, or discard them.",
+    help="Rows that could not be loaded: see, correct, replay them.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )

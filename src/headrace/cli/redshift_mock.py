@@ -55,7 +55,7 @@ def redshift_mock(
         ),
     ] = None,
 ) -> None:
-    """Stand in for Amazon Redshift on this machine, for its clients; Ctrl-C ends it."""
+    """Stand in for Amazon Redshift on this machine. Ctrl-C ends it."""
     if find_spec("pg_mimic") is None or find_spec("psycopg") is None:
         raise WarehouseError(
             f"the Redshift stand-in needs more packages: run `{how_to_install('redshift')}`"

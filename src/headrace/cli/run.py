@@ -214,7 +214,7 @@ def state(
         Path, typer.Option("--out", metavar="DIR", help="The folder; an older state is replaced.")
     ],
 ) -> None:
-    """Write what was published last to a folder, for later builds to defer to."""
+    """Write what was published last to a folder. Later builds defer to it."""
     from headrace.pipeline.state.folder import write_state
 
     report = write_state(call.settings(), out)
@@ -231,7 +231,7 @@ def state(
 
 @shared_options()
 def watch(call: Call) -> None:
-    """Build and test what is saved, at once; with --json, one object a line."""
+    """Build and test what is saved, at once. With --json, it prints one object a line."""
     from headrace.cli.render_run import RunScreen, lines
     from headrace.pipeline.reports import Event
     from headrace.pipeline.watch import Watch, WatchReport, follow

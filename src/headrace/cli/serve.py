@@ -81,7 +81,7 @@ def docs(
     ] = False,
     artifacts: ArtifactsDir = None,
 ) -> None:
-    """Write the pages of `headrace serve` as a static site, for any web server."""
+    """Write the pages of `headrace serve` as a static site. Any web server can show it."""
     if importlib.util.find_spec("jinja2") is None:
         how = how_to_install("serve")
         raise ServeError(f"the site needs jinja2: install the extra, `{how}`")

@@ -45,7 +45,10 @@ def simulate(
         bool, typer.Option("--once", help="watch: load what is there, and end.")
     ] = False,
 ) -> None:
-    """Run the stages of a cloud stack here: S3, Delta, marts, COPY and dbt in both warehouses."""
+    """Run the stages of a cloud stack on this machine.
+
+    They are S3, Delta, marts, COPY, and dbt in both warehouses.
+    """
     from headrace.simulate import reports
     from headrace.simulate import stages as simulated
 

@@ -49,7 +49,7 @@ def strength(
         bool, typer.Option("--all", help="Show every fault that survived, not the first ten.")
     ] = False,
 ) -> None:
-    """Put faults into a copy of the data and into models, and see which ones the tests find.
+    """See which faults in data and models your tests find. They are put into a copy.
 
     A fault that no test finds is shown with a test that would find it. The warehouse, the last
     build and what is published stay as they are; Ctrl-C shows what was found so far.

@@ -16,9 +16,10 @@ from typing import Any
 
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
 from headrace.catalog import RunStore
-from headrace.cli.main import main
+from headrace.cli.main import app, main
 from headrace.cli.options import STATE
 
 pytestmark = pytest.mark.slow
@@ -58,6 +59,14 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert result.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("group", ["", "add", "contract", "quality", "quarantine"])
+def test_no_text_of_a_command_is_cut_in_a_terminal_of_80_columns(group: str) -> None:
+    found = CliRunner().invoke(app, [*group.split(), "--help"], env={"COLUMNS": "80"})
+    texts = found.stdout.partition("Commands:\n")[2].splitlines()
+    assert len(texts) > 0
+    assert [text for text in texts if text.endswith("...")] == []
 
 
 def test_version() -> None:
