@@ -21,6 +21,7 @@ from headrace.export.openlineage.emit import Emitter
 from headrace.formatting import first_few
 from headrace.pipeline import catalog as catalog_step
 from headrace.pipeline.quality import kept_profiles
+from headrace.pipeline.quality.raw_stamps import RawStamps
 from headrace.pipeline.quarantine import listing
 from headrace.pipeline.reports import (
     AuditReport,
@@ -61,6 +62,7 @@ class Observation:
         add_step: records what was done.
         listen: is told which table is looked at.
         catalogued: the catalog, once it was refreshed.
+        stamps: of the raw tables, as far as they were read.
         watched: what the monitors found.
         profiles_seconds: what the profiles took; None where no table changed.
     """
@@ -74,8 +76,12 @@ class Observation:
     add_step: AddStep
     listen: Listener
     catalogued: CatalogReport | None = field(default=None, init=False)
+    stamps: RawStamps = field(init=False)
     watched: QualityReport | None = field(default=None, init=False)
     profiles_seconds: float | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.stamps = RawStamps(self.resolved.target.database)
 
     def keep_catalog(self) -> None:
         """Refresh the catalog."""
@@ -109,6 +115,7 @@ class Observation:
                 has_built=has_built,
                 is_published=is_published,
                 listen=self.listen,
+                stamps=self.stamps,
             )
         )
         problems = list(self.watched.notes) if self.watched else []
@@ -127,7 +134,9 @@ class Observation:
         """Keep profiles of the tables that changed."""
         began, started = datetime.now(UTC), time.monotonic()
         found, problem = self._tried(
-            lambda: kept_profiles.keep(self.resolved, self.store, self.run_id, self.listen)
+            lambda: kept_profiles.keep(
+                self.resolved, self.store, self.run_id, self.listen, self.stamps
+            )
         )
         profiled, problems = found or ([], [problem or ""])
         self.profiles_seconds = time.monotonic() - started if profiled else None

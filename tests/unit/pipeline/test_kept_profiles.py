@@ -13,6 +13,7 @@ from step_lab import project
 from headrace.catalog import Catalog, RunStore
 from headrace.catalog.model import Asset, Column, ColumnEdge
 from headrace.pipeline.quality import kept_profiles, monitor
+from headrace.pipeline.quality.raw_stamps import RawStamps
 from headrace.pipeline.reports import Event
 from headrace.quality.profile import TableProfile
 from headrace.settings import Resolved
@@ -130,6 +131,22 @@ def test_only_what_changed_is_profiled(shop: Shop) -> None:
     assert [one.rows for one in shop.store.profiles(MART, 9)] == [21, 20]
     assert set(shop.store.newest_profiles("r5")) == {RAW, CHILD, MART}
     assert set(shop.store.newest_profiles("r1")) == set()
+
+
+def test_monitors_and_profiles_read_once_whether_a_nested_table_was_loaded(shop: Shop) -> None:
+    raw, now = ("shop_raw.orders", "shop_raw.orders__lines"), datetime.now(UTC)
+    for number, load, measured in ((1, 1, raw), (2, 1, ()), (3, 2, raw)):
+        shop.fill(20, load=load)
+        shop.store.begin_run(f"r{number}", command="c", target="t", lock="l", code_version="v")
+        stamps = RawStamps(shop.resolved.target.database)
+        report = monitor.watch(shop.resolved, shop.store, f"r{number}", now=now, stamps=stamps)
+        assert report.measured == measured
+        with kept_profiles.opened(shop.resolved) as connection:
+            assert connection is not None
+            again = RawStamps(shop.resolved.target.database)
+            for one in (catalog_of().assets[CHILD], catalog_of().assets[RAW]):
+                again.of(connection, catalog_of().assets, one)
+        assert stamps == again, "all that is needed is known, without another look"
 
 
 def test_only_tables_that_should_exist_are_missed(

@@ -328,10 +328,14 @@ def test_the_first_measurement_has_the_fingerprints_of_later_ones(kind: str, loa
             f"(timestamp '2025-01-06' + to_minutes(n * 30))::{kind} as placed_at{loaded} "
             "from range(48 * 500) as numbers(n)"
         )
+        for outside in ("null", "'2999-01-01'"):
+            connection.execute(f"insert into t select -1, 1, {outside}{loaded}")
         made = plan(connection, "t", Hints(), now=now)
         assert (made.event_time, made.grain) == ("placed_at", "day")
         first = measure(connection, "t", made, now=now, is_new=True)
         assert first == measure(connection, "t", made, now=now)
+        assert (first.whole.rows, first.whole.outside) == (48 * 500 + 2, 2)
+        assert (first.whole.late is not None) == bool(loaded and kind != "date")
         assert len(first.periods) == 429
         known = {one.at: one.fingerprint for one in first.periods}
         connection.execute("update t set amount = 8, id = -id where id = 23999")

@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import xxhash
-
 from headrace import portable
 from headrace.catalog import Catalog, RunStore, pii
 from headrace.formatting import one_line
 from headrace.libraries.duckdb import connect, make_room, with_room
 from headrace.pipeline.catalog import KnownColumns, known_columns
 from headrace.pipeline.publishing import published_file
+from headrace.pipeline.quality.raw_stamps import RawStamps, columns_of, digest
 from headrace.pipeline.reports import Event, Listener, ignore
 from headrace.quality.profile import TableProfile, profile_quickly, without_values
 from headrace.settings import Resolved
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("headrace.pipeline")
 _HIDDEN = ("_dlt", "_headrace", "_quarantine")
-_LOAD = "_dlt_load_id"
 _FILE = "published"  # the alias of the published file
 
 
@@ -54,7 +52,11 @@ class _Table:
 
 
 def keep(
-    resolved: Resolved, store: RunStore, run_id: str, listen: Listener = ignore
+    resolved: Resolved,
+    store: RunStore,
+    run_id: str,
+    listen: Listener = ignore,
+    stamps: RawStamps | None = None,
 ) -> tuple[list[str], list[str]]:
     """Profile the raw tables and published marts that changed since their last profile.
 
@@ -65,6 +67,7 @@ def keep(
         store: has the catalog, and gets the profiles.
         run_id: of the run.
         listen: is told of each table.
+        stamps: of the raw tables, as far as this run has read them.
 
     Returns:
         The tables that were profiled, and what could not be, and why.
@@ -82,11 +85,14 @@ def keep(
     catalog = store.load_catalog()
     if catalog is None:
         return [], []
-    known, stamps = known_columns(catalog), store.profile_stamps()
+    known, before_by_id = known_columns(catalog), store.profile_stamps()
     sources = pii.sources_of(catalog)
     if before is None or before.rpartition(" ")[2] != str(catalog.version):
-        _forget_values(store, catalog, known, sources, stamps)
-    done, problems = _profile(resolved, store, run_id, catalog, known, sources, stamps, listen)
+        _forget_values(store, catalog, known, sources, before_by_id)
+    stamps = stamps or RawStamps(resolved.target.database)
+    done, problems = _profile(
+        resolved, store, run_id, catalog, known, sources, before_by_id, stamps, listen
+    )
     store.forget_profiles([asset_id for asset_id, _ in done], most)
     if not problems:
         with suppress(OSError):
@@ -143,7 +149,8 @@ def _profile(
     catalog: Catalog,
     known: KnownColumns,
     sources: Collection[tuple[str, str]],
-    stamps: Mapping[str, str],
+    before: Mapping[str, str],
+    stamps: RawStamps,
     listen: Listener,
 ) -> tuple[list[tuple[str, str]], list[str]]:
     import duckdb
@@ -153,7 +160,7 @@ def _profile(
     with _opened_with_file(resolved) as connection:
         if connection is None:
             return done, problems
-        tables = [*_raw_tables(resolved, catalog), *_marts(resolved, catalog)]
+        tables = [*_raw_tables(stamps, catalog), *_marts(resolved, catalog)]
         # DuckDB's own tables; a view over files has no numbers of rows
         stored = {
             qualified(*row)
@@ -162,18 +169,15 @@ def _profile(
                 "duckdb_databases() using (database_name) where type = 'duckdb'"
             ).fetchall()
         }
-        raw: dict[str, str] = {}
         for table in tables:
             try:
-                columns = _columns(connection, table.quoted)
-                make_room(connection, len(columns))
                 stamp = table.stamp
                 if stamp is None:
-                    above = raw.get(table.asset.parent_table or "", "")
-                    stamp = _stamp(connection, table.quoted, columns, above)
-                    raw[table.asset.id] = stamp
-                if stamps.get(table.asset.id) == stamp:
+                    stamp = stamps.of(connection, catalog.assets, table.asset)
+                if before.get(table.asset.id) == stamp:
                     continue
+                columns = columns_of(connection, table.quoted)
+                make_room(connection, len(columns))
                 listen(Event("profiles", f"profiling {table.name}", "phase"))
                 profiled = partial(
                     profile_quickly,
@@ -185,7 +189,7 @@ def _profile(
                 )
                 found = with_room(connection, profiled)
             except duckdb.CatalogException as error:  # it has gone since, or was never built
-                if is_missed(resolved, table.asset, was_there=table.asset.id in stamps):
+                if is_missed(resolved, table.asset, was_there=table.asset.id in before):
                     _LOG.info("no profile of %s: %s", table.name, one_line(str(error)))
             except duckdb.Error as error:
                 problems.append(f"{table.name}: {error_line(error)}")
@@ -219,7 +223,7 @@ def _opened_with_file(resolved: Resolved) -> "Iterator[duckdb.DuckDBPyConnection
         yield connection
 
 
-def _raw_tables(resolved: Resolved, catalog: Catalog) -> list[_Table]:
+def _raw_tables(stamps: RawStamps, catalog: Catalog) -> list[_Table]:
     """The raw tables, child tables after what they are nested in."""
     found = [
         asset
@@ -231,9 +235,7 @@ def _raw_tables(resolved: Resolved, catalog: Catalog) -> list[_Table]:
         _Table(
             asset,
             f"{asset.schema}.{asset.identifier or asset.name}",
-            qualified(
-                resolved.target.database, asset.schema or "main", asset.identifier or asset.name
-            ),
+            stamps.quoted(asset),
         )
         for asset in found
     ]
@@ -250,29 +252,11 @@ def _marts(resolved: Resolved, catalog: Catalog) -> list[_Table]:
             catalog.assets[one.unique_id],
             one.full_name,
             qualified(place, one.schema, one.name),
-            _digest(one.fingerprint),
+            digest(one.fingerprint),
         )
         for one in (publication.tables if publication else ())
         if one.unique_id in catalog.assets
     ]
-
-
-def _columns(connection: "duckdb.DuckDBPyConnection", quoted: str) -> dict[str, str]:
-    described = connection.execute(f"describe select * from {quoted}").fetchall()
-    return {str(name): str(kind) for name, kind, *_ in described}
-
-
-def _stamp(
-    connection: "duckdb.DuckDBPyConnection", quoted: str, columns: Mapping[str, str], above: str
-) -> str:
-    """What changes with a load: its columns, its rows, the newest load of it or of its parent."""
-    newest = f"max({_LOAD})" if _LOAD in columns else "null"
-    found = connection.execute(f"select count(*), {newest} from {quoted}").fetchone()
-    return _digest(repr((sorted(columns.items()), found, above)))
-
-
-def _digest(text: str) -> str:
-    return xxhash.xxh3_128_hexdigest(text.encode())
 
 
 def _forget_values(

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import xxhash
-
 from headrace.catalog import Catalog, RunStore
 from headrace.catalog.metric_tables import StoredPeriod, StoredPlan, StoredRunMetrics
 from headrace.errors import HeadraceError
@@ -24,6 +22,7 @@ from headrace.pipeline.publishing import published_file
 from headrace.pipeline.quality.kept_profiles import is_missed, opened
 from headrace.pipeline.quality.monitor_alarms import judge_tables, schema_alarm
 from headrace.pipeline.quality.monitor_tables import MonitoredTable, monitored
+from headrace.pipeline.quality.raw_stamps import LOAD, RawStamps, columns_of, digest
 from headrace.pipeline.reports import Event, Listener, QualityReport, ignore
 from headrace.quality.monitors.measure import Measured, WholeTable, as_text, from_text, measure
 from headrace.quality.monitors.plan import Plan, plan
@@ -46,6 +45,7 @@ def watch(
     has_built: bool = False,
     is_published: bool = False,
     listen: Listener = ignore,
+    stamps: RawStamps | None = None,
 ) -> QualityReport:
     """Measure the tables that changed, judge them, and keep what was found.
 
@@ -57,6 +57,7 @@ def watch(
         has_built: whether marts were built in it.
         is_published: whether what was built is published, too.
         listen: is told of each table.
+        stamps: of the raw tables, as far as this run has read them.
 
     Raises:
         WarehouseError: the target cannot be read.
@@ -71,16 +72,17 @@ def watch(
     notes = list(tables.notes)
     plans = store.plans()
     store.forget_metrics(plans.keys() - tables.by_id.keys())
-    state = _Watched(store, run_id, now, plans)
+    stamps = stamps or RawStamps(resolved.target.database)
+    state = _Watched(store, run_id, now, plans, catalog, stamps)
     with opened(resolved) as connection:
         if connection is not None:
-            stamps = _published_stamps(resolved) if is_published else {}
+            published = _published_stamps(resolved) if is_published else {}
             for key, table in tables.by_id.items():
                 if not table.is_raw and not has_built and key in plans:
                     continue
                 listen(Event("monitors", f"measuring {table.name}", "phase"))
                 try:
-                    state.look_at(connection, table, stamps.get(key))
+                    state.look_at(connection, table, published.get(key))
                 except HeadraceError as error:
                     notes.append(f"{table.name} is not monitored: {error}")
                 except Exception as error:
@@ -144,6 +146,8 @@ class _Watched:
     run_id: str
     now: datetime
     plans: dict[str, StoredPlan]
+    catalog: Catalog
+    stamps: RawStamps
     wholes: dict[str, WholeTable] = field(default_factory=dict)
     measured: dict[str, Plan] = field(default_factory=dict)
 
@@ -157,16 +161,11 @@ class _Watched:
         key = table.asset.id
         stored = self.plans.get(key)
         learned = SettlingTimes.from_text(stored.learned) if stored else SettlingTimes()
-        types = {
-            str(name): str(kind)
-            for name, kind, *_ in connection.execute(
-                f"describe select * from {table.quoted}"
-            ).fetchall()
-        }
+        types = columns_of(connection, table.quoted)
         make_room(connection, len(types))
         if stamp is None:
-            stamp = _stamp(connection, table, types)
-        stamp = xxhash.xxh3_128_hexdigest(f"{stamp} {sorted(types.items())}".encode())
+            stamp = self._stamp(connection, table, types)
+        stamp = digest(f"{stamp} {sorted(types.items())}")
         old = Plan.from_json(json.loads(stored.plan)) if stored else None
         is_same = old is not None and _fits(old, types, table)
         if is_same and learned.stamp == stamp:
@@ -205,6 +204,17 @@ class _Watched:
         self.store.keep_learned(key, learned.as_text())
         self.wholes[key] = found.whole
         self.measured[key] = made
+
+    def _stamp(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        table: MonitoredTable,
+        types: Mapping[str, str],
+    ) -> str:
+        """What changes with each load of a raw table of dlt; of others what is never the same."""
+        if table.is_raw and (LOAD in types or table.asset.parent_table is not None):
+            return self.stamps.of(connection, self.catalog.assets, table.asset)
+        return datetime.now(UTC).isoformat()
 
     def _note_schema(self, table: MonitoredTable, old: Plan | None, new: Plan) -> None:
         if old is not None and old.types != new.types:
@@ -259,15 +269,3 @@ def _fits(old: Plan, types: Mapping[str, str], table: MonitoredTable) -> bool:
     but = set(table.hints.but) - {old.event_time}
     shown = {name: kind for name, kind in types.items() if name not in but}
     return old.types == shown and old.hints == table.hints.as_json()
-
-
-def _stamp(
-    connection: "duckdb.DuckDBPyConnection", table: MonitoredTable, types: Mapping[str, str]
-) -> str:
-    """What changes with each load of a raw table of dlt; of others what is never the same."""
-    if not table.is_raw or "_dlt_load_id" not in types:
-        return datetime.now(UTC).isoformat()
-    row = connection.execute(
-        f"select count(*), max(_dlt_load_id), count(distinct _dlt_load_id) from {table.quoted}"
-    ).fetchone()
-    return repr(row)

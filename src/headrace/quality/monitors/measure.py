@@ -20,7 +20,7 @@ from headrace.quality.monitors.plan import (
     first_kept,
     happened,
 )
-from headrace.sql_text import identifier, identifiers, literal
+from headrace.sql_text import identifier, identifiers, literal, scalar
 
 if TYPE_CHECKING:
     import duckdb
@@ -138,7 +138,7 @@ def measure(
         empty = PeriodMetrics(now, rows, 0)
         period = replace(found.get(_EPOCH, empty), at=now, rows=rows)
         return Measured(WholeTable(rows), (period,))
-    whole = _whole(connection, quoted, plan, now)
+    whole = _whole(connection, quoted, plan, now, has_dates=is_new)
     if whole.newest is None:
         return Measured(whole, (), tuple(sorted(known or {})))
     time = identifier(plan.event_time)
@@ -174,30 +174,37 @@ def measure(
 
 
 def _whole(
-    connection: "duckdb.DuckDBPyConnection", quoted: str, plan: Plan, now: datetime
+    connection: "duckdb.DuckDBPyConnection",
+    quoted: str,
+    plan: Plan,
+    now: datetime,
+    *,
+    has_dates: bool,
 ) -> WholeTable:
     time = identifier(str(plan.event_time))
-    good, of_newest, load = happened(time, now), "false", ""
-    if plan.loaded_by is not None and not plan.is_date:
-        by = identifier(plan.loaded_by)
-        found = connection.execute(f"select max({by}) from {quoted}").fetchone()
-        load = str(found[0]) if found else ""
-        of_newest = f"{good} and {by} = {literal(load)}"
+    good = happened(time, now)
+    by = identifier(plan.loaded_by) if plan.loaded_by is not None and not plan.is_date else "null"
     row = connection.execute(
-        f"select count(*), count(*) filter (where {good}), max({time}) filter (where {good}), "
-        f"count(*) filter (where {of_newest}) from {quoted}"
+        "select sum(rows), sum(rows) filter (where day is not null), "
+        f"max(last) filter (where day is not null), max(load) from {DATES}"
+        if has_dates
+        else f"select count(*), count(*) filter (where {good}), max({time}) filter (where {good}), "
+        f"max({by}) from {quoted}"
     ).fetchone()
-    rows, inside, newest, loaded = row or (0, 0, None, 0)
-    late = None
-    if loaded:
+    rows, inside, newest, load = row or (0, 0, None, None)
+    rows, inside, late = int(rows or 0), int(inside or 0), None
+    if load is not None and by != "null":
+        of_newest, some = f"{good} and {by} = {literal(load)}", ""
+        if inside >= 2 * ENOUGH_ROWS:
+            loaded = scalar(connection, f"select count(*) from {quoted} where {of_newest}")
+            some = _one_in(plan, loaded // ENOUGH_ROWS)
         # dlt's ids of loads are seconds since 1970
-        some = _one_in(plan, int(loaded) // ENOUGH_ROWS)
         found = connection.execute(
             f"select try_cast({literal(load)} as double) - median(epoch({time})) "
             f"from {quoted} where {of_newest}{some}"
         ).fetchone()
         late = found[0] if found else None
-    return WholeTable(int(rows), int(rows) - int(inside), _utc(newest), late)
+    return WholeTable(rows, rows - inside, _utc(newest), late)
 
 
 def _fingerprints(

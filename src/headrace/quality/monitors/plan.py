@@ -16,7 +16,7 @@ from headrace.errors import MonitorError
 from headrace.formatting import did_you_mean
 from headrace.quality.monitors.model import TRAINING_PERIODS, Grain
 from headrace.quality.profile.measure import SAMPLE, MeasuredColumn, columns_of, take_sample
-from headrace.sql_text import batches, identifiers, scalar
+from headrace.sql_text import batches, identifier, identifiers, scalar
 
 if TYPE_CHECKING:
     import duckdb
@@ -165,7 +165,7 @@ def plan(
 
     Args:
         connection: whose time zone is UTC; it gets temporary tables: of one with an event time,
-            ``DATES`` has the rows of each date, with what `fingerprint` makes of them.
+            ``DATES`` has the rows of each date, and of none, with what `fingerprint` makes of them.
         quoted: the table in SQL.
         hints: what else is known.
         now: UTC; what lies later is no event.
@@ -184,7 +184,7 @@ def plan(
         loaded_by = "_dlt_load_id" if "_dlt_load_id" in names else None
         one_in, settles = max(1, int(all_rows / ENOUGH_ROWS)), 0.0
         if chosen is not None:
-            rows, days, span = _span(connection, quoted, chosen, fingerprint(loaded_by, names), now)
+            rows, days, span = _span(connection, quoted, chosen, loaded_by, names, now)
             grain = hints.grain or _grain(rows, days, span, is_date=chosen.data_type == "DATE")
             periods = max(1, min(span / _DAYS[grain], periods_kept(grain)))
             in_window = rows * min(1.0, periods * _DAYS[grain] / span)
@@ -319,17 +319,21 @@ def _span(
     connection: "duckdb.DuckDBPyConnection",
     quoted: str,
     column: MeasuredColumn,
-    content: str,
+    loaded_by: str | None,
+    names: Iterable[str],
     now: datetime,
 ) -> tuple[int, int, float]:
     """Rows with an event time, days that have some, and days from the first to the last."""
+    load = identifier(loaded_by) if loaded_by is not None else "null"
     connection.execute(
-        f"create or replace temp table {DATES} as select cast({column.sql} as date) as day, "
+        f"create or replace temp table {DATES} as select "
+        f"case when {happened(column.sql, now)} then cast({column.sql} as date) end as day, "
         f"count(*) as rows, min({column.sql}) as first, max({column.sql}) as last, "
-        f"{content} as content from {quoted} where {happened(column.sql, now)} group by 1"
+        f"max({load}) as load, {fingerprint(loaded_by, names)} as content from {quoted} group by 1"
     )
     row = connection.execute(
-        f"select sum(rows), date_diff('hour', min(first), max(last)), count(*) from {DATES}"
+        "select sum(rows), date_diff('hour', min(first), max(last)), count(*) "
+        f"from {DATES} where day is not null"
     ).fetchone()
     rows, hours, days = (int(one or 0) for one in row) if row else (0, 0, 0)
     return rows, days, max(hours / 24, 1.0)
