@@ -13,7 +13,7 @@ from lab import Lab, copy_project
 from headrace.catalog import RunStore
 from headrace.pipeline.building import reuse
 from headrace.pipeline.building.slim_build import Selection
-from headrace.pipeline.quarantine.replay import replay
+from headrace.pipeline.quarantine.replay import discard, replay
 from headrace.pipeline.quarantine.rows import Chosen
 from headrace.pipeline.reports import BuildReport, LoadFailure, LoadReport, TableReport
 from headrace.pipeline.run import run
@@ -351,6 +351,14 @@ def test_rows_that_left_quarantine_run_what_reads_their_table(built: Project) ->
     assert replay(built.lab.resolved, items, corrections=["id = '4'"]).rows_new == 1
     assert built.run() == B
     assert built.lab.query("select amount from marts.b_items where id = 4") == [(7,)]
+
+
+def test_rows_that_are_given_up_run_nothing_again(built: Project) -> None:
+    built.write_items("b", "1,10\n2,20\n,7\n3,1\n,9\n")
+    assert built.run() == B
+    discarded = discard(built.lab.resolved, Chosen(source="b", table="items"))
+    assert discarded.rows >= 1
+    assert built.run() == set()
 
 
 TABLE = TableReport(

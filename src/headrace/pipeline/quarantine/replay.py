@@ -19,7 +19,7 @@ from headrace.formatting import did_you_mean, shortened
 from headrace.ingest.cursor import CursorError
 from headrace.ingest.merge import kind_of_type, rank_text
 from headrace.ingest.model import FileTable
-from headrace.ingest.quarantine import replayed_from
+from headrace.ingest.quarantine import HISTORY_TABLE, replayed_from
 from headrace.ingest.types import exact_cast
 from headrace.ingest.value_formats import written_columns
 from headrace.libraries import dlt as libraries_dlt
@@ -146,6 +146,7 @@ def discard(resolved: "Resolved", chosen: Chosen) -> DiscardReport:
     command = "headrace quarantine discard"
     with (
         lock.hold(resolved.target, command),
+        _reused_afterwards(resolved) as changed,
         opened(resolved, read_only=False) as connection,
     ):
         rows = quarantined_rows(connection, chosen)
@@ -154,6 +155,16 @@ def discard(resolved: "Resolved", chosen: Chosen) -> DiscardReport:
             with _transaction(connection):
                 events = [(row.id, None) for row in rows]
                 add_history(connection, chosen.schema, "discarded", events, run_id=run.run_id)
+            changed.append(
+                TableReport(
+                    source=str(chosen.source),
+                    table=HISTORY_TABLE,
+                    rows_given=len(rows),
+                    rows_new=len(rows),
+                    rows_changed=0,
+                    rows_total=len(rows),
+                )
+            )
             keep(resolved, run.store, run.run_id, [str(chosen.source)], connection)
             return DiscardReport(run_id=run.run_id, rows=len(rows))
 
