@@ -580,6 +580,39 @@ def test_what_does_not_fit_into_the_limit_is_loaded_with_a_larger_one(
     assert rows(lab, "count(*), sum(strlen(text))", "long") == [(4_000, 4_000 * 38_400)]
 
 
+def test_many_rows_for_a_table_that_has_some_need_no_memory_for_all_of_them(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither we nor dlt number the rows of each key, for which DuckDB holds all values at once."""
+    lab = shop.lab_with("{orders: {pattern: '*.parquet', primary_key: [id]}}")
+    lab = lab.set("targets.duckdb.load_memory_limit=80MB")
+    for name, first, last in (("a", 0, 10), ("b", 0, 250_000), ("c", 250_000, 500_000)):
+        with duckdb.connect() as connection:
+            connection.execute(
+                "copy (select i as id, md5(i::varchar) || md5((i + 1)::varchar) as text, "
+                f"md5((i + 2)::varchar) as more from range({first}, {last}) as r(i)) "
+                f"to '{shop.folder / name}.parquet'"
+            )
+        if name == "a":
+            lab.load()
+    monkeypatch.setattr(source_loader, "larger_limit", lambda _: None)
+
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_changed, table.rows_total) == (499_990, 0, 500_000)
+
+
+def test_a_key_that_somebody_wrote_twice_is_there_once_after_a_change(shop: Shop) -> None:
+    lab = shop.lab_with(ORDERS)
+    shop.write("orders.csv", "order_id,x\n1,7\n2,8\n")
+    lab.load()
+    with duckdb.connect(str(lab.warehouse)) as connection:
+        connection.execute("insert into store_raw.orders from store_raw.orders")
+    shop.write("orders.csv", "order_id,x\n1,9\n2,8\n3,1\n")
+    lab.load()
+    assert rows(lab, "order_id, x") == [(1, 9), (2, 8), (2, 8), (3, 1)]
+
+
 def test_a_table_without_a_key_alone_has_a_quarantine(shop: Shop) -> None:
     """The first load of all, so that nothing has made the quarantine table before."""
     shop.write("orders.csv", "order_id,note\n1,a\n2\n3,c\n")

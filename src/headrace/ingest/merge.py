@@ -51,7 +51,7 @@ class Existing:
 
 @dataclass(frozen=True)
 class Picked:
-    """What ``picked`` holds, the table of rows to hand over.
+    """What ``picked`` holds, the table or view of rows to hand over.
 
     Attributes:
         columns: its columns, in order.
@@ -60,6 +60,7 @@ class Picked:
         rows_changed: those whose key it has, with other values.
         rows_deleted: rows of the raw table that it tells dlt to delete.
         notes: sentences for the user.
+        is_unique: whether no key comes twice in it; not of a table without a key.
     """
 
     columns: tuple[RawColumn, ...]
@@ -68,6 +69,7 @@ class Picked:
     rows_changed: int
     rows_deleted: int = 0
     notes: tuple[str, ...] = ()
+    is_unique: bool = False
 
 
 def kind_of_type(duckdb_type: str) -> Kind | None:
@@ -178,11 +180,20 @@ class Merge:
         )
 
     def _winners(self) -> str:
+        # one file has each key once; and to number rows takes memory for all of their values
+        if len(self.read) == 1 or not self._repeats("good"):
+            return "select * from good"
+        keys = identifiers(self.table.primary_key)
         return (
-            "select * from good qualify row_number() over "
-            f"(partition by {identifiers(self.table.primary_key)} "
+            f"select * from good qualify row_number() over (partition by {keys} "
             "order by __cursor desc nulls last, __place desc, __row desc) = 1"
         )
+
+    def _repeats(self, relation: str) -> bool:
+        """Whether several rows of a relation have the same key."""
+        keys = identifiers(self.table.primary_key)
+        query = f"select 1 from {relation} group by {keys} having count(*) > 1 limit 1"
+        return self.connection.execute(query).fetchone() is not None
 
     def _view_raw(self) -> None:
         from_file = FROM_FILE if self.existing.knows_files else "cast(null as varchar)"
@@ -218,7 +229,7 @@ class Merge:
         selected = f"* exclude ({FILE_COLUMN}), {FILE_COLUMN} as {FROM_FILE}"
         self._make("table", "picked", f"select {selected} from ({self._winners()})")
         count = scalar(self.connection, "select count(*) from picked")
-        return Picked(columns, count, rows_new=count, rows_changed=0)
+        return Picked(columns, count, rows_new=count, rows_changed=0, is_unique=True)
 
     def _pick_by_key(self) -> Picked:
         self._quarantine_without_cursor("raw_row")
@@ -250,7 +261,7 @@ class Merge:
         )
         names = identifiers(column.name for column in self.columns)
         self._make(
-            "table",
+            "view",
             "picked",
             f"select {names}, {FILE_COLUMN} as {FROM_FILE}, __class from compared "
             "where __class not in ('same', 'older', 'out')",
@@ -262,10 +273,14 @@ class Merge:
             columns += [RawColumn(IS_GONE, "BOOLEAN")] if deleted else []
         elif self._is_whole:
             columns += self._keep_what_no_file_holds()
-        new = scalar(self.connection, "select count(*) from picked where __class = 'new'")
-        changed = scalar(self.connection, "select count(*) from picked where __class = 'changed'")
-        rows = scalar(self.connection, "select count(*) from picked")
-        return Picked(tuple(columns), rows, new, changed, deleted)
+        rows, new, changed = self.connection.execute(
+            "select count(*), count(*) filter (__class = 'new'), "
+            "count(*) filter (__class = 'changed') from picked"
+        ).fetchall()[0]
+        # where the raw table has a key twice, each of its rows met the row of the files
+        met = "(select * from picked where __class is distinct from 'new')"
+        is_unique = not self._repeats(met)
+        return Picked(tuple(columns), rows, new, changed, deleted, is_unique=is_unique)
 
     def _delete_what_is_missing(self) -> int:
         """Tell dlt to delete the raw rows that the snapshot no longer has; gives their number.
@@ -280,14 +295,11 @@ class Merge:
         count = scalar(self.connection, f"select count(*) from ({missing})")
         self._check_deleted(count)
         if count:
-            self._make_deletable()
+            _add_column(self.connection, RawColumn(IS_GONE, "BOOLEAN"))
             self.connection.execute(
                 f"insert into picked by name select {keys}, true as {IS_GONE} from ({missing})"
             )
         return count
-
-    def _make_deletable(self) -> None:
-        self.connection.execute(f"alter table picked add column {IS_GONE} boolean")
 
     def _check_deleted(self, count: int) -> None:
         """Refuse a snapshot that would delete more rows than the settings allow.
@@ -377,9 +389,8 @@ class Merge:
             if name not in known
         ]
         for column in more:
-            self.connection.execute(
-                f"alter table picked add column {identifier(column.name)} {column.duckdb_type}"
-            )
+            _add_column(self.connection, column)
+        _make_table(self.connection)
         names = identifiers(self.existing.columns)
         self.connection.execute(
             f"insert into picked by name select {names}, cast(null as varchar) as {FROM_FILE}, "
@@ -492,5 +503,20 @@ def _with_gone(
     """The columns of ``picked`` with the one that tells dlt to delete a row."""
     if any(column.name == IS_GONE for column in columns):
         return columns
-    connection.execute(f"alter table picked add column {IS_GONE} boolean")
-    return (*columns, RawColumn(IS_GONE, "BOOLEAN"))
+    gone = RawColumn(IS_GONE, "BOOLEAN")
+    _add_column(connection, gone)
+    return (*columns, gone)
+
+
+def _add_column(connection: "duckdb.DuckDBPyConnection", column: RawColumn) -> None:
+    _make_table(connection)
+    name = identifier(column.name)
+    connection.execute(f"alter table picked add column {name} {column.duckdb_type}")
+
+
+def _make_table(connection: "duckdb.DuckDBPyConnection") -> None:
+    """Have ``picked`` be a table, to which rows can be added."""
+    if scalar(connection, "select count(*) from duckdb_views() where view_name = 'picked'"):
+        connection.execute("create temp table picked_rows as select * from picked")
+        connection.execute("drop view picked")
+        connection.execute("alter table picked_rows rename to picked")

@@ -463,6 +463,8 @@ def _hand_over(
     hints = dlt.mark.make_hints(
         columns=columns,
         write_disposition="replace" if staged.is_first else "merge",
+        # else dlt numbers all rows of each key, for which it holds all of them in memory
+        additional_table_hints={"x-stage-data-deduplicated": staged.is_unique},
         **(
             {"primary_key": list(table.primary_key)}
             if table.primary_key

@@ -87,6 +87,10 @@ class Shop:
             for one in statements:
                 connection.execute(one)
 
+    def rows(self) -> int:
+        with duckdb.connect(str(self.resolved.target.database_file), read_only=True) as connection:
+            return len(connection.execute("select id from shop_raw.orders").fetchall())
+
     def load(self, *statements: str) -> QualityReport:
         """Change raw rows as a load does, and look."""
         self.sql(
@@ -241,6 +245,20 @@ def test_only_days_that_changed_are_measured_again(shop: Shop) -> None:
             "select run_id, count(*), min(at) from metric_periods group by 1 order by 1"
         ).fetchall()
     assert [(run, number) for run, number, _ in rows] == [("r1", DAYS - 2), ("r2", 1)]
+
+
+def test_a_table_that_has_grown_tenfold_is_measured_as_what_it_is_now(shop: Shop) -> None:
+    def grain() -> tuple[str, bool]:
+        plan = Plan.from_json(json.loads(shop.store.plans()[RAW].plan))
+        return plan.grain, plan.rows == shop.rows()
+
+    shop.sql("delete from shop_raw.orders where id % 20 <> 0")
+    shop.watch()
+    assert grain() == ("week", True)
+    assert shop.load(ORDERS.format(days=DAYS)).alarms == ()
+    assert grain() == ("day", True)
+    shop.load("delete from shop_raw.orders where id % 2 = 0")
+    assert grain() == ("day", False)
 
 
 def test_a_column_that_is_gone_is_an_alarm_until_the_next_load(shop: Shop) -> None:

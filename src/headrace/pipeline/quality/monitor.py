@@ -28,12 +28,14 @@ from headrace.quality.monitors.measure import Measured, WholeTable, as_text, fro
 from headrace.quality.monitors.plan import Plan, plan
 from headrace.quality.monitors.settling import SettlingTimes, moved
 from headrace.settings import Resolved
+from headrace.sql_text import scalar
 from headrace.system_errors import error_line
 
 if TYPE_CHECKING:
     import duckdb
 
 _LOG = logging.getLogger("headrace.pipeline")
+_GROWN = 10  # times the rows that its plan was made for
 
 
 def watch(
@@ -167,10 +169,10 @@ class _Watched:
             stamp = self._stamp(connection, table, types)
         stamp = digest(f"{stamp} {sorted(types.items())}")
         old = Plan.from_json(json.loads(stored.plan)) if stored else None
-        is_same = old is not None and _fits(old, types, table)
-        if is_same and learned.stamp == stamp:
+        fits = old is not None and _fits(old, types, table)
+        if fits and learned.stamp == stamp:
             return
-        if is_same and old is not None:
+        if fits and old is not None and not _has_grown(connection, table, old):
             made = old
         else:
             made = with_room(
@@ -262,6 +264,16 @@ class _Watched:
                 )
             )
         self.store.keep_run_metrics(rows)
+
+
+def _has_grown(connection: "duckdb.DuckDBPyConnection", table: MonitoredTable, plan: Plan) -> bool:
+    """Whether a table has so many more rows that its plan is made again.
+
+    Without an event time, what was measured in earlier runs would be lost.
+    """
+    if plan.rows is None or plan.event_time is None:
+        return False
+    return scalar(connection, f"select count(*) from {table.quoted}") > _GROWN * plan.rows
 
 
 def _fits(old: Plan, types: Mapping[str, str], table: MonitoredTable) -> bool:

@@ -3,7 +3,8 @@
     columns, a sample, hints of dbt and dlt ─► event time ─► grain ─► roles, bins, categories
 
 A plan is made once and kept: bins and categories have to stay the same for periods to be compared.
-It is made again when the columns change, or the settings that it was made from.
+It is made again when the columns change, or the settings that it was made from, and when the table
+has ten times the rows: what a sample file is measured by is not right for years of data.
 """
 
 import re
@@ -94,6 +95,7 @@ class Plan:
             say: of most rows; 0 where nothing says so.
         is_exact: whether different values are counted one by one, and not estimated.
         hints: what it was made from, apart from the data.
+        rows: of the table when it was made; None where an older version made it.
     """
 
     event_time: str | None
@@ -106,6 +108,7 @@ class Plan:
     settles: float = 0.0
     is_exact: bool = False
     hints: Mapping[str, Any] = field(default_factory=dict)
+    rows: int | None = None
 
     @property
     def types(self) -> dict[str, str]:
@@ -214,6 +217,7 @@ def plan(
         settles=settles,
         is_exact=all_rows <= _LARGE,
         hints=hints.as_json(),
+        rows=all_rows,
     )
 
 
