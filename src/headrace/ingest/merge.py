@@ -51,7 +51,7 @@ class Existing:
 
 @dataclass(frozen=True)
 class Picked:
-    """What ``picked`` holds, the table or view of rows to hand over.
+    """What ``picked`` holds, the table of rows to hand over.
 
     Attributes:
         columns: its columns, in order.
@@ -233,37 +233,25 @@ class Merge:
 
     def _pick_by_key(self) -> Picked:
         self._quarantine_without_cursor("raw_row")
-        takes = (
-            "coalesce(winner.__cursor > raw_row.__cursor, "
-            "raw_row.__cursor is null and winner.__cursor is not null) "
-            "or (winner.__cursor is not distinct from raw_row.__cursor "
-            "and (coalesce(raw_row.__is_read, true) or winner.__place > raw_row.__place "
-            "or (raw_row.__is_replayed and winner.__place = raw_row.__place)))"
-        )
-        # what a snapshot says counts, whatever the table has, and whichever file said it before
-        takes = "true" if self._is_snapshot else takes
+        winners, out, takes = self._winners(), self._is_out(), self._takes()
         moved = (
             "raw_row.__is_replayed"
             if self._is_snapshot
             else f"raw_row.__from is distinct from winner.{FILE_COLUMN}"
         )
+        names = identifiers((column.name for column in self.columns), prefix="winner.")
+        # only what is picked is written: of a large file that is there again, a few rows
         self._make(
             "table",
-            "compared",
-            f"select winner.*, case when {self._is_out()} then 'out' "
+            "picked",
+            f"select {names}, winner.{FILE_COLUMN} as {FROM_FILE}, case when {out} then 'out' "
             f"when raw_row.{identifier(self.table.primary_key[0])} is null then 'new' "
             f"when not ({takes}) then 'older' "
             f"when {self._differs()} then 'changed' "
             f"when {moved} then 'moved' "
             "else 'same' end as __class "
-            f"from ({self._winners()}) as winner left join raw_row "
-            f"on {self._same_key('winner', 'raw_row')}",
-        )
-        names = identifiers(column.name for column in self.columns)
-        self._make(
-            "view",
-            "picked",
-            f"select {names}, {FILE_COLUMN} as {FROM_FILE}, __class from compared "
+            f"from ({winners}) as winner left join raw_row "
+            f"on {self._same_key('winner', 'raw_row')} "
             "where __class not in ('same', 'older', 'out')",
         )
         columns = [*self.columns, RawColumn(FROM_FILE, "VARCHAR")]
@@ -272,7 +260,8 @@ class Merge:
             deleted = self._delete_what_is_missing()
             columns += [RawColumn(IS_GONE, "BOOLEAN")] if deleted else []
         elif self._is_whole:
-            columns += self._keep_what_no_file_holds()
+            held = f"select 1 from ({winners}) as winner where ({out} or ({takes}) is not false)"
+            columns += self._keep_what_no_file_holds(held)
         rows, new, changed = self.connection.execute(
             "select count(*), count(*) filter (__class = 'new'), "
             "count(*) filter (__class = 'changed') from picked"
@@ -295,11 +284,14 @@ class Merge:
         count = scalar(self.connection, f"select count(*) from ({missing})")
         self._check_deleted(count)
         if count:
-            _add_column(self.connection, RawColumn(IS_GONE, "BOOLEAN"))
+            self._make_deletable()
             self.connection.execute(
                 f"insert into picked by name select {keys}, true as {IS_GONE} from ({missing})"
             )
         return count
+
+    def _make_deletable(self) -> None:
+        self.connection.execute(f"alter table picked add column {IS_GONE} boolean")
 
     def _check_deleted(self, count: int) -> None:
         """Refuse a snapshot that would delete more rows than the settings allow.
@@ -325,6 +317,18 @@ class Merge:
                 f"{before:,} rows, and its `deleted_rows_limit` allows {limit:.0%}: complete the "
                 "file, or raise the limit"
             )
+
+    def _takes(self) -> str:
+        """SQL of whether a row of the files takes the place of a raw row of its key."""
+        if self._is_snapshot:  # counts, whatever the table has, and whichever file said it before
+            return "true"
+        return (
+            "(coalesce(winner.__cursor > raw_row.__cursor, "
+            "raw_row.__cursor is null and winner.__cursor is not null) "
+            "or (winner.__cursor is not distinct from raw_row.__cursor "
+            "and (coalesce(raw_row.__is_read, true) or winner.__place > raw_row.__place "
+            "or (raw_row.__is_replayed and winner.__place = raw_row.__place))))"
+        )
 
     def _is_out(self) -> str:
         """SQL of whether a row of the files is outside of the range that is loaded.
@@ -372,13 +376,16 @@ class Merge:
         ]
         return f"({' or '.join(differs) or 'false'})"
 
-    def _keep_what_no_file_holds(self) -> list[RawColumn]:
-        """Note on the raw rows that no file holds any more that none does; the columns it takes."""
+    def _keep_what_no_file_holds(self, held: str) -> list[RawColumn]:
+        """Note on the raw rows that no file holds any more that none does; the columns it takes.
+
+        Args:
+            held: a query of what the files hold of a row of ``raw_row``, but for its key.
+        """
         lost = (
             "select raw_row.* from raw_row where __from is not null "
-            "and not (__is_replayed and __place is not null) and not exists "
-            "(select 1 from compared where __class <> 'older' "
-            f"and {self._same_key('compared', 'raw_row')})"
+            "and not (__is_replayed and __place is not null) "
+            f"and not exists ({held} and {self._same_key('winner', 'raw_row')})"
         )
         if not scalar(self.connection, f"select count(*) from ({lost})"):
             return []
@@ -389,8 +396,9 @@ class Merge:
             if name not in known
         ]
         for column in more:
-            _add_column(self.connection, column)
-        _make_table(self.connection)
+            self.connection.execute(
+                f"alter table picked add column {identifier(column.name)} {column.duckdb_type}"
+            )
         names = identifiers(self.existing.columns)
         self.connection.execute(
             f"insert into picked by name select {names}, cast(null as varchar) as {FROM_FILE}, "
@@ -503,20 +511,5 @@ def _with_gone(
     """The columns of ``picked`` with the one that tells dlt to delete a row."""
     if any(column.name == IS_GONE for column in columns):
         return columns
-    gone = RawColumn(IS_GONE, "BOOLEAN")
-    _add_column(connection, gone)
-    return (*columns, gone)
-
-
-def _add_column(connection: "duckdb.DuckDBPyConnection", column: RawColumn) -> None:
-    _make_table(connection)
-    name = identifier(column.name)
-    connection.execute(f"alter table picked add column {name} {column.duckdb_type}")
-
-
-def _make_table(connection: "duckdb.DuckDBPyConnection") -> None:
-    """Have ``picked`` be a table, to which rows can be added."""
-    if scalar(connection, "select count(*) from duckdb_views() where view_name = 'picked'"):
-        connection.execute("create temp table picked_rows as select * from picked")
-        connection.execute("drop view picked")
-        connection.execute("alter table picked_rows rename to picked")
+    connection.execute(f"alter table picked add column {IS_GONE} boolean")
+    return (*columns, RawColumn(IS_GONE, "BOOLEAN"))
