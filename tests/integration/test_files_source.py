@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 from lab import Lab, Rows, Shop
 
 from headrace.errors import SourceError
@@ -578,6 +579,29 @@ def test_what_does_not_fit_into_the_limit_is_loaded_with_a_larger_one(
 
     assert report.notes == ()
     assert rows(lab, "count(*), sum(strlen(text))", "long") == [(4_000, 4_000 * 38_400)]
+
+
+def test_rows_that_do_not_fit_are_tried_once_with_each_limit(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            "copy (select i as id, md5(i::varchar) || md5((i + 1)::varchar) as text "
+            f"from range(400_000) as r(i)) to '{shop.folder / 'orders.parquet'}'"
+        )
+    lab = shop.lab_with("{orders: {pattern: '*.parquet', primary_key: [id]}}")
+    lab = lab.set("targets.duckdb.load_memory_limit=24MB")
+    asked: list[str] = []
+    execute = DuckDbSqlClient.execute_query
+
+    def noted(self: DuckDbSqlClient, query: Any, *args: Any, **named: Any) -> Any:
+        asked.append(query)
+        return execute(self, query, *args, **named)
+
+    monkeypatch.setattr(DuckDbSqlClient, "execute_query", noted)
+
+    assert lab.load_one().rows_new == 400_000
+    assert sum('INSERT INTO "store_raw"."orders"' in query for query in asked) == 2
 
 
 def test_many_rows_for_a_table_that_has_some_need_no_memory_for_all_of_them(

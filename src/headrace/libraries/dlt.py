@@ -239,12 +239,16 @@ def around_connections(
 ) -> Iterator[None]:
     """Enter a context for each connection that dlt opens to a DuckDB, until it closes it.
 
-    It opens several at a time, each in a thread.
+    It opens several at a time, each in a thread. What does not fit in memory fails at once: dlt
+    would try it five times, with the same limit.
     """
+    import duckdb
+    from dlt.destinations.exceptions import DatabaseTerminalException
     from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
     client: Any = DuckDbSqlClient
     opened, closed = client.open_connection, client.close_connection
+    explained = client.__dict__["_make_database_exception"]
 
     def open_connection(self: Any) -> Any:
         connection = opened(self)
@@ -261,11 +265,18 @@ def around_connections(
         else:
             stack.close()
 
+    def explain(cls: Any, error: Exception) -> Exception:
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return DatabaseTerminalException(error)
+        return cast("Exception", explained.__get__(None, cls)(error))
+
     client.open_connection, client.close_connection = open_connection, close_connection
+    client._make_database_exception = classmethod(explain)  # noqa: SLF001 - dlt has no public way
     try:
         yield
     finally:
         client.open_connection, client.close_connection = opened, closed
+        client._make_database_exception = explained  # noqa: SLF001
 
 
 @dataclass(frozen=True)
