@@ -124,6 +124,7 @@ class Merge:
         read: names of those that were read.
         renamed: names of files that are gone, whose content another file has now.
         raw_cursor: SQL of the place of a raw row in the cursor's order.
+        repeats: whether several of the files that were read may have the same key.
         between: the range of the cursor in which rows are taken; None for all.
     """
 
@@ -135,6 +136,7 @@ class Merge:
     read: set[str]
     renamed: tuple[str, ...]
     raw_cursor: str
+    repeats: bool
     between: Backfill | None = None
 
     def pick(self) -> Picked | None:
@@ -180,20 +182,13 @@ class Merge:
         )
 
     def _winners(self) -> str:
-        # one file has each key once; and to number rows takes memory for all of their values
-        if len(self.read) == 1 or not self._repeats("good"):
+        if not self.repeats:  # to number rows takes memory for all of their values
             return "select * from good"
         keys = identifiers(self.table.primary_key)
         return (
             f"select * from good qualify row_number() over (partition by {keys} "
             "order by __cursor desc nulls last, __place desc, __row desc) = 1"
         )
-
-    def _repeats(self, relation: str) -> bool:
-        """Whether several rows of a relation have the same key."""
-        keys = identifiers(self.table.primary_key)
-        query = f"select 1 from {relation} group by {keys} having count(*) > 1 limit 1"
-        return self.connection.execute(query).fetchone() is not None
 
     def _view_raw(self) -> None:
         from_file = FROM_FILE if self.existing.knows_files else "cast(null as varchar)"
@@ -267,9 +262,11 @@ class Merge:
             "count(*) filter (__class = 'changed') from picked"
         ).fetchall()[0]
         # where the raw table has a key twice, each of its rows met the row of the files
-        met = "(select * from picked where __class is distinct from 'new')"
-        is_unique = not self._repeats(met)
-        return Picked(tuple(columns), rows, new, changed, deleted, is_unique=is_unique)
+        twice = self.connection.execute(
+            "select 1 from picked where __class is distinct from 'new' "
+            f"group by {identifiers(self.table.primary_key)} having count(*) > 1 limit 1"
+        ).fetchone()
+        return Picked(tuple(columns), rows, new, changed, deleted, is_unique=twice is None)
 
     def _delete_what_is_missing(self) -> int:
         """Tell dlt to delete the raw rows that the snapshot no longer has; gives their number.

@@ -273,7 +273,7 @@ class _Stager:
         columns = [RawColumn(name, kind) for name, kind in kept.items()]
         columns += self._check_values(columns)
         raw_cursor = self._type_view(columns)
-        self._check_keys(columns)
+        repeats = self._check_keys(columns)
         read = {scan.file.name for scan in self.scans}
         merge = Merge(
             self.connection,
@@ -284,6 +284,7 @@ class _Stager:
             read=read,
             renamed=tuple(self.changes.renamed),
             raw_cursor=raw_cursor,
+            repeats=repeats,
             between=self.changes.between,
         )
         picked = merge.pick()
@@ -603,11 +604,15 @@ class _Stager:
             f"{{{cursor}: text}}` for codes that are in order as text, or take out `cursor`"
         )
 
-    def _check_keys(self, columns: list[RawColumn]) -> None:
-        """Quarantine rows with a null or rounded key, and all but the newest of a file's of one."""
+    def _check_keys(self, columns: list[RawColumn]) -> bool:
+        """Quarantine rows with a null or rounded key, and all but the newest of a file's of one.
+
+        Returns:
+            Whether several files may have the same key.
+        """
         key = self.table.primary_key
         if not key:
-            return
+            return False
         nulls = " or ".join(f"{identifier(column)} is null" for column in key)
         words = ", ".join(key)
         self.connection.execute(
@@ -625,6 +630,13 @@ class _Stager:
                     f"insert into bad select __file, __row, 'rounded_key', {told} from typed "
                     f"where {rounded} and {IS_GOOD}"
                 )
+        is_one = len(self.scans) == 1
+        repeated = (
+            f"select 1 from typed where {IS_GOOD} group by {identifiers(key)} "
+            "having count(*) > 1 limit 1"
+        )
+        if not is_one and self.connection.execute(repeated).fetchone() is None:
+            return False
         self.connection.execute(
             "insert into bad select __file, __row, 'duplicate_key', "
             f"{literal(f'a later row of the file has the same {words}')} "
@@ -632,3 +644,4 @@ class _Stager:
             f"(partition by __file, {identifiers(key)} "
             "order by __cursor desc nulls last, __row desc) > 1"
         )
+        return not is_one
