@@ -75,7 +75,6 @@ def stage_whole(
         rows_new=count,
         rows_changed=0,
         is_first=True,
-        is_unique=True,
         files_read=len(scans),
         rows_selected=count,
         notes=(*table.absent_columns(read), *notes),

@@ -60,7 +60,6 @@ class Picked:
         rows_changed: those whose key it has, with other values.
         rows_deleted: rows of the raw table that it tells dlt to delete.
         notes: sentences for the user.
-        is_unique: whether no key comes twice in it; not of a table without a key.
     """
 
     columns: tuple[RawColumn, ...]
@@ -69,7 +68,6 @@ class Picked:
     rows_changed: int
     rows_deleted: int = 0
     notes: tuple[str, ...] = ()
-    is_unique: bool = False
 
 
 def kind_of_type(duckdb_type: str) -> Kind | None:
@@ -224,7 +222,7 @@ class Merge:
         selected = f"* exclude ({FILE_COLUMN}), {FILE_COLUMN} as {FROM_FILE}"
         self._make("table", "picked", f"select {selected} from ({self._winners()})")
         count = scalar(self.connection, "select count(*) from picked")
-        return Picked(columns, count, rows_new=count, rows_changed=0, is_unique=True)
+        return Picked(columns, count, rows_new=count, rows_changed=0)
 
     def _pick_by_key(self) -> Picked:
         self._quarantine_without_cursor("raw_row")
@@ -261,12 +259,7 @@ class Merge:
             "select count(*), count(*) filter (__class = 'new'), "
             "count(*) filter (__class = 'changed') from picked"
         ).fetchall()[0]
-        # where the raw table has a key twice, each of its rows met the row of the files
-        twice = self.connection.execute(
-            "select 1 from picked where __class is distinct from 'new' "
-            f"group by {identifiers(self.table.primary_key)} having count(*) > 1 limit 1"
-        ).fetchone()
-        return Picked(tuple(columns), rows, new, changed, deleted, is_unique=twice is None)
+        return Picked(tuple(columns), rows, new, changed, deleted)
 
     def _delete_what_is_missing(self) -> int:
         """Tell dlt to delete the raw rows that the snapshot no longer has; gives their number.

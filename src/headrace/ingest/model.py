@@ -338,7 +338,6 @@ class Staged:
         rows_new: rows whose key the raw table does not have.
         rows_changed: rows whose key it has, with other values.
         is_first: whether the raw table has no rows of a completed load yet.
-        is_unique: whether the table has a key, and no key comes twice in what is selected.
         new_columns: columns that the raw table does not have yet (none on the first load).
         files_read: files that were read for it; in the end maybe all of them.
         rows_unchanged: rows that leave the raw table as it is.
@@ -359,7 +358,6 @@ class Staged:
     rows_new: int
     rows_changed: int
     is_first: bool
-    is_unique: bool
     files_read: int
     rows_unchanged: int = 0
     rows_quarantined: int = 0

@@ -463,11 +463,6 @@ def _hand_over(
     hints = dlt.mark.make_hints(
         columns=columns,
         write_disposition="replace" if staged.is_first else "merge",
-        # else dlt numbers the rows of each key, for which DuckDB holds all of them in memory; over
-        # a network a batch whose answer is lost may be sent twice
-        additional_table_hints={
-            "x-stage-data-deduplicated": staged.is_unique and context.accepts_sql
-        },
         **(
             {"primary_key": list(table.primary_key)}
             if table.primary_key

@@ -321,7 +321,6 @@ class _Stager:
             rows_deleted=picked.rows_deleted,
             rows_selected=picked.rows,
             is_first=not self.existing.has_rows,
-            is_unique=picked.is_unique,
             files_read=len(self.scans),
             new_columns=tuple(self.new_columns),
             quarantine=quarantine,

@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,16 +239,12 @@ def around_connections(
 ) -> Iterator[None]:
     """Enter a context for each connection that dlt opens to a DuckDB, until it closes it.
 
-    It opens several at a time, each in a thread. What does not fit in memory fails at once: dlt
-    would try it five times, with the same limit.
+    It opens several at a time, each in a thread.
     """
-    import duckdb
-    from dlt.destinations.exceptions import DatabaseTerminalException
     from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
 
     client: Any = DuckDbSqlClient
     opened, closed = client.open_connection, client.close_connection
-    explained = client.__dict__["_make_database_exception"]
 
     def open_connection(self: Any) -> Any:
         connection = opened(self)
@@ -265,18 +261,69 @@ def around_connections(
         else:
             stack.close()
 
+    client.open_connection, client.close_connection = open_connection, close_connection
+    try:
+        yield
+    finally:
+        client.open_connection, client.close_connection = opened, closed
+
+
+@contextmanager
+def merging_in_little_memory() -> Iterator[None]:
+    """Merge into a DuckDB without holding all rows in memory.
+
+    dlt numbers the rows of each key with all their columns, to take the first, and DuckDB holds
+    what it numbers in memory: here these are keys and places. What does not fit all the same fails
+    at once: dlt would try it five times, with the same limit.
+    """
+    import duckdb
+    from dlt.destinations.exceptions import DatabaseTerminalException
+    from dlt.destinations.impl.duckdb.duck import DuckDbClient
+    from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+    from dlt.destinations.sql_jobs import SqlMergeFollowupJob
+
+    class MergeJob(SqlMergeFollowupJob):
+        @classmethod
+        def gen_select_from_dedup_sql(
+            cls,
+            table_name: str,
+            primary_keys: Sequence[str],
+            columns: Sequence[str],
+            dedup_sort: Any = None,
+            condition: str | None = None,
+            condition_columns: Sequence[str] | None = None,
+            skip_dedup: bool = False,
+        ) -> str:
+            del condition_columns
+            query = f"SELECT {', '.join(columns)} FROM {table_name} WHERE ({condition or 'true'})"
+            if skip_dedup:
+                return query
+            order = " ".join(dedup_sort or ["rowid"])
+            return (
+                f"{query} AND rowid NOT IN (SELECT rowid FROM (SELECT rowid, row_number() OVER "
+                f"(PARTITION BY {', '.join(primary_keys)} ORDER BY {order}) AS number "
+                f"FROM {table_name}) WHERE number > 1)"
+            )
+
+    def merge_jobs(self: Any, tables: Any) -> list[Any]:
+        return [MergeJob.from_table_chain(tables, self.sql_client)]
+
     def explain(cls: Any, error: Exception) -> Exception:
         if isinstance(error, duckdb.OutOfMemoryException):
             return DatabaseTerminalException(error)
         return cast("Exception", explained.__get__(None, cls)(error))
 
-    client.open_connection, client.close_connection = open_connection, close_connection
-    client._make_database_exception = classmethod(explain)  # noqa: SLF001 - dlt has no public way
+    client: Any = DuckDbClient
+    sql_client: Any = DuckDbSqlClient
+    inherited = client._create_merge_followup_jobs  # noqa: SLF001 - dlt has no public way
+    explained = sql_client.__dict__["_make_database_exception"]
+    client._create_merge_followup_jobs = merge_jobs  # noqa: SLF001
+    sql_client._make_database_exception = classmethod(explain)  # noqa: SLF001
     try:
         yield
     finally:
-        client.open_connection, client.close_connection = opened, closed
-        client._make_database_exception = explained  # noqa: SLF001
+        client._create_merge_followup_jobs = inherited  # noqa: SLF001
+        sql_client._make_database_exception = explained  # noqa: SLF001
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What Headrace relies on inside dlt; fails when a new version of dlt moves it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -211,3 +211,63 @@ def test_the_files_of_a_load_are_its_jobs() -> None:
     assert [(one["format"], one["failed"]) for one in found] == [
         ("insert_values", False), ("reference", True),
     ]  # fmt: skip
+
+
+FIRST: list[dict[str, Any]] = [
+    {"id": 1, "placed": 1, "n": 1},
+    {"id": 2, "placed": 1, "n": 2},
+    {"id": 5, "placed": 1, "n": 5},
+]
+SECOND: list[dict[str, Any]] = [
+    {"id": 1, "placed": 3, "n": 13, "lines": [{"x": 1}, {"x": 2}]},
+    {"id": 1, "placed": 4, "n": 14, "lines": [{"x": 3}]},
+    {"id": 1, "placed": None, "n": 10},
+    {"id": 2, "placed": None, "n": 20},
+    {"id": 2, "placed": None, "n": 20},
+    {"id": 3, "placed": 2, "n": 32, "lines": [{"x": 4}]},
+    {"id": 3, "placed": 1, "n": 31, "gone": True},
+    {"id": 4, "placed": 1, "n": 41, "gone": True},
+    {"id": 5, "placed": 9, "n": 59, "gone": True},
+]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("order", [None, "asc", "desc"])
+def test_a_merge_in_little_memory_leaves_what_dlts_leaves(
+    tmp_path: Path, order: Any, nested: bool
+) -> None:
+    """Of the rows with one key the first in order, of nested rows those that belong to it."""
+    columns: Any = {"gone": {"hard_delete": True, "data_type": "bool"}}
+    if order is not None:
+        columns["placed"] = {"dedup_sort": order}
+    left = []
+    for name, how in (("plain", nullcontext), ("ours", libraries_dlt.merging_in_little_memory)):
+        pipeline = dlt.pipeline(
+            name,
+            destination=dlt.destinations.duckdb(str(tmp_path / f"{name}.duckdb")),
+            dataset_name="raw",
+            pipelines_dir=str(tmp_path / "dlt"),
+        )
+        with libraries_dlt.environment(), how():
+            for rows in (FIRST, SECOND):
+                given = [row if nested else row | {"lines": None} for row in rows]
+                pipeline.run(
+                    dlt.resource(
+                        given, name="t", primary_key="id", write_disposition="merge",
+                        columns=columns,
+                    )
+                )  # fmt: skip
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb")) as connection:
+            found = [connection.execute("select id, placed, n from raw.t order by all").fetchall()]
+            if nested:
+                query = (
+                    "select t.n, lines.x from raw.t inner join raw.t__lines as lines "
+                    "on lines._dlt_parent_id = t._dlt_id order by all"
+                )
+                found.append(connection.execute(query).fetchall())
+                found.append(connection.execute("select count(*) from raw.t__lines").fetchall())
+        left.append(found)
+    assert left[1] == left[0]
+    assert [row[0] for row in left[1][0]] == {None: [1, 2, 3], "asc": [1, 2], "desc": [1, 2, 3]}[
+        order
+    ]

@@ -238,6 +238,7 @@ class SourceLoader:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
             with (
                 libraries_dlt.around_connections(prepared),
+                libraries_dlt.merging_in_little_memory(),
                 libraries_dlt.before("extract", let_others_read),
                 libraries_dlt.before("load", note_widest),
             ):
