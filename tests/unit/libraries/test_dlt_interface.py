@@ -231,8 +231,10 @@ SECOND: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("nested", [False, True])
-@pytest.mark.parametrize("order", [None, "asc", "desc"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("order", "nested"), [(None, True), ("asc", True), ("desc", True), ("desc", False)]
+)
 def test_a_merge_in_little_memory_leaves_what_dlts_leaves(
     tmp_path: Path, order: Any, nested: bool
 ) -> None:
