@@ -542,14 +542,22 @@ def test_nothing_reads_the_file_that_duckdb_has_open(
     assert "".join(seen) == ""
 
 
+TWO_HASHES = "md5(id::varchar) || md5((id + 1)::varchar)"
+
+
+def _write_parquet(shop: Shop, name: str, columns: str, first: int, last: int) -> None:
+    """A file of the ids from the first to before the last."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"copy (select {columns} from range({first}, {last}) as r(id)) "
+            f"to '{shop.folder / name}.parquet'"
+        )
+
+
 def test_one_table_after_the_other_does_not_fit_in_memory(shop: Shop) -> None:
     """DuckDB cannot be told again where to write what does not fit, once it has written there."""
-    with duckdb.connect() as connection:
-        for name in "ab":
-            connection.execute(
-                "copy (select i as id, md5(i::varchar) || md5((i + 1)::varchar) as text, hash(i) "
-                f"as more from range(300_000) as r(i)) to '{shop.folder / name}.parquet'"
-            )
+    for name in "ab":
+        _write_parquet(shop, name, f"id, {TWO_HASHES} as text, hash(id) as more", 0, 300_000)
     tables = ", ".join(f"{name}: {{pattern: {name}.parquet, primary_key: [id]}}" for name in "ab")
     lab = shop.lab_with(f"{{{tables}}}").set("targets.duckdb.load_memory_limit=50MB")
 
@@ -563,11 +571,7 @@ def test_what_does_not_fit_into_the_limit_is_loaded_with_a_larger_one(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DuckDB holds 2,048 values of a column at once, and cannot spill them."""
-    with duckdb.connect() as connection:
-        connection.execute(
-            "copy (select i as id, repeat(md5(i::varchar), 1_200) as text "
-            f"from range(4_000) as r(i)) to '{shop.folder / 'long.parquet'}'"
-        )
+    _write_parquet(shop, "long", "id, repeat(md5(id::varchar), 1_200) as text", 0, 4_000)
     lab = shop.lab_with("{long: {pattern: long.parquet, primary_key: [id]}}")
     lab = lab.set("targets.duckdb.load_memory_limit=60MB")
     with monkeypatch.context() as patch:
@@ -584,11 +588,7 @@ def test_what_does_not_fit_into_the_limit_is_loaded_with_a_larger_one(
 def test_rows_that_do_not_fit_are_tried_once_with_each_limit(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with duckdb.connect() as connection:
-        connection.execute(
-            "copy (select i as id, md5(i::varchar) || md5((i + 1)::varchar) as text "
-            f"from range(400_000) as r(i)) to '{shop.folder / 'orders.parquet'}'"
-        )
+    _write_parquet(shop, "orders", f"id, {TWO_HASHES} as text", 0, 400_000)
     lab = shop.lab_with("{orders: {pattern: '*.parquet', primary_key: [id]}}")
     lab = lab.set("targets.duckdb.load_memory_limit=24MB")
     asked: list[str] = []
@@ -611,12 +611,8 @@ def test_many_rows_for_a_table_that_has_some_need_no_memory_for_all_of_them(
     lab = shop.lab_with("{orders: {pattern: '*.parquet', primary_key: [id]}}")
     lab = lab.set("targets.duckdb.load_memory_limit=80MB")
     for name, first, last in (("a", 0, 10), ("b", 0, 250_000), ("c", 250_000, 500_000)):
-        with duckdb.connect() as connection:
-            connection.execute(
-                "copy (select i as id, md5(i::varchar) || md5((i + 1)::varchar) as text, "
-                f"md5((i + 2)::varchar) as more from range({first}, {last}) as r(i)) "
-                f"to '{shop.folder / name}.parquet'"
-            )
+        columns = f"id, {TWO_HASHES} as text, md5((id + 2)::varchar) as more"
+        _write_parquet(shop, name, columns, first, last)
         if name == "a":
             lab.load()
     monkeypatch.setattr(source_loader, "larger_limit", lambda _: None)

@@ -17,7 +17,7 @@ from headrace.formatting import one_line
 from headrace.libraries.duckdb import connect, make_room, with_room
 from headrace.pipeline.catalog import KnownColumns, known_columns
 from headrace.pipeline.publishing import published_file
-from headrace.pipeline.quality.raw_stamps import RawStamps, columns_of, digest
+from headrace.pipeline.quality.raw_stamps import RawStamps, columns_of, digest, quoted_table
 from headrace.pipeline.reports import Event, Listener, ignore
 from headrace.quality.profile import TableProfile, profile_quickly, without_values
 from headrace.settings import Resolved
@@ -235,7 +235,7 @@ def _raw_tables(stamps: RawStamps, catalog: Catalog) -> list[_Table]:
         _Table(
             asset,
             f"{asset.schema}.{asset.identifier or asset.name}",
-            stamps.quoted(asset),
+            quoted_table(stamps.database, asset),
         )
         for asset in found
     ]

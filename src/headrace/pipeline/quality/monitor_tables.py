@@ -14,11 +14,11 @@ from headrace.errors import HeadraceError
 from headrace.pipeline.catalog import KnownColumns, known_columns
 from headrace.pipeline.checking.promises import Promises, TableLevel
 from headrace.pipeline.quality.kept_profiles import personal_columns
+from headrace.pipeline.quality.raw_stamps import quoted_table
 from headrace.quality.monitors.forecast import Promise
 from headrace.quality.monitors.plan import Hints
 from headrace.settings import Resolved
 from headrace.settings.models import TableMonitorSettings
-from headrace.sql_text import qualified
 
 if TYPE_CHECKING:
     from headrace.artifacts import Manifest
@@ -88,9 +88,7 @@ def monitored(resolved: Resolved, catalog: Catalog) -> Tables:
             found[asset.id] = MonitoredTable(
                 asset=asset,
                 name=name,
-                quoted=qualified(
-                    resolved.target.database, asset.schema or "main", asset.identifier or asset.name
-                ),
+                quoted=quoted_table(resolved.target.database, asset),
                 is_raw=is_raw,
                 settings=settings,
                 hints=_hints(asset, node, source, settings, known, sources, promised),

@@ -51,7 +51,7 @@ class RawStamps:
             return known
         parent = assets.get(asset.parent_table or "")
         above = self.of(connection, assets, parent) if parent is not None else ""
-        quoted = self.quoted(asset)
+        quoted = quoted_table(self.database, asset)
         columns = columns_of(connection, quoted)
         newest = f"max({LOAD})" if LOAD in columns else "null"
         row = connection.execute(f"select count(*), {newest} from {quoted}").fetchone()
@@ -59,9 +59,10 @@ class RawStamps:
         self._found[asset.id] = found
         return found
 
-    def quoted(self, asset: "Asset") -> str:
-        """A raw table in SQL."""
-        return qualified(self.database, asset.schema or "main", asset.identifier or asset.name)
+
+def quoted_table(database: str, asset: "Asset") -> str:
+    """A table of the catalog in SQL, where its database is attached by this name."""
+    return qualified(database, asset.schema or "main", asset.identifier or asset.name)
 
 
 def columns_of(connection: "duckdb.DuckDBPyConnection", quoted: str) -> dict[str, str]:

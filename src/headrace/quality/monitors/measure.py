@@ -183,7 +183,8 @@ def _whole(
 ) -> WholeTable:
     time = identifier(str(plan.event_time))
     good = happened(time, now)
-    by = identifier(plan.loaded_by) if plan.loaded_by is not None and not plan.is_date else "null"
+    tells_late = plan.loaded_by is not None and not plan.is_date
+    by = identifier(str(plan.loaded_by)) if tells_late else "null"
     row = connection.execute(
         "select sum(rows), sum(rows) filter (where day is not null), "
         f"max(last) filter (where day is not null), max(load) from {DATES}"
@@ -193,7 +194,7 @@ def _whole(
     ).fetchone()
     rows, inside, newest, load = row or (0, 0, None, None)
     rows, inside, late = int(rows or 0), int(inside or 0), None
-    if load is not None and by != "null":
+    if tells_late and load is not None:
         of_newest, some = f"{good} and {by} = {literal(load)}", ""
         if inside >= 2 * ENOUGH_ROWS:
             loaded = scalar(connection, f"select count(*) from {quoted} where {of_newest}")
