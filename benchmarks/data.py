@@ -61,11 +61,21 @@ def write_changes(path: Path, *, of_rows: int, changes: int, salt: int) -> None:
     step = of_rows // changes
     if step < 1:
         raise BenchmarkError(f"{changes} changes do not fit {of_rows} rows")
-    path.parent.mkdir(parents=True, exist_ok=True)
     sql = rows_sql(0, of_rows, salt=salt).replace(
         f"from range(0, {of_rows})", f"from range({salt % step}, {of_rows}, {step})"
     )
-    copy = f"copy (select * from ({sql}) limit {changes}) to '{path}' (format parquet)"
+    _copy(f"select * from ({sql}) limit {changes}", path)
+
+
+def write_added(path: Path, *, of_rows: int, added: int, number: int) -> None:
+    """Write a Parquet file of ``added`` rows, the ``number``-th after ids below ``of_rows``."""
+    first = of_rows + number * added
+    _copy(rows_sql(first, first + added), path)
+
+
+def _copy(sql: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    copy = f"copy ({sql}) to '{path}' (format parquet)"
     run_process(python(Path(__file__).parent / "plain" / "sql.py", ":memory:", copy))
 
 

@@ -21,6 +21,7 @@ from lab import Lab, Rows, Shop
 
 from headrace.errors import SourceError
 from headrace.ingest import stage
+from headrace.ingest.model import FILE_COLUMN, FROM_FILE
 from headrace.pipeline.loading import source_loader, sources
 
 ORDERS = "{orders: {pattern: 'orders*', primary_key: [order_id]}}"
@@ -357,6 +358,16 @@ FORMS = ("csv", "parquet", "jsonl")
 def test_bulk_way_gives_what_the_thorough_way_gives(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of first files, and of further ones with new keys."""
+    names = [f"{way}_{form}" for way in ("keyed", "keyless") for form in FORMS]
+    tables = ", ".join(
+        f"{way}_{form}: {{pattern: '*.{form}', {key}}}"
+        for way, key in (("keyed", "primary_key: [id]"), ("keyless", ""))
+        for form in FORMS
+    )
+    lab = shop.lab_with(f"{{{tables}}}")
+    other = Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(f"{{{tables}}}")
+    columns = "* exclude (_dlt_load_id)"
     for part in range(2):
         table = pa.table(
             {
@@ -371,27 +382,122 @@ def test_bulk_way_gives_what_the_thorough_way_gives(
         )
         for form in FORMS:
             write(table, shop.folder / f"orders_{part}.{form}")
-    names = [f"{way}_{form}" for way in ("keyed", "keyless") for form in FORMS]
-    tables = ", ".join(
-        f"{way}_{form}: {{pattern: '*.{form}', {key}}}"
-        for way, key in (("keyed", "primary_key: [id]"), ("keyless", ""))
-        for form in FORMS
-    )
-    lab = shop.lab_with(f"{{{tables}}}")
-    thorough = lab.load()
-    monkeypatch.setattr(stage, "BULK_BYTES", 0)
-    monkeypatch.setattr(stage._Stager, "run", None)  # the thorough way would fail
-    other = Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(f"{{{tables}}}")
-    bulk = other.load()
+        thorough = lab.load()
+        with monkeypatch.context() as patch:
+            patch.setattr(stage, "BULK_BYTES", 0)
+            patch.setattr(stage._Stager, "run", None)  # the thorough way would fail
+            bulk = other.load()
 
-    assert [(one.table, one.rows_new, one.rows_total) for one in bulk.tables] == [
-        (one.table, one.rows_new, 1000) for one in thorough.tables
+        assert [(one.table, one.rows_new, one.rows_total) for one in bulk.tables] == [
+            (one.table, 500, (part + 1) * 500) for one in thorough.tables
+        ]
+        assert [one.table for one in bulk.tables] == names
+        for name in names:
+            assert other.schema(f"store_raw.{name}") == lab.schema(f"store_raw.{name}")
+            assert rows(other, columns, name) == rows(lab, columns, name)
+
+
+def test_large_new_files_are_appended_to_a_table_that_stays_a_merged_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dlt keeps the write disposition with the table, and what it is now is no part of that."""
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    shop.write("a.csv", "id,state\n1,a\n2,a\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    lab.load()
+    shop.write("b.csv", "id,state\n2,b\n3,b\n")
+    shared = lab.load_one()
+    versions = lab.query("select version from store_raw._dlt_version order by all")
+    shop.write("c.csv", "id,state\n4,c\n5,c\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(stage._Stager, "run", None)
+        added = lab.load_one()
+
+    assert (shared.rows_new, shared.rows_changed, shared.rows_total) == (1, 1, 3)
+    assert (added.rows_new, added.rows_changed, added.rows_total) == (2, 0, 5)
+    assert rows(lab, "id, state") == [(1, "a"), (2, "b"), (3, "b"), (4, "c"), (5, "c")]
+    assert lab.query("select id from store_raw_staging.orders order by id") == [(2,), (3,)]
+    assert lab.query("select version from store_raw._dlt_version order by all") == versions
+    shop.write("c.csv", "id,state\n4,d\n5,c\n")
+    again = lab.load_one()
+    assert (again.rows_new, again.rows_changed, again.rows_unchanged) == (0, 1, 1)
+    assert rows(lab, "id, state")[3:] == [(4, "d"), (5, "c")]
+
+
+@pytest.mark.parametrize("key", ["primary_key: [id]", ""])
+def test_large_new_files_replace_rows_of_a_load_that_did_not_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Else a row would be there twice as soon as that load counted as complete."""
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    shop.write("a.csv", "id,state\n1,a\n")
+    lab = shop.lab_with(f"{{orders: {{pattern: '*', {key}}}}}")
+    lab.load()
+    with duckdb.connect(str(lab.warehouse)) as connection:
+        connection.execute(
+            "insert into store_raw.orders by name select * replace (2 as id, 'stopped' as "
+            f"_dlt_load_id, 'b.csv' as {FROM_FILE if key else FILE_COLUMN}) from store_raw.orders"
+        )
+    shop.write("b.csv", "id,state\n2,b\n3,b\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_total) == (2, 3)
+    assert lab.query("select id, state from store_raw.orders order by all") == [
+        (1, "a"),
+        (2, "b"),
+        (3, "b"),
     ]
-    assert [one.table for one in bulk.tables] == names
-    columns = "* exclude (_dlt_load_id)"
-    for name in names:
-        assert other.schema(f"store_raw.{name}") == lab.schema(f"store_raw.{name}")
-        assert rows(other, columns, name) == rows(lab, columns, name)
+
+
+def test_large_file_that_is_back_without_its_bad_row_closes_its_quarantine(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    shop.write("a.csv", "id,state\n1,a\n")
+    shop.write("b.csv", "id,state\n2,b\n,b\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}")
+    lab.load()
+    (shop.folder / "b.csv").unlink()
+    lab.load()
+    shop.write("b.csv", "id,state\n3,b\n")
+    table = lab.load_one()
+
+    assert (table.rows_new, table.rows_total) == (1, 3)
+    assert lab.query("select superseded_at is not null from store_raw._quarantine") == [(True,)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "id,state,more\n3,b,x\n",  # a column that the table does not have
+        "id\n3\n",
+        "id,state\n3,b\n3,c\n",
+        "id,state\n3,b\n,c\n",
+        "id,state\n3,b\nx,c\n",
+        "id,state\n3,b\n4\n",
+    ],
+)
+def test_large_new_files_unlike_the_table_are_looked_at_row_by_row(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    shop.write("a.csv", "id,state\n1,a\n2,a\n")
+    labs = [
+        shop.lab_with("{orders: {pattern: '*', primary_key: [id]}}"),
+        Shop(Lab(tmp_path / "bulk"), shop.folder).lab_with(
+            "{orders: {pattern: '*', primary_key: [id]}}"
+        ),
+    ]
+    for lab in labs:
+        lab.load()
+    shop.write("b.csv", content)
+    found = []
+    for lab, least in zip(labs, (1 << 40, 0), strict=True):
+        monkeypatch.setattr(stage, "BULK_BYTES", least)
+        table = lab.load_one()
+        kept = rows(lab, "* exclude (_dlt_load_id)")
+        counts = (table.rows_new, table.rows_quarantined, table.new_columns, table.notes)
+        found.append((counts, kept))
+    assert found[0] == found[1]
 
 
 def write(table: pa.Table, path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import duckdb
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.ingest import stage as staging
 from headrace.ingest.cursor import Kind, key
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import (
@@ -42,10 +44,11 @@ CURSORS = {
 
 
 class Warehouse:
-    """A raw table that rows are merged into as dlt does it."""
+    """A raw table that rows are merged into as dlt does it; large files are handed over whole."""
 
-    def __init__(self, folder: Path, table: FileTable) -> None:
+    def __init__(self, folder: Path, table: FileTable, *, are_large: bool) -> None:
         self.folder, self.table = folder, table
+        self.least_bytes = 0 if are_large else 1 << 40
         self.path = folder / "warehouse.duckdb"
         self.known: dict[str, str] = {}
         self.context = IngestContext(
@@ -76,12 +79,16 @@ class Warehouse:
         found = [self._written(name, rows) for name, rows in sorted(files.items())]
         changed = [file for file in found if self.known.get(file.name) != file.digest]
         removed = tuple(name for name in self.known if name not in files)
+        is_added = not removed and not any(file.name in self.known for file in changed)
         self.known = {file.name: file.digest for file in found}
         changed = changed or (found if removed else [])
         if not changed:
             return
-        with duckdb.connect() as connection:
-            changes = FileChanges(found, changed, removed)
+        with (
+            duckdb.connect() as connection,
+            patch.object(staging, "BULK_BYTES", self.least_bytes),
+        ):
+            changes = FileChanges(found, changed, removed, is_added=is_added)
             staged = stage(connection, "t", self.table, changes, self.context, str)
         assert staged.rows_given == (
             staged.rows_new + staged.rows_changed + staged.rows_unchanged + staged.rows_quarantined
@@ -95,9 +102,9 @@ class Warehouse:
                     f"select *, 'l' as _dlt_load_id from ({staged.select})"
                 )
                 return
+            delete = "delete from store_raw.t where id in (select id from new); "
             connection.execute(
-                f"create temp table new as {staged.select}; "
-                "delete from store_raw.t where id in (select id from new); "
+                f"create temp table new as {staged.select}; {'' if staged.is_added else delete}"
                 "insert into store_raw.t by name select *, 'l' as _dlt_load_id from new"
             )
 
@@ -132,11 +139,12 @@ def histories(draw: st.DrawFn, values: list[str | None]) -> list[Files]:
     """A few files with shared keys, and how they are after each of some edits."""
     names = draw(st.lists(st.sampled_from(NAMES), min_size=2, max_size=4, unique=True))
     content = st.lists(
-        st.tuples(st.integers(1, 3), st.sampled_from("xyz"), st.sampled_from(values)),
+        st.tuples(st.integers(1, 5), st.sampled_from("xyz"), st.sampled_from(values)),
         max_size=3,
         unique_by=lambda row: row[0],
     ).map(tuple)
-    files: dict[str, tuple[Row, ...]] = {name: draw(content) for name in names}
+    first = names[: draw(st.integers(1, len(names)))]
+    files: dict[str, tuple[Row, ...]] = {name: draw(content) for name in first}
     files[names[0]] = files[names[0]] or ((1, "x", values[0]),)
     steps: list[Files] = [dict(files)]
     for _ in range(draw(st.integers(1, 4))):
@@ -154,12 +162,12 @@ def table(cursor: str | None = None) -> FileTable:
 
 
 @settings(max_examples=12, deadline=None)
-@given(histories(CURSORS["number"]))
+@given(histories(CURSORS["number"]), st.booleans())
 def test_without_a_cursor_the_last_file_by_name_has_a_key(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Files]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Files], are_large: bool
 ) -> None:
     """A key that no file holds any more keeps its row."""
-    warehouse = Warehouse(tmp_path_factory.mktemp("law"), table())
+    warehouse = Warehouse(tmp_path_factory.mktemp("law"), table(), are_large=are_large)
     expected: dict[int, tuple[str, str | None]] = {}
     for files in steps:
         warehouse.load(files)
@@ -186,9 +194,10 @@ def test_with_a_cursor_the_newest_row_has_a_key(
         return (seen is not None, key(seen, order) if seen is not None else None)
 
     @settings(max_examples=12, deadline=None)
-    @given(histories(values))
-    def law(steps: list[Files]) -> None:
-        warehouse = Warehouse(tmp_path_factory.mktemp("law"), table("seen"))
+    @given(histories(values), st.booleans())
+    def law(steps: list[Files], are_large: bool) -> None:
+        folder = tmp_path_factory.mktemp("law")
+        warehouse = Warehouse(folder, table("seen"), are_large=are_large)
         expected: dict[int, tuple[str, str | None]] = {}
         for files in steps:
             warehouse.load(files)

@@ -112,12 +112,13 @@ def test_a_manifest_is_read_beside_other_readers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_changed_rows_are_merged_beside_duckdb(tmp_path: Path) -> None:
-    report = merge.measure(tmp_path, sizes=[1000], changes=20, runs=1)
+@pytest.mark.parametrize(("is_added", "other"), [(False, "delete and insert"), (True, "insert")])
+def test_rows_are_merged_beside_duckdb(tmp_path: Path, is_added: bool, other: str) -> None:
+    report = merge.measure(tmp_path, sizes=[1000], changes=20, runs=2, is_added=is_added)
     assert [row.who for row in report.rows] == [
         "Headrace",
         "DuckDB, merge into",
-        "DuckDB, delete and insert",
+        f"DuckDB, {other}",
     ]
 
 

@@ -1,7 +1,8 @@
-"""Hand large first files over as they are, as a ``SELECT`` that the warehouse runs itself.
+"""Hand large files over as they are, as a ``SELECT`` that the warehouse runs itself.
 
-The files are only read to see which types hold all their values, and whether their keys are sound.
-Where a row has to be looked at by itself, the careful way is taken.
+They are the first of their table, or have keys that it does not have. They are only read to see
+which types hold all their values, and whether their keys are sound. Where a row has to be looked at
+by itself, the careful way is taken.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from headrace.ingest.infer import (
     questions_of,
     sample_rows,
 )
-from headrace.ingest.merge import kind_of_type
-from headrace.ingest.model import FileTable, Staged
+from headrace.ingest.merge import Existing, kind_of_type
+from headrace.ingest.model import FILE_COLUMN, FileTable, Staged
 from headrace.ingest.scan import FileScan, folder_columns
 from headrace.ingest.types import RawColumn, exact_cast, is_rounded_id
 from headrace.sql_text import identifier, identifiers, literal, scalar
@@ -34,16 +35,30 @@ _READ_DIRECTLY = {"BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}
 
 
 def stage_whole(
-    connection: "duckdb.DuckDBPyConnection", table: FileTable, scans: list[FileScan]
+    connection: "duckdb.DuckDBPyConnection",
+    table: FileTable,
+    scans: list[FileScan],
+    existing: Existing,
 ) -> Staged | None:
-    """The files as they are, or None where their rows have to be looked at one by one."""
+    """The files as they are, or None where their rows have to be looked at one by one.
+
+    Args:
+        connection: the local DuckDB.
+        table: their table, with the raw names of its columns.
+        scans: the files; where the raw table has rows, none of them was ever loaded.
+        existing: the raw table.
+    """
     read = dict(scans[0].types)
     if any(scan.types != read or scan.file.format != scans[0].file.format for scan in scans):
         return None
-    declared = folder_columns(scans) | declared_types(connection, table)
+    is_added = existing.has_rows
+    if is_added and not _is_alike(connection, read, scans, existing):
+        return None
+    fixed = folder_columns(scans) | declared_types(connection, table)
+    fixed |= existing.columns if is_added else {}
     questions = [
-        fixed_question(name, kind, declared[name], is_declared=True)
-        if name in declared
+        fixed_question(name, kind, fixed[name], is_declared=name in table.columns)
+        if name in fixed
         else questions_of({(scans[0].file.format, kind)}, name, kind)
         for name, kind in read.items()
     ]
@@ -62,7 +77,7 @@ def stage_whole(
     rows = " union all ".join(_typed(scan, types, table) for scan in scans)
     has_key = seen.keys == seen.rows and types[table.primary_key[0]] == "BIGINT"
     count = seen.rows if has_key else _sound_keys(connection, table.primary_key, rows)
-    if not count:
+    if not count or (is_added and _has_some(connection, table, scans, rows, existing)):
         return None
     columns = [RawColumn(name, kind) for name, kind in types.items()]
     columns.append(RawColumn(table.file_column, "VARCHAR"))
@@ -74,11 +89,53 @@ def stage_whole(
         rows_given=count,
         rows_new=count,
         rows_changed=0,
-        is_first=True,
+        is_first=not is_added,
+        is_added=is_added,
         files_read=len(scans),
         rows_selected=count,
         notes=(*table.absent_columns(read), *notes),
     )
+
+
+def _is_alike(
+    connection: "duckdb.DuckDBPyConnection",
+    read: Mapping[str, str],
+    scans: list[FileScan],
+    existing: Existing,
+) -> bool:
+    """Whether files have the columns of the raw table, and no row of theirs is in quarantine."""
+    if existing.columns.keys() - {FILE_COLUMN} != read.keys():
+        return False
+    if FILE_COLUMN not in existing.columns and not existing.knows_files:
+        return False
+    names = ", ".join(literal(scan.file.name) for scan in scans)
+    return not existing.quarantine or not _is_there(
+        connection, f"from {existing.quarantine} where file_name in ({names})"
+    )
+
+
+def _has_some(
+    connection: "duckdb.DuckDBPyConnection",
+    table: FileTable,
+    scans: list[FileScan],
+    rows: str,
+    existing: Existing,
+) -> bool:
+    """Whether the raw table has a row of a key, or without a key of a file, that is given.
+
+    Also those of loads that did not end count, which a merge would delete.
+    """
+    if not table.primary_key:
+        names = ", ".join(literal(scan.file.name) for scan in scans)
+        return _is_there(connection, f"from {existing.all_rows} where {FILE_COLUMN} in ({names})")
+    return _is_there(
+        connection,
+        f"from ({rows}) semi join {existing.all_rows} using ({identifiers(table.primary_key)})",
+    )
+
+
+def _is_there(connection: "duckdb.DuckDBPyConnection", rows: str) -> bool:
+    return connection.execute(f"select 1 {rows} limit 1").fetchone() is not None
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Existing:
 
     Attributes:
         columns: name to DuckDB type, dlt's own columns left out; empty when there is no table.
+        all_rows: SQL of its rows, also of loads that did not end; "" when there is no table.
         relation: SQL of its rows of completed loads.
         has_rows: whether there are any.
         knows_files: whether its rows know the file that they came from (none of a table with a
@@ -43,6 +44,7 @@ class Existing:
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
+    all_rows: str = ""
     relation: str = ""
     has_rows: bool = False
     knows_files: bool = False

@@ -286,6 +286,8 @@ class IngestContext:
             before a full refresh.
         progress: takes how much of a table's statement is done, from 0 to 1, and of how many bytes;
             None where nobody looks.
+        appended: takes the names of tables whose rows the warehouse is to append, as all of them
+            are new; others are merged.
     """
 
     source: str
@@ -303,6 +305,7 @@ class IngestContext:
     backfill: Backfill | None = None
     dialects: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)
     progress: Callable[[str, float, int], None] | None = None
+    appended: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -317,6 +320,7 @@ class FileChanges:
             table without a key alone.
         older: names of files that an older snapshot is.
         between: whether only rows whose cursor lies in this range are taken.
+        is_added: whether no file of ``read`` was ever loaded, and none is gone.
     """
 
     files: "list[SourceFile]"
@@ -325,6 +329,7 @@ class FileChanges:
     renamed: Mapping[str, str] = field(default_factory=dict)
     older: tuple[str, ...] = ()
     between: Backfill | None = None
+    is_added: bool = False
 
 
 @dataclass(frozen=True)
@@ -338,6 +343,7 @@ class Staged:
         rows_new: rows whose key the raw table does not have.
         rows_changed: rows whose key it has, with other values.
         is_first: whether the raw table has no rows of a completed load yet.
+        is_added: whether the raw table has rows, and none of a key, or of a file, that is given.
         new_columns: columns that the raw table does not have yet (none on the first load).
         files_read: files that were read for it; in the end maybe all of them.
         rows_unchanged: rows that leave the raw table as it is.
@@ -359,6 +365,7 @@ class Staged:
     rows_changed: int
     is_first: bool
     files_read: int
+    is_added: bool = False
     rows_unchanged: int = 0
     rows_quarantined: int = 0
     rows_deleted: int = 0

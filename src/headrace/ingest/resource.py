@@ -262,7 +262,14 @@ class _FileLoad:
         has_lost = bool(removed and files) and (is_snapshot or bool(self.table.primary_key))
         if all_again or (changed and is_snapshot) or (has_lost and not changed):
             changed = files
-        return FileChanges(files, changed, removed, renamed, tuple(file.name for file in older))
+        return FileChanges(
+            files,
+            changed,
+            removed,
+            renamed,
+            tuple(file.name for file in older),
+            is_added=not (is_snapshot or removed or any(file.name in known for file in changed)),
+        )
 
     def _notes(self, changes: FileChanges, *, all_again: bool) -> Iterator[str]:
         """What to tell the user of the files, one sentence each."""
@@ -469,6 +476,8 @@ def _hand_over(
             else {"merge_key": FILE_COLUMN}
         ),
     )
+    if staged.is_added:
+        context.appended.add(name)
     if context.accepts_sql:
         path = context.scratch_dir / f"{name}.model"
         yield sql_rows(staged.select, path, staged.rows_selected, hints)

@@ -1,9 +1,10 @@
 """Stage a table's changed files: check them, keep bad rows aside, find what is new or changed.
 
-Two ways lead to the same rows. Files that are large and come first are only checked for their keys
-and then handed over as they are, as a ``SELECT`` that the warehouse runs itself. All others are
-read into a local DuckDB, where every value is checked, the rows that break a rule are quarantined,
-and the rest is compared with the raw table, so that only what is new or changed is loaded.
+Two ways lead to the same rows. Large files that come first, or have new keys alone, are only
+checked and then handed over as they are, as a ``SELECT`` that the warehouse runs itself. All others
+are read into a local DuckDB, where every value is checked, the rows that break a rule are
+quarantined, and the rest is compared with the raw table, so that only what is new or changed is
+loaded.
 """
 
 import uuid
@@ -102,8 +103,8 @@ def stage(
             notes = [*names.notes, *(note for scan in scans for note in scan.notes)]
             make_room(connection, max(len(scan.names) for scan in scans))
             with suppress(duckdb.InvalidInputException):  # which line, is found below
-                if _is_bulk(scans, existing, context):
-                    staged = stage_whole(connection, table, scans)
+                if _is_bulk(scans, existing, context, is_added=changes.is_added):
+                    staged = stage_whole(connection, table, scans, existing)
             if staged is None:
                 staged = _stage_by_row(connection, name, table, scans, existing, context, changes)
             if staged is not None:
@@ -143,12 +144,13 @@ def _scans(
     return name_scans(scans, table, normalize, given)
 
 
-def _is_bulk(scans: list[FileScan], existing: Existing, context: IngestContext) -> bool:
+def _is_bulk(
+    scans: list[FileScan], existing: Existing, context: IngestContext, *, is_added: bool
+) -> bool:
     return (
         context.accepts_sql
         and not context.thorough
-        and not existing.has_rows
-        and not existing.quarantine
+        and (is_added if existing.has_rows else not existing.quarantine)
         and sum(scan.file.size for scan in scans) >= BULK_BYTES
         and not any(scan.rejected for scan in scans)
     )
@@ -212,13 +214,14 @@ def _existing(
     columns = _columns(connection, context.dataset, name)
     if not columns:
         return Existing(quarantine=quarantine)
+    all_rows = f"{schema}.{identifier(name)}"
     relation = (
-        f"(select * from {schema}.{identifier(name)} where _dlt_load_id in "
+        f"(select * from {all_rows} where _dlt_load_id in "
         f"(select load_id from {schema}._dlt_loads where status = 0))"
     )
     found = connection.execute(f"select 1 from {relation} limit 1").fetchone()
     own = {column: kind for column, kind in columns.items() if not column.startswith("_dlt")}
-    return Existing(own, relation, found is not None, FROM_FILE in columns, quarantine)
+    return Existing(own, all_rows, relation, found is not None, FROM_FILE in columns, quarantine)
 
 
 def _columns(connection: "duckdb.DuckDBPyConnection", dataset: str, name: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -269,12 +269,16 @@ def around_connections(
 
 
 @contextmanager
-def merging_in_little_memory() -> Iterator[None]:
+def merging_in_little_memory(appended: Collection[str]) -> Iterator[None]:
     """Merge into a DuckDB without holding all rows in memory.
 
     dlt numbers the rows of each key with all their columns, to take the first, and DuckDB holds
     what it numbers in memory: here these are keys and places. What does not fit all the same fails
     at once: dlt would try it five times, with the same limit.
+
+    Args:
+        appended: tables whose rows are all new; looked at when a load writes them. They are
+            written as if their write disposition were ``append``, and keep that which they have.
     """
     import duckdb
     from dlt.destinations.exceptions import DatabaseTerminalException
@@ -308,6 +312,12 @@ def merging_in_little_memory() -> Iterator[None]:
     def merge_jobs(self: Any, tables: Any) -> list[Any]:
         return [MergeJob.from_table_chain(tables, self.sql_client)]
 
+    def prepare_load_table(self: Any, table_name: str) -> Any:
+        table = prepared(self, table_name)
+        if table_name in appended:
+            table["write_disposition"] = "append"
+        return table
+
     def explain(cls: Any, error: Exception) -> Exception:
         if isinstance(error, duckdb.OutOfMemoryException):
             return DatabaseTerminalException(error)
@@ -316,12 +326,15 @@ def merging_in_little_memory() -> Iterator[None]:
     client: Any = DuckDbClient
     sql_client: Any = DuckDbSqlClient
     inherited = client._create_merge_followup_jobs  # noqa: SLF001 - dlt has no public way
+    prepared = client.prepare_load_table
     explained = sql_client.__dict__["_make_database_exception"]
+    client.prepare_load_table = prepare_load_table
     client._create_merge_followup_jobs = merge_jobs  # noqa: SLF001
     sql_client._make_database_exception = classmethod(explain)  # noqa: SLF001
     try:
         yield
     finally:
+        client.prepare_load_table = prepared
         client._create_merge_followup_jobs = inherited  # noqa: SLF001
         sql_client._make_database_exception = explained  # noqa: SLF001
 

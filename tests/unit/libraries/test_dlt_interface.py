@@ -249,14 +249,17 @@ def test_a_merge_in_little_memory_leaves_what_dlts_leaves(
     if order is not None:
         columns["placed"] = {"dedup_sort": order}
     left = []
-    for name, how in (("plain", nullcontext), ("ours", libraries_dlt.merging_in_little_memory)):
+    for name, how in (
+        ("plain", nullcontext()),
+        ("ours", libraries_dlt.merging_in_little_memory(())),
+    ):
         pipeline = dlt.pipeline(
             name,
             destination=dlt.destinations.duckdb(str(tmp_path / f"{name}.duckdb")),
             dataset_name="raw",
             pipelines_dir=str(tmp_path / "dlt"),
         )
-        with libraries_dlt.environment(), how():
+        with libraries_dlt.environment(), how:
             for rows in (FIRST, SECOND):
                 given = [row if nested else row | {"lines": None} for row in rows]
                 pipeline.run(

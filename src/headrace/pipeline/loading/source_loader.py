@@ -209,9 +209,8 @@ class SourceLoader:
             let_go(self.target.database_file)
 
         let_others_read()  # to build a source may take long, and so may its rows
-        source = sources.build(
-            self.resolved, self.name, self.settings, self._context(thorough=thorough)
-        )
+        context = self._context(thorough=thorough)
+        source = sources.build(self.resolved, self.name, self.settings, context)
         if self.tables:
             source = backfill.only(source, self.name, self.tables)
         if self.backfill is not None:
@@ -238,7 +237,7 @@ class SourceLoader:
             refresh: dict[str, Any] = {"refresh": "drop_sources"} if self.full_refresh else {}
             with (
                 libraries_dlt.around_connections(prepared),
-                libraries_dlt.merging_in_little_memory(),
+                libraries_dlt.merging_in_little_memory(context.appended),
                 libraries_dlt.before("extract", let_others_read),
                 libraries_dlt.before("load", note_widest),
             ):
