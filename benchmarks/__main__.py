@@ -14,6 +14,7 @@ from benchmarks.measure import ROOT, environment, python
 BENCHMARKS = (
     "jaffle_shop",
     "merge",
+    "large_day",
     "load_files",
     "detection",
     "profile",

@@ -9,7 +9,7 @@ from benchmarks.measure import ROOT, Sample, python, run_process
 
 
 def headrace(
-    *arguments: str, data_dir: Path, sets: tuple[str, ...] = ()
+    *arguments: str, data_dir: Path, sets: tuple[str, ...] = (), project: Path = ROOT
 ) -> tuple[Sample, dict[str, Any]]:
     """Run a command on a data directory of its own; gives the sample and the command's report.
 
@@ -17,10 +17,11 @@ def headrace(
         arguments: the command, for example ``load --source bench``.
         data_dir: where it writes.
         sets: settings, ``key=value``.
+        project: the project's folder.
     """
     flags = [flag for value in (f"data_dir={data_dir}", *sets) for flag in ("--set", value)]
     sample = run_process(
-        python("-m", "headrace", *arguments, "--json", "--project-dir", ROOT, *flags)
+        python("-m", "headrace", *arguments, "--json", "--project-dir", project, *flags)
     )
     report: dict[str, Any] = json.loads(sample.stdout)
     load = report.get("load")

@@ -18,13 +18,13 @@ from benchmarks.report import Report, parser, work_dir
 from headrace.targets import DuckDbSettings
 
 _SQL = Path(__file__).parent / "plain" / "sql.py"
-_MERGE = """
+MERGE = """
     merge into orders using (select * from read_parquet('{0}')) as changes
     on orders.id = changes.id
     when matched then update
     when not matched then insert
 """
-_INSERT = "insert into orders select * from read_parquet('{0}')"
+INSERT = "insert into orders select * from read_parquet('{0}')"
 _DELETE_INSERT = """
     begin;
     delete from orders where id in (select id from read_parquet('{0}'));
@@ -113,10 +113,10 @@ def _one(
     load()
     contenders = {
         "Headrace": ours,
-        "DuckDB, merge into": peer("merge_into", _MERGE),
+        "DuckDB, merge into": peer("merge_into", MERGE),
     }
     if is_added:
-        contenders["DuckDB, insert"] = peer("insert", _INSERT)
+        contenders["DuckDB, insert"] = peer("insert", INSERT)
     else:
         contenders["DuckDB, delete and insert"] = peer("delete_insert", _DELETE_INSERT)
     samples = alternate(contenders, runs=runs)

@@ -350,6 +350,11 @@ def test_types_of_parquet_survive_a_merge(
     assert after[0] == before[0]
     assert after[1][:2] == (2, 7)
     assert after[1][2:] == before[1][2:]
+    more = EVERY_TYPE.set_column(0, "id", pa.array([3, 4]))
+    pq.write_table(more, shop.folder / "more.parquet")
+    assert lab.load_one().rows_new == 2
+    added = rows(lab, "* exclude (_dlt_load_id, _dlt_file_name)")
+    assert [row[1:] for row in added[2:]] == [row[1:-1] for row in before]
 
 
 FORMS = ("csv", "parquet", "jsonl")

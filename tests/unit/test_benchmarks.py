@@ -13,6 +13,7 @@ from benchmarks import (
     diff,
     generate,
     jaffle_shop,
+    large_day,
     lineage,
     load_files,
     merge,
@@ -114,12 +115,20 @@ def test_a_manifest_is_read_beside_other_readers(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("is_added", "other"), [(False, "delete and insert"), (True, "insert")])
 def test_rows_are_merged_beside_duckdb(tmp_path: Path, is_added: bool, other: str) -> None:
-    report = merge.measure(tmp_path, sizes=[1000], changes=20, runs=2, is_added=is_added)
+    report = merge.measure(tmp_path, sizes=[1000], changes=20, runs=1, is_added=is_added)
     assert [row.who for row in report.rows] == [
         "Headrace",
         "DuckDB, merge into",
         f"DuckDB, {other}",
     ]
+
+
+@pytest.mark.slow
+def test_a_day_on_a_large_table_is_measured_beside_duckdb(tmp_path: Path) -> None:
+    report = large_day.measure(tmp_path, rows=6000, runs=1)
+    assert [row.case for row in report.rows if row.who == "Headrace"] == list(large_day.CASES)
+    peers = [row.case for row in report.rows if row.who == large_day.PEER]
+    assert peers == [case for case in large_day.CASES if case != large_day.NOTHING]
 
 
 @pytest.mark.slow

@@ -103,7 +103,8 @@ def stage(
             notes = [*names.notes, *(note for scan in scans for note in scan.notes)]
             make_room(connection, max(len(scan.names) for scan in scans))
             with suppress(duckdb.InvalidInputException):  # which line, is found below
-                if _is_bulk(scans, existing, context, is_added=changes.is_added):
+                is_added = changes.is_added and files is changes.read
+                if _is_bulk(scans, existing, context, is_added=is_added):
                     staged = stage_whole(connection, table, scans, existing)
             if staged is None:
                 staged = _stage_by_row(connection, name, table, scans, existing, context, changes)
