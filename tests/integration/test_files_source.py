@@ -357,6 +357,28 @@ def test_types_of_parquet_survive_a_merge(
     assert [row[1:] for row in added[2:]] == [row[1:-1] for row in before]
 
 
+def test_rows_of_parquet_have_their_number_in_the_file(shop: Shop) -> None:
+    """Also where the file has a column that is called as DuckDB calls that number."""
+    table = pa.table({"id": pa.array([1, 2, None, 4, 5, None, 7]), "n": range(7)})
+    pq.write_table(table, shop.folder / "plain.parquet", row_group_size=2)
+    named = table.rename_columns(["id", "File_Row_Number"])
+    pq.write_table(named, shop.folder / "named.parquet", row_group_size=2)
+    lab = shop.lab_with(
+        "{plain: {pattern: plain.parquet, primary_key: [id], bad_rows_limit: 1}, "
+        "named: {pattern: named.parquet, primary_key: [id], bad_rows_limit: 1}}"
+    )
+    lab.load()
+
+    assert [row[:3] for row in lab.quarantine()] == [
+        ("named", "named.parquet", 3),
+        ("named", "named.parquet", 6),
+        ("plain", "plain.parquet", 3),
+        ("plain", "plain.parquet", 6),
+    ]
+    assert rows(lab, "id, n", "plain") == [(1, 0), (2, 1), (4, 3), (5, 4), (7, 6)]
+    assert rows(lab, "id, file_row_number", "named") == rows(lab, "id, n", "plain")
+
+
 FORMS = ("csv", "parquet", "jsonl")
 
 
