@@ -1,6 +1,7 @@
 """Loads of files, one after the other, leave what one load of the files as they are would leave."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -17,6 +18,7 @@ from headrace.ingest.cursor import Kind, key
 from headrace.ingest.discover import SourceFile
 from headrace.ingest.model import (
     FROM_FILE,
+    IS_GONE,
     FileChanges,
     FileTable,
     IngestContext,
@@ -84,11 +86,13 @@ class Warehouse:
         changed = changed or (found if removed else [])
         if not changed:
             return
+        is_snapshot = self.table.write == "snapshot"
+        changed = found if is_snapshot else changed
         with (
             duckdb.connect() as connection,
             patch.object(staging, "BULK_BYTES", self.least_bytes),
         ):
-            changes = FileChanges(found, changed, removed, is_added=is_added)
+            changes = FileChanges(found, changed, removed, is_added=is_added and not is_snapshot)
             staged = stage(connection, "t", self.table, changes, self.context, str)
         assert staged.rows_given == (
             staged.rows_new + staged.rows_changed + staged.rows_unchanged + staged.rows_quarantined
@@ -103,9 +107,14 @@ class Warehouse:
                 )
                 return
             delete = "delete from store_raw.t where id in (select id from new); "
+            left = (
+                f"select * exclude ({IS_GONE}) from new where {IS_GONE} is null"
+                if any(column.name == IS_GONE for column in staged.columns)
+                else "from new"
+            )
             connection.execute(
                 f"create temp table new as {staged.select}; {'' if staged.is_added else delete}"
-                "insert into store_raw.t by name select *, 'l' as _dlt_load_id from new"
+                f"insert into store_raw.t by name select *, 'l' as _dlt_load_id from ({left})"
             )
 
     def _written(self, name: str, rows: tuple[Row, ...]) -> SourceFile:
@@ -181,6 +190,24 @@ def test_without_a_cursor_the_last_file_by_name_has_a_key(
         assert warehouse.origins() == {
             row_key: held[row_key][0] if row_key in held else None for row_key in expected
         }
+
+
+@settings(max_examples=12, deadline=None)
+@given(histories(CURSORS["number"]))
+def test_a_snapshot_is_the_table(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Files]
+) -> None:
+    """Of a key that several of its files hold, the last by name has it."""
+    snapshot = replace(table(), write="snapshot", deleted_rows_limit=1.0)
+    warehouse = Warehouse(tmp_path_factory.mktemp("law"), snapshot, are_large=False)
+    for files in steps:
+        warehouse.load(files)
+        held = {
+            row_key: (value, seen)
+            for _, rows in sorted(files.items())
+            for row_key, value, seen in rows
+        }
+        assert warehouse.rows() == held
 
 
 @pytest.mark.parametrize(("values", "kind"), [(CURSORS[kind], kind) for kind in CURSORS])

@@ -244,24 +244,49 @@ class Merge:
             f"when not ({takes}) then 'older' "
             f"when {self._differs()} then 'changed' "
             f"when {moved} then 'moved' "
-            "else 'same' end as __class "
+            f"else 'same' end as __class, {self._needs_no_file('raw_row')} as __needs_no_file "
             f"from ({winners}) as winner left join raw_row "
-            f"on {self._same_key('winner', 'raw_row')} "
-            "where __class not in ('same', 'older', 'out')",
+            f"on {self._same_key('winner', 'raw_row')} where __class not in ('same', 'out')",
         )
+        new, changed, older, others = self.connection.execute(
+            "select count(*) filter (__class = 'new'), count(*) filter (__class = 'changed'), "
+            "count(*) filter (__class = 'older'), "
+            "count(*) filter (__class <> 'new' and __needs_no_file) from picked"
+        ).fetchall()[0]
+        looks = self._is_snapshot or self._is_whole
+        may_lack = looks and (older > 0 or not self._hold_all(new + others))
+        if older:
+            self.connection.execute("delete from picked where __class = 'older'")
         columns = [*self.columns, RawColumn(FROM_FILE, "VARCHAR")]
         deleted = 0
-        if self._is_snapshot:
+        if may_lack and self._is_snapshot:
             deleted = self._delete_what_is_missing()
             columns += [RawColumn(IS_GONE, "BOOLEAN")] if deleted else []
-        elif self._is_whole:
+        elif may_lack:
             held = f"select 1 from ({winners}) as winner where ({out} or ({takes}) is not false)"
             columns += self._keep_what_no_file_holds(held)
-        rows, new, changed = self.connection.execute(
-            "select count(*), count(*) filter (__class = 'new'), "
-            "count(*) filter (__class = 'changed') from picked"
-        ).fetchall()[0]
+        rows = scalar(self.connection, "select count(*) from picked")
         return Picked(tuple(columns), rows, new, changed, deleted)
+
+    def _needs_no_file(self, row: str) -> str:
+        """SQL of whether a raw row stays, or goes, whether or not a file holds its key."""
+        is_replayed = f"({row}.__is_replayed and {row}.__place is not null)"
+        return is_replayed if self._is_snapshot else f"({row}.__from is null or {is_replayed})"
+
+    def _hold_all(self, others: int) -> bool:
+        """Whether the files are known to hold each raw row that needs one: by counting alone.
+
+        Each of their rows has a key of its own, which the raw table has but for the ``others``. To
+        look for each key takes as long as the comparison.
+
+        Args:
+            others: rows of the files without a raw row, or with one that needs no file.
+        """
+        if self.repeats or self.between is not None:
+            return False
+        needed = f"select count(*) from raw_row where not {self._needs_no_file('raw_row')}"
+        held = scalar(self.connection, "select count(*) from good") - others
+        return held == scalar(self.connection, needed)
 
     def _delete_what_is_missing(self) -> int:
         """Tell dlt to delete the raw rows that the snapshot no longer has; gives their number.
@@ -270,7 +295,7 @@ class Merge:
         """
         keys = identifiers(self.table.primary_key)
         missing = (
-            f"select {keys} from raw_row where not (__is_replayed and __place is not null) "
+            f"select {keys} from raw_row where not {self._needs_no_file('raw_row')} "
             f"and not exists (select 1 from typed where {self._same_key('typed', 'raw_row')})"
         )
         count = scalar(self.connection, f"select count(*) from ({missing})")
@@ -375,8 +400,7 @@ class Merge:
             held: a query of what the files hold of a row of ``raw_row``, but for its key.
         """
         lost = (
-            "select raw_row.* from raw_row where __from is not null "
-            "and not (__is_replayed and __place is not null) "
+            f"select raw_row.* from raw_row where not {self._needs_no_file('raw_row')} "
             f"and not exists ({held} and {self._same_key('winner', 'raw_row')})"
         )
         if not scalar(self.connection, f"select count(*) from ({lost})"):
