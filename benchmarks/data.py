@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.measure import BenchmarkError, python, run_process
+from benchmarks.measure import BenchmarkError, duckdb_alone, python, run_process
 
 Format = Literal["parquet", "csv"]
 ROWS_PER_FILE = 10_000_000
@@ -76,7 +76,7 @@ def write_added(path: Path, *, of_rows: int, added: int, number: int) -> None:
 def _copy(sql: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     copy = f"copy ({sql}) to '{path}' (format parquet)"
-    run_process(python(Path(__file__).parent / "plain" / "sql.py", ":memory:", copy))
+    duckdb_alone(":memory:", copy)
 
 
 def _write(folder: Path, rows: int, form: Format) -> None:

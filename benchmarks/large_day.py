@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.data import write_added, write_changes
 from benchmarks.headrace_cli import headrace
-from benchmarks.measure import BenchmarkError, Sample, python, ratio, run_process
+from benchmarks.measure import BenchmarkError, Sample, duckdb_alone, python, ratio, run_process
 from benchmarks.merge import INSERT, MERGE
 from benchmarks.report import Report, parser, work_dir
 from headrace.targets import DuckDbSettings
@@ -26,7 +26,6 @@ FIRST, NOTHING, ADDED, CHANGED, MODEL = (
 )
 CASES = (FIRST, NOTHING, ADDED, CHANGED, MODEL)
 PEER = "DuckDB, the same SQL"
-_SQL = Path(__file__).parent / "plain" / "sql.py"
 _FILES = 10
 _KNOWN = 1000  # rows that are there when the project is made, and rows that change
 _MART = """
@@ -107,7 +106,7 @@ def _round(home: Path, rows: int, limit: str) -> Iterator[tuple[str, str, Sample
         if statements:
             sql = ";".join(statements)
             database = home / "peer.duckdb"
-            yield case, PEER, run_process(python(_SQL, database, sql, f"memory_limit={limit}"))
+            yield case, PEER, duckdb_alone(database, sql, f"memory_limit={limit}")
     shutil.rmtree(home)
 
 

@@ -18,10 +18,9 @@ from benchmarks.measure import (
     BenchmarkError,
     Sample,
     alternate,
+    duckdb_alone,
     inner_ratio,
-    python,
     ratio,
-    run_process,
 )
 from benchmarks.report import Report, parser, work_dir
 from headrace.targets import DuckDbSettings
@@ -31,7 +30,6 @@ CSV_ROW_BYTES = 109
 PROMISE_ROWS = 10_000_000
 PROMISE = 1.4
 WARM = "Headrace, imports done before"
-_SQL = Path(__file__).parent / "plain" / "sql.py"
 
 
 def measure(
@@ -128,11 +126,11 @@ def _ctas(work: Path, folder: Path, rows: int, form: Format, settings: tuple[str
     directory.mkdir()
     reader = f"read_{form}('{folder}/*.{form}')"
     sql = f"create table orders as select * from {reader}"
-    sample = run_process(python(_SQL, directory / "bench.duckdb", sql, *settings))
+    sample = duckdb_alone(directory / "bench.duckdb", sql, *settings)
     check = (
         f"select error('not {rows} rows') from (select count(*) as n from orders) where n <> {rows}"
     )
-    run_process(python(_SQL, directory / "bench.duckdb", check))
+    duckdb_alone(directory / "bench.duckdb", check)
     shutil.rmtree(directory)
     return replace(sample, inner_seconds=float(sample.stdout), stdout="")
 

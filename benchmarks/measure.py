@@ -169,6 +169,11 @@ def _watch(pid: int) -> Iterator[_Watched]:
         thread.join()
 
 
+def duckdb_alone(database: str | Path, sql: str, *settings: str) -> Sample:
+    """Run SQL by DuckDB in a process of its own, with settings as ``memory_limit=2GB``."""
+    return run_process(python(ROOT / "benchmarks" / "plain" / "sql.py", database, sql, *settings))
+
+
 def alternate(
     contenders: Mapping[str, Callable[[int], Sample]], *, runs: int
 ) -> dict[str, list[Sample]]:

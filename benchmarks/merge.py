@@ -13,11 +13,10 @@ from typing import Any
 
 from benchmarks.data import folder_of, write_added, write_changes
 from benchmarks.headrace_cli import files_source, headrace
-from benchmarks.measure import BenchmarkError, Sample, alternate, python, ratio, run_process
+from benchmarks.measure import BenchmarkError, Sample, alternate, duckdb_alone, ratio
 from benchmarks.report import Report, parser, work_dir
 from headrace.targets import DuckDbSettings
 
-_SQL = Path(__file__).parent / "plain" / "sql.py"
 MERGE = """
     merge into orders using (select * from read_parquet('{0}')) as changes
     on orders.id = changes.id
@@ -100,13 +99,13 @@ def _one(
     def peer(name: str, template: str) -> Callable[[int], Sample]:
         database = home / f"{name}.duckdb"
         create = f"create table orders as select * from read_parquet('{base}/*.parquet')"
-        run_process(python(_SQL, database, create, f"memory_limit={limit}"))
+        duckdb_alone(database, create, f"memory_limit={limit}")
 
         def run(number: int) -> Sample:
             path = home / f"{name}_{number:03}.parquet"
             write(path, number)
             sql = template.format(path)
-            return run_process(python(_SQL, database, sql, f"memory_limit={limit}"))
+            return duckdb_alone(database, sql, f"memory_limit={limit}")
 
         return run
 

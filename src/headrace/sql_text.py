@@ -42,6 +42,11 @@ def scalar(connection: "duckdb.DuckDBPyConnection", sql: str) -> int:
     return int(row[0]) if row else 0
 
 
+def is_there(connection: "duckdb.DuckDBPyConnection", rows: str) -> bool:
+    """Whether there is a row of ``from … where …``."""
+    return connection.execute(f"select 1 {rows} limit 1").fetchone() is not None
+
+
 def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
     """Items, as many at a time as one query should ask about."""
     for start in range(0, len(items), _BATCH):

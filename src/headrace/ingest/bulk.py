@@ -21,7 +21,7 @@ from headrace.ingest.merge import Existing, kind_of_type
 from headrace.ingest.model import FILE_COLUMN, FileTable, Staged
 from headrace.ingest.scan import FileScan, folder_columns
 from headrace.ingest.types import RawColumn, exact_cast, is_rounded_id
-from headrace.sql_text import identifier, identifiers, literal, scalar
+from headrace.sql_text import identifier, identifiers, is_there, literal, scalar
 
 if TYPE_CHECKING:
     import duckdb
@@ -108,9 +108,8 @@ def _is_alike(
         return False
     if FILE_COLUMN not in existing.columns and not existing.knows_files:
         return False
-    names = ", ".join(literal(scan.file.name) for scan in scans)
-    return not existing.quarantine or not _is_there(
-        connection, f"from {existing.quarantine} where file_name in ({names})"
+    return not existing.quarantine or not is_there(
+        connection, f"from {existing.quarantine} where file_name in ({_names(scans)})"
     )
 
 
@@ -126,16 +125,16 @@ def _has_some(
     Also those of loads that did not end count, which a merge would delete.
     """
     if not table.primary_key:
-        names = ", ".join(literal(scan.file.name) for scan in scans)
-        return _is_there(connection, f"from {existing.all_rows} where {FILE_COLUMN} in ({names})")
-    return _is_there(
+        of_files = f"{FILE_COLUMN} in ({_names(scans)})"
+        return is_there(connection, f"from {existing.all_rows} where {of_files}")
+    return is_there(
         connection,
         f"from ({rows}) semi join {existing.all_rows} using ({identifiers(table.primary_key)})",
     )
 
 
-def _is_there(connection: "duckdb.DuckDBPyConnection", rows: str) -> bool:
-    return connection.execute(f"select 1 {rows} limit 1").fetchone() is not None
+def _names(scans: list[FileScan]) -> str:
+    return ", ".join(literal(scan.file.name) for scan in scans)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ never takes the place of a newer one. For that, each raw row knows the file that
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
@@ -139,6 +140,11 @@ class Merge:
     repeats: bool
     between: Backfill | None = None
 
+    @cached_property
+    def good(self) -> int:
+        """The rows of the files that can be loaded, once all that are bad are known."""
+        return scalar(self.connection, f"select count(*) from incoming where {IS_GOOD}")
+
     def pick(self) -> Picked | None:
         """Fill ``picked``; None when it takes the files that were not read to tell."""
         rows = ", ".join(
@@ -244,7 +250,7 @@ class Merge:
             f"when not ({takes}) then 'older' "
             f"when {self._differs()} then 'changed' "
             f"when {moved} then 'moved' "
-            f"else 'same' end as __class, {self._needs_no_file('raw_row')} as __needs_no_file "
+            f"else 'same' end as __class, {self._needs_no_file} as __needs_no_file "
             f"from ({winners}) as winner left join raw_row "
             f"on {self._same_key('winner', 'raw_row')} where __class not in ('same', 'out')",
         )
@@ -268,10 +274,11 @@ class Merge:
         rows = scalar(self.connection, "select count(*) from picked")
         return Picked(tuple(columns), rows, new, changed, deleted)
 
-    def _needs_no_file(self, row: str) -> str:
+    @property
+    def _needs_no_file(self) -> str:
         """SQL of whether a raw row stays, or goes, whether or not a file holds its key."""
-        is_replayed = f"({row}.__is_replayed and {row}.__place is not null)"
-        return is_replayed if self._is_snapshot else f"({row}.__from is null or {is_replayed})"
+        is_replayed = "(raw_row.__is_replayed and raw_row.__place is not null)"
+        return is_replayed if self._is_snapshot else f"(raw_row.__from is null or {is_replayed})"
 
     def _hold_all(self, others: int) -> bool:
         """Whether the files are known to hold each raw row that needs one: by counting alone.
@@ -284,9 +291,8 @@ class Merge:
         """
         if self.repeats or self.between is not None:
             return False
-        needed = f"select count(*) from raw_row where not {self._needs_no_file('raw_row')}"
-        held = scalar(self.connection, "select count(*) from good") - others
-        return held == scalar(self.connection, needed)
+        needed = f"select count(*) from raw_row where not {self._needs_no_file}"
+        return self.good - others == scalar(self.connection, needed)
 
     def _delete_what_is_missing(self) -> int:
         """Tell dlt to delete the raw rows that the snapshot no longer has; gives their number.
@@ -295,7 +301,7 @@ class Merge:
         """
         keys = identifiers(self.table.primary_key)
         missing = (
-            f"select {keys} from raw_row where not {self._needs_no_file('raw_row')} "
+            f"select {keys} from raw_row where not {self._needs_no_file} "
             f"and not exists (select 1 from typed where {self._same_key('typed', 'raw_row')})"
         )
         count = scalar(self.connection, f"select count(*) from ({missing})")
@@ -400,7 +406,7 @@ class Merge:
             held: a query of what the files hold of a row of ``raw_row``, but for its key.
         """
         lost = (
-            f"select raw_row.* from raw_row where not {self._needs_no_file('raw_row')} "
+            f"select raw_row.* from raw_row where not {self._needs_no_file} "
             f"and not exists ({held} and {self._same_key('winner', 'raw_row')})"
         )
         if not scalar(self.connection, f"select count(*) from ({lost})"):

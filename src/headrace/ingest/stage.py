@@ -56,7 +56,7 @@ from headrace.ingest.reader import file_literal, vanished
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
 from headrace.ingest.types import RawColumn, common_read, exact_cast, is_rounded_id
 from headrace.libraries.duckdb import is_missing_file, make_room
-from headrace.sql_text import batches, identifier, identifiers, literal, scalar
+from headrace.sql_text import batches, identifier, identifiers, is_there, literal, scalar
 from headrace.system_errors import system_fault
 
 if TYPE_CHECKING:
@@ -220,9 +220,9 @@ def _existing(
         f"(select * from {all_rows} where _dlt_load_id in "
         f"(select load_id from {schema}._dlt_loads where status = 0))"
     )
-    found = connection.execute(f"select 1 from {relation} limit 1").fetchone()
+    has_rows = is_there(connection, f"from {relation}")
     own = {column: kind for column, kind in columns.items() if not column.startswith("_dlt")}
-    return Existing(own, all_rows, relation, found is not None, FROM_FILE in columns, quarantine)
+    return Existing(own, all_rows, relation, has_rows, FROM_FILE in columns, quarantine)
 
 
 def _columns(connection: "duckdb.DuckDBPyConnection", dataset: str, name: str) -> dict[str, str]:
@@ -296,7 +296,6 @@ class _Stager:
             return None
         rejected = sum(len(scan.rejected) for scan in self.scans)
         given = scalar(self.connection, "select count(*) from incoming") + rejected
-        good = scalar(self.connection, f"select count(*) from incoming where {IS_GOOD}")
         quarantine = collect_quarantine(
             self.connection,
             self.name,
@@ -320,8 +319,8 @@ class _Stager:
             rows_given=given,
             rows_new=picked.rows_new,
             rows_changed=picked.rows_changed,
-            rows_unchanged=good + settled - picked.rows_new - picked.rows_changed,
-            rows_quarantined=given - good - settled,
+            rows_unchanged=merge.good + settled - picked.rows_new - picked.rows_changed,
+            rows_quarantined=given - merge.good - settled,
             rows_deleted=picked.rows_deleted,
             rows_selected=picked.rows,
             is_first=not self.existing.has_rows,
@@ -330,7 +329,7 @@ class _Stager:
             quarantine=quarantine,
             notes=(
                 *self.notes,
-                *(self.misfit_notes if given > good + settled else ()),
+                *(self.misfit_notes if given > merge.good + settled else ()),
                 *picked.notes,
             ),
         )
@@ -634,11 +633,8 @@ class _Stager:
                     f"where {rounded} and {IS_GOOD}"
                 )
         is_one = len(self.scans) == 1
-        repeated = (
-            f"select 1 from typed where {IS_GOOD} group by {identifiers(key)} "
-            "having count(*) > 1 limit 1"
-        )
-        if not is_one and self.connection.execute(repeated).fetchone() is None:
+        repeated = f"from typed where {IS_GOOD} group by {identifiers(key)} having count(*) > 1"
+        if not is_one and not is_there(self.connection, repeated):
             return False
         self.connection.execute(
             "insert into bad select __file, __row, 'duplicate_key', "
