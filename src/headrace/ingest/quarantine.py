@@ -13,7 +13,7 @@ from headrace.errors import SourceError
 from headrace.ingest.merge import REPLAYED
 from headrace.ingest.model import FILE_COLUMN
 from headrace.ingest.scan import FileScan
-from headrace.sql_text import identifier, literal, scalar
+from headrace.sql_text import identifier, is_there, literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -111,9 +111,10 @@ def collect_quarantine(
     """
     connection.execute("create or replace temp table settled (quarantine_id varchar)")
     connection.execute("create or replace temp table withdrawn (file_name varchar)")
-    rejected = _put_rejected(connection, scans)
-    if not rejected and not scalar(connection, "select count(*) from bad") and not known:
+    is_any_bad = any(scan.rejected for scan in scans) or is_there(connection, "from bad")
+    if not (is_any_bad or known):
         return None
+    _put_rejected(connection, scans)
     _put_lines(connection, scans)
     written = {name for scan in scans for name in scan.written}
     fields = ", ".join(
@@ -226,8 +227,8 @@ def check_bad_rows(
             )
 
 
-def _put_rejected(connection: "duckdb.DuckDBPyConnection", scans: Sequence[FileScan]) -> int:
-    """Fill ``rejected`` with the rows that no reader gives; gives their number."""
+def _put_rejected(connection: "duckdb.DuckDBPyConnection", scans: Sequence[FileScan]) -> None:
+    """Fill ``rejected`` with the rows that no reader gives."""
     import pyarrow as pa
 
     rows = [
@@ -238,7 +239,6 @@ def _put_rejected(connection: "duckdb.DuckDBPyConnection", scans: Sequence[FileS
     names = ("__file", "file_name", "__row", "message", "text")
     kinds = (pa.int64(), pa.string(), pa.int64(), pa.string(), pa.string())
     connection.register("rejected", _arrow(rows, names, kinds))
-    return len(rows)
 
 
 def _put_lines(connection: "duckdb.DuckDBPyConnection", scans: Sequence[FileScan]) -> None:

@@ -229,8 +229,7 @@ def _columns(connection: "duckdb.DuckDBPyConnection", dataset: str, name: str) -
     """The columns of a table of the attached warehouse and their types; empty if it has none."""
     rows = connection.execute(
         "select column_name, data_type from duckdb_columns() where database_name = 'warehouse' "
-        "and schema_name = ? and table_name = ?",
-        [dataset, name],
+        f"and schema_name = {literal(dataset)} and table_name = {literal(name)}"
     ).fetchall()
     return {str(column): str(kind) for column, kind in rows}
 

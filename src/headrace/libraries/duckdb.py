@@ -177,7 +177,8 @@ def parsed(connection: "duckdb.DuckDBPyConnection", sql: str) -> dict[str, Any] 
         None where there is none: no single ``select``, not SQL of DuckDB, or nested so deep
         (some 480 calls or operators in Python 3.11) that Python cannot read the JSON.
     """
-    row = connection.execute("select json_serialize_sql(?)", [sql.strip().rstrip(";")]).fetchone()
+    text = literal(sql.strip().rstrip(";"))
+    row = connection.execute(f"select json_serialize_sql({text})").fetchone()
     try:
         tree: dict[str, Any] = json.loads(row[0]) if row else {}
     except RecursionError:

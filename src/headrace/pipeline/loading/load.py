@@ -60,8 +60,8 @@ def load(
         WarehouseError: the target cannot be written.
     """
     started = time.monotonic()
-    target.check()
     with target.opened_once():
+        target.check()
         reports: list[TableReport] = []
         load_ids: list[str] = []
         failures = [] if failures is None else failures

@@ -169,8 +169,8 @@ class RowHashes:
         """Columns by table of the raw schema."""
         rows = self._connection.execute(
             "select table_name, column_name from duckdb_columns() "
-            "where database_name = 'warehouse' and schema_name = ? order by column_index",
-            [self.dataset],
+            f"where database_name = 'warehouse' and schema_name = {literal(self.dataset)} "
+            "order by column_index"
         ).fetchall()
         found: dict[str, list[str]] = {}
         for table, column in rows:

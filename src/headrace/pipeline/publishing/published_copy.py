@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headrace import portable
 from headrace.artifacts import Node
@@ -319,30 +319,29 @@ class PublishedCopy:
         import duckdb
 
         connection = self._connection
-        before: list[tuple[object, ...]] = []
+        listed: list[tuple[Any, ...]] = [
+            (mart.name, mart.rows, mart.node.unique_id, mart.fingerprint) for mart in marts
+        ]
         if left:
             with suppress(duckdb.CatalogException):  # a file that is written as a whole
                 rows = connection.execute(
                     f"select * from published.{INFO_SCHEMA}.tables"
                 ).fetchall()
-                before = [row for row in rows if row[0] in left]
+                listed = [*(row for row in rows if row[0] in left), *listed]
         connection.execute(f"create schema if not exists published.{INFO_SCHEMA}")
         connection.execute(
-            f"create or replace table published.{INFO_SCHEMA}.publication as select ? as run_id, "
-            "?::timestamptz as published_at, ? as code_version, ? as target",
-            [run_id, datetime.now(UTC), code_version, self._target.name],
+            f"create or replace table published.{INFO_SCHEMA}.publication as select "
+            f"{literal(run_id)} as run_id, "
+            f"{literal(datetime.now(UTC).isoformat())}::timestamptz as published_at, "
+            f"{literal(code_version)} as code_version, {literal(self._target.name)} as target"
         )
         connection.execute(
             f"create or replace table published.{INFO_SCHEMA}.tables "
             "(name varchar, row_count bigint, unique_id varchar, fingerprint varchar)"
         )
-        connection.executemany(
-            f"insert into published.{INFO_SCHEMA}.tables values (?, ?, ?, ?)",
-            [
-                *before,
-                *((mart.name, mart.rows, mart.node.unique_id, mart.fingerprint) for mart in marts),
-            ],
-        )
+        for name, count, *texts in listed:
+            values = ", ".join([literal(name), str(count), *map(literal, texts)])
+            connection.execute(f"insert into published.{INFO_SCHEMA}.tables values ({values})")
 
 
 def _published_fingerprints(connection: "duckdb.DuckDBPyConnection", path: Path) -> dict[str, str]:

@@ -125,9 +125,9 @@ def opened(resolved: "Resolved", *, read_only: bool) -> "Iterator[duckdb.DuckDBP
 def columns_of(connection: "duckdb.DuckDBPyConnection", schema: str, table: str) -> dict[str, str]:
     """The columns of a table and their types; empty if there is none."""
     rows = connection.execute(
-        "select column_name, data_type from duckdb_columns() where schema_name = ? "
-        "and table_name = ? and database_name = current_database() order by column_index",
-        [schema, table],
+        "select column_name, data_type from duckdb_columns() "
+        f"where schema_name = {literal(schema)} and table_name = {literal(table)} "
+        "and database_name = current_database() order by column_index"
     ).fetchall()
     return {str(name): str(kind) for name, kind in rows}
 
