@@ -1,5 +1,6 @@
 """Options that commands share, and the decorator that adds them to a command."""
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from headrace.formatting import count
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -200,6 +203,14 @@ def shared_options(*names: str) -> Callable[[Callable[..., None]], Callable[...,
         return with_shared_options
 
     return decorate
+
+
+def show_written(rows: int, out: Path, *, as_json: bool) -> None:
+    """Tell how many rows were written to a file; as JSON, on standard output."""
+    if as_json:
+        typer.echo(json.dumps({"path": str(out), "rows": rows}, ensure_ascii=False))
+    else:
+        typer.echo(f"{count(rows, 'row')} written to {out}", err=True)
 
 
 def print_json(report: "BaseModel") -> None:

@@ -5,8 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Call, RowFormat, print_json, row_limit, shared_options
-from headrace.formatting import count
+from headrace.cli.options import (
+    Call,
+    RowFormat,
+    print_json,
+    row_limit,
+    shared_options,
+    show_written,
+)
 
 if TYPE_CHECKING:
     from headrace.pipeline.quarantine.rows import Chosen
@@ -101,7 +107,7 @@ def show_rows(
     require_rows(report.rows, chosen)
     if out is not None:
         rows = service.write_rows(report, out)
-        typer.echo(f"{count(rows, 'row')} written to {out}", err=True)
+        show_written(rows, out, as_json=call.json)
         return
     if call.json:
         print_json(report)

@@ -6,9 +6,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headrace.cli.options import Call, RowFormat, print_json, row_limit, shared_options
+from headrace.cli.options import (
+    Call,
+    RowFormat,
+    print_json,
+    row_limit,
+    shared_options,
+    show_written,
+)
 from headrace.errors import QueryError
-from headrace.formatting import count
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -61,7 +67,7 @@ def query(
     most = _LIMIT if limit is None and out is None else limit or None
     if out is not None:
         rows = service.export(source, text, out, limit=most)
-        typer.echo(f"{count(rows, 'row')} written to {out}", err=True)
+        show_written(rows, out, as_json=call.json)
         return
     report = service.query(source, text, limit=most)
     if call.json:

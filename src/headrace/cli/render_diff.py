@@ -276,7 +276,7 @@ def _details(table: TableDiff) -> Iterator[str]:
     lines += [f"- {note.translate(_PLAIN)}" for note in table.notes]
     if table.readers:
         lines.append(f"- read by {', '.join(code(name) for name in readers(table))}")
-    if table.key:
+    if table.key and table.method != "rows":
         lines.append(f"- rows are matched by {', '.join(code(name) for name in table.key)}")
     if table.hidden:
         hidden = ", ".join(code(name) for name in table.hidden)

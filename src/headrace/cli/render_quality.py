@@ -112,7 +112,14 @@ def show_history(report: MetricHistory, *, last: int) -> None:
     there = [one for one in points if one.value is not None]
     out.print(f"[bold]{escape(f'{report.table}.{report.metric}')}[/], by {report.grain}")
     if not there:
-        out.print("no value was measured yet")
+        earlier = [one for one in report.points if one.value is not None]
+        if earlier:
+            out.print(
+                f"no value in the last {count(len(points), report.grain)}, the newest is that of "
+                + _newest(earlier[-1], report)
+            )
+        else:
+            out.print("no value was measured yet")
         return
     for line in picture(points, report.unit, report.grain, width=out.width):
         out.print(line, highlight=False)

@@ -1,5 +1,6 @@
 """``headrace query``: where its SQL comes from, and how rows are printed."""
 
+import json
 from pathlib import Path
 
 import duckdb
@@ -50,6 +51,13 @@ def test_sql_from_each_place(path: Path, tmp_path: Path) -> None:
         _query(path, str(tmp_path / "none.sql"))
     with pytest.raises(QueryError, match="there is no SQL"):
         _query(path)
+
+
+def test_rows_in_a_file_are_told_in_json_as_well(path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "é.csv"
+    assert _query(path, SQL, "--out", str(out)) == ("", f"3 rows written to {out}\n")
+    said, _ = _query(path, SQL, "--out", str(out), "--json")
+    assert json.loads(said) == {"path": str(out), "rows": 3}
 
 
 def test_other_forms(path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from step_lab import project
 
 from headrace.catalog import Catalog, RunStore
-from headrace.catalog.model import Asset, Column, ColumnEdge
+from headrace.catalog.model import Asset, Column, ColumnEdge, ColumnLineageProblem
 from headrace.pipeline.quality import kept_profiles, monitor
 from headrace.pipeline.quality.raw_stamps import RawStamps
 from headrace.pipeline.reports import Event
@@ -207,3 +207,31 @@ def test_what_becomes_personal_is_removed_from_earlier_profiles(shop: Shop) -> N
     shop.keep()
     assert not any("Oslo" in one.payload for one in shop.store.profiles(MART, 9))
     assert shop.newest(MART).column("id").max == "21"
+
+
+def test_values_of_columns_whose_origin_is_not_known_for_a_while_stay(shop: Shop) -> None:
+    """As while a model's SQL is wrong; whoever reads them masks them meanwhile."""
+    shop.fill(20)
+    shop.keep()
+    unread = ColumnLineageProblem(MART, "its SQL cannot be read")
+    shop.store.save_catalog(replace(catalog_of(), column_edges=(), problems=(unread,)), None)
+    shop.keep()
+    shop.store.save_catalog(catalog_of(), None)
+    shop.keep()
+    assert {one.value for one in shop.newest(MART).column("city").top} == {"Oslo", "Bergen"}
+
+
+def test_values_before_a_column_was_of_unknown_origin_are_removed_when_it_is_personal(
+    shop: Shop,
+) -> None:
+    shop.fill(20)
+    shop.keep()
+    unread = ColumnLineageProblem(MART, "its SQL cannot be read")
+    shop.store.save_catalog(replace(catalog_of(), column_edges=(), problems=(unread,)), None)
+    shop.fill(21, load=2, print_="two")
+    shop.keep()  # without values
+    shop.store.save_catalog(catalog_of(city="city"), None)
+    shop.keep()
+    kept = shop.store.profiles(MART, 9)
+    assert len(kept) == 2
+    assert not any("Oslo" in one.payload for one in kept)

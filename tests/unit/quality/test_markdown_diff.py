@@ -41,6 +41,14 @@ def test_it_says_what_changed(pair: DatabasePair) -> None:
     )  # the summary; the columns, changed rows and removed rows
 
 
+def test_rows_of_a_key_that_is_there_twice_are_not_matched_by_it(pair: DatabasePair) -> None:
+    pair.write("a", "create table marts.t as select 1 as id, range as n from range(3)")
+    pair.write("b", "create table marts.t as select 1 as id, range as n from range(4)")
+    text = markdown(pair.diff(keys={"marts.t": ("id",)}))
+    assert "does not identify the rows" in text
+    assert "matched by" not in text
+
+
 def test_nothing_differs(pair: DatabasePair) -> None:
     for side in ("a", "b"):
         pair.write(side, "create table marts.t as select 1 as id")

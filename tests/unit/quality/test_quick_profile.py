@@ -27,6 +27,13 @@ def quick(select: str, *, personal: tuple[str, ...] = (), is_stored: bool = True
     return found
 
 
+@pytest.mark.parametrize("kind", ["date", "timestamp", "timestamptz", "time"])
+def test_a_list_of_times_is_no_time(kind: str) -> None:
+    value = "time '10:00'" if kind == "time" else f"('2024-01-0' || i)::{kind}"
+    found = quick(f"select i, [{value}] as times from range(1, 6) as rows(i)").column("times")
+    assert (found.kind, found.nulls, found.min) == ("nested", 0, None)
+
+
 @pytest.fixture(scope="module")
 def large() -> TableProfile:
     return quick(LARGE)

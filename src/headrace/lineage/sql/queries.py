@@ -1,6 +1,6 @@
 """From sqlglot's tree of a statement to its scopes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from msgspec import structs
@@ -226,10 +226,10 @@ class Reader:
     def _group(self, node: Any) -> tuple[tuple[tree.Term, ...], bool]:
         if node is None:
             return (), False
-        terms = [self._term(key, GROUPED) for key in node.expressions]
+        keys = [*node.expressions]
         for part in ("grouping_sets", "rollup", "cube"):
-            keys = node.args.get(part) or ()
-            terms += [self._term(key, GROUPED) for key in keys if isinstance(key, exp.Expr)]
+            keys += [key for key in node.args.get(part) or () if isinstance(key, exp.Expr)]
+        terms = [self._term(key, GROUPED) for one in keys for key in _members(one)]
         return tuple(terms), bool(node.args.get("all"))
 
     def _term(self, node: Any, role: int) -> tree.Term:
@@ -254,12 +254,15 @@ class Reader:
 
 
 _NO_ORDER = tree.Order()
+_GROUPING_SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 
 
 def _is_keyed(group: Any) -> bool:
     """Whether a ``group by`` makes one row for each value of its keys."""
     sets = ("grouping_sets", "rollup", "cube", "totals")
-    return group is not None and not any(group.args.get(part) for part in sets)
+    if group is None or any(group.args.get(part) for part in sets):
+        return False
+    return not any(isinstance(key, _GROUPING_SETS) for key in group.expressions)
 
 
 def _is_whole(node: Any) -> bool:
@@ -274,6 +277,16 @@ def _is_whole(node: Any) -> bool:
     return from_ is not None and not (
         from_.this.args.get("joins") or from_.this.args.get("laterals")
     )
+
+
+def _members(node: Any, *, is_set: bool = False) -> Iterator[Any]:
+    """What is grouped by; each key of ``rollup``, ``cube`` and ``grouping sets`` by itself."""
+    is_set = is_set or isinstance(node, _GROUPING_SETS)
+    if is_set and node.expressions:
+        for one in node.expressions:
+            yield from _members(one, is_set=is_set)
+    else:
+        yield node
 
 
 def _ordinal(node: Any) -> int:

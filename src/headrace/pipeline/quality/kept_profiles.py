@@ -77,7 +77,7 @@ def keep(
         RunStoreError: the store cannot be used.
     """
     most = resolved.settings.quality.keep_profiles
-    before = _state(resolved)
+    before, _, personal_before = (_state(resolved) or "").rpartition(" ")
     signature = resolved.target.signature()
     state = f"{signature} {_file_stamp(resolved)} {store.catalog_version()}"
     if not most or (signature and before == state):
@@ -87,8 +87,10 @@ def keep(
         return [], []
     known, before_by_id = known_columns(catalog), store.profile_stamps()
     sources = pii.sources_of(catalog)
-    if before is None or before.rpartition(" ")[2] != str(catalog.version):
-        _forget_values(store, catalog, known, sources, before_by_id)
+    personal = sources | pii.inherited(catalog).keys()
+    personal_now = digest(repr(sorted(personal)))
+    if personal_now != personal_before:
+        _forget_values(store, personal, before_by_id)
     stamps = stamps or RawStamps(resolved.target.database)
     done, problems = _profile(
         resolved, store, run_id, catalog, known, sources, before_by_id, stamps, listen
@@ -96,7 +98,7 @@ def keep(
     store.forget_profiles([asset_id for asset_id, _ in done], most)
     if not problems:
         with suppress(OSError):
-            portable.write_file(_state_path(resolved), state)
+            portable.write_file(_state_path(resolved), f"{state} {personal_now}")
     return [name for _, name in done], problems
 
 
@@ -260,25 +262,24 @@ def _marts(resolved: Resolved, catalog: Catalog) -> list[_Table]:
 
 
 def _forget_values(
-    store: RunStore,
-    catalog: Catalog,
-    known: KnownColumns,
-    sources: Collection[tuple[str, str]],
-    stamps: Mapping[str, str],
+    store: RunStore, personal: Collection[tuple[str, str]], stamps: Mapping[str, str]
 ) -> None:
-    """Remove values of columns that are personal by now from the profiles that are kept."""
-    for asset_id in stamps:
-        asset = catalog.assets.get(asset_id)
-        if asset is None:
-            continue
+    """Remove values of columns that are personal by now from the profiles that are kept.
+
+    Those of a column whose origin is not known, as while a model's SQL is wrong, stay in the store:
+    whoever reads a profile masks them by the catalog of today.
+    """
+    by_asset: dict[str, set[str]] = {}
+    for asset_id, column in personal:
+        by_asset.setdefault(asset_id, set()).add(column.casefold())
+    for asset_id in by_asset.keys() & stamps.keys():
         rewritten: dict[str, str] = {}
         for kept in store.profiles(asset_id, 10_000):
             profile = TableProfile.model_validate_json(kept.payload)
-            personal = personal_columns(asset, _names(profile), known, sources)
-            masked = without_values(profile, personal)
-            if masked == profile:
-                break  # the newest one has none: those before it have been looked at, too
-            rewritten[kept.run_id] = masked.model_dump_json(exclude_defaults=True)
+            names = {name for name in _names(profile) if name.casefold() in by_asset[asset_id]}
+            masked = without_values(profile, names)
+            if masked != profile:
+                rewritten[kept.run_id] = masked.model_dump_json(exclude_defaults=True)
         store.replace_profiles(asset_id, rewritten)
 
 

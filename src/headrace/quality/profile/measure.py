@@ -64,7 +64,7 @@ class MeasuredColumn:
     @property
     def is_point_in_time(self) -> bool:
         """Whether it is a date or a timestamp, not a time of day."""
-        return self.data_type.startswith(("DATE", "TIMESTAMP"))
+        return self.kind == "time" and self.data_type.startswith(("DATE", "TIMESTAMP"))
 
     @property
     def finite(self) -> str:

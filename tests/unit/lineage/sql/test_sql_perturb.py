@@ -72,6 +72,9 @@ select string_agg(a::varchar, ',' order by b, a) as s from t
 select arg_max(a, b * 10 + a) as x from t where a is not null and b is not null
 select percentile_cont(0.5) within group (order by a) as p from t
 select g, a, count(*) as n from t group by cube (g, a)
+select g, a + 1 as k, count(*) as n from t group by rollup (1, 2)
+select g, a as k, count(*) as n from t group by cube ((1), 2)
+select g, a as k, b as m, count(*) as n from t group by grouping sets ((1, 2), (3), ())
 select a + 1 as k, sum(b) as s from t group by 1 order by 2, 1 limit 2
 from (from t select a as k, b) select k
 pivot t on a in (0, 1) using sum(b) group by g
