@@ -73,9 +73,21 @@ def write_added(path: Path, *, of_rows: int, added: int, number: int) -> None:
     _copy(rows_sql(first, first + added), path)
 
 
+def write_again(path: Path, *, of_rows: int, changes: int, salt: int) -> None:
+    """Write a file of all rows, of which ``changes``, spread evenly, have other values."""
+    step = of_rows // changes
+    changed = f"id % {step} = {salt % step} and id < {step * changes}"
+    rows, others = rows_sql(0, of_rows), rows_sql(0, of_rows, salt=salt)
+    _copy(
+        f"select * from ({rows}) where not ({changed}) "
+        f"union all select * from ({others}) where {changed}",
+        path,
+    )
+
+
 def _copy(sql: str, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    copy = f"copy ({sql}) to '{path}' (format parquet)"
+    copy = f"copy ({sql}) to '{path}' (format {path.suffix[1:]})"
     duckdb_alone(":memory:", copy)
 
 

@@ -14,6 +14,7 @@ from lab import Lab, Shop
 
 from headrace.add import AddRequest
 from headrace.errors import HeadraceError, NoCursorError, SettingsError, SourceError
+from headrace.ingest import stage
 from headrace.ingest.periods import Backfill
 from headrace.pipeline.reports import LoadReport, TableReport
 from headrace.pipeline.run import run
@@ -84,7 +85,13 @@ def test_files_are_chosen_by_the_dates_in_their_names(shop: Shop, key: str) -> N
     assert lab.load_one().files_read == 0
 
 
-def test_files_without_dates_are_searched_for_rows_by_their_cursor(shop: Shop) -> None:
+@pytest.mark.parametrize("is_large", [False, True])
+def test_files_without_dates_are_searched_for_rows_by_their_cursor(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, is_large: bool
+) -> None:
+    if is_large:
+        monkeypatch.setattr(stage, "BULK_BYTES", 0)
+        monkeypatch.setattr(stage._Stager, "run", None)  # the thorough way would fail
     rows = "".join(f"{day},2024-01-{day:02}T12:00:00Z,x\n" for day in range(1, 6))
     shop.write("orders.csv", f"id,at,v\n{rows}")
     lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id], cursor: at}}")

@@ -451,6 +451,85 @@ def test_large_new_files_are_appended_to_a_table_that_stays_a_merged_one(
     assert rows(lab, "id, state")[3:] == [(4, "d"), (5, "c")]
 
 
+def test_large_files_that_are_there_again_are_compared_as_they_are(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a file lacks a key that it had, which takes the other files to tell."""
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    columns = ("id", "state", "at")
+
+    def put(name: str, *given: str) -> None:
+        """Each form of a file of rows, as ``1a2``: the key 1, the state a, at 2."""
+        content = [(int(row[0]), row[1], int(row[2])) for row in given]
+        table = pa.table(dict(zip(columns, map(list, zip(*content, strict=True)), strict=True)))
+        for form in FORMS:
+            write(table, shop.folder / f"{name}.{form}")
+
+    put("a", "1a1", "2a1", "3a1")
+    put("b", "4b1")
+    patterns = {f"{form}_{way}": f"*.{form}" for form in FORMS for way in ("plain", "newest")}
+    tables = ", ".join(
+        f"{name}: {{pattern: '{pattern}', primary_key: [id]"
+        + (", cursor: at}" if name.endswith("newest") else "}")
+        for name, pattern in patterns.items()
+    )
+    lab = shop.lab_with(f"{{{tables}}}")
+    lab.load()
+    monkeypatch.setattr(stage._Stager, "run", None)  # the thorough way would fail
+
+    def load(*expected: tuple[int, str, str | None]) -> list[tuple[int, int, int, int]]:
+        found = lab.load().tables
+        for one in found:
+            own = f"id, state, {FROM_FILE}"
+            assert rows(lab, own, one.table) == [
+                (key, state, file and f"{file}.{one.table.partition('_')[0]}")
+                for key, state, file in expected
+            ], one.table
+        return [
+            (one.rows_new, one.rows_changed, one.rows_unchanged, one.rows_quarantined)
+            for one in found
+        ]
+
+    put("a", "1a1", "2c2", "3a1", "5a1")
+    counts = load((1, "a", "a"), (2, "c", "a"), (3, "a", "a"), (4, "b", "b"), (5, "a", "a"))
+    assert set(counts) == {(1, 1, 2, 0)}
+    put("a", "1a1", "2c2")  # no file has 3 and 5 any more
+    load((1, "a", "a"), (2, "c", "a"), (3, "a", None), (4, "b", "b"), (5, "a", None))
+    put("b", "4b1", "3b9")
+    load((1, "a", "a"), (2, "c", "a"), (3, "b", "b"), (4, "b", "b"), (5, "a", None))
+
+
+@pytest.mark.parametrize(
+    ("content", "expected", "reason"),
+    [
+        ("1,z,2024-01-02\n2,b,\n", [(1, "z"), (2, "b")], "null_cursor"),
+        ("1,z,2024-01-02\n2,c,x\n", [(1, "z"), (2, "b")], "data_type"),
+        ("1,z,2024-01-02\n,c,2024-01-02\n", [(1, "z"), (2, "b")], "null_key"),
+    ],
+)
+def test_large_file_that_is_there_again_with_a_bad_row(
+    shop: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str,
+    expected: list[tuple[int, str]],
+    reason: str,
+) -> None:
+    monkeypatch.setattr(stage, "BULK_BYTES", 0)
+    shop.write("a.csv", "id,state,at\n1,a,2024-01-01\n2,b,2024-01-01\n")
+    lab = shop.lab_with("{orders: {pattern: '*', primary_key: [id], cursor: at}}")
+    lab.load()
+    shop.write("a.csv", f"id,state,at\n{content}")
+    table = lab.load_one()
+    assert (table.rows_changed, table.rows_quarantined) == (1, 1)
+    assert rows(lab, "id, state") == expected
+    assert [found[3] for found in lab.quarantine()] == [reason]
+    shop.write("a.csv", "id,state,at\n1,z,2024-01-02\n2,y,2024-01-03\n")  # it is right now
+    table = lab.load_one()
+    assert (table.rows_changed, table.rows_unchanged, table.rows_quarantined) == (1, 1, 0)
+    assert rows(lab, "id, state") == [(1, "z"), (2, "y")]
+    assert lab.query("select superseded_at is not null from store_raw._quarantine") == [(True,)]
+
+
 @pytest.mark.parametrize("key", ["primary_key: [id]", ""])
 def test_large_new_files_replace_rows_of_a_load_that_did_not_end(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, key: str

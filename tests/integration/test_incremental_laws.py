@@ -27,11 +27,13 @@ from headrace.ingest.model import (
 )
 from headrace.ingest.stage import stage
 
-Row = tuple[int, str, str | None]  # key, value, cursor
+Cursor = str | int | None
+Row = tuple[int, str, Cursor]  # key, value, cursor
 Files = Mapping[str, tuple[Row, ...]]
 
 NAMES = ("a.parquet", "b.parquet", "c.parquet", "d/e.parquet")
-CURSORS = {
+CURSORS: dict[str, list[Cursor]] = {
+    "integer": [1, 2, 10, None],
     "number": ["1", "2", "10", None],
     # one time in two spellings, and one that is later though its text is smaller
     "timestamp": [
@@ -48,8 +50,10 @@ CURSORS = {
 class Warehouse:
     """A raw table that rows are merged into as dlt does it; large files are handed over whole."""
 
-    def __init__(self, folder: Path, table: FileTable, *, are_large: bool) -> None:
-        self.folder, self.table = folder, table
+    def __init__(
+        self, folder: Path, table: FileTable, *, are_large: bool, has_integers: bool = False
+    ) -> None:
+        self.folder, self.table, self.has_integers = folder, table, has_integers
         self.least_bytes = 0 if are_large else 1 << 40
         self.path = folder / "warehouse.duckdb"
         self.known: dict[str, str] = {}
@@ -121,7 +125,8 @@ class Warehouse:
         path = self.folder / name
         path.parent.mkdir(exist_ok=True)
         columns = list(zip(*rows, strict=True)) or [(), (), ()]
-        kinds = {"id": pa.int64(), "v": pa.string(), "seen": pa.string()}
+        seen = pa.int64() if self.has_integers else pa.string()
+        kinds = {"id": pa.int64(), "v": pa.string(), "seen": seen}
         pq.write_table(
             pa.table(
                 {
@@ -133,7 +138,7 @@ class Warehouse:
         )
         return SourceFile(path, name, path.stat().st_size, str(hash(rows)))
 
-    def rows(self) -> dict[int, tuple[str, str | None]]:
+    def rows(self) -> dict[int, tuple[str, Cursor]]:
         with duckdb.connect(str(self.path), read_only=True) as connection:
             found = connection.execute("select id, v, seen from store_raw.t")
             return {key: (value, at) for key, value, at in found.fetchall()}
@@ -144,7 +149,7 @@ class Warehouse:
 
 
 @st.composite
-def histories(draw: st.DrawFn, values: list[str | None]) -> list[Files]:
+def histories(draw: st.DrawFn, values: list[Cursor]) -> list[Files]:
     """A few files with shared keys, and how they are after each of some edits."""
     names = draw(st.lists(st.sampled_from(NAMES), min_size=2, max_size=4, unique=True))
     content = st.lists(
@@ -177,7 +182,7 @@ def test_without_a_cursor_the_last_file_by_name_has_a_key(
 ) -> None:
     """A key that no file holds any more keeps its row."""
     warehouse = Warehouse(tmp_path_factory.mktemp("law"), table(), are_large=are_large)
-    expected: dict[int, tuple[str, str | None]] = {}
+    expected: dict[int, tuple[str, Cursor]] = {}
     for files in steps:
         warehouse.load(files)
         held = {
@@ -193,13 +198,13 @@ def test_without_a_cursor_the_last_file_by_name_has_a_key(
 
 
 @settings(max_examples=12, deadline=None)
-@given(histories(CURSORS["number"]))
+@given(histories(CURSORS["number"]), st.booleans())
 def test_a_snapshot_is_the_table(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Files]
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Files], are_large: bool
 ) -> None:
     """Of a key that several of its files hold, the last by name has it."""
     snapshot = replace(table(), write="snapshot", deleted_rows_limit=1.0)
-    warehouse = Warehouse(tmp_path_factory.mktemp("law"), snapshot, are_large=False)
+    warehouse = Warehouse(tmp_path_factory.mktemp("law"), snapshot, are_large=are_large)
     for files in steps:
         warehouse.load(files)
         held = {
@@ -212,23 +217,25 @@ def test_a_snapshot_is_the_table(
 
 @pytest.mark.parametrize(("values", "kind"), [(CURSORS[kind], kind) for kind in CURSORS])
 def test_with_a_cursor_the_newest_row_has_a_key(
-    tmp_path_factory: pytest.TempPathFactory, values: list[str | None], kind: str
+    tmp_path_factory: pytest.TempPathFactory, values: list[Cursor], kind: str
 ) -> None:
     """Among equals the last file by name; what is older than the table's row never comes back."""
     order: Kind = "text" if kind == "code" else "timestamp" if kind == "timestamp" else "number"
 
-    def rank(seen: str | None) -> tuple[bool, object]:
-        return (seen is not None, key(seen, order) if seen is not None else None)
+    def rank(seen: Cursor) -> tuple[bool, object]:
+        return (seen is not None, key(seen, order) if isinstance(seen, str) else seen)
 
     @settings(max_examples=12, deadline=None)
     @given(histories(values), st.booleans())
     def law(steps: list[Files], are_large: bool) -> None:
         folder = tmp_path_factory.mktemp("law")
-        warehouse = Warehouse(folder, table("seen"), are_large=are_large)
-        expected: dict[int, tuple[str, str | None]] = {}
+        warehouse = Warehouse(
+            folder, table("seen"), are_large=are_large, has_integers=kind == "integer"
+        )
+        expected: dict[int, tuple[str, Cursor]] = {}
         for files in steps:
             warehouse.load(files)
-            held: dict[int, tuple[str, str | None]] = {}
+            held: dict[int, tuple[str, Cursor]] = {}
             for _, rows in sorted(files.items()):
                 for row_key, value, seen in rows:
                     if row_key not in held or rank(seen) >= rank(held[row_key][1]):

@@ -113,13 +113,20 @@ def test_a_manifest_is_read_beside_other_readers(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("is_added", "other"), [(False, "delete and insert"), (True, "insert")])
-def test_rows_are_merged_beside_duckdb(tmp_path: Path, is_added: bool, other: str) -> None:
-    report = merge.measure(tmp_path, sizes=[1000], changes=20, runs=1, is_added=is_added)
+@pytest.mark.parametrize("kind", merge.OTHERS)
+def test_rows_are_merged_beside_duckdb(tmp_path: Path, kind: merge.Kind) -> None:
+    report = merge.measure(
+        tmp_path,
+        sizes=[1000],
+        changes=20,
+        runs=2,
+        kind=kind,
+        form="csv" if kind == "again" else "parquet",
+    )
     assert [row.who for row in report.rows] == [
         "Headrace",
         "DuckDB, merge into",
-        f"DuckDB, {other}",
+        f"DuckDB, {merge.OTHERS[kind][0]}",
     ]
 
 

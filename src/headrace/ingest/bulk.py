@@ -1,12 +1,14 @@
 """Hand large files over as they are, as a ``SELECT`` that the warehouse runs itself.
 
 They are the first of their table, or have keys that it does not have. They are only read to see
-which types hold all their values, and whether their keys are sound. Where a row has to be looked at
-by itself, the careful way is taken.
+which types hold all their values, and whether their keys are sound; where the table has some of the
+keys, once more to compare them with it. Where a row has to be looked at by itself, the careful way
+is taken.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from headrace.ingest.infer import (
@@ -17,8 +19,8 @@ from headrace.ingest.infer import (
     questions_of,
     sample_rows,
 )
-from headrace.ingest.merge import Existing, kind_of_type
-from headrace.ingest.model import FILE_COLUMN, FileTable, Staged
+from headrace.ingest.merge import NONE_BAD, Existing, Merge, Picked, kind_of_type
+from headrace.ingest.model import FILE_COLUMN, FileChanges, FileTable, Staged
 from headrace.ingest.scan import FileScan, folder_columns
 from headrace.ingest.types import RawColumn, exact_cast, is_rounded_id
 from headrace.sql_text import identifier, identifiers, is_there, literal, scalar
@@ -34,28 +36,43 @@ _SAMPLED_FILES = 8
 _READ_DIRECTLY = {"BIGINT", "DOUBLE", "BOOLEAN", "DATE", "TIMESTAMP"}
 
 
+class OtherFilesNeededError(Exception):
+    """What is to be loaded can only be told together with the files that did not change."""
+
+
 def stage_whole(
     connection: "duckdb.DuckDBPyConnection",
+    name: str,
     table: FileTable,
     scans: list[FileScan],
     existing: Existing,
+    changes: FileChanges,
+    scratch: Path,
 ) -> Staged | None:
     """The files as they are, or None where their rows have to be looked at one by one.
 
     Args:
         connection: the local DuckDB.
+        name: the raw table's name.
         table: their table, with the raw names of its columns.
-        scans: the files; where the raw table has rows, none of them was ever loaded.
+        scans: the files, those of ``changes.read`` or all.
         existing: the raw table.
+        changes: the files, and which of them changed.
+        scratch: where rows are written that are only a part of the files.
+
+    Raises:
+        OtherFilesNeededError: these files do not tell it.
     """
     read = dict(scans[0].types)
     if any(scan.types != read or scan.file.format != scans[0].file.format for scan in scans):
         return None
-    is_added = existing.has_rows
-    if is_added and not _is_alike(connection, read, scans, existing):
+    is_added = changes.is_added and len(scans) == len(changes.read)
+    if existing.has_rows and not (is_added or table.primary_key):
+        return None
+    if existing.has_rows and not _is_alike(connection, read, scans, existing, changes):
         return None
     fixed = folder_columns(scans) | declared_types(connection, table)
-    fixed |= existing.columns if is_added else {}
+    fixed |= existing.columns if existing.has_rows else {}
     questions = [
         fixed_question(name, kind, fixed[name], is_declared=name in table.columns)
         if name in fixed
@@ -77,9 +94,31 @@ def stage_whole(
     rows = " union all ".join(_typed(scan, types, table) for scan in scans)
     has_key = seen.keys == seen.rows and types[table.primary_key[0]] == "BIGINT"
     count = seen.rows if has_key else _sound_keys(connection, table.primary_key, rows)
-    if not count or (is_added and _has_some(connection, table, scans, rows, existing)):
+    if not count:
         return None
     columns = [RawColumn(name, kind) for name, kind in types.items()]
+    notes = [*table.absent_columns(read), *notes]
+    if existing.has_rows and not (
+        is_added and not _has_some(connection, table, scans, rows, existing)
+    ):
+        if not table.primary_key:
+            return None
+        picked = _pick(connection, table, scans, existing, changes, columns, rows, count)
+        if picked is None:
+            return None
+        return Staged(
+            picked.written(connection, scratch, name),
+            picked.columns,
+            rows_given=count,
+            rows_new=picked.rows_new,
+            rows_changed=picked.rows_changed,
+            rows_unchanged=count - picked.rows_new - picked.rows_changed,
+            rows_deleted=picked.rows_deleted,
+            rows_selected=picked.rows,
+            is_first=False,
+            files_read=len(scans),
+            notes=(*notes, *picked.notes),
+        )
     columns.append(RawColumn(table.file_column, "VARCHAR"))
     # as a text, since dlt reads and writes each expression of a statement several times
     select = f"select {identifiers(column.name for column in columns)} from query({literal(rows)})"
@@ -89,12 +128,63 @@ def stage_whole(
         rows_given=count,
         rows_new=count,
         rows_changed=0,
-        is_first=not is_added,
-        is_added=is_added,
+        is_first=not existing.has_rows,
+        is_added=existing.has_rows,
         files_read=len(scans),
         rows_selected=count,
-        notes=(*table.absent_columns(read), *notes),
+        notes=tuple(notes),
     )
+
+
+def _pick(
+    connection: "duckdb.DuckDBPyConnection",
+    table: FileTable,
+    scans: list[FileScan],
+    existing: Existing,
+    changes: FileChanges,
+    columns: list[RawColumn],
+    rows: str,
+    count: int,
+) -> Picked | None:
+    """What is new or changed in files whose rows all fit; None where some are to be put aside.
+
+    Args:
+        connection: the local DuckDB; its table ``picked`` is filled.
+        table: their table.
+        scans: the files.
+        existing: the raw table.
+        changes: all files, and which of them changed.
+        columns: those of the files.
+        rows: SQL of their rows, each of which has a key of its own.
+        count: the number of them.
+
+    Raises:
+        OtherFilesNeededError: see ``stage_whole``.
+    """
+    names = identifiers(column.name for column in columns)
+    cursor = identifier(table.cursor) if table.cursor else "0"
+    connection.execute(
+        f"create or replace temp view typed as select 0 as __file, 0 as __row, {names}, "
+        f"{table.file_column} as {FILE_COLUMN}, {cursor} as __cursor from ({rows})"
+    )
+    connection.execute(NONE_BAD)
+    merge = Merge(
+        connection,
+        table,
+        existing,
+        columns,
+        files=[file.name for file in changes.files],
+        read={scan.file.name for scan in scans},
+        renamed=tuple(changes.renamed),
+        raw_cursor=cursor,
+        repeats=False,
+        between=changes.between,
+    )
+    merge.good = count
+    picked = merge.pick()
+    if picked is None:
+        raise OtherFilesNeededError
+    return None if is_there(connection, "from bad") else picked
 
 
 def _is_alike(
@@ -102,14 +192,25 @@ def _is_alike(
     read: Mapping[str, str],
     scans: list[FileScan],
     existing: Existing,
+    changes: FileChanges,
 ) -> bool:
-    """Whether files have the columns of the raw table, and no row of theirs is in quarantine."""
+    """Whether files have the columns of the raw table, and no row of theirs is in quarantine.
+
+    Nor a row of a file that they replace.
+    """
     if existing.columns.keys() - {FILE_COLUMN} != read.keys():
         return False
     if FILE_COLUMN not in existing.columns and not existing.knows_files:
         return False
+    files = {
+        *(scan.file.name for scan in scans),
+        *changes.renamed,
+        *changes.older,
+        *changes.removed,
+    }
+    names = ", ".join(map(literal, sorted(files)))
     return not existing.quarantine or not is_there(
-        connection, f"from {existing.quarantine} where file_name in ({_names(scans)})"
+        connection, f"from {existing.quarantine} where file_name in ({names})"
     )
 
 
@@ -125,16 +226,13 @@ def _has_some(
     Also those of loads that did not end count, which a merge would delete.
     """
     if not table.primary_key:
-        of_files = f"{FILE_COLUMN} in ({_names(scans)})"
+        names = ", ".join(literal(scan.file.name) for scan in scans)
+        of_files = f"{FILE_COLUMN} in ({names})"
         return is_there(connection, f"from {existing.all_rows} where {of_files}")
     return is_there(
         connection,
         f"from ({rows}) semi join {existing.all_rows} using ({identifiers(table.primary_key)})",
     )
-
-
-def _names(scans: list[FileScan]) -> str:
-    return ", ".join(literal(scan.file.name) for scan in scans)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ name, whatever was read when. What no file holds any more stays, and with a curs
 never takes the place of a newer one. For that, each raw row knows the file that it came from.
 """
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headrace.errors import SourceError
@@ -16,6 +18,7 @@ from headrace.formatting import first_few
 from headrace.ingest.cursor import Kind, find, key, refuse_dates_in_other_forms
 from headrace.ingest.model import FILE_COLUMN, FROM_FILE, IS_GONE, FileTable
 from headrace.ingest.periods import Backfill
+from headrace.ingest.reader import file_literal
 from headrace.ingest.types import RawColumn
 from headrace.sql_text import identifier, identifiers, literal, scalar
 
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 REPLAYED = " (replayed) "
 IS_GOOD = (
     "(__file, __row) not in (select (__file, __row) from bad where reason <> 'data_type_value')"
+)
+NONE_BAD = (
+    "create or replace temp table bad "
+    "(__file bigint, __row bigint, reason varchar, message varchar)"
 )
 _KINDS: Mapping[str, Kind] = {"BIGINT": "number", "DOUBLE": "number", "DATE": "date"}
 
@@ -71,6 +78,20 @@ class Picked:
     rows_changed: int
     rows_deleted: int = 0
     notes: tuple[str, ...] = ()
+
+    def written(self, connection: "duckdb.DuckDBPyConnection", folder: Path, name: str) -> str:
+        """SQL of what ``picked`` holds, for any DuckDB on this machine: it is written to a file.
+
+        Args:
+            connection: has ``picked``.
+            folder: where the file is written.
+            name: what its name begins with.
+        """
+        path = folder / f"{name}-{uuid.uuid4().hex}.parquet"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        names = identifiers(column.name for column in self.columns)
+        connection.execute(f"copy (select {names} from picked) to {literal(str(path))}")
+        return f"select {names} from read_parquet({file_literal(path)}) as staged"
 
 
 def kind_of_type(duckdb_type: str) -> Kind | None:

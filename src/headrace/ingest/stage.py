@@ -7,7 +7,6 @@ quarantined, and the rest is compared with the raw table, so that only what is n
 loaded.
 """
 
-import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,7 @@ from headrace import portable
 from headrace.errors import SourceError
 from headrace.exceptions import first_line
 from headrace.formatting import shortened
-from headrace.ingest.bulk import stage_whole
+from headrace.ingest.bulk import OtherFilesNeededError, stage_whole
 from headrace.ingest.csv_reader import CsvReader, without_bad_rows
 from headrace.ingest.cursor import CursorError
 from headrace.ingest.discover import SourceFile
@@ -31,6 +30,7 @@ from headrace.ingest.infer import (
 from headrace.ingest.json_reader import JsonReader, with_all_digits
 from headrace.ingest.merge import (
     IS_GOOD,
+    NONE_BAD,
     Existing,
     Merge,
     kind_of_type,
@@ -52,7 +52,7 @@ from headrace.ingest.quarantine import (
     collect_quarantine,
     known_quarantine,
 )
-from headrace.ingest.reader import file_literal, vanished
+from headrace.ingest.reader import vanished
 from headrace.ingest.scan import FileScan, folder_columns, name_scans, scan_file
 from headrace.ingest.types import RawColumn, common_read, exact_cast, is_rounded_id
 from headrace.libraries.duckdb import is_missing_file, make_room
@@ -102,10 +102,14 @@ def stage(
             scans, names = _scans(connection, table, files, context, normalize, given or {})
             notes = [*names.notes, *(note for scan in scans for note in scan.notes)]
             make_room(connection, max(len(scan.names) for scan in scans))
-            with suppress(duckdb.InvalidInputException):  # which line, is found below
-                is_added = changes.is_added and files is changes.read
-                if _is_bulk(scans, existing, context, is_added=is_added):
-                    staged = stage_whole(connection, table, scans, existing)
+            if _is_bulk(scans, existing, context):
+                with suppress(duckdb.InvalidInputException):  # which line, is found below
+                    try:
+                        staged = stage_whole(
+                            connection, name, table, scans, existing, changes, context.scratch_dir
+                        )
+                    except OtherFilesNeededError:
+                        continue
             if staged is None:
                 staged = _stage_by_row(connection, name, table, scans, existing, context, changes)
             if staged is not None:
@@ -145,13 +149,11 @@ def _scans(
     return name_scans(scans, table, normalize, given)
 
 
-def _is_bulk(
-    scans: list[FileScan], existing: Existing, context: IngestContext, *, is_added: bool
-) -> bool:
+def _is_bulk(scans: list[FileScan], existing: Existing, context: IngestContext) -> bool:
     return (
         context.accepts_sql
         and not context.thorough
-        and (is_added if existing.has_rows else not existing.quarantine)
+        and (existing.has_rows or not existing.quarantine)
         and sum(scan.file.size for scan in scans) >= BULK_BYTES
         and not any(scan.rejected for scan in scans)
     )
@@ -308,12 +310,8 @@ class _Stager:
             check_bad_rows(self.connection, self.scans, limit)
         picked = merge.remove_withdrawn(picked)
         settled = scalar(self.connection, "select count(*) from settled")
-        path = self.context.scratch_dir / f"{self.name}-{uuid.uuid4().hex}.parquet"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        names = identifiers(column.name for column in picked.columns)
-        self.connection.execute(f"copy (select {names} from picked) to {literal(str(path))}")
         return Staged(
-            f"select {names} from read_parquet({file_literal(path)}) as staged",
+            picked.written(self.connection, self.context.scratch_dir, self.name),
             picked.columns,
             rows_given=given,
             rows_new=picked.rows_new,
@@ -446,10 +444,7 @@ class _Stager:
                     f"{scan.file.name} has a header and no rows: write rows to it or remove it "
                     "(for a table of the files source, `allow_empty: true` lets it pass)"
                 )
-        self.connection.execute(
-            "create or replace temp table bad "
-            "(__file bigint, __row bigint, reason varchar, message varchar)"
-        )
+        self.connection.execute(NONE_BAD)
 
     def _check_values(self, columns: list[RawColumn]) -> list[RawColumn]:
         """Find values that do not fit their column; gives the variant columns to add."""
