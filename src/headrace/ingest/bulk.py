@@ -146,7 +146,7 @@ def _pick(
     rows: str,
     count: int,
 ) -> Picked | None:
-    """What is new or changed in files whose rows all fit; None where some are to be put aside.
+    """What is new or changed in files whose rows all fit; None where some belong in quarantine.
 
     Args:
         connection: the local DuckDB; its table ``picked`` is filled.
