@@ -69,7 +69,7 @@ def stage_whole(
     is_added = changes.is_added and len(scans) == len(changes.read)
     if existing.has_rows and not (is_added or table.primary_key):
         return None
-    if existing.has_rows and not _is_alike(connection, read, scans, existing, changes):
+    if existing.has_rows and not _is_alike(connection, table, read, scans, existing, changes):
         return None
     fixed = folder_columns(scans) | declared_types(connection, table)
     fixed |= existing.columns if existing.has_rows else {}
@@ -189,6 +189,7 @@ def _pick(
 
 def _is_alike(
     connection: "duckdb.DuckDBPyConnection",
+    table: FileTable,
     read: Mapping[str, str],
     scans: list[FileScan],
     existing: Existing,
@@ -202,15 +203,11 @@ def _is_alike(
         return False
     if FILE_COLUMN not in existing.columns and not existing.knows_files:
         return False
-    files = {
-        *(scan.file.name for scan in scans),
-        *changes.renamed,
-        *changes.older,
-        *changes.removed,
-    }
-    names = ", ".join(map(literal, sorted(files)))
+    files = (*(scan.file.name for scan in scans), *changes.replaced(table))
+    names = ", ".join(map(literal, files))
     return not existing.quarantine or not is_there(
-        connection, f"from {existing.quarantine} where file_name in ({names})"
+        connection,
+        f"from {existing.quarantine} where superseded_at is null and file_name in ({names})",
     )
 
 

@@ -331,6 +331,10 @@ class FileChanges:
     between: Backfill | None = None
     is_added: bool = False
 
+    def replaced(self, table: FileTable) -> tuple[str, ...]:
+        """Names of files whose rows are those of the files that are read."""
+        return (*self.older, *self.removed) if table.write == "snapshot" else (*self.renamed,)
+
 
 @dataclass(frozen=True)
 class Staged:

@@ -303,7 +303,7 @@ class _Stager:
             self.scans,
             self.read_types,
             self.existing.quarantine,
-            replaced=self._replaced_files(),
+            replaced=self.changes.replaced(self.table),
         )
         limit = 0.0 if self.table.bad_rows == "fail" else self.table.bad_rows_limit
         if quarantine is not None and limit < 1:
@@ -330,13 +330,6 @@ class _Stager:
                 *picked.notes,
             ),
         )
-
-    def _replaced_files(self) -> tuple[str, ...]:
-        """Names of files whose rows are those of the files that were read."""
-        changes = self.changes
-        if self.table.write == "snapshot":
-            return (*changes.older, *changes.removed)
-        return tuple(changes.renamed)
 
     def _read_kinds(self) -> None:
         """The type in which each column is read: text, where the files differ."""

@@ -169,7 +169,7 @@ def _written_out(value: Any) -> str | None:
         return literal(value)
     if isinstance(value, datetime) and value.tzinfo is not None:
         return f"{literal(value.isoformat())}::timestamptz"
-    return str(value).lower() if isinstance(value, int) else None
+    return str(value).lower() if type(value) in {int, bool} else None
 
 
 def import_all() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -280,3 +281,31 @@ def test_a_merge_in_little_memory_leaves_what_dlts_leaves(
         left.append(found)
     assert left[1] == left[0]
     assert [row[0] for row in left[1][0]] == ids
+
+
+def test_statements_have_their_values_in_their_text(pipeline: dlt.Pipeline) -> None:
+    """Of a value that is not plain, or a mark that stands in a text, dlt has its own way."""
+    seen: list[Any] = []
+
+    class Native:
+        description = None
+
+        def execute(self, query: str, values: Any = None) -> "Native":
+            seen.append((query, values))
+            return self
+
+    def asked(query: str, *values: Any) -> tuple[str, Any]:
+        client = pipeline.sql_client()
+        client._conn = Native()  # type: ignore[attr-defined]
+        with client.execute_query(query, *values):
+            return cast("tuple[str, Any]", seen[-1])
+
+    at = datetime(2026, 12, 1, tzinfo=UTC)
+    assert asked("select %s, %s, %s", "it's %s", 2, at) == (
+        "select 'it''s %s', 2, '2026-12-01T00:00:00+00:00'::timestamptz",
+        None,
+    )
+    assert asked("select %s", None) == ("select ?", (None,))
+    assert asked("select '%s'") == ("select '%s'", None)
+    with_mark = "select * from t where name like '%sum' and id = %s"
+    assert asked(with_mark, 1) == (with_mark.replace("%s", "?"), (1,))
